@@ -1,0 +1,1 @@
+"""The Telegram service. Knows nothing of torch."""

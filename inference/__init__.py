@@ -1,0 +1,1 @@
+"""A picture in, a caption out. Knows nothing of Telegram."""

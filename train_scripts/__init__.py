@@ -1,0 +1,1 @@
+"""Data in, checkpoint out. Knows inference, not the bot."""
