@@ -1,0 +1,170 @@
+"""Plain data that the bot, the engine, the worker and the command line share. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, Self, get_args
+
+Strategy = Literal["greedy", "beam", "sample"]
+PictureErrorCode = Literal[
+    "empty", "not_a_picture", "truncated", "too_many_pixels", "too_large", "unsupported"
+]
+
+# Which options decide the outcome of each strategy: the others must not split a cache.
+_SHARED_OPTIONS = frozenset(
+    {"strategy", "min_tokens", "max_tokens", "length_penalty", "repetition_penalty", "no_repeat_ngram"}
+)
+_RELEVANT_OPTIONS: dict[str, frozenset[str]] = {
+    "greedy": _SHARED_OPTIONS - {"length_penalty"},
+    "beam": _SHARED_OPTIONS | {"beams"},
+    "sample": (_SHARED_OPTIONS - {"length_penalty"}) | {"temperature", "top_k", "top_p", "seed"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingOptions:
+    """How a caption is searched for among the decoder's continuations.
+
+    Raises ValueError when a value is outside the range written beside it.
+    """
+
+    strategy: Strategy = "beam"
+    beams: int = 3  # >= 1; hypotheses kept by "beam"
+    temperature: float = 1.0  # > 0; divides the logits of "sample"
+    top_k: int = 0  # >= 0; "sample" draws among the k likeliest tokens, 0 = among all
+    top_p: float = 1.0  # (0, 1]; "sample" draws from the smallest set with this much probability (nucleus)
+    seed: int | None = None  # of "sample"; None = another draw every time
+    min_tokens: int = 0  # >= 0, <= max_tokens; the end token is forbidden before
+    max_tokens: int = 160  # >= 1
+    length_penalty: float = 1.0  # a beam's score is its log-probability / length ** length_penalty
+    repetition_penalty: float = 1.0  # > 0; 1 = none (Keskar et al. 2019, CTRL)
+    no_repeat_ngram: int = 0  # >= 0; no n-gram of this length twice, 0 = off
+
+    def __post_init__(self) -> None:
+        if self.strategy not in get_args(Strategy):
+            raise ValueError(
+                f"Strategy must be one of {', '.join(get_args(Strategy))}, not {self.strategy!r}."
+            )
+        checks = (
+            (self.beams >= 1, "beams must be at least 1"),
+            (self.temperature > 0, "temperature must be above 0"),
+            (self.top_k >= 0, "top_k must be 0 (off) or more"),
+            (0 < self.top_p <= 1, "top_p must be above 0 and at most 1"),
+            (self.max_tokens >= 1, "max_tokens must be at least 1"),
+            (0 <= self.min_tokens <= self.max_tokens, "min_tokens must be between 0 and max_tokens"),
+            (self.repetition_penalty > 0, "repetition_penalty must be above 0"),
+            (self.no_repeat_ngram >= 0, "no_repeat_ngram must be 0 (off) or more"),
+        )
+        for holds, sentence in checks:
+            if not holds:
+                raise ValueError(f"Decoding option {sentence}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All options, JSON-able."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The options of :meth:`to_dict`; what is missing keeps its default. ValueError: an unknown name."""
+        unknown = sorted(set(values) - {option.name for option in fields(cls)})
+        if unknown:
+            raise ValueError(f"Unknown decoding option: {', '.join(unknown)}.")
+        return cls(**values)
+
+    def key(self) -> str:
+        """16 hexadecimal digits, equal for options that cannot give different captions."""
+        relevant = _RELEVANT_OPTIONS[self.strategy]
+        # 1 and 1.0 are the same temperature, but not the same JSON.
+        values = {
+            name: float(value) if isinstance(value, (int, float)) else value
+            for name, value in self.to_dict().items()
+            if name in relevant
+        }
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """One line of words read on a picture."""
+
+    text: str
+    box: tuple[
+        float, float, float, float
+    ]  # left, top, right, bottom: fractions (0..1) of the upright picture
+    confidence: float  # 0..1
+    block: int  # the block (paragraph, balloon, caption bar) it belongs to, in reading order from 0
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """What is said about one picture, and everything needed to tell later how it came about."""
+
+    summary: str  # one line
+    text: str  # the description
+    words: tuple[str, ...]  # the words read on the picture: one string a block, in reading order
+    model: str
+    checkpoint: str  # sha256 of the weights, 64 hexadecimal digits
+    options: DecodingOptions = field(default_factory=DecodingOptions)
+    seconds: dict[str, float] = field(default_factory=dict)  # by stage: decode, read, encode, generate, total
+    confidence: float = 1.0  # 0..1
+    # Codes of what the reader should know: "first_frame" (of an animation), "low_confidence",
+    # "no_reading" (Tesseract or its Russian data is missing).
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able: tuples become lists, the options a dict."""
+        return {
+            "summary": self.summary,
+            "text": self.text,
+            "words": list(self.words),
+            "model": self.model,
+            "checkpoint": self.checkpoint,
+            "options": self.options.to_dict(),
+            "seconds": dict(self.seconds),
+            "confidence": self.confidence,
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The caption of :meth:`to_dict`. Raises KeyError or TypeError when a field is missing or unknown."""
+        return cls(
+            **{
+                **values,
+                "words": tuple(values["words"]),
+                "options": DecodingOptions.from_dict(values["options"]),
+                "seconds": dict(values["seconds"]),
+                "notes": tuple(values["notes"]),
+            }
+        )
+
+
+class PictureError(ValueError):
+    """No model can caption these bytes: ``str()`` says why and what to do, in one sentence."""
+
+    def __init__(self, code: PictureErrorCode, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code: PictureErrorCode = code
+
+
+class EngineError(RuntimeError):
+    """The picture may be good, but no caption came: ``str()`` says why and what to do, in one sentence."""
+
+
+class EngineBusy(EngineError):  # noqa: N818 - a state, said the way the callers say it
+    """The queue is full: try again when some pictures have been answered."""
+
+
+class PictureTimeout(EngineError):  # noqa: N818
+    """This picture took longer than the time allowed for one, twice."""
+
+
+class WorkerCrashed(EngineError):  # noqa: N818
+    """The worker process died on this picture, also when it was retried alone."""
+
+
+class UnknownModel(EngineError):  # noqa: N818
+    """No checkpoint of this name is in the models folder."""
