@@ -108,7 +108,9 @@ class Caption:
     model: str
     checkpoint: str  # sha256 of the weights, 64 hexadecimal digits
     options: DecodingOptions = field(default_factory=DecodingOptions)
-    seconds: dict[str, float] = field(default_factory=dict)  # by stage: decode, read, encode, generate, total
+    # By stage: decode (bytes to pixels), read (the words), encode, generate; total = from the bytes' arrival
+    # in the worker to the answer, which for a picture in a batch holds its companions' time too.
+    seconds: dict[str, float] = field(default_factory=dict)
     confidence: float = 1.0  # 0..1
     # Codes of what the reader should know: "first_frame" (of an animation), "low_confidence",
     # "no_reading" (Tesseract or its Russian data is missing).
@@ -159,7 +161,7 @@ class EngineBusy(EngineError):  # noqa: N818 - a state, said the way the callers
 
 
 class PictureTimeout(EngineError):  # noqa: N818
-    """This picture took longer than the time allowed for one, twice."""
+    """This picture, alone in the worker, took longer than the time allowed for one."""
 
 
 class WorkerCrashed(EngineError):  # noqa: N818
