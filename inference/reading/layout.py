@@ -1,0 +1,120 @@
+"""Lines to blocks in reading order: what stands together is read together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from inference.reading.merge import Box, ReadLine
+from inference.types import TextLine
+
+_SAME_ROW = 0.5  # vertical overlap, as a share of the lower line, above which two pieces stand on one row
+_LEADING = 1.1  # vertical gap between lines of one block, in letter heights
+_HEIGHT_RATIO = 1.9  # letters of one block differ less than this
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    box: Box
+    lines: tuple[ReadLine, ...]
+
+
+def arrange(lines: Sequence[ReadLine], size: tuple[int, int]) -> list[TextLine]:
+    """Lines in reading order with their block numbers; boxes as fractions of the picture of ``size`` (width, height)."""
+    if not lines:
+        return []
+    groups = _ordered(_blocks(_join_rows(lines)))
+    width, height = size
+    return [
+        TextLine(
+            line.text,
+            (line.box[0] / width, line.box[1] / height, line.box[2] / width, line.box[3] / height),
+            line.confidence,
+            number,
+        )
+        for number, group in enumerate(groups)
+        for line in group.lines
+    ]
+
+
+def _union(one: Box, other: Box) -> Box:
+    return (min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3]))
+
+
+def _shared(low: float, high: float, other_low: float, other_high: float) -> float:
+    """The overlap of two intervals as a share of the shorter."""
+    shorter = max(min(high - low, other_high - other_low), 1e-9)
+    return max(0.0, min(high, other_high) - max(low, other_low)) / shorter
+
+
+def _join_rows(lines: Sequence[ReadLine]) -> list[ReadLine]:
+    """Pieces of one printed line that different passes found are one line again."""
+    joined: list[ReadLine] = []
+    for line in sorted(lines, key=lambda item: item.box[0]):
+        for place, before in enumerate(joined):
+            same_row = _shared(before.box[1], before.box[3], line.box[1], line.box[3]) > _SAME_ROW
+            alike = max(before.height, line.height) < 1.5 * min(before.height, line.height)
+            gap = line.box[0] - before.box[2]
+            if same_row and alike and -line.height < gap < 0.9 * max(line.height, before.height):
+                joined[place] = replace(
+                    before,
+                    text=f"{before.text} {line.text}",
+                    box=_union(before.box, line.box),
+                    confidence=min(before.confidence, line.confidence),
+                )
+                break
+        else:
+            joined.append(line)
+    return joined
+
+
+def _blocks(lines: Sequence[ReadLine]) -> list[_Group]:
+    """Lines under one another, of like size, with little space between, are one block."""
+    blocks: list[list[ReadLine]] = []
+    for line in sorted(lines, key=lambda item: item.box[1]):
+        best: list[ReadLine] | None = None
+        for block in blocks:
+            last = block[-1]
+            height = min(last.height, line.height)
+            gap = line.box[1] - last.box[3]
+            close = -0.6 * height < gap < _LEADING * height
+            alike = max(last.height, line.height) < _HEIGHT_RATIO * height
+            if close and alike and _shared(last.box[0], last.box[2], line.box[0], line.box[2]) > 0.25:
+                best = block
+        if best is None:
+            blocks.append([line])
+        else:
+            best.append(line)
+    groups = []
+    for block in blocks:
+        box = block[0].box
+        for line in block[1:]:
+            box = _union(box, line.box)
+        groups.append(_Group(box, tuple(block)))
+    return groups
+
+
+def _ordered(groups: list[_Group]) -> list[_Group]:
+    """Reading order by recursive cuts (XY-cut, Nagy & Seth 1984): bands from the top, columns from the left."""
+    if len(groups) <= 1:
+        return groups
+    for low, high in ((1, 3), (0, 2)):
+        parts = _cut(groups, low, high)
+        if len(parts) > 1:
+            return [group for part in parts for group in _ordered(part)]
+    return sorted(groups, key=lambda group: (group.box[1] + group.box[3], group.box[0]))
+
+
+def _cut(groups: Sequence[_Group], low: int, high: int) -> list[list[_Group]]:
+    """Split where no group stands; a hair of overlap (letters with tails) still counts as a gap."""
+    parts: list[list[_Group]] = []
+    end = float("-inf")
+    for group in sorted(groups, key=lambda item: item.box[low]):
+        slack = 0.25 * min(line.height for line in group.lines)
+        if not parts or group.box[low] >= end - slack:
+            parts.append([group])
+            end = group.box[high]
+        else:
+            parts[-1].append(group)
+            end = max(end, group.box[high])
+    return parts

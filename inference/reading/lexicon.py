@@ -1,0 +1,89 @@
+"""Is this a word of Russian or English? A reader's guess is worth more when it is."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import pymorphy3
+from spellchecker import SpellChecker
+
+CYRILLIC = re.compile(r"^[а-яё]+(?:-[а-яё]+)*$", re.IGNORECASE)
+LATIN = re.compile(r"^[a-z]+(?:['’-][a-z]+)*$", re.IGNORECASE)
+_CYRILLIC_LETTER = re.compile(r"[а-яё]", re.IGNORECASE)
+_LATIN_LETTER = re.compile(r"[a-z]", re.IGNORECASE)
+
+# One-letter words are where print turns into specks most easily: only those that the languages really have.
+_SHORT = frozenset("а б в ж и к о с у э я ё ну на не но да до за из от по он мы ты вы я i a".split())
+
+# Letters that look alike in both alphabets; Tesseract mixes them within one word.
+_LATIN_LOOKALIKES = str.maketrans("aceopxyABCEHKMOPTXY", "асеорхуАВСЕНКМОРТХУ")
+_CYRILLIC_LOOKALIKES = str.maketrans("асеорхуАВСЕНКМОРТХУ", "aceopxyABCEHKMOPTXY")
+
+EDGES = "".join(chr(c) for c in range(33, 48)) + ":;<=>?@[\\]^_`{|}~«»“”„‘’—–…•·|©®™°"
+
+
+@lru_cache(maxsize=1)
+def _russian() -> pymorphy3.MorphAnalyzer:
+    return pymorphy3.MorphAnalyzer(lang="ru")
+
+
+@lru_cache(maxsize=1)
+def _english() -> SpellChecker:
+    return SpellChecker(language="en")
+
+
+def bare(token: str) -> str:
+    """The token without the punctuation around it."""
+    return token.strip(EDGES)
+
+
+@lru_cache(maxsize=65536)
+def is_known(word: str) -> bool:
+    """Whether a bare word (no punctuation around it) is in the Russian or the English dictionary."""
+    lowered = word.lower()
+    if len(lowered) <= 2:
+        return lowered in _SHORT or (len(lowered) == 2 and _is_listed(lowered))
+    return _is_listed(lowered)
+
+
+def _is_listed(lowered: str) -> bool:
+    if CYRILLIC.match(lowered):
+        return bool(_russian().word_is_known(lowered))
+    if LATIN.match(lowered):
+        return lowered.replace("’", "'") in _english().word_frequency
+    return False
+
+
+def script(word: str) -> str:
+    """``cyrillic``, ``latin``, ``mixed`` or ``none`` (no letters)."""
+    cyrillic, latin = bool(_CYRILLIC_LETTER.search(word)), bool(_LATIN_LETTER.search(word))
+    if cyrillic and latin:
+        return "mixed"
+    return "cyrillic" if cyrillic else "latin" if latin else "none"
+
+
+def one_alphabet(token: str, *, prefer_cyrillic: bool) -> str:
+    """Undo look-alike letters of the other alphabet in one token, where that gives a word of one alphabet.
+
+    A token of one alphabet is only changed when the other spelling is a known word and this one is not
+    ("ком" read as "KOM" on a Russian picture).
+    """
+    kind = script(token)
+    if kind == "none":
+        return token
+    as_cyrillic, as_latin = token.translate(_LATIN_LOOKALIKES), token.translate(_CYRILLIC_LOOKALIKES)
+    if kind == "mixed":
+        for candidate in (as_cyrillic, as_latin) if prefer_cyrillic else (as_latin, as_cyrillic):
+            if script(candidate) != "mixed":
+                return candidate
+        return token
+    other = as_cyrillic if kind == "latin" else as_latin
+    if kind == "latin" and prefer_cyrillic and script(other) == "cyrillic":
+        short = len(bare(token)) <= 2
+        if (short and is_known(bare(other))) or (is_known(bare(other)) and not is_known(bare(token))):
+            return other
+    if kind == "cyrillic" and not prefer_cyrillic and script(other) == "latin":
+        if is_known(bare(other)) and (len(bare(token)) <= 2 or not is_known(bare(token))):
+            return other
+    return token

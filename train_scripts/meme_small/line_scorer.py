@@ -1,0 +1,97 @@
+"""Trains the model that tells print from specks (``inference/reading/line_scorer.json``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from inference.reading.merge import FEATURES, SCORER_FILE, candidates, features
+from inference.reading.tesseract import Word
+from train_scripts.meme_small.quotes import is_translated, match_line, normalise, quoted_spans
+
+_REAL = 0.6  # a line is print when this share of it stands in the quotes
+_HIDDEN = 16
+
+
+def passes_from_row(row: Mapping[str, Any]) -> dict[str, list[Word]]:
+    """The words of a row written by ``train_scripts read``."""
+    return {
+        name: [Word(text, tuple(box), confidence, line) for text, box, confidence, line in words]
+        for name, words in row["words"].items()
+    }
+
+
+def examples(
+    readings: Iterable[Mapping[str, Any]], references: Mapping[str, str]
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Features (lines, FEATURES) and labels (lines,), 1 where the reference quotes the line.
+
+    Pictures whose quotes are a translation say nothing about their lines and are left out.
+    """
+    values, labels = [], []
+    for row in readings:
+        reference = references.get(row["file_name"])
+        if reference is None or is_translated(reference):
+            continue
+        quote = [word for span in quoted_spans(reference) for word in normalise(span.text)]
+        size = (row["size"][0], row["size"][1])
+        lines = candidates(passes_from_row(row), size)
+        if not quote or not lines:
+            continue
+        matches = [match_line(normalise(line.text), quote)[0] for line in lines]
+        if max(matches) < _REAL:
+            continue
+        values.append(features(lines, size))
+        labels.extend(float(match >= _REAL) for match in matches)
+    return np.concatenate(values), np.array(labels)
+
+
+def train(
+    values: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], *, epochs: int = 300, seed: int = 0
+) -> dict[str, Any]:
+    """One hidden layer, full-batch AdamW; returns what :func:`save` writes."""
+    torch.manual_seed(seed)
+    mean, scale = values.mean(axis=0), values.std(axis=0)
+    scale[scale < 1e-6] = 1.0
+    inputs = torch.tensor((values - mean) / scale, dtype=torch.float32)
+    targets = torch.tensor(labels, dtype=torch.float32)
+    model = nn.Sequential(nn.Linear(len(FEATURES), _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, 1))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+    for _ in range(epochs):
+        optimizer.zero_grad()
+        loss = nn.functional.binary_cross_entropy_with_logits(model(inputs).squeeze(1), targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+    first, last = model[0], model[2]
+    return {
+        "features": list(FEATURES),
+        "mean": mean.tolist(),
+        "scale": scale.tolist(),
+        "hidden": first.weight.detach().T.tolist(),
+        "hidden_bias": first.bias.detach().tolist(),
+        "output": last.weight.detach()[0].tolist(),
+        "output_bias": float(last.bias.detach()[0]),
+        "threshold": 0.5,
+        "loss": float(loss.detach()),
+    }
+
+
+def save(stored: Mapping[str, Any], path: Path = SCORER_FILE) -> None:
+    """Writes the scorer with numbers of six digits: small, and the same scores."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, float):
+            return float(f"{value:.6g}")
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return [short(item) for item in value]
+        return value
+
+    path.write_text(json.dumps({k: short(v) for k, v in stored.items()}, indent=1) + "\n", encoding="utf-8")
