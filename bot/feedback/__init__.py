@@ -1,0 +1,1 @@
+"""Everything that is remembered: people, pictures, captions, ratings, corrections, jobs; and its export."""

@@ -1,0 +1,151 @@
+"""The connection to SQLite or PostgreSQL, and the migrations that bring its tables up to date."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgres": "postgresql+asyncpg",
+    "postgresql": "postgresql+asyncpg",
+}
+_SQLITE_WAIT = 30_000  # milliseconds for another process's write (an export beside the bot) to end
+_MIGRATION_LOCK = 0x6D656D65  # "meme": PostgreSQL's advisory lock, so that two starting bots take turns
+
+# Alembic's environment is a module-wide proxy: one migration at a time in a process.
+_one_migration = threading.Lock()
+
+
+class StoreError(Exception):
+    """The store cannot be opened or used: ``str()`` says why and what to do, in one sentence."""
+
+
+def database_url(text: str) -> URL:
+    """DATABASE_URL with this project's driver. Raises StoreError when nothing can be kept there."""
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise StoreError(
+            "DATABASE_URL is not a database address; write for example sqlite+aiosqlite:///data/bot.db "
+            "or postgresql+asyncpg://user:password@host/name."
+        ) from error
+    url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+    if url.drivername not in _DRIVERS.values():
+        raise StoreError(
+            f"DATABASE_URL names {url.drivername}, which is not supported; "
+            "use sqlite+aiosqlite:///FILE or postgresql+asyncpg://user:password@host/name."
+        )
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise StoreError(
+            "DATABASE_URL names a database in memory, which forgets accepted pictures at the first restart; "
+            "name a file, for example sqlite+aiosqlite:///data/bot.db."
+        )
+    return url
+
+
+def create_engine(url: URL, **options: Any) -> AsyncEngine:
+    """An engine with its connections set up. Raises StoreError when the driver is missing."""
+    try:
+        engine = create_async_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite", **options)
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"DATABASE_URL needs the Python package {error.name}; install it with: pip install {error.name}."
+        ) from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own habit is to begin a transaction late, and not at all before DDL: we begin ourselves.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout = {_SQLITE_WAIT}",
+        "journal_mode = WAL",  # readers and the writer do not wait for each other
+        "synchronous = FULL",  # an acknowledged picture survives a power cut too
+        "foreign_keys = ON",
+        "secure_delete = ON",  # what a person had erased is overwritten, not only unlinked
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads before it writes must lock first: SQLite refuses to upgrade it later.
+    mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+    if mode is not None:
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+async def truncate_journal(engine: AsyncEngine) -> None:
+    """Empty SQLite's write-ahead journal, so that what was erased does not live on in it.
+
+    When somebody is reading for longer than two seconds, it is left to SQLite to do that later.
+    """
+    async with engine.execution_options(sqlite_begin=None).connect() as connection:
+        await connection.exec_driver_sql("PRAGMA busy_timeout = 2000")
+        await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        await connection.exec_driver_sql(f"PRAGMA busy_timeout = {_SQLITE_WAIT}")
+
+
+async def migrate(url: URL) -> None:
+    """Bring the tables up to date. Works in a thread of its own, so that the event loop keeps serving.
+
+    Raises StoreError when the database cannot be reached or is of a newer version of the project.
+    """
+    await asyncio.to_thread(_migrate_blocking, url)
+
+
+def _migrate_blocking(url: URL) -> None:
+    with _one_migration:
+        asyncio.run(_migrate(url))
+
+
+async def _migrate(url: URL) -> None:
+    from alembic.util import CommandError  # noqa: PLC0415 - slow to import, and needed once
+
+    engine = create_engine(url, poolclass=NullPool)
+    try:
+        writer = engine.execution_options(sqlite_begin="IMMEDIATE")
+        async with writer.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                await connection.execute(
+                    text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK}
+                )
+            await connection.run_sync(_upgrade)
+    except CommandError as error:
+        raise StoreError(
+            f"The database was written by a newer version of this project ({error}); update the bot."
+        ) from error
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415
+
+    configuration = alembic_config()
+    configuration.attributes["connection"] = connection
+    command.upgrade(configuration, "head")
+
+
+def alembic_config() -> Any:
+    """Alembic's configuration, without an ini file. Its attribute ``connection`` is for the caller to set."""
+    from alembic.config import Config  # noqa: PLC0415
+
+    configuration = Config()
+    folder = str(Path(__file__).parent / "migrations")
+    configuration.set_main_option("script_location", folder.replace("%", "%%"))
+    configuration.set_main_option("path_separator", "os")
+    return configuration

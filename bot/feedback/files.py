@@ -1,0 +1,71 @@
+"""The folder of kept pictures: ``pictures/ab/<sha256>.<extension>``, under the data folder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
+_FOLDER = "pictures"
+
+_SIGNATURES = (  # (position in the file, bytes there, extension)
+    (0, b"\xff\xd8\xff", "jpg"),
+    (0, b"\x89PNG\r\n\x1a\n", "png"),
+    (0, b"GIF8", "gif"),
+    (8, b"WEBP", "webp"),
+    (4, b"ftypavi", "avif"),
+    (4, b"ftyphe", "heic"),
+    (4, b"ftypmif1", "heic"),
+    (4, b"ftypmsf1", "heic"),
+    (0, b"II*\0", "tiff"),
+    (0, b"MM\0*", "tiff"),
+    (0, b"BM", "bmp"),
+)
+
+
+def extension(data: bytes) -> str:
+    """The usual file extension, without a dot, of the format these bytes really are in; "bin" if unknown."""
+    return next((name for at, mark, name in _SIGNATURES if data.startswith(mark, at)), "bin")
+
+
+def place(sha256: str, data: bytes) -> str:
+    """Where a picture is kept, relative to the data folder."""
+    return f"{_FOLDER}/{sha256[:2]}/{sha256}.{extension(data)}"
+
+
+class Pictures:
+    """Kept pictures on disk. Files and the rows about them change together, under ``lock``."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self.lock = asyncio.Lock()
+
+    def at(self, path: str) -> Path:
+        """Where the file of :attr:`Picture.path` lies."""
+        return self._data_dir / path
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Keep these bytes under a path of :func:`place`. Raises OSError."""
+        await asyncio.to_thread(_write, self.at(path), data)
+
+    async def remove(self, paths: Iterable[str]) -> int:
+        """Delete these files; returns how many there were."""
+        return await asyncio.to_thread(_remove, [self.at(path) for path in paths])
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(data)
+    partial.replace(path)  # whole or not at all
+
+
+def _remove(paths: Iterable[Path]) -> int:
+    removed = 0
+    for path in paths:
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            continue
+        removed += 1
+    return removed

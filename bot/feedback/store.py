@@ -1,0 +1,801 @@
+"""What the bot remembers. Every method is one short transaction, safe to call from many tasks at once.
+
+``user_id`` is always :attr:`User.id`, never Telegram's number. Moments are timezone-aware and in UTC.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import secrets as randomness
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol, Self, cast
+
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Delete,
+    Update,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    union,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from bot.feedback import database, files
+from bot.feedback.database import StoreError
+from bot.feedback.tables import (
+    CaptionRow,
+    Correction,
+    Job,
+    JobKind,
+    Picture,
+    Prompt,
+    Rating,
+    Removal,
+    Secret,
+    Table,
+    User,
+    now,
+)
+from inference.types import Caption, DecodingOptions
+
+_log = logging.getLogger(__name__)
+
+DEFAULT_OPTIONS_KEY = "default"  # of a job that leaves the options to the model
+
+
+class NotStored(LookupError):  # noqa: N818 - a state, not a fault: somebody erased it in the meantime
+    """The person, job or caption was erased. Stop, and say so if anybody waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFields:
+    """A picture as it was downloaded. ``data`` is kept on disk only if its sender has consented."""
+
+    file_unique_id: str
+    sha256: str  # of the file, 64 hexadecimal digits
+    size: int  # bytes
+    width: int  # pixels, upright
+    height: int
+    data: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many rows, and files of kept pictures, an erasure removed."""
+
+    ratings: int = 0
+    corrections: int = 0
+    jobs: int = 0
+    captions: int = 0
+    pictures: int = 0
+    files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStats:
+    """What people said about one checkpoint of one model."""
+
+    model: str
+    checkpoint: str
+    captions: int
+    marks: dict[int, int]  # mark 1..5 -> how many
+    corrections: int  # captions that somebody corrected, counted once a person
+
+    @property
+    def ratings(self) -> int:
+        """How many marks were given."""
+        return sum(self.marks.values())
+
+    @property
+    def mean_rating(self) -> float | None:
+        """1..5; None when nobody rated."""
+        return (
+            sum(mark * count for mark, count in self.marks.items()) / self.ratings if self.ratings else None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The whole store in numbers; ``models`` with the most captions first."""
+
+    users: int
+    active_users: int
+    consenting_users: int
+    pictures: int
+    kept_pictures: int
+    jobs: dict[str, int] = field(default_factory=dict)  # state -> how many
+    models: tuple[ModelStats, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What one person said about one caption."""
+
+    user: str  # pseudonym
+    caption: CaptionRow
+    picture: Picture
+    mark: int | None  # 1..5
+    rated_at: datetime | None
+    correction: str | None
+    corrected_at: datetime | None
+
+
+def options_key(options: DecodingOptions | None) -> str:
+    """The part of the caches' and the jobs' keys that stands for ``options``."""
+    return DEFAULT_OPTIONS_KEY if options is None else options.key()
+
+
+class Store:
+    """SQLite or PostgreSQL, and the folder of kept pictures. Made by :meth:`open`."""
+
+    def __init__(self, engine: AsyncEngine, data_dir: Path) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(sqlite_begin="IMMEDIATE")
+        # SQLite has one writer at a time: waiting here is fair and costs nothing, its own waiting polls.
+        self._one_writer = asyncio.Lock() if engine.dialect.name == "sqlite" else None
+        self._files = files.Pictures(data_dir)
+        self._secret = b""
+
+    @classmethod
+    async def open(cls, url: str, data_dir: Path) -> Self:
+        """Connect to DATABASE_URL and bring its tables up to date; creates what is missing.
+
+        Raises StoreError, whose text says what to do, when that cannot be done.
+        """
+        address = database.database_url(url)
+        try:
+            await asyncio.to_thread(_make_folders, address, data_dir)
+            await database.migrate(address)
+            store = cls(database.create_engine(address), data_dir)
+            try:
+                store._secret = await store._make_secret("pseudonyms")
+                await store._empty_trash()
+            except BaseException:
+                await store.close()
+                raise
+        except (DBAPIError, OSError) as error:
+            reason = error.orig if isinstance(error, DBAPIError) else error
+            raise StoreError(
+                f"The database {address.render_as_string(hide_password=True)} cannot be opened ({reason}); "
+                "check DATABASE_URL and DATA_DIR, that the server runs and that both may be written to."
+            ) from error
+        return store
+
+    async def close(self) -> None:
+        """Give the connections back. The store cannot be used afterwards."""
+        await self._engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # ---- people ----
+
+    async def user(self, telegram_id: int, *, language: str, username: str | None = None) -> User:
+        """The person of this Telegram number, made at the first meeting; who writes is active again.
+
+        ``language`` (Telegram's) counts until the person chooses one with :meth:`set_language`.
+        """
+        async with self._read() as session:
+            known = await session.scalar(select(User).where(User.telegram_id == telegram_id))
+        if (
+            known is not None
+            and known.active
+            and known.username == username
+            and (known.language_chosen or known.language == language)
+        ):
+            return known  # the usual case needs no write
+        insert = self._insert(User).values(
+            telegram_id=telegram_id,
+            username=username,
+            language=language,
+            language_chosen=False,
+            consent=False,
+            active=True,
+            created_at=now(),
+        )
+        statement = insert.on_conflict_do_update(
+            index_elements=[User.telegram_id],
+            set_={
+                "username": insert.excluded.username,
+                "language": case((User.language_chosen, User.language), else_=insert.excluded.language),
+                "active": True,
+            },
+        ).returning(User)
+        async with self._write() as session:
+            user: User = (await session.scalars(statement)).one()
+            return user
+
+    async def find_user(self, telegram_id: int) -> User | None:
+        """The person of this Telegram number; None: never met, or erased."""
+        async with self._read() as session:
+            return await session.scalar(select(User).where(User.telegram_id == telegram_id))
+
+    async def set_language(self, user_id: int, language: str) -> None:
+        """The language the person chose. Raises NotStored."""
+        await self._set(User, user_id, language=language, language_chosen=True)
+
+    async def set_consent(self, user_id: int, consent: bool) -> None:
+        """May pictures sent from now on be kept? Withdrawing also deletes what was kept. Raises NotStored."""
+        if consent:
+            await self._set(User, user_id, consent=True)
+            return
+        async with self._files.lock:
+            async with self._write() as session:
+                if not await _changed(session, update(User).where(User.id == user_id).values(consent=False)):
+                    raise NotStored("This person was erased.")
+                await self._forget_files(session, user_id)
+            await self._empty_trash()
+
+    async def deactivate(self, telegram_id: int) -> None:
+        """The person, if known, blocked the bot. Their next message makes them active again."""
+        async with self._write() as session:
+            await session.execute(update(User).where(User.telegram_id == telegram_id).values(active=False))
+
+    # ---- jobs ----
+
+    async def accept(
+        self,
+        *,
+        user_id: int,
+        chat_id: int,
+        message_id: int,
+        file_id: str,
+        file_unique_id: str,
+        language: str,
+        kind: JobKind = "caption",
+        options: DecodingOptions | None = None,
+        source_caption_id: int | None = None,
+    ) -> tuple[Job, bool]:
+        """Write down that this picture must be answered, before anything slow; True: the job is new.
+
+        The same message, kind and options give the same job, whatever its state, so a redelivered update
+        makes no second one. ``options`` None: the model's own. Raises NotStored when the person or the
+        source caption was erased.
+        """
+        moment = now()
+        key = options_key(options)
+        insert = (
+            self._insert(Job)
+            .values(
+                user_id=user_id,
+                chat_id=chat_id,
+                message_id=message_id,
+                kind=kind,
+                file_id=file_id,
+                file_unique_id=file_unique_id,
+                options=None if options is None else options.to_dict(),
+                options_key=key,
+                source_caption_id=source_caption_id,
+                language=language,
+                state="accepted",
+                attempts=0,
+                keeps_picture=False,
+                created_at=moment,
+                updated_at=moment,
+            )
+            .on_conflict_do_nothing(
+                index_elements=[Job.chat_id, Job.message_id, Job.kind, Job.options_key],
+            )
+            .returning(Job)
+        )
+        async with self._write() as session:
+            created: Job | None = (await session.scalars(insert)).one_or_none()
+            if created is not None:
+                return created, True
+            existing = await session.scalars(
+                select(Job).where(
+                    Job.chat_id == chat_id,
+                    Job.message_id == message_id,
+                    Job.kind == kind,
+                    Job.options_key == key,
+                )
+            )
+            return existing.one(), False
+
+    async def claim(self, job_id: int, *, resume: bool = False) -> Job | None:
+        """Begin to work on an accepted job; None when somebody else did, or it is finished or erased.
+
+        ``resume``: also take a job left in work by a process that died (:meth:`pending_jobs` at start).
+        :attr:`Job.attempts` counts the claims, so that a picture that kills the bot can be given up.
+        """
+        states = ("accepted", "working") if resume else ("accepted",)
+        statement = (
+            update(Job)
+            .where(Job.id == job_id, Job.state.in_(states))
+            .values(state="working", attempts=Job.attempts + 1, updated_at=now())
+            .returning(Job)
+        )
+        async with self._write() as session:
+            return (await session.scalars(statement)).one_or_none()
+
+    async def retry(self, job_id: int) -> bool:
+        """Put a failed job back to accepted; False when it is not a failed one."""
+        async with self._write() as session:
+            return await _changed(
+                session,
+                update(Job)
+                .where(Job.id == job_id, Job.state == "failed")
+                .values(state="accepted", reason=None, sending_at=None, updated_at=now()),
+            )
+
+    async def job(self, job_id: int) -> Job | None:
+        """The job of this number; None: erased."""
+        async with self._read() as session:
+            return await session.get(Job, job_id)
+
+    async def pending_jobs(self) -> list[Job]:
+        """What was accepted and not finished, oldest first. At start, claim each with ``resume=True``.
+
+        A job with ``caption_id`` has its caption already; one with ``sending_at`` died while replying.
+        """
+        async with self._read() as session:
+            rows = await session.scalars(
+                select(Job).where(Job.state.in_(("accepted", "working"))).order_by(Job.id)
+            )
+            return list(rows)
+
+    async def mark_reply_sending(self, job_id: int) -> None:
+        """The reply is about to go out. Raises NotStored."""
+        await self._set(Job, job_id, sending_at=now(), updated_at=now())
+
+    async def answered(self, job_id: int, reply_message_id: int) -> None:
+        """The reply is in the chat; its buttons are found by :meth:`caption_by_message`. Raises NotStored."""
+        await self._set(
+            Job, job_id, state="answered", reply_message_id=reply_message_id, reason=None, updated_at=now()
+        )
+
+    async def failed(self, job_id: int, reason: str) -> None:
+        """No caption will come; ``reason`` is for the operator. Raises NotStored."""
+        await self._set(Job, job_id, state="failed", reason=reason, updated_at=now())
+
+    # ---- captions ----
+
+    async def cached_caption(
+        self, file_unique_id: str, model: str, checkpoint: str, options_key: str
+    ) -> CaptionRow | None:
+        """The newest caption of this picture by this checkpoint with these options (:attr:`Job.options_key`).
+
+        Give it to the job with :meth:`use_caption`.
+        """
+        async with self._read() as session:
+            return await session.scalar(
+                select(CaptionRow)
+                .join(Picture, Picture.id == CaptionRow.picture_id)
+                .where(
+                    Picture.file_unique_id == file_unique_id,
+                    CaptionRow.model == model,
+                    CaptionRow.checkpoint == checkpoint,
+                    CaptionRow.options_key == options_key,
+                )
+                .order_by(CaptionRow.id.desc())
+                .limit(1)
+            )
+
+    async def save_caption(self, job_id: int, *, picture: PictureFields, caption: Caption) -> CaptionRow:
+        """Keep what the model said for this job, and the picture's bytes if its sender has consented.
+
+        Raises NotStored when the person was erased in the meantime: nothing is kept then.
+        """
+        moment = now()
+        insert = self._insert(Picture).values(
+            file_unique_id=picture.file_unique_id,
+            sha256=picture.sha256,
+            size=picture.size,
+            width=picture.width,
+            height=picture.height,
+            created_at=moment,
+        )
+        upsert = insert.on_conflict_do_update(  # an update, since "do nothing" would not return the row
+            index_elements=[Picture.file_unique_id], set_={"sha256": insert.excluded.sha256}
+        ).returning(Picture)
+        async with self._keeping(picture.data) as keep, self._write() as session:
+            job = await session.get(Job, job_id)
+            if job is None:
+                raise NotStored("This job was erased.")
+            row = CaptionRow(
+                picture_id=(await keep(session, job, (await session.scalars(upsert)).one())).id,
+                model=caption.model,
+                checkpoint=caption.checkpoint,
+                options=caption.options.to_dict(),
+                options_key=job.options_key,
+                summary=caption.summary,
+                text=caption.text,
+                words=list(caption.words),
+                seconds=dict(caption.seconds),
+                confidence=caption.confidence,
+                notes=list(caption.notes),
+                created_at=moment,
+            )
+            session.add(row)
+            await session.flush()
+            job.caption_id, job.updated_at = row.id, moment
+        return row
+
+    async def use_caption(self, job_id: int, caption_id: int, *, data: bytes | None = None) -> None:
+        """Answer this job with a caption made before. Raises NotStored when either was erased.
+
+        ``data``: the picture's bytes, if they are at hand; kept under the same conditions as a new picture's.
+        """
+        async with self._keeping(data) as keep, self._write() as session:
+            job = await session.get(Job, job_id)
+            row = await session.get(CaptionRow, caption_id)
+            if job is None or row is None:
+                raise NotStored("This job or caption was erased.")
+            await keep(session, job, await session.get_one(Picture, row.picture_id))
+            job.caption_id, job.updated_at = row.id, now()
+
+    async def caption(self, caption_id: int) -> CaptionRow | None:
+        """The caption of this number; None: erased."""
+        async with self._read() as session:
+            return await session.get(CaptionRow, caption_id)
+
+    async def caption_by_message(self, chat_id: int, reply_message_id: int) -> CaptionRow | None:
+        """The caption that this message of the bot shows."""
+        async with self._read() as session:
+            return await session.scalar(
+                select(CaptionRow)
+                .join(Job, Job.caption_id == CaptionRow.id)
+                .where(Job.chat_id == chat_id, Job.reply_message_id == reply_message_id)
+                .order_by(Job.id.desc())
+                .limit(1)
+            )
+
+    async def picture(self, picture_id: int) -> Picture | None:
+        """The picture of this number (:attr:`CaptionRow.picture_id`); None: erased."""
+        async with self._read() as session:
+            return await session.get(Picture, picture_id)
+
+    # ---- feedback ----
+
+    async def rate(self, user_id: int, caption_id: int, mark: int) -> int | None:
+        """Set the person's mark, 1..5, of a caption; returns the mark before, None if there was none.
+
+        Raises ValueError on another mark, NotStored when the caption or the person was erased.
+        """
+        if mark not in range(1, 6):
+            raise ValueError(f"A mark is 1, 2, 3, 4 or 5, not {mark}.")
+        moment = now()
+        insert = self._insert(Rating).values(
+            user_id=user_id, caption_id=caption_id, mark=mark, created_at=moment, updated_at=moment
+        )
+        upsert = insert.on_conflict_do_update(
+            index_elements=[Rating.user_id, Rating.caption_id],
+            set_={"mark": insert.excluded.mark, "updated_at": insert.excluded.updated_at},
+        )
+        async with self._write() as session:
+            before = await session.scalar(
+                select(Rating.mark)
+                .where(Rating.user_id == user_id, Rating.caption_id == caption_id)
+                .with_for_update()
+            )
+            await session.execute(upsert)
+            return before
+
+    async def rating(self, user_id: int, caption_id: int) -> int | None:
+        """The person's mark of a caption, 1..5; None: not rated."""
+        async with self._read() as session:
+            return await session.scalar(
+                select(Rating.mark).where(Rating.user_id == user_id, Rating.caption_id == caption_id)
+            )
+
+    async def prompt(self, chat_id: int, prompt_message_id: int, caption_id: int, user_id: int) -> None:
+        """This message of the bot asks for a correction of the caption. Raises NotStored."""
+        values = {"caption_id": caption_id, "user_id": user_id, "created_at": now()}
+        statement = (
+            self._insert(Prompt)
+            .values(chat_id=chat_id, message_id=prompt_message_id, **values)
+            .on_conflict_do_update(index_elements=[Prompt.chat_id, Prompt.message_id], set_=values)
+        )
+        async with self._write() as session:
+            await session.execute(statement)
+
+    async def prompted(self, chat_id: int, message_id: int) -> int | None:
+        """The caption whose correction this message asked for; None: it is no such message."""
+        async with self._read() as session:
+            return await session.scalar(
+                select(Prompt.caption_id).where(Prompt.chat_id == chat_id, Prompt.message_id == message_id)
+            )
+
+    async def correct(self, user_id: int, caption_id: int, text: str) -> None:
+        """A better description; the newest counts, the older ones stay as history. Raises NotStored."""
+        async with self._write() as session:
+            session.add(Correction(user_id=user_id, caption_id=caption_id, text=text, created_at=now()))
+
+    async def correction(self, user_id: int, caption_id: int) -> str | None:
+        """The person's newest correction of a caption."""
+        async with self._read() as session:
+            return await session.scalar(
+                select(Correction.text)
+                .where(Correction.user_id == user_id, Correction.caption_id == caption_id)
+                .order_by(Correction.id.desc())
+                .limit(1)
+            )
+
+    # ---- privacy, numbers, export ----
+
+    async def erase(self, user_id: int) -> Erased:
+        """Delete the person and everything of theirs: marks, corrections, jobs, and the pictures that nobody
+        else sent, with their files, captions and what others said about those. Raises NotStored.
+        """
+        own = and_(_sent(Job.user_id == user_id), ~_sent(Job.user_id != user_id))
+        captions = select(CaptionRow.id).join(Picture, Picture.id == CaptionRow.picture_id).where(own)
+        async with self._files.lock:
+            async with self._write() as session:
+                counts = {
+                    "ratings": await _count(
+                        session, Rating, or_(Rating.user_id == user_id, Rating.caption_id.in_(captions))
+                    ),
+                    "corrections": await _count(
+                        session,
+                        Correction,
+                        or_(Correction.user_id == user_id, Correction.caption_id.in_(captions)),
+                    ),
+                    "jobs": await _count(session, Job, Job.user_id == user_id),
+                    "captions": await _count(session, CaptionRow, CaptionRow.id.in_(captions)),
+                    "pictures": await _count(session, Picture, own),
+                }
+                await self._forget_files(session, user_id)
+                await _changed(session, delete(Picture).where(own))
+                if not await _changed(session, delete(User).where(User.id == user_id)):
+                    raise NotStored("This person was erased.")
+            removed = await self._empty_trash()
+        if self._engine.dialect.name == "sqlite":
+            await database.truncate_journal(self._engine)
+        return Erased(files=removed, **counts)
+
+    async def stats(self) -> Stats:
+        """The whole store in numbers."""
+        corrected = select(Correction.user_id, Correction.caption_id).distinct().subquery()
+        model = (CaptionRow.model, CaptionRow.checkpoint)
+        async with self._read() as session:
+            jobs = await session.execute(select(Job.state, func.count()).group_by(Job.state))
+            marks = await session.execute(
+                select(*model, Rating.mark, func.count())
+                .join(Rating, Rating.caption_id == CaptionRow.id)
+                .group_by(*model, Rating.mark)
+            )
+            corrections = await session.execute(
+                select(*model, func.count())
+                .join(corrected, corrected.c.caption_id == CaptionRow.id)
+                .group_by(*model)
+            )
+            captions = await session.execute(
+                select(*model, func.count()).group_by(*model).order_by(func.count().desc(), *model)
+            )
+            marks_of: dict[tuple[str, str], dict[int, int]] = {}
+            for name, checkpoint, mark, count in marks:
+                marks_of.setdefault((name, checkpoint), {})[mark] = count
+            corrections_of = {(name, checkpoint): count for name, checkpoint, count in corrections}
+            return Stats(
+                users=await _count(session, User),
+                active_users=await _count(session, User, User.active.is_(True)),
+                consenting_users=await _count(session, User, User.consent.is_(True)),
+                pictures=await _count(session, Picture),
+                kept_pictures=await _count(session, Picture, Picture.path.is_not(None)),
+                jobs={state: count for state, count in jobs.tuples()},
+                models=tuple(
+                    ModelStats(
+                        model=name,
+                        checkpoint=checkpoint,
+                        captions=count,
+                        marks=marks_of.get((name, checkpoint), {}),
+                        corrections=corrections_of.get((name, checkpoint), 0),
+                    )
+                    for name, checkpoint, count in captions
+                ),
+            )
+
+    async def feedback(
+        self, *, since: datetime | None = None, min_rating: int | None = None
+    ) -> AsyncIterator[Feedback]:
+        """One row a person and caption with a mark or a correction: a snapshot, read bit by bit.
+
+        ``since``: the mark or the correction is not older. ``min_rating`` (1..5): the mark is at least that;
+        rows with a correction and no mark stay too.
+        """
+        newest = (
+            select(Correction.user_id, Correction.caption_id, func.max(Correction.id).label("id"))
+            .group_by(Correction.user_id, Correction.caption_id)
+            .subquery()
+        )
+        pairs = union(
+            select(Rating.user_id, Rating.caption_id), select(Correction.user_id, Correction.caption_id)
+        ).subquery()
+        statement = (
+            select(
+                pairs.c.user_id,
+                CaptionRow,
+                Picture,
+                Rating.mark,
+                Rating.updated_at,
+                Correction.text,
+                Correction.created_at,
+            )
+            .join(CaptionRow, CaptionRow.id == pairs.c.caption_id)
+            .join(Picture, Picture.id == CaptionRow.picture_id)
+            .outerjoin(
+                Rating, and_(Rating.user_id == pairs.c.user_id, Rating.caption_id == pairs.c.caption_id)
+            )
+            .outerjoin(
+                newest, and_(newest.c.user_id == pairs.c.user_id, newest.c.caption_id == pairs.c.caption_id)
+            )
+            .outerjoin(Correction, Correction.id == newest.c.id)
+            .order_by(pairs.c.caption_id, pairs.c.user_id)
+            .execution_options(yield_per=200)
+        )
+        if since is not None:
+            statement = statement.where(or_(Rating.updated_at >= since, Correction.created_at >= since))
+        if min_rating is not None:
+            statement = statement.where(or_(Rating.mark >= min_rating, Rating.mark.is_(None)))
+        async with self._read() as session:
+            async for user_id, caption, picture, mark, rated_at, text, corrected_at in await session.stream(
+                statement
+            ):
+                yield Feedback(
+                    user=self._pseudonym(user_id),
+                    caption=caption,
+                    picture=picture,
+                    mark=mark,
+                    rated_at=rated_at,
+                    correction=text,
+                    corrected_at=corrected_at,
+                )
+
+    def picture_file(self, path: str) -> Path:
+        """Where the kept bytes of a :attr:`Picture.path` are."""
+        return self._files.at(path)
+
+    # ---- inner parts ----
+
+    @asynccontextmanager
+    async def _read(self) -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(self._engine, expire_on_commit=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def _write(self) -> AsyncIterator[AsyncSession]:
+        """A transaction, committed at the end. Raises NotStored when it refers to something erased."""
+        try:
+            async with (
+                self._one_writer or nullcontext(),
+                AsyncSession(self._writer, expire_on_commit=False) as session,
+                session.begin(),
+            ):
+                yield session
+        except IntegrityError as error:
+            if "foreign key" in str(error.orig).lower():
+                raise NotStored("This person or caption was erased.") from error
+            raise
+
+    def _insert(self, table: type[Table]) -> sqlite.Insert | postgresql.Insert:
+        """An insert that can say what to do on a conflict: the one thing the dialects spell apart."""
+        return sqlite.insert(table) if self._engine.dialect.name == "sqlite" else postgresql.insert(table)
+
+    async def _set(self, table: type[User] | type[Job], row_id: int, **values: Any) -> None:
+        async with self._write() as session:
+            if not await _changed(session, update(table).where(table.id == row_id).values(**values)):
+                raise NotStored("This person or job was erased.")
+
+    async def _make_secret(self, name: str) -> bytes:
+        """The secret of this name, made by whoever comes first."""
+        insert = self._insert(Secret).values(name=name, value=randomness.token_hex(32))
+        async with self._write() as session:
+            await session.execute(insert.on_conflict_do_nothing(index_elements=[Secret.name]))
+            row = await session.get_one(Secret, name)
+            return bytes.fromhex(row.value)
+
+    def _pseudonym(self, user_id: int) -> str:
+        """The same person is the same 16 hexadecimal digits in every export; nobody can go back from them."""
+        return hmac.new(self._secret, str(user_id).encode(), hashlib.sha256).hexdigest()[:16]
+
+    @asynccontextmanager
+    async def _keeping(self, data: bytes | None) -> AsyncIterator[_Keep]:
+        """Around a transaction: what it decides to keep is written to disk after its commit.
+
+        In this order a crash leaves a row without its file, which an export reports, and never a file
+        without its row, which nobody would erase.
+        """
+        path: str | None = None
+
+        async def keep(session: AsyncSession, job: Job, picture: Picture) -> Picture:
+            nonlocal path
+            consent = (await session.get_one(User, job.user_id, with_for_update=True)).consent
+            if consent and data is not None and picture.path is None:
+                picture.path = path = files.place(picture.sha256, data)
+            job.keeps_picture = consent and picture.path is not None
+            return picture
+
+        async with nullcontext() if data is None else self._files.lock:
+            yield keep
+            if path is not None and data is not None:
+                await self._write_file(path, data)
+
+    async def _write_file(self, path: str, data: bytes) -> None:
+        try:
+            await self._files.write(path, data)
+        except OSError as error:  # a full disk must not cost anybody the answer
+            _log.warning("A picture could not be kept (%s); check the space and rights of DATA_DIR.", error)
+            async with self._write() as session:
+                await session.execute(update(Picture).where(Picture.path == path).values(path=None))
+            return
+        async with self._read() as session:
+            used = await session.scalar(select(Picture.id).where(Picture.path == path).limit(1))
+        if used is None:  # another process erased it between our commit and our write
+            await self._files.remove([path])
+
+    async def _forget_files(self, session: AsyncSession, user_id: int) -> None:
+        """Mark for removal the kept pictures of this person that nobody else lets us keep."""
+        await session.execute(update(Job).where(Job.user_id == user_id).values(keeps_picture=False))
+        unkept = and_(
+            Picture.path.is_not(None), _sent(Job.user_id == user_id), ~_sent(Job.keeps_picture.is_(True))
+        )
+        paths = set(await session.scalars(select(Picture.path).where(unkept)))
+        await _changed(session, update(Picture).where(unkept).values(path=None))
+        for path in paths:
+            await session.execute(
+                self._insert(Removal).values(path=path).on_conflict_do_nothing(index_elements=[Removal.path])
+            )
+
+    async def _empty_trash(self) -> int:
+        """Remove the files marked for removal, also by a run that was killed; returns how many there were."""
+        async with self._read() as session:
+            marked = set(await session.scalars(select(Removal.path)))
+            used = set(
+                await session.scalars(select(Picture.path).join(Removal, Removal.path == Picture.path))
+            )
+        if not marked:
+            return 0
+        removed = await self._files.remove(marked - used)
+        async with self._write() as session:
+            for path in marked:
+                await session.execute(delete(Removal).where(Removal.path == path))
+        return removed
+
+
+class _Keep(Protocol):
+    async def __call__(self, session: AsyncSession, job: Job, picture: Picture) -> Picture: ...
+
+
+def _sent(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Of a Picture in the enclosing query: a job of which ``condition`` holds was about it."""
+    return (
+        exists()
+        .where(Job.caption_id == CaptionRow.id, CaptionRow.picture_id == Picture.id, condition)
+        .correlate(Picture)
+    )
+
+
+def _make_folders(address: URL, data_dir: Path) -> None:
+    data_dir.mkdir(parents=True, exist_ok=True)
+    if address.get_backend_name() == "sqlite" and address.database:
+        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+
+
+async def _changed(session: AsyncSession, statement: Update | Delete) -> bool:
+    """Run it; whether any row was touched."""
+    result = await session.execute(statement.execution_options(synchronize_session=False))
+    return cast("CursorResult[Any]", result).rowcount > 0
+
+
+async def _count(session: AsyncSession, table: type[Table], *conditions: ColumnElement[bool]) -> int:
+    return (await session.scalar(select(func.count()).select_from(table).where(*conditions))) or 0

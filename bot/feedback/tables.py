@@ -1,0 +1,245 @@
+"""The tables, valid for SQLite and PostgreSQL alike.
+
+Rows are handed out detached from their session: they are read as plain data and never written through.
+Deletion is left to the foreign keys (``ON DELETE``), so that no code path can forget a table.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from inference.types import Caption, DecodingOptions
+
+JobKind = Literal["caption", "variant"]
+JobState = Literal["accepted", "working", "answered", "failed"]
+
+
+def now() -> datetime:
+    """The present moment, in UTC."""
+    return datetime.now(UTC)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """A moment: timezone-aware in Python, UTC in the database (SQLite has no time zones of its own)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("A moment needs a time zone to be stored.")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# SQLite gives numbers by itself only to a column of exactly the type INTEGER.
+_Id = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Table(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={  # named, so that a later migration can drop them on every database
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class User(Table):
+    """A person who wrote to the bot."""
+
+    __tablename__ = "users"
+    # AUTOINCREMENT: the number of an erased person is never given to another one.
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    telegram_id: Mapped[int] = mapped_column(BigInteger, unique=True)
+    username: Mapped[str | None] = mapped_column(String(64))
+    language: Mapped[str] = mapped_column(String(16))
+    language_chosen: Mapped[bool] = mapped_column(Boolean)  # by set_language: Telegram's no longer counts
+    consent: Mapped[bool] = mapped_column(Boolean)  # may the bytes of this person's pictures be kept?
+    active: Mapped[bool] = mapped_column(Boolean)  # False: has blocked the bot
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class Picture(Table):
+    """A picture as Telegram knows it; its bytes are on disk only while somebody consents to that."""
+
+    __tablename__ = "pictures"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    file_unique_id: Mapped[str] = mapped_column(String(64), unique=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)  # bytes
+    width: Mapped[int] = mapped_column(Integer)  # pixels, upright
+    height: Mapped[int] = mapped_column(Integer)
+    path: Mapped[str | None] = mapped_column(
+        String(128), index=True
+    )  # of the kept bytes, relative to the data folder
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class CaptionRow(Table):
+    """What a model said about a picture. Never changed once written: ratings are about this very text."""
+
+    __tablename__ = "captions"
+    __table_args__ = (
+        Index("ix_captions_cache", "picture_id", "model", "checkpoint", "options_key"),
+        {"sqlite_autoincrement": True},  # old messages' buttons carry the number of an erased caption
+    )
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    picture_id: Mapped[int] = mapped_column(ForeignKey("pictures.id", ondelete="CASCADE"))
+    model: Mapped[str] = mapped_column(String(128))
+    checkpoint: Mapped[str] = mapped_column(String(64))
+    options: Mapped[dict[str, Any]] = mapped_column(JSON)  # those the captioner used
+    options_key: Mapped[str] = mapped_column(String(64))  # of those that were asked for: the job's
+    summary: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(Text)
+    words: Mapped[list[str]] = mapped_column(JSON)
+    seconds: Mapped[dict[str, float]] = mapped_column(JSON)
+    confidence: Mapped[float] = mapped_column(Float)
+    notes: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+    def to_caption(self) -> Caption:
+        """The caption as the engine gave it."""
+        return Caption(
+            summary=self.summary,
+            text=self.text,
+            words=tuple(self.words),
+            model=self.model,
+            checkpoint=self.checkpoint,
+            options=DecodingOptions.from_dict(self.options),
+            seconds=dict(self.seconds),
+            confidence=self.confidence,
+            notes=tuple(self.notes),
+        )
+
+
+class Rating(Table):
+    """One mark a person and caption; changeable."""
+
+    __tablename__ = "ratings"
+    __table_args__ = (CheckConstraint("mark BETWEEN 1 AND 5", name="mark"),)
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    caption_id: Mapped[int] = mapped_column(
+        ForeignKey("captions.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    mark: Mapped[int] = mapped_column(SmallInteger)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class Correction(Table):
+    """A better description by a person. The newest (highest id) counts; the older are history."""
+
+    __tablename__ = "corrections"
+    __table_args__ = (Index(None, "user_id", "caption_id"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    caption_id: Mapped[int] = mapped_column(ForeignKey("captions.id", ondelete="CASCADE"), index=True)
+    text: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class Prompt(Table):
+    """The bot's message that asks for a correction: the reply to it is one."""
+
+    __tablename__ = "prompts"
+
+    chat_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    message_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    caption_id: Mapped[int] = mapped_column(ForeignKey("captions.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class Job(Table):
+    """A picture that was accepted and must be answered, once. Written before anything slow happens."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        UniqueConstraint("chat_id", "message_id", "kind", "options_key"),
+        CheckConstraint("kind IN ('caption', 'variant')", name="kind"),
+        CheckConstraint("state IN ('accepted', 'working', 'answered', 'failed')", name="state"),
+        Index(None, "chat_id", "reply_message_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    chat_id: Mapped[int] = mapped_column(BigInteger)
+    message_id: Mapped[int] = mapped_column(BigInteger)  # of the message with the picture
+    kind: Mapped[JobKind] = mapped_column(String(16))
+    file_id: Mapped[str] = mapped_column(String(256))  # to download by
+    file_unique_id: Mapped[str] = mapped_column(String(64))  # to recognise by
+    options: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # None: the model's own
+    options_key: Mapped[str] = mapped_column(String(64))
+    source_caption_id: Mapped[int | None] = mapped_column(  # which caption a variant was asked of
+        ForeignKey("captions.id", ondelete="SET NULL"), index=True
+    )
+    language: Mapped[str] = mapped_column(String(16))  # of the reply
+    state: Mapped[JobState] = mapped_column(String(16), index=True)
+    attempts: Mapped[int] = mapped_column(Integer)  # times it was claimed
+    caption_id: Mapped[int | None] = mapped_column(ForeignKey("captions.id", ondelete="SET NULL"), index=True)
+    keeps_picture: Mapped[bool] = mapped_column(Boolean)  # its user consented when the caption was made
+    sending_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # the reply was on its way since
+    reply_message_id: Mapped[int | None] = mapped_column(BigInteger)
+    reason: Mapped[str | None] = mapped_column(Text)  # why it failed
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+    def decoding_options(self) -> DecodingOptions | None:
+        """The options asked for; None: the model's own defaults."""
+        return None if self.options is None else DecodingOptions.from_dict(self.options)
+
+
+class Removal(Table):
+    """A file of kept bytes that must go: written together with the erasure, so that no crash forgets it."""
+
+    __tablename__ = "removals"
+
+    path: Mapped[str] = mapped_column(String(128), primary_key=True)
+
+
+class Secret(Table):
+    """Random keys made once and never shown, such as the one behind the pseudonyms of an export."""
+
+    __tablename__ = "secrets"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    value: Mapped[str] = mapped_column(String(128))
