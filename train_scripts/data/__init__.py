@@ -1,0 +1,1 @@
+"""Readers: what a source has becomes plain rows that training and evaluation share."""

@@ -1,0 +1,274 @@
+"""The one evaluator for every system: captions by picture in, a report with intervals and per-picture rows
+out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train_scripts.metrics.bleu import bleu, bleu_counts
+from train_scripts.metrics.bootstrap import interval, resample_weights
+from train_scripts.metrics.chrf import chrf, chrf_counts
+from train_scripts.metrics.cider import CiderD
+from train_scripts.metrics.faithfulness import ContentLemmas, content_counts
+from train_scripts.metrics.meteor import Meteor
+from train_scripts.metrics.quotes import quote_counts, unquoted_text
+from train_scripts.metrics.repetition import repeats_phrase
+from train_scripts.metrics.rouge import rouge_l
+from train_scripts.metrics.tokens import word_tokens
+
+__all__ = ["Estimate", "EvaluationError", "Measure", "Measurements", "Report", "evaluate", "measure"]
+
+Floats = NDArray[np.float64]
+
+
+class EvaluationError(ValueError):
+    """Predictions and references do not belong together; `str()` is one English sentence that says what to
+    do.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A score as a function of counts that add up over pictures.
+
+    `combine` takes summed counts of shape (..., k) and gives scores of shape (...); NaN where it is not
+    defined.
+    """
+
+    key: str
+    title: str
+    better: Literal["higher", "lower", "neither"]
+    combine: Callable[[Floats], Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A score over all pictures and its 95 % bootstrap interval; NaN where it is not defined."""
+
+    value: float
+    low: float
+    high: float
+
+
+def _ratio(numerator: int, denominator: int) -> Callable[[Floats], Floats]:
+    def combine(counts: Floats) -> Floats:
+        below = counts[..., denominator]
+        return np.where(below > 0, counts[..., numerator] / np.where(below > 0, below, 1.0), np.nan)
+
+    return combine
+
+
+def _bleu(order: int) -> Callable[[Floats], Floats]:
+    return lambda counts: bleu(counts, order)
+
+
+_MEAN = _ratio(0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """What was counted on each picture: for each measure an array of shape (pictures, k), rows as `names`."""
+
+    names: tuple[str, ...]
+    predictions: tuple[str, ...]
+    references: tuple[str, ...]
+    counts: Mapping[Measure, Floats]
+
+    def scores(self, measure: Measure) -> Floats:
+        """The measure on each picture alone, shape (pictures,); NaN where it is not defined."""
+        return measure.combine(self.counts[measure])
+
+    def total(self, measure: Measure) -> float:
+        """The measure over all pictures."""
+        return float(measure.combine(self.counts[measure].sum(axis=0)))
+
+    def resampled(self, measure: Measure, weights: Floats) -> Floats:
+        """The measure over each resample, shape (resamples,); `weights` as `resample_weights` gives them."""
+        return measure.combine(weights @ self.counts[measure])
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Scores of one set of predictions. `estimates` is in the order of the table; keys are those of
+    `MEASURES`.
+    """
+
+    pictures: int
+    resamples: int
+    seed: int
+    estimates: Mapping[str, Estimate]
+    measurements: Measurements
+
+    def __getitem__(self, key: str) -> float:
+        """The score with this key, over all pictures."""
+        return self.estimates[key].value
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a picture: file_name, text, reference, and each measure on it alone (None: not defined
+        there).
+        """
+        columns = {m.key: self.measurements.scores(m) for m in self.measurements.counts}
+        texts = zip(
+            self.measurements.names, self.measurements.predictions, self.measurements.references, strict=True
+        )
+        return [
+            {"file_name": name, "text": prediction, "reference": reference}
+            | {key: _finite(float(column[i])) for key, column in columns.items()}
+            for i, (name, prediction, reference) in enumerate(texts)
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; a score that is not defined is None."""
+        return {
+            "pictures": self.pictures,
+            "resamples": self.resamples,
+            "seed": self.seed,
+            "scores": {
+                key: {"value": _finite(e.value), "low": _finite(e.low), "high": _finite(e.high)}
+                for key, e in self.estimates.items()
+            },
+        }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+BLEU = tuple(Measure(f"bleu{n}", f"BLEU-{n}", "higher", _bleu(n)) for n in range(1, 5))
+METEOR = Measure("meteor", "METEOR", "higher", _MEAN)
+BLEU_SENTENCES = Measure("bleu4_sentences", "BLEU-4, sentences split", "higher", _bleu(4))
+METEOR_SENTENCES = Measure("meteor_sentences", "METEOR, sentences split", "higher", _MEAN)
+METEOR_RUSSIAN = Measure("meteor_russian", "METEOR, Russian stems", "higher", _MEAN)
+ROUGE_L = Measure("rouge_l", "ROUGE-L", "higher", _MEAN)
+CIDER_D = Measure("cider_d", "CIDEr-D (of 10)", "higher", _MEAN)
+CHRF = Measure("chrf", "chrF", "higher", chrf)
+QUOTE_RECALL = Measure("quote_recall", "Quoted words, recall", "higher", _ratio(0, 2))
+QUOTE_PRECISION = Measure("quote_precision", "Quoted words, precision", "higher", _ratio(0, 1))
+QUOTE_CER = Measure("quote_cer", "Quoted words, character errors", "lower", _ratio(3, 4))
+CONTENT_PRECISION = Measure("content_precision", "Content lemmas, precision", "higher", _ratio(0, 1))
+CONTENT_RECALL = Measure("content_recall", "Content lemmas, recall", "higher", _ratio(0, 2))
+CONTENT_SAID = Measure("content_said", "Content lemmas a caption", "neither", _MEAN)
+LENGTH = Measure("length", "Length, tokens", "neither", _MEAN)
+LENGTH_RATIO = Measure("length_ratio", "Length / reference's", "neither", _MEAN)
+REPEATED = Measure("repeated", "Captions with a repeated phrase", "lower", _MEAN)
+REPEATED_OUTSIDE = Measure("repeated_outside", "… repeated outside quotes", "lower", _MEAN)
+
+MEASURES: tuple[Measure, ...] = (
+    *BLEU,
+    METEOR,
+    BLEU_SENTENCES,
+    METEOR_SENTENCES,
+    METEOR_RUSSIAN,
+    ROUGE_L,
+    CIDER_D,
+    CHRF,
+    QUOTE_RECALL,
+    QUOTE_PRECISION,
+    QUOTE_CER,
+    CONTENT_PRECISION,
+    CONTENT_RECALL,
+    CONTENT_SAID,
+    LENGTH,
+    LENGTH_RATIO,
+    REPEATED,
+    REPEATED_OUTSIDE,
+)
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
+def _check(predictions: Mapping[str, str], references: Mapping[str, str]) -> None:
+    if not references:
+        raise EvaluationError("There are no references: give a file with at least one.")
+    missing = [name for name in references if name not in predictions]
+    if missing:
+        raise EvaluationError(
+            f"{len(missing)} of {len(references)} pictures of the references have no prediction "
+            f"({_some(missing)}): caption every picture, or evaluate against "
+            "the references of those you captioned."
+        )
+    unknown = [name for name in predictions if name not in references]
+    if unknown:
+        raise EvaluationError(
+            f"{len(unknown)} of {len(predictions)} predictions are of pictures without a reference "
+            f"({_some(unknown)}): evaluate against the references they were made for."
+        )
+
+
+def _per_picture(values: Sequence[float]) -> Floats:
+    return np.stack([np.array(values, dtype=np.float64), np.ones(len(values))], axis=1)
+
+
+def measure(predictions: Mapping[str, str], references: Mapping[str, str]) -> Measurements:
+    """Counts everything on each picture, in the order of the references. Raises EvaluationError as
+    `evaluate`.
+    """
+    _check(predictions, references)
+    names = tuple(references)
+    texts = tuple(predictions[name] for name in names)
+    wanted = tuple(references[name] for name in names)
+    pairs = [(word_tokens(p), word_tokens(r)) for p, r in zip(texts, wanted, strict=True)]
+    split = [
+        (word_tokens(p, "sentences"), word_tokens(r, "sentences")) for p, r in zip(texts, wanted, strict=True)
+    ]
+
+    meteor, meteor_russian = Meteor(), Meteor(russian=True)
+    cider = CiderD([reference for _, reference in pairs])
+    lemmas = ContentLemmas()
+    content = [(lemmas.of(p), lemmas.of(r)) for p, r in zip(texts, wanted, strict=True)]
+
+    bleu_table = np.stack([bleu_counts(p, r) for p, r in pairs])
+    quotes = np.stack([quote_counts(p, r) for p, r in zip(texts, wanted, strict=True)])
+    contents = np.stack([content_counts(p, r) for p, r in content])
+    counts: dict[Measure, Floats] = {
+        **dict.fromkeys(BLEU, bleu_table),
+        METEOR: _per_picture([meteor.score(p, r) for p, r in pairs]),
+        BLEU_SENTENCES: np.stack([bleu_counts(p, r) for p, r in split]),
+        METEOR_SENTENCES: _per_picture([meteor.score(p, r) for p, r in split]),
+        METEOR_RUSSIAN: _per_picture([meteor_russian.score(p, r) for p, r in pairs]),
+        ROUGE_L: _per_picture([rouge_l(p, r) for p, r in pairs]),
+        CIDER_D: _per_picture([cider.score(p, r) for p, r in pairs]),
+        CHRF: np.stack([chrf_counts(p, r) for p, r in zip(texts, wanted, strict=True)]),
+        QUOTE_RECALL: quotes,
+        QUOTE_PRECISION: quotes,
+        QUOTE_CER: quotes,
+        CONTENT_PRECISION: contents,
+        CONTENT_RECALL: contents,
+        CONTENT_SAID: _per_picture([len(said) for said, _ in content]),
+        LENGTH: _per_picture([len(p) for p, _ in pairs]),
+        LENGTH_RATIO: np.array([[len(p), len(r)] for p, r in pairs], dtype=np.float64),
+        REPEATED: _per_picture([float(repeats_phrase(text)) for text in texts]),
+        REPEATED_OUTSIDE: _per_picture([float(repeats_phrase(unquoted_text(text))) for text in texts]),
+    }
+    return Measurements(names, texts, wanted, {m: counts[m] for m in MEASURES})
+
+
+def evaluate(
+    predictions: Mapping[str, str], references: Mapping[str, str], *, resamples: int = 1000, seed: int = 0
+) -> Report:
+    """Scores captions against one reference a picture.
+
+    `predictions`, `references`: caption by file name; both must name the same pictures. `resamples`: of the
+    seeded bootstrap behind the 95 % intervals, at least 1. Scores are in 0..1, but for CIDEr-D (0..10) and
+    the lengths.
+
+    Raises EvaluationError when a picture has only one of the two, or there is none.
+    """
+    measurements = measure(predictions, references)
+    weights = resample_weights(len(measurements.names), resamples, seed)
+    estimates = {
+        m.key: Estimate(measurements.total(m), *interval(measurements.resampled(m, weights)))
+        for m in MEASURES
+    }
+    return Report(len(measurements.names), resamples, seed, estimates, measurements)
