@@ -592,7 +592,7 @@ class Store:
                 consenting_users=await _count(session, User, User.consent.is_(True)),
                 pictures=await _count(session, Picture),
                 kept_pictures=await _count(session, Picture, Picture.path.is_not(None)),
-                jobs={state: count for state, count in jobs.tuples()},
+                jobs=dict(jobs.all()),
                 models=tuple(
                     ModelStats(
                         model=name,
