@@ -18,7 +18,7 @@ from train_scripts.metrics.chrf import chrf, chrf_counts
 from train_scripts.metrics.cider import CiderD
 from train_scripts.metrics.faithfulness import ContentLemmas, content_counts
 from train_scripts.metrics.meteor import Meteor
-from train_scripts.metrics.quotes import quote_counts, unquoted_text
+from train_scripts.metrics.quotes import quote_counts, unquoted_parts
 from train_scripts.metrics.repetition import repeats_phrase
 from train_scripts.metrics.rouge import rouge_l
 from train_scripts.metrics.tokens import word_tokens
@@ -248,8 +248,8 @@ def measure(predictions: Mapping[str, str], references: Mapping[str, str]) -> Me
         CONTENT_SAID: _per_picture([len(said) for said, _ in content]),
         LENGTH: _per_picture([len(p) for p, _ in pairs]),
         LENGTH_RATIO: np.array([[len(p), len(r)] for p, r in pairs], dtype=np.float64),
-        REPEATED: _per_picture([float(repeats_phrase(text)) for text in texts]),
-        REPEATED_OUTSIDE: _per_picture([float(repeats_phrase(unquoted_text(text))) for text in texts]),
+        REPEATED: _per_picture([float(repeats_phrase([text])) for text in texts]),
+        REPEATED_OUTSIDE: _per_picture([float(repeats_phrase(unquoted_parts(text))) for text in texts]),
     }
     return Measurements(names, texts, wanted, {m: counts[m] for m in MEASURES})
 

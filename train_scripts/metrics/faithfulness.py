@@ -19,7 +19,7 @@ import numpy as np
 import pymorphy3
 from numpy.typing import NDArray
 
-from train_scripts.metrics.quotes import unquoted_text
+from train_scripts.metrics.quotes import unquoted_parts
 
 __all__ = ["ContentLemmas", "content_counts"]
 
@@ -52,7 +52,7 @@ class ContentLemmas:
     def of(self, text: str) -> frozenset[str]:
         """The content lemmas of one caption."""
         lemmas = set()
-        for word in _WORD.findall(unquoted_text(text).lower()):
+        for word in _WORD.findall(" ".join(unquoted_parts(text)).lower()):
             if word not in self._lemmas:
                 self._lemmas[word] = self._lemma(word)
             lemma = self._lemmas[word]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +18,12 @@ from rapidfuzz.distance import Levenshtein
 
 from train_scripts.metrics.tokens import plain_words
 
-__all__ = ["quote_counts", "quoted_mask", "quoted_text", "unquoted_text"]
+__all__ = ["quote_counts", "quoted_mask", "quoted_text", "unquoted_parts"]
 
 _OPENS = {"«": "»", "“": "”", "„": "”"}
 _CLOSES = frozenset("»”")
 _STRAIGHT = '"'
+_MARKS = frozenset({_STRAIGHT, *_OPENS, *_CLOSES})
 _SENTENCE_END = re.compile(r"[.!?…]+(?=\s|\Z)")
 
 
@@ -82,23 +82,22 @@ def quoted_mask(text: str) -> list[bool]:
     for start, end in spans:
         mask[start:end] = [True] * (end - start)
     for index, character in enumerate(text):
-        if character == _STRAIGHT or character in _OPENS or character in _CLOSES:
+        if character in _MARKS:
             mask[index] = False
     return mask
 
 
-def _select(text: str, mask: Sequence[bool], *, inside: bool) -> str:
-    return "".join(c if m is inside else " " for c, m in zip(text, mask, strict=True))
-
-
 def quoted_text(text: str) -> str:
     """What stands inside quotes, everything else blanked."""
-    return _select(text, quoted_mask(text), inside=True)
+    mask = quoted_mask(text)
+    return "".join(c if inside else " " for c, inside in zip(text, mask, strict=True))
 
 
-def unquoted_text(text: str) -> str:
-    """What stands outside quotes, everything else blanked."""
-    return _select(text, quoted_mask(text), inside=False)
+def unquoted_parts(text: str) -> list[str]:
+    """What stands outside quotes: the stretches between the quotations, without the marks."""
+    mask = quoted_mask(text)
+    blanked = "".join("\0" if inside or c in _MARKS else c for c, inside in zip(text, mask, strict=True))
+    return [part for part in blanked.split("\0") if part.strip()]
 
 
 def quote_counts(prediction: str, reference: str) -> NDArray[np.float64]:

@@ -27,67 +27,14 @@ Tokenization = Literal["text", "sentences"]
 _TOKENIZER = NLTKWordTokenizer()
 
 # A stop after these does not end a sentence. Words that are abbreviations only with their stop.
-_ABBREVIATIONS = frozenset(
-    [
-        "т.е",
-        "т.д",
-        "т.п",
-        "т.к",
-        "т.н",
-        "т.о",
-        "и.о",
-        "н.э",
-        "др",
-        "пр",
-        "прим",
-        "примеч",
-        "ред",
-        "см",
-        "ср",
-        "рис",
-        "стр",
-        "сокр",
-        "букв",
-        "англ",
-        "рус",
-        "нем",
-        "фр",
-        "лат",
-        "яп",
-        "кит",
-        "исп",
-        "итал",
-        "укр",
-        "им",
-        "ул",
-        "пл",
-        "пер",
-        "просп",
-        "обл",
-        "гг",
-        "вв",
-        "руб",
-        "коп",
-        "тыс",
-        "млн",
-        "млрд",
-        "трлн",
-        "долл",
-        "проф",
-        "акад",
-        "тов",
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "vs",
-        "etc",
-        "e.g",
-        "i.e",
-        "jr",
-        "sr",
-    ]
-)
+# fmt: off
+_ABBREVIATIONS = frozenset({
+    "т.е", "т.д", "т.п", "т.к", "т.н", "т.о", "и.о", "н.э", "др", "пр", "прим", "примеч", "ред", "см", "ср",
+    "рис", "стр", "сокр", "букв", "англ", "рус", "нем", "фр", "лат", "яп", "кит", "исп", "итал", "укр",
+    "им", "ул", "пл", "пер", "просп", "обл", "гг", "вв", "руб", "коп", "тыс", "млн", "млрд", "трлн", "долл",
+    "проф", "акад", "тов", "mr", "mrs", "ms", "dr", "vs", "etc", "e.g", "i.e", "jr", "sr",
+})
+# fmt: on
 # «я» is the only one-letter word that usually closes a sentence; any other letter with a stop is an initial
 # or an abbreviation ("г. Москва", "А. С. Пушкин").
 _LETTER_THAT_ENDS = "я"
