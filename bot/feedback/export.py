@@ -1,0 +1,381 @@
+"""What a fine-tuning run reads: the pictures and what people said about their captions.
+
+``imagefolder``  images/ and metadata.jsonl: ``datasets.load_dataset("imagefolder", data_dir=...)`` reads it
+``csv``          images/ and feedback.csv; lists and options are JSON inside their cell
+``parquet``      images/ and feedback.parquet; options are JSON inside their cell
+
+Columns: file_name, text (the correction where there is one, else the caption), rating (1..5 or null), model,
+checkpoint, options, words, user (a pseudonym), created_at (of the caption), rated_at, corrected_at, corrected,
+caption (as the model wrote it). Times are UTC, ISO 8601, whole seconds. A picture keeps the bytes its sender
+sent. Where they were not kept, file_name is empty; an imagefolder has these rows in
+metadata_without_pictures.jsonl instead, since its reader wants a file for every row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import shutil
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+from bot.feedback.database import StoreError
+from bot.feedback.store import Feedback, Store
+from bot.feedback.tables import now
+
+ExportFormat = Literal["imagefolder", "csv", "parquet"]
+
+PART_SIZE = 49_000_000  # bytes: a bot may upload 50 MB to Telegram
+
+_IMAGES = "images"
+_REPORT = "export.json"  # also the mark of a folder that an export may replace
+_METADATA = "metadata.jsonl"
+_WITHOUT_PICTURES = "metadata_without_pictures.jsonl"
+_CSV = "feedback.csv"
+_PARQUET = "feedback.parquet"
+_PARTIAL = ".partial"
+_OURS = frozenset({_IMAGES, _REPORT, _METADATA, _WITHOUT_PICTURES, _CSV, _PARQUET, _PARTIAL})
+_BATCH = 200  # rows written at a time, off the event loop
+
+_COLUMNS = (
+    "file_name",
+    "text",
+    "rating",
+    "model",
+    "checkpoint",
+    "options",
+    "words",
+    "user",
+    "created_at",
+    "rated_at",
+    "corrected_at",
+    "corrected",
+    "caption",
+)
+_Row = dict[str, Any]
+
+
+class ExportError(StoreError):
+    """The export cannot be made as asked: ``str()`` says why and what to do, in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export holds. It lies beside the data as export.json."""
+
+    format: ExportFormat
+    rows: int  # one a person and caption
+    without_pictures: int  # of them: the picture was not kept (no consent)
+    pictures: int  # files; several rows may be about one
+    since: str | None
+    min_rating: int | None
+    made_at: str
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return "Nothing to export: no mark or correction fits."
+        text = f"{self.rows} rows, {self.pictures} pictures ({self.format})."
+        if self.without_pictures:
+            text += f" {self.without_pictures} rows are without a picture: its sender did not let it be kept."
+        return text
+
+
+def parse_since(text: str) -> datetime:
+    """An ISO 8601 date or date with time; UTC unless it names another zone. Raises ExportError."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise ExportError(f"{text!r} is not a date; write it like 2026-01-31 or 2026-01-31T18:00.") from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+async def export(
+    store: Store,
+    out: Path,
+    *,
+    format: ExportFormat = "imagefolder",
+    since: datetime | None = None,
+    min_rating: int | None = None,
+) -> ExportReport:
+    """Write one row a person and caption that has a mark or a correction into the folder ``out``.
+
+    ``since``: only where the mark or the correction is not older (timezone-aware). ``min_rating`` (1..5): only
+    where the mark is at least that; rows with a correction and no mark are kept as well. An earlier export in
+    ``out`` is replaced once the new one is complete, so that nothing erased stays there.
+
+    Raises ExportError when ``out`` holds anything else, cannot be written, or an argument is out of range.
+    """
+    if format not in get_args(ExportFormat):
+        raise ExportError(f"There is no format {format!r}; use {', '.join(get_args(ExportFormat))}.")
+    if min_rating is not None and min_rating not in range(1, 6):
+        raise ExportError(f"A rating is between 1 and 5, not {min_rating}.")
+    if since is not None and since.tzinfo is None:
+        raise ExportError("The moment to export since needs a time zone.")
+    try:
+        return await _export(store, out, format, since, min_rating)
+    except OSError as error:
+        raise ExportError(f"The export cannot be written to {out} ({error}); give another folder.") from error
+
+
+async def _export(
+    store: Store, out: Path, export_format: ExportFormat, since: datetime | None, min_rating: int | None
+) -> ExportReport:
+    folder = await asyncio.to_thread(_prepare, out)
+    writer = _Writer(store, folder, export_format)
+    try:
+        batch: list[Feedback] = []
+        async for item in store.feedback(since=since, min_rating=min_rating):
+            batch.append(item)
+            if len(batch) == _BATCH:
+                await asyncio.to_thread(writer.add, batch)
+                batch = []
+        await asyncio.to_thread(writer.add, batch)
+    except BaseException:
+        writer.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    writer.close()
+    report = ExportReport(
+        format=export_format,
+        rows=writer.rows,
+        without_pictures=writer.without_pictures,
+        pictures=len(writer.pictures),
+        since=_iso(since),
+        min_rating=min_rating,
+        made_at=now().isoformat(timespec="seconds"),
+    )
+    await asyncio.to_thread(_publish, folder, out, report)
+    return report
+
+
+def _prepare(out: Path) -> Path:
+    """The folder beside the old export in which the new one grows."""
+    out.mkdir(parents=True, exist_ok=True)
+    names = {entry.name for entry in out.iterdir()} - {_PARTIAL}
+    if names and (_REPORT not in names or names - _OURS):
+        raise ExportError(f"{out} is not empty and is not an earlier export alone; give another folder.")
+    partial = out / _PARTIAL
+    if partial.exists():
+        shutil.rmtree(partial)
+    (partial / _IMAGES).mkdir(parents=True)
+    return partial
+
+
+def _publish(partial: Path, out: Path, report: ExportReport) -> None:
+    for name in _OURS - {_PARTIAL, _REPORT}:
+        old = out / name
+        if old.is_dir():
+            shutil.rmtree(old)
+        else:
+            old.unlink(missing_ok=True)
+    # First, so that an export killed from here on can be made again in the same folder.
+    (out / _REPORT).write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+    for entry in partial.iterdir():
+        entry.rename(out / entry.name)
+    partial.rmdir()
+
+
+class _Table(Protocol):
+    """A file of rows."""
+
+    def write(self, rows: Sequence[_Row]) -> None: ...
+    def close(self) -> None: ...
+
+
+class _JsonLines:
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8")
+
+    def write(self, rows: Sequence[_Row]) -> None:
+        for row in rows:
+            self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Csv:
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8", newline="")
+        self._writer = csv.DictWriter(self._file, _COLUMNS)
+        self._writer.writeheader()
+
+    def write(self, rows: Sequence[_Row]) -> None:
+        self._writer.writerows(
+            row
+            | {"options": _json(row["options"]), "words": _json(row["words"])}
+            | {"corrected": str(row["corrected"]).lower()}
+            for row in rows
+        )
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Parquet:
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa  # noqa: PLC0415 - large, and only this format needs it
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
+        text, moment = pa.string(), pa.timestamp("ms", tz="UTC")
+        types = {
+            "rating": pa.int8(),
+            "words": pa.list_(text),
+            "created_at": moment,
+            "rated_at": moment,
+            "corrected_at": moment,
+            "corrected": pa.bool_(),
+        }
+        self._batch = pa.RecordBatch
+        self._schema = pa.schema([(name, types.get(name, text)) for name in _COLUMNS])
+        self._writer = pq.ParquetWriter(path, self._schema)
+
+    def write(self, rows: Sequence[_Row]) -> None:
+        moments = ("created_at", "rated_at", "corrected_at")
+        converted = [
+            row
+            | {name: row[name] and datetime.fromisoformat(row[name]) for name in moments}
+            | {"options": _json(row["options"])}
+            for row in rows
+        ]
+        self._writer.write_batch(self._batch.from_pylist(converted, schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _Writer:
+    """Turns feedback into rows and files. Blocking: for a thread."""
+
+    def __init__(self, store: Store, folder: Path, export_format: ExportFormat) -> None:
+        self.rows = 0
+        self.without_pictures = 0
+        self.pictures: set[str] = set()  # paths of kept pictures that were copied
+        self._store = store
+        self._folder = folder
+        self._pictureless: _Table | None = None
+        self._table: _Table
+        if export_format == "csv":
+            self._table = _Csv(folder / _CSV)
+        elif export_format == "parquet":
+            self._table = _Parquet(folder / _PARQUET)
+        else:
+            self._table = _JsonLines(folder / _METADATA)
+            self._pictureless = _JsonLines(folder / _WITHOUT_PICTURES)
+
+    def add(self, batch: Sequence[Feedback]) -> None:
+        rows = [self._row(item) for item in batch]
+        self.rows += len(rows)
+        self.without_pictures += sum(not row["file_name"] for row in rows)
+        if self._pictureless is not None:
+            self._pictureless.write([row for row in rows if not row["file_name"]])
+            rows = [row for row in rows if row["file_name"]]
+        self._table.write(rows)
+
+    def close(self) -> None:
+        self._table.close()
+        if self._pictureless is not None:
+            self._pictureless.close()
+
+    def _row(self, item: Feedback) -> _Row:
+        caption = item.caption
+        return {
+            "file_name": self._copy(item.picture.path),
+            "text": caption.text if item.correction is None else item.correction,
+            "rating": item.mark,
+            "model": caption.model,
+            "checkpoint": caption.checkpoint,
+            "options": caption.options,
+            "words": caption.words,
+            "user": item.user,
+            "created_at": _iso(caption.created_at),
+            "rated_at": _iso(item.rated_at),
+            "corrected_at": _iso(item.corrected_at),
+            "corrected": item.correction is not None,
+            "caption": caption.text,
+        }
+
+    def _copy(self, path: str | None) -> str:
+        """The file_name of a kept picture, copied once; empty when there is none (any more)."""
+        if path is None:
+            return ""
+        name = f"{_IMAGES}/{Path(path).name}"
+        if path not in self.pictures:
+            try:
+                shutil.copyfile(self._store.picture_file(path), self._folder / name)
+            except FileNotFoundError:
+                return ""
+            self.pictures.add(path)
+        return name
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+async def archive(folder: Path, into: Path, *, name: str = "feedback", limit: int = PART_SIZE) -> list[Path]:
+    """Zip an export into one or more files of at most ``limit`` bytes in ``into``; returns them in order.
+
+    Every part is a zip of its own; unpacked into one folder, all parts together give ``folder`` again.
+    Raises ExportError when a single file does not fit, or the disk is full.
+    """
+    try:
+        return await asyncio.to_thread(_archive, folder, into, name, limit)
+    except OSError as error:
+        raise ExportError(f"The archive cannot be written to {into} ({error}); free some space.") from error
+
+
+def _archive(folder: Path, into: Path, name: str, limit: int) -> list[Path]:
+    into.mkdir(parents=True, exist_ok=True)
+    # Tables first: whoever opens part 1 sees what the rest is.
+    found = sorted((path for path in folder.rglob("*") if path.is_file()), key=_archive_order)
+    parts: list[Path] = []
+    part: zipfile.ZipFile | None = None
+    size = 0
+    try:
+        for path in found:
+            inner = path.relative_to(folder).as_posix()
+            most = (
+                path.stat().st_size * 1001 // 1000 + 2 * len(inner.encode()) + 512
+            )  # with zip's own headers
+            if part is None or size + most > limit:
+                if part is not None:
+                    part.close()
+                parts.append(into / f"{name}.{len(parts) + 1}.partial")
+                part = zipfile.ZipFile(parts[-1], "w", strict_timestamps=False)
+                size = 512
+            table = path.parent == folder  # pictures are compressed already
+            part.write(path, inner, zipfile.ZIP_DEFLATED if table else zipfile.ZIP_STORED)
+            size += part.getinfo(inner).compress_size + 2 * len(inner.encode()) + 512
+        if part is not None:
+            part.close()
+        if any(done.stat().st_size > limit for done in parts):
+            raise ExportError(
+                f"A file of this export is larger than {limit // 1_000_000} MB even when packed; "
+                "narrow it with a date or a rating, or run `python -m bot export` on the server."
+            )
+    except BaseException:
+        if part is not None:
+            part.close()
+        for done in parts:
+            done.unlink(missing_ok=True)
+        raise
+    names = (
+        [f"{name}.zip"]
+        if len(parts) == 1
+        else [f"{name}-{number}-of-{len(parts)}.zip" for number in range(1, len(parts) + 1)]
+    )
+    return [done.replace(into / final) for done, final in zip(parts, names, strict=True)]
+
+
+def _archive_order(path: Path) -> tuple[bool, str]:
+    return path.parent.name == _IMAGES, path.as_posix()
