@@ -1,7 +1,6 @@
-"""One evaluator for every captioning system: BLEU, METEOR, ROUGE-L, CIDEr-D, chrF, quoted words,
-faithfulness.
-"""
+"""One evaluator for every system: BLEU, METEOR, ROUGE-L, CIDEr-D, chrF, quoted words, faithfulness."""
 
+from train_scripts.metrics.comparison import Comparison, Difference, compare
 from train_scripts.metrics.evaluator import (
     MEASURES,
     Estimate,
@@ -9,7 +8,16 @@ from train_scripts.metrics.evaluator import (
     Measure,
     Report,
     evaluate,
-    measure,
 )
 
-__all__ = ["MEASURES", "Estimate", "EvaluationError", "Measure", "Report", "evaluate", "measure"]
+__all__ = [
+    "MEASURES",
+    "Comparison",
+    "Difference",
+    "Estimate",
+    "EvaluationError",
+    "Measure",
+    "Report",
+    "compare",
+    "evaluate",
+]

@@ -46,6 +46,13 @@ class Measure:
     title: str
     better: Literal["higher", "lower", "neither"]
     combine: Callable[[Floats], Floats]
+    digits: int = 3
+
+    def show(self, value: float, *, signed: bool = False) -> str:
+        """The value as the tables print it; a dash where it is not defined."""
+        if math.isnan(value):
+            return "–"
+        return f"{value:+.{self.digits}f}" if signed else f"{value:.{self.digits}f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +128,7 @@ class Report:
         )
         return [
             {"file_name": name, "text": prediction, "reference": reference}
-            | {key: _finite(float(column[i])) for key, column in columns.items()}
+            | {key: finite(float(column[i])) for key, column in columns.items()}
             for i, (name, prediction, reference) in enumerate(texts)
         ]
 
@@ -132,13 +139,14 @@ class Report:
             "resamples": self.resamples,
             "seed": self.seed,
             "scores": {
-                key: {"value": _finite(e.value), "low": _finite(e.low), "high": _finite(e.high)}
+                key: {"value": finite(e.value), "low": finite(e.low), "high": finite(e.high)}
                 for key, e in self.estimates.items()
             },
         }
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """The value, or None (JSON has no NaN)."""
     return value if math.isfinite(value) else None
 
 
@@ -155,11 +163,11 @@ QUOTE_PRECISION = Measure("quote_precision", "Quoted words, precision", "higher"
 QUOTE_CER = Measure("quote_cer", "Quoted words, character errors", "lower", _ratio(3, 4))
 CONTENT_PRECISION = Measure("content_precision", "Content lemmas, precision", "higher", _ratio(0, 1))
 CONTENT_RECALL = Measure("content_recall", "Content lemmas, recall", "higher", _ratio(0, 2))
-CONTENT_SAID = Measure("content_said", "Content lemmas a caption", "neither", _MEAN)
-LENGTH = Measure("length", "Length, tokens", "neither", _MEAN)
-LENGTH_RATIO = Measure("length_ratio", "Length / reference's", "neither", _MEAN)
-REPEATED = Measure("repeated", "Captions with a repeated phrase", "lower", _MEAN)
-REPEATED_OUTSIDE = Measure("repeated_outside", "… repeated outside quotes", "lower", _MEAN)
+CONTENT_SAID = Measure("content_said", "Content lemmas a caption", "neither", _MEAN, digits=1)
+LENGTH = Measure("length", "Length, tokens", "neither", _MEAN, digits=1)
+LENGTH_RATIO = Measure("length_ratio", "Length, times the reference's", "neither", _MEAN)
+REPEATED = Measure("repeated", "Phrase repeated anywhere", "lower", _MEAN)
+REPEATED_OUTSIDE = Measure("repeated_outside", "Phrase repeated outside quotes", "lower", _MEAN)
 
 MEASURES: tuple[Measure, ...] = (
     *BLEU,
