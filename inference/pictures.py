@@ -114,6 +114,15 @@ def load_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
                 raise _damaged() from error
 
 
+def upright_size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels as a person sees them, from the header alone. Raises PictureError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _open(data) as source:
+            turned = _orientation(source) in (5, 6, 7, 8)
+            return (source.height, source.width) if turned else source.size
+
+
 def _open(data: bytes) -> Image.Image:
     try:
         return Image.open(BytesIO(data), formats=_FORMATS)

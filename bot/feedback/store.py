@@ -234,6 +234,11 @@ class Store:
         """The language the person chose. Raises NotStored."""
         await self._set(User, user_id, language=language, language_chosen=True)
 
+    async def consents(self, user_id: int) -> bool:
+        """Whether the person lets pictures be kept; False when erased."""
+        async with self._read() as session:
+            return bool(await session.scalar(select(User.consent).where(User.id == user_id)))
+
     async def set_consent(self, user_id: int, consent: bool) -> None:
         """May pictures sent from now on be kept? Withdrawing also deletes what was kept. Raises NotStored."""
         if consent:
@@ -358,6 +363,10 @@ class Store:
         """The reply is about to go out. Raises NotStored."""
         await self._set(Job, job_id, sending_at=now(), updated_at=now())
 
+    async def reply_not_sent(self, job_id: int) -> None:
+        """Take :meth:`mark_reply_sending` back: the reply certainly did not go out. Raises NotStored."""
+        await self._set(Job, job_id, sending_at=None, updated_at=now())
+
     async def answered(self, job_id: int, reply_message_id: int) -> None:
         """The reply is in the chat; its buttons are found by :meth:`caption_by_message`. Raises NotStored."""
         await self._set(
@@ -367,6 +376,16 @@ class Store:
     async def failed(self, job_id: int, reason: str) -> None:
         """No caption will come; ``reason`` is for the operator. Raises NotStored."""
         await self._set(Job, job_id, state="failed", reason=reason, updated_at=now())
+
+    async def job_of_caption(self, caption_id: int, chat_id: int) -> Job | None:
+        """A job that was answered with this caption, in this chat if there is one; None: erased."""
+        async with self._read() as session:
+            return await session.scalar(
+                select(Job)
+                .where(Job.caption_id == caption_id)
+                .order_by((Job.chat_id == chat_id).desc(), Job.id.desc())
+                .limit(1)
+            )
 
     # ---- captions ----
 
@@ -497,6 +516,16 @@ class Store:
             return await session.scalar(
                 select(Rating.mark).where(Rating.user_id == user_id, Rating.caption_id == caption_id)
             )
+
+    async def mean_rating(self, caption_id: int) -> tuple[float | None, int]:
+        """The mean mark of a caption, 1..5 (None: nobody rated), and how many people rated."""
+        async with self._read() as session:
+            mean, people = (
+                await session.execute(
+                    select(func.avg(Rating.mark), func.count()).where(Rating.caption_id == caption_id)
+                )
+            ).one()
+            return None if mean is None else float(mean), people
 
     async def prompt(self, chat_id: int, prompt_message_id: int, caption_id: int, user_id: int) -> None:
         """This message of the bot asks for a correction of the caption. Raises NotStored."""
