@@ -1,0 +1,394 @@
+"""Pictures in, captions out, without blocking the event loop and without dying of a bad picture.
+
+The models live in a worker process (worker.py). The engine queues what comes in, hands it over in small
+batches, and replaces a worker that died or hangs. Torch is never imported here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from inference import protocol
+from inference.models import checkpoint_hash, find_model
+from inference.types import (
+    Caption,
+    DecodingOptions,
+    EngineBusy,
+    EngineError,
+    PictureError,
+    PictureTimeout,
+    WorkerCrashed,
+)
+
+logger = logging.getLogger(__name__)
+worker_logger = logging.getLogger("inference.worker")
+
+_STOP_TIMEOUT = 5.0  # seconds an idle worker has to end by itself
+_LEVELS = {name: getattr(logging, name) for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How much is accepted, how long anything may take, and what runs in the worker."""
+
+    model: str = "meme-small"  # loaded at the start, used where no other is named
+    models_dir: Path = Path("checkpoints")
+    queue_size: int = 64  # pictures waiting or in work; one more is EngineBusy
+    batch_size: int = 4  # pictures at most that go through the model together
+    picture_timeout: float = 60.0  # seconds for a batch once its model is there, or for a picture alone
+    start_timeout: float = 120.0  # seconds for the worker's start and a model's loading
+    threads: int | None = None  # of the worker's processor work; None = torch decides
+    captioner: str = "inference.captioner:load_captioner"  # module:function(name, models_dir, *, threads)
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    data: bytes
+    model: str
+    options: DecodingOptions | None
+    answer: asyncio.Future[Caption]
+    retried: bool = False  # its batch broke down: it is tried once more, alone
+
+
+class _WorkerDied(Exception):  # noqa: N818
+    """str() says how, for example "killed by signal 9"."""
+
+
+class _StartTimeout(Exception):  # noqa: N818
+    """The worker or a model was not there in time."""
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """One worker process, from its start to its end."""
+
+    process: asyncio.subprocess.Process
+    stdin: asyncio.StreamWriter
+    stdout: asyncio.StreamReader
+    stderr: asyncio.StreamReader
+    died: asyncio.Event  # set when the process has ended
+    ready: bool = False  # it has loaded the default model
+    dead: bool = False
+    _inbox: asyncio.Queue[protocol.Message | None] = field(default_factory=asyncio.Queue)  # None: it died
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @classmethod
+    async def start(cls, settings: EngineSettings, died: asyncio.Event) -> Self:
+        """Spawn the process and ask it to load the default model, without waiting for that."""
+        arguments = ["--captioner", settings.captioner, "--models-dir", str(settings.models_dir)]
+        if settings.threads is not None:
+            arguments += ["--threads", str(settings.threads)]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "inference.worker",
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # a Ctrl+C in the terminal is the engine's to handle
+        )
+        if process.stdin is None or process.stdout is None or process.stderr is None:
+            raise RuntimeError("asyncio gave no pipes to a process that was asked for them")
+        worker = cls(process, process.stdin, process.stdout, process.stderr, died)
+        worker._tasks = [asyncio.create_task(worker._listen()), asyncio.create_task(worker._log())]
+        worker._send({"type": "load", "model": settings.model})
+        logger.info("Inference worker started, process %d", process.pid)
+        return worker
+
+    async def caption(
+        self, batch: list[_Request], *, start_timeout: float, picture_timeout: float
+    ) -> list[protocol.Message]:
+        """The worker's results, in the batch's order.
+
+        Raises _WorkerDied, _StartTimeout, or TimeoutError: the pictures took longer than `picture_timeout`.
+        """
+        message: protocol.Message = {
+            "type": "caption",
+            "model": batch[0].model,
+            "options": batch[0].options.to_dict() if batch[0].options else None,
+        }
+        try:
+            async with asyncio.timeout(start_timeout):
+                self._send(message, [request.data for request in batch])
+                await self._answer("begun")
+        except TimeoutError as error:
+            raise _StartTimeout from error
+        async with asyncio.timeout(picture_timeout):
+            done = await self._answer("done")
+        results: list[protocol.Message] = done["results"]
+        return results
+
+    async def kill(self) -> None:
+        """End it now. Returns when the process is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        await self._gone()
+
+    async def stop(self) -> None:
+        """Let it end by itself, which it does at once unless something is broken, then kill it."""
+        self.stdin.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_TIMEOUT):
+                await self.process.wait()
+        await self.kill()
+
+    def _send(self, message: protocol.Message, attachments: list[bytes] | None = None) -> None:
+        # Not drained: the batch is in memory already, and a worker that died is noticed by its silence.
+        self.stdin.writelines(protocol.pack(message, attachments or []))
+
+    async def _answer(self, kind: str) -> protocol.Message:
+        message = await self._inbox.get()
+        if message is None:
+            self._inbox.put_nowait(None)  # it stays dead
+            raise _WorkerDied(_how_it_ended(self.process.returncode))
+        if message["type"] != kind:
+            raise _WorkerDied(f"answer {message['type']!r} where {kind!r} was due")
+        return message
+
+    async def _listen(self) -> None:
+        with contextlib.suppress(EOFError, ConnectionError):
+            while True:
+                message, _ = await protocol.read_async(self.stdout)
+                if message["type"] == "loaded":
+                    self.ready = True
+                elif message["type"] == "not_loaded":
+                    logger.error("%s", message["sentence"])
+                else:
+                    self._inbox.put_nowait(message)
+        await self.process.wait()
+        self.dead = True
+        self._inbox.put_nowait(None)
+        self.died.set()
+
+    async def _log(self) -> None:
+        level = logging.WARNING
+        while True:
+            try:
+                line = await self.stderr.readline()
+            except ValueError:  # a line longer than the stream's buffer, which has been thrown away
+                continue
+            if not line:
+                return
+            text = line.decode(errors="replace").rstrip()
+            name, separator, rest = text.partition(":")
+            if separator and name in _LEVELS:
+                level, text = _LEVELS[name], rest  # what follows without a level belongs to it: a traceback
+            worker_logger.log(level, "%s", text)
+
+    async def _gone(self) -> None:
+        await self.process.wait()
+        self.stdin.close()
+        await asyncio.gather(*self._tasks)
+
+
+class Engine:
+    """The way to a caption for everybody who is not the worker::
+
+        async with Engine(EngineSettings()) as engine:
+            caption = await engine.caption(Path("meme.jpg").read_bytes())
+
+    Pictures are answered in the order they came in, except that a picture whose model and options equal the
+    first one's joins its batch. A lone picture never waits for company.
+    """
+
+    def __init__(self, settings: EngineSettings | None = None) -> None:
+        self.settings = settings or EngineSettings()
+        self._queue: deque[_Request] = deque()
+        self._open: set[_Request] = set()
+        self._wake = asyncio.Event()  # something for the dispatcher: a request, or a worker that died
+        self._worker: _Worker | None = None
+        self._dispatcher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start the worker; pictures are taken at once, while it still loads its model.
+
+        Raises UnknownModel when the default model's checkpoint is not there.
+        """
+        await asyncio.to_thread(self.checkpoint)  # hashed now, so that asking later does not block the loop
+        await self._live_worker()
+        self._dispatcher = asyncio.create_task(self._dispatch())
+
+    async def stop(self) -> None:
+        """End the worker. Whoever still waits for a caption gets an EngineError."""
+        if self._dispatcher is not None:
+            self._dispatcher.cancel()
+            await asyncio.gather(self._dispatcher, return_exceptions=True)
+            self._dispatcher = None
+        _fail(self._open, EngineError("The engine is stopping: send the picture again later."))
+        self._queue.clear()
+        if self._worker is not None:
+            await self._worker.stop()
+            self._worker = None
+
+    async def caption(
+        self, data: bytes, *, options: DecodingOptions | None = None, model: str | None = None
+    ) -> Caption:
+        """Describe one picture, given as the bytes of its file.
+
+        `options`: None = those the model was made for. `model`: None = the default one.
+        Raises PictureError (not a picture that can be read), EngineBusy (queue full), PictureTimeout,
+        WorkerCrashed, UnknownModel, or another EngineError (the model cannot be loaded, the engine stops).
+        A caller that is cancelled gives its place in the queue back.
+        """
+        model = model or self.settings.model
+        find_model(self.settings.models_dir, model)
+        if self._dispatcher is None:
+            raise EngineError("The engine is not running: start it first.")
+        if len(self._open) >= self.settings.queue_size:
+            raise EngineBusy(
+                f"{len(self._open)} pictures are waiting already: send this one again in a few minutes."
+            )
+        request = _Request(data, model, options, asyncio.get_running_loop().create_future())
+        self._open.add(request)
+        self._queue.append(request)
+        self._wake.set()
+        try:
+            return await request.answer
+        finally:
+            self._open.discard(request)
+            with contextlib.suppress(ValueError):
+                self._queue.remove(request)
+
+    def checkpoint(self, model: str | None = None) -> str:
+        """sha256 of the weights (default: the default model's), read from the folder, not from the worker.
+
+        The first call for a large file takes a moment. Raises UnknownModel.
+        """
+        return checkpoint_hash(self.settings.models_dir, model or self.settings.model)
+
+    @property
+    def waiting(self) -> int:
+        """Pictures in the queue or in work."""
+        return len(self._open)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the worker is up with the default model in memory. False while it starts or is replaced."""
+        return self._worker is not None and self._worker.ready and not self._worker.dead
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The worker's process id, None while there is none."""
+        return self._worker.process.pid if self._worker is not None and not self._worker.dead else None
+
+    async def _dispatch(self) -> None:
+        while True:
+            self._wake.clear()
+            if self._worker is not None and self._worker.dead:
+                await self._replace_worker()
+            batch = self._next_batch()
+            if batch:
+                await self._work(batch)
+            else:
+                await self._wake.wait()
+
+    def _next_batch(self) -> list[_Request]:
+        """Take the first request that waits, and those that can go with it."""
+        batch: list[_Request] = []
+        left: deque[_Request] = deque()
+        while self._queue:
+            request = self._queue.popleft()
+            if request.answer.done():  # its caller has gone
+                continue
+            fits = not batch or (
+                len(batch) < self.settings.batch_size
+                and not (request.retried or batch[0].retried)
+                and (request.model, request.options) == (batch[0].model, batch[0].options)
+            )
+            (batch if fits else left).append(request)
+        self._queue = left
+        return batch
+
+    async def _work(self, batch: list[_Request]) -> None:
+        """Answer every request of the batch, or put it back to be tried alone."""
+        settings = self.settings
+        try:
+            worker = await self._live_worker()
+            results = await worker.caption(
+                batch, start_timeout=settings.start_timeout, picture_timeout=settings.picture_timeout
+            )
+        except _StartTimeout:
+            await self._replace_worker()
+            sentence = f"The model {batch[0].model} was not loaded within {settings.start_timeout:g} seconds"
+            _fail(batch, EngineError(f"{sentence}: send the picture again later."))
+        except TimeoutError:
+            await self._replace_worker()
+            if len(batch) > 1:
+                self._retry(batch)
+            else:
+                sentence = f"The picture took longer than {settings.picture_timeout:g} seconds"
+                _fail(batch, PictureTimeout(f"{sentence}: send a smaller or simpler one."))
+        except _WorkerDied as error:
+            await self._replace_worker()
+            if not batch[0].retried:
+                self._retry(batch)
+            else:
+                sentence = f"The inference worker died of this picture twice ({error})"
+                _fail(batch, WorkerCrashed(f"{sentence}: send another copy of it."))
+        except OSError as error:
+            _fail(batch, EngineError(f"The inference worker cannot be started ({error}): try again later."))
+        else:
+            for request, result in zip(batch, results, strict=True):
+                _settle(request, result)
+
+    def _retry(self, batch: list[_Request]) -> None:
+        for request in reversed(batch):
+            request.retried = True
+            self._queue.appendleft(request)
+
+    async def _live_worker(self) -> _Worker:
+        if self._worker is None:
+            self._worker = await _Worker.start(self.settings, self._wake)
+        return self._worker
+
+    async def _replace_worker(self) -> None:
+        """End the worker if it has not ended, and start the next."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        await worker.kill()
+        logger.warning("The inference worker ended: %s", _how_it_ended(worker.process.returncode))
+        # One that never got ready would end again at once: the next picture is soon enough to try.
+        if worker.ready:
+            with contextlib.suppress(OSError):  # no memory for a process now; the next picture will say so
+                await self._live_worker()
+
+
+def _settle(request: _Request, result: protocol.Message) -> None:
+    if "caption" in result:
+        if not request.answer.done():
+            request.answer.set_result(Caption.from_dict(result["caption"]))
+    elif "refused" in result:
+        _fail([request], PictureError(result["refused"], result["sentence"]))
+    else:
+        _fail([request], EngineError(result["failed"]))
+
+
+def _fail(batch: Iterable[_Request], error: Exception) -> None:
+    for request in batch:
+        if not request.answer.done():  # else its caller has gone
+            request.answer.set_exception(error)
+
+
+def _how_it_ended(returncode: int | None) -> str:
+    if returncode is None:
+        return "still running"
+    if returncode < 0:
+        return f"killed by signal {-returncode}"
+    return f"exit status {returncode}"

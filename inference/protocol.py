@@ -1,0 +1,67 @@
+"""Frames between the engine and its worker: JSON and raw bytes, never pickle, over a pair of pipes.
+
+A frame is two big-endian 32-bit lengths, the JSON message, then the message's attachments one after the other
+(their lengths are the message's ``"sizes"``).
+
+Engine to worker:
+    ``{"type": "load", "model": str}``
+    ``{"type": "caption", "model": str, "options": dict | null, "sizes": [int, ...]}`` + the files' bytes
+Worker to engine:
+    ``{"type": "loaded", "model": str, "checkpoint": str}`` or ``{"type": "not_loaded", "sentence": str}``
+    ``{"type": "begun"}`` once the model is there and the pictures' own time starts, then
+    ``{"type": "done", "results": [...]}``, one result a picture, in order:
+    ``{"caption": dict}``, ``{"refused": code, "sentence": str}`` or ``{"failed": sentence}``
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+_LENGTHS = struct.Struct(">II")
+
+Message = dict[str, Any]
+Attachments = list[bytes]
+
+
+def pack(message: Message, attachments: Sequence[bytes] = ()) -> list[bytes]:
+    """The frame in pieces, so that pictures are not copied. Raises TypeError for what JSON cannot say."""
+    if attachments:
+        message = {**message, "sizes": [len(data) for data in attachments]}
+    # Numbers of numpy and torch find their way into a caption's seconds and confidence: they are floats.
+    text = json.dumps(message, ensure_ascii=False, default=float).encode()
+    return [_LENGTHS.pack(len(text), sum(map(len, attachments))), text, *attachments]
+
+
+def read(stream: BinaryIO) -> tuple[Message, Attachments]:
+    """The next frame of a blocking stream. Raises EOFError when the other side is gone."""
+    text_length, body_length = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))
+    text = _exactly(stream, text_length)
+    return _unpack(text, _exactly(stream, body_length))
+
+
+async def read_async(stream: asyncio.StreamReader) -> tuple[Message, Attachments]:
+    """The next frame. Raises EOFError when the other side is gone (also in the middle of a frame)."""
+    text_length, body_length = _LENGTHS.unpack(await stream.readexactly(_LENGTHS.size))
+    text = await stream.readexactly(text_length)
+    return _unpack(text, await stream.readexactly(body_length))
+
+
+def _exactly(stream: BinaryIO, length: int) -> bytes:
+    data = stream.read(length)  # a buffered stream gives less only at its end
+    if len(data) < length:
+        raise EOFError
+    return data
+
+
+def _unpack(text: bytes, body: bytes) -> tuple[Message, Attachments]:
+    message: Message = json.loads(text)
+    attachments: Attachments = []
+    start = 0
+    for size in message.get("sizes", ()):
+        attachments.append(body[start : start + size])
+        start += size
+    return message, attachments

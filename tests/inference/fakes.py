@@ -1,0 +1,128 @@
+"""Captioners for worker processes of tests: they cost nothing, and misbehave on pictures of a certain colour.
+
+Named to the worker as ``tests.inference.fakes:load``. What they need from a test comes by the environment:
+FAKE_LOG (a file that gets one JSON line for every load and every batch) and FAKE_GATE (a file: a blue picture
+waits until it exists).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import struct
+import time
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from inference.types import Caption, DecodingOptions
+
+PLAIN = (120, 120, 120)
+POISON = (200, 0, 0)  # kills the worker, every time
+POISON_ONCE = (200, 100, 0)  # kills the worker the first time
+HANG = (100, 0, 100)  # is never answered
+WAIT = (0, 0, 200)  # is answered when the file FAKE_GATE exists
+RAISE = (0, 100, 100)  # raises an ordinary exception
+NOISY = (90, 90, 0)  # prints to stdout, as libraries do
+
+
+def picture(colour: tuple[int, int, int] = PLAIN, size: tuple[int, int] = (32, 24)) -> bytes:
+    """A PNG of one colour."""
+    buffer = BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_checkpoint(models_dir: Path, name: str, *, card: str = "") -> str:
+    """A checkpoint folder as far as the torch-free side looks at it; returns its hash. 6 parameters."""
+    folder = models_dir / name
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "README.md").write_text(card)
+    header = json.dumps({"w": {"dtype": "U8", "shape": [2, 3], "data_offsets": [0, 6]}}).encode()
+    weights = struct.pack("<Q", len(header)) + header + name.encode().ljust(6)[:6]
+    (folder / "model.safetensors").write_bytes(weights)
+    return hashlib.sha256(weights).hexdigest()
+
+
+def log(**entry: object) -> None:
+    """One line in FAKE_LOG."""
+    path = os.environ.get("FAKE_LOG")
+    if path:
+        with Path(path).open("a") as file:
+            file.write(json.dumps({"pid": os.getpid(), **entry}) + "\n")
+
+
+class FakeCaptioner:
+    """Says the picture's size and colour, and the options it was given."""
+
+    def __init__(self, name: str, models_dir: Path, threads: int | None) -> None:
+        self.name = name
+        self.checkpoint = hashlib.sha256((models_dir / name / "model.safetensors").read_bytes()).hexdigest()
+        self.threads = threads
+
+    def caption(self, images: Sequence[Image.Image], options: DecodingOptions | None) -> list[Caption]:
+        log(batch=[image.size for image in images])
+        for image in images:
+            self._misbehave(image)
+        return [
+            Caption(
+                summary=f"{image.width} x {image.height}",
+                text=f"Цвет {image.getpixel((0, 0))}, потоков {self.threads}",
+                words=("СЛОВА", f"вторые {image.width}"),
+                model=self.name,
+                checkpoint=self.checkpoint,
+                options=options or DecodingOptions(),
+                seconds={"read": 0.0, "encode": 0.0, "generate": 0.0},
+                confidence=0.5,
+                notes=("low_confidence",),
+            )
+            for image in images
+        ]
+
+    def _misbehave(self, image: Image.Image) -> None:
+        colour = image.getpixel((0, 0))
+        if colour == POISON:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if colour == POISON_ONCE:
+            flag = Path(os.environ["FAKE_LOG"] + ".once")
+            if not flag.exists():
+                flag.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        if colour == HANG:
+            signal.pause()
+        while colour == WAIT and not Path(os.environ["FAKE_GATE"]).exists():
+            time.sleep(0.01)
+        if colour == RAISE:
+            raise RuntimeError("the fake\nwas told to raise")
+        if colour == NOISY:
+            print("a library says hello")
+            os.write(1, b"and so does its C code\n")
+
+
+def load(name: str, models_dir: Path, *, threads: int | None = None) -> FakeCaptioner:
+    """The usual fake."""
+    log(load=name)
+    return FakeCaptioner(name, models_dir, threads)
+
+
+def load_broken(name: str, models_dir: Path, *, threads: int | None = None) -> FakeCaptioner:
+    """A checkpoint that cannot be loaded."""
+    raise ValueError("config.json has no 'encoder'")
+
+
+def load_deadly(name: str, models_dir: Path, *, threads: int | None = None) -> FakeCaptioner:
+    """A worker that dies before it is ready, as for want of memory."""
+    log(load=name)
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def load_never(name: str, models_dir: Path, *, threads: int | None = None) -> FakeCaptioner:
+    """A model that never finishes loading."""
+    signal.pause()
+    raise AssertionError

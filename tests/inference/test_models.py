@@ -1,0 +1,73 @@
+"""What a folder of checkpoints says of itself without torch."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from inference.models import checkpoint_hash, list_models, model_info
+from inference.types import EngineError, UnknownModel
+from tests.inference.fakes import write_checkpoint
+
+CARD = """---
+language: ru
+---
+# A small model
+
+![A picture](x.png)
+
+Describes memes in Russian,
+and reads them.
+
+Second paragraph.
+"""
+
+
+def test_models_are_listed_by_name_with_what_their_files_say(tmp_path: Path) -> None:
+    second = write_checkpoint(tmp_path, "zebra", card=CARD)
+    write_checkpoint(tmp_path, "ant")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "file.txt").touch()
+    ant, zebra = list_models(tmp_path)
+    assert (ant.name, ant.description, ant.parameters) == ("ant", "", 6)
+    assert (zebra.name, zebra.checkpoint, zebra.parameters) == ("zebra", second, 6)
+    assert zebra.description == "Describes memes in Russian, and reads them."
+
+
+def test_a_damaged_model_hides_only_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_checkpoint(tmp_path, "good")
+    write_checkpoint(tmp_path, "bad")
+    for damage in (b"", b"\x05", b"\xff" * 40, (9).to_bytes(8, "little") + b"[1, 2, 3]"):
+        (tmp_path / "bad" / "model.safetensors").write_bytes(damage)
+        assert [model.name for model in list_models(tmp_path)] == ["good"]
+        with pytest.raises(EngineError, match="safetensors"):
+            model_info(tmp_path, "bad")
+    assert "bad/model.safetensors is not a safetensors file" in caplog.text
+
+
+def test_no_folder_no_models(tmp_path: Path) -> None:
+    assert list_models(tmp_path / "nowhere") == []
+    with pytest.raises(UnknownModel, match="put a checkpoint there first"):
+        checkpoint_hash(tmp_path / "nowhere", "any")
+
+
+def test_the_hash_follows_the_file(tmp_path: Path) -> None:
+    first = write_checkpoint(tmp_path, "model")
+    assert checkpoint_hash(tmp_path, "model") == first
+    weights = tmp_path / "model" / "model.safetensors"
+    other = weights.read_bytes()[:-1] + b"!"
+    before = weights.stat().st_mtime_ns
+    weights.write_bytes(other)
+    os.utime(weights, ns=(before + 1, before + 1))
+    assert checkpoint_hash(tmp_path, "model") == hashlib.sha256(other).hexdigest() != first
+
+
+def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
+    first = write_checkpoint(tmp_path, "model")
+    assert checkpoint_hash(tmp_path, "model") == first
+    weights = tmp_path / "model" / "model.safetensors"
+    status = weights.stat()
+    weights.write_bytes(bytes(status.st_size))
+    os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert checkpoint_hash(tmp_path, "model") == first
