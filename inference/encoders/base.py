@@ -1,0 +1,96 @@
+"""What every encoder offers: pixels in, vectors out, and a declaration of which vectors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar
+
+from torch import Tensor, nn
+
+from inference.encoders.preprocessing import Preprocessing
+
+Yields = Literal["global", "grid", "layers"]
+Memory = Tensor | tuple[Tensor, ...]
+
+
+class Encoder(nn.Module, ABC):
+    """Sees n pictures and yields one of
+
+    * ``global``: (n, d), one vector a picture;
+    * ``grid``: (n, p, d), one vector for each of p places, row by row from the top left;
+    * ``layers``: a tuple of (n, d_i), one vector a picture from each of several layers, shallow to deep.
+
+    ``widths`` is (d,) for the first two, (d_1, d_2, ...) for the last; ``positions`` is p (1 for ``global``,
+    the number of layers for ``layers``).
+    """
+
+    yields: Yields
+    widths: tuple[int, ...]
+    positions: int
+    preprocessing: Preprocessing
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._frozen: list[nn.Module] = []
+
+    @abstractmethod
+    def forward(self, pixels: Tensor) -> Memory:
+        """``pixels`` (n, 3, size, size), float32, as ``preprocessing`` makes them."""
+
+    def freeze(self, *parts: nn.Module) -> None:
+        """These parts get no gradient and stay in eval mode, whatever ``train()`` says.
+
+        A frozen BatchNorm in training mode would go on changing its running statistics, and normalise by
+        those of the batch: several of the original systems had that defect.
+        """
+        for part in parts:
+            part.requires_grad_(False)
+            self._frozen.append(part)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Encoder:
+        """Training mode for all but the frozen parts."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
+
+
+Build = Callable[..., Encoder]
+B = TypeVar("B", bound=Build)
+_BUILDERS: dict[str, Build] = {}
+
+
+def register(kind: str) -> Callable[[B], B]:
+    """Names a class or function that builds an encoder. Raises ValueError when the name is taken."""
+
+    def add(build: B) -> B:
+        if kind in _BUILDERS:
+            raise ValueError(f"Two encoders want the name {kind!r}: rename one of them.")
+        _BUILDERS[kind] = build
+        return build
+
+    return add
+
+
+def kinds() -> list[str]:
+    """The names :func:`build_encoder` knows."""
+    return sorted(_BUILDERS)
+
+
+def build_encoder(config: Mapping[str, Any]) -> Encoder:
+    """The encoder that ``config`` describes, with random weights: ``kind`` names it, the rest sets it.
+
+    Raises ValueError when the kind is unknown, or a setting is.
+    """
+    settings = dict(config)
+    kind = settings.pop("kind", None)
+    if kind not in _BUILDERS:
+        raise ValueError(f"Unknown encoder {kind!r}: choose one of {', '.join(kinds())}.")
+    if isinstance(settings.get("preprocessing"), Mapping):
+        settings["preprocessing"] = Preprocessing.from_dict(settings["preprocessing"])
+    try:
+        return _BUILDERS[kind](**settings)
+    except TypeError as error:
+        raise ValueError(f"The settings of encoder {kind!r} do not fit: {error}.") from error
