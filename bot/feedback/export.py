@@ -5,9 +5,9 @@
 ``parquet``      images/ and feedback.parquet; options are JSON inside their cell
 
 Columns: file_name, text (the correction where there is one, else the caption), rating (1..5 or null), model,
-checkpoint, options, words, user (a pseudonym), created_at (of the caption), rated_at, corrected_at, corrected,
-caption (as the model wrote it). Times are UTC, ISO 8601, whole seconds. A picture keeps the bytes its sender
-sent. Where they were not kept, file_name is empty; an imagefolder has these rows in
+checkpoint, options, words, user (a pseudonym), created_at (of the caption), rated_at, corrected_at,
+corrected, caption (as the model wrote it). Times are UTC, ISO 8601, whole seconds. A picture keeps the bytes
+its sender sent. Where they were not kept, file_name is empty; an imagefolder has these rows in
 metadata_without_pictures.jsonl instead, since its reader wants a file for every row.
 """
 
@@ -104,9 +104,9 @@ async def export(
 ) -> ExportReport:
     """Write one row a person and caption that has a mark or a correction into the folder ``out``.
 
-    ``since``: only where the mark or the correction is not older (timezone-aware). ``min_rating`` (1..5): only
-    where the mark is at least that; rows with a correction and no mark are kept as well. An earlier export in
-    ``out`` is replaced once the new one is complete, so that nothing erased stays there.
+    ``since``: only where the mark or the correction is not older (timezone-aware). ``min_rating`` (1..5):
+    only where the mark is at least that; rows with a correction and no mark are kept as well. An earlier
+    export in ``out`` is replaced once the new one is complete, so that nothing erased stays there.
 
     Raises ExportError when ``out`` holds anything else, cannot be written, or an argument is out of range.
     """
@@ -344,10 +344,8 @@ def _archive(folder: Path, into: Path, name: str, limit: int) -> list[Path]:
     try:
         for path in found:
             inner = path.relative_to(folder).as_posix()
-            most = (
-                path.stat().st_size * 1001 // 1000 + 2 * len(inner.encode()) + 512
-            )  # with zip's own headers
-            if part is None or size + most > limit:
+            headers = 2 * len(inner.encode()) + 512  # more than zip needs
+            if part is None or size + path.stat().st_size * 1001 // 1000 + headers > limit:
                 if part is not None:
                     part.close()
                 parts.append(into / f"{name}.{len(parts) + 1}.partial")
@@ -355,7 +353,7 @@ def _archive(folder: Path, into: Path, name: str, limit: int) -> list[Path]:
                 size = 512
             table = path.parent == folder  # pictures are compressed already
             part.write(path, inner, zipfile.ZIP_DEFLATED if table else zipfile.ZIP_STORED)
-            size += part.getinfo(inner).compress_size + 2 * len(inner.encode()) + 512
+            size += part.getinfo(inner).compress_size + headers
         if part is not None:
             part.close()
         if any(done.stat().st_size > limit for done in parts):

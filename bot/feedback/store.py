@@ -794,7 +794,15 @@ class Store:
             )
         if not marked:
             return 0
-        removed = await self._files.remove(marked - used)
+        try:
+            removed = await self._files.remove(marked - used)
+        except OSError as error:
+            _log.error(
+                "A file of an erased picture cannot be deleted (%s); check the rights of DATA_DIR. "
+                "The next start tries again.",
+                error,
+            )
+            return 0
         async with self._write() as session:
             for path in marked:
                 await session.execute(delete(Removal).where(Removal.path == path))
