@@ -1,0 +1,299 @@
+"""What an export holds, and that the programs it is for can read it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import zipfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import update
+
+from bot.feedback import database
+from bot.feedback.export import ExportError, archive, export, parse_since
+from bot.feedback.store import Store
+from bot.feedback.tables import Correction, Rating
+from tests.feedback.conftest import CHECKPOINT, MODEL, Chat, meme
+
+COLUMNS = [
+    "file_name",
+    "text",
+    "rating",
+    "model",
+    "checkpoint",
+    "options",
+    "words",
+    "user",
+    "created_at",
+    "rated_at",
+    "corrected_at",
+    "corrected",
+    "caption",
+]
+
+
+def rows(folder: Path, name: str = "metadata.jsonl") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+async def told(chat: Chat, store: Store) -> Chat:
+    """Anna: 5; Boris: only a correction, 2 on Anna's caption; Vera keeps nothing: 3 and a correction."""
+    anna, boris, vera = await chat.person(1), await chat.person(2), await chat.person(3, consent=False)
+    first = await chat.answer(anna, meme("ПЕРВАЯ"), words=("ПЕРВАЯ", "строка два"))
+    await store.rate(anna.id, first.id, 5)
+    await store.rate(boris.id, first.id, 2)
+    second = await chat.answer(boris, meme("ВТОРАЯ"))
+    await store.correct(boris.id, second.id, "=Кот, «черновик»")
+    await store.correct(boris.id, second.id, 'Кот говорит: "ВТОРАЯ",\nи спит')
+    third = await chat.answer(vera, meme("ТРЕТЬЯ"))
+    await store.rate(vera.id, third.id, 3)
+    await store.correct(vera.id, third.id, "Исправлено без картинки")
+    await chat.answer(anna, meme("НИКТО НЕ ОЦЕНИЛ"))
+    return chat
+
+
+async def test_imagefolder(told: Chat, store: Store, tmp_path: Path) -> None:
+    report = await export(store, tmp_path / "out")
+    assert (report.rows, report.without_pictures, report.pictures) == (4, 1, 2)
+    found = rows(tmp_path / "out")
+    assert [list(row) for row in found] == [COLUMNS] * 3
+    first, marked, corrected = found
+    assert first["text"] == first["caption"] == "На картинке кот спит."
+    assert (first["rating"], first["corrected"], first["corrected_at"]) == (5, False, None)
+    assert (first["model"], first["checkpoint"]) == (MODEL, CHECKPOINT)
+    assert first["options"]["beams"] == 4
+    assert first["words"] == ["ПЕРВАЯ", "строка два"]
+    for time in (first["created_at"], first["rated_at"]):
+        assert datetime.now(UTC) - timedelta(minutes=5) < datetime.fromisoformat(time) <= datetime.now(UTC)
+    assert (marked["rating"], marked["file_name"]) == (2, first["file_name"])
+    assert marked["user"] != first["user"]
+    assert corrected["text"] == 'Кот говорит: "ВТОРАЯ",\nи спит'
+    assert corrected["caption"] == "На картинке кот спит."
+    assert (corrected["rating"], corrected["rated_at"], corrected["corrected"]) == (None, None, True)
+    assert corrected["user"] == marked["user"]
+    [without] = rows(tmp_path / "out", "metadata_without_pictures.jsonl")
+    assert (without["file_name"], without["rating"]) == ("", 3)
+    assert without["text"] == "Исправлено без картинки"
+    for row, data in ((first, meme("ПЕРВАЯ")), (corrected, meme("ВТОРАЯ"))):
+        assert (tmp_path / "out" / row["file_name"]).read_bytes() == data
+        assert row["file_name"] == f"images/{hashlib.sha256(data).hexdigest()}.jpg"
+
+
+async def test_imagefolder_loads_with_datasets(
+    told: Chat, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    await export(store, tmp_path / "out")
+    loaded = datasets.load_dataset(
+        "imagefolder", data_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"), split="train"
+    )
+    assert loaded.column_names == ["image", *COLUMNS[1:]]
+    assert sorted((row["rating"], row["text"]) for row in loaded if row["rating"]) == [
+        (2, "На картинке кот спит."),
+        (5, "На картинке кот спит."),
+    ]
+    for row in loaded:
+        assert row["image"].size[0] == 160
+        assert row["options"]["strategy"] == "beam"
+
+
+async def test_csv(told: Chat, store: Store, tmp_path: Path) -> None:
+    report = await export(store, tmp_path / "out", format="csv")
+    assert (report.rows, report.without_pictures) == (4, 1)
+    with (tmp_path / "out" / "feedback.csv").open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert list(found[0]) == COLUMNS
+    assert json.loads(found[0]["words"]) == ["ПЕРВАЯ", "строка два"]
+    assert json.loads(found[0]["options"])["strategy"] == "beam"
+    assert [row["rating"] for row in found] == ["5", "2", "", "3"]
+    assert [row["corrected"] for row in found] == ["false", "false", "true", "true"]
+    assert found[2]["text"] == 'Кот говорит: "ВТОРАЯ",\nи спит'
+    assert [bool(row["file_name"]) for row in found] == [True, True, True, False]
+    assert (tmp_path / "out" / found[0]["file_name"]).is_file()
+
+
+async def test_parquet(told: Chat, store: Store, tmp_path: Path) -> None:
+    report = await export(store, tmp_path / "out", format="parquet")
+    assert (report.rows, report.without_pictures) == (4, 1)
+    found = pq.read_table(tmp_path / "out" / "feedback.parquet").to_pylist()
+    assert list(found[0]) == COLUMNS
+    assert [row["rating"] for row in found] == [5, 2, None, 3]
+    assert found[0]["words"] == ["ПЕРВАЯ", "строка два"]
+    assert json.loads(found[0]["options"])["beams"] == 4
+    assert found[0]["created_at"].utcoffset() == timedelta(0)
+    assert found[2]["rated_at"] is None
+    assert [row["corrected"] for row in found] == [False, False, True, True]
+    assert (tmp_path / "out" / found[2]["file_name"]).read_bytes() == meme("ВТОРАЯ")
+
+
+async def test_min_rating_keeps_rows_with_only_a_correction(told: Chat, store: Store, tmp_path: Path) -> None:
+    report = await export(store, tmp_path / "out", min_rating=3)
+    assert report.rows == 3
+    found = rows(tmp_path / "out") + rows(tmp_path / "out", "metadata_without_pictures.jsonl")
+    assert [row["rating"] for row in found] == [5, None, 3]
+
+
+async def test_since_looks_at_the_mark_and_at_the_correction(
+    told: Chat, store: Store, url: str, tmp_path: Path
+) -> None:
+    """All feedback is made a year old, then one mark and one correction new again."""
+    old = datetime.now(UTC) - timedelta(days=365)
+    engine = database.create_engine(database.database_url(url))
+    async with engine.begin() as connection:
+        await connection.execute(update(Rating).values(updated_at=old))
+        await connection.execute(update(Correction).values(created_at=old))
+        await connection.execute(update(Rating).where(Rating.mark == 5).values(updated_at=datetime.now(UTC)))
+        await connection.execute(
+            update(Correction)
+            .where(Correction.text.like("%без картинки%"))
+            .values(created_at=datetime.now(UTC))
+        )
+    await engine.dispose()
+    since = parse_since(str((datetime.now(UTC) - timedelta(days=2)).date()))
+    report = await export(store, tmp_path / "out", since=since)
+    assert [row["rating"] for row in rows(tmp_path / "out")] == [5]
+    assert [row["rating"] for row in rows(tmp_path / "out", "metadata_without_pictures.jsonl")] == [3]
+    assert report.rows == 2
+    later = parse_since((datetime.now(UTC) + timedelta(hours=5)).isoformat())
+    assert (await export(store, tmp_path / "out", since=later)).rows == 0
+
+
+def test_since_as_people_write_it() -> None:
+    assert parse_since("2026-01-31") == datetime(2026, 1, 31, tzinfo=UTC)
+    assert parse_since("2026-01-31T18:00") == datetime(2026, 1, 31, 18, tzinfo=UTC)
+    assert parse_since("2026-01-31T18:00+03:00") == datetime(2026, 1, 31, 15, tzinfo=UTC)
+    with pytest.raises(ExportError, match=r"write it like 2026-01-31"):
+        parse_since("yesterday")
+
+
+async def test_the_pseudonym_is_stable_and_tells_nothing(
+    told: Chat, store: Store, url: str, data_dir: Path, tmp_path: Path
+) -> None:
+    await export(store, tmp_path / "a")
+    async with await Store.open(url, data_dir) as restarted:
+        await export(restarted, tmp_path / "b")
+    users = [[row["user"] for row in rows(tmp_path / name)] for name in "ab"]
+    assert users[0] == users[1]
+    guessed = {hashlib.sha256(str(number).encode()).hexdigest()[:16] for number in range(1000)}
+    assert guessed.isdisjoint(users[0])
+    async with await Store.open(f"sqlite:///{tmp_path}/other.db", tmp_path / "other") as other:
+        chat = Chat(other)
+        user = await chat.person(1)
+        await other.rate(user.id, (await chat.answer(user, meme())).id, 5)
+        await export(other, tmp_path / "c")
+    assert rows(tmp_path / "c")[0]["user"] not in users[0], "another bot's people cannot be matched"
+
+
+async def test_an_earlier_export_is_replaced_whole(told: Chat, store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    await export(store, out, format="csv")
+    boris = await store.find_user(2)
+    assert boris is not None
+    await store.erase(boris.id)
+    report = await export(store, out)
+    assert report.rows == 2
+    assert {path.name for path in out.iterdir()} == {
+        "images",
+        "metadata.jsonl",
+        "metadata_without_pictures.jsonl",
+        "export.json",
+    }
+    assert [path.read_bytes() for path in (out / "images").iterdir()] == [meme("ПЕРВАЯ")]
+    assert json.loads((out / "export.json").read_text())["rows"] == 2
+
+
+async def test_somebody_elses_folder_is_not_touched(told: Chat, store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "thesis"
+    (folder / "images").mkdir(parents=True)
+    (folder / "metadata.jsonl").write_text("{}\n")
+    with pytest.raises(ExportError, match="give another folder"):
+        await export(store, folder)
+    assert (folder / "metadata.jsonl").read_text() == "{}\n"
+    await export(store, tmp_path / "out")
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    with pytest.raises(ExportError, match="give another folder"):
+        await export(store, tmp_path / "out")
+    assert (tmp_path / "out" / "metadata.jsonl").stat().st_size > 0
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match="give another folder"):
+        await export(store, tmp_path / "file")
+
+
+async def test_arguments_out_of_range(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="between 1 and 5"):
+        await export(store, tmp_path / "out", min_rating=6)
+    with pytest.raises(ExportError, match="imagefolder, csv, parquet"):
+        await export(store, tmp_path / "out", format="xml")  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+async def test_nothing_to_export(store: Store, tmp_path: Path) -> None:
+    report = await export(store, tmp_path / "out")
+    assert report.rows == 0
+    assert "Nothing to export" in str(report)
+    assert rows(tmp_path / "out") == []
+
+
+async def test_a_kept_file_that_vanished_is_counted_not_fatal(
+    told: Chat, store: Store, data_dir: Path, tmp_path: Path
+) -> None:
+    digest = hashlib.sha256(meme("ВТОРАЯ")).hexdigest()
+    (data_dir / "pictures" / digest[:2] / f"{digest}.jpg").unlink()
+    report = await export(store, tmp_path / "out")
+    assert (report.rows, report.without_pictures, report.pictures) == (4, 2, 1)
+
+
+async def test_many_rows_stream_through(chat: Chat, store: Store, tmp_path: Path) -> None:
+    """More than one batch, one picture: a file for the picture, a row for everybody."""
+    anna = await chat.person(1)
+    row = await chat.answer(anna, meme())
+    for number in range(2, 453):
+        user = await store.user(number, language="ru")
+        await store.rate(user.id, row.id, 1 + number % 5)
+    report = await export(store, tmp_path / "out")
+    assert (report.rows, report.pictures) == (451, 1)
+    assert len({row["user"] for row in rows(tmp_path / "out")}) == 451
+
+
+async def test_archive_in_one_part(told: Chat, store: Store, tmp_path: Path) -> None:
+    await export(store, tmp_path / "out")
+    [part] = await archive(tmp_path / "out", tmp_path / "zips")
+    assert part.name == "feedback.zip"
+    with zipfile.ZipFile(part) as packed:
+        assert packed.testzip() is None
+        packed.extractall(tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(tmp_path / "out")
+
+
+async def test_archive_in_parts_below_the_limit(told: Chat, store: Store, tmp_path: Path) -> None:
+    await export(store, tmp_path / "out")
+    limit = max(path.stat().st_size for path in (tmp_path / "out" / "images").iterdir()) + 1500
+    parts = await archive(tmp_path / "out", tmp_path / "zips", name="f", limit=limit)
+    assert len(parts) >= 2
+    assert [part.name for part in parts] == [f"f-{n + 1}-of-{len(parts)}.zip" for n in range(len(parts))]
+    assert sorted(path.name for path in (tmp_path / "zips").iterdir()) == [part.name for part in parts]
+    for part in parts:
+        assert part.stat().st_size <= limit
+        with zipfile.ZipFile(part) as packed:  # each opens by itself
+            packed.extractall(tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(tmp_path / "out")
+
+
+async def test_archive_of_a_file_too_large_says_so(told: Chat, store: Store, tmp_path: Path) -> None:
+    await export(store, tmp_path / "out")
+    with pytest.raises(ExportError, match="narrow it"):
+        await archive(tmp_path / "out", tmp_path / "zips", limit=1000)
+    assert list((tmp_path / "zips").iterdir()) == []
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }

@@ -1,0 +1,134 @@
+"""The tables come from the migrations alone, and are those that the code means."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from bot.feedback import database
+from bot.feedback.database import StoreError
+from bot.feedback.store import Store
+from bot.feedback.tables import Table
+
+
+async def test_migrations_give_the_tables_of_the_code(url: str, store: Store) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        return compare_metadata(context, Table.metadata)
+
+    engine = database.create_engine(database.database_url(url))
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    await engine.dispose()
+
+
+async def test_migrations_can_be_taken_back(url: str, store: Store) -> None:
+    def downgrade(connection: Connection) -> set[str]:
+        from alembic import command
+
+        configuration = database.alembic_config()
+        configuration.attributes["connection"] = connection
+        command.downgrade(configuration, "base")
+        return set(connection.dialect.get_table_names(connection))
+
+    engine = database.create_engine(database.database_url(url))
+    async with engine.begin() as connection:
+        left = await connection.run_sync(downgrade)
+    await engine.dispose()
+    assert left - {"sqlite_sequence"} == {"alembic_version"}
+
+
+def test_migrations_are_valid_for_postgresql() -> None:
+    """Rendered offline: what PostgreSQL would be told, wherever this test runs."""
+    script = ScriptDirectory.from_config(database.alembic_config())
+    sql = io.StringIO()
+    context = MigrationContext.configure(
+        dialect_name="postgresql", opts={"as_sql": True, "output_buffer": sql}
+    )
+    with Operations.context(context):
+        for revision in reversed(list(script.walk_revisions())):
+            revision.module.upgrade()
+    told = sql.getvalue()
+    for table in Table.metadata.tables:
+        assert f"CREATE TABLE {table} " in told
+    assert "id BIGSERIAL NOT NULL" in told
+    assert "TIMESTAMP WITH TIME ZONE" in told
+    assert "AUTOINCREMENT" not in told
+
+
+async def test_opening_again_keeps_everything(url: str, data_dir: Path) -> None:
+    async with await Store.open(url, data_dir) as store:
+        first = await store.user(1, language="ru")
+    async with await Store.open(url, data_dir) as store:
+        again = await store.user(1, language="ru")
+        assert again.id == first.id
+        assert (await store.stats()).users == 1
+
+
+async def test_many_may_start_on_an_empty_database_at_once(url: str, data_dir: Path) -> None:
+    stores = await asyncio.gather(*(Store.open(url, data_dir) for _ in range(4)))
+    users = await asyncio.gather(*(store.user(1, language="ru") for store in stores))
+    assert len({user.id for user in users}) == 1
+    await asyncio.gather(*(store.close() for store in stores))
+
+
+async def test_the_event_loop_serves_during_the_migrations(url: str, tmp_path: Path) -> None:
+    """The loop turns many times while the tables are made; run on the loop they would leave it a few turns."""
+    address = database.database_url(url)
+    (tmp_path / "base").mkdir(exist_ok=True)
+    turns = 0
+    migrating = asyncio.create_task(database.migrate(address))
+    while not migrating.done():
+        await asyncio.sleep(0)
+        turns += 1
+    await migrating
+    assert turns > 1000
+
+
+async def test_a_database_of_a_newer_version_is_refused(url: str, data_dir: Path) -> None:
+    await (await Store.open(url, data_dir)).close()
+    engine = database.create_engine(database.database_url(url))
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await engine.dispose()
+    with pytest.raises(StoreError, match="newer version.*update the bot"):
+        await Store.open(url, data_dir)
+
+
+@pytest.mark.parametrize(
+    ("address", "advice"),
+    [
+        ("nonsense", "not a database address"),
+        ("mysql://host/name", "not supported"),
+        ("sqlite://", "name a file"),
+        ("sqlite+aiosqlite:///:memory:", "name a file"),
+    ],
+)
+async def test_addresses_that_cannot_be_used_say_what_to_write(
+    address: str, advice: str, tmp_path: Path
+) -> None:
+    with pytest.raises(StoreError, match=advice):
+        await Store.open(address, tmp_path)
+
+
+def test_short_addresses_get_the_drivers() -> None:
+    assert database.database_url("postgres://u:p@h/n").drivername == "postgresql+asyncpg"
+    assert database.database_url("sqlite:///data/bot.db").drivername == "sqlite+aiosqlite"
+
+
+async def test_an_unreachable_server_is_one_sentence_without_the_password(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with pytest.raises(StoreError, match="cannot be opened.*check DATABASE_URL"):
+        await Store.open(f"sqlite:///{blocked}/bot.db", tmp_path / "data")
+    with pytest.raises(StoreError, match="cannot be opened") as caught:
+        await Store.open("postgresql://bot:hidden@127.0.0.1:9/base", tmp_path / "data")
+    assert "hidden" not in str(caught.value)
