@@ -15,7 +15,15 @@ from pathlib import Path
 
 from inference.types import TextLine
 
-PAD, BOS, EOS, UNK, OPEN, CLOSE, UNREAD = "<pad>", "<bos>", "<eos>", "<unk>", "<quote>", "</quote>", "<unread>"
+PAD, BOS, EOS, UNK, OPEN, CLOSE, UNREAD = (
+    "<pad>",
+    "<bos>",
+    "<eos>",
+    "<unk>",
+    "<quote>",
+    "</quote>",
+    "<unread>",
+)
 SPECIAL = (PAD, BOS, EOS, UNK, OPEN, CLOSE, UNREAD)
 
 _TOKEN = re.compile(r"[^\W_]+(?:[-’'@.][^\W_]+)*|\.{2,}|[^\w\s]", re.UNICODE)

@@ -14,7 +14,39 @@ _CYRILLIC_LETTER = re.compile(r"[а-яё]", re.IGNORECASE)
 _LATIN_LETTER = re.compile(r"[a-z]", re.IGNORECASE)
 
 # One-letter words are where print turns into specks most easily: only those that the languages really have.
-_SHORT = frozenset("а б в ж и к о с у э я ё ну на не но да до за из от по он мы ты вы я i a".split())
+_SHORT = frozenset(
+    [
+        "а",
+        "б",
+        "в",
+        "ж",
+        "и",
+        "к",
+        "о",
+        "с",
+        "у",
+        "э",
+        "я",
+        "ё",
+        "ну",
+        "на",
+        "не",
+        "но",
+        "да",
+        "до",
+        "за",
+        "из",
+        "от",
+        "по",
+        "он",
+        "мы",
+        "ты",
+        "вы",
+        "я",
+        "i",
+        "a",
+    ]
+)
 
 # Letters that look alike in both alphabets; Tesseract mixes them within one word.
 _LATIN_LOOKALIKES = str.maketrans("aceopxyABCEHKMOPTXY", "асеорхуАВСЕНКМОРТХУ")

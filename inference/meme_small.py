@@ -1,0 +1,197 @@
+"""The model that ships: a small convolutional grid, the lines read, and a prefix language model with slots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPrefixDecoder
+from inference.decoding import Generated, generate
+from inference.encoders import build_encoder
+from inference.reading.features import LINE_FEATURES, MAX_LINES, line_features
+from inference.reading.lexicon import bare
+from inference.slots import BOS, CLOSE, EOS, OPEN, PAD, SPECIAL, UNK, UNREAD, SlotTokenizer
+from inference.types import DecodingOptions, TextLine
+
+MAX_LINE_WORDS = 12
+FREE, UNKNOWN = -1, -2  # in ``word_concepts``: says nothing of the picture; says something never learnt
+
+ENCODER = {
+    "kind": "mobilenet_v3_small",
+    "yields": "grid",
+    "weights": None,
+    "trainable_stages": 5,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Which words the picture allows. A content word is said only when its concept has this probability at least."""
+
+    certain: float = 0.3
+    sampled: float = 0.2  # for another variant: a little bolder
+
+
+class MemeSmall(nn.Module):
+    """``word_concepts`` (vocabulary,): the concept that each word names, :data:`FREE` or :data:`UNKNOWN`."""
+
+    def __init__(
+        self,
+        config: SlotPrefixConfig,
+        tokenizer: SlotTokenizer,
+        concepts: Sequence[str],
+        word_concepts: Tensor | None = None,
+        encoder: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = build_encoder(encoder or ENCODER)
+        self.decoder = SlotPrefixDecoder(config)
+        self.tokenizer = tokenizer
+        self.concepts = tuple(concepts)
+        if word_concepts is None:
+            word_concepts = torch.full((len(tokenizer),), FREE)
+        self.word_concepts: Tensor
+        self.register_buffer("word_concepts", word_concepts)
+
+    def memory(self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]]) -> SlotMemory:
+        """What the decoder is told of n upright RGB pictures and the lines read on each."""
+        grid = self.encoder(self.encoder.preprocessing(images).to(self.word_concepts.device))
+        features = [line_features(own, image) for own, image in zip(lines, images, strict=True)]
+        words = [line_word_ids(own[:MAX_LINES], self.tokenizer) for own in lines]
+        return collate_lines(features, words, grid)
+
+    @torch.inference_mode()
+    def describe(
+        self,
+        images: Sequence[Image.Image],
+        lines: Sequence[Sequence[TextLine]],
+        options: DecodingOptions,
+        *,
+        level: int,
+        gate: Gate,
+    ) -> tuple[list[str], Generated]:
+        """One description a picture. ``level``: how much to tell beyond the quotes, 0.. (see ``SlotTokenizer.levels``)."""
+        memory = self.memory(images, lines)
+        tokenizer = self.tokenizer
+        start = tokenizer.levels[level]
+        state = self.decoder.start(memory)
+        probabilities = self.decoder.concepts(state, torch.full((len(images),), start))
+        threshold = gate.sampled if options.strategy == "sample" else gate.certain
+        processors = [
+            QuoteGrammar(tokenizer, memory.line_mask),
+            ConceptGate(self.word_concepts, probabilities >= threshold),
+        ]
+        generated = generate(
+            self.decoder,
+            memory,
+            options,
+            bos=start,
+            eos=tokenizer.id(EOS),
+            pad=tokenizer.id(PAD),
+            processors=processors,
+        )
+        texts = [tokenizer.decode(tokens, own) for tokens, own in zip(generated.tokens, lines, strict=True)]
+        return texts, generated
+
+
+class QuoteGrammar:
+    """Quotations hold slots and nothing else, each line is quoted once, nothing is quoted where nothing is left.
+
+    ``line_mask`` (n, m): the lines of each picture. A logits processor for rows that are pictures times beams.
+    """
+
+    def __init__(self, tokenizer: SlotTokenizer, line_mask: Tensor) -> None:
+        self.vocabulary = len(tokenizer)
+        self.open, self.close, self.eos = tokenizer.id(OPEN), tokenizer.id(CLOSE), tokenizer.id(EOS)
+        never = [tokenizer.id(token) for token in (PAD, BOS, UNK, UNREAD)] + list(tokenizer.levels)
+        self.never = torch.zeros(self.vocabulary, dtype=torch.bool)
+        self.never[never] = True
+        self.line_mask = line_mask
+        # What announces a quotation makes no sense where there is none to come.
+        self.announcing = torch.tensor([i for i, word in enumerate(tokenizer.words) if word in _ANNOUNCING])
+
+    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:
+        """tokens (r, t), logits (r, vocabulary + m) -> logits."""
+        rows, vocabulary = len(logits), self.vocabulary
+        mask = self.line_mask.repeat_interleave(rows // len(self.line_mask), dim=0)
+        m = mask.shape[1]
+        used = torch.zeros(rows, m + 1, dtype=torch.bool)
+        slots = torch.where(tokens >= vocabulary, tokens - vocabulary, m)
+        used.scatter_(1, slots, torch.ones_like(slots, dtype=torch.bool))
+        left = mask & ~used[:, :m]
+        inside = (tokens == self.open).sum(1) > (tokens == self.close).sum(1)
+        opened = tokens[:, -1] == self.open if tokens.shape[1] else torch.zeros(rows, dtype=torch.bool)
+        forbidden = torch.zeros(rows, vocabulary + m, dtype=torch.bool)
+        forbidden[:, :vocabulary] = self.never | inside[:, None]
+        forbidden[:, self.close] = ~inside | opened
+        forbidden[:, self.open] |= ~left.any(1)
+        forbidden[:, self.announcing] |= ~left.any(1)[:, None]
+        forbidden[:, vocabulary:] = ~(left & inside[:, None])
+        return logits.masked_fill(forbidden, -torch.inf)
+
+
+_ANNOUNCING = frozenset(":")
+
+
+class ConceptGate:
+    """Keeps words of content off the caption where the picture does not give them enough probability.
+
+    A word whose concept was never learnt is never said: it could only be a guess. ``allowed`` (n, concepts).
+    """
+
+    def __init__(self, word_concepts: Tensor, allowed: Tensor) -> None:
+        known = word_concepts.clamp(min=0)
+        self.forbidden = ~allowed[:, known] & (word_concepts != FREE)  # (n, vocabulary)
+
+    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002 - the hook's signature
+        """logits (r, at least vocabulary) -> logits."""
+        forbidden = self.forbidden.repeat_interleave(len(logits) // len(self.forbidden), dim=0)
+        words = logits[:, : forbidden.shape[1]].masked_fill(forbidden, -torch.inf)
+        return torch.cat((words, logits[:, forbidden.shape[1] :]), dim=1)
+
+
+def concept_words(
+    tokenizer: SlotTokenizer, concepts: Sequence[str], lemmas_of: Callable[[str], frozenset[str]]
+) -> Tensor:
+    """(vocabulary,): for each word the place of its lemma in ``concepts``, :data:`FREE` or :data:`UNKNOWN`."""
+    places = {concept: i for i, concept in enumerate(concepts)}
+    named = []
+    for word in tokenizer.words:
+        lemmas = lemmas_of(word) if word[:1] != "<" else frozenset()
+        named.append(min((places.get(lemma, UNKNOWN) for lemma in lemmas), default=FREE))
+    # Words of other alphabets and numbers name something too: a brand, a user, a year.
+    for i, word in enumerate(tokenizer.words):
+        if named[i] == FREE and word[:1] != "<" and any(c.isascii() and c.isalnum() for c in word):
+            named[i] = FREE if word.isdigit() and len(word) == 1 else UNKNOWN
+    return torch.tensor(named)
+
+
+def line_word_ids(lines: Sequence[TextLine], tokenizer: SlotTokenizer) -> np.ndarray[Any, Any]:
+    """(lines, MAX_LINE_WORDS) ids of the words read that the vocabulary knows, 0 where none."""
+    ids = np.zeros((len(lines), MAX_LINE_WORDS), dtype=np.int64)
+    for row, line in enumerate(lines):
+        known = [tokenizer.ids.get(bare(word).lower(), 0) for word in line.text.split()]
+        known = [i for i in known if i >= len(SPECIAL)][:MAX_LINE_WORDS]
+        ids[row, : len(known)] = known
+    return ids
+
+
+def collate_lines(
+    features: Sequence[np.ndarray[Any, Any]], words: Sequence[np.ndarray[Any, Any]], grid: Tensor | None
+) -> SlotMemory:
+    """Pads n pictures' lines to the most lines among them."""
+    n, m = len(features), max((len(one) for one in features), default=0)
+    values = torch.zeros(n, m, LINE_FEATURES)
+    ids = torch.zeros(n, m, MAX_LINE_WORDS, dtype=torch.long)
+    mask = torch.zeros(n, m, dtype=torch.bool)
+    for i, (one, own) in enumerate(zip(features, words, strict=True)):
+        values[i, : len(one)] = torch.from_numpy(one)
+        ids[i, : len(one)] = torch.from_numpy(own)
+        mask[i, : len(one)] = True
+    return SlotMemory(grid, values, ids, mask)

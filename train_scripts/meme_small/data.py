@@ -1,0 +1,132 @@
+"""Pictures read once, descriptions aligned: what the shipped model is trained on, in memory."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inference.encoders import Preprocessing
+from inference.pictures import load_picture
+from inference.reading.features import MAX_LINES, line_features
+from inference.reading.layout import arrange
+from inference.reading.lexicon import bare
+from inference.reading.merge import select
+from inference.slots import EOS, SPECIAL, SlotTokenizer, split_words
+from inference.types import TextLine
+from train_scripts.meme_small.align import Target, align, clean
+from train_scripts.meme_small.line_scorer import passes_from_row
+from train_scripts.metrics.faithfulness import ContentLemmas
+
+LEVELS = 3  # how much a description tells beyond the quotes: by its number of content lemmas
+_LEVEL_BOUNDS = (5, 12)
+_MEME_COUNT, _PHOTO_COUNT, _CONCEPT_COUNT = 3, 40, 12
+_LONGEST = 150  # tokens; a longer description is a story around the meme, not its description
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One picture: ``lines`` read on it, ``target`` aligned, ``concepts`` the content lemmas of its description."""
+
+    file_name: str
+    lines: tuple[TextLine, ...]
+    features: np.ndarray[Any, Any]  # (lines, LINE_FEATURES)
+    target: Target
+    concepts: frozenset[str]
+
+    @property
+    def level(self) -> int:
+        return sum(len(self.concepts) >= bound for bound in _LEVEL_BOUNDS)
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def load_examples(
+    folder: Path,
+    split: str,
+    readings: Mapping[str, Mapping[str, Any]],
+    lemmas: ContentLemmas,
+    preprocessing: Preprocessing,
+) -> tuple[list[Example], Tensor]:
+    """The examples of ``folder/split.jsonl`` and their pictures (n, 3, side, side), uint8, squashed to a square.
+
+    ``readings``: file_name -> the row that ``train_scripts read`` wrote for it. Rows without a description are left out.
+    """
+    examples, pictures = [], []
+    for row in read_rows(folder / f"{split}.jsonl"):
+        description = clean(row["text"])
+        if len(description.split()) < 3:
+            continue
+        image = load_picture((folder / row["file_name"]).read_bytes()).image
+        reading = readings[row["file_name"]]
+        lines = arrange(select(passes_from_row(reading), image.size), image.size)[:MAX_LINES]
+        target = align(description, lines)
+        examples.append(
+            Example(
+                row["file_name"], tuple(lines), line_features(lines, image), target, lemmas.of(description)
+            )
+        )
+        pictures.append(torch.from_numpy(np.array(preprocessing.fitted(image))).permute(2, 0, 1))
+    return examples, torch.stack(pictures)
+
+
+def build_tokenizer(
+    examples: Sequence[Example], descriptions: Iterable[str], photos: Iterable[str]
+) -> SlotTokenizer:
+    """Words of the descriptions outside quotes (seen twice), and of photo captions (seen often); names keep capitals."""
+    memes = Counter(token for one in examples for token in one.target.tokens if isinstance(token, str))
+    captions = Counter(token for text in photos for token in split_words(text))
+    words = {word for word, count in memes.items() if count >= _MEME_COUNT}
+    words |= {word for word, count in captions.items() if count >= _PHOTO_COUNT}
+    words -= set(SPECIAL) | {'"', "«", "»", "“", "”", "„"}
+    ordered = sorted(words, key=lambda word: (-memes[word], -captions[word], word))
+    levels = tuple(f"<detail-{level}>" for level in range(LEVELS))
+    return SlotTokenizer((*SPECIAL, *levels, *ordered), _casing(descriptions, words))
+
+
+def _casing(descriptions: Iterable[str], words: set[str]) -> dict[str, str]:
+    """Words that people write with a capital in the middle of a sentence more often than not."""
+    seen: dict[str, Counter[str]] = {}
+    for text in descriptions:
+        before = "."
+        for token in clean(text).split():
+            word = bare(token)
+            if word and before[-1] not in '.!?:"…«' and token[0] not in '"«“':
+                seen.setdefault(word.lower(), Counter())[word] += 1
+            before = token
+    return {
+        word: forms.most_common(1)[0][0]
+        for word, forms in seen.items()
+        if word in words and forms.total() >= 2 and forms.most_common(1)[0][0] != word
+    }
+
+
+def concept_list(examples: Sequence[Example]) -> list[str]:
+    """The content lemmas that enough descriptions name for a picture to teach them."""
+    counts = Counter(concept for one in examples for concept in one.concepts)
+    return [concept for concept, count in counts.most_common() if count >= _CONCEPT_COUNT]
+
+
+def target_ids(target: Target, tokenizer: SlotTokenizer, level: int) -> list[int]:
+    """Start token, words and slots, end token."""
+    ids = [tokenizer.levels[level]]
+    for token in target.tokens:
+        ids.append(len(tokenizer) + token if isinstance(token, int) else tokenizer.id(token))
+    return [*ids[:_LONGEST], tokenizer.id(EOS)]
+
+
+def pad(sequences: Sequence[Sequence[int]], value: int = 0) -> Tensor:
+    """(n, longest), padded at the end."""
+    longest = max(len(sequence) for sequence in sequences)
+    return torch.tensor([[*sequence, *[value] * (longest - len(sequence))] for sequence in sequences])

@@ -1,0 +1,341 @@
+"""Trains the shipped model from nothing, in three stages.
+
+1. The encoder learns to tell the concepts of the descriptions apart (Fang et al. 2015, arXiv:1411.4952: word
+   detectors before a language model), from the pictures alone.
+2. The decoder learns the language from photo captions, without pictures.
+3. Both learn to describe memes: words and slots by cross-entropy, concepts beside them.
+
+Each epoch ends with a file from which an interrupted run goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig
+from inference.encoders import Preprocessing
+from inference.meme_small import MemeSmall, collate_lines, concept_words, line_word_ids
+from inference.slots import EOS, UNK
+from train_scripts.meme_small.data import (
+    build_tokenizer,
+    concept_list,
+    load_examples,
+    pad,
+    read_rows,
+    target_ids,
+)
+from train_scripts.metrics.faithfulness import ContentLemmas
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What decides the outcome of a run; written into the checkpoint."""
+
+    seed: int = 7
+    batch: int = 32
+    concept_epochs: int = 12
+    photo_epochs: int = 1
+    meme_epochs: int = 20
+    concept_rate: float = 2e-3
+    photo_rate: float = 1e-3
+    meme_rate: float = 7e-4
+    encoder_rate: float = 3e-4
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.05
+    concept_weight: float = 2.0
+    width: int = 256
+    layers: int = 3
+    dropout: float = 0.25
+
+
+def augment(pictures: Tensor) -> Tensor:
+    """(n, 3, side, side) 0..1: light and contrast vary, the frame shifts a little. Never mirrored: text stays text."""
+    n, device = len(pictures), pictures.device
+    light = 1 + (torch.rand(n, 1, 1, 1, device=device) - 0.5) * 0.5
+    tint = 1 + (torch.rand(n, 3, 1, 1, device=device) - 0.5) * 0.2
+    mean = pictures.mean((1, 2, 3), keepdim=True)
+    contrast = 1 + (torch.rand(n, 1, 1, 1, device=device) - 0.5) * 0.5
+    pictures = ((pictures - mean) * contrast + mean * light) * tint
+    theta = torch.zeros(n, 2, 3, device=device)
+    theta[:, 0, 0] = 1 + (torch.rand(n, device=device) - 0.5) * 0.2
+    theta[:, 1, 1] = 1 + (torch.rand(n, device=device) - 0.5) * 0.2
+    theta[:, :, 2] = (torch.rand(n, 2, device=device) - 0.5) * 0.12
+    grid = functional.affine_grid(theta, list(pictures.shape), align_corners=False)
+    return functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False).clamp(0, 1)
+
+
+def _batches(lengths: Sequence[int], size: int, generator: random.Random) -> list[list[int]]:
+    """Random batches of like lengths (sorted within pools of 20 batches): little padding is computed."""
+    order = list(range(len(lengths)))
+    generator.shuffle(order)
+    pool = 20 * size
+    order = [i for j in range(0, len(order), pool) for i in sorted(order[j : j + pool], key=lengths.__getitem__)]
+    batches = [order[i : i + size] for i in range(0, len(order), size)]
+    generator.shuffle(batches)
+    return batches
+
+
+def _schedule(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
+    """Linear warm-up over a twentieth of the run, then a cosine to a fiftieth."""
+    warm = max(1, steps // 20)
+
+    def rate(step: int) -> float:
+        if step < warm:
+            return (step + 1) / warm
+        return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+
+
+def _word_loss(logits: Tensor, targets: Tensor, unknown: int, smoothing: float) -> Tensor:
+    """Cross-entropy over words and slots. Padding and words outside the vocabulary teach nothing; the end token does."""
+    targets = targets.masked_fill((targets == 0) | (targets == unknown), -100)
+    flat = logits.flatten(0, 1)
+    loss = functional.cross_entropy(flat, targets.flatten(), ignore_index=-100)
+    if smoothing:
+        # Smoothed over what is possible only: a slot without a line has no probability to spread to.
+        logs = functional.log_softmax(flat, dim=-1)
+        possible = torch.isfinite(logs)
+        uniform = -(logs.masked_fill(~possible, 0).sum(-1) / possible.sum(-1))
+        loss = (1 - smoothing) * loss + smoothing * uniform[targets.flatten() != -100].mean()
+    return loss
+
+
+class Trainer:
+    """Holds the data and the model through the stages; ``work`` is the folder of the resumable state."""
+
+    def __init__(self, memes: Path, photos: Path, readings: Path, work: Path, recipe: Recipe) -> None:
+        self.recipe, self.work = recipe, work
+        work.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(recipe.seed)
+        self.shuffle = random.Random(recipe.seed)
+        lemmas = ContentLemmas()
+        rows = {row["file_name"]: row for row in read_rows(readings)}
+        self.train, self.train_pictures = load_examples(memes, "train", rows, lemmas, Preprocessing())
+        self.val, self.val_pictures = load_examples(memes, "val", rows, lemmas, Preprocessing())
+        captions = [row["text"] for row in read_rows(photos)]
+        descriptions = [row["text"] for row in read_rows(memes / "train.jsonl")]
+        self.tokenizer = build_tokenizer(self.train, descriptions, captions)
+        self.concepts = concept_list(self.train)
+        self.photos = [
+            [*self.tokenizer.encode_words(text)[:60], self.tokenizer.id(EOS)] for text in captions if text
+        ]
+        config = SlotPrefixConfig(
+            vocabulary=len(self.tokenizer),
+            concepts=len(self.concepts),
+            width=recipe.width,
+            layers=recipe.layers,
+            dropout=recipe.dropout,
+        )
+        words = concept_words(self.tokenizer, self.concepts, lemmas.of)
+        self.model = MemeSmall(config, self.tokenizer, tuple(self.concepts), words)
+        places = {concept: i for i, concept in enumerate(self.concepts)}
+        self.labels = torch.zeros(len(self.train), len(self.concepts))
+        for i, one in enumerate(self.train):
+            self.labels[i, [places[concept] for concept in one.concepts if concept in places]] = 1
+        self.val_labels = torch.zeros(len(self.val), len(self.concepts))
+        for i, one in enumerate(self.val):
+            self.val_labels[i, [places[concept] for concept in one.concepts if concept in places]] = 1
+        self.history: list[dict[str, Any]] = []
+
+    def run(self) -> MemeSmall:
+        """All stages, from where an interrupted run stopped."""
+        for stage in (self._learn_concepts, self._learn_language, self._learn_memes):
+            stage()
+        return self.model
+
+    def _normalise(self, pictures: Tensor) -> Tensor:
+        """(n, 3, side, side) 0..1 as the encoder's preprocessing leaves them."""
+        preprocessing = self.model.encoder.preprocessing
+        mean, std = (
+            torch.tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std)
+        )
+        return (pictures - mean) / std
+
+    # --- the stages ---
+
+    def _learn_concepts(self) -> None:
+        head = nn.Linear(self.model.decoder.config.grid_width, len(self.concepts))
+        nn.init.constant_(head.bias, -3.5)
+        optimizer = torch.optim.AdamW(
+            [*self.model.encoder.parameters(), *head.parameters()],
+            lr=self.recipe.concept_rate,
+            weight_decay=self.recipe.weight_decay,
+        )
+
+        def step(batch: list[int]) -> Tensor:
+            grid = self.model.encoder(self._normalise(augment(self.train_pictures[batch].float() / 255)))
+            logits = head(functional.dropout(grid.mean(1), 0.3))
+            return functional.binary_cross_entropy_with_logits(logits, self.labels[batch]) * 10
+
+        self._stage("concepts", self.recipe.concept_epochs, [0] * len(self.train), optimizer, step, head)
+
+    def _learn_language(self) -> None:
+        optimizer = torch.optim.AdamW(
+            self.model.decoder.parameters(), lr=self.recipe.photo_rate, weight_decay=self.recipe.weight_decay
+        )
+        start = self.tokenizer.levels[-1]
+
+        def step(batch: list[int]) -> Tensor:
+            tokens = pad([[start, *self.photos[i]] for i in batch])
+            n = len(batch)
+            empty = collate_lines([], [], None)
+            memory = SlotMemory(
+                None,
+                torch.zeros(n, 0, empty.line_features.shape[2]),
+                torch.zeros(n, 0, empty.line_words.shape[2], dtype=torch.long),
+                torch.zeros(n, 0, dtype=torch.bool),
+            )
+            logits, _ = self.model.decoder(memory, tokens[:, :-1])
+            return _word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK), 0.0)
+
+        self._stage("language", self.recipe.photo_epochs, [len(one) for one in self.photos], optimizer, step, None, batch=128)
+
+    def _learn_memes(self) -> None:
+        encoder = list(self.model.encoder.parameters())
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": list(self.model.decoder.parameters()), "lr": self.recipe.meme_rate},
+                {"params": encoder, "lr": self.recipe.encoder_rate},
+            ],
+            weight_decay=self.recipe.weight_decay,
+        )
+        targets = [target_ids(one.target, self.tokenizer, one.level) for one in self.train]
+        words = [line_word_ids(one.lines, self.tokenizer) for one in self.train]
+
+        def step(batch: list[int]) -> Tensor:
+            grid = self.model.encoder(self._normalise(augment(self.train_pictures[batch].float() / 255)))
+            memory = collate_lines([self.train[i].features for i in batch], [words[i] for i in batch], grid)
+            tokens = pad([targets[i] for i in batch])
+            logits, concepts = self.model.decoder(memory, tokens[:, :-1])
+            loss = _word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK), self.recipe.label_smoothing)
+            named = functional.binary_cross_entropy_with_logits(concepts, self.labels[batch])
+            return loss + self.recipe.concept_weight * named
+
+        self._stage(
+            "memes", self.recipe.meme_epochs, [len(one) for one in targets], optimizer, step, None, measure=self.validate
+        )
+
+    def validate(self) -> dict[str, float]:
+        """Loss a token and concept average precision on val: watched, never trained on."""
+        self.model.eval()
+        targets = [target_ids(one.target, self.tokenizer, one.level) for one in self.val]
+        total = count = 0.0
+        scores = []
+        with torch.inference_mode():
+            for start in range(0, len(self.val), 32):
+                batch = list(range(start, min(start + 32, len(self.val))))
+                memory = collate_lines(
+                    [self.val[i].features for i in batch],
+                    [line_word_ids(self.val[i].lines, self.tokenizer) for i in batch],
+                    self.model.encoder(self._normalise(self.val_pictures[batch].float() / 255)),
+                )
+                tokens = pad([targets[i] for i in batch])
+                logits, concepts = self.model.decoder(memory, tokens[:, :-1])
+                kept = int(((tokens[:, 1:] != 0) & (tokens[:, 1:] != self.tokenizer.id(UNK))).sum())
+                total += float(_word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK), 0.0)) * kept
+                count += kept
+                scores.append(concepts)
+        self.model.train()
+        return {
+            "val_loss": total / count,
+            "val_concept_ap": average_precision(torch.cat(scores), self.val_labels),
+        }
+
+    # --- the loop ---
+
+    def _stage(
+        self,
+        name: str,
+        epochs: int,
+        lengths: Sequence[int],
+        optimizer: torch.optim.Optimizer,
+        step: Callable[[list[int]], Tensor],
+        extra: nn.Module | None,
+        *,
+        batch: int | None = None,
+        measure: Callable[[], dict[str, float]] | None = None,
+    ) -> None:
+        size = batch or self.recipe.batch
+        schedule = _schedule(optimizer, epochs * math.ceil(len(lengths) / size))
+        saved = self.work / f"{name}.pt"
+        first = 0
+        if saved.exists():
+            state = torch.load(saved, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            schedule.load_state_dict(state["schedule"])
+            if extra is not None:
+                extra.load_state_dict(state["extra"])
+            first, self.history = state["epoch"], state["history"]
+            torch.set_rng_state(state["random"])
+        self.model.train()
+        for epoch in range(first, epochs):
+            self.shuffle.seed(f"{self.recipe.seed} {name} {epoch}")
+            losses: list[float] = []
+            started = time.perf_counter()
+            bar = tqdm(
+                _batches(lengths, size, self.shuffle), desc=f"{name} {epoch + 1}/{epochs}", mininterval=5
+            )
+            for indices in bar:
+                optimizer.zero_grad()
+                with torch.autocast("cpu", torch.bfloat16):
+                    loss = step(indices)
+                loss.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(
+                    [p for group in optimizer.param_groups for p in group["params"]], 1.0
+                )
+                optimizer.step()
+                schedule.step()
+                losses.append(float(loss.detach()))
+                bar.set_postfix(loss=f"{sum(losses[-50:]) / len(losses[-50:]):.3f}")
+            row = {
+                "stage": name,
+                "epoch": epoch + 1,
+                "loss": sum(losses) / len(losses),
+                **(measure() if measure else {}),
+            }
+            self.history.append({**row, "seconds": time.perf_counter() - started})
+            print(json.dumps(row), flush=True)  # noqa: T201 - the run's record on the terminal
+            part = saved.with_suffix(".part")
+            torch.save(
+                {
+                    "model": self.model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "extra": extra.state_dict() if extra else {},
+                    "epoch": epoch + 1,
+                    "history": self.history,
+                    "random": torch.get_rng_state(),
+                },
+                part,
+            )
+            part.replace(saved)
+
+
+def average_precision(scores: Tensor, labels: Tensor) -> float:
+    """The mean over concepts that occur of the area under precision by recall."""
+    values = []
+    for score, label in zip(scores.T, labels.T, strict=True):
+        if not label.any():
+            continue
+        hits = label[score.argsort(descending=True)]
+        precision = hits.cumsum(0) / torch.arange(1, len(hits) + 1)
+        values.append(float((precision * hits).sum() / hits.sum()))
+    return sum(values) / max(len(values), 1)
+
+
+def recipe_dict(recipe: Recipe) -> dict[str, Any]:
+    return asdict(recipe)
