@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
@@ -60,6 +61,8 @@ class Encoder(nn.Module, ABC):
 Build = Callable[..., Encoder]
 B = TypeVar("B", bound=Build)
 _BUILDERS: dict[str, Build] = {}
+# Modules that register encoders, imported when one is asked for: torchvision alone takes a second to import.
+_MODULES = ("inference.encoders.cnn", "inference.encoders.ruclip")
 
 
 def register(kind: str) -> Callable[[B], B]:
@@ -76,6 +79,8 @@ def register(kind: str) -> Callable[[B], B]:
 
 def kinds() -> list[str]:
     """The names :func:`build_encoder` knows."""
+    for module in _MODULES:
+        importlib.import_module(module)
     return sorted(_BUILDERS)
 
 
@@ -86,7 +91,7 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
     """
     settings = dict(config)
     kind = settings.pop("kind", None)
-    if kind not in _BUILDERS:
+    if kind not in _BUILDERS and kind not in kinds():
         raise ValueError(f"Unknown encoder {kind!r}: choose one of {', '.join(kinds())}.")
     if isinstance(settings.get("preprocessing"), Mapping):
         settings["preprocessing"] = Preprocessing.from_dict(settings["preprocessing"])

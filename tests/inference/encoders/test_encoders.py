@@ -9,14 +9,11 @@ import torch
 import torchvision
 from torch import nn
 
-from inference.encoders import (
+from inference.encoders.base import Encoder, build_encoder, kinds, register
+from inference.encoders.cnn import (
     ConvolutionalEncoder,
-    Encoder,
     FeaturePyramidEncoder,
-    build_encoder,
-    kinds,
     load_torchvision,
-    register,
     torchvision_file,
 )
 

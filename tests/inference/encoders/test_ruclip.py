@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from inference.encoders import RuClip, RuClipConfig, build_encoder
-from inference.encoders.ruclip import BOS, EOS, PAD
+from inference.encoders.base import build_encoder
+from inference.encoders.ruclip import BOS, EOS, PAD, RuClip, RuClipConfig
 
 SMALL = RuClipConfig(
     embed_dim=24,

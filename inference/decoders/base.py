@@ -1,0 +1,79 @@
+"""What every decoder of this package is: a module with the two methods that the search drives, and a third
+for training. See :mod:`inference.decoding`."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from inference.encoders.base import Memory
+
+
+class CaptionDecoder(nn.Module, ABC):
+    """``memory`` is what an encoder yields: (n, d), (n, p, d), or a tuple of (n, d_i).
+
+    ``step`` after ``start`` says the same as ``forward`` does at that place.
+    """
+
+    vocabulary: int  # V
+
+    @abstractmethod
+    def start(self, memory: Memory) -> Any:
+        """The state before the first token."""
+
+    @abstractmethod
+    def step(self, state: Any, tokens: Tensor) -> tuple[Tensor, Any]:
+        """``tokens`` (n,), int64, to the logits of what follows (n, V), and the state after them."""
+
+    @abstractmethod
+    def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
+        """Teacher forcing: ``tokens`` (n, L), int64, the start token first, to logits (n, L, V).
+
+        Place t says what follows token t.
+        """
+
+
+Build = type[CaptionDecoder]
+_BUILDERS: dict[str, tuple[Build, type]] = {}
+# Modules that register decoders, imported when one is asked for: transformers alone takes seconds to import.
+_MODULES = ("inference.decoders.recurrent",)
+
+
+def register(kind: str, config: type) -> Any:
+    """Names a decoder class and the dataclass of its settings. Raises ValueError when the name is taken."""
+
+    def add(build: Build) -> Build:
+        if kind in _BUILDERS:
+            raise ValueError(f"Two decoders want the name {kind!r}: rename one of them.")
+        _BUILDERS[kind] = (build, config)
+        return build
+
+    return add
+
+
+def kinds() -> list[str]:
+    """The names :func:`build_decoder` knows."""
+    for module in _MODULES:
+        importlib.import_module(module)
+    return sorted(_BUILDERS)
+
+
+def build_decoder(config: Mapping[str, Any]) -> CaptionDecoder:
+    """The decoder that ``config`` describes, with random weights: ``kind`` names it, the rest sets it.
+
+    Raises ValueError when the kind is unknown, or a setting is.
+    """
+    settings = {key: tuple(v) if isinstance(v, list) else v for key, v in config.items()}
+    kind = settings.pop("kind", None)
+    if kind not in _BUILDERS and kind not in kinds():
+        raise ValueError(f"Unknown decoder {kind!r}: choose one of {', '.join(kinds())}.")
+    build, settings_of = _BUILDERS[kind]
+    try:
+        chosen = settings_of(**settings)
+    except TypeError as error:
+        raise ValueError(f"The settings of decoder {kind!r} do not fit: {error}.") from error
+    return build(chosen)

@@ -1,0 +1,211 @@
+"""LSTM and GRU decoders, with every attention and every way of giving them the picture.
+
+Shapes: n pictures, L tokens, V words, E an embedding, H a hidden state, N layers, p places of d numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from inference.decoders.attention import Attention
+from inference.decoders.base import CaptionDecoder, register
+from inference.encoders.base import Memory
+
+
+@dataclass(frozen=True, slots=True)
+class RecurrentConfig:
+    """Raises ValueError when the settings contradict each other."""
+
+    vocabulary: int  # V
+    picture: int  # d, the encoder's width
+    embedding: int  # E
+    hidden: int  # H
+    cell: Literal["lstm", "gru"] = "lstm"
+    layers: int = 1  # N
+    dropout: float = 0.0  # between layers, and before the vocabulary
+    # The recurrent network's input; 0 = the embedding. Words are lifted to it when it differs.
+    input: int = 0
+    # Where the picture goes in, besides attention:
+    #   first_input: as if it were a word before the sentence. The state after it meets the start token.
+    #   instead_of_start: as the first word, and the start token is not fed.
+    #   initial_state: as the first hidden (and cell) state, the same in every layer.
+    #   nowhere: by attention alone; the state starts at zero.
+    feed: Literal["first_input", "instead_of_start", "initial_state", "nowhere"] = "first_input"
+    batchnorm: bool = False  # after the linear bridge of a picture that is fed as an input
+    state_activation: Literal["none", "sigmoid", "relu", "tanh"] = "none"
+    attention: Literal["none", "additive", "soft", "dot"] = "none"
+    attention_width: int = 512
+    query: Literal["hidden", "hidden_and_cell"] = "hidden"
+    gate: bool = False  # a sigmoid gate on what attention saw (Xu et al. 2015, section 4.2.1, f_beta)
+    grid: int = 0  # the places are first mapped to this width through Linear and ReLU; 0 = as they are
+    head: int = 0  # a layer of this width between the state and the vocabulary; 0 = none
+    head_activation: Literal["none", "relu"] = "none"
+    train_embedding: bool = True
+    padding: int | None = None  # the row of the embedding that is zero and never learns
+
+    def __post_init__(self) -> None:
+        if self.attention == "none" and (self.gate or self.grid):
+            raise ValueError(
+                "gate and grid shape what attention sees: choose an attention, or leave them out."
+            )
+        if self.attention == "none" and self.feed == "nowhere":
+            raise ValueError("A decoder without attention must be fed the picture: choose a feed.")
+        if self.batchnorm and self.feed not in {"first_input", "instead_of_start"}:
+            raise ValueError("batchnorm stands behind a picture that is fed as an input: choose such a feed.")
+        if self.query == "hidden_and_cell" and self.cell == "gru":
+            raise ValueError("A GRU has no cell state: its attention is queried by 'hidden'.")
+
+
+@dataclass(frozen=True, slots=True)
+class RecurrentState:
+    """Dimension 0 is the batch in all of it."""
+
+    hidden: Tensor  # (n, N, H)
+    cell: Tensor | None  # (n, N, H) of an LSTM
+    keys: Tensor | None = None  # (n, p, a), what attention compares with
+    values: Tensor | None = None  # (n, p, d'), what it gives
+    pending: Tensor | None = None  # (n, input): fed at the next step in place of the token
+
+
+_ACTIVATIONS = {
+    "none": nn.Identity,
+    "sigmoid": nn.Sigmoid,
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+}
+
+
+@register("recurrent", RecurrentConfig)
+class RecurrentDecoder(CaptionDecoder):
+    """Takes a ``global`` memory (n, d) or a ``grid`` (n, p, d): what needs one vector takes its mean."""
+
+    def __init__(self, config: RecurrentConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vocabulary = config.vocabulary
+        entry = config.input or config.embedding
+        seen = config.grid or config.picture
+        self.embedding = nn.Embedding(config.vocabulary, config.embedding, padding_idx=config.padding)
+        self.embedding.requires_grad_(config.train_embedding)
+        self.lift: nn.Module = nn.Identity()
+        if entry != config.embedding:
+            self.lift = nn.Linear(config.embedding, entry)
+        self.bridge = nn.Sequential()
+        if config.feed in {"first_input", "instead_of_start"}:
+            self.bridge.append(nn.Linear(config.picture, entry))
+            if config.batchnorm:
+                self.bridge.append(nn.BatchNorm1d(entry, momentum=0.01))
+        elif config.feed == "initial_state":
+            activation = _ACTIVATIONS[config.state_activation]
+            self.initial_hidden = nn.Sequential(nn.Linear(config.picture, config.hidden), activation())
+            if config.cell == "lstm":
+                self.initial_cell = nn.Sequential(nn.Linear(config.picture, config.hidden), activation())
+        self.attention: Attention | None = None
+        if config.attention != "none":
+            if config.grid:
+                self.grid = nn.Sequential(nn.Linear(config.picture, config.grid), nn.ReLU())
+            asked = config.hidden * (2 if config.query == "hidden_and_cell" else 1)
+            self.attention = Attention(config.attention, seen, asked, config.attention_width)
+            if config.gate:
+                self.gate = nn.Linear(config.hidden, seen)
+            entry += seen
+        between = config.dropout if config.layers > 1 else 0.0
+        network = nn.LSTM if config.cell == "lstm" else nn.GRU
+        self.rnn = network(entry, config.hidden, config.layers, batch_first=True, dropout=between)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head: nn.Module = nn.Identity()
+        if config.head:
+            self.head = nn.Sequential(
+                nn.Linear(config.hidden, config.head), _ACTIVATIONS[config.head_activation]()
+            )
+        self.output = nn.Linear(config.head or config.hidden, config.vocabulary)
+
+    def load_vectors(self, vectors: Tensor) -> None:
+        """Word vectors (V, E) from elsewhere, in the vocabulary's order. ValueError: another shape."""
+        if vectors.shape != self.embedding.weight.shape:
+            raise ValueError(
+                f"The word vectors are {tuple(vectors.shape)}, "
+                f"the decoder needs {tuple(self.embedding.weight.shape)} (words, width)."
+            )
+        with torch.no_grad():
+            self.embedding.weight.copy_(vectors)
+
+    def start(self, memory: Memory) -> RecurrentState:
+        """``memory`` (n, d), or (n, p, d) which attention needs."""
+        if isinstance(memory, tuple):
+            raise TypeError("A recurrent decoder takes one vector or a grid, not several layers.")
+        config = self.config
+        pooled = memory.mean(1) if memory.dim() == 3 else memory
+        shape = (config.layers, len(pooled), config.hidden)
+        hidden = pooled.new_zeros(shape)
+        cell = pooled.new_zeros(shape) if config.cell == "lstm" else None
+        if config.feed == "initial_state":
+            hidden = self.initial_hidden(pooled).expand(shape)
+            if cell is not None:
+                cell = self.initial_cell(pooled).expand(shape)
+        keys = values = None
+        if self.attention is not None:
+            if memory.dim() != 3:
+                raise TypeError("Attention needs a grid (n, p, d): choose an encoder that yields one.")
+            values = self.grid(memory) if config.grid else memory
+            keys = self.attention.prepare(values)
+        state = RecurrentState(
+            hidden.transpose(0, 1), None if cell is None else cell.transpose(0, 1), keys, values
+        )
+        if config.feed == "instead_of_start":
+            return replace(state, pending=self.bridge(pooled))
+        if config.feed == "first_input":
+            return self._advance(state, self.bridge(pooled))[1]
+        return state
+
+    def _advance(self, state: RecurrentState, x: Tensor) -> tuple[Tensor, RecurrentState]:
+        """One recurrent step on an input (n, input) to the top layer's hidden state (n, H)."""
+        if self.attention is not None and state.keys is not None and state.values is not None:
+            query = state.hidden[:, -1]
+            if self.config.query == "hidden_and_cell" and state.cell is not None:
+                query = torch.cat([query, state.cell[:, -1]], 1)
+            context, _ = self.attention(state.keys, state.values, query)
+            if self.config.gate:
+                context = torch.sigmoid(self.gate(state.hidden[:, -1])) * context
+            x = torch.cat([x, context], 1)
+        hidden = state.hidden.transpose(0, 1).contiguous()
+        if state.cell is None:
+            top, hidden = self.rnn(x[:, None], hidden)
+            return top[:, 0], replace(state, hidden=hidden.transpose(0, 1), pending=None)
+        top, (hidden, cell) = self.rnn(x[:, None], (hidden, state.cell.transpose(0, 1).contiguous()))
+        advanced = replace(state, hidden=hidden.transpose(0, 1), cell=cell.transpose(0, 1), pending=None)
+        return top[:, 0], advanced
+
+    def _logits(self, top: Tensor) -> Tensor:
+        """(..., H) to (..., V)."""
+        logits: Tensor = self.output(self.head(self.dropout(top)))
+        return logits
+
+    def step(self, state: RecurrentState, tokens: Tensor) -> tuple[Tensor, RecurrentState]:
+        """See :class:`CaptionDecoder`."""
+        x = state.pending if state.pending is not None else self.lift(self.embedding(tokens))
+        top, state = self._advance(state, x)
+        return self._logits(top), state
+
+    def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
+        """See :class:`CaptionDecoder`. Without attention the whole sentence is one call of the network."""
+        state = self.start(memory)
+        x = self.lift(self.embedding(tokens))  # (n, L, input)
+        if state.pending is not None:
+            x = torch.cat([state.pending[:, None], x[:, 1:]], 1)
+        if self.attention is None:
+            hidden = state.hidden.transpose(0, 1).contiguous()
+            if state.cell is None:
+                top, _ = self.rnn(x, hidden)
+            else:
+                top, _ = self.rnn(x, (hidden, state.cell.transpose(0, 1).contiguous()))
+            return self._logits(top)
+        tops = []
+        for t in range(x.shape[1]):
+            top, state = self._advance(state, x[:, t])
+            tops.append(top)
+        return self._logits(torch.stack(tops, 1))
