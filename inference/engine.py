@@ -23,6 +23,7 @@ from inference.types import (
     DecodingOptions,
     EngineBusy,
     EngineError,
+    ModelNotLoaded,
     PictureError,
     PictureTimeout,
     WorkerCrashed,
@@ -60,10 +61,6 @@ class _Request:
 
 class _WorkerDied(Exception):  # noqa: N818
     """str() says how, for example "killed by signal 9"."""
-
-
-class _StartTimeout(Exception):  # noqa: N818
-    """The worker or a model was not there in time."""
 
 
 @dataclass(slots=True, eq=False)
@@ -109,7 +106,8 @@ class _Worker:
     ) -> list[protocol.Message]:
         """The worker's results, in the batch's order.
 
-        Raises _WorkerDied, _StartTimeout, or TimeoutError: the pictures took longer than `picture_timeout`.
+        Raises _WorkerDied, ModelNotLoaded (also when `start_timeout` has passed), or TimeoutError when the
+        pictures took longer than `picture_timeout`.
         """
         message: protocol.Message = {
             "type": "caption",
@@ -121,7 +119,8 @@ class _Worker:
                 self._send(message, [request.data for request in batch])
                 await self._answer("begun")
         except TimeoutError as error:
-            raise _StartTimeout from error
+            sentence = f"The model {batch[0].model} was not loaded within {start_timeout:g} seconds"
+            raise ModelNotLoaded(f"{sentence}: try again later.") from error
         async with asyncio.timeout(picture_timeout):
             done = await self._answer("done")
         results: list[protocol.Message] = done["results"]
@@ -150,6 +149,8 @@ class _Worker:
         if message is None:
             self._inbox.put_nowait(None)  # it stays dead
             raise _WorkerDied(_how_it_ended(self.process.returncode))
+        if message["type"] == "not_loaded":
+            raise ModelNotLoaded(message["sentence"])
         if message["type"] != kind:
             raise _WorkerDied(f"answer {message['type']!r} where {kind!r} was due")
         return message
@@ -160,7 +161,7 @@ class _Worker:
                 message, _ = await protocol.read_async(self.stdout)
                 if message["type"] == "loaded":
                     self.ready = True
-                elif message["type"] == "not_loaded":
+                elif message["type"] == "not_loaded" and message["request"] == "load":
                     logger.error("%s", message["sentence"])
                 else:
                     self._inbox.put_nowait(message)
@@ -243,7 +244,8 @@ class Engine:
 
         `options`: None = those the model was made for. `model`: None = the default one.
         Raises PictureError (not a picture that can be read), EngineBusy (queue full), PictureTimeout,
-        WorkerCrashed, UnknownModel, or another EngineError (the model cannot be loaded, the engine stops).
+        WorkerCrashed, UnknownModel, ModelNotLoaded, or a plain EngineError (the captioner failed on this
+        picture, the engine stops).
         A caller that is cancelled gives its place in the queue back.
         """
         model = model or self.settings.model
@@ -323,10 +325,10 @@ class Engine:
             results = await worker.caption(
                 batch, start_timeout=settings.start_timeout, picture_timeout=settings.picture_timeout
             )
-        except _StartTimeout:
-            await self._replace_worker()
-            sentence = f"The model {batch[0].model} was not loaded within {settings.start_timeout:g} seconds"
-            _fail(batch, EngineError(f"{sentence}: send the picture again later."))
+        except ModelNotLoaded as error:
+            if isinstance(error.__cause__, TimeoutError):
+                await self._replace_worker()
+            _fail(batch, error)
         except TimeoutError:
             await self._replace_worker()
             if len(batch) > 1:

@@ -7,7 +7,8 @@ Engine to worker:
     ``{"type": "load", "model": str}``
     ``{"type": "caption", "model": str, "options": dict | null, "sizes": [int, ...]}`` + the files' bytes
 Worker to engine:
-    ``{"type": "loaded", "model": str, "checkpoint": str}`` or ``{"type": "not_loaded", "sentence": str}``
+    ``{"type": "loaded", "model": str, "checkpoint": str}``;
+    ``{"type": "not_loaded", "request": "load" | "caption", "sentence": str}``, then no more;
     ``{"type": "begun"}`` once the model is there and the pictures' own time starts, then
     ``{"type": "done", "results": [...]}``, one result a picture, in order:
     ``{"caption": dict}``, ``{"refused": code, "sentence": str}`` or ``{"failed": sentence}``

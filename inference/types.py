@@ -170,3 +170,7 @@ class WorkerCrashed(EngineError):  # noqa: N818
 
 class UnknownModel(EngineError):  # noqa: N818
     """No checkpoint of this name is in the models folder."""
+
+
+class ModelNotLoaded(EngineError):  # noqa: N818
+    """The model's checkpoint is there, but cannot be loaded: no picture will do better."""

@@ -60,11 +60,7 @@ class Worker:
         except Exception as error:
             logger.exception("Model %s cannot be loaded", message["model"])
             sentence = f"The model {message['model']} cannot be loaded: {_one_line(error)}"
-            if message["type"] == "load":
-                self._send({"type": "not_loaded", "sentence": sentence})
-            else:
-                self._send({"type": "begun"})
-                self._send({"type": "done", "results": [{"failed": sentence}] * len(attachments)})
+            self._send({"type": "not_loaded", "request": message["type"], "sentence": sentence})
             return
         if message["type"] == "load":
             self._send({"type": "loaded", "model": message["model"], "checkpoint": captioner.checkpoint})

@@ -21,6 +21,7 @@ from inference.types import (
     DecodingOptions,
     EngineBusy,
     EngineError,
+    ModelNotLoaded,
     PictureError,
     PictureTimeout,
     UnknownModel,
@@ -319,7 +320,7 @@ async def test_a_model_that_cannot_be_loaded_is_a_sentence(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Engine(replace(house.settings, captioner=f"{FAKES}:load_broken")) as engine:
-        with pytest.raises(EngineError, match=r"model fake cannot be loaded: config.json has no"):
+        with pytest.raises(ModelNotLoaded, match=r"model fake cannot be loaded: config.json has no"):
             await engine.caption(picture())
         assert not engine.healthy
     assert "config.json has no 'encoder'" in caplog.text
@@ -327,7 +328,7 @@ async def test_a_model_that_cannot_be_loaded_is_a_sentence(
 
 async def test_a_captioner_that_does_not_exist_is_a_sentence(house: House) -> None:
     async with Engine(replace(house.settings, captioner="no_such_module:load")) as engine:
-        with pytest.raises(EngineError, match="no_such_module"):
+        with pytest.raises(ModelNotLoaded, match="no_such_module"):
             await engine.caption(picture())
 
 
@@ -346,7 +347,7 @@ async def test_a_worker_that_cannot_start_is_tried_once_more_for_each_picture_an
 async def test_a_model_that_never_loads_gives_up_in_time(house: House) -> None:
     settings = replace(house.settings, captioner=f"{FAKES}:load_never", start_timeout=1.0)
     async with Engine(settings) as engine:
-        with pytest.raises(EngineError, match="not loaded within 1 seconds"):
+        with pytest.raises(ModelNotLoaded, match="not loaded within 1 seconds"):
             await engine.caption(picture())
 
 
