@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
-from train_scripts.compare import compare_command
-from train_scripts.evaluate import evaluate_command
+try:
+    from train_scripts.compare import compare_command
+    from train_scripts.evaluate import evaluate_command
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"Error: {error.name} is not installed: run `pip install '.[research]'` in the project's folder."
+    )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 app.command("evaluate")(evaluate_command)

@@ -1,0 +1,180 @@
+"""`python -m train_scripts evaluate` and `compare`, as a person runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.train_scripts.captions import ORDINARY
+from train_scripts.__main__ import app
+from train_scripts.data.captions import read_captions
+from train_scripts.metrics import MEASURES, evaluate
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def write(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Path:
+    rows = [{"file_name": f"{i}.png", "text": p, "model": "m"} for i, (p, _) in enumerate(ORDINARY)]
+    return write(tmp_path / "predictions.jsonl", rows)
+
+
+@pytest.fixture
+def references(tmp_path: Path) -> Path:
+    folder = tmp_path / "val"
+    folder.mkdir()
+    rows = [{"file_name": f"{i}.png", "text": r} for i, (_, r) in enumerate(ORDINARY)]
+    return write(folder / "metadata.jsonl", rows)
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_evaluate_in_a_process_of_its_own(tmp_path: Path, predictions: Path, references: Path) -> None:
+    outputs = [tmp_path / name for name in ("scores.json", "scores.md", "rows.jsonl")]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "train_scripts",
+        "evaluate",
+        predictions,
+        references.parent,
+    ]
+    options = ["--json", outputs[0], "--markdown", outputs[1], "--rows", outputs[2], "--sort-by", "meteor"]
+    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+    report = evaluate(read_captions(predictions), read_captions(references))
+    assert json.loads(outputs[0].read_text("utf-8")) == report.to_dict()
+    for measure in MEASURES:
+        value = measure.show(report[measure.key])
+        line = next(line for line in done.stdout.splitlines() if f" {measure.title} " in line)
+        assert f" {value} " in line
+        assert any(
+            f"| {measure.title}" in row and f"| {value} |" in row
+            for row in outputs[1].read_text("utf-8").splitlines()
+        )
+    rows = [json.loads(line) for line in outputs[2].read_text("utf-8").splitlines()]
+    assert sorted(row["file_name"] for row in rows) == [f"{i}.png" for i in range(len(ORDINARY))]
+    assert [row["meteor"] for row in rows] == sorted(row["meteor"] for row in rows)
+
+
+def test_without_the_research_extra_the_commands_say_what_to_install() -> None:
+    hide = "import sys; sys.modules['pymorphy3'] = None; import train_scripts.__main__"
+    done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: pymorphy3 is not installed: run `pip install '.[research]'` in the project's folder.\n"
+    )
+
+
+def test_a_picture_that_could_not_be_read_counts_as_an_empty_caption(
+    tmp_path: Path, references: Path
+) -> None:
+    rows = [{"file_name": f"{i}.png", "text": p} for i, (p, _) in enumerate(ORDINARY)]
+    rows[1] = {"file_name": "1.png", "error": "The file is cut short: send it again."}
+    out = tmp_path / "scores.json"
+    done = run("evaluate", write(tmp_path / "p.jsonl", rows), references, "--json", out)
+    assert done.exit_code == 0
+    assert "4 pictures, 1 empty captions" in done.stdout
+    empty = {f"{i}.png": "" if i == 1 else p for i, (p, _) in enumerate(ORDINARY)}
+    assert json.loads(out.read_text("utf-8")) == evaluate(empty, read_captions(references)).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b'{"file_name": "0.png", "text": "a"}\n{"file_name": "1.p', "line 2, is not valid JSON"),
+        (b'\n["0.png", "a"]\n', "line 2, is not an object"),
+        (b'{"text": "a"}\n', 'line 1, has no "file_name"'),
+        (b'{"file_name": "", "text": "a"}\n', 'line 1, has no "file_name"'),
+        (b'{"file_name": "0.png"}\n', 'line 1, has no "text" for 0.png'),
+        (b'{"file_name": "0.png", "text": 5}\n', 'line 1, has no "text" for 0.png'),
+        (
+            b'{"file_name": "0.png", "text": "a"}\n\n{"file_name": "0.png", "text": "b"}\n',
+            "line 3, repeats 0.png of line 1",
+        ),
+        (b'{"file_name": "0.png", "text": "\xff"}\n', "line 1, is not UTF-8"),
+        (b"\n \n", "has no rows"),
+        (b'{"file_name": "0.png", "text": "a"}\n', "3 of 4 pictures of the references have no prediction"),
+    ],
+)
+def test_bad_predictions_get_one_sentence(
+    tmp_path: Path, references: Path, content: bytes, sentence: str
+) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_bytes(content)
+    for command in (
+        ["evaluate", path, references],
+        ["compare", path, references, "--references", references],
+        ["compare", references, path, "--references", references],
+    ):
+        done = run(*command)
+        assert done.exit_code == 1
+        assert sentence in done.stderr
+        assert done.stderr.startswith("Error: ")
+        assert done.stderr.count("\n") == 1
+        assert not done.stdout
+
+
+def test_files_that_cannot_be_read_or_written_get_one_sentence(
+    tmp_path: Path, predictions: Path, references: Path
+) -> None:
+    missing = run("evaluate", tmp_path / "nothing.jsonl", references)
+    assert (missing.exit_code, missing.stderr.count("\n")) == (1, 1)
+    assert "nothing.jsonl cannot be read (No such file or directory): check the path." in missing.stderr
+    unwritable = run("evaluate", predictions, references, "--json", tmp_path / "no" / "scores.json")
+    assert (unwritable.exit_code, unwritable.stderr.count("\n")) == (1, 1)
+    assert "scores.json cannot be written (No such file or directory)" in unwritable.stderr
+    unknown = run("evaluate", predictions, references, "--sort-by", "beauty")
+    assert unknown.exit_code == 1
+    assert "There is no score named beauty: choose one of bleu1, " in unknown.stderr
+
+
+def test_references_may_start_with_a_byte_order_mark(
+    tmp_path: Path, predictions: Path, references: Path
+) -> None:
+    marked = tmp_path / "marked.jsonl"
+    marked.write_bytes(b"\xef\xbb\xbf" + references.read_bytes())
+    assert read_captions(marked) == read_captions(references)
+
+
+def test_an_error_row_among_references_is_refused(tmp_path: Path, predictions: Path) -> None:
+    done = run("evaluate", predictions, write(tmp_path / "r.jsonl", [{"file_name": "0.png", "error": "no"}]))
+    assert done.exit_code == 1
+    assert 'has no "text" for 0.png' in done.stderr
+
+
+def test_compare_names_the_better_system_and_writes_where_they_differ(
+    tmp_path: Path, predictions: Path, references: Path
+) -> None:
+    outputs = [tmp_path / name for name in ("c.json", "c.md", "c.jsonl")]
+    done = run(
+        *("compare", predictions, references, "--references", references, "--by", "chrf", "--show", 1),
+        *("--json", outputs[0], "--markdown", outputs[1], "--rows", outputs[2]),
+    )
+    assert done.exit_code == 0
+    scores = json.loads(outputs[0].read_text("utf-8"))["scores"]
+    assert scores["chrf"]["better"] == "B"
+    assert scores["chrf"]["b"] == pytest.approx(1)
+    assert "metadata against predictions: 4 pictures" in done.stdout
+    markdown = outputs[1].read_text("utf-8")
+    assert "| chrF ↑ |" in markdown
+    assert "Where they differ most, by chrF" in markdown
+    rows = [json.loads(line) for line in outputs[2].read_text("utf-8").splitlines()]
+    assert [row["gain"] for row in rows] == sorted((row["gain"] for row in rows), reverse=True)
+    assert {row["b"] for row in rows} == {reference for _, reference in ORDINARY}
