@@ -1,0 +1,149 @@
+"""``python -m bot``: run the bot or its stand-in of Telegram, and look after what it has collected."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bot.config import ConfigurationError, Settings, load_settings
+from bot.logs import setup_logging
+
+# No locals in tracebacks: they hold the token.
+cli = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+
+class Format(enum.StrEnum):
+    """What `export` writes."""
+
+    imagefolder = "imagefolder"
+    csv = "csv"
+    parquet = "parquet"
+
+
+def _settings(**overrides: object) -> Settings:
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return load_settings(**given)
+    except ConfigurationError as error:
+        raise _exit(error) from None
+
+
+def _exit(error: Exception) -> typer.Exit:
+    typer.echo(str(error), err=True)
+    return typer.Exit(1)
+
+
+@cli.command()
+def run(
+    delete_webhook: Annotated[
+        bool, typer.Option(help="First remove a webhook that is set for this token.")
+    ] = False,
+) -> None:
+    """Run the bot; without BOT_TOKEN against the stand-in of Telegram, with a chat page in the browser."""
+    from bot import app  # noqa: PLC0415 - slow imports, not needed for --help
+    from bot.feedback.database import StoreError  # noqa: PLC0415
+    from bot.polling import TokenRefused  # noqa: PLC0415
+    from inference.types import EngineError  # noqa: PLC0415
+
+    settings = _settings()
+    redact = setup_logging(settings.log_level, settings.secrets)
+    try:
+        asyncio.run(app.run(settings, redact, delete_webhook=delete_webhook))
+    except (StoreError, EngineError, TokenRefused, OSError) as error:
+        raise _exit(Exception(redact(str(error)))) from None
+
+
+@cli.command()
+def sandbox(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default SANDBOX_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; default SANDBOX_PORT.")] = None,
+) -> None:
+    """Run only the stand-in of the Telegram Bot API with its chat page, for any bot."""
+    from bot.sandbox.server import Sandbox  # noqa: PLC0415
+
+    settings = _settings(sandbox_host=host, sandbox_port=port)
+    setup_logging(settings.log_level)
+
+    async def serve() -> None:
+        server = Sandbox(settings.sandbox_host, settings.sandbox_port)
+        await server.start()
+        typer.echo(f"Chat page: {server.url}")
+        typer.echo(f"BOT_API_URL={server.url} BOT_TOKEN={server.token}")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await server.stop()
+
+    try:
+        asyncio.run(serve())
+    except KeyboardInterrupt:
+        pass
+    except OSError as error:
+        raise _exit(error) from None
+
+
+@cli.command()
+def export(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    format: Annotated[Format, typer.Option(help="What the data is written as.")] = Format.imagefolder,
+    since: Annotated[str | None, typer.Option(help="Only feedback from this date on (2025-01-31).")] = None,
+    min_rating: Annotated[
+        int | None, typer.Option(min=1, max=5, help="Only captions with at least this mark.")
+    ] = None,
+) -> None:
+    """Write the collected feedback for training."""
+    from bot.feedback.commands import run_export  # noqa: PLC0415
+    from bot.feedback.database import StoreError  # noqa: PLC0415
+
+    settings = _settings()
+    try:
+        text = run_export(
+            settings.database_url,
+            settings.data_dir,
+            out,
+            format=format.value,
+            since=since,
+            min_rating=min_rating,
+        )
+    except StoreError as error:
+        raise _exit(error) from None
+    typer.echo(text)
+
+
+@cli.command()
+def stats() -> None:
+    """Print how many pictures, marks and corrections there are, for each model."""
+    from bot.feedback.commands import run_stats  # noqa: PLC0415
+    from bot.feedback.database import StoreError  # noqa: PLC0415
+
+    settings = _settings()
+    try:
+        typer.echo(run_stats(settings.database_url, settings.data_dir))
+    except StoreError as error:
+        raise _exit(error) from None
+
+
+@cli.command()
+def erase(
+    telegram_id: Annotated[int, typer.Argument(help="The person's Telegram number.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+) -> None:
+    """Erase everything that is kept about a person."""
+    from bot.feedback.commands import run_erase  # noqa: PLC0415
+    from bot.feedback.database import StoreError  # noqa: PLC0415
+
+    settings = _settings()
+    if not yes:
+        typer.confirm(f"Erase everything about the person {telegram_id}?", abort=True)
+    try:
+        typer.echo(run_erase(settings.database_url, settings.data_dir, telegram_id))
+    except StoreError as error:
+        raise _exit(error) from None
+
+
+if __name__ == "__main__":
+    cli()

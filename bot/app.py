@@ -1,0 +1,217 @@
+"""The composition root: the one place where the parts are built, joined, started and drained."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+
+from aiogram import Bot, Dispatcher
+from aiogram.client.default import DefaultBotProperties
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+from aiogram.exceptions import AiogramError
+from aiogram.types import BotCommand, LinkPreviewOptions, Update
+
+from bot.captioning import Captioning
+from bot.config import Settings
+from bot.feedback.store import Store
+from bot.handlers import routers
+from bot.handlers.album import Albums
+from bot.health import health_server
+from bot.logs import Redactor
+from bot.middlewares.requests import MetricsMiddleware, MigrationMiddleware, RetryMiddleware
+from bot.middlewares.throttle import ThrottleMiddleware
+from bot.middlewares.user import UserMiddleware
+from bot.nursery import Nursery
+from bot.polling import Poller
+from bot.texts import sentences, texts
+from inference.engine import Engine, EngineSettings
+
+logger = logging.getLogger(__name__)
+
+ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "my_chat_member")
+
+
+class App:
+    """All parts of one running bot. Made by :func:`build`."""
+
+    def __init__(self, settings: Settings, store: Store, engine: Engine, bot: Bot) -> None:
+        self.settings = settings
+        self.store = store
+        self.engine = engine
+        self.bot = bot
+        self.metrics = MetricsMiddleware()
+        self.nursery = Nursery()
+        migration = MigrationMiddleware()
+        for middleware in (migration, RetryMiddleware(), self.metrics):  # the last one is next to the network
+            bot.session.middleware(middleware)
+        self.captioning = Captioning(bot=bot, store=store, engine=engine, settings=settings)
+        self.dispatcher = Dispatcher(
+            settings=settings,
+            store=store,
+            captioning=self.captioning,
+            nursery=self.nursery,
+            migration=migration,
+            albums=Albums(self.captioning, self.nursery),
+        )
+        for observer in (
+            self.dispatcher.message,
+            self.dispatcher.edited_message,
+            self.dispatcher.callback_query,
+        ):
+            observer.middleware(ThrottleMiddleware(settings.language))
+            observer.middleware(UserMiddleware(store, settings.language))
+        self.dispatcher.include_routers(*routers())
+        self.poller = Poller(bot, self._handle, allowed_updates=ALLOWED_UPDATES)
+
+    async def _handle(self, update: Update) -> None:
+        try:
+            await self.dispatcher.feed_update(self.bot, update)
+        except Exception:  # the errors router failed too: polling must survive
+            logger.exception("Update %d failed", update.update_id)
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Whether everything works, and the details of it."""
+        return self.poller.healthy and self.engine.healthy, {
+            "polling": self.poller.healthy,
+            "trouble": self.poller.trouble,
+            "engine": self.engine.healthy,
+            "unfinished_pictures": self.captioning.unfinished,
+            "requests": self.metrics.as_dict(),
+        }
+
+    async def serve(self, stop: asyncio.Event, *, delete_webhook: bool = False) -> None:
+        """Work until ``stop`` is set, then drain. Raises TokenRefused."""
+        working = self.nursery.start(self._work(delete_webhook), name="polling")
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if working.done():
+            working.result()  # raises what ended it
+        working.cancel()
+        await asyncio.wait({working})
+        await self._drain()
+
+    async def _work(self, delete_webhook: bool) -> None:
+        if resumed := await self.captioning.resume():
+            logger.info("%d pictures of the last run are taken up again", resumed)
+        me = await self.poller.connect()
+        logger.info("Working as @%s", me.username)
+        if delete_webhook or self.settings.drop_pending_updates:
+            await self._delete_webhook()
+        self.nursery.start(self._describe_commands(), name="setting the commands")
+        await self.poller.run()
+
+    async def _drain(self) -> None:
+        """Finish what is in flight within DRAIN_SECONDS; what is left is resumed by the next start."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.settings.drain_seconds
+        cut = await self.poller.handlers.drain(max(0.0, deadline - loop.time()))
+        await self.nursery.drain(max(0.0, deadline - loop.time()))
+        await self.captioning.drain(max(0.0, deadline - loop.time()))
+        if not cut:  # an update whose handler was cut off comes again
+            await self.poller.confirm()
+
+    async def _delete_webhook(self) -> None:
+        try:
+            await self.bot.delete_webhook(drop_pending_updates=self.settings.drop_pending_updates)
+        except AiogramError as error:
+            logger.warning("The webhook could not be deleted: %s", error)
+
+    async def _describe_commands(self) -> None:
+        """The menu of commands: Russian by default, English for people with an English Telegram."""
+        try:
+            for language, code in (("ru", None), ("en", "en")):
+                words = texts(language)
+                commands = [
+                    BotCommand(command=name, description=words(sentence))
+                    for name, sentence in (
+                        ("caption", sentences.COMMAND_CAPTION),
+                        ("privacy", sentences.COMMAND_PRIVACY),
+                        ("forget", sentences.COMMAND_FORGET),
+                        ("help", sentences.COMMAND_HELP),
+                    )
+                ]
+                await self.bot.set_my_commands(commands, language_code=code)
+        except AiogramError as error:
+            logger.info("The menu of commands could not be set: %s", error)
+
+
+@asynccontextmanager
+async def build(settings: Settings, *, token: str, api_url: str) -> AsyncIterator[App]:
+    """Open the store, start the engine, and join everything; closes it all at the end.
+
+    Raises StoreError, EngineError or OSError (the health port is taken); their texts say what to do.
+    """
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(await Store.open(settings.database_url, settings.data_dir))
+        engine = await stack.enter_async_context(
+            Engine(
+                EngineSettings(
+                    model=settings.model,
+                    models_dir=settings.models_dir,
+                    queue_size=settings.queue_size,
+                    batch_size=settings.batch_size,
+                    picture_timeout=settings.picture_timeout,
+                    threads=settings.inference_threads,
+                    captioner=settings.captioner,
+                )
+            )
+        )
+        server = TelegramAPIServer.from_base(api_url, is_local=settings.bot_api_local)
+        bot = Bot(
+            token,
+            session=AiohttpSession(api=server, timeout=30),
+            default=DefaultBotProperties(
+                # Words on a meme may look like an address: no preview of it.
+                parse_mode="HTML",
+                link_preview=LinkPreviewOptions(is_disabled=True),
+            ),
+        )
+        stack.push_async_callback(bot.session.close)
+        app = App(settings, store, engine, bot)
+        if settings.health_port:
+            await stack.enter_async_context(
+                health_server(settings.health_host, settings.health_port, app.health)
+            )
+        yield app
+
+
+async def run(settings: Settings, redact: Redactor, *, delete_webhook: bool = False) -> None:
+    """Run the bot until SIGTERM or SIGINT; without a token against the stand-in, in this process.
+
+    Raises TokenRefused, StoreError, EngineError or OSError; their texts are for the operator.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError):  # Windows has no such handlers
+            loop.add_signal_handler(number, _stop, stop, number)
+    async with AsyncExitStack() as stack:
+        if settings.bot_token is not None:
+            token, api_url = settings.bot_token.get_secret_value(), settings.bot_api_url
+        else:
+            from bot.sandbox.server import Sandbox  # noqa: PLC0415 - not needed with a real token
+
+            sandbox = Sandbox(settings.sandbox_host, settings.sandbox_port)
+            stack.push_async_callback(sandbox.stop)
+            await sandbox.start()
+            token, api_url = sandbox.token, sandbox.url
+            logger.info("BOT_TOKEN is not set: the bot runs against its own stand-in of Telegram.")
+            logger.info("Open %s in a browser and send it a picture.", sandbox.url)
+        redact.add(token)
+        app = await stack.enter_async_context(build(settings, token=token, api_url=api_url))
+        await app.serve(stop, delete_webhook=delete_webhook)
+        logger.info("Stopped.")
+
+
+def _stop(stop: asyncio.Event, number: signal.Signals) -> None:
+    if stop.is_set():
+        # Asked twice: now. Accepted pictures are in the database, the next start finishes them.
+        raise SystemExit(128 + number)
+    logger.info("%s: finishing what is in work", number.name)
+    stop.set()

@@ -1,0 +1,442 @@
+"""Takes a picture from "received" to "answered".
+
+A job row is written first, so an accepted picture survives ``kill -9``; :meth:`Captioning.resume` finishes
+at the next start what was left. The reply goes out once: the row says when a reply is about to be sent. A
+process killed between that moment and Telegram's answer leaves the outcome unknown; the next start then
+neither repeats the caption nor drops it, but sends a short note with a button that shows it. While the
+process lives, a request whose outcome is unknown (the connection broke) is repeated: a caption twice is better
+than none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from aiogram import Bot
+from aiogram.exceptions import (
+    AiogramError,
+    TelegramBadRequest,
+    TelegramForbiddenError,
+    TelegramRetryAfter,
+)
+from aiogram.types import InlineKeyboardMarkup, Message, ReplyParameters
+from aiohttp import ClientError, ClientResponseError
+
+from bot.config import Settings
+from bot.feedback.store import NotStored, PictureFields, Store, options_key
+from bot.feedback.tables import CaptionRow, Job, JobKind, User
+from bot.middlewares.requests import TRANSIENT, single_attempt, surely_not_done
+from bot.nursery import Nursery
+from bot.replies import caption_keyboard, caption_messages, show_keyboard
+from bot.targets import Found
+from bot.texts import Texts, sentences, texts
+from bot.typing_notice import TypingNotice
+from inference.engine import Engine
+from inference.pictures import upright_size
+from inference.types import (
+    Caption,
+    DecodingOptions,
+    EngineBusy,
+    EngineError,
+    PictureError,
+    PictureTimeout,
+    WorkerCrashed,
+)
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 5  # starts of the bot that may die with the same picture in work before it is given up
+FETCH_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between tries to fetch a file
+BUSY_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between tries to enter a full engine
+FETCH_TIMEOUT = 120  # seconds for one file
+DELIVERY_TIME = 3600.0  # seconds for which a finished reply is kept trying; then the next start tries
+LONGEST_PAUSE = 30.0
+NOTICE_PERIOD = 5.0  # seconds between edits of the notice with the place in the queue
+
+_REFUSALS = {
+    "empty": sentences.EMPTY,
+    "not_a_picture": sentences.NOT_A_PICTURE,
+    "truncated": sentences.TRUNCATED,
+    "too_many_pixels": sentences.TOO_MANY_PIXELS,
+    "too_large": sentences.TOO_LARGE,
+    "unsupported": sentences.UNSUPPORTED,
+}
+
+
+class Unanswerable(Exception):  # noqa: N818 - an outcome: the person is told `sentence`
+    """No caption for this picture. ``reason`` is for the operator."""
+
+    def __init__(self, sentence: str, reason: str) -> None:
+        super().__init__(reason)
+        self.sentence = sentence
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    messages: Sequence[str]  # HTML
+    keyboard: InlineKeyboardMarkup | None = None
+    failure: str | None = None  # why it is no caption
+
+
+class Captioning:
+    """The work on all pictures of one bot process."""
+
+    def __init__(self, *, bot: Bot, store: Store, engine: Engine, settings: Settings) -> None:
+        self._bot = bot
+        self._store = store
+        self._engine = engine
+        self._settings = settings
+        self._nursery = Nursery()
+        self._typing = TypingNotice(bot, self._nursery)
+        self._all = asyncio.Semaphore(settings.queue_size)
+        self._shares: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
+        self._line: dict[int, Job] = {}  # every unfinished job, in the order they were accepted
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._lanes: dict[str, asyncio.Event] = {}
+        self._noticed: set[int] = set()
+
+    @property
+    def unfinished(self) -> int:
+        """Pictures accepted and not yet answered."""
+        return len(self._line)
+
+    def waiting_of(self, user_id: int) -> int:
+        """Pictures of one person accepted and not yet answered."""
+        return sum(job.user_id == user_id for job in self._line.values())
+
+    async def accept(
+        self,
+        picture: Found,
+        *,
+        user: User,
+        chat_id: int,
+        message_id: int,
+        language: str,
+        kind: JobKind = "caption",
+        options: DecodingOptions | None = None,
+        source_caption_id: int | None = None,
+    ) -> tuple[Job, bool]:
+        """Write the job row; False: this picture was accepted before. Give new jobs to :meth:`submit`."""
+        return await self._store.accept(
+            user_id=user.id,
+            chat_id=chat_id,
+            message_id=message_id,
+            file_id=picture.file_id,
+            file_unique_id=picture.file_unique_id,
+            language=language,
+            kind=kind,
+            options=options,
+            source_caption_id=source_caption_id,
+        )
+
+    def submit(self, jobs: Sequence[Job], *, lane: str | None = None, resume: bool = False) -> None:
+        """Work on ``jobs`` in the background. Those of one lane are answered in the order given."""
+        for job in jobs:
+            if job.id in self._line:
+                continue
+            lane_before = self._lanes.get(lane) if lane is not None else None
+            done = asyncio.Event()
+            if lane is not None:
+                self._lanes[lane] = done
+            self._line[job.id] = job
+            task = self._nursery.start(self._answer(job, lane_before, resume=resume), name=f"job {job.id}")
+            self._tasks[job.id] = task
+            # Also runs for a task cancelled before its first step, which no `finally` inside would.
+            task.add_done_callback(partial(self._finished, job, lane, done))
+
+    def _finished(self, job: Job, lane: str | None, done: asyncio.Event, _: asyncio.Task[None]) -> None:
+        self._line.pop(job.id, None)
+        self._tasks.pop(job.id, None)
+        done.set()
+        if lane is not None and self._lanes.get(lane) is done:
+            del self._lanes[lane]
+
+    async def resume(self) -> int:
+        """Take up what an earlier process accepted and did not finish; returns how many pictures."""
+        jobs = await self._store.pending_jobs()
+        for job in jobs:
+            self.submit([job], lane=f"resumed {job.chat_id} {job.user_id}", resume=True)
+        return len(jobs)
+
+    async def drop(self, user_id: int) -> None:
+        """Stop the work for one person, who is about to be erased."""
+        tasks = [self._tasks[job.id] for job in self._line.values() if job.user_id == user_id]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def drain(self, seconds: float) -> None:
+        """Let work in flight finish for at most ``seconds``; the next start resumes what is cancelled."""
+        if left := await self._nursery.drain(seconds):
+            logger.info("%d pictures are left for the next start", left)
+
+    async def show(self, row: CaptionRow, *, chat_id: int, reply_to: int | None, language: str) -> None:
+        """Send a caption that exists already, with its buttons."""
+        reply = self._caption_reply(row, texts(language))
+        for number, message in enumerate(reply.messages, start=1):
+            await self._bot.send_message(
+                chat_id,
+                message,
+                reply_markup=reply.keyboard if number == len(reply.messages) else None,
+                reply_parameters=_reply_parameters(reply_to),
+            )
+
+    # --- one job ---
+
+    async def _answer(self, job: Job, before: asyncio.Event | None, *, resume: bool) -> None:
+        try:
+            async with self._typing.show(job.chat_id):
+                async with self._place_told(job), self._turn(job.user_id):
+                    claimed = await self._store.claim(job.id, resume=resume)
+                    if claimed is None:
+                        return
+                    reply = await self._reply(claimed)
+                if before is not None:
+                    await before.wait()
+                await self._deliver(claimed, reply)
+        except NotStored:
+            logger.info("Job %d was erased while it was in work", job.id)
+
+    @asynccontextmanager
+    async def _turn(self, user_id: int) -> AsyncIterator[None]:
+        # The person's own share first: somebody with a hundred pictures must not fill the common queue.
+        share = self._shares.setdefault(user_id, asyncio.Semaphore(self._settings.per_user_limit))
+        async with share, self._all:
+            yield
+
+    async def _reply(self, job: Job) -> _Reply:
+        words = texts(job.language)
+        if job.sending_at is not None and job.caption_id is not None:
+            # Killed while the reply was on its way: see the module's docstring.
+            return _Reply([words(sentences.INTERRUPTED)], show_keyboard(job.caption_id, words))
+        try:
+            if job.attempts > ATTEMPTS:
+                raise Unanswerable(sentences.CRASHED, f"given up after {job.attempts - 1} starts")
+            row = await self._caption(job)
+        except Unanswerable as outcome:
+            logger.info("Job %d: %s", job.id, outcome.reason)
+            sentence = words(outcome.sentence, megabytes=f"{self._settings.max_file_mb:g}")
+            return _Reply([sentence], failure=outcome.reason)
+        return self._caption_reply(row, words)
+
+    @staticmethod
+    def _caption_reply(row: CaptionRow, words: Texts) -> _Reply:
+        return _Reply(caption_messages(row.to_caption(), words), caption_keyboard(row.id, words))
+
+    async def _caption(self, job: Job) -> CaptionRow:
+        """The caption for a job: made before, or made now. Raises Unanswerable, NotStored."""
+        if job.caption_id is not None and (row := await self._store.caption(job.caption_id)) is not None:
+            return row
+        options = job.decoding_options()
+        model = self._settings.model
+        try:
+            checkpoint = self._engine.checkpoint()
+        except EngineError as error:
+            logger.error("%s", error)
+            raise Unanswerable(sentences.OUT_OF_ORDER, str(error)) from error
+        cached = await self._store.cached_caption(job.file_unique_id, model, checkpoint, options_key(options))
+        if cached is not None:
+            await self._store.use_caption(job.id, cached.id, data=await self._bytes_to_keep(job, cached))
+            return cached
+        data = await self._fetch(job.file_id)
+        caption = await self._describe(data, options)
+        width, height = await asyncio.to_thread(upright_size, data)
+        picture = PictureFields(
+            file_unique_id=job.file_unique_id,
+            sha256=hashlib.sha256(data).hexdigest(),
+            size=len(data),
+            width=width,
+            height=height,
+            data=data,
+        )
+        return await self._store.save_caption(job.id, picture=picture, caption=caption)
+
+    async def _bytes_to_keep(self, job: Job, cached: CaptionRow) -> bytes | None:
+        """The picture of a caption made before, when only this sender lets it be kept."""
+        picture = await self._store.picture(cached.picture_id)
+        if picture is None or picture.path is not None or not await self._store.consents(job.user_id):
+            return None
+        try:
+            return await self._fetch(job.file_id)
+        except Unanswerable as outcome:  # the caption is at hand: it must not fail for this
+            logger.info("Job %d: the picture cannot be kept: %s", job.id, outcome.reason)
+            return None
+
+    async def _describe(self, data: bytes, options: DecodingOptions | None) -> Caption:
+        for pause in (*BUSY_PAUSES, None):
+            try:
+                return await self._engine.caption(data, options=options)
+            except PictureError as error:
+                raise Unanswerable(_REFUSALS[error.code], str(error)) from error
+            except EngineBusy as error:
+                if pause is None:
+                    raise Unanswerable(sentences.BUSY, str(error)) from error
+            except PictureTimeout as error:
+                raise Unanswerable(sentences.TIMEOUT, str(error)) from error
+            except WorkerCrashed as error:
+                raise Unanswerable(sentences.CRASHED, str(error)) from error
+            except EngineError as error:
+                logger.error("No caption: %s", error)
+                raise Unanswerable(sentences.OUT_OF_ORDER, str(error)) from error
+            await asyncio.sleep(pause)
+        raise AssertionError("the last pause is None")
+
+    # --- fetching ---
+
+    async def _fetch(self, file_id: str) -> bytes:
+        """The bytes of a file. Raises Unanswerable.
+
+        No error of the HTTP client leaves this method: their texts hold the token.
+        """
+        limit = self._settings.max_file_bytes
+        for pause in (*FETCH_PAUSES, None):
+            try:
+                # Asked for anew at every try: the path it gives is valid for an hour only.
+                with single_attempt():
+                    file = await self._bot.get_file(file_id)
+                if file.file_path is None or (file.file_size or 0) > limit:
+                    raise Unanswerable(sentences.TOO_LARGE, f"{file.file_size} bytes")
+                return await self._read(file.file_path, limit)
+            except TelegramBadRequest as error:
+                if "too big" in error.message.lower():
+                    raise Unanswerable(sentences.TOO_LARGE, "too big for the Bot API server") from None
+                raise Unanswerable(sentences.CANNOT_FETCH, error.message) from None
+            except TelegramRetryAfter as error:
+                reason, wait = "rate limit", min(float(error.retry_after), 60.0)
+            except (AiogramError, ClientError, TimeoutError, OSError) as error:
+                status = f" {error.status}" if isinstance(error, ClientResponseError) else ""
+                reason, wait = f"{type(error).__name__}{status}", pause or 0.0
+            if pause is None:
+                raise Unanswerable(sentences.CANNOT_FETCH, reason)
+            logger.info("Fetching a file again in %.1f s (%s)", wait, reason)
+            await asyncio.sleep(wait)
+        raise AssertionError("the last pause is None")
+
+    async def _read(self, file_path: str, limit: int) -> bytes:
+        session = self._bot.session
+        if session.api.is_local:
+            path = Path(file_path)
+            if (await asyncio.to_thread(path.stat)).st_size > limit:
+                raise Unanswerable(sentences.TOO_LARGE, "too large on the disk")
+            return await asyncio.to_thread(path.read_bytes)
+        url = session.api.file_url(self._bot.token, file_path)
+        data = bytearray()
+        async with aclosing(session.stream_content(url, timeout=FETCH_TIMEOUT)) as stream:
+            async for chunk in stream:
+                data += chunk
+                if len(data) > limit:  # file_size may be missing, or wrong
+                    raise Unanswerable(sentences.TOO_LARGE, f"more than {limit} bytes came")
+        return bytes(data)
+
+    # --- replying ---
+
+    async def _deliver(self, job: Job, reply: _Reply) -> None:
+        """Send the reply and write down that it was sent. Raises NotStored, or TimeoutError after an hour."""
+        messages = list(reply.messages)
+        parse_mode: str | None = "HTML"
+        reply_to: int | None = job.message_id
+        pause = 1.0
+        sent: Message | None = None
+        async with asyncio.timeout(DELIVERY_TIME):
+            while messages:
+                if sent is None:
+                    await self._store.mark_reply_sending(job.id)
+                try:
+                    with single_attempt():
+                        sent = await self._bot.send_message(
+                            job.chat_id,
+                            messages[0],
+                            parse_mode=parse_mode,
+                            reply_markup=reply.keyboard if len(messages) == 1 else None,
+                            reply_parameters=_reply_parameters(reply_to),
+                        )
+                    messages.pop(0)
+                    continue
+                except TelegramForbiddenError as error:
+                    if job.chat_id > 0:  # a private chat: this person blocked the bot
+                        await self._store.deactivate(job.chat_id)
+                    await self._store.failed(job.id, error.message)
+                    return
+                except TelegramBadRequest as error:
+                    if reply_to is not None and "repl" in error.message.lower():
+                        reply_to = None  # a server that does not know allow_sending_without_reply
+                        continue
+                    logger.warning("Job %d: the reply is refused: %s", job.id, error.message)
+                    await self._store.failed(job.id, error.message)
+                    return
+                except TelegramRetryAfter as error:
+                    wait: float = error.retry_after
+                    surely_not_sent = True
+                except TRANSIENT as error:
+                    wait, pause = pause, min(pause * 2, LONGEST_PAUSE)
+                    surely_not_sent = surely_not_done(error)
+                if sent is None and surely_not_sent:
+                    await self._store.reply_not_sent(job.id)
+                logger.info("Job %d: the reply is tried again in %.1f s", job.id, wait)
+                await asyncio.sleep(wait)
+        if reply.failure is not None:
+            await self._store.failed(job.id, reply.failure)
+        elif sent is not None:
+            await self._store.answered(job.id, sent.message_id)
+
+    # --- the place in the queue ---
+
+    def _ahead(self, job: Job) -> int:
+        for place, other in enumerate(self._line):
+            if other == job.id:
+                return place
+        return 0
+
+    @asynccontextmanager
+    async def _place_told(self, job: Job) -> AsyncIterator[None]:
+        """When many pictures are ahead, tell the chat how many, once for all its pictures that wait."""
+        if self._ahead(job) < self._settings.queue_notice or job.chat_id in self._noticed:
+            yield
+            return
+        self._noticed.add(job.chat_id)
+        over = asyncio.Event()
+        task = self._nursery.start(self._tell_place(job, over), name=f"queue notice in {job.chat_id}")
+        try:
+            yield
+        finally:
+            over.set()
+            task.add_done_callback(lambda _: self._noticed.discard(job.chat_id))
+
+    async def _tell_place(self, job: Job, over: asyncio.Event) -> None:
+        words = texts(job.language)
+        shown = self._ahead(job)
+        try:
+            notice = await self._bot.send_message(
+                job.chat_id,
+                words.plural(sentences.QUEUE_PLACE, shown),
+                reply_parameters=_reply_parameters(job.message_id),
+                disable_notification=True,
+            )
+            while not over.is_set():
+                try:
+                    async with asyncio.timeout(NOTICE_PERIOD):
+                        await over.wait()
+                except TimeoutError:
+                    place = self._ahead(job)
+                    if place not in (shown, 0):
+                        shown = place
+                        await notice.edit_text(words.plural(sentences.QUEUE_PLACE, shown))
+            await notice.delete()
+        except AiogramError as error:
+            logger.debug("The queue notice in %s: %s", job.chat_id, error)
+
+
+def _reply_parameters(message_id: int | None) -> ReplyParameters | None:
+    # The picture may have been deleted meanwhile: the answer comes all the same.
+    if message_id is None:
+        return None
+    return ReplyParameters(message_id=message_id, allow_sending_without_reply=True)

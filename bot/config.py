@@ -1,0 +1,122 @@
+"""Every knob of the bot, typed: read from the environment and from ``.env`` (see ``.env.example``)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+TOKEN_PATTERN = re.compile(r"\d+:[A-Za-z0-9_-]+")
+
+
+class ConfigurationError(Exception):
+    """The settings cannot be used; ``str()`` tells the operator which one and what to write instead."""
+
+
+class Settings(BaseSettings):
+    """Settings of one bot process. Names in the environment are the field names in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    # Telegram
+    bot_token: SecretStr | None = None  # None: the project's own stand-in of the Bot API is started instead
+    bot_api_url: str = "https://api.telegram.org"
+    bot_api_local: bool = False  # the server runs with --local: it hands out paths of this machine's disk
+    drop_pending_updates: bool = False
+    admin_ids: Annotated[frozenset[int], NoDecode] = frozenset()
+    language: Literal["ru", "en"] = "ru"
+
+    # The store
+    database_url: str = "sqlite+aiosqlite:///data/bot.db"
+    data_dir: Path = Path("data")
+
+    # Inference
+    model: str = "meme-small"
+    models_dir: Path = Path("checkpoints")
+    queue_size: int = Field(default=64, ge=1)  # pictures at the engine, waiting and in work
+    batch_size: int = Field(default=4, ge=1)
+    picture_timeout: float = Field(default=60.0, gt=0)  # seconds for one picture
+    inference_threads: int | None = Field(default=None, ge=1)  # None: as many as there are cores
+    captioner: str = "inference.captioner:load_captioner"
+
+    # Limits
+    max_file_mb: float = Field(default=20, gt=0)  # Telegram's own servers hand out at most 20
+    per_user_limit: int = Field(default=2, ge=1)  # pictures of one person in work at once
+    per_user_queue: int = Field(default=100, ge=1)  # pictures of one person waiting or in work
+    queue_notice: int = Field(default=8, ge=1)  # from how many pictures ahead the place in the queue is told
+    drain_seconds: float = Field(default=8.0, ge=0)  # for work in flight on SIGTERM; Docker kills after 10
+
+    # Operation
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    health_host: str = "127.0.0.1"
+    health_port: int = Field(default=0, ge=0, le=65535)  # 0: no health endpoint
+    sandbox_host: str = "127.0.0.1"
+    sandbox_port: int = Field(default=8080, ge=0, le=65535)  # 0: any free one
+
+    @field_validator("bot_token")
+    @classmethod
+    def _token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value().strip():
+            return None
+        token = value.get_secret_value().strip()
+        if not TOKEN_PATTERN.fullmatch(token):
+            # The value itself stays out of the sentence: it may be a real token with a slip in it.
+            raise ValueError("it must look like 123456:ABC-DEF, as @BotFather gave it")
+        return SecretStr(token)
+
+    @field_validator("bot_api_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if not re.match(r"https?://\S+$", value):
+            raise ValueError("it must start with http:// or https://")
+        return value.rstrip("/")
+
+    @field_validator("admin_ids", mode="before")
+    @classmethod
+    def _ids(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return frozenset(part for part in re.split(r"[,\s]+", value) if part)
+        return value
+
+    @field_validator("log_level", "language", mode="before")
+    @classmethod
+    def _case(cls, value: Any, info: Any) -> Any:
+        if isinstance(value, str):
+            return value.upper() if info.field_name == "log_level" else value.lower()
+        return value
+
+    @property
+    def max_file_bytes(self) -> int:
+        """The largest file that is fetched, in bytes."""
+        return int(self.max_file_mb * 1024 * 1024)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never reach a log: the token, and the password inside the database's address."""
+        found = [self.bot_token.get_secret_value()] if self.bot_token else []
+        if password := re.search(r"://[^/@:]*:([^@/]+)@", self.database_url):
+            found.append(password.group(1))
+        return tuple(found)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment and ``.env``; ``overrides`` win.
+
+    Raises :class:`ConfigurationError` with one sentence for each setting that cannot be used.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        sentences = []
+        for problem in error.errors(include_input=False, include_url=False):
+            name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
+            sentences.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}.")
+        # `from None`: pydantic's own text shows the values, a token among them.
+        raise ConfigurationError(
+            "Correct these settings (see .env.example). " + " ".join(sentences)
+        ) from None

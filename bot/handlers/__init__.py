@@ -1,0 +1,23 @@
+"""What the bot does with updates: one router a concern."""
+
+from __future__ import annotations
+
+from aiogram import Router
+
+from bot.handlers import admin, album, correction, errors, picture, privacy, rating, start, variant
+
+
+def routers() -> list[Router]:
+    """New routers, in the order in which they are asked; the last ones take what nobody else did."""
+    return [
+        errors.router(),
+        start.router(),
+        privacy.router(),
+        admin.router(),
+        rating.router(),
+        variant.router(),
+        correction.router(),
+        album.router(),
+        picture.router(),
+        errors.last_router(),
+    ]

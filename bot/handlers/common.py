@@ -1,0 +1,76 @@
+"""What several handlers share."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from aiogram import Bot, F
+from aiogram.enums import ChatType
+from aiogram.exceptions import TelegramAPIError, TelegramBadRequest
+from aiogram.filters import Command, or_f
+from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, ReplyMarkupUnion, ReplyParameters
+
+from bot.texts import Texts, sentences, texts
+
+logger = logging.getLogger(__name__)
+
+IN_PRIVATE = F.chat.type == ChatType.PRIVATE
+
+# Errors of edits that leave everything as it should be.
+_HARMLESS = ("message is not modified", "message to edit not found", "message can't be edited")
+
+
+def command(name: str) -> Any:
+    """A filter: the command, in groups only when it names this bot (/help@bot), since others listen too."""
+    in_groups = Command(name, magic=F.mention)
+    return or_f(_InPrivate(name), in_groups)
+
+
+class _InPrivate(Command):
+    async def __call__(self, message: Message, bot: Bot) -> bool | dict[str, Any]:
+        if not isinstance(message, Message) or message.chat.type != ChatType.PRIVATE:
+            return False
+        return await super().__call__(message, bot)
+
+
+async def reply(message: Message, text: str, keyboard: ReplyMarkupUnion | None = None) -> Message:
+    """Answer a message, also when it was deleted meanwhile."""
+    return await message.answer(
+        text,
+        reply_markup=keyboard,
+        reply_parameters=ReplyParameters(message_id=message.message_id, allow_sending_without_reply=True),
+    )
+
+
+async def answer(callback: CallbackQuery, text: str | None = None, *, alert: bool = False) -> None:
+    """Stop the spinner on a pressed button. Failing is harmless: the query may be too old."""
+    try:
+        await callback.answer(text, show_alert=alert)
+    except TelegramAPIError as error:
+        logger.debug("A press stays unanswered: %s", error.message)
+
+
+async def edit(
+    bot: Bot, chat_id: int, message_id: int, text: str, keyboard: InlineKeyboardMarkup | None
+) -> None:
+    """Change a message of ours; nothing to change, or nothing there any more, is harmless."""
+    try:
+        await bot.edit_message_text(
+            text, chat_id=chat_id, message_id=message_id, reply_markup=keyboard, parse_mode="HTML"
+        )
+    except TelegramBadRequest as error:
+        if not any(harmless in error.message.lower() for harmless in _HARMLESS):
+            raise
+        logger.debug("Edit of %s in %s: %s", message_id, chat_id, error.message)
+
+
+def language_shown(callback: CallbackQuery, default: Texts) -> Texts:
+    """The language of the message under which a button was pressed, which in a group is its first asker's."""
+    message = callback.message
+    if isinstance(message, Message) and message.reply_markup is not None:
+        labels = {button.text for row in message.reply_markup.inline_keyboard for button in row}
+        for language in ("ru", "en"):
+            if texts(language)(sentences.CORRECT) in labels:
+                return texts(language)
+    return default

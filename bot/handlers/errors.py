@@ -1,0 +1,59 @@
+"""What nobody expected is logged, and the person gets a sentence instead of silence. Also unknown buttons."""
+
+from __future__ import annotations
+
+import logging
+
+from aiogram import Router
+from aiogram.exceptions import TelegramAPIError, TelegramForbiddenError
+from aiogram.types import CallbackQuery, ErrorEvent, Message
+
+from bot.config import Settings
+from bot.feedback.store import Store
+from bot.handlers.common import answer, reply
+from bot.texts import Texts, choose_language, sentences, texts
+
+logger = logging.getLogger(__name__)
+
+
+def router() -> Router:
+    """A new router."""
+    made = Router(name="errors")
+    made.errors.register(failed)
+    return made
+
+
+def last_router() -> Router:
+    """A new router for what no other router took."""
+    made = Router(name="unclaimed")
+    made.callback_query.register(unknown_button)
+    return made
+
+
+async def unknown_button(callback: CallbackQuery, words: Texts) -> None:
+    """A button of an older version of the bot, or one that nobody made."""
+    await answer(callback, words(sentences.BUTTON_UNKNOWN), alert=True)
+
+
+async def failed(event: ErrorEvent, settings: Settings, store: Store) -> bool:
+    """Every exception of a handler ends here."""
+    update, error = event.update, event.exception
+    cause = update.message or update.edited_message or update.callback_query
+    sender = cause.from_user if cause is not None else None
+    if isinstance(error, TelegramForbiddenError):
+        # Blocked, or thrown out of the group: there is nobody to tell.
+        chat_id = getattr(error.method, "chat_id", None)
+        if isinstance(chat_id, int) and chat_id > 0:
+            await store.deactivate(chat_id)
+        logger.info("Not allowed to write to %s: %s", chat_id, error.message)
+        return True
+    logger.error("Update %d failed", update.update_id, exc_info=error)
+    words = texts(choose_language(sender.language_code if sender else None, settings.language))
+    try:
+        if isinstance(cause, CallbackQuery):
+            await answer(cause, words(sentences.SOMETHING_BROKE), alert=True)
+        elif isinstance(cause, Message):
+            await reply(cause, words(sentences.SOMETHING_BROKE))
+    except TelegramAPIError as second:
+        logger.info("The person could not be told: %s", second.message)
+    return True

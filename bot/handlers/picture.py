@@ -1,0 +1,109 @@
+"""Pictures: in private every one, in groups those that /caption, a mention or a reply points at."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from aiogram import Bot, F, Router
+from aiogram.filters import Command, Filter
+from aiogram.types import Message
+
+from bot.captioning import Captioning
+from bot.config import Settings
+from bot.feedback.store import Store
+from bot.feedback.tables import User
+from bot.handlers.common import IN_PRIVATE, reply
+from bot.targets import Found, Refused, Target, find, find_target, is_addressed, is_private
+from bot.texts import Texts, sentences
+
+logger = logging.getLogger(__name__)
+
+
+class Addressed(Filter):
+    """A message in a group that mentions the bot or answers it with something to describe."""
+
+    async def __call__(self, message: Message, bot: Bot) -> bool:
+        return not is_private(message) and is_addressed(message, await bot.me())
+
+
+def router() -> Router:
+    """A new router."""
+    made = Router(name="picture")
+    made.message.register(asked, Command("caption"))
+    made.message.register(asked, Addressed())
+    made.message.register(sent, IN_PRIVATE, F.func(find))
+    made.message.register(unknown_command, IN_PRIVATE, F.text.startswith("/"))
+    made.message.register(text, IN_PRIVATE, F.text)
+    return made
+
+
+async def asked(message: Message, **data: Any) -> None:
+    """Somebody points at a picture: it is described, or shown again if it was described before."""
+    await _describe(message, find_target(message), again=True, **data)
+
+
+async def sent(message: Message, **data: Any) -> None:
+    """Somebody sent something to the bot alone."""
+    found = find(message)
+    target = Target(found, message.message_id) if isinstance(found, Found) else found
+    if target is not None:
+        await _describe(message, target, again=False, **data)
+
+
+async def text(message: Message, words: Texts) -> None:
+    """Words alone: say what to send."""
+    await reply(message, words(sentences.SEND_A_PICTURE))
+
+
+async def unknown_command(message: Message, words: Texts) -> None:
+    """A command that is not ours."""
+    await reply(message, words(sentences.UNKNOWN_COMMAND))
+
+
+async def _describe(
+    message: Message,
+    target: Target | Refused,
+    *,
+    again: bool,
+    user: User,
+    words: Texts,
+    captioning: Captioning,
+    store: Store,
+    settings: Settings,
+    **_: Any,
+) -> None:
+    if isinstance(target, Refused):
+        await reply(message, words(target.sentence))
+        return
+    if (refusal := refusal_of(target.picture, user, words, captioning, settings)) is not None:
+        await reply(message, refusal)
+        return
+    job, created = await captioning.accept(
+        target.picture,
+        user=user,
+        chat_id=message.chat.id,
+        message_id=target.message_id,
+        language=words.language,
+    )
+    if created or (again and job.state == "failed" and await store.retry(job.id)):
+        captioning.submit([job])
+    elif again and job.state == "answered" and job.caption_id is not None:
+        row = await store.caption(job.caption_id)
+        if row is not None:
+            await captioning.show(
+                row, chat_id=message.chat.id, reply_to=target.message_id, language=words.language
+            )
+    # Otherwise it is in work, or the update came twice: the answer comes, or came, once.
+
+
+def refusal_of(
+    picture: Found, user: User, words: Texts, captioning: Captioning, settings: Settings
+) -> str | None:
+    """Why this picture is not even fetched, in the person's language; None: it is welcome."""
+    if picture.size is not None and picture.size > settings.max_file_bytes:
+        return words(sentences.TOO_LARGE, megabytes=f"{settings.max_file_mb:g}")
+    waiting = captioning.waiting_of(user.id)
+    if waiting >= settings.per_user_queue:
+        return words.plural(sentences.USER_QUEUE_FULL, waiting)
+    return None

@@ -1,0 +1,75 @@
+"""/privacy (may pictures be kept?) and /forget (erase everything)."""
+
+from __future__ import annotations
+
+import re
+
+from aiogram import Bot, F, Router
+from aiogram.types import CallbackQuery, Message
+
+from bot.captioning import Captioning
+from bot.feedback.store import NotStored, Store
+from bot.feedback.tables import User
+from bot.handlers.common import answer, command, edit, reply
+from bot.nursery import Nursery
+from bot.replies import CONSENT, consent_keyboard
+from bot.texts import Texts, sentences
+
+
+def router() -> Router:
+    """A new router."""
+    made = Router(name="privacy")
+    made.message.register(privacy, command("privacy"))
+    made.message.register(forget, command("forget"))
+    made.callback_query.register(choose, F.data.regexp(CONSENT, mode="fullmatch").as_("pressed"))
+    return made
+
+
+def _page(consent: bool, words: Texts) -> str:
+    state = words(sentences.CONSENT_ON if consent else sentences.CONSENT_OFF)
+    return words(sentences.PRIVACY, state=state)
+
+
+async def privacy(message: Message, user: User, words: Texts) -> None:
+    """Say what is kept, and ask."""
+    await reply(message, _page(user.consent, words), consent_keyboard(user.consent, words))
+
+
+async def choose(
+    callback: CallbackQuery,
+    *,
+    pressed: re.Match[str],
+    bot: Bot,
+    user: User,
+    words: Texts,
+    store: Store,
+    nursery: Nursery,
+) -> None:
+    """Save the choice of whoever pressed."""
+    consent = pressed[1] == "1"
+    try:
+        await store.set_consent(user.id, consent)
+    except NotStored:
+        await answer(callback)
+        return
+    state = words(sentences.CONSENT_ON if consent else sentences.CONSENT_OFF)
+    nursery.start(answer(callback, state), name="answer to consent")
+    message = callback.message
+    if message is not None and message.chat.id > 0:  # in a group the page is somebody else's too
+        await edit(
+            bot, message.chat.id, message.message_id, _page(consent, words), consent_keyboard(consent, words)
+        )
+
+
+async def forget(message: Message, user: User, words: Texts, store: Store, captioning: Captioning) -> None:
+    """Erase everything about this person, and stop what is in work for them."""
+    await captioning.drop(user.id)
+    try:
+        erased = await store.erase(user.id)
+        counts = (erased.pictures, erased.ratings, erased.corrections)
+    except NotStored:  # the command came twice
+        counts = (0, 0, 0)
+    pictures, ratings, corrections = counts
+    await message.answer(
+        words(sentences.FORGOTTEN, pictures=pictures, ratings=ratings, corrections=corrections)
+    )

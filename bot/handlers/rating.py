@@ -1,0 +1,77 @@
+"""The marks 1 to 5 under a caption."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from weakref import WeakValueDictionary
+
+from aiogram import Bot, F, Router
+from aiogram.types import CallbackQuery
+
+from bot.feedback.store import NotStored, Store
+from bot.feedback.tables import User
+from bot.handlers.common import answer, edit, language_shown
+from bot.nursery import Nursery
+from bot.replies import RATE, Marks, caption_keyboard, caption_messages
+from bot.texts import Texts, sentences
+
+
+class _Edits:
+    """One edit of a message at a time, so that an older mean never overwrites a newer one."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, chat_id: int, message_id: int) -> asyncio.Lock:
+        return self._locks.setdefault((chat_id, message_id), asyncio.Lock())
+
+
+def router() -> Router:
+    """A new router."""
+    made = Router(name="rating")
+    edits = _Edits()
+
+    async def rate(
+        callback: CallbackQuery,
+        *,
+        rating: re.Match[str],
+        bot: Bot,
+        store: Store,
+        user: User,
+        words: Texts,
+        nursery: Nursery,
+    ) -> None:
+        """Save the mark, whatever becomes of Telegram's answers, and show it in the message itself."""
+        caption_id, mark = int(rating[1]), int(rating[2])
+        row = await store.caption(caption_id)
+        if row is None:
+            await answer(callback, words(sentences.CAPTION_GONE), alert=True)
+            return
+        # Beside the work, not before it: the spinner stops at once, and no failure here can lose the mark.
+        nursery.start(answer(callback, words(sentences.MARK_TAKEN, mark=mark)), name="answer to a mark")
+        try:
+            await store.rate(user.id, caption_id, mark)
+        except NotStored:
+            return  # erased this very moment
+        message = callback.message
+        if message is None:
+            return
+        shown = language_shown(callback, words)
+        async with edits.of(message.chat.id, message.message_id):
+            if message.chat.id > 0:
+                own = await store.rating(user.id, caption_id)
+                marks = Marks(own=own)
+            else:
+                mean, people = await store.mean_rating(caption_id)
+                own, marks = None, Marks(mean=mean, people=people)
+            await edit(
+                bot,
+                message.chat.id,
+                message.message_id,
+                caption_messages(row.to_caption(), shown, marks)[-1],
+                caption_keyboard(caption_id, shown, own),
+            )
+
+    made.callback_query.register(rate, F.data.regexp(RATE, mode="fullmatch").as_("rating"))
+    return made

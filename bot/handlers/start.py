@@ -1,0 +1,45 @@
+"""/start and /help; also people who block the bot, and groups that become supergroups."""
+
+from __future__ import annotations
+
+from aiogram import F, Router
+from aiogram.enums import ChatMemberStatus, ChatType
+from aiogram.types import ChatMemberUpdated, Message
+
+from bot.config import Settings
+from bot.feedback.store import Store
+from bot.handlers.common import command
+from bot.middlewares.requests import MigrationMiddleware
+from bot.texts import Texts, sentences
+
+
+def router() -> Router:
+    """A new router."""
+    made = Router(name="start")
+    made.message.register(start, command("start"))
+    made.message.register(help_, command("help"))
+    made.message.register(moved, F.migrate_to_chat_id)
+    made.my_chat_member.register(blocked_or_back, F.chat.type == ChatType.PRIVATE)
+    return made
+
+
+async def start(message: Message, words: Texts) -> None:
+    """Say what the bot is."""
+    await message.answer(words(sentences.START))
+
+
+async def help_(message: Message, words: Texts, settings: Settings) -> None:
+    """Say how to use it."""
+    await message.answer(words(sentences.HELP, megabytes=f"{settings.max_file_mb:g}"))
+
+
+async def moved(message: Message, migration: MigrationMiddleware) -> None:
+    """Follow a group to its new id."""
+    if message.migrate_to_chat_id is not None:
+        migration.moved(message.chat.id, message.migrate_to_chat_id)
+
+
+async def blocked_or_back(event: ChatMemberUpdated, store: Store) -> None:
+    """Somebody blocked the bot. Who comes back writes, and is active again by that."""
+    if event.new_chat_member.status == ChatMemberStatus.KICKED:
+        await store.deactivate(event.from_user.id)

@@ -1,0 +1,106 @@
+"""Another version of a caption, and showing a caption whose sending was interrupted."""
+
+from __future__ import annotations
+
+import re
+import zlib
+
+from aiogram import Bot, F, Router
+from aiogram.exceptions import TelegramAPIError
+from aiogram.types import CallbackQuery
+
+from bot.captioning import Captioning
+from bot.config import Settings
+from bot.feedback.store import NotStored, Store
+from bot.feedback.tables import User
+from bot.handlers.common import answer, edit
+from bot.handlers.picture import refusal_of
+from bot.nursery import Nursery
+from bot.replies import SHOW, VARIANT
+from bot.targets import Found
+from bot.texts import Texts, sentences
+from inference.types import DecodingOptions
+
+
+def router() -> Router:
+    """A new router."""
+    made = Router(name="variant")
+    made.callback_query.register(another, F.data.regexp(VARIANT, mode="fullmatch").as_("pressed"))
+    made.callback_query.register(show, F.data.regexp(SHOW, mode="fullmatch").as_("pressed"))
+    return made
+
+
+def variant_options(callback_id: str) -> DecodingOptions:
+    """A sampled caption. Another press gives another seed; the same press, delivered twice, the same one."""
+    seed = zlib.crc32(callback_id.encode())
+    return DecodingOptions(strategy="sample", temperature=0.8, top_p=0.9, seed=seed)
+
+
+async def another(
+    callback: CallbackQuery,
+    *,
+    pressed: re.Match[str],
+    user: User,
+    words: Texts,
+    store: Store,
+    captioning: Captioning,
+    settings: Settings,
+    nursery: Nursery,
+) -> None:
+    """Describe the same picture once more, differently, in a message of its own."""
+    message = callback.message
+    if message is None:
+        await answer(callback)
+        return
+    caption_id = int(pressed[1])
+    source = await store.job_of_caption(caption_id, message.chat.id)
+    if source is None:
+        await answer(callback, words(sentences.VARIANT_NO_PICTURE), alert=True)
+        return
+    picture = Found(source.file_id, source.file_unique_id, size=None)
+    if (refusal := refusal_of(picture, user, words, captioning, settings)) is not None:
+        await answer(callback, refusal, alert=True)
+        return
+    nursery.start(answer(callback, words(sentences.VARIANT_STARTED)), name="answer to another version")
+    try:
+        job, created = await captioning.accept(
+            picture,
+            user=user,
+            chat_id=message.chat.id,
+            # The picture's own message where it is in this chat, else the one with the button.
+            message_id=source.message_id if source.chat_id == message.chat.id else message.message_id,
+            language=words.language,
+            kind="variant",
+            options=variant_options(callback.id),
+            source_caption_id=caption_id,
+        )
+    except NotStored:
+        return
+    if created:
+        captioning.submit([job])
+
+
+async def show(
+    callback: CallbackQuery,
+    *,
+    pressed: re.Match[str],
+    words: Texts,
+    store: Store,
+    captioning: Captioning,
+    nursery: Nursery,
+    bot: Bot,
+) -> None:
+    """Send the caption whose sending was cut short by a restart, in place of the note about that."""
+    message = callback.message
+    row = await store.caption(int(pressed[1]))
+    if message is None or row is None:
+        await answer(callback, words(sentences.CAPTION_GONE), alert=True)
+        return
+    nursery.start(answer(callback), name="answer to show")
+    source = await store.job_of_caption(row.id, message.chat.id)
+    reply_to = source.message_id if source is not None and source.chat_id == message.chat.id else None
+    await captioning.show(row, chat_id=message.chat.id, reply_to=reply_to, language=words.language)
+    try:
+        await bot.delete_message(message.chat.id, message.message_id)
+    except TelegramAPIError:  # older than two days: it stays, without its button
+        await edit(bot, message.chat.id, message.message_id, words(sentences.INTERRUPTED), None)

@@ -1,0 +1,1 @@
+"""What every update passes on its way in, and every request on its way out."""

@@ -1,0 +1,207 @@
+"""Long polling that confirms an update only when it has been taken over.
+
+aiogram's own loop confirms updates while their handlers still run, gives up when the server cannot be
+reached at the start, ignores ``retry_after`` and leaves handlers in flight when it stops. Here a batch is
+confirmed after its handlers are done (for a picture: after its job row is written), so that a killed process
+loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiogram import Bot
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramAPIError,
+    TelegramConflictError,
+    TelegramNotFound,
+    TelegramRetryAfter,
+    TelegramUnauthorizedError,
+)
+from aiogram.methods import GetUpdates
+from aiogram.types import Update, User
+from pydantic import ValidationError
+
+from bot.nursery import Nursery
+
+logger = logging.getLogger(__name__)
+
+HANDLERS_AT_ONCE = 200  # two full batches
+CONFIRM_AFTER = 5.0  # seconds: how long a slow handler may keep its batch from being confirmed
+CANNOT_REACH = (
+    "Cannot get updates (%s). Trying again until it works; check the network, BOT_API_URL and the server."
+)
+CONFLICT = (
+    "Telegram refuses long polling (%s). Stop the other process that uses this token; if a webhook is set, "
+    "remove it with `python -m bot run --delete-webhook`. Trying again until it works."
+)
+
+
+class TokenRefused(Exception):  # noqa: N818 - says what happened
+    """The server does not know this token: trying again cannot help."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The Bot API server refuses the token. Copy it again from @BotFather into BOT_TOKEN, "
+            "and check BOT_API_URL if you set it."
+        )
+
+
+class Poller:
+    """Feeds updates to ``handle`` until it is cancelled.
+
+    ``handle`` must not raise. Presses of buttons by one person are handled one after another, in the order
+    they came (the last mark must win); everything else runs at once. ``longest_pause``: seconds between tries
+    while the server cannot be reached.
+    """
+
+    def __init__(
+        self,
+        bot: Bot,
+        handle: Callable[[Update], Awaitable[object]],
+        *,
+        allowed_updates: Sequence[str],
+        timeout: int = 30,
+        longest_pause: float = 15.0,
+    ) -> None:
+        self._bot = bot
+        self._handle = handle
+        self._allowed_updates = list(allowed_updates)
+        self._timeout = timeout
+        self._longest_pause = longest_pause
+        self._offset: int | None = None
+        self._lanes: dict[int, asyncio.Task[None]] = {}
+        self._room = asyncio.Semaphore(HANDLERS_AT_ONCE)
+        self._trouble: str | None = None
+        self._heard = 0.0
+        self.handlers = Nursery()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the server answered lately and nothing is wrong at the moment."""
+        return self._trouble is None and time.monotonic() - self._heard < 2 * self._timeout + 30
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps updates from coming, or None."""
+        return self._trouble
+
+    async def connect(self) -> User:
+        """Who we are; waits until the server answers. Raises :class:`TokenRefused`."""
+        pause = 0.5
+        while True:
+            try:
+                me = await self._bot.me()
+            except (TelegramUnauthorizedError, TelegramNotFound):
+                raise TokenRefused from None
+            except (TelegramAPIError, ClientDecodeError) as error:
+                pause = await self._back_off(error, pause)
+            else:
+                self._recovered()
+                return me
+
+    async def run(self) -> None:
+        """Poll for ever. Raises :class:`TokenRefused` when the token is withdrawn."""
+        pause = 0.5
+        while True:
+            try:
+                updates = await self._bot(
+                    GetUpdates(
+                        offset=self._offset, timeout=self._timeout, allowed_updates=self._allowed_updates
+                    ),
+                    request_timeout=self._timeout + 15,
+                )
+            except TelegramUnauthorizedError:
+                raise TokenRefused from None
+            except (TelegramAPIError, ClientDecodeError) as error:
+                if (
+                    isinstance(error, ClientDecodeError)
+                    and (readable := self._readable(error.data)) is not None
+                ):
+                    updates = readable
+                else:
+                    pause = await self._back_off(error, pause)
+                    continue
+            pause = 0.5
+            self._recovered()
+            await self._take(updates)
+
+    def _readable(self, answer: object) -> list[Update] | None:
+        """The updates of a batch in which one cannot be read: it must not hold back the others for ever."""
+        rows = answer.get("result") if isinstance(answer, dict) else None
+        if not isinstance(rows, list) or not rows:
+            return None
+        readable = []
+        for row in rows:
+            try:
+                readable.append(Update.model_validate(row, context={"bot": self._bot}))
+            except ValidationError as error:
+                logger.error(
+                    "An update cannot be read and is left out: %s", error.errors(include_input=False)
+                )
+                if isinstance(row, dict) and isinstance(row.get("update_id"), int):
+                    readable.append(Update(update_id=row["update_id"]))  # empty: only to be confirmed
+        return readable
+
+    async def confirm(self) -> None:
+        """Tell the server what was handled, so that it is not sent again to the next process."""
+        if self._offset is not None:
+            try:
+                await self._bot(GetUpdates(offset=self._offset, timeout=0, limit=1), request_timeout=3)
+            except (TelegramAPIError, ClientDecodeError) as error:
+                logger.debug("Could not confirm the last updates: %s", error)
+
+    async def _take(self, updates: Sequence[Update]) -> None:
+        tasks = []
+        for update in updates:
+            await self._room.acquire()
+            tasks.append(self._start(update))
+        if tasks:
+            # Sent with the next request, which waits until these are done or slow.
+            self._offset = updates[-1].update_id + 1
+            await asyncio.wait(tasks, timeout=CONFIRM_AFTER)
+
+    def _start(self, update: Update) -> asyncio.Task[None]:
+        presser = update.callback_query.from_user.id if update.callback_query else None
+        before = self._lanes.get(presser) if presser is not None else None
+        task = self.handlers.start(self._one(update, before), name=f"update {update.update_id}")
+        task.add_done_callback(lambda _: self._room.release())
+        if presser is not None:
+            self._lanes[presser] = task
+            task.add_done_callback(lambda done: self._leave(presser, done))
+        return task
+
+    def _leave(self, presser: int, task: asyncio.Task[None]) -> None:
+        if self._lanes.get(presser) is task:
+            del self._lanes[presser]
+
+    async def _one(self, update: Update, before: asyncio.Task[None] | None) -> None:
+        if not update.model_fields_set - {"update_id"}:
+            return
+        if before is not None:
+            await asyncio.wait([before])
+        await self._handle(update)
+
+    async def _back_off(self, error: TelegramAPIError | ClientDecodeError, pause: float) -> float:
+        if isinstance(error, TelegramRetryAfter):
+            # A wait the server asked for is no trouble; without a cap a wrong number could stop us for days.
+            await asyncio.sleep(min(error.retry_after, 300))
+            return pause
+        sentence = CONFLICT if isinstance(error, TelegramConflictError) else CANNOT_REACH
+        if self._trouble != sentence:
+            # ClientDecodeError's text holds the whole page it could not read.
+            what = "the answer is not JSON" if isinstance(error, ClientDecodeError) else error.message
+            logger.error(sentence, what)
+            self._trouble = sentence
+        await asyncio.sleep(pause)
+        return min(pause * 2, self._longest_pause)
+
+    def _recovered(self) -> None:
+        if self._trouble is not None:
+            logger.warning("Updates come again.")
+        self._trouble = None
+        self._heard = time.monotonic()

@@ -1,0 +1,175 @@
+"""Every sentence that a person can read, in English: also the key of its translation in ``ru.po``."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Plural(NamedTuple):
+    """A sentence that depends on the number {n}."""
+
+    one: str
+    many: str
+
+
+# --- What the bot is ---
+START: Final = (
+    "Hello! I describe memes and other pictures in Russian, in detail, and read out the words on them.\n\n"
+    "Send me a picture: a photo, a file, a sticker or a forwarded post.\n\n"
+    "/help tells what else I can do."
+)
+HELP: Final = (
+    "<b>How to use me</b>\n\n"
+    "Send a picture: a photo, an image as a file (up to {megabytes} MB), a static sticker, an album or "
+    "a forwarded post. I answer with a summary in one line, then a description, then the words on the "
+    "picture.\n\n"
+    "In a group, answer a picture with /caption or mention me under it.\n\n"
+    "<b>Buttons under a description</b>\n"
+    "Marks from 1 to 5: how good the description is; you can change your mark.\n"
+    "“Correct”: write a better description.\n"
+    "“Another version”: describe the same picture once more, differently.\n\n"
+    "<b>Commands</b>\n"
+    "/caption – describe the picture you answer\n"
+    "/privacy – what I keep, and whether I may keep your pictures\n"
+    "/forget – erase everything I keep about you\n"
+    "/help – this message"
+)
+COMMAND_HELP: Final = "How to use me"
+COMMAND_CAPTION: Final = "Describe the picture you answer"
+COMMAND_PRIVACY: Final = "What I keep about you"
+COMMAND_FORGET: Final = "Erase everything I keep about you"
+
+# --- What cannot be described ---
+SEND_A_PICTURE: Final = (
+    "I describe pictures. Send me a picture: a photo, an image file, a static sticker or a forwarded post."
+)
+UNKNOWN_COMMAND: Final = "I do not know this command. Send a picture to have it described, or /help."
+ANSWER_A_PICTURE: Final = (
+    "There is no picture to describe here. Answer a message that has a picture with /caption."
+)
+NOT_A_STATIC_STICKER: Final = (
+    "I cannot describe moving stickers. Send a static sticker, or a screenshot of this one."
+)
+NOT_AN_ANIMATION: Final = (
+    "I cannot describe animations (GIF). Send a screenshot of the frame you want described."
+)
+NOT_A_VIDEO: Final = "I cannot describe videos. Send a screenshot of the frame you want described."
+NOT_A_VOICE: Final = "I cannot listen to recordings. Send a picture, and I will describe it."
+NOT_AN_IMAGE_FILE: Final = (
+    "This file is not a picture. Send a picture as a JPEG, PNG, WebP, GIF or HEIC file."
+)
+TOO_LARGE: Final = (
+    "This file is too large: I can fetch at most {megabytes} MB. Send the picture as a photo, not as a file, "
+    "or make it smaller."
+)
+
+# --- What went wrong with a picture ---
+EMPTY: Final = "This file is empty. Send the picture once more."
+NOT_A_PICTURE: Final = (
+    "There is no picture inside this file, whatever its name says. Send a JPEG, PNG, WebP, GIF or HEIC file."
+)
+TRUNCATED: Final = (
+    "This picture is damaged or did not arrive whole. Send it once more, or send a screenshot of it."
+)
+TOO_MANY_PIXELS: Final = (
+    "This picture has too many pixels for me. Send it as a photo, not as a file, or make it smaller."
+)
+UNSUPPORTED: Final = "I cannot open pictures of this format. Send it as a photo, or as a JPEG or PNG file."
+CANNOT_FETCH: Final = "I could not fetch this picture from Telegram. Send it once more in a minute."
+BUSY: Final = "Too many pictures are waiting right now. Send this one again in a few minutes."
+TIMEOUT: Final = (
+    "Describing this picture took too long, and I stopped. Send it as a smaller picture, or a part of it."
+)
+CRASHED: Final = "I could not describe this picture, although I tried twice. Send it as a photo, or send a screenshot of it."
+OUT_OF_ORDER: Final = (
+    "I cannot describe pictures right now: something is broken on my side. Send this picture again later."
+)
+SOMETHING_BROKE: Final = "Something broke on my side. Please try again in a minute."
+INTERRUPTED: Final = (
+    "I was restarted just as the answer to this picture was on its way. "
+    "If you do not see it above, press the button."
+)
+SHOW_AGAIN: Final = "Show the description"
+
+# --- Waiting ---
+QUEUE_PLACE: Final = Plural(
+    "Your picture is in the queue: {n} picture is ahead of it. I will answer as soon as it is described.",
+    "Your picture is in the queue: {n} pictures are ahead of it. I will answer as soon as it is described.",
+)
+USER_QUEUE_FULL: Final = Plural(
+    "I am still working on {n} picture of yours. Send the rest when it is answered.",
+    "I am still working on {n} pictures of yours. Send the rest when they are answered.",
+)
+TOO_FAST: Final = "That is too many messages at once for me. Wait a few seconds and go on."
+
+# --- The reply ---
+WORDS_ON_PICTURE: Final = "Words on the picture:"
+NO_WORDS: Final = "No words were found on the picture."
+NOTE_FIRST_FRAME: Final = "This is an animation: only its first frame is described."
+NOTE_LOW_CONFIDENCE: Final = "I am not sure of this description: it may be wrong."
+NOTE_NO_READING: Final = (
+    "Reading words is switched off on this bot, so the words on the picture are not given."
+)
+YOUR_MARK: Final = "Your mark: {mark} out of 5 – {meaning}"
+MEAN_MARK: Final = Plural(
+    "Marks: {mean} out of 5 on average, {n} person", "Marks: {mean} out of 5 on average, {n} people"
+)
+MARK_1: Final = "bad"
+MARK_2: Final = "weak"
+MARK_3: Final = "fair"
+MARK_4: Final = "good"
+MARK_5: Final = "excellent"
+MARKS: Final = (MARK_1, MARK_2, MARK_3, MARK_4, MARK_5)
+CORRECT: Final = "Correct"
+ANOTHER: Final = "Another version"
+
+# --- Buttons ---
+MARK_TAKEN: Final = "Your mark: {mark} out of 5"
+VARIANT_STARTED: Final = "I am writing another version"
+VARIANT_NO_PICTURE: Final = (
+    "I cannot find this picture any more. Send it once more, and I will describe it anew."
+)
+CAPTION_GONE: Final = "This description was erased. Send the picture once more."
+BUTTON_UNKNOWN: Final = "This button does not work any more. Send the picture once more."
+
+# --- Corrections ---
+PROMPT: Final = "Write how this picture should be described, as a reply to this message."
+PROMPT_FOR: Final = "{name}, write how this picture should be described, as a reply to this message."
+PROMPT_PLACEHOLDER: Final = "A better description"
+CORRECTION_TAKEN: Final = (
+    "Thank you, your description is saved. To change it, edit your message or write another reply."
+)
+CORRECTION_CHANGED: Final = "Your description is changed."
+CORRECTION_NOT_TEXT: Final = "I take corrections as text only. Answer my request with a text message."
+
+# --- Privacy ---
+PRIVACY: Final = (
+    "<b>What I keep</b>\n\n"
+    "Your Telegram number and name, for each picture its fingerprint and size, my descriptions of it, "
+    "your marks and corrections. They serve to make the descriptions better.\n\n"
+    "The pictures themselves are kept only if you allow it: then they may be used for training.\n\n"
+    "{state}\n\n"
+    "/forget erases everything at once."
+)
+CONSENT_ON: Final = "Now: you allow me to keep your pictures."
+CONSENT_OFF: Final = "Now: your pictures are not kept."
+ALLOW: Final = "Allow keeping my pictures"
+DISALLOW: Final = "Do not keep my pictures"
+CONSENT_SAVED: Final = "Saved"
+FORGOTTEN: Final = (
+    "Done: everything I kept about you is erased (pictures: {pictures}, marks: {ratings}, "
+    "corrections: {corrections}). Send a picture whenever you like: we start anew."
+)
+
+# --- For the operator ---
+EXPORT_STARTED: Final = "I am collecting the feedback. The archive will follow here."
+EXPORT_EMPTY: Final = (
+    "There is no feedback to export yet: nobody has rated or corrected a description that matches."
+)
+EXPORT_DONE: Final = "Rows: {rows}. Rows without a picture, because it may not be kept: {without}."
+EXPORT_USAGE: Final = (
+    "I did not understand this. Write /export, and after it, if you like, a format "
+    "(imagefolder, csv or parquet), a date (2025-01-31) and the lowest mark (1 to 5)."
+)
+EXPORT_FAILED: Final = "The export failed. The reason is in the bot's log; try again when it is mended."
+STATS_TITLE: Final = "<b>Statistics</b>"
