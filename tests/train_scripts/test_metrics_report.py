@@ -58,6 +58,15 @@ def test_means_are_means_of_the_rows_and_ratios_are_over_all_pictures() -> None:
     assert report["quote_precision"] == 1
 
 
+def test_faithfulness_is_over_all_pictures_and_outside_quotes() -> None:
+    references = {"1": 'Рыжий кот спит на диване. Надпись: "пёс".', "2": "Пёс лает."}
+    predictions = {"1": 'Кот спит. Надпись: "рыжий пёс на диване".', "2": 'Кот. "Пёс лает".'}
+    report = evaluate(predictions, references, resamples=5)
+    assert report["content_precision"] == pytest.approx(2 / 3)
+    assert report["content_recall"] == pytest.approx(2 / 6)
+    assert report["content_said"] == pytest.approx(1.5)
+
+
 def test_case_changes_no_score() -> None:
     predictions, references = split(ORDINARY)
     shouted = {name: text.upper() for name, text in predictions.items()}
