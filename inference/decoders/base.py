@@ -40,7 +40,7 @@ class CaptionDecoder(nn.Module, ABC):
 Build = type[CaptionDecoder]
 _BUILDERS: dict[str, tuple[Build, type]] = {}
 # Modules that register decoders, imported when one is asked for: transformers alone takes seconds to import.
-_MODULES = ("inference.decoders.recurrent",)
+_MODULES = ("inference.decoders.recurrent", "inference.decoders.gpt_prefix")
 
 
 def register(kind: str, config: type) -> Any:

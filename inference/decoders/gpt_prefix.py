@@ -1,0 +1,202 @@
+"""GPT-2 with the picture as its first positions (a prefix), and a cache of keys and values.
+
+The language model is Hugging Face's GPT2LMHeadModel, so its files load as they are; training runs its own
+forward pass. Generation runs the same arithmetic over the same weights one token at a time, without the
+per-call work of that library: its states are plain tensors.
+
+Shapes: n pictures, k prefix positions, L tokens, V words, w the width of the model, h its heads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from inference.decoders.base import CaptionDecoder, register
+from inference.decoders.mappers import GridMapper, LayersMapper, MlpMapper, TransformerMapper
+from inference.encoders.base import Memory
+
+
+@dataclass(frozen=True, slots=True)
+class GptPrefixConfig:
+    """Raises ValueError when the settings contradict each other."""
+
+    vocabulary: int  # V
+    pictures: tuple[int, ...]  # widths of what the encoder yields: (d,), or one for each layer
+    mapper: Literal["mlp", "transformer", "grid", "layers"] = "mlp"
+    prefix: int = 10  # k, of the mlp and transformer mappers; grid and layers have as many as they are given
+    clip_length: int = 10  # positions that the picture takes inside the transformer mapper
+    mapper_layers: int = 8
+    mapper_heads: int = 8
+    mapper_ratio: float = 2.0
+    width: int = 768  # w
+    layers: int = 12
+    heads: int = 12  # h
+    positions: int = 2048  # the longest prefix and sentence together
+    dropout: float = 0.1
+    # None: the last prefix position stands where a start token would, as in ClipCap. A token: it is fed
+    # before the prefix, and the start token after it is a real one.
+    image_token: int | None = None
+    # The embedding of image_token is added to every place of the picture, that of the start token to every
+    # place of the text ("token types").
+    token_types: bool = False
+    train_gpt: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.pictures) != 1 and self.mapper != "layers":
+            raise ValueError("Several layers' vectors need the 'layers' mapper.")
+        if self.token_types and self.image_token is None:
+            raise ValueError("Token types need an image_token.")
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixState:
+    """Dimension 0 is the batch in all of it."""
+
+    caches: tuple[Tensor, ...]  # one a layer: (n, 2, h, t, w / h), keys and values
+    pending: Tensor | None  # (n, w): fed at the next step in place of the token
+    text_type: Tensor | None  # (n, w): added to every place of the text
+
+
+@register("gpt_prefix", GptPrefixConfig)
+class GptPrefixDecoder(CaptionDecoder):
+    """``memory`` is what the mapper needs: see :mod:`inference.decoders.mappers`."""
+
+    def __init__(self, config: GptPrefixConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vocabulary = config.vocabulary
+        self.gpt = _language_model(config)
+        self.mapper = _mapper(config)
+        if not config.train_gpt:
+            self.gpt.requires_grad_(False)
+            self.gpt.eval()
+
+    def train(self, mode: bool = True) -> GptPrefixDecoder:
+        """Training mode for all but a frozen language model, whose dropout would only blur its answers."""
+        super().train(mode)
+        if not self.config.train_gpt:
+            self.gpt.eval()
+        return self
+
+    def prefix(self, memory: Memory) -> Tensor:
+        """(n, k, w): the mapped picture, behind the image token where there is one, with its type."""
+        mapped: Tensor = self.mapper(memory)
+        if self.config.image_token is None:
+            return mapped
+        image = self.gpt.transformer.wte.weight[self.config.image_token]
+        mapped = torch.cat([image.expand(len(mapped), 1, -1), mapped], 1)
+        return mapped + image if self.config.token_types else mapped
+
+    def start(self, memory: Memory) -> PrefixState:
+        """Runs the prefix through the model; its last position waits for the first step in ClipCap's way."""
+        prefix = self.prefix(memory)
+        n, k, width = prefix.shape
+        waits = self.config.image_token is None
+        empty = prefix.new_empty(n, 2, self.config.heads, 0, width // self.config.heads)
+        caches = (empty,) * self.config.layers
+        now = prefix[:, : k - waits]
+        if now.shape[1]:
+            _, caches = self._run(now, caches)
+        return PrefixState(caches, prefix[:, -1] if waits else None, None)
+
+    def step(self, state: PrefixState, tokens: Tensor) -> tuple[Tensor, PrefixState]:
+        """See :class:`CaptionDecoder`."""
+        text_type = state.text_type
+        if state.pending is not None:
+            x = state.pending
+        else:
+            x = self.gpt.transformer.wte(tokens)
+            if self.config.token_types:
+                text_type = x if text_type is None else text_type
+                x = x + text_type
+        hidden, caches = self._run(x[:, None], state.caches)
+        return self.gpt.lm_head(hidden[:, 0]), PrefixState(caches, None, text_type)
+
+    def _run(self, x: Tensor, caches: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """New places (n, t, w) after those cached, to (n, t, w) and the grown caches."""
+        model = self.gpt.transformer
+        past = caches[0].shape[3]
+        n, t, width = x.shape
+        end = past + t
+        if end > self.config.positions:
+            raise ValueError(
+                f"The sentence and its prefix have {end} places, the language model has "
+                f"{self.config.positions}: lower max_tokens."
+            )
+        x = x + model.wpe.weight[past:end]
+        # One new place sees all before it: only several at once need the triangle.
+        mask = None
+        if t > 1:
+            mask = torch.ones(t, end, dtype=torch.bool, device=x.device).tril(past)
+        grown = []
+        for block, cache in zip(model.h, caches, strict=True):
+            y = _conv1d(block.attn.c_attn, block.ln_1(x))
+            q, k, v = y.view(n, t, 3, self.config.heads, -1).permute(2, 0, 3, 1, 4)
+            cache = torch.cat([cache, torch.stack([k, v], 1)], 3)  # noqa: PLW2901 - grown in place of the old
+            mixed = functional.scaled_dot_product_attention(q, cache[:, 0], cache[:, 1], mask)
+            x = x + _conv1d(block.attn.c_proj, mixed.transpose(1, 2).reshape(n, t, width))
+            y = functional.gelu(_conv1d(block.mlp.c_fc, block.ln_2(x)), approximate="tanh")
+            x = x + _conv1d(block.mlp.c_proj, y)
+            grown.append(cache)
+        return model.ln_f(x), tuple(grown)
+
+    def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
+        """See :class:`CaptionDecoder`. Padding behind a sentence changes nothing before it."""
+        prefix = self.prefix(memory)
+        words = self.gpt.transformer.wte(tokens)
+        if self.config.token_types:
+            words = words + words[:, :1]
+        if self.config.image_token is None:
+            words = words[:, 1:]
+        hidden = self.gpt.transformer(inputs_embeds=torch.cat([prefix, words], 1)).last_hidden_state
+        logits: Tensor = self.gpt.lm_head(hidden[:, -tokens.shape[1] :])
+        return logits
+
+
+def _conv1d(layer: Any, x: Tensor) -> Tensor:
+    """Hugging Face's Conv1D, a Linear whose weight (in, out) is kept transposed."""
+    return torch.addmm(layer.bias, x.reshape(-1, x.shape[-1]), layer.weight).view(*x.shape[:-1], -1)
+
+
+def _language_model(config: GptPrefixConfig) -> Any:
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=config.vocabulary,
+            n_positions=config.positions,
+            n_embd=config.width,
+            n_layer=config.layers,
+            n_head=config.heads,
+            resid_pdrop=config.dropout,
+            embd_pdrop=config.dropout,
+            attn_pdrop=config.dropout,
+            use_cache=False,
+            bos_token_id=None,
+            eos_token_id=None,
+        )
+    )
+
+
+def _mapper(config: GptPrefixConfig) -> nn.Module:
+    if config.mapper == "mlp":
+        return MlpMapper(config.pictures[0], config.prefix, config.width)
+    if config.mapper == "transformer":
+        return TransformerMapper(
+            config.pictures[0],
+            config.prefix,
+            config.width,
+            clip_length=config.clip_length,
+            layers=config.mapper_layers,
+            heads=config.mapper_heads,
+            ratio=config.mapper_ratio,
+        )
+    if config.mapper == "grid":
+        return GridMapper(config.pictures[0], config.width)
+    if config.mapper == "layers":
+        return LayersMapper(config.pictures, config.width)
+    raise ValueError(f"The mapper is mlp, transformer, grid or layers, not {config.mapper!r}.")
