@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bot.feedback.database import StoreError, database_url
 from bot.feedback.export import ExportFormat, export, parse_since
-from bot.feedback.store import Stats, Store
+from bot.feedback.reports import Stats
+from bot.feedback.store import Store
 
 
 def run_export(

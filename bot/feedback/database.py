@@ -7,10 +7,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
 _DRIVERS = {
@@ -19,7 +19,9 @@ _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
 }
 _SQLITE_WAIT = 30_000  # milliseconds for another process's write (an export beside the bot) to end
-_MIGRATION_LOCK = 0x6D656D65  # "meme": PostgreSQL's advisory lock, so that two starting bots take turns
+# PostgreSQL's advisory locks: any numbers that nobody else uses on this database.
+_MIGRATION_LOCK = 0x6D656D65  # two bots that start at once take turns
+_PICTURE_LOCK = 0x6D656D66
 
 # Alembic's environment is a module-wide proxy: one migration at a time in a process.
 _one_migration = threading.Lock()
@@ -29,10 +31,10 @@ class StoreError(Exception):
     """The store cannot be opened or used: ``str()`` says why and what to do, in one sentence."""
 
 
-def database_url(text: str) -> URL:
+def database_url(address: str) -> URL:
     """DATABASE_URL with this project's driver. Raises StoreError when nothing can be kept there."""
     try:
-        url = make_url(text)
+        url = make_url(address)
     except ArgumentError as error:
         raise StoreError(
             "DATABASE_URL is not a database address; write for example sqlite+aiosqlite:///data/bot.db "
@@ -88,6 +90,17 @@ def _begin_sqlite(connection: Connection) -> None:
         connection.exec_driver_sql(f"BEGIN {mode}")
 
 
+async def lock_pictures(session: AsyncSession, *, exclusive: bool = False) -> None:
+    """Until the transaction ends, nobody who erases (``exclusive``) meets anybody who adds a caption.
+
+    An erasure decides by other people's rows whether a picture goes; those must not change meanwhile. On
+    SQLite every writing transaction is alone anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        lock = func.pg_advisory_xact_lock if exclusive else func.pg_advisory_xact_lock_shared
+        await session.execute(select(lock(_PICTURE_LOCK)))
+
+
 async def truncate_journal(engine: AsyncEngine) -> None:
     """Empty SQLite's write-ahead journal, so that what was erased does not live on in it.
 
@@ -120,9 +133,7 @@ async def _migrate(url: URL) -> None:
         writer = engine.execution_options(sqlite_begin="IMMEDIATE")
         async with writer.begin() as connection:
             if engine.dialect.name == "postgresql":
-                await connection.execute(
-                    text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK}
-                )
+                await connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             await connection.run_sync(_upgrade)
     except CommandError as error:
         raise StoreError(

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 from bot.feedback.database import StoreError
-from bot.feedback.store import Feedback, Store
+from bot.feedback.reports import Feedback
+from bot.feedback.store import Store
 from bot.feedback.tables import now
 
 ExportFormat = Literal["imagefolder", "csv", "parquet"]

@@ -12,7 +12,7 @@ import logging
 import secrets as randomness
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, Self, cast
@@ -29,7 +29,6 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    union,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -37,8 +36,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from bot.feedback import database, files
+from bot.feedback import database, files, reports
 from bot.feedback.database import StoreError
+from bot.feedback.reports import Feedback, Stats
 from bot.feedback.tables import (
     CaptionRow,
     Correction,
@@ -86,55 +86,6 @@ class Erased:
     captions: int = 0
     pictures: int = 0
     files: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ModelStats:
-    """What people said about one checkpoint of one model."""
-
-    model: str
-    checkpoint: str
-    captions: int
-    marks: dict[int, int]  # mark 1..5 -> how many
-    corrections: int  # captions that somebody corrected, counted once a person
-
-    @property
-    def ratings(self) -> int:
-        """How many marks were given."""
-        return sum(self.marks.values())
-
-    @property
-    def mean_rating(self) -> float | None:
-        """1..5; None when nobody rated."""
-        return (
-            sum(mark * count for mark, count in self.marks.items()) / self.ratings if self.ratings else None
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """The whole store in numbers; ``models`` with the most captions first."""
-
-    users: int
-    active_users: int
-    consenting_users: int
-    pictures: int
-    kept_pictures: int
-    jobs: dict[str, int] = field(default_factory=dict)  # state -> how many
-    models: tuple[ModelStats, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """What one person said about one caption."""
-
-    user: str  # pseudonym
-    caption: CaptionRow
-    picture: Picture
-    mark: int | None  # 1..5
-    rated_at: datetime | None
-    correction: str | None
-    corrected_at: datetime | None
 
 
 def options_key(options: DecodingOptions | None) -> str:
@@ -246,6 +197,7 @@ class Store:
             return
         async with self._files.lock:
             async with self._write() as session:
+                await database.lock_pictures(session, exclusive=True)
                 if not await _changed(session, update(User).where(User.id == user_id).values(consent=False)):
                     raise NotStored("This person was erased.")
                 await self._forget_files(session, user_id)
@@ -428,6 +380,7 @@ class Store:
             index_elements=[Picture.file_unique_id], set_={"sha256": insert.excluded.sha256}
         ).returning(Picture)
         async with self._keeping(picture.data) as keep, self._write() as session:
+            await database.lock_pictures(session)
             job = await session.get(Job, job_id)
             if job is None:
                 raise NotStored("This job was erased.")
@@ -456,6 +409,7 @@ class Store:
         ``data``: the picture's bytes, if they are at hand; kept under the same conditions as a new picture's.
         """
         async with self._keeping(data) as keep, self._write() as session:
+            await database.lock_pictures(session)
             job = await session.get(Job, job_id)
             row = await session.get(CaptionRow, caption_id)
             if job is None or row is None:
@@ -570,18 +524,19 @@ class Store:
         captions = select(CaptionRow.id).join(Picture, Picture.id == CaptionRow.picture_id).where(own)
         async with self._files.lock:
             async with self._write() as session:
+                await database.lock_pictures(session, exclusive=True)
                 counts = {
-                    "ratings": await _count(
+                    "ratings": await reports.count_rows(
                         session, Rating, or_(Rating.user_id == user_id, Rating.caption_id.in_(captions))
                     ),
-                    "corrections": await _count(
+                    "corrections": await reports.count_rows(
                         session,
                         Correction,
                         or_(Correction.user_id == user_id, Correction.caption_id.in_(captions)),
                     ),
-                    "jobs": await _count(session, Job, Job.user_id == user_id),
-                    "captions": await _count(session, CaptionRow, CaptionRow.id.in_(captions)),
-                    "pictures": await _count(session, Picture, own),
+                    "jobs": await reports.count_rows(session, Job, Job.user_id == user_id),
+                    "captions": await reports.count_rows(session, CaptionRow, CaptionRow.id.in_(captions)),
+                    "pictures": await reports.count_rows(session, Picture, own),
                 }
                 await self._forget_files(session, user_id)
                 await _changed(session, delete(Picture).where(own))
@@ -594,45 +549,8 @@ class Store:
 
     async def stats(self) -> Stats:
         """The whole store in numbers."""
-        corrected = select(Correction.user_id, Correction.caption_id).distinct().subquery()
-        model = (CaptionRow.model, CaptionRow.checkpoint)
         async with self._read() as session:
-            jobs = await session.execute(select(Job.state, func.count()).group_by(Job.state))
-            marks = await session.execute(
-                select(*model, Rating.mark, func.count())
-                .join(Rating, Rating.caption_id == CaptionRow.id)
-                .group_by(*model, Rating.mark)
-            )
-            corrections = await session.execute(
-                select(*model, func.count())
-                .join(corrected, corrected.c.caption_id == CaptionRow.id)
-                .group_by(*model)
-            )
-            captions = await session.execute(
-                select(*model, func.count()).group_by(*model).order_by(func.count().desc(), *model)
-            )
-            marks_of: dict[tuple[str, str], dict[int, int]] = {}
-            for name, checkpoint, mark, count in marks:
-                marks_of.setdefault((name, checkpoint), {})[mark] = count
-            corrections_of = {(name, checkpoint): count for name, checkpoint, count in corrections}
-            return Stats(
-                users=await _count(session, User),
-                active_users=await _count(session, User, User.active.is_(True)),
-                consenting_users=await _count(session, User, User.consent.is_(True)),
-                pictures=await _count(session, Picture),
-                kept_pictures=await _count(session, Picture, Picture.path.is_not(None)),
-                jobs=dict(jobs.all()),
-                models=tuple(
-                    ModelStats(
-                        model=name,
-                        checkpoint=checkpoint,
-                        captions=count,
-                        marks=marks_of.get((name, checkpoint), {}),
-                        corrections=corrections_of.get((name, checkpoint), 0),
-                    )
-                    for name, checkpoint, count in captions
-                ),
-            )
+            return await reports.stats(session)
 
     async def feedback(
         self, *, since: datetime | None = None, min_rating: int | None = None
@@ -642,53 +560,9 @@ class Store:
         ``since``: the mark or the correction is not older. ``min_rating`` (1..5): the mark is at least that;
         rows with a correction and no mark stay too.
         """
-        newest = (
-            select(Correction.user_id, Correction.caption_id, func.max(Correction.id).label("id"))
-            .group_by(Correction.user_id, Correction.caption_id)
-            .subquery()
-        )
-        pairs = union(
-            select(Rating.user_id, Rating.caption_id), select(Correction.user_id, Correction.caption_id)
-        ).subquery()
-        statement = (
-            select(
-                pairs.c.user_id,
-                CaptionRow,
-                Picture,
-                Rating.mark,
-                Rating.updated_at,
-                Correction.text,
-                Correction.created_at,
-            )
-            .join(CaptionRow, CaptionRow.id == pairs.c.caption_id)
-            .join(Picture, Picture.id == CaptionRow.picture_id)
-            .outerjoin(
-                Rating, and_(Rating.user_id == pairs.c.user_id, Rating.caption_id == pairs.c.caption_id)
-            )
-            .outerjoin(
-                newest, and_(newest.c.user_id == pairs.c.user_id, newest.c.caption_id == pairs.c.caption_id)
-            )
-            .outerjoin(Correction, Correction.id == newest.c.id)
-            .order_by(pairs.c.caption_id, pairs.c.user_id)
-            .execution_options(yield_per=200)
-        )
-        if since is not None:
-            statement = statement.where(or_(Rating.updated_at >= since, Correction.created_at >= since))
-        if min_rating is not None:
-            statement = statement.where(or_(Rating.mark >= min_rating, Rating.mark.is_(None)))
         async with self._read() as session:
-            async for user_id, caption, picture, mark, rated_at, text, corrected_at in await session.stream(
-                statement
-            ):
-                yield Feedback(
-                    user=self._pseudonym(user_id),
-                    caption=caption,
-                    picture=picture,
-                    mark=mark,
-                    rated_at=rated_at,
-                    correction=text,
-                    corrected_at=corrected_at,
-                )
+            async for item in reports.feedback(session, self._pseudonym, since, min_rating):
+                yield item
 
     def picture_file(self, path: str) -> Path:
         """Where the kept bytes of a :attr:`Picture.path` are."""
@@ -748,7 +622,7 @@ class Store:
 
         async def keep(session: AsyncSession, job: Job, picture: Picture) -> Picture:
             nonlocal path
-            consent = (await session.get_one(User, job.user_id, with_for_update=True)).consent
+            consent = (await session.get_one(User, job.user_id)).consent
             if consent and data is not None and picture.path is None:
                 picture.path = path = files.place(picture.sha256, data)
             job.keeps_picture = consent and picture.path is not None
@@ -832,7 +706,3 @@ async def _changed(session: AsyncSession, statement: Update | Delete) -> bool:
     """Run it; whether any row was touched."""
     result = await session.execute(statement.execution_options(synchronize_session=False))
     return cast("CursorResult[Any]", result).rowcount > 0
-
-
-async def _count(session: AsyncSession, table: type[Table], *conditions: ColumnElement[bool]) -> int:
-    return (await session.scalar(select(func.count()).select_from(table).where(*conditions))) or 0

@@ -58,17 +58,11 @@ class Chat:
         await self.store.set_consent(user.id, consent)
         return user
 
-    async def job(
-        self,
-        user: User,
-        file_unique_id: str,
-        options: DecodingOptions | None = None,
-        message: int | None = None,
-    ) -> Job:
+    async def job(self, user: User, file_unique_id: str, options: DecodingOptions | None = None) -> Job:
         job, created = await self.store.accept(
             user_id=user.id,
             chat_id=user.telegram_id,
-            message_id=next(self.numbers) if message is None else message,
+            message_id=next(self.numbers),
             file_id=f"download-{file_unique_id}",
             file_unique_id=file_unique_id,
             language="ru",

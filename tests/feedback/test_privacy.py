@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from pathlib import Path
@@ -193,3 +194,22 @@ async def test_no_file_is_left_when_the_caption_cannot_be_saved(
     with pytest.raises(NotStored):
         await store.save_caption(job.id, picture=fields(meme()), caption=said())
     assert kept(data_dir) == []
+
+
+async def test_people_who_sent_one_picture_erase_themselves_at_once(
+    chat: Chat, store: Store, url: str, data_dir: Path
+) -> None:
+    """Through two stores: neither leaves the picture to the other, nor takes it from a third who sends it."""
+    async with await Store.open(url, data_dir) as other:
+        for turn in range(5):
+            data = meme(f"КОТ {turn}")
+            anna, boris, vera = [await chat.person(10 * turn + number) for number in (1, 2, 3)]
+            await chat.answer(anna, data)
+            await chat.answer(boris, data)
+            _, _, row = await asyncio.gather(
+                store.erase(anna.id), other.erase(boris.id), Chat(other, chat.numbers).answer(vera, data)
+            )
+            assert await store.caption(row.id) is not None, "an answer that was sent keeps its caption"
+            await store.erase(vera.id)
+            assert (await store.stats()).pictures == 0
+            assert kept(data_dir) == []

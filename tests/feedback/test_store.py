@@ -84,6 +84,14 @@ async def test_a_redelivered_update_makes_no_second_job(store: Store) -> None:
     assert (await accept(chat_id=11))[1]
 
 
+async def test_consent_is_read_fresh(chat: Chat, store: Store) -> None:
+    user = await chat.person(10, consent=False)
+    assert not await store.consents(user.id)
+    await store.set_consent(user.id, True)
+    assert await store.consents(user.id)
+    assert not await store.consents(user.id + 1000)
+
+
 async def test_a_job_goes_through_its_states(chat: Chat, store: Store) -> None:
     user = await chat.person(10)
     options = DecodingOptions(strategy="sample", seed=3, top_p=0.9)
@@ -103,6 +111,25 @@ async def test_a_job_goes_through_its_states(chat: Chat, store: Store) -> None:
     assert await store.pending_jobs() == []
     assert await store.claim(job.id, resume=True) is None
     assert not await store.retry(job.id), "what was answered is not answered again"
+
+
+async def test_a_reply_that_did_not_go_out_is_no_longer_on_its_way(chat: Chat, store: Store) -> None:
+    job = await chat.job(await chat.person(10), "u")
+    await store.mark_reply_sending(job.id)
+    await store.reply_not_sent(job.id)
+    read = await store.job(job.id)
+    assert read is not None and read.sending_at is None
+
+
+async def test_the_job_of_a_caption_is_that_of_the_chat(chat: Chat, store: Store) -> None:
+    data = meme()
+    row = await chat.answer(await chat.person(10), data)
+    second = await chat.job(await chat.person(11), fields(data).file_unique_id)
+    await store.use_caption(second.id, row.id)
+    for chat_id, expected in ((10, 10), (11, 11), (12, 11)):
+        found = await store.job_of_caption(row.id, chat_id)
+        assert found is not None and found.chat_id == expected
+    assert await store.job_of_caption(row.id + 1000, 10) is None
 
 
 async def test_a_failed_job_may_be_tried_again(chat: Chat, store: Store) -> None:
@@ -192,6 +219,14 @@ async def test_a_mark_is_one_row_and_can_be_changed(chat: Chat, store: Store) ->
     assert await store.rating(user.id, row.id) == 5
     [model] = (await store.stats()).models
     assert (model.ratings, model.mean_rating, model.marks) == (1, 5.0, {5: 1})
+
+
+async def test_the_mean_mark_of_a_caption(chat: Chat, store: Store) -> None:
+    row = await chat.answer(await chat.person(10), meme())
+    assert await store.mean_rating(row.id) == (None, 0)
+    for number, mark in ((11, 2), (12, 5)):
+        await store.rate((await chat.person(number)).id, row.id, mark)
+    assert await store.mean_rating(row.id) == (3.5, 2)
 
 
 @pytest.mark.parametrize("mark", [0, 6, -1])

@@ -1,1 +1,5 @@
-"""Alembic's environment: env.py and the versions, oldest first."""
+"""How the tables came to be: env.py, and versions/ with one file a step, applied by bot.feedback.database.
+
+A change of bot/feedback/tables.py needs a new step, which names its predecessor as ``down_revision``. A step
+once released is never edited. ``tests/feedback/test_migrations.py`` prints what the steps lack.
+"""

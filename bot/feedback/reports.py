@@ -1,0 +1,159 @@
+"""What is read out of the store in one go: its numbers, and what people said about the captions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, union
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.feedback.tables import CaptionRow, Correction, Job, Picture, Rating, Table, User
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStats:
+    """What people said about one checkpoint of one model."""
+
+    model: str
+    checkpoint: str
+    captions: int
+    marks: dict[int, int]  # mark 1..5 -> how many
+    corrections: int  # captions that somebody corrected, counted once a person
+
+    @property
+    def ratings(self) -> int:
+        """How many marks were given."""
+        return sum(self.marks.values())
+
+    @property
+    def mean_rating(self) -> float | None:
+        """1..5; None when nobody rated."""
+        return (
+            sum(mark * count for mark, count in self.marks.items()) / self.ratings if self.ratings else None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The whole store in numbers; ``models`` with the most captions first."""
+
+    users: int
+    active_users: int
+    consenting_users: int
+    pictures: int
+    kept_pictures: int
+    jobs: dict[str, int] = field(default_factory=dict)  # state -> how many
+    models: tuple[ModelStats, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What one person said about one caption."""
+
+    user: str  # pseudonym: 16 hexadecimal digits
+    caption: CaptionRow
+    picture: Picture
+    mark: int | None  # 1..5
+    rated_at: datetime | None
+    correction: str | None
+    corrected_at: datetime | None
+
+
+async def count_rows(session: AsyncSession, table: type[Table], *conditions: ColumnElement[bool]) -> int:
+    """How many rows fit."""
+    return (await session.scalar(select(func.count()).select_from(table).where(*conditions))) or 0
+
+
+async def stats(session: AsyncSession) -> Stats:
+    """See Store.stats."""
+    corrected = select(Correction.user_id, Correction.caption_id).distinct().subquery()
+    model = (CaptionRow.model, CaptionRow.checkpoint)
+    jobs = await session.execute(select(Job.state, func.count()).group_by(Job.state))
+    marks = await session.execute(
+        select(*model, Rating.mark, func.count())
+        .join(Rating, Rating.caption_id == CaptionRow.id)
+        .group_by(*model, Rating.mark)
+    )
+    corrections = await session.execute(
+        select(*model, func.count()).join(corrected, corrected.c.caption_id == CaptionRow.id).group_by(*model)
+    )
+    captions = await session.execute(
+        select(*model, func.count()).group_by(*model).order_by(func.count().desc(), *model)
+    )
+    marks_of: dict[tuple[str, str], dict[int, int]] = {}
+    for name, checkpoint, mark, count in marks:
+        marks_of.setdefault((name, checkpoint), {})[mark] = count
+    corrections_of = {(name, checkpoint): count for name, checkpoint, count in corrections}
+    return Stats(
+        users=await count_rows(session, User),
+        active_users=await count_rows(session, User, User.active.is_(True)),
+        consenting_users=await count_rows(session, User, User.consent.is_(True)),
+        pictures=await count_rows(session, Picture),
+        kept_pictures=await count_rows(session, Picture, Picture.path.is_not(None)),
+        jobs=dict(jobs.all()),
+        models=tuple(
+            ModelStats(
+                model=name,
+                checkpoint=checkpoint,
+                captions=count,
+                marks=marks_of.get((name, checkpoint), {}),
+                corrections=corrections_of.get((name, checkpoint), 0),
+            )
+            for name, checkpoint, count in captions
+        ),
+    )
+
+
+async def feedback(
+    session: AsyncSession,
+    pseudonym: Callable[[int], str],
+    since: datetime | None,
+    min_rating: int | None,
+) -> AsyncIterator[Feedback]:
+    """See Store.feedback."""
+    newest = (
+        select(Correction.user_id, Correction.caption_id, func.max(Correction.id).label("id"))
+        .group_by(Correction.user_id, Correction.caption_id)
+        .subquery()
+    )
+    pairs = union(
+        select(Rating.user_id, Rating.caption_id), select(Correction.user_id, Correction.caption_id)
+    ).subquery()
+    statement = (
+        select(
+            pairs.c.user_id,
+            CaptionRow,
+            Picture,
+            Rating.mark,
+            Rating.updated_at,
+            Correction.text,
+            Correction.created_at,
+        )
+        .join(CaptionRow, CaptionRow.id == pairs.c.caption_id)
+        .join(Picture, Picture.id == CaptionRow.picture_id)
+        .outerjoin(Rating, and_(Rating.user_id == pairs.c.user_id, Rating.caption_id == pairs.c.caption_id))
+        .outerjoin(
+            newest, and_(newest.c.user_id == pairs.c.user_id, newest.c.caption_id == pairs.c.caption_id)
+        )
+        .outerjoin(Correction, Correction.id == newest.c.id)
+        .order_by(pairs.c.caption_id, pairs.c.user_id)
+        .execution_options(yield_per=200)
+    )
+    if since is not None:
+        statement = statement.where(or_(Rating.updated_at >= since, Correction.created_at >= since))
+    if min_rating is not None:
+        statement = statement.where(or_(Rating.mark >= min_rating, Rating.mark.is_(None)))
+    async for user_id, caption, picture, mark, rated_at, text, corrected_at in await session.stream(
+        statement
+    ):
+        yield Feedback(
+            user=pseudonym(user_id),
+            caption=caption,
+            picture=picture,
+            mark=mark,
+            rated_at=rated_at,
+            correction=text,
+            corrected_at=corrected_at,
+        )
