@@ -215,7 +215,8 @@ class BotApi:
         limit = min(100, max(1, params.number("limit", 100) or 100))
         timeout = min(50, max(0, params.number("timeout")))
         world.polling += 1
-        world.publish({"type": "bot", "online": True})  # also ends the wait of an older poller
+        world.set_online(True)
+        world.changed()  # ends the wait of an older poller
         try:
             await world.wait_for(
                 lambda: bool(world.updates) or world.stopping or self._poller != mine, timeout
@@ -249,6 +250,7 @@ class BotApi:
             "max_connections": params.number("max_connections", 40),
         }
         self._webhook_error = {}
+        self._world.set_online(True)
         self._world.changed()
         return True
 
@@ -546,7 +548,7 @@ class BotApi:
             if not 1 <= len(description) <= 256:
                 raise BadRequestError("BOT_COMMAND_DESCRIPTION_INVALID")
         self._world.commands[self._command_key(params)] = commands
-        self._world.publish({"type": "bot", "online": True})
+        self._world.publish({"type": "bot"})
         return True
 
     async def _get_commands(self, params: Params) -> list[Json]:
@@ -564,7 +566,7 @@ class BotApi:
             if len(value) > limit:
                 raise BadRequestError(f"bot {what.replace('_', ' ')} is too long")
             self._world.profile[what, params.text("language_code")] = value
-            self._world.publish({"type": "bot", "online": True})
+            self._world.publish({"type": "bot"})
             return True
 
         return setter

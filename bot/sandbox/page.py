@@ -50,6 +50,7 @@ class ChatPage:
             web.get("/api/events", self._events),
             web.get("/api/files/{file_id}", self._file),
             web.post("/api/messages", self._message),
+            web.post("/api/edit", self._edit),
             web.post("/api/press", self._press),
             web.post("/api/language", self._language),
             web.post("/api/faults", self._faults),
@@ -78,7 +79,7 @@ class ChatPage:
             {
                 "me": me,
                 "bot": world.bot | {"first_name": world.said("name", language) or world.bot["first_name"]},
-                "online": self._sandbox.online,
+                "online": world.online,
                 "description": world.said("description", language),
                 "chats": [
                     {
@@ -195,6 +196,15 @@ class ChatPage:
                 return await self._sandbox.send_voice(file.data, **how)
         return await self._sandbox.send_document(file.data, file.name, file.mime_type, **how)
 
+    async def _edit(self, request: web.Request) -> web.StreamResponse:
+        asked = await _json(request)
+        try:
+            text = str(asked["text"]).strip()
+            message = self._sandbox.edit_text(int(asked["message_id"]), text[:4096]) if text else {}
+        except (KeyError, TypeError, ValueError) as error:
+            raise web.HTTPConflict(text=f"no such message: {error}") from error
+        return web.json_response({"message_ids": [message["message_id"]] if message else []})
+
     async def _press(self, request: web.Request) -> web.StreamResponse:
         asked = await _json(request)
         try:
@@ -209,7 +219,7 @@ class ChatPage:
         if language not in ("ru", "en"):
             raise web.HTTPBadRequest(text="language: ru or en")
         self._sandbox.user(ME, language_code=language)
-        self._sandbox.world.publish({"type": "bot", "online": self._sandbox.online})
+        self._sandbox.world.publish({"type": "bot"})
         return web.json_response({"language": language})
 
     async def _faults(self, request: web.Request) -> web.StreamResponse:

@@ -27,7 +27,7 @@ from bot.sandbox.page import ME, ChatPage
 from bot.sandbox.pictures import photo_sizes, picture_size, thumbnail
 from bot.sandbox.world import CallbackState, Chat, Json, World
 
-__all__ = ["ME", "Call", "Gate", "Sandbox", "run_sandbox"]
+__all__ = ["ME", "Call", "Gate", "Sandbox"]
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -86,6 +86,8 @@ class Sandbox:
         except OSError:
             await runner.cleanup()
             raise
+        if not _is_loopback(self.host) and self.host != "localhost":
+            logger.warning("The sandbox listens on %s: whoever reaches this address can use it.", self.host)
         self._runner = runner
         self.port = int(runner.addresses[0][1])
         self._webhook_task = asyncio.create_task(self._deliver_webhooks())
@@ -112,7 +114,7 @@ class Sandbox:
 
     @property
     def online(self) -> bool:
-        """Whether a bot polls, or has set a webhook."""
+        """Whether a bot waits for updates right now, or has set a webhook."""
         return bool(self.world.polling or self.api.webhook)
 
     @property
@@ -293,6 +295,13 @@ class Sandbox:
         """Any other content, in the Bot API's shape: `{"location": {...}}`, `{"contact": {...}}`."""
         return self._say(content, chat=chat, user=user, **how)
 
+    def edit_text(self, message_id: int, text: str) -> Json:
+        """A person changes a text of theirs; the bot gets an `edited_message`. ValueError: there is none."""
+        message = self.world.find(message_id)
+        if message is None or "text" not in message or message["from"]["is_bot"]:
+            raise ValueError(f"message {message_id} is no text of a person")
+        return self.world.edit_by_user(message, text)
+
     def press(
         self, message_id: int, data: str, *, user: int = ME, chat: int | None = None, stale: bool = False
     ) -> CallbackState:
@@ -425,7 +434,7 @@ class Sandbox:
 
     def _say_offline(self) -> None:
         if not self.online:
-            self.world.publish({"type": "bot", "online": False})
+            self.world.set_online(False)
 
     async def _bot_file(self, request: web.Request) -> web.StreamResponse:
         if refusal := self._unauthorized(request):
@@ -523,26 +532,6 @@ def buttons(message: Json) -> list[Json]:
     """The inline buttons of a message, row by row."""
     rows = message.get("reply_markup", {}).get("inline_keyboard", [])
     return [button for row in rows for button in row]
-
-
-def run_sandbox(host: str = "127.0.0.1", port: int = 8080) -> None:
-    """Serve until interrupted, and say what to set for a bot. Raises OSError for a taken port."""
-
-    async def serve() -> None:
-        async with Sandbox(host, port) as sandbox:
-            if not _is_loopback(host) and host != "localhost":
-                logger.warning("the sandbox listens on %s: whoever reaches this address can use it", host)
-            print(  # noqa: T201 (this is what the command is for)
-                f"The chat page: {sandbox.url}/\n"
-                f"For a bot, in its environment: BOT_API_URL={sandbox.url} BOT_TOKEN={sandbox.token}",
-                flush=True,
-            )
-            await asyncio.Event().wait()
-
-    try:
-        asyncio.run(serve())
-    except KeyboardInterrupt:
-        logger.info("the sandbox has stopped")
 
 
 async def _parameters(request: web.Request) -> dict[str, Any]:

@@ -96,6 +96,7 @@ class World:
         self.commands: dict[tuple[str, str], list[Json]] = {}
         self.profile: dict[tuple[str, str], str] = {}
         self.polling = 0  # getUpdates calls that wait right now
+        self.online = False  # whether a bot polls or has set a webhook, as the page shows it
         self.stopping = False
 
     # --- change ---------------------------------------------------------------------------------------------
@@ -135,6 +136,12 @@ class World:
             else:
                 queue.put_nowait(event)
         self.changed()
+
+    def set_online(self, online: bool) -> None:
+        """Tell the pages when the bot comes or goes."""
+        if online != self.online:
+            self.online = online
+            self.publish({"type": "bot"})
 
     # --- people and chats -----------------------------------------------------------------------------------
 
@@ -237,6 +244,18 @@ class World:
         message = self.add_message(chat, user, content, reply_to=reply_to)
         if self._bot_sees(chat, message):
             self.add_update("message", message)
+        return message
+
+    def edit_by_user(self, message: Json, text: str) -> Json:
+        """A person's text is another one now."""
+        message["text"] = text
+        message["edit_date"] = int(time.time())
+        message.pop("entities", None)
+        if found := find_entities(text):
+            message["entities"] = found
+        self.publish({"type": "edit", "message": message})
+        if self._bot_sees(self.chats[message["chat"]["id"]], message):
+            self.add_update("edited_message", message)
         return message
 
     def _bot_sees(self, chat: Chat, message: Json) -> bool:
