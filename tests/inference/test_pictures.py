@@ -12,6 +12,7 @@ from PIL.Image import Transpose
 
 from inference.pictures import MAX_BYTES, WORKING_PIXELS, load_picture, looks_like_picture
 from inference.types import PictureError
+from tests.drawing import bomb_png_bytes
 
 RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 180, 60), (40, 60, 220), (255, 255, 255)
 
@@ -198,19 +199,8 @@ def test_a_truncated_progressive_jpeg() -> None:
     assert refused(data[: len(data) // 2]).code == "truncated"
 
 
-def png_bomb(side: int) -> bytes:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    compressor = zlib.compressobj(1)
-    row = bytes(1 + side // 8)
-    pixels = b"".join(compressor.compress(row * 1000) for _ in range(side // 1000)) + compressor.flush()
-    header = struct.pack(">2I5B", side, side, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-
-
 def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
-    data = png_bomb(30_000)
+    data = bomb_png_bytes(30_000)
     assert len(data) < 1_000_000
     started = time.process_time()
     error = refused(data)
@@ -219,7 +209,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
 
 
 def test_a_picture_somewhat_over_the_limit_is_refused_with_its_size() -> None:
-    error = refused(png_bomb(8000))
+    error = refused(bomb_png_bytes(8000))
     assert error.code == "too_many_pixels"
     assert "8000 x 8000" in str(error)
 

@@ -1,0 +1,1 @@
+"""How fast, how large: ``python -m tests.benchmarks``. Measured on demand, never asserted by a test."""
