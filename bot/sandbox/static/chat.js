@@ -403,7 +403,7 @@ function drawChat() {
 function drawEmpty() {
   const nothing = chat().messages.size === 0;
   $("empty").hidden = !nothing || chat().info.type !== "private";
-  $("description").textContent = state.description || "Бот ещё не рассказал о себе.";
+  $("description").textContent = state.description || "Пришлите картинку, и бот опишет её словами.";
 }
 
 function drawStatus() {

@@ -1,0 +1,135 @@
+"""The real bot as a process of its own, told of the stand-in by nothing but its documented settings."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bot.sandbox import ME, Sandbox
+from tests.inference.fakes import write_checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class BotProcess:
+    """``python -m bot`` with its database and folders under `folder`; may be killed and started again."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path, settings: Mapping[str, str]) -> None:
+        self.sandbox = sandbox
+        self.folder = folder
+        self.gate = folder / "gate"  # while it exists, pictures wait inside the worker
+        self.begun = folder / "begun.jsonl"  # one line for every picture the worker began
+        self.output = folder / "bot.log"
+        self.environment = {
+            # Nothing of the caller's own settings: only what a program needs to run at all.
+            **{
+                name: os.environ[name]
+                for name in ("PATH", "HOME", "LANG", "TESSDATA_PREFIX")
+                if name in os.environ
+            },
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "BOT_TOKEN": sandbox.token,
+            "BOT_API_URL": sandbox.url,
+            "DATABASE_URL": f"sqlite+aiosqlite:///{folder}/bot.db",
+            "DATA_DIR": str(folder / "data"),
+            "ADMIN_IDS": str(ME),
+            "E2E_LOG": str(self.begun),
+            "E2E_GATE": str(self.gate),
+            **settings,
+        }
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it and wait until it asks for updates."""
+        with self.output.open("ab") as output:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "bot",
+                "run",
+                cwd=self.folder,
+                env=self.environment,
+                stdout=output,
+                stderr=output,
+            )
+        ended = asyncio.create_task(self.process.wait())
+        ended.add_done_callback(lambda _: self.sandbox.world.changed())
+        before = len(self.sandbox.calls_of("getUpdates"))
+        await self.sandbox.wait_for(
+            lambda: len(self.sandbox.calls_of("getUpdates")) > before or ended.done(), timeout=60
+        )
+        if self.process.returncode is not None:
+            raise AssertionError(f"the bot ended at once:\n{self.log()}")
+
+    async def kill(self) -> None:
+        """``kill -9``, and wait until it is gone."""
+        assert self.process is not None
+        self.process.kill()
+        await self.process.wait()
+
+    async def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        return await asyncio.wait_for(self.process.wait(), 30)
+
+    def log(self) -> str:
+        """What it has printed so far."""
+        return self.output.read_text() if self.output.exists() else ""
+
+    async def command(self, *arguments: str) -> str:
+        """What ``python -m bot ARGUMENTS`` prints beside the running bot; fails when the command does."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "bot",
+            *arguments,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        printed, _ = await process.communicate()
+        assert process.returncode == 0, printed.decode()
+        return printed.decode()
+
+
+def fake_settings(folder: Path) -> dict[str, str]:
+    """Settings for the captioner of ``tests/e2e/fakes.py``."""
+    write_checkpoint(folder / "models", "fake")
+    return {"MODEL": "fake", "MODELS_DIR": str(folder / "models"), "CAPTIONER": "tests.e2e.fakes:load"}
+
+
+def default_settings() -> dict[str, str]:
+    """Settings for the model that ships."""
+    return {"MODELS_DIR": str(ROOT / "checkpoints")}
+
+
+@asynccontextmanager
+async def running(sandbox: Sandbox, folder: Path, settings: Mapping[str, str]) -> AsyncIterator[BotProcess]:
+    """A bot at work; whatever is left of it is killed in the end."""
+    bot = BotProcess(sandbox, folder, settings)
+    try:
+        await bot.start()
+        yield bot
+    finally:
+        bot.gate.unlink(missing_ok=True)
+        if bot.process and bot.process.returncode is None:
+            await bot.kill()
