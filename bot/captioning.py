@@ -4,8 +4,8 @@ A job row is written first, so an accepted picture survives ``kill -9``; :meth:`
 at the next start what was left. The reply goes out once: the row says when a reply is about to be sent. A
 process killed between that moment and Telegram's answer leaves the outcome unknown; the next start then
 neither repeats the caption nor drops it, but sends a short note with a button that shows it. While the
-process lives, a request whose outcome is unknown (the connection broke) is repeated: a caption twice is better
-than none.
+process lives, a request whose outcome is unknown (the connection broke) is repeated: a caption twice is
+better than none.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -80,6 +81,14 @@ class Unanswerable(Exception):  # noqa: N818 - an outcome: the person is told `s
         self.reason = reason
 
 
+class QueueFull(Exception):  # noqa: N818 - a state
+    """This person has ``waiting`` unanswered pictures, as many as one may have."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"{waiting} pictures are waiting")
+        self.waiting = waiting
+
+
 @dataclass(frozen=True, slots=True)
 class _Reply:
     messages: Sequence[str]  # HTML
@@ -100,6 +109,7 @@ class Captioning:
         self._all = asyncio.Semaphore(settings.queue_size)
         self._shares: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
         self._line: dict[int, Job] = {}  # every unfinished job, in the order they were accepted
+        self._accepting: Counter[int] = Counter()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._lanes: dict[str, asyncio.Event] = {}
         self._noticed: set[int] = set()
@@ -108,10 +118,6 @@ class Captioning:
     def unfinished(self) -> int:
         """Pictures accepted and not yet answered."""
         return len(self._line)
-
-    def waiting_of(self, user_id: int) -> int:
-        """Pictures of one person accepted and not yet answered."""
-        return sum(job.user_id == user_id for job in self._line.values())
 
     async def accept(
         self,
@@ -125,23 +131,38 @@ class Captioning:
         options: DecodingOptions | None = None,
         source_caption_id: int | None = None,
     ) -> tuple[Job, bool]:
-        """Write the job row; False: this picture was accepted before. Give new jobs to :meth:`submit`."""
-        return await self._store.accept(
-            user_id=user.id,
-            chat_id=chat_id,
-            message_id=message_id,
-            file_id=picture.file_id,
-            file_unique_id=picture.file_unique_id,
-            language=language,
-            kind=kind,
-            options=options,
-            source_caption_id=source_caption_id,
-        )
+        """Write the job row; False: this picture was accepted before. Give new jobs to :meth:`submit`.
+
+        Raises QueueFull when the person has too many unanswered pictures already, NotStored.
+        """
+        waiting = self._accepting[user.id] + sum(job.user_id == user.id for job in self._line.values())
+        if waiting >= self._settings.per_user_queue:
+            raise QueueFull(waiting)
+        self._accepting[user.id] += 1  # handlers run side by side: those half-way count too
+        try:
+            job, created = await self._store.accept(
+                user_id=user.id,
+                chat_id=chat_id,
+                message_id=message_id,
+                file_id=picture.file_id,
+                file_unique_id=picture.file_unique_id,
+                language=language,
+                kind=kind,
+                options=options,
+                source_caption_id=source_caption_id,
+            )
+        finally:
+            self._accepting[user.id] -= 1
+            if not self._accepting[user.id]:
+                del self._accepting[user.id]
+        if created:
+            self._line[job.id] = job
+        return job, created
 
     def submit(self, jobs: Sequence[Job], *, lane: str | None = None, resume: bool = False) -> None:
         """Work on ``jobs`` in the background. Those of one lane are answered in the order given."""
         for job in jobs:
-            if job.id in self._line:
+            if job.id in self._tasks:
                 continue
             lane_before = self._lanes.get(lane) if lane is not None else None
             done = asyncio.Event()
@@ -169,7 +190,8 @@ class Captioning:
 
     async def drop(self, user_id: int) -> None:
         """Stop the work for one person, who is about to be erased."""
-        tasks = [self._tasks[job.id] for job in self._line.values() if job.user_id == user_id]
+        jobs = [job.id for job in self._line.values() if job.user_id == user_id]
+        tasks = [self._tasks[number] for number in jobs if number in self._tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,14 +10,14 @@ from aiogram import Bot, F, Router
 from aiogram.filters import Command, Filter
 from aiogram.types import Message
 
-from bot.captioning import Captioning
+from bot.captioning import Captioning, QueueFull
 from bot.config import Settings
 from bot.feedback.tables import Job, User
 from bot.handlers.common import reply
-from bot.handlers.picture import refusal_of
+from bot.handlers.picture import is_too_large, too_large
 from bot.nursery import Nursery
-from bot.targets import Found, Refused, find, is_addressed, is_private
-from bot.texts import Texts
+from bot.targets import Refused, find, is_addressed, is_private
+from bot.texts import Texts, sentences
 
 QUIET = 0.7  # seconds without another picture after which an album counts as complete
 MEMORY = 60.0  # seconds for which an album in a group is remembered, for pictures that come late
@@ -120,9 +120,12 @@ async def pictures(
     """Accept every picture; what is none gets its sentence under its own message."""
     for one in messages:
         found = find(one)
-        if isinstance(found, Found):
-            refusal = refusal_of(found, user, words, captioning, settings)
-            if refusal is None:
+        if isinstance(found, Refused):
+            await reply(one, words(found.sentence))
+        elif found is not None and is_too_large(found, settings):
+            await reply(one, too_large(words, settings))
+        elif found is not None:
+            try:
                 job, created = await captioning.accept(
                     found,
                     user=user,
@@ -130,9 +133,8 @@ async def pictures(
                     message_id=one.message_id,
                     language=words.language,
                 )
+            except QueueFull as full:
+                await reply(one, words.plural(sentences.USER_QUEUE_FULL, full.waiting))
+            else:
                 if created:
                     albums.add(_key(one), job)
-                continue
-            await reply(one, refusal)
-        elif isinstance(found, Refused):
-            await reply(one, words(found.sentence))

@@ -9,7 +9,7 @@ from aiogram import Bot, F, Router
 from aiogram.filters import Command, Filter
 from aiogram.types import Message
 
-from bot.captioning import Captioning
+from bot.captioning import Captioning, QueueFull
 from bot.config import Settings
 from bot.feedback.store import Store
 from bot.feedback.tables import User
@@ -76,16 +76,20 @@ async def _describe(
     if isinstance(target, Refused):
         await reply(message, words(target.sentence))
         return
-    if (refusal := refusal_of(target.picture, user, words, captioning, settings)) is not None:
-        await reply(message, refusal)
+    if is_too_large(target.picture, settings):
+        await reply(message, too_large(words, settings))
         return
-    job, created = await captioning.accept(
-        target.picture,
-        user=user,
-        chat_id=message.chat.id,
-        message_id=target.message_id,
-        language=words.language,
-    )
+    try:
+        job, created = await captioning.accept(
+            target.picture,
+            user=user,
+            chat_id=message.chat.id,
+            message_id=target.message_id,
+            language=words.language,
+        )
+    except QueueFull as full:
+        await reply(message, words.plural(sentences.USER_QUEUE_FULL, full.waiting))
+        return
     if created or (again and job.state == "failed" and await store.retry(job.id)):
         captioning.submit([job])
     elif again and job.state == "answered" and job.caption_id is not None:
@@ -97,13 +101,11 @@ async def _describe(
     # Otherwise it is in work, or the update came twice: the answer comes, or came, once.
 
 
-def refusal_of(
-    picture: Found, user: User, words: Texts, captioning: Captioning, settings: Settings
-) -> str | None:
-    """Why this picture is not even fetched, in the person's language; None: it is welcome."""
-    if picture.size is not None and picture.size > settings.max_file_bytes:
-        return words(sentences.TOO_LARGE, megabytes=f"{settings.max_file_mb:g}")
-    waiting = captioning.waiting_of(user.id)
-    if waiting >= settings.per_user_queue:
-        return words.plural(sentences.USER_QUEUE_FULL, waiting)
-    return None
+def is_too_large(picture: Found, settings: Settings) -> bool:
+    """Whether the picture is not even fetched. Where Telegram does not tell its size, fetching will."""
+    return picture.size is not None and picture.size > settings.max_file_bytes
+
+
+def too_large(words: Texts, settings: Settings) -> str:
+    """The sentence for a file that is too large."""
+    return words(sentences.TOO_LARGE, megabytes=f"{settings.max_file_mb:g}")

@@ -9,12 +9,10 @@ from aiogram import Bot, F, Router
 from aiogram.exceptions import TelegramAPIError
 from aiogram.types import CallbackQuery
 
-from bot.captioning import Captioning
-from bot.config import Settings
+from bot.captioning import Captioning, QueueFull
 from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import User
 from bot.handlers.common import answer, edit
-from bot.handlers.picture import refusal_of
 from bot.nursery import Nursery
 from bot.replies import SHOW, VARIANT
 from bot.targets import Found
@@ -44,7 +42,6 @@ async def another(
     words: Texts,
     store: Store,
     captioning: Captioning,
-    settings: Settings,
     nursery: Nursery,
 ) -> None:
     """Describe the same picture once more, differently, in a message of its own."""
@@ -58,10 +55,6 @@ async def another(
         await answer(callback, words(sentences.VARIANT_NO_PICTURE), alert=True)
         return
     picture = Found(source.file_id, source.file_unique_id, size=None)
-    if (refusal := refusal_of(picture, user, words, captioning, settings)) is not None:
-        await answer(callback, refusal, alert=True)
-        return
-    nursery.start(answer(callback, words(sentences.VARIANT_STARTED)), name="answer to another version")
     try:
         job, created = await captioning.accept(
             picture,
@@ -74,8 +67,13 @@ async def another(
             options=variant_options(callback.id),
             source_caption_id=caption_id,
         )
-    except NotStored:
+    except QueueFull as full:
+        await answer(callback, words.plural(sentences.USER_QUEUE_FULL, full.waiting), alert=True)
         return
+    except NotStored:
+        await answer(callback, words(sentences.CAPTION_GONE), alert=True)
+        return
+    nursery.start(answer(callback, words(sentences.VARIANT_STARTED)), name="answer to another version")
     if created:
         captioning.submit([job])
 

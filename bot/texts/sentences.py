@@ -80,7 +80,10 @@ BUSY: Final = "Too many pictures are waiting right now. Send this one again in a
 TIMEOUT: Final = (
     "Describing this picture took too long, and I stopped. Send it as a smaller picture, or a part of it."
 )
-CRASHED: Final = "I could not describe this picture, although I tried twice. Send it as a photo, or send a screenshot of it."
+CRASHED: Final = (
+    "I could not describe this picture, although I tried twice. Send it as a photo, or send a "
+    "screenshot of it."
+)
 OUT_OF_ORDER: Final = (
     "I cannot describe pictures right now: something is broken on my side. Send this picture again later."
 )

@@ -1,0 +1,107 @@
+"""A bot of real parts (store on disk, engine with its worker process, HTTP to the stand-in of the Bot API).
+
+Only the model in the worker is a fake, which says what it saw and costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.app import App, build
+from bot.config import Settings
+from bot.sandbox import Sandbox
+from tests.inference.fakes import write_checkpoint
+
+ADMIN = 999
+OTHER = 1002
+
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
+    """Settings of a bot that keeps everything under this test's folder; nothing comes from outside."""
+    models_dir = tmp_path / "models"
+    write_checkpoint(models_dir, "fake")
+    monkeypatch.setenv("FAKE_LOG", str(tmp_path / "fake.log"))
+    monkeypatch.setenv("FAKE_GATE", str(tmp_path / "gate"))
+
+    def make(**changes: Any) -> Settings:
+        values: Json = {
+            "database_url": f"sqlite+aiosqlite:///{tmp_path}/bot.db",
+            "data_dir": tmp_path / "data",
+            "models_dir": models_dir,
+            "model": "fake",
+            "captioner": "tests.inference.fakes:load",
+            "admin_ids": frozenset({ADMIN}),
+            "drain_seconds": 5.0,
+        }
+        return Settings(_env_file=None, **(values | changes))
+
+    return make
+
+
+@asynccontextmanager
+async def working(settings: Settings, sandbox: Sandbox) -> AsyncIterator[App]:
+    """A bot at work, stopped the way SIGTERM stops it."""
+    async with build(settings, token=sandbox.token, api_url=sandbox.url) as app:
+        stop = asyncio.Event()
+        serving = asyncio.create_task(app.serve(stop))
+        try:
+            await sandbox.wait_for(lambda: sandbox.calls_of("getUpdates") or serving.done())
+            yield app
+        finally:
+            stop.set()
+            await serving
+
+
+@pytest.fixture
+async def app(settings: Callable[..., Settings], sandbox: Sandbox) -> AsyncIterator[App]:
+    """The usual bot at work."""
+    async with working(settings(), sandbox) as running:
+        yield running
+
+
+async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 20.0) -> Any:
+    """The first true result of ``condition``; for what the stand-in cannot see, such as the database."""
+    async with asyncio.timeout(seconds):
+        while not (result := await condition()):  # noqa: ASYNC110 - a database has no events
+            await asyncio.sleep(0.01)
+        return result
+
+
+def replies_to(sandbox: Sandbox, message: Json, *, chat: int | None = None) -> list[Json]:
+    """The bot's messages that answer this one."""
+    place = message["chat"]["id"] if chat is None else chat
+    return [
+        said
+        for said in sandbox.messages(place, by_bot=True)
+        if said.get("reply_to_message", {}).get("message_id") == message["message_id"]
+    ]
+
+
+async def reply_to(sandbox: Sandbox, message: Json) -> Json:
+    """The bot's answer to this message, waited for."""
+    answers = await sandbox.wait_for(lambda: replies_to(sandbox, message))
+    return answers[0]
+
+
+def data_of(message: Json, prefix: str) -> str:
+    """The callback_data of the first button that begins so."""
+    return next(
+        button["callback_data"]
+        for row in message["reply_markup"]["inline_keyboard"]
+        for button in row
+        if button["callback_data"].startswith(prefix)
+    )
+
+
+def labels(message: Json) -> list[str]:
+    """The texts of all buttons."""
+    return [button["text"] for row in message["reply_markup"]["inline_keyboard"] for button in row]

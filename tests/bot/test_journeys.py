@@ -1,0 +1,486 @@
+"""What people do with the bot, over real HTTP, with a real database and a real worker process."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+
+import pytest
+
+from bot.app import App
+from bot.config import Settings
+from bot.sandbox import ME, Sandbox
+from bot.sandbox.server import GROUP
+from tests.bot.conftest import ADMIN, OTHER, data_of, labels, replies_to, reply_to, until, working
+from tests.drawing import (
+    bomb_png_bytes,
+    draw_meme,
+    gif_bytes,
+    jpeg_bytes,
+    png_bytes,
+    rotated_jpeg_bytes,
+    webp_bytes,
+)
+from tests.inference.fakes import PLAIN, POISON, picture
+
+MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
+
+
+async def test_a_photo_is_described_in_the_order_of_a_screen_reader(app: App, sandbox: Sandbox) -> None:
+    photo = await sandbox.send_photo(MEME)
+    answer = await reply_to(sandbox, photo)
+
+    largest = max(photo["photo"], key=lambda size: size["width"])
+    summary = f"{largest['width']} x {largest['height']}"
+    paragraphs = answer["text"].split("\n\n")
+    assert paragraphs[0] == summary
+    assert paragraphs[1].startswith("Цвет")
+    assert paragraphs[2] == f"Слова на картинке:\nСЛОВА\nвторые {largest['width']}"
+    assert answer["entities"][0] == {"type": "bold", "offset": 0, "length": len(summary)}
+    assert labels(answer) == [
+        "1 ★ плохо",
+        "2 ★★ слабо",
+        "3 ★★★ средне",
+        "4 ★★★★ хорошо",
+        "5 ★★★★★ отлично",
+        "Исправить",
+        "Ещё вариант",
+    ]
+    assert sandbox.calls_of("sendChatAction")
+
+
+async def test_a_mark_is_saved_shown_in_the_message_and_can_be_changed(app: App, sandbox: Sandbox) -> None:
+    answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    caption_id = int(data_of(answer, "r:").split(":")[1])
+    user = await app.store.find_user(ME)
+    assert user is not None
+
+    pressed = sandbox.press(answer["message_id"], f"r:{caption_id}:4")
+    await sandbox.wait_for(lambda: "Ваша оценка: 4 из 5 – хорошо" in sandbox.messages()[-1]["text"])
+    await sandbox.wait_for(lambda: pressed.answer is not None)
+    assert await app.store.rating(user.id, caption_id) == 4
+    assert "✓ 4 ★★★★ хорошо" in labels(sandbox.messages()[-1])
+
+    sandbox.press(answer["message_id"], f"r:{caption_id}:2")
+    await sandbox.wait_for(lambda: "Ваша оценка: 2 из 5 – слабо" in sandbox.messages()[-1]["text"])
+    assert await app.store.rating(user.id, caption_id) == 2
+    assert "4 из 5" not in sandbox.messages()[-1]["text"]
+    assert [label for label in labels(sandbox.messages()[-1]) if "✓" in label] == ["✓ 2 ★★ слабо"]
+
+
+async def test_the_last_of_many_presses_wins(app: App, sandbox: Sandbox) -> None:
+    answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    caption_id = int(data_of(answer, "r:").split(":")[1])
+    user = await app.store.find_user(ME)
+    assert user is not None
+    presses = [sandbox.press(answer["message_id"], f"r:{caption_id}:{mark}") for mark in (1, 5, 2, 4, 3)]
+    await sandbox.wait_for(lambda: all(press.answer for press in presses))
+    await sandbox.wait_for(lambda: "Ваша оценка: 3 из 5" in sandbox.messages()[-1]["text"])
+    assert await app.store.rating(user.id, caption_id) == 3
+
+
+async def test_a_correction_is_the_reply_to_a_prompt_and_can_be_edited(app: App, sandbox: Sandbox) -> None:
+    answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    pressed = sandbox.press(answer["message_id"], data_of(answer, "c:"))
+    prompt = await reply_to(sandbox, answer)
+    assert "Напишите в ответ на это сообщение" in prompt["text"]
+    await sandbox.wait_for(lambda: pressed.answer is not None)
+    assert "force_reply" in str(sandbox.calls_of("sendMessage")[-1].params["reply_markup"])
+
+    written = await sandbox.send_text("Рыжий кот <сидит> & смотрит", reply_to=prompt["message_id"])
+    thanks = await reply_to(sandbox, written)
+    assert "сохранено" in thanks["text"]
+    user = await app.store.find_user(ME)
+    caption_id = int(data_of(answer, "c:").split(":")[1])
+    assert user is not None
+    assert await app.store.correction(user.id, caption_id) == "Рыжий кот <сидит> & смотрит"
+
+    sandbox.world.add_update(
+        "edited_message", sandbox.world.public(written) | {"text": "Кот", "edit_date": written["date"] + 1}
+    )
+    await sandbox.wait_for(lambda: len(replies_to(sandbox, written)) == 2)
+    assert await app.store.correction(user.id, caption_id) == "Кот"
+
+
+async def test_a_correction_must_be_text(app: App, sandbox: Sandbox) -> None:
+    answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    sandbox.press(answer["message_id"], data_of(answer, "c:"))
+    prompt = await reply_to(sandbox, answer)
+    voice = await sandbox.send_voice(b"OggS", reply_to=prompt["message_id"])
+    assert "только текстом" in (await reply_to(sandbox, voice))["text"]
+
+
+async def test_another_version_is_sampled_with_a_seed_and_has_its_own_buttons(
+    app: App, sandbox: Sandbox
+) -> None:
+    photo = await sandbox.send_photo(MEME)
+    first = await reply_to(sandbox, photo)
+    sandbox.press(first["message_id"], data_of(first, "v:"))
+    await sandbox.wait_for(lambda: len(replies_to(sandbox, photo)) == 2)
+    sandbox.press(first["message_id"], data_of(first, "v:"))
+    await sandbox.wait_for(lambda: len(replies_to(sandbox, photo)) == 3)
+    ids = [int(data_of(message, "r:").split(":")[1]) for message in replies_to(sandbox, photo)]
+    assert len(set(ids)) == 3
+    rows = [await app.store.caption(caption_id) for caption_id in ids]
+    options = [row.options for row in rows if row is not None]
+    assert [one["strategy"] for one in options] == ["beam", "sample", "sample"]
+    assert options[1]["seed"] != options[2]["seed"]
+
+
+async def test_the_same_picture_is_described_once_and_rated_by_each_person(
+    app: App, sandbox: Sandbox
+) -> None:
+    sandbox.user(OTHER, first_name="Борис", language_code="ru")
+    mine = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    theirs = await reply_to(sandbox, await sandbox.send_photo(MEME, user=OTHER))
+    assert data_of(mine, "r:") == data_of(theirs, "r:")
+    assert len(sandbox.calls_of("download")) == 1
+    caption_id = int(data_of(mine, "r:").split(":")[1])
+    sandbox.press(mine["message_id"], f"r:{caption_id}:1")
+    sandbox.press(theirs["message_id"], f"r:{caption_id}:5", user=OTHER)
+    await sandbox.wait_for(lambda: "оценка: 1" in sandbox.messages(ME)[-1]["text"])
+    await sandbox.wait_for(lambda: "оценка: 5" in sandbox.messages(OTHER)[-1]["text"])
+    assert await app.store.mean_rating(caption_id) == (3.0, 2)
+
+
+async def test_every_picture_of_an_album_is_answered_under_itself_in_order(
+    app: App, sandbox: Sandbox
+) -> None:
+    pictures = [picture(PLAIN, (40 + number, 30)) for number in range(5)]
+    album = await sandbox.send_album(pictures, as_files=True)
+    await sandbox.wait_for(lambda: len(sandbox.messages(by_bot=True)) == 5)
+    said = sandbox.messages(by_bot=True)
+    assert [one["reply_to_message"]["message_id"] for one in said] == [one["message_id"] for one in album]
+    assert [one["text"].split("\n")[0] for one in said] == [f"{40 + number} x 30" for number in range(5)]
+
+
+async def test_pictures_of_every_kind_are_described(app: App, sandbox: Sandbox) -> None:
+    meme = draw_meme("photo", width=60)
+    sent = [
+        await sandbox.send_document(png_bytes(meme), "meme.png"),
+        await sandbox.send_document(png_bytes(meme), "meme.bin", "application/octet-stream"),
+        await sandbox.send_sticker(webp_bytes(meme)),
+        await sandbox.send_photo(
+            MEME,
+            forward_origin={"type": "hidden_user", "sender_user_name": "Кто-то", "date": 0},
+        ),
+        await sandbox.send_document(png_bytes(meme.convert("P")), "palette.png"),
+        await sandbox.send_document(png_bytes(meme.convert("I;16")), "deep.png"),
+    ]
+    # A file without a suffix and without a useful type is refused only when its name says what it is.
+    kinds = ["60 x 45", None, "60 x 45", "400", "60 x 45", "60 x 45"]
+    for message, kind in zip(sent, kinds, strict=True):
+        text = (await reply_to(sandbox, message))["text"]
+        assert ("не картинка" in text) if kind is None else text.startswith(kind), text
+
+
+async def test_a_picture_on_its_side_is_described_upright(app: App, sandbox: Sandbox) -> None:
+    document = await sandbox.send_document(rotated_jpeg_bytes(draw_meme("photo", width=60)), "side.jpg")
+    answer = await reply_to(sandbox, document)
+    assert answer["text"].startswith("60 x 45")
+    row = await app.store.caption(int(data_of(answer, "r:").split(":")[1]))
+    assert row is not None
+    kept = await app.store.picture(row.picture_id)
+    assert kept is not None
+    assert (kept.width, kept.height) == (60, 45)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [
+        ("text.jpg", "это просто текст".encode(), "В этом файле нет картинки"),
+        ("half.jpg", MEME[: len(MEME) // 2], "повреждена"),
+        ("bomb.png", bomb_png_bytes(), "слишком много точек"),
+        ("drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "картинки этого формата"),
+        ("large.png", MEME + bytes(25 * 1024 * 1024), "слишком большой: я могу скачать не больше 20 МБ"),
+        ("notes.txt", b"text", "Этот файл не картинка"),
+        ("film.mkv", b"\x1aE\xdf\xa3", "описывать видео"),
+        ("empty.png", b"", "файл пустой"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "." in value else "",
+)
+async def test_what_is_no_picture_gets_one_sentence(
+    app: App, sandbox: Sandbox, name: str, data: bytes, sentence: str
+) -> None:
+    document = await sandbox.send_document(data, name)
+    answer = await reply_to(sandbox, document)
+    assert sentence in answer["text"]
+    assert "Пришлите" in answer["text"]
+    assert "reply_markup" not in answer
+    # And the next good picture is described as if nothing had been.
+    assert (await reply_to(sandbox, await sandbox.send_photo(MEME)))["text"].startswith("400 x")
+    assert len(replies_to(sandbox, document)) == 1
+
+
+async def test_other_messages_get_one_sentence(app: App, sandbox: Sandbox) -> None:
+    frames = [draw_meme("photo", width=40), draw_meme("photo", width=40, mood="sleepy")]
+    sent = {
+        "анимации (GIF)": await sandbox.send_animation(gif_bytes(frames), "cat.gif"),
+        "движущиеся стикеры": await sandbox.send_sticker(b"tgs", animated=True),
+        "движущиеся стикеры.": await sandbox.send_sticker(b"webm", video=True),
+        "описывать видео": await sandbox.send_video(b"mp4"),
+        "слушать записи": await sandbox.send_voice(b"OggS"),
+        "Пришлите картинку: фото": await sandbox.send_text("Привет!"),
+        "такой команды": await sandbox.send_text("/dance"),
+        "Я описываю картинки": await sandbox.send_raw({"location": {"latitude": 1.0, "longitude": 2.0}}),
+        "ответьте командой /caption": await sandbox.send_text("/caption"),
+    }
+    for part, message in sent.items():
+        text = (await reply_to(sandbox, message))["text"]
+        assert part.rstrip(".").casefold() in text.casefold()
+    assert len(sandbox.messages(by_bot=True)) == len(sent)
+
+
+async def test_an_animated_file_is_described_by_its_first_frame(app: App, sandbox: Sandbox) -> None:
+    frames = [draw_meme("photo", width=40), draw_meme("photo", width=40, mood="sleepy")]
+    document = await sandbox.send_document(gif_bytes(frames), "cat.gif")
+    answer = await reply_to(sandbox, document)
+    assert answer["text"].startswith("40 x 30")
+    assert "описан только её первый кадр" in answer["text"]
+
+
+async def test_english_is_spoken_with_people_whose_telegram_is_english(app: App, sandbox: Sandbox) -> None:
+    sandbox.user(OTHER, first_name="Bob", language_code="en-GB")
+    answer = await reply_to(sandbox, await sandbox.send_photo(MEME, user=OTHER))
+    assert "Words on the picture:" in answer["text"]
+    assert labels(answer)[-2:] == ["Correct", "Another version"]
+    voice = await reply_to(sandbox, await sandbox.send_voice(b"OggS", user=OTHER))
+    assert voice["text"] == "I cannot listen to recordings. Send a picture, and I will describe it."
+    await sandbox.send_text("/help", user=OTHER)
+    helped = await sandbox.wait_for(
+        lambda: [one for one in sandbox.messages(OTHER, by_bot=True) if "How to use me" in one["text"]]
+    )
+    assert "up to 20 MB" in helped[0]["text"]
+
+
+async def test_start_and_the_menu_of_commands(app: App, sandbox: Sandbox) -> None:
+    await sandbox.send_text("/start")
+    await sandbox.wait_for(lambda: "Здравствуйте" in sandbox.messages()[-1]["text"])
+    await sandbox.wait_for(lambda: len(sandbox.calls_of("setMyCommands")) == 2)
+    menus = [json.loads(call.params["commands"]) for call in sandbox.calls_of("setMyCommands")]
+    for menu in menus:
+        assert [entry["command"] for entry in menu] == ["caption", "privacy", "forget", "help"]
+    assert menus[0][0]["description"] == "Описать картинку, на которую вы отвечаете"
+    assert menus[1][0]["description"] == "Describe the picture you answer"
+
+
+# --- groups ---
+
+
+async def test_in_a_group_only_what_addresses_the_bot_is_answered(app: App, sandbox: Sandbox) -> None:
+    sandbox.world.privacy = False  # the bot sees everything, and must still keep quiet
+    photo = await sandbox.send_photo(MEME, chat=GROUP)
+    await sandbox.send_text("обычный разговор", chat=GROUP)
+    await sandbox.send_text("/start", chat=GROUP)
+    await sandbox.send_album([MEME, MEME], chat=GROUP)
+    asked = await sandbox.send_text("/caption", chat=GROUP, user=OTHER, reply_to=photo["message_id"])
+    answer = await reply_to(sandbox, photo)
+    assert answer["text"].startswith("400 x")
+    assert len(sandbox.messages(GROUP, by_bot=True)) == 1
+    assert not replies_to(sandbox, asked)
+    assert await app.store.find_user(ME) is None  # who only talks in a group is not written down
+    assert await app.store.find_user(OTHER) is not None
+
+
+@pytest.mark.parametrize("text", ["/caption@meme_describer_bot", "@meme_describer_bot что это?"])
+async def test_a_picture_is_pointed_at_by_name(app: App, sandbox: Sandbox, text: str) -> None:
+    photo = await sandbox.send_photo(MEME, chat=GROUP)
+    await sandbox.send_text(text, chat=GROUP, reply_to=photo["message_id"])
+    assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
+
+
+async def test_a_picture_with_the_command_or_the_name_under_it(app: App, sandbox: Sandbox) -> None:
+    commanded = await sandbox.send_photo(MEME, chat=GROUP, caption="/caption@meme_describer_bot")
+    named = await sandbox.send_photo(MEME, chat=GROUP, caption="глянь, @Meme_Describer_Bot")
+    for message in (commanded, named):
+        answer = await reply_to(sandbox, message)
+        assert answer["text"].startswith("400 x")
+    replied = await sandbox.send_photo(MEME, chat=GROUP, reply_to=answer["message_id"])
+    assert (await reply_to(sandbox, replied))["text"].startswith("400 x")
+
+
+async def test_a_command_for_another_bot_is_not_ours(app: App, sandbox: Sandbox) -> None:
+    sandbox.world.privacy = False
+    photo = await sandbox.send_photo(MEME, chat=GROUP)
+    await sandbox.send_text("/caption@other_bot", chat=GROUP, reply_to=photo["message_id"])
+    await sandbox.send_text("/caption", chat=GROUP)
+    await sandbox.wait_for(lambda: sandbox.messages(GROUP, by_bot=True))
+    assert [one["text"][:9] for one in sandbox.messages(GROUP, by_bot=True)] == ["Здесь нет"]
+
+
+async def test_an_album_in_a_group_is_addressed_by_the_caption_of_one_picture(
+    app: App, sandbox: Sandbox
+) -> None:
+    sandbox.world.privacy = False
+    pictures = [picture(PLAIN, (40 + number, 30)) for number in range(3)]
+    album = await sandbox.send_album(pictures, as_files=True, caption="@meme_describer_bot", chat=GROUP)
+    await sandbox.wait_for(lambda: len(sandbox.messages(GROUP, by_bot=True)) == 3)
+    said = sandbox.messages(GROUP, by_bot=True)
+    assert [one["reply_to_message"]["message_id"] for one in said] == [one["message_id"] for one in album]
+
+
+async def test_in_a_group_the_mean_of_all_marks_is_shown(app: App, sandbox: Sandbox) -> None:
+    photo = await sandbox.send_photo(MEME, chat=GROUP, caption="@meme_describer_bot")
+    answer = await reply_to(sandbox, photo)
+    caption_id = int(data_of(answer, "r:").split(":")[1])
+    sandbox.user(OTHER, first_name="Bob", language_code="en")
+    sandbox.press(answer["message_id"], f"r:{caption_id}:5")
+    await sandbox.wait_for(
+        lambda: "Оценки: в среднем 5,0 из 5, 1 человек" in sandbox.messages(GROUP)[-1]["text"]
+    )
+    sandbox.press(answer["message_id"], f"r:{caption_id}:2", user=OTHER)
+    # The message stays in the language of whoever asked for it.
+    await sandbox.wait_for(
+        lambda: "Оценки: в среднем 3,5 из 5, 2 человека" in sandbox.messages(GROUP)[-1]["text"]
+    )
+    assert not any("✓" in label for label in labels(sandbox.messages(GROUP)[-1]))
+
+
+async def test_a_correction_in_a_group_is_asked_of_the_one_who_pressed(app: App, sandbox: Sandbox) -> None:
+    photo = await sandbox.send_photo(MEME, chat=GROUP, caption="@meme_describer_bot")
+    answer = await reply_to(sandbox, photo)
+    sandbox.user(OTHER, first_name="<Борис>", language_code="ru")
+    sandbox.press(answer["message_id"], data_of(answer, "c:"), user=OTHER)
+    prompt = await reply_to(sandbox, answer)
+    assert prompt["text"].startswith("<Борис>, напишите")
+    written = await sandbox.send_text("Кот", chat=GROUP, user=OTHER, reply_to=prompt["message_id"])
+    assert "сохранено" in (await reply_to(sandbox, written))["text"]
+    user = await app.store.find_user(OTHER)
+    assert user is not None
+    assert await app.store.correction(user.id, int(data_of(answer, "c:").split(":")[1])) == "Кот"
+
+
+async def test_caption_asked_again_shows_the_caption_again_and_retries_a_failure(
+    app: App, sandbox: Sandbox
+) -> None:
+    photo = await sandbox.send_photo(MEME)
+    first = await reply_to(sandbox, photo)
+    await until(lambda: app.store.caption_by_message(ME, first["message_id"]))
+    await sandbox.send_text("/caption", reply_to=photo["message_id"])
+    await sandbox.wait_for(lambda: len(replies_to(sandbox, photo)) == 2)
+    assert replies_to(sandbox, photo)[1]["text"] == first["text"]
+
+    poison = await sandbox.send_document(picture(POISON), "poison.png")
+    assert "пробовал дважды" in (await reply_to(sandbox, poison))["text"]
+
+    async def failed() -> bool:
+        return not await app.store.pending_jobs()
+
+    await until(failed)
+    await sandbox.send_text("/caption", reply_to=poison["message_id"])
+    await sandbox.wait_for(lambda: len(replies_to(sandbox, poison)) == 2)
+
+
+# --- privacy and the operator ---
+
+
+async def test_pictures_are_kept_only_with_consent_and_everything_is_erased(
+    app: App, sandbox: Sandbox
+) -> None:
+    answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    caption_id = int(data_of(answer, "r:").split(":")[1])
+    assert not list(app.settings.data_dir.rglob("*.jpg"))
+
+    page = await reply_to(sandbox, await sandbox.send_text("/privacy"))
+    assert "ваши картинки не хранятся" in page["text"]
+    sandbox.press(page["message_id"], "p:1")
+    await sandbox.wait_for(lambda: "вы разрешаете хранить" in sandbox.messages()[-1]["text"])
+    # Described before, but only now may it be kept.
+    await reply_to(sandbox, await sandbox.send_photo(MEME))
+    assert len(list(app.settings.data_dir.rglob("*.jpg"))) == 1
+
+    sandbox.press(answer["message_id"], f"r:{caption_id}:5")
+    await until(lambda: app.store.mean_rating(caption_id))
+    await sandbox.wait_for(lambda: any("Ваша оценка" in one["text"] for one in sandbox.messages(by_bot=True)))
+    await sandbox.send_text("/forget")
+    await sandbox.wait_for(lambda: "стёрто" in sandbox.messages()[-1]["text"])
+    assert "картинок: 1, оценок: 1, исправлений: 0" in sandbox.messages()[-1]["text"]
+    assert await app.store.caption(caption_id) is None
+    assert not list(app.settings.data_dir.rglob("*.jpg"))
+
+    # Buttons under old messages say that there is nothing behind them any more.
+    for data in (f"r:{caption_id}:3", f"c:{caption_id}", f"v:{caption_id}"):
+        pressed = sandbox.press(answer["message_id"], data)
+        await sandbox.wait_for(lambda pressed=pressed: pressed.answer is not None)
+        assert pressed.answer is not None
+        assert "Пришлите" in pressed.answer["text"]
+
+
+async def test_forgetting_stops_the_work_in_flight(app: App, sandbox: Sandbox) -> None:
+    gate = sandbox.hold("download")
+    photo = await sandbox.send_photo(MEME)
+    await sandbox.wait_for(lambda: gate.arrived)
+    await sandbox.send_text("/forget")
+    await sandbox.wait_for(lambda: "стёрто" in sandbox.messages()[-1]["text"])
+    gate.release()
+    assert app.captioning.unfinished == 0
+    assert not replies_to(sandbox, photo)
+
+
+async def test_only_the_operator_exports(app: App, sandbox: Sandbox) -> None:
+    await sandbox.send_text("/export")
+    await sandbox.wait_for(lambda: "такой команды" in sandbox.messages()[-1]["text"])
+
+    sandbox.user(ADMIN, first_name="Admin", language_code="ru")
+    asked = await sandbox.send_text("/export", user=ADMIN)
+    await sandbox.wait_for(lambda: any("нечего" in one["text"] for one in replies_to(sandbox, asked)))
+
+    page = await reply_to(sandbox, await sandbox.send_text("/privacy"))
+    sandbox.press(page["message_id"], "p:1")
+    await sandbox.wait_for(lambda: "вы разрешаете хранить" in sandbox.messages()[-1]["text"])
+    answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    sandbox.press(answer["message_id"], data_of(answer, "r:"))
+    await sandbox.wait_for(lambda: "Ваша оценка: 1" in sandbox.messages()[-1]["text"])
+
+    wrong = await sandbox.send_text("/export everything", user=ADMIN)
+    assert "imagefolder, csv или parquet" in (await reply_to(sandbox, wrong))["text"]
+    await sandbox.send_text("/export imagefolder 2020-01-31 1", user=ADMIN)
+    document = (
+        await sandbox.wait_for(
+            lambda: [one["document"] for one in sandbox.messages(ADMIN, by_bot=True) if "document" in one]
+        )
+    )[0]
+    with zipfile.ZipFile(io.BytesIO(sandbox.file_bytes(document["file_id"]))) as archive:
+        rows = [json.loads(line) for line in archive.read("metadata.jsonl").splitlines()]
+        assert [row["rating"] for row in rows] == [1]
+        assert rows[0]["file_name"] in archive.namelist()
+    await sandbox.send_text("/stats", user=ADMIN)
+    await sandbox.wait_for(lambda: "1 captions, 1 marks" in sandbox.messages(ADMIN)[-1].get("text", ""))
+
+
+# --- limits ---
+
+
+async def test_a_person_waits_in_their_own_queue_and_is_told_the_place(
+    settings: Callable[..., Settings], sandbox: Sandbox
+) -> None:
+    async with working(settings(per_user_queue=3, queue_notice=2, per_user_limit=1), sandbox):
+        gate = sandbox.hold("download")
+        sent = [
+            await sandbox.send_document(picture(PLAIN, (40 + number, 30)), "a.png") for number in range(4)
+        ]
+        await sandbox.wait_for(lambda: gate.arrived and len(sandbox.messages(by_bot=True)) == 2)
+        texts = sorted(one["text"] for one in sandbox.messages(by_bot=True))
+        assert texts[0].startswith("Ваша картинка в очереди: перед ней 2 картинки.")
+        assert texts[1].startswith("Я ещё работаю над вашими картинками: их 3.")
+        assert gate.arrived == 1  # one at a time for one person
+        gate.release()
+        # The notice goes away when the picture is answered.
+        await sandbox.wait_for(
+            lambda: not any("в очереди" in one["text"] for one in sandbox.messages(by_bot=True))
+        )
+        for message in sent[:3]:
+            answer = await sandbox.wait_for(lambda message=message: replies_to(sandbox, message))
+            assert "x 30" in answer[0]["text"]
+
+
+async def test_who_writes_too_fast_is_told_once(app: App, sandbox: Sandbox) -> None:
+    for _ in range(40):
+        await sandbox.send_text("привет")
+    photo = await sandbox.send_photo(MEME)  # pictures are never throttled
+    await reply_to(sandbox, photo)
+    said = [one["text"] for one in sandbox.messages(by_bot=True)]
+    assert sum("слишком много сообщений" in text for text in said) == 1
+    assert 20 <= sum("Я описываю картинки" in text for text in said) < 40
