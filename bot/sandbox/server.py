@@ -321,7 +321,10 @@ class Sandbox:
         """A person blocks the bot (every send to them answers 403), or takes it back."""
         chat, card = self._place(None, user)
         (self.world.blocked.add if blocked else self.world.blocked.discard)(user)
-        states = [{"user": self.world.bot, "status": status} for status in ("member", "kicked")]
+        states: list[Json] = [
+            {"user": self.world.bot, "status": "member"},
+            {"user": self.world.bot, "status": "kicked", "until_date": 0},
+        ]
         old, new = states if blocked else reversed(states)
         self.world.add_update(
             "my_chat_member",
