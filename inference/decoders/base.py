@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ class CaptionDecoder(nn.Module, ABC):
     """
 
     vocabulary: int  # V
+    settings: dict[str, Any]  # JSON-able, what build_decoder builds its like from
 
     @abstractmethod
     def start(self, memory: Memory) -> Any:
@@ -38,7 +40,7 @@ class CaptionDecoder(nn.Module, ABC):
 
 
 Build = type[CaptionDecoder]
-_BUILDERS: dict[str, tuple[Build, type]] = {}
+_BUILDERS: dict[str, tuple[Any, Any]] = {}
 # Modules that register decoders, imported when one is asked for: transformers alone takes seconds to import.
 _MODULES = ("inference.decoders.recurrent", "inference.decoders.gpt_prefix")
 
@@ -76,4 +78,7 @@ def build_decoder(config: Mapping[str, Any]) -> CaptionDecoder:
         chosen = settings_of(**settings)
     except TypeError as error:
         raise ValueError(f"The settings of decoder {kind!r} do not fit: {error}.") from error
-    return build(chosen)
+    decoder: CaptionDecoder = build(chosen)
+    written = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(chosen).items()}
+    decoder.settings = {"kind": kind, **written}
+    return decoder

@@ -30,6 +30,7 @@ class Encoder(nn.Module, ABC):
     widths: tuple[int, ...]
     positions: int
     preprocessing: Preprocessing
+    settings: dict[str, Any]  # JSON-able, what build_encoder builds its like from
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,6 +97,8 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
     if isinstance(settings.get("preprocessing"), Mapping):
         settings["preprocessing"] = Preprocessing.from_dict(settings["preprocessing"])
     try:
-        return _BUILDERS[kind](**settings)
+        encoder = _BUILDERS[kind](**settings)
     except TypeError as error:
         raise ValueError(f"The settings of encoder {kind!r} do not fit: {error}.") from error
+    encoder.settings = {"kind": kind, **settings, "preprocessing": encoder.preprocessing.to_dict()}
+    return encoder

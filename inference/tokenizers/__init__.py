@@ -1,0 +1,1 @@
+"""Text to tokens and back: words, byte-pair encodings, and vectors for words."""

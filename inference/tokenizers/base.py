@@ -1,0 +1,47 @@
+"""What every tokenizer offers, and how one is kept in a folder beside the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+
+class Tokenizer(Protocol):
+    """``encode`` adds neither start nor end token; ``decode`` leaves out all that is no text."""
+
+    kind: str
+    pad: int
+    bos: int
+    eos: int
+
+    def __len__(self) -> int: ...
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text."""
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of ids."""
+
+    def save(self, folder: Path) -> None:
+        """Writes what :func:`load_tokenizer` reads."""
+
+
+def load_tokenizer(kind: str, folder: Path) -> Tokenizer:
+    """The tokenizer that was saved in ``folder``.
+
+    Raises ValueError for an unknown kind, FileNotFoundError when a file is missing.
+    """
+    if kind == "words":
+        from inference.tokenizers.words import WordTokenizer  # noqa: PLC0415 - nltk only where words are cut
+
+        return WordTokenizer.load(folder)
+    if kind == "youtokentome":
+        from inference.tokenizers.youtokentome import YouTokenToMe  # noqa: PLC0415
+
+        return YouTokenToMe.load(folder)
+    if kind == "gpt2":
+        from inference.tokenizers.gpt2 import Gpt2Tokenizer  # noqa: PLC0415 - tokenizers only where needed
+
+        return Gpt2Tokenizer.load(folder)
+    raise ValueError(f"Unknown tokenizer {kind!r}: choose words, youtokentome or gpt2.")

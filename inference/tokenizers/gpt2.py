@@ -1,0 +1,85 @@
+"""GPT-2's byte-level byte-pair encoding, from the files of a Hugging Face folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import AddedToken, ByteLevelBPETokenizer, Tokenizer
+
+FILE = "tokenizer.json"
+_NAMES = {
+    "pad": ("<pad>", "<|pad|>", "<|endoftext|>"),
+    "bos": ("<s>", "<|startoftext|>", "<|endoftext|>"),
+    "eos": ("</s>", "<|endoftext|>"),
+}
+
+
+class Gpt2Tokenizer:
+    """Known by their usual names: <s>, </s>, <pad> (ruGPT-3), <|endoftext|> for all three (GPT-2).
+
+    Raises ValueError when there is no end token.
+    """
+
+    kind = "gpt2"
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.eos = self._special("eos")
+        self.bos = self._special("bos", self.eos)
+        self.pad = self._special("pad", self.eos)
+
+    def _special(self, role: str, default: int | None = None) -> int:
+        ids = (self.tokenizer.token_to_id(name) for name in _NAMES[role])
+        found = next((token for token in ids if token is not None), default)
+        if found is None:
+            raise ValueError("The tokenizer has no end token, </s> or <|endoftext|>: is it GPT-2's?")
+        return found
+
+    def __len__(self) -> int:
+        return self.tokenizer.get_vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        """Ids without start and end."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text, without what surrounds it."""
+        special = {self.bos, self.eos, self.pad}
+        return self.tokenizer.decode([token for token in tokens if token not in special]).strip()
+
+    def add(self, *tokens: str) -> list[int]:
+        """Adds special tokens (image and text markers); their ids, new or old."""
+        self.tokenizer.add_special_tokens([AddedToken(token, special=True) for token in tokens])
+        ids = (self.tokenizer.token_to_id(token) for token in tokens)
+        return [token for token in ids if token is not None]
+
+    def save(self, folder: Path) -> None:
+        """One tokenizer.json."""
+        self.tokenizer.save(str(folder / FILE))
+
+    @classmethod
+    def load(cls, folder: Path) -> Gpt2Tokenizer:
+        """From tokenizer.json, or vocab.json and merges.txt (with added_tokens.json where there is one).
+
+        Raises FileNotFoundError when the folder has neither.
+        """
+        if (folder / FILE).is_file():
+            return cls(Tokenizer.from_file(str(folder / FILE)))
+        vocabulary, merges, added = (
+            folder / name for name in ("vocab.json", "merges.txt", "added_tokens.json")
+        )
+        if not vocabulary.is_file() or not merges.is_file():
+            raise FileNotFoundError(
+                f"{folder} holds no tokenizer: it needs {FILE}, or vocab.json and merges.txt."
+            )
+        model = ByteLevelBPETokenizer(str(vocabulary), str(merges), add_prefix_space=False)
+        tokenizer: Tokenizer = model._tokenizer  # the wrapper has no public way to what it wraps
+        known = [
+            name for names in _NAMES.values() for name in names if tokenizer.token_to_id(name) is not None
+        ]
+        extra: dict[str, int] = json.loads(added.read_text(encoding="utf-8")) if added.is_file() else {}
+        ordered = [*dict.fromkeys(known), *sorted(extra, key=extra.__getitem__)]
+        tokenizer.add_special_tokens([AddedToken(name, special=True) for name in ordered])
+        return cls(tokenizer)

@@ -1,0 +1,122 @@
+"""One token a word, as recurrent captioners have it: lower-cased words and punctuation marks, cut by nltk."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from nltk.tokenize import NLTKWordTokenizer
+
+PAD, START, END, UNK = "<pad>", "<start>", "<end>", "<unk>"
+FILE = "vocabulary.json"
+_CUT = NLTKWordTokenizer()
+_NAMES = {
+    "pad": ("<pad>", "<PAD>", "PAD"),
+    "bos": ("<start>", "<bos>", "<sos>", "<BOS>", "<SOS>", "BOS", "SOS"),
+    "eos": ("<end>", "<eos>", "<EOS>", "EOS"),
+    "unk": ("<unk>", "<UNK>", "UNK"),
+}
+_CLOSES = re.compile(r"\s+([.,:;!?…%)\]}»]|\.\.\.|'')")
+_SENTENCE = re.compile(r"(?:^|(?<=[.!?…]\s))\w")
+_OPENS = re.compile(r"([(\[{«]|``)\s+")
+
+
+def split_words(text: str) -> list[str]:
+    """Lower-cased tokens of nltk's word tokenizer (which writes double quotes as `` and '')."""
+    return [str(token) for token in _CUT.tokenize(text.lower())]
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Words and marks as people write them: no space before a comma, closed quotation marks, capitals."""
+    text = _OPENS.sub(r"\1", _CLOSES.sub(r"\1", " ".join(words)))
+    text = text.replace("``", "«").replace("''", "»")
+    return _SENTENCE.sub(lambda found: found[0].upper(), text)
+
+
+class WordTokenizer:
+    """``words``: id to word; the special ones are known by their usual names.
+
+    A vocabulary without an end word ends at its padding, and one without a start word starts with it, as the
+    navec baseline of the meme project does. Raises ValueError when it has no padding, or a word twice.
+    """
+
+    kind = "words"
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = tuple(words)
+        self.ids = {word: i for i, word in enumerate(self.words)}
+        if len(self.ids) != len(self.words):
+            twice = next(word for word, count in Counter(self.words).items() if count > 1)
+            raise ValueError(f"The vocabulary holds {twice!r} twice: every word needs one number.")
+        pad = self._special("pad")
+        if pad is None:
+            raise ValueError("The vocabulary has no padding word <pad>: is this the captioner's vocabulary?")
+        self.pad = pad
+        self.has_start = self._special("bos") is not None
+        bos, eos = self._special("bos"), self._special("eos")
+        self.bos = pad if bos is None else bos
+        self.eos = pad if eos is None else eos
+        self.unk = self._special("unk")
+        self._silent = {self.pad, self.bos, self.eos}
+
+    def _special(self, role: str) -> int | None:
+        return next((self.ids[name] for name in _NAMES[role] if name in self.ids), None)
+
+    @classmethod
+    def from_captions(
+        cls,
+        captions: Iterable[str],
+        threshold: int = 1,
+        specials: Sequence[str] = (PAD, START, END, UNK),
+    ) -> WordTokenizer:
+        """The words that come at least ``threshold`` times, in the order of their first coming."""
+        counts = Counter(word for caption in captions for word in split_words(caption))
+        words = [word for word, count in counts.items() if count >= threshold and word not in specials]
+        return cls([*specials, *words])
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def encode(self, text: str) -> list[int]:
+        """Unknown words are <unk>, or left out where the vocabulary has none."""
+        ids = (self.ids.get(word, self.unk) for word in split_words(text))
+        return [token for token in ids if token is not None]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The sentence as people write it."""
+        return join_words([self.words[token] for token in tokens if token not in self._silent])
+
+    def save(self, folder: Path) -> None:
+        """A JSON list of words."""
+        (folder / FILE).write_text(json.dumps(self.words, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> WordTokenizer:
+        """The vocabulary of ``folder``."""
+        return cls.read(folder / FILE)
+
+    @classmethod
+    def read(cls, path: Path) -> WordTokenizer:
+        """A JSON vocabulary: a list of words, or an object of number to word, or of word to number.
+
+        Raises FileNotFoundError when it is missing, ValueError when it is none of these.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(f"The vocabulary {path} is missing: put the captioner's JSON there.")
+        try:
+            return cls(_in_order(json.loads(path.read_text(encoding="utf-8"))))
+        except (AttributeError, json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is no vocabulary: it must map numbers 0, 1, 2 ... to words.") from error
+
+
+def _in_order(found: Any) -> list[str]:
+    if isinstance(found, list):
+        return [str(word) for word in found]
+    if all(isinstance(value, int) for value in found.values()):
+        found = {number: word for word, number in found.items()}
+    numbered = {int(number): str(word) for number, word in found.items()}
+    return [numbered[i] for i in range(len(numbered))]

@@ -1,0 +1,64 @@
+"""GPT-2's tokenizer from the files of a Hugging Face folder, against that library's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tokenizers import ByteLevelBPETokenizer
+from transformers import GPT2TokenizerFast
+
+from inference.tokenizers.base import load_tokenizer
+from inference.tokenizers.gpt2 import Gpt2Tokenizer
+
+TEXTS = ["Кот сидит на столе.", "Кот спит, а собака — нет!", "мем про кота и собаку 2024"] * 3
+
+
+def folder_of(tmp_path: Path, specials: list[str]) -> Path:
+    trained = ByteLevelBPETokenizer(add_prefix_space=False)
+    trained.train_from_iterator(TEXTS, vocab_size=400, special_tokens=specials, show_progress=False)
+    trained.save_model(str(tmp_path))  # vocab.json and merges.txt, as ruGPT-3 has them
+    return tmp_path
+
+
+def test_it_says_what_hugging_face_says(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, ["<unk>", "<s>", "</s>", "<pad>"])
+    ours = load_tokenizer("gpt2", folder)
+    theirs = GPT2TokenizerFast(
+        vocab=str(folder / "vocab.json"),
+        merges=str(folder / "merges.txt"),
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+    )
+    for text in (*TEXTS, "Ёжик 😀 \n в  тумане", ""):
+        ids = ours.encode(text)
+        assert ids == theirs.encode(text, add_special_tokens=False)
+        assert ours.decode([ours.bos, *ids, ours.eos, ours.pad]) == text.strip()
+    assert (ours.bos, ours.eos, ours.pad) == (1, 2, 3)
+    assert len(ours) == len(theirs.get_vocab())
+
+
+def test_one_end_token_serves_for_all_in_the_english_model(tmp_path: Path) -> None:
+    ours = Gpt2Tokenizer.load(folder_of(tmp_path, ["<|endoftext|>"]))
+    assert ours.bos == ours.eos == ours.pad == 0
+
+
+def test_markers_are_added_behind_the_vocabulary_and_kept(tmp_path: Path) -> None:
+    tokenizer = Gpt2Tokenizer.load(folder_of(tmp_path, ["<s>", "</s>"]))
+    size = len(tokenizer)
+    assert tokenizer.add("<IMG>", "<DESC>") == [size, size + 1]
+    assert tokenizer.add("<DESC>") == [size + 1]
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    tokenizer.save(saved)
+    again = load_tokenizer("gpt2", saved)
+    assert len(again) == size + 2
+    assert again.encode("<IMG>кот") == [size, *tokenizer.encode("кот")]
+
+
+def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"holds no tokenizer: it needs tokenizer\.json, or vocab"):
+        load_tokenizer("gpt2", tmp_path)
+    with pytest.raises(ValueError, match="has no end token"):
+        Gpt2Tokenizer.load(folder_of(tmp_path, ["<x>"]))
