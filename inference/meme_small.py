@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPrefixDecoder
-from inference.decoding import Generated, generate
-from inference.encoders import build_encoder
-from inference.reading.features import LINE_FEATURES, MAX_LINES, line_features
+from inference.decoding import Generated, LogitsProcessor, generate
+from inference.encoders.base import build_encoder
+from inference.reading.features import LINE_FEATURES, MAX_LINES, layout_features, line_features
 from inference.reading.lexicon import bare
 from inference.slots import BOS, CLOSE, EOS, OPEN, PAD, SPECIAL, UNK, UNREAD, SlotTokenizer
 from inference.types import DecodingOptions, TextLine
@@ -27,6 +27,7 @@ ENCODER = {
     "yields": "grid",
     "weights": None,
     "trainable_stages": 5,
+    "preprocessing": {"size": 160},
 }
 
 
@@ -62,9 +63,10 @@ class MemeSmall(nn.Module):
     def memory(self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]]) -> SlotMemory:
         """What the decoder is told of n upright RGB pictures and the lines read on each."""
         grid = self.encoder(self.encoder.preprocessing(images).to(self.word_concepts.device))
+        layout = [layout_features(own, image) for own, image in zip(lines, images, strict=True)]
         features = [line_features(own, image) for own, image in zip(lines, images, strict=True)]
         words = [line_word_ids(own[:MAX_LINES], self.tokenizer) for own in lines]
-        return collate_lines(features, words, grid)
+        return collate(grid, layout, features, words)
 
     @torch.inference_mode()
     def describe(
@@ -83,7 +85,7 @@ class MemeSmall(nn.Module):
         state = self.decoder.start(memory)
         probabilities = self.decoder.concepts(state, torch.full((len(images),), start))
         threshold = gate.sampled if options.strategy == "sample" else gate.certain
-        processors = [
+        processors: list[LogitsProcessor] = [
             QuoteGrammar(tokenizer, memory.line_mask),
             ConceptGate(self.word_concepts, probabilities >= threshold),
         ]
@@ -182,10 +184,13 @@ def line_word_ids(lines: Sequence[TextLine], tokenizer: SlotTokenizer) -> np.nda
     return ids
 
 
-def collate_lines(
-    features: Sequence[np.ndarray[Any, Any]], words: Sequence[np.ndarray[Any, Any]], grid: Tensor | None
+def collate(
+    grid: Tensor | None,
+    layout: Sequence[np.ndarray[Any, Any]],
+    features: Sequence[np.ndarray[Any, Any]],
+    words: Sequence[np.ndarray[Any, Any]],
 ) -> SlotMemory:
-    """Pads n pictures' lines to the most lines among them."""
+    """One memory of n pictures, their lines padded to the most lines among them."""
     n, m = len(features), max((len(one) for one in features), default=0)
     values = torch.zeros(n, m, LINE_FEATURES)
     ids = torch.zeros(n, m, MAX_LINE_WORDS, dtype=torch.long)
@@ -194,4 +199,4 @@ def collate_lines(
         values[i, : len(one)] = torch.from_numpy(one)
         ids[i, : len(one)] = torch.from_numpy(own)
         mask[i, : len(one)] = True
-    return SlotMemory(grid, values, ids, mask)
+    return SlotMemory(grid, torch.from_numpy(np.stack(layout)), values, ids, mask)

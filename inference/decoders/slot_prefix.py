@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inference.reading.features import LINE_FEATURES, MAX_LINES
+from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES, MAX_LINES
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,13 @@ class SlotMemory:
     """What is known of n pictures, m lines at most (m may be 0), w words a line at most.
 
     ``grid`` (n, grid_positions, grid_width), or None when a text without a picture is learnt;
+    ``layout`` (n, LAYOUT_FEATURES);
     ``line_features`` (n, m, LINE_FEATURES); ``line_words`` (n, m, w) vocabulary ids, 0 = none; ``line_mask`` (n, m),
     True where there is a line.
     """
 
     grid: Tensor | None
+    layout: Tensor
     line_features: Tensor
     line_words: Tensor
     line_mask: Tensor
@@ -106,6 +108,7 @@ class SlotPrefixDecoder(nn.Module):
         self.places = nn.Embedding(config.max_tokens, width)
         self.grid = nn.Linear(config.grid_width, width)
         self.grid_places = nn.Embedding(config.grid_positions, width)
+        self.layout = nn.Linear(LAYOUT_FEATURES, width)
         self.lines = nn.Linear(LINE_FEATURES, width)
         self.line_places = nn.Embedding(config.max_lines, width)
         self.line_words = nn.Linear(width, width)
@@ -157,6 +160,7 @@ class SlotPrefixDecoder(nn.Module):
         if memory.grid is None:
             return lines, memory.line_mask, lines
         grid = self.grid(memory.grid) + self.grid_places.weight
+        grid = torch.cat((grid, self.layout(memory.layout)[:, None]), dim=1)
         seen = torch.ones(n, grid.shape[1], dtype=torch.bool, device=grid.device)
         return torch.cat((grid, lines), dim=1), torch.cat((seen, memory.line_mask), dim=1), lines
 

@@ -8,11 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from inference.reading.frames import frames
 from inference.reading.lexicon import script
 from inference.types import TextLine
 
 MAX_LINES = 40  # more are cut: no description quotes more
-LINE_FEATURES = 31
+LINE_FEATURES = 33
+LAYOUT_FEATURES = 16
+_MOST_FRAMES = 6
 
 
 def line_features(lines: Sequence[TextLine], image: Image.Image) -> npt.NDArray[np.float32]:
@@ -23,6 +26,7 @@ def line_features(lines: Sequence[TextLine], image: Image.Image) -> npt.NDArray[
     small = image.resize((160, 160), Image.Resampling.BILINEAR)
     grey = np.asarray(small.convert("L"), dtype=np.float32) / 255.0
     colour = np.asarray(small.convert("HSV"), dtype=np.float32)[..., 1] / 255.0
+    boxes = frames(image)
     tallest = max(line.box[3] - line.box[1] for line in lines)
     blocks = max(line.block for line in lines) + 1
     per_block = np.bincount([line.block for line in lines], minlength=blocks)
@@ -37,6 +41,7 @@ def line_features(lines: Sequence[TextLine], image: Image.Image) -> npt.NDArray[
         last = number + 1 == len(lines) or lines[number + 1].block != line.block
         area = (slice(int(top * 159), int(bottom * 159) + 1), slice(int(left * 159), int(right * 159) + 1))
         end = line.text[-1:]
+        inside = _frame_of(line.box, boxes)
         rows.append(
             [
                 left,
@@ -70,6 +75,46 @@ def line_features(lines: Sequence[TextLine], image: Image.Image) -> npt.NDArray[
                 float(grey[area].std()) * 2,
                 float(colour[area].mean()),
                 float(np.clip(np.log(image.width / image.height), -1.5, 1.5)),
+                0.0 if inside is None else 1.0,
+                0.0 if inside is None else (inside + 1) / 4,
             ]
         )
     return np.array(rows, dtype=np.float32)
+
+
+def layout_features(lines: Sequence[TextLine], image: Image.Image) -> npt.NDArray[np.float32]:
+    """(LAYOUT_FEATURES,), about 0..2 each: how many frames, how much text, what kind of writing."""
+    boxes = frames(image)
+    small = (
+        np.asarray(image.resize((64, 64), Image.Resampling.BILINEAR).convert("HSV"), dtype=np.float32) / 255.0
+    )
+    count = min(len(boxes), _MOST_FRAMES)
+    words = [word for line in lines for word in line.text.split()]
+    kinds = [script(word) for word in words]
+    framed = sum((box[2] - box[0]) * (box[3] - box[1]) for box in boxes)
+    written = sum((line.box[2] - line.box[0]) * (line.box[3] - line.box[1]) for line in lines)
+    return np.array(
+        [
+            *(float(count == number) for number in range(_MOST_FRAMES + 1)),
+            framed,
+            written,
+            np.log1p(len(words)) / 3,
+            kinds.count("latin") / max(len(kinds), 1),
+            (max((line.block for line in lines), default=-1) + 1) / 8,
+            float(small[..., 1].mean()),
+            float(small[..., 2].mean()),
+            float(np.clip(np.log(image.width / image.height), -1.5, 1.5)),
+            float(any("@" in line.text for line in lines)),
+        ],
+        dtype=np.float32,
+    )
+
+
+def _frame_of(
+    box: tuple[float, float, float, float], boxes: Sequence[tuple[float, float, float, float]]
+) -> int | None:
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    for number, (left, top, right, bottom) in enumerate(boxes):
+        if left <= x <= right and top <= y <= bottom:
+            return number
+    return None

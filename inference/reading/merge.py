@@ -297,8 +297,7 @@ def load_scorer(path: Path = SCORER_FILE) -> LineScorer:
             f"{path.name} was trained for other features than this version reads: "
             "train it again with 'python -m train_scripts reading'."
         )
+    arrays = {name: np.array(stored[name]) for name in ("mean", "scale", "hidden", "hidden_bias", "output")}
     return LineScorer(
-        *(np.array(stored[name]) for name in ("mean", "scale", "hidden", "hidden_bias", "output")),
-        output_bias=float(stored["output_bias"]),
-        threshold=float(stored["threshold"]),
+        **arrays, output_bias=float(stored["output_bias"]), threshold=float(stored["threshold"])
     )

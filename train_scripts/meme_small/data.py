@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inference.encoders import Preprocessing
+from inference.encoders.preprocessing import Preprocessing
 from inference.pictures import load_picture
-from inference.reading.features import MAX_LINES, line_features
+from inference.reading.features import MAX_LINES, layout_features, line_features
 from inference.reading.layout import arrange
 from inference.reading.lexicon import bare
 from inference.reading.merge import select
@@ -37,6 +37,7 @@ class Example:
 
     file_name: str
     lines: tuple[TextLine, ...]
+    layout: np.ndarray[Any, Any]  # (LAYOUT_FEATURES,)
     features: np.ndarray[Any, Any]  # (lines, LINE_FEATURES)
     target: Target
     concepts: frozenset[str]
@@ -74,7 +75,12 @@ def load_examples(
         target = align(description, lines)
         examples.append(
             Example(
-                row["file_name"], tuple(lines), line_features(lines, image), target, lemmas.of(description)
+                row["file_name"],
+                tuple(lines),
+                layout_features(lines, image),
+                line_features(lines, image),
+                target,
+                lemmas.of(description),
             )
         )
         pictures.append(torch.from_numpy(np.array(preprocessing.fitted(image))).permute(2, 0, 1))

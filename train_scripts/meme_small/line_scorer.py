@@ -34,7 +34,8 @@ def examples(
 
     Pictures whose quotes are a translation say nothing about their lines and are left out.
     """
-    values, labels = [], []
+    values: list[np.ndarray[Any, Any]] = []
+    labels: list[float] = []
     for row in readings:
         reference = references.get(row["file_name"])
         if reference is None or is_translated(reference):
@@ -61,7 +62,8 @@ def train(
     scale[scale < 1e-6] = 1.0
     inputs = torch.tensor((values - mean) / scale, dtype=torch.float32)
     targets = torch.tensor(labels, dtype=torch.float32)
-    model = nn.Sequential(nn.Linear(len(FEATURES), _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, 1))
+    first, last = nn.Linear(len(FEATURES), _HIDDEN), nn.Linear(_HIDDEN, 1)
+    model = nn.Sequential(first, nn.ReLU(), last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.02, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     for _ in range(epochs):
@@ -70,7 +72,6 @@ def train(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-    first, last = model[0], model[2]
     return {
         "features": list(FEATURES),
         "mean": mean.tolist(),

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from rapidfuzz import fuzz
 
 from inference.reading.lexicon import bare
+from train_scripts.metrics.quotes import quoted_mask
 
-# Straight quotes open and close in turn; the paired ones may hold straight ones inside.
-_QUOTED = re.compile(r'"([^"]*)"|“([^”“]*)[”“]|„([^“”]*)[“”]|«([^»]*)»')
+_CLOSING = frozenset('"»”“')
 _TRANSLATION = re.compile(r"\([^()]*[а-яё][^()]*\)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Characters ``start:end`` of the description, quotation marks included; ``text`` is what stands between them."""
+    """Characters ``start:end`` of the description, marks included; ``text`` is what stands between."""
 
     start: int
     end: int
@@ -26,10 +26,21 @@ class Span:
 
 def quoted_spans(description: str) -> list[Span]:
     """The quoted spans in order, outermost only."""
-    return [
-        Span(match.start(), match.end(), next(group for group in match.groups() if group is not None).strip())
-        for match in _QUOTED.finditer(description)
-    ]
+    inside = quoted_mask(description)
+    spans: list[Span] = []
+    start = 0
+    while start < len(inside):
+        if not inside[start]:
+            start += 1
+            continue
+        end = start
+        # One mark alone between two quoted characters is a quotation within the quotation.
+        while end < len(inside) and (inside[end] or inside[end + 1 : end + 2] == [True]):
+            end += 1
+        closed = end < len(description) and description[end] in _CLOSING
+        spans.append(Span(start - 1, end + closed, description[start:end].strip()))
+        start = end
+    return spans
 
 
 def normalise(text: str) -> list[str]:
@@ -45,7 +56,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def match_line(line: Sequence[str], quote: Sequence[str]) -> tuple[float, float]:
-    """How much of a line's words (normalised) stand in a row in the quote, 0..1, and where (word index in the quote).
+    """How much of a line (normalised words) stands in a row in the quote, 0..1, and where (word index).
 
     The window of the quote as long as the line that shares most words with it, in order.
     """

@@ -19,14 +19,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig
-from inference.encoders import Preprocessing
-from inference.meme_small import MemeSmall, collate_lines, concept_words, line_word_ids
+from inference.decoders.slot_prefix import SlotPrefixConfig
+from inference.encoders.base import build_encoder
+from inference.meme_small import ENCODER, MAX_LINE_WORDS, MemeSmall, collate, concept_words, line_word_ids
+from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES
 from inference.slots import EOS, UNK
 from train_scripts.meme_small.data import (
     build_tokenizer,
@@ -81,7 +83,9 @@ def _batches(lengths: Sequence[int], size: int, generator: random.Random) -> lis
     order = list(range(len(lengths)))
     generator.shuffle(order)
     pool = 20 * size
-    order = [i for j in range(0, len(order), pool) for i in sorted(order[j : j + pool], key=lengths.__getitem__)]
+    order = [
+        i for j in range(0, len(order), pool) for i in sorted(order[j : j + pool], key=lengths.__getitem__)
+    ]
     batches = [order[i : i + size] for i in range(0, len(order), size)]
     generator.shuffle(batches)
     return batches
@@ -123,8 +127,10 @@ class Trainer:
         self.shuffle = random.Random(recipe.seed)
         lemmas = ContentLemmas()
         rows = {row["file_name"]: row for row in read_rows(readings)}
-        self.train, self.train_pictures = load_examples(memes, "train", rows, lemmas, Preprocessing())
-        self.val, self.val_pictures = load_examples(memes, "val", rows, lemmas, Preprocessing())
+        encoder = build_encoder(ENCODER)
+        pixels = encoder.preprocessing
+        self.train, self.train_pictures = load_examples(memes, "train", rows, lemmas, pixels)
+        self.val, self.val_pictures = load_examples(memes, "val", rows, lemmas, pixels)
         captions = [row["text"] for row in read_rows(photos)]
         descriptions = [row["text"] for row in read_rows(memes / "train.jsonl")]
         self.tokenizer = build_tokenizer(self.train, descriptions, captions)
@@ -138,6 +144,8 @@ class Trainer:
             width=recipe.width,
             layers=recipe.layers,
             dropout=recipe.dropout,
+            grid_width=encoder.widths[0],
+            grid_positions=encoder.positions,
         )
         words = concept_words(self.tokenizer, self.concepts, lemmas.of)
         self.model = MemeSmall(config, self.tokenizer, tuple(self.concepts), words)
@@ -156,13 +164,16 @@ class Trainer:
             stage()
         return self.model
 
-    def _normalise(self, pictures: Tensor) -> Tensor:
-        """(n, 3, side, side) 0..1 as the encoder's preprocessing leaves them."""
+    def _see(self, pictures: Tensor) -> Tensor:
+        """(n, 3, side, side) 0..1, normalised as the encoder's preprocessing does, through the encoder."""
         preprocessing = self.model.encoder.preprocessing
         mean, std = (
             torch.tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std)
         )
-        return (pictures - mean) / std
+        pixels = ((pictures - mean) / std).contiguous(memory_format=torch.channels_last)
+        # Depthwise convolutions are slower in bfloat16 than in float32 on a CPU.
+        with torch.autocast("cpu", enabled=False):
+            return torch.as_tensor(self.model.encoder(pixels))
 
     # --- the stages ---
 
@@ -176,7 +187,7 @@ class Trainer:
         )
 
         def step(batch: list[int]) -> Tensor:
-            grid = self.model.encoder(self._normalise(augment(self.train_pictures[batch].float() / 255)))
+            grid = self._see(augment(self.train_pictures[batch].float() / 255))
             logits = head(functional.dropout(grid.mean(1), 0.3))
             return functional.binary_cross_entropy_with_logits(logits, self.labels[batch]) * 10
 
@@ -187,21 +198,27 @@ class Trainer:
             self.model.decoder.parameters(), lr=self.recipe.photo_rate, weight_decay=self.recipe.weight_decay
         )
         start = self.tokenizer.levels[-1]
+        no_layout = np.zeros(LAYOUT_FEATURES, dtype=np.float32)
+        no_lines = np.zeros((0, LINE_FEATURES), dtype=np.float32)
+        no_words = np.zeros((0, MAX_LINE_WORDS), dtype=np.int64)
 
         def step(batch: list[int]) -> Tensor:
             tokens = pad([[start, *self.photos[i]] for i in batch])
-            n = len(batch)
-            empty = collate_lines([], [], None)
-            memory = SlotMemory(
-                None,
-                torch.zeros(n, 0, empty.line_features.shape[2]),
-                torch.zeros(n, 0, empty.line_words.shape[2], dtype=torch.long),
-                torch.zeros(n, 0, dtype=torch.bool),
+            nothing = collate(
+                None, [no_layout] * len(batch), [no_lines] * len(batch), [no_words] * len(batch)
             )
-            logits, _ = self.model.decoder(memory, tokens[:, :-1])
+            logits, _ = self.model.decoder(nothing, tokens[:, :-1])
             return _word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK), 0.0)
 
-        self._stage("language", self.recipe.photo_epochs, [len(one) for one in self.photos], optimizer, step, None, batch=128)
+        self._stage(
+            "language",
+            self.recipe.photo_epochs,
+            [len(one) for one in self.photos],
+            optimizer,
+            step,
+            None,
+            batch=128,
+        )
 
     def _learn_memes(self) -> None:
         encoder = list(self.model.encoder.parameters())
@@ -216,8 +233,13 @@ class Trainer:
         words = [line_word_ids(one.lines, self.tokenizer) for one in self.train]
 
         def step(batch: list[int]) -> Tensor:
-            grid = self.model.encoder(self._normalise(augment(self.train_pictures[batch].float() / 255)))
-            memory = collate_lines([self.train[i].features for i in batch], [words[i] for i in batch], grid)
+            grid = self._see(augment(self.train_pictures[batch].float() / 255))
+            memory = collate(
+                grid,
+                [self.train[i].layout for i in batch],
+                [self.train[i].features for i in batch],
+                [words[i] for i in batch],
+            )
             tokens = pad([targets[i] for i in batch])
             logits, concepts = self.model.decoder(memory, tokens[:, :-1])
             loss = _word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK), self.recipe.label_smoothing)
@@ -225,7 +247,13 @@ class Trainer:
             return loss + self.recipe.concept_weight * named
 
         self._stage(
-            "memes", self.recipe.meme_epochs, [len(one) for one in targets], optimizer, step, None, measure=self.validate
+            "memes",
+            self.recipe.meme_epochs,
+            [len(one) for one in targets],
+            optimizer,
+            step,
+            None,
+            measure=self.validate,
         )
 
     def validate(self) -> dict[str, float]:
@@ -237,10 +265,12 @@ class Trainer:
         with torch.inference_mode():
             for start in range(0, len(self.val), 32):
                 batch = list(range(start, min(start + 32, len(self.val))))
-                memory = collate_lines(
-                    [self.val[i].features for i in batch],
-                    [line_word_ids(self.val[i].lines, self.tokenizer) for i in batch],
-                    self.model.encoder(self._normalise(self.val_pictures[batch].float() / 255)),
+                own = [self.val[i] for i in batch]
+                memory = collate(
+                    self._see(self.val_pictures[batch].float() / 255),
+                    [one.layout for one in own],
+                    [one.features for one in own],
+                    [line_word_ids(one.lines, self.tokenizer) for one in own],
                 )
                 tokens = pad([targets[i] for i in batch])
                 logits, concepts = self.model.decoder(memory, tokens[:, :-1])

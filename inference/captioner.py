@@ -1,0 +1,153 @@
+"""A picture to a :class:`Caption`: read the words, describe, put both together. Built from a checkpoint by name."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+
+from inference.checkpoint import TOKENIZER_FILE, CheckpointError, load_weights, read_config
+from inference.decoders.slot_prefix import SlotPrefixConfig
+from inference.meme_small import Gate, MemeSmall
+from inference.models import checkpoint_hash, find_model
+from inference.reading.reader import Reader
+from inference.reading.summary import summarise
+from inference.slots import SlotTokenizer, clean_quote
+from inference.types import Caption, DecodingOptions, TextLine
+
+logger = logging.getLogger(__name__)
+
+LOW_CONFIDENCE = 0.35
+
+
+class Describer(Protocol):
+    """What each architecture brings: descriptions for pictures and the lines read on them."""
+
+    def describe(
+        self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]], options: DecodingOptions
+    ) -> tuple[list[str], list[float]]:
+        """One description a picture, and the mean log-probability of its tokens."""
+
+
+class SlotDescriber:
+    """The shipped architecture with the settings of its checkpoint."""
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        tokenizer = SlotTokenizer.load(folder / TOKENIZER_FILE)
+        sizes = SlotPrefixConfig(**config["decoder"])
+        if sizes.vocabulary != len(tokenizer):
+            raise CheckpointError(
+                f"{TOKENIZER_FILE} of {folder.name} has {len(tokenizer)} words, but the model was built for "
+                f"{sizes.vocabulary}: put the files of one checkpoint together."
+            )
+        self.model = MemeSmall(sizes, tokenizer, config["concepts"], encoder=config["encoder"])
+        load_weights(self.model, folder)
+        self.model.eval()
+        self.level = int(config["level"])
+        self.gate = Gate(**config["gate"])
+
+    def describe(
+        self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]], options: DecodingOptions
+    ) -> tuple[list[str], list[float]]:
+        texts, generated = self.model.describe(images, lines, options, level=self.level, gate=self.gate)
+        lengths = [max(len(tokens) + 1, 1) for tokens in generated.tokens]
+        return texts, [total / n for total, n in zip(generated.logprobs, lengths, strict=True)]
+
+
+ARCHITECTURES: dict[str, Callable[[Path, dict[str, Any]], Describer]] = {"meme-small": SlotDescriber}
+
+
+class Captioner:
+    """A model ready to caption; not thread-safe."""
+
+    def __init__(
+        self, name: str, checkpoint: str, describer: Describer, reader: Reader, options: DecodingOptions
+    ) -> None:
+        self.name = name
+        self.checkpoint = checkpoint
+        self.options = options
+        self._describer = describer
+        self._reader = reader
+
+    def caption(
+        self, images: Sequence[Image.Image], options: DecodingOptions | None = None
+    ) -> list[Caption]:
+        """One caption for each upright RGB picture; None = the options of the checkpoint.
+
+        ``seconds`` holds "read" (this picture's own) and "generate" (the batch's, shared evenly).
+        """
+        options = options or self.options
+        lines: list[list[TextLine]] = []
+        reading: list[float] = []
+        for image in images:
+            started = time.perf_counter()
+            lines.append(self._reader.read(image))
+            reading.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        texts, likelihoods = self._describer.describe(images, lines, options)
+        share = (time.perf_counter() - started) / max(len(images), 1)
+        captions = []
+        for image, own, text, likelihood, seconds in zip(
+            images, lines, texts, likelihoods, reading, strict=True
+        ):
+            confidence = _confidence(own, likelihood)
+            notes = () if self._reader.available else ("no_reading",)
+            if confidence < LOW_CONFIDENCE:
+                notes = (*notes, "low_confidence")
+            captions.append(
+                Caption(
+                    summary=summarise(image, own, reading=self._reader.available),
+                    text=text,
+                    words=_blocks(own),
+                    model=self.name,
+                    checkpoint=self.checkpoint,
+                    options=options,
+                    seconds={"read": seconds, "generate": share},
+                    confidence=confidence,
+                    notes=notes,
+                )
+            )
+        return captions
+
+
+def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -> Captioner:
+    """The named checkpoint of a folder, ready to caption. ``threads``: of torch; None leaves its own choice.
+
+    Raises:
+        UnknownModel: no checkpoint has that name; the message lists those there are.
+        CheckpointError: the checkpoint is damaged or of an architecture this version does not know.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    folder = find_model(models_dir, name)
+    config = read_config(folder)
+    build = ARCHITECTURES.get(config.get("architecture", ""))
+    if build is None:
+        raise CheckpointError(
+            f"{name} is of the architecture {config.get('architecture')!r}, which this version does not know "
+            f"(it knows {', '.join(ARCHITECTURES)}): use a newer version of the program."
+        )
+    options = DecodingOptions.from_dict(config["decoding"])
+    return Captioner(name, checkpoint_hash(models_dir, name), build(folder, config), Reader(), options)
+
+
+def _confidence(lines: Sequence[TextLine], likelihood: float) -> float:
+    """0..1: how sure the reading is where there is any (weighted by letters), else how sure the wording."""
+    wording = float(torch.tensor(likelihood).exp())
+    letters = [len(line.text) for line in lines]
+    if not letters:
+        return wording
+    reading = sum(line.confidence * n for line, n in zip(lines, letters, strict=True)) / sum(letters)
+    return float(reading * wording**0.25)
+
+
+def _blocks(lines: Sequence[TextLine]) -> tuple[str, ...]:
+    blocks: dict[int, list[str]] = {}
+    for line in lines:
+        blocks.setdefault(line.block, []).append(clean_quote(line.text))
+    return tuple(text for block in blocks.values() if (text := " ".join(filter(None, block))))

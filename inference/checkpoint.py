@@ -1,0 +1,104 @@
+"""One self-describing format: a folder with config.json, model.safetensors, the tokenizer and a model card.
+
+``config.json`` names the architecture and everything needed to build it; the weights are loaded strictly, and no
+pickle is ever unpickled. Half-precision files are widened to float32 on loading.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from inference.models import CONFIG_FILE, WEIGHTS_FILE
+from inference.types import EngineError
+
+FORMAT = 1
+TOKENIZER_FILE = "tokenizer.json"
+
+
+class CheckpointError(EngineError):
+    """The checkpoint cannot be used; ``str()`` is one sentence that says what differs and what to do."""
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The checkpoint's config.json.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or of a format this version does not read.
+    """
+    path = folder / CONFIG_FILE
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        written = config["format"]
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing: get the checkpoint anew, whole.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged: get the checkpoint anew.") from error
+    if written != FORMAT:
+        raise CheckpointError(
+            f"{folder.name} is written in format {written}, this version reads format {FORMAT}: "
+            "use a matching version of the program or export the checkpoint again."
+        )
+    return config
+
+
+def load_weights(module: nn.Module, folder: Path) -> None:
+    """Fills ``module`` from the folder's model.safetensors, every tensor or none.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or its names or shapes are not the module's.
+    """
+    path = folder / WEIGHTS_FILE
+    try:
+        stored = load_file(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing: get the checkpoint anew, whole.") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or no safetensors file: get the checkpoint anew.") from error
+    expected = module.state_dict()
+    missing, unknown = sorted(expected.keys() - stored.keys()), sorted(stored.keys() - expected.keys())
+    if missing or unknown:
+        parts = [f"lacks {missing[0]}" + _more(missing)] if missing else []
+        parts += [f"has {unknown[0]}" + _more(unknown) + " besides"] if unknown else []
+        raise CheckpointError(
+            f"{path} is of another architecture than its {CONFIG_FILE} says (it {' and '.join(parts)}): "
+            "put the two files of one checkpoint together."
+        )
+    for name, tensor in expected.items():
+        if stored[name].shape != tensor.shape:
+            raise CheckpointError(
+                f"{name} has the shape {tuple(stored[name].shape)} in {path}, "
+                f"but {CONFIG_FILE} asks for {tuple(tensor.shape)}: put the two files of one checkpoint together."
+            )
+    module.load_state_dict({name: stored[name].to(expected[name].dtype) for name in expected})
+
+
+def save_checkpoint(
+    folder: Path, module: nn.Module, config: Mapping[str, Any], *, half: bool = True
+) -> None:
+    """Writes config.json and model.safetensors; ``half`` stores the floats as float16, half the size.
+
+    Each file is written beside its place and moved there: a full disk leaves the former one whole.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors: dict[str, Tensor] = {
+        name: (tensor.half() if half and tensor.dtype == torch.float32 else tensor).detach().cpu().contiguous()
+        for name, tensor in module.state_dict().items()
+    }
+    part = folder / f"{WEIGHTS_FILE}.part"
+    save_file(tensors, part, metadata={"format": "pt"})
+    part.replace(folder / WEIGHTS_FILE)
+    part = folder / f"{CONFIG_FILE}.part"
+    part.write_text(json.dumps({"format": FORMAT, **config}, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    part.replace(folder / CONFIG_FILE)
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""

@@ -1,0 +1,35 @@
+"""The reading step that every captioner shares: a picture to its lines in reading order."""
+
+from __future__ import annotations
+
+import logging
+
+from PIL import Image
+
+from inference.reading.layout import arrange
+from inference.reading.merge import select
+from inference.reading.tesseract import ReadingUnavailableError, Tesseract
+from inference.types import TextLine
+
+logger = logging.getLogger(__name__)
+
+
+class Reader:
+    """Reads with Tesseract where it is installed; without it every picture has no lines, and the log says why once."""
+
+    def __init__(self) -> None:
+        self._tesseract: Tesseract | None = None
+        try:
+            self._tesseract = Tesseract()
+        except ReadingUnavailableError as error:
+            logger.warning("Pictures are described without their words. %s", error)
+
+    @property
+    def available(self) -> bool:
+        return self._tesseract is not None
+
+    def read(self, image: Image.Image) -> list[TextLine]:
+        """The lines on one upright RGB picture, in reading order."""
+        if self._tesseract is None:
+            return []
+        return arrange(select(self._tesseract.read(image), image.size), image.size)
