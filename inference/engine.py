@@ -156,7 +156,7 @@ class _Worker:
         return message
 
     async def _listen(self) -> None:
-        with contextlib.suppress(EOFError, ConnectionError):
+        try:
             while True:
                 message, _ = await protocol.read_async(self.stdout)
                 if message["type"] == "loaded":
@@ -165,6 +165,11 @@ class _Worker:
                     logger.error("%s", message["sentence"])
                 else:
                     self._inbox.put_nowait(message)
+        except (EOFError, ConnectionError):
+            pass
+        except (ValueError, KeyError, TypeError):
+            logger.exception("The inference worker said something that is no answer")
+            self.process.kill()
         await self.process.wait()
         self.dead = True
         self._inbox.put_nowait(None)
@@ -296,7 +301,11 @@ class Engine:
                 await self._replace_worker()
             batch = self._next_batch()
             if batch:
-                await self._work(batch)
+                try:
+                    await self._work(batch)
+                except Exception as error:  # a defect of ours must not leave everybody waiting for ever
+                    logger.exception("A batch broke the engine")
+                    _fail(batch, EngineError(f"The engine broke down ({error!r}): try again later."))
             else:
                 await self._wake.wait()
 

@@ -61,13 +61,15 @@ def stage_table(results: list[EngineResult]) -> Table:
         cores = f"{result.cores} core{'s' if result.cores > 1 else ''}"
         table.add_column(f"{cores}\nmedian", justify="right")
         table.add_column("\n95 %", justify="right")
-    for stage in STAGES:
+    # A captioner need not have every stage.
+    stages = [stage for stage in STAGES if any(stage in caption.seconds for caption in results[0].captions)]
+    for stage in stages:
         cells = []
         for result in results:
             seconds = result.seconds(stage)
             cells += [f"{quantile(seconds, 0.5):.3f}", f"{quantile(seconds, 0.95):.3f}"]
         table.add_row(
-            stage, *cells, end_section=stage == STAGES[-2], style="bold" if stage == "total" else ""
+            stage, *cells, end_section=stage == stages[-2], style="bold" if stage == "total" else ""
         )
     return table
 

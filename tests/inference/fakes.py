@@ -27,6 +27,7 @@ POISON_ONCE = (200, 100, 0)  # kills the worker the first time
 HANG = (100, 0, 100)  # is never answered
 WAIT = (0, 0, 200)  # is answered when the file FAKE_GATE exists
 RAISE = (0, 100, 100)  # raises an ordinary exception
+GARBLE = (60, 60, 0)  # writes nonsense where the worker's answers go
 NOISY = (90, 90, 0)  # prints to stdout, as libraries do
 
 
@@ -99,6 +100,9 @@ class FakeCaptioner:
             time.sleep(0.01)
         if colour == RAISE:
             raise RuntimeError("the fake\nwas told to raise")
+        if colour == GARBLE:
+            os.write(3, b"\x00\x00\x00\x05\x00\x00\x00\x00hello")  # the worker's copy of its stdout
+            signal.pause()
         if colour == NOISY:
             print("a library says hello")
             os.write(1, b"and so does its C code\n")

@@ -28,6 +28,7 @@ from inference.types import (
     WorkerCrashed,
 )
 from tests.inference.fakes import (
+    GARBLE,
     HANG,
     NOISY,
     POISON,
@@ -250,6 +251,15 @@ async def test_a_picture_that_hangs_fails_alone(house: House) -> None:
         assert "1.5 seconds" in str(results[0])
         assert getattr(results[2], "summary", None) == "12 x 5"
         assert (await engine.caption(picture())).summary == "32 x 24"
+
+
+async def test_a_worker_that_talks_nonsense_is_replaced(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(WorkerCrashed):
+        await engine.caption(picture(GARBLE))
+    assert "no answer" in caplog.text
+    assert (await engine.caption(picture())).summary == "32 x 24"
 
 
 async def test_an_ordinary_exception_costs_one_picture_and_not_the_worker(
