@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 _TAGS = {
     "b": "bold",
@@ -45,7 +46,6 @@ _ARGUMENTS = {
     ("tg-emoji", "emoji-id"): "",
     ("code", "class"): "language-",
     ("span", "class"): "tg-",
-    ("blockquote", "expandable"): "",
 }
 _STYLES = ("bold", "italic", "underline", "strikethrough", "spoiler")
 _OPAQUE = ("code", "pre")  # nothing is formatted or found inside of these
@@ -112,7 +112,12 @@ def _decoded(reference: re.Match[str]) -> str:
     if name:
         return _NAMED[name]
     code = int(hexadecimal, 16) if hexadecimal else int(decimal)
-    return chr(code) if 0 < code < 0x110000 and not 0xD800 <= code < 0xE000 else ""
+    if 0xD800 <= code < 0xE000:
+        raise ParseError(
+            "Text contains invalid Unicode characters after decoding HTML entities, "
+            "check for unmatched surrogate code units"
+        )
+    return chr(code) if 0 < code < 0x110000 else ""
 
 
 def _byte_offset(source: str, index: int) -> int:
@@ -152,7 +157,9 @@ def _open(source: str, begin: int) -> tuple[str, str, int]:
         value, index = _attribute_value(source, _skip_spaces(source, index), tag, at)
         prefix = _ARGUMENTS.get((tag, name))
         if prefix is not None and value.startswith(prefix):
-            argument = value.removeprefix(prefix) or name
+            argument = value.removeprefix(prefix)
+        elif (tag, name) == ("blockquote", "expandable"):
+            argument = name  # with any value, and with none
     if tag == "span" and argument != "spoiler":
         raise ParseError(f'Tag "span" must have class "tg-spoiler" {at}')
     return tag, argument, index + 1
@@ -161,9 +168,7 @@ def _open(source: str, begin: int) -> tuple[str, str, int]:
 def _attribute_value(source: str, index: int, tag: str, at: str) -> tuple[str, int]:
     """The value behind an attribute's name (the equal sign included) and the index behind it."""
     if source[index : index + 1] != "=":
-        if tag == "blockquote":
-            return "", index
-        raise ParseError(f'Expected equal sign in declaration of an attribute of the tag "{tag}" {at}')
+        return "", index
     index = _skip_spaces(source, index + 1)
     if index >= len(source):
         raise ParseError(f'Unclosed start tag "{tag}" {at}')
@@ -209,7 +214,7 @@ def _entity(
         url = opened.argument or covered
         if not re.match(r"(?:https?|tg|ton)://\S|(?:mailto|tel):\S|(?:[\w-]+\.)+\w{2,}", url, re.IGNORECASE):
             return None  # Telegram drops a link it cannot follow and keeps its words
-        entity["url"] = url if ":" in url else f"http://{url}"
+        entity["url"] = _full_link(url)
     elif kind == "custom_emoji":
         entity["custom_emoji_id"] = opened.argument
     elif kind == "blockquote" and opened.argument:
@@ -218,11 +223,17 @@ def _entity(
         entity["language"] = opened.argument
     elif kind == "pre" and entities:
         inner = entities[-1]
-        if inner["type"] == "code" and (inner["offset"], inner["length"]) == (opened.offset, length):
+        # Only a block of code may name its language; without one both marks stay.
+        if "language" in inner and (inner["offset"], inner["length"]) == (opened.offset, length):
             entities.pop()
-            if "language" in inner:
-                entity["language"] = inner["language"]
+            entity["language"] = inner["language"]
     return entity
+
+
+def _full_link(url: str) -> str:
+    """With a scheme and a path, as Telegram writes links."""
+    parts = urlsplit(url if ":" in url else f"http://{url}")
+    return urlunsplit(parts._replace(path=parts.path or "/") if parts.scheme.startswith("http") else parts)
 
 
 def clean(text: str, entities: list[dict[str, Any]]) -> tuple[str, list[dict[str, Any]]]:
@@ -259,7 +270,7 @@ def clean(text: str, entities: list[dict[str, Any]]) -> tuple[str, list[dict[str
         for entity in find_entities(text)
         if not any(_overlap(entity, other) for other in merged if other["type"] in (*_OPAQUE, "text_link"))
     ]
-    merged.sort(key=lambda entity: (entity["offset"], -entity["length"]))
+    merged.sort(key=lambda entity: (entity["offset"], -entity["length"], entity["type"] == "code"))
     return text, merged
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bot.sandbox.api import ApiError
 
@@ -26,6 +26,10 @@ class Fault:
     times: int = 1
     retry_after: int = 1
     description: str = "Bad Request: made to fail"
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(FaultKind):
+            raise ValueError(f"no such fault as {self.kind!r}; there are: {', '.join(get_args(FaultKind))}")
 
     def error(self) -> ApiError | None:
         """The refusal that the server sends, or None for a broken connection."""

@@ -230,7 +230,7 @@ class ChatPage:
             return web.json_response({})
         try:
             self._sandbox.fail(**asked)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise web.HTTPBadRequest(text=str(error)) from error
         return web.json_response({})
 

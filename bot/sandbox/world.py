@@ -121,10 +121,16 @@ class World:
         """A queue that gets every event of the chat page; give it back with `unsubscribe`."""
         queue: asyncio.Queue[Json] = asyncio.Queue(_PAGE_QUEUE)
         self._pages.add(queue)
+        self.changed()
         return queue
 
     def unsubscribe(self, queue: asyncio.Queue[Json]) -> None:
         self._pages.discard(queue)
+
+    @property
+    def pages(self) -> int:
+        """How many pages listen."""
+        return len(self._pages)
 
     def publish(self, event: Json) -> None:
         """Tell the pages and everybody who waits."""

@@ -1,4 +1,4 @@
-"""The chat page in Debian's chromium, and what a person does there, by the names that a screen reader says."""
+"""The chat page in Debian's chromium, and what a person does there, by the names a screen reader says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m tests.e2e.screenshot OUT.png``: the real bot with its default model on the real page, as a picture.
+"""``python -m tests.e2e.screenshot OUT.png``: the real bot with its default model, on the page.
 
 A meme that the tests draw goes in, the bot describes it, a mark is given. ``--captioner fake`` takes the
 captioner of the tests instead (to work on the page's looks), ``--dark`` the dark colours, ``--phone`` a
