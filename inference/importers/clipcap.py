@@ -1,0 +1,73 @@
+"""ClipCap's .pt files (Mokady et al. 2021): a language model and a mapper, and no word about sizes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+
+from inference.decoders.base import build_decoder
+from inference.decoders.gpt_prefix import GptPrefixDecoder
+from inference.importers.files import ImportFailed, State, count, fill, read_state, take
+
+_BUFFERS = re.compile(r"\.attn\.(bias|masked_bias)$")  # causal masks that old versions of the library saved
+_HEADS, _HEAD_WIDTH = 8, 64  # the mapper's heads are fixed in ClipCap's code; a head of GPT-2 is 64 wide
+WHAT = "ClipCap checkpoint"
+
+
+def is_clipcap(state: State) -> bool:
+    """Whether the names are ClipCap's."""
+    return any(key.startswith("clip_project.") for key in state)
+
+
+def import_clipcap(path: Path, *, train_gpt: bool = False) -> GptPrefixDecoder:
+    """The decoder of a ClipCap file, mapper MLP or transformer; its picture vectors come from CLIP or ruCLIP.
+
+    "Prefix only" files hold all of the language model too. ``train_gpt``: whether further training may change
+    it. Raises FileNotFoundError, or ImportFailed when the file is not one.
+    """
+    state = {key: value for key, value in read_state(path).items() if not _BUFFERS.search(key)}
+    words = take(state, "gpt.transformer.wte.weight", WHAT)
+    vocabulary, width = words.shape
+    # The output layer is the embedding itself; files that drop shared tensors do not hold it twice.
+    head = state.setdefault("gpt.lm_head.weight", words)
+    if not torch.equal(head, words):
+        raise ImportFailed(f"{path} has an output layer of its own: GPT-2's is its embedding.")
+    settings = {
+        "kind": "gpt_prefix",
+        "vocabulary": vocabulary,
+        "width": width,
+        "layers": count(state, "gpt.transformer.h."),
+        "heads": width // _HEAD_WIDTH,
+        "positions": len(take(state, "gpt.transformer.wpe.weight", WHAT)),
+        "train_gpt": train_gpt,
+        **_mapper(state, width),
+    }
+    decoder = build_decoder(settings)
+    renamed = {re.sub("^clip_project[.]", "mapper.", key): value for key, value in state.items()}
+    fill(decoder, renamed, "captioner its shapes tell of")
+    if not isinstance(decoder, GptPrefixDecoder):
+        raise TypeError("The prefix decoder's name is taken by another.")
+    return decoder.eval()
+
+
+def _mapper(state: State, width: int) -> dict[str, object]:
+    name = "clip_project."
+    if name + "prefix_const" in state:
+        places, picture = take(state, name + "linear.weight", WHAT).shape
+        inner = take(state, name + "transformer.layers.0.mlp.fc1.weight", WHAT)
+        return {
+            "mapper": "transformer",
+            "pictures": (picture,),
+            "prefix": len(state[name + "prefix_const"]),
+            "clip_length": places // width,
+            "mapper_layers": count(state, name + "transformer.layers."),
+            "mapper_heads": _HEADS,
+            "mapper_ratio": len(inner) / width,
+        }
+    return {
+        "mapper": "mlp",
+        "pictures": (take(state, name + "model.0.weight", WHAT).shape[1],),
+        "prefix": len(take(state, name + "model.2.weight", WHAT)) // width,
+    }

@@ -1,0 +1,199 @@
+"""The recurrent captioners' files against the originals' formulas."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from inference.decoding import generate
+from inference.importers.files import ImportFailed
+from inference.importers.recurrent import (
+    import_meme_baseline,
+    import_soft_attention,
+    is_meme_decoder,
+    is_meme_encoder,
+    is_soft_attention,
+)
+from inference.types import DecodingOptions
+
+State = dict[str, Tensor]
+WORDS = ["кот", "мем", "надпись", ",", "."]
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed + sum(shape))) * 0.3
+
+
+def lstm_cell(x: Tensor, h: Tensor, c: Tensor, weights: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """One row, from the formulas (torch's gate order: input, forget, cell, output)."""
+    w_input, w_hidden, b_input, b_hidden = weights
+    i, f, g, o = (w_input @ x + b_input + w_hidden @ h + b_hidden).chunk(4)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c
+
+
+class Baseline:
+    """A baseline of the meme project: its encoder as its code builds it, its decoder by formulas."""
+
+    def __init__(self, network: str, start: bool, folder: Path) -> None:
+        torch.manual_seed(0)
+        self.words = ["<pad>", "<start>", "<end>", "<unk>"] if start else ["<pad>", "<unk>"]
+        self.words += WORDS
+        size, width, hidden = len(self.words), 12, 16
+        resnet = torchvision.models.get_model(network, weights=None)
+        deep = resnet.fc.in_features
+        self.resnet = nn.Sequential(*list(resnet.children())[:-1]).eval()
+        for module in self.resnet.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.uniform_(-0.1, 0.1)
+                module.running_var.uniform_(0.8, 1.2)
+        encoder = OrderedDict((f"resnet.{k}", v) for k, v in self.resnet.state_dict().items())
+        encoder["embed.weight"], encoder["embed.bias"] = draw(width, deep), draw(width)
+        encoder["batch.weight"], encoder["batch.bias"] = 1 + draw(width, seed=1), draw(width, seed=2)
+        encoder["batch.running_mean"], encoder["batch.running_var"] = draw(width, seed=3), draw(width).exp()
+        encoder["batch.num_batches_tracked"] = torch.tensor(7)
+        decoder: State = {"embed.weight": draw(size, width)}
+        for layer, entry in ((0, width), (1, hidden)):
+            decoder[f"lstm.weight_ih_l{layer}"] = draw(4 * hidden, entry)
+            decoder[f"lstm.weight_hh_l{layer}"] = draw(4 * hidden, hidden, seed=layer)
+            decoder[f"lstm.bias_ih_l{layer}"] = draw(4 * hidden, seed=layer)
+            decoder[f"lstm.bias_hh_l{layer}"] = draw(4 * hidden, seed=5 + layer)
+        decoder["linear.weight"], decoder["linear.bias"] = draw(size, hidden) * 3, draw(size)
+        self.encoder, self.decoder, self.hidden = encoder, decoder, hidden
+        self.paths = (folder / "encoder_ep40.dth", folder / "decoder_ep40.dth", folder / "vocab.json")
+        torch.save(encoder, self.paths[0])
+        torch.save(decoder, self.paths[1])
+        self.paths[2].write_text(
+            json.dumps(dict(enumerate(self.words)), ensure_ascii=False), encoding="utf-8"
+        )
+
+    def features(self, pixels: Tensor) -> Tensor:
+        x = self.resnet(pixels).flatten(1) @ self.encoder["embed.weight"].T + self.encoder["embed.bias"]
+        x = (x - self.encoder["batch.running_mean"]) / torch.sqrt(self.encoder["batch.running_var"] + 1e-5)
+        return x * self.encoder["batch.weight"] + self.encoder["batch.bias"]
+
+    def logits(self, feature: Tensor, tokens: list[int]) -> Tensor:
+        """What is said after the picture, and after each of the tokens that follow it."""
+        state = [(torch.zeros(self.hidden), torch.zeros(self.hidden)) for _ in range(2)]
+        said = []
+        for x in [feature, *(self.decoder["embed.weight"][token] for token in tokens)]:
+            for layer in range(2):
+                names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                weights = tuple(self.decoder[f"lstm.{name}_l{layer}"] for name in names)
+                state[layer] = lstm_cell(x, *state[layer], weights)
+                x = state[layer][0]  # noqa: PLW2901 - the next layer's input
+            said.append(self.decoder["linear.weight"] @ x + self.decoder["linear.bias"])
+        return torch.stack(said)
+
+
+@pytest.mark.parametrize(("network", "start"), [("resnet50", True), ("resnet101", False), ("resnet34", True)])
+@torch.no_grad()
+def test_a_meme_baseline_equals_the_original(network: str, start: bool, tmp_path: Path) -> None:
+    original = Baseline(network, start, tmp_path)
+    assert is_meme_encoder(original.encoder)
+    assert is_meme_decoder(original.decoder)
+    encoder, decoder, words = import_meme_baseline(*original.paths)
+    assert (encoder.preprocessing.size, encoder.preprocessing.fit) == (224, "squash")
+    pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    memory = encoder(pixels)
+    features = original.features(pixels)
+    torch.testing.assert_close(decoder.bridge(memory), features, atol=1e-5, rtol=1e-5)
+    tokens = torch.tensor([[words.bos, 4, 5, 2, 6], [words.bos, 6, 5, 4, 3]])
+    logits = decoder(memory, tokens)
+    for i in range(2):
+        said = tokens[i].tolist()
+        # With a start word, the original's first output only foretells that word.
+        expected = original.logits(features[i], said)[1:] if start else original.logits(features[i], said[1:])
+        torch.testing.assert_close(logits[i], expected, atol=1e-5, rtol=1e-5)
+    assert decoder.embedding.weight.requires_grad == start
+    found = generate(
+        decoder,
+        memory,
+        DecodingOptions("greedy", max_tokens=6),
+        bos=words.bos,
+        eos=words.eos,
+        pad=words.pad,
+    )
+    assert all(words.decode(said) == words.decode(said).strip() for said in found.tokens)
+
+
+def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    original = Baseline("resnet34", True, tmp_path)
+    encoder, decoder, vocabulary = original.paths
+    with pytest.raises(ImportFailed, match=r"its ResNet has \(0, 0, 0, 0\) blocks"):
+        import_meme_baseline(decoder, decoder, vocabulary)
+    with pytest.raises(ImportFailed, match=r"no baseline's decoder .* no tensor 'linear\.weight'"):
+        import_meme_baseline(encoder, encoder, vocabulary)
+    vocabulary.write_text(json.dumps(original.words[:-1]), encoding="utf-8")
+    with pytest.raises(ImportFailed, match=r"has 8 words, .* was trained with 9"):
+        import_meme_baseline(encoder, decoder, vocabulary)
+
+
+def soft_attention_state() -> State:
+    size, width, hidden, picture, attended = 11, 8, 10, 6, 14
+    shapes = {
+        "embed.weight": (size, width),
+        "lstm_cell.weight_ih": (4 * hidden, width + picture),
+        "lstm_cell.weight_hh": (4 * hidden, hidden),
+        "lstm_cell.bias_ih": (4 * hidden,),
+        "lstm_cell.bias_hh": (4 * hidden,),
+        "fc.weight": (size, hidden),
+        "fc.bias": (size,),
+        "attention.encoder_attn.weight": (attended, picture),
+        "attention.encoder_attn.bias": (attended,),
+        "attention.decoder_attn.weight": (attended, hidden),
+        "attention.decoder_attn.bias": (attended,),
+        "attention.full_attn.weight": (1, attended),
+        "attention.full_attn.bias": (1,),
+        "init_h.weight": (hidden, picture),
+        "init_h.bias": (hidden,),
+        "init_c.weight": (hidden, picture),
+        "init_c.bias": (hidden,),
+        "f_beta.weight": (picture, hidden),
+        "f_beta.bias": (picture,),
+    }
+    return {name: draw(*shape, seed=i) for i, (name, shape) in enumerate(shapes.items())}
+
+
+@torch.no_grad()
+def test_soft_attention_equals_the_original(tmp_path: Path) -> None:
+    state = soft_attention_state()
+    assert is_soft_attention(state)
+    path = tmp_path / "attention.pt"
+    torch.save(state, path)
+    decoder = import_soft_attention(path)
+    grids = torch.randn(2, 9, 6, generator=torch.Generator().manual_seed(2))
+    tokens = torch.tensor([[1, 4, 5, 6], [1, 9, 3, 2]])
+    logits = decoder(grids, tokens)
+
+    def linear(name: str, x: Tensor) -> Tensor:
+        return x @ state[name + ".weight"].T + state[name + ".bias"]
+
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    weights = tuple(state["lstm_cell." + name] for name in names)
+    for i, grid in enumerate(grids):
+        h, c = linear("init_h", grid.mean(0)), linear("init_c", grid.mean(0))
+        for t, token in enumerate(tokens[i].tolist()):
+            mixed = torch.relu(linear("attention.encoder_attn", grid) + linear("attention.decoder_attn", h))
+            alpha = linear("attention.full_attn", mixed)[:, 0].softmax(0)
+            seen = torch.sigmoid(linear("f_beta", h)) * (alpha @ grid)
+            h, c = lstm_cell(torch.cat([state["embed.weight"][token], seen]), h, c, weights)
+            torch.testing.assert_close(logits[i, t], linear("fc", h), atol=1e-5, rtol=1e-5)
+
+
+def test_another_decoder_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "attention.pt"
+    state = soft_attention_state()
+    del state["f_beta.bias"]
+    torch.save(state, path)
+    with pytest.raises(ImportFailed, match=r"gate\.bias is missing"):
+        import_soft_attention(path)
+    torch.save({"a": torch.zeros(1)}, path)
+    with pytest.raises(ImportFailed, match="This is no soft attention decoder"):
+        import_soft_attention(path)
