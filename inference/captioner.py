@@ -1,4 +1,6 @@
-"""A picture to a :class:`Caption`: read the words, describe, put both together. Built from a checkpoint by name."""
+"""A picture to a :class:`Caption`: read the words, describe, put both together. Built from a checkpoint
+by name.
+"""
 
 from __future__ import annotations
 
@@ -74,9 +76,7 @@ class Captioner:
         self._describer = describer
         self._reader = reader
 
-    def caption(
-        self, images: Sequence[Image.Image], options: DecodingOptions | None = None
-    ) -> list[Caption]:
+    def caption(self, images: Sequence[Image.Image], options: DecodingOptions | None = None) -> list[Caption]:
         """One caption for each upright RGB picture; None = the options of the checkpoint.
 
         ``seconds`` holds "read" (this picture's own) and "generate" (the batch's, shared evenly).

@@ -1,6 +1,7 @@
 """One self-describing format: a folder with config.json, model.safetensors, the tokenizer and a model card.
 
-``config.json`` names the architecture and everything needed to build it; the weights are loaded strictly, and no
+``config.json`` names the architecture and everything needed to build it; the weights are loaded strictly,
+and no
 pickle is ever unpickled. Half-precision files are widened to float32 on loading.
 """
 
@@ -61,7 +62,9 @@ def load_weights(module: nn.Module, folder: Path) -> None:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} is missing: get the checkpoint anew, whole.") from error
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or no safetensors file: get the checkpoint anew.") from error
+        raise CheckpointError(
+            f"{path} is damaged or no safetensors file: get the checkpoint anew."
+        ) from error
     expected = module.state_dict()
     missing, unknown = sorted(expected.keys() - stored.keys()), sorted(stored.keys() - expected.keys())
     if missing or unknown:
@@ -75,28 +78,31 @@ def load_weights(module: nn.Module, folder: Path) -> None:
         if stored[name].shape != tensor.shape:
             raise CheckpointError(
                 f"{name} has the shape {tuple(stored[name].shape)} in {path}, "
-                f"but {CONFIG_FILE} asks for {tuple(tensor.shape)}: put the two files of one checkpoint together."
+                f"but {CONFIG_FILE} asks for {tuple(tensor.shape)}: take both files from one checkpoint."
             )
     module.load_state_dict({name: stored[name].to(expected[name].dtype) for name in expected})
 
 
-def save_checkpoint(
-    folder: Path, module: nn.Module, config: Mapping[str, Any], *, half: bool = True
-) -> None:
+def save_checkpoint(folder: Path, module: nn.Module, config: Mapping[str, Any], *, half: bool = True) -> None:
     """Writes config.json and model.safetensors; ``half`` stores the floats as float16, half the size.
 
     Each file is written beside its place and moved there: a full disk leaves the former one whole.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Tensor] = {
-        name: (tensor.half() if half and tensor.dtype == torch.float32 else tensor).detach().cpu().contiguous()
+        name: (tensor.half() if half and tensor.dtype == torch.float32 else tensor)
+        .detach()
+        .cpu()
+        .contiguous()
         for name, tensor in module.state_dict().items()
     }
     part = folder / f"{WEIGHTS_FILE}.part"
     save_file(tensors, part, metadata={"format": "pt"})
     part.replace(folder / WEIGHTS_FILE)
     part = folder / f"{CONFIG_FILE}.part"
-    part.write_text(json.dumps({"format": FORMAT, **config}, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    part.write_text(
+        json.dumps({"format": FORMAT, **config}, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+    )
     part.replace(folder / CONFIG_FILE)
 
 

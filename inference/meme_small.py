@@ -1,4 +1,6 @@
-"""The model that ships: a small convolutional grid, the lines read, and a prefix language model with slots."""
+"""The model that ships: a small convolutional grid, the lines read, and a prefix language model with
+slots.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ ENCODER = {
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Which words the picture allows. A content word is said only when its concept has this probability at least."""
+    """Which words the picture allows. A content word is said only when its concept has this probability
+    at least.
+    """
 
     certain: float = 0.3
     sampled: float = 0.2  # for another variant: a little bolder
@@ -78,7 +82,9 @@ class MemeSmall(nn.Module):
         level: int,
         gate: Gate,
     ) -> tuple[list[str], Generated]:
-        """One description a picture. ``level``: how much to tell beyond the quotes, 0.. (see ``SlotTokenizer.levels``)."""
+        """One description a picture. ``level``: how much to tell beyond the quotes, 0.. (see
+        ``SlotTokenizer.levels``).
+        """
         memory = self.memory(images, lines)
         tokenizer = self.tokenizer
         start = tokenizer.levels[level]
@@ -103,9 +109,11 @@ class MemeSmall(nn.Module):
 
 
 class QuoteGrammar:
-    """Quotations hold slots and nothing else, each line is quoted once, nothing is quoted where nothing is left.
+    """Quotations hold slots and nothing else, each line is quoted once, nothing is quoted where nothing is
+    left.
 
-    ``line_mask`` (n, m): the lines of each picture. A logits processor for rows that are pictures times beams.
+    ``line_mask`` (n, m): the lines of each picture. A logits processor for rows that are pictures times
+    beams.
     """
 
     def __init__(self, tokenizer: SlotTokenizer, line_mask: Tensor) -> None:
@@ -161,7 +169,9 @@ class ConceptGate:
 def concept_words(
     tokenizer: SlotTokenizer, concepts: Sequence[str], lemmas_of: Callable[[str], frozenset[str]]
 ) -> Tensor:
-    """(vocabulary,): for each word the place of its lemma in ``concepts``, :data:`FREE` or :data:`UNKNOWN`."""
+    """(vocabulary,): for each word the place of its lemma in ``concepts``, :data:`FREE` or
+    :data:`UNKNOWN`.
+    """
     places = {concept: i for i, concept in enumerate(concepts)}
     named = []
     for word in tokenizer.words:

@@ -1,7 +1,9 @@
 """The tokenizer of captioners that quote: words, and slots for the lines read on the picture.
 
-A caption is a sequence of word ids, between ``<quote>`` and ``</quote>`` also of slots: id ``len(vocabulary) + i``
-means "line i of this picture". The decoder learns where quoted words go; the words themselves are copied, never
+A caption is a sequence of word ids, between ``<quote>`` and ``</quote>`` also of slots: id
+``len(vocabulary) + i``
+means "line i of this picture". The decoder learns where quoted words go; the words themselves are copied,
+never
 generated, so a quotation can hold nothing that was not read.
 """
 
@@ -39,9 +41,10 @@ def split_words(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class SlotTokenizer:
-    """``words``: id -> token, :data:`SPECIAL` first. ``casing``: lower-cased token -> as people write it (names).
+    """``words``: id -> token, :data:`SPECIAL` first. ``casing``: token -> as people write it (names).
 
-    ``levels`` tokens ``<detail-0>``.. stand right after :data:`SPECIAL` in ``words``: what the decoder is started with
+    ``levels`` tokens ``<detail-0>``.. stand right after :data:`SPECIAL` in ``words``: what the decoder is
+    started with
     says how much beyond the quotes it should tell.
     """
 
@@ -70,7 +73,9 @@ class SlotTokenizer:
         return [self.id(token) for token in split_words(text)]
 
     def decode(self, tokens: Iterable[int], lines: Sequence[TextLine]) -> str:
-        """The caption as a person writes it: capitals, spaces, closed quotation marks, a full stop at the end."""
+        """The caption as a person writes it: capitals, spaces, closed quotation marks, a full stop at
+        the end.
+        """
         pieces: list[str] = []
         starts, quoted = True, False
         for token in tokens:
@@ -107,7 +112,9 @@ class SlotTokenizer:
 
 
 def clean_quote(line: str) -> str:
-    """A line read, fit to stand between quotation marks: marks of its own become single, specks at its ends go."""
+    """A line read, fit to stand between quotation marks: marks of its own become single, specks at its
+    ends go.
+    """
     line = re.sub(r'["“”„«»]', "'", line)
     line = re.sub(r"^[\s'‘’`|_\\/~=<>*^°\]}]+|[\s'‘’`|_\\/~=<>^°\[{]+$", "", line)
     return re.sub(r"\s+", " ", line)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
-try:
-    from train_scripts.compare import compare_command
-    from train_scripts.evaluate import evaluate_command
-except ModuleNotFoundError as error:
-    sys.exit(
-        f"Error: {error.name} is not installed: run `pip install '.[research]'` in the project's folder."
-    )
+from train_scripts.compare import compare_command
+from train_scripts.evaluate import evaluate_command
+from train_scripts.meme_small.commands import line_scorer_command, read_command, train_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 app.command("evaluate")(evaluate_command)
 app.command("compare")(compare_command)
+app.command("read")(read_command)
+app.command("line-scorer")(line_scorer_command)
+app.command("meme-small")(train_command)
 
 if __name__ == "__main__":
     app(prog_name="python -m train_scripts")

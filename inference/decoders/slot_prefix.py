@@ -1,9 +1,13 @@
 """A small language model with the picture and the lines read as its prefix, and slots that copy a line.
 
-The plan of ClipCap (Mokady et al. 2021, arXiv:2111.09734): a prefix of vectors made from the picture, then a GPT
-(pre-norm transformer, tied output). The prefix here is the encoder's grid and one vector a line read; the output
-distribution is extended by one entry a line, a pointer (Vinyals et al. 2015, arXiv:1506.03134) over the last layer's
-vectors of the lines. Prefix positions see one another both ways, words see the prefix and the words before them.
+The plan of ClipCap (Mokady et al. 2021, arXiv:2111.09734): a prefix of vectors made from the picture, then
+a GPT
+(pre-norm transformer, tied output). The prefix here is the encoder's grid and one vector a line read; the
+output
+distribution is extended by one entry a line, a pointer (Vinyals et al. 2015, arXiv:1506.03134) over the
+last layer's
+vectors of the lines. Prefix positions see one another both ways, words see the prefix and the words before
+them.
 """
 
 from __future__ import annotations
@@ -21,7 +25,9 @@ from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES, MAX_LINES
 
 @dataclass(frozen=True, slots=True)
 class SlotPrefixConfig:
-    """Sizes. ``grid_width`` and ``grid_positions`` are what the encoder yields; ``concepts`` what is told apart."""
+    """Sizes. ``grid_width`` and ``grid_positions`` are what the encoder yields; ``concepts`` what is
+    told apart.
+    """
 
     vocabulary: int
     concepts: int
@@ -44,7 +50,8 @@ class SlotMemory:
 
     ``grid`` (n, grid_positions, grid_width), or None when a text without a picture is learnt;
     ``layout`` (n, LAYOUT_FEATURES);
-    ``line_features`` (n, m, LINE_FEATURES); ``line_words`` (n, m, w) vocabulary ids, 0 = none; ``line_mask`` (n, m),
+    ``line_features`` (n, m, LINE_FEATURES); ``line_words`` (n, m, w) vocabulary ids, 0 = none;
+    ``line_mask`` (n, m),
     True where there is a line.
     """
 
@@ -64,7 +71,9 @@ class _Attention(nn.Module):
         self.out = nn.Linear(config.width, config.width)
 
     def forward(self, x: Tensor, mask: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x (n, t, width), mask (n, 1, t, T) True = may look, past (n, 2, heads, T - t, d) -> the same with T."""
+        """x (n, t, width), mask (n, 1, t, T) True = may look, past (n, 2, heads, T - t, d) -> the same
+        with T.
+        """
         n, t, width = x.shape
         q, k, v = self.qkv(x).view(n, t, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         present = torch.stack((k, v), dim=1)  # (n, 2, heads, t, d)
@@ -97,7 +106,8 @@ class _Block(nn.Module):
 class SlotPrefixDecoder(nn.Module):
     """``start``/``step`` for decoding, ``forward`` with the whole sentence for training.
 
-    Logits have ``vocabulary + m`` entries: the words, then the m lines of the picture (-inf where there is none).
+    Logits have ``vocabulary + m`` entries: the words, then the m lines of the picture (-inf where there is
+    none).
     """
 
     def __init__(self, config: SlotPrefixConfig) -> None:
@@ -131,7 +141,9 @@ class SlotPrefixDecoder(nn.Module):
     # --- training ---
 
     def forward(self, memory: SlotMemory, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """tokens (n, t), the start token first -> logits (n, t, vocabulary + m), concept logits (n, concepts)."""
+        """tokens (n, t), the start token first -> logits (n, t, vocabulary + m), concept logits (n,
+        concepts).
+        """
         prefix, prefix_mask, line_embeddings = self._prefix(memory)
         n, p = prefix_mask.shape
         t = tokens.shape[1]
@@ -151,7 +163,9 @@ class SlotPrefixDecoder(nn.Module):
         return self._logits(hidden, keys, memory.line_mask), self.concept(hidden[:, 0])
 
     def _prefix(self, memory: SlotMemory) -> tuple[Tensor, Tensor, Tensor]:
-        """(n, p, width), its mask (n, p), and the lines' embeddings (n, m, width); the lines come last in the prefix."""
+        """(n, p, width), its mask (n, p), and the lines' embeddings (n, m, width); the lines come last
+        in the prefix.
+        """
         n, m = memory.line_mask.shape
         present = (memory.line_words > 0).float()
         words = (self.words(memory.line_words) * present[..., None]).sum(2)
@@ -215,7 +229,9 @@ class SlotPrefixDecoder(nn.Module):
         return logits, {**state, "past": past, "mask": mask, "place": state["place"] + 1}
 
     def concepts(self, state: dict[str, Any], tokens: Tensor) -> Tensor:
-        """Probabilities (n, concepts) of each thing being on the picture, from a started state and start tokens (n,)."""
+        """Probabilities (n, concepts) of each thing being on the picture, from a started state and start
+        tokens (n,).
+        """
         x = self._embed(tokens[:, None], state["lines"], 0)
         mask = torch.cat((state["mask"], torch.ones_like(state["mask"][:, :1])), dim=1)
         for block, before in zip(self.blocks, state["past"], strict=True):

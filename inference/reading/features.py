@@ -19,7 +19,9 @@ _MOST_FRAMES = 6
 
 
 def line_features(lines: Sequence[TextLine], image: Image.Image) -> npt.NDArray[np.float32]:
-    """(lines, LINE_FEATURES), about -1..2 each, for the first :data:`MAX_LINES` lines of an upright RGB picture."""
+    """(lines, LINE_FEATURES), about -1..2 each, for the first :data:`MAX_LINES` lines of an upright RGB
+    picture.
+    """
     lines = lines[:MAX_LINES]
     if not lines:
         return np.zeros((0, LINE_FEATURES), dtype=np.float32)

@@ -20,7 +20,7 @@ Grey = npt.NDArray[np.int16]
 
 
 def frames(image: Image.Image) -> list[Box]:
-    """Boxes (left, top, right, bottom as fractions 0..1) of the pictures within an upright RGB picture, in reading order.
+    """Boxes (left, top, right, bottom, fractions 0..1) of the pictures within one, in reading order.
 
     Bars of text are left out. A photo on its own is one frame; a page of text has none.
     """

@@ -20,7 +20,9 @@ class _Group:
 
 
 def arrange(lines: Sequence[ReadLine], size: tuple[int, int]) -> list[TextLine]:
-    """Lines in reading order with their block numbers; boxes as fractions of the picture of ``size`` (width, height)."""
+    """Lines in reading order with their block numbers; boxes as fractions of the picture of ``size``
+    (width, height).
+    """
     if not lines:
         return []
     groups = _ordered(_blocks(_join_rows(lines)))
@@ -95,7 +97,9 @@ def _blocks(lines: Sequence[ReadLine]) -> list[_Group]:
 
 
 def _ordered(groups: list[_Group]) -> list[_Group]:
-    """Reading order by recursive cuts (XY-cut, Nagy & Seth 1984): bands from the top, columns from the left."""
+    """Reading order by recursive cuts (XY-cut, Nagy & Seth 1984): bands from the top, columns from the
+    left.
+    """
     if len(groups) <= 1:
         return groups
     for low, high in ((1, 3), (0, 2)):

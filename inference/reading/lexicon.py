@@ -116,6 +116,6 @@ def one_alphabet(token: str, *, prefer_cyrillic: bool) -> str:
         if (short and is_known(bare(other))) or (is_known(bare(other)) and not is_known(bare(token))):
             return other
     if kind == "cyrillic" and not prefer_cyrillic and script(other) == "latin":
-        if is_known(bare(other)) and (len(bare(token)) <= 2 or not is_known(bare(token))):
-            return other
+        short = len(bare(token)) <= 2
+        return other if is_known(bare(other)) and (short or not is_known(bare(token))) else token
     return token

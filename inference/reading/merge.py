@@ -1,7 +1,9 @@
 """From what several passes of Tesseract saw to the lines that really stand on the picture.
 
-Each pass gives candidate lines, most of them right, some of them specks of a photo taken for letters. A small logistic
-model, trained on the words that people quoted from real memes (``train_scripts/reading.py``), gives each candidate the
+Each pass gives candidate lines, most of them right, some of them specks of a photo taken for letters. A
+small logistic
+model, trained on the words that people quoted from real memes (``train_scripts/reading.py``), gives each
+candidate the
 probability that it is print; among candidates at the same place the likeliest wins.
 """
 
@@ -12,6 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +55,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class ReadLine:
-    """A line accepted: ``box`` in pixels of the picture, ``confidence`` the probability (0..1) that it is print."""
+    """A line accepted: ``box`` in pixels of the picture, ``confidence`` the probability (0..1) that it
+    is print.
+    """
 
     text: str
     box: Box
@@ -61,7 +66,9 @@ class ReadLine:
 
 
 def candidates(passes: Mapping[str, Sequence[Word]], size: tuple[int, int]) -> list[Candidate]:
-    """The lines of every pass, split at wide gaps, specks at their ends cut off. ``size`` is (width, height) in pixels."""
+    """The lines of every pass, split at wide gaps, specks at their ends cut off. ``size`` is (width,
+    height) in pixels.
+    """
     width, height = size
     found: list[Candidate] = []
     for origin, words in passes.items():
@@ -121,7 +128,7 @@ def _spell(line: Candidate, *, prefer_cyrillic: bool) -> str:
 def _split_at_gaps(line: Sequence[Word]) -> list[list[Word]]:
     ordered = sorted(line, key=lambda word: word.box[0])
     parts: list[list[Word]] = [[ordered[0]]]
-    for before, word in zip(ordered, ordered[1:], strict=False):
+    for before, word in pairwise(ordered):
         height = max(before.box[3] - before.box[1], word.box[3] - word.box[1])
         if word.box[0] - before.box[2] > _WIDE_GAP * height:
             parts.append([word])
@@ -170,7 +177,8 @@ def overlap(one: Box, other: Box) -> float:
     return width * height / max(min(areas), 1e-9)
 
 
-# --- is it print? -----------------------------------------------------------------------------------------------
+# --- is it print?
+# -----------------------------------------------------------------------------------------------
 
 FEATURES = (
     "bias",

@@ -15,7 +15,9 @@ logger = logging.getLogger(__name__)
 
 
 class Reader:
-    """Reads with Tesseract where it is installed; without it every picture has no lines, and the log says why once."""
+    """Reads with Tesseract where it is installed; without it every picture has no lines, and the log
+    says why once.
+    """
 
     def __init__(self) -> None:
         self._tesseract: Tesseract | None = None

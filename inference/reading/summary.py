@@ -1,4 +1,6 @@
-"""One line that says what kind of picture it is, from its frames and the places of its words: rules, no guesses."""
+"""One line that says what kind of picture it is, from its frames and the places of its words: rules, no
+guesses.
+"""
 
 from __future__ import annotations
 

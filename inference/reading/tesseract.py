@@ -1,7 +1,9 @@
 """Tesseract in process (``tesserocr``): one picture, several passes, words with their places.
 
-One pass of Tesseract misses a third of the words on a meme: page segmentation takes a caption bar for a picture,
-small print is under its size, white letters on a photo are not a dark shape on a light ground. Each pass below finds
+One pass of Tesseract misses a third of the words on a meme: page segmentation takes a caption bar for a
+picture,
+small print is under its size, white letters on a photo are not a dark shape on a light ground. Each pass
+below finds
 words that the others miss; ``inference.reading.merge`` keeps the best of what they agree and disagree on.
 """
 
@@ -31,7 +33,8 @@ class ReadingUnavailableError(RuntimeError):
 class Word:
     """One word as one pass of Tesseract saw it.
 
-    ``box`` is (left, top, right, bottom) as fractions of the picture, 0..1; ``confidence`` is 0..1; ``line`` numbers
+    ``box`` is (left, top, right, bottom) as fractions of the picture, 0..1; ``confidence`` is 0..1;
+    ``line`` numbers
     the text line within the pass.
     """
 
@@ -46,7 +49,9 @@ def _grey(image: Image.Image) -> Image.Image:
 
 
 def _bright_letters(image: Image.Image) -> Image.Image:
-    """Only what is nearly white stays, as black on white: outlined white letters on a photo become plain print."""
+    """Only what is nearly white stays, as black on white: outlined white letters on a photo become plain
+    print.
+    """
     darkest = np.asarray(image).min(axis=2)
     return Image.fromarray(np.where(darkest > 195, 0, 255).astype(np.uint8))
 
@@ -55,7 +60,8 @@ def _bright_letters(image: Image.Image) -> Image.Image:
 class Pass:
     """How Tesseract looks at the picture once.
 
-    ``segmentation`` is Tesseract's page segmentation mode (3 automatic, 11 sparse text), ``short_side`` the size in
+    ``segmentation`` is Tesseract's page segmentation mode (3 automatic, 11 sparse text), ``short_side``
+    the size in
     pixels to which the picture's shorter side is brought (enlarging at most four times).
     """
 

@@ -68,7 +68,9 @@ def _choose(spans: Sequence[Span], lines: Sequence[TextLine]) -> list[list[int]]
 
 
 def _by_layout(spans: Sequence[Span], lines: Sequence[TextLine]) -> list[list[int]]:
-    """No quote was found: most often it is a translation. Where the counts leave no doubt, the place tells which is which."""
+    """No quote was found: most often it is a translation. Where the counts leave no doubt, the place
+    tells which is which.
+    """
     blocks: dict[int, list[int]] = {}
     for number, line in enumerate(lines):
         blocks.setdefault(line.block, []).append(number)

@@ -33,7 +33,9 @@ _LONGEST = 150  # tokens; a longer description is a story around the meme, not i
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One picture: ``lines`` read on it, ``target`` aligned, ``concepts`` the content lemmas of its description."""
+    """One picture: ``lines`` read on it, ``target`` aligned, ``concepts`` the content lemmas of its
+    description.
+    """
 
     file_name: str
     lines: tuple[TextLine, ...]
@@ -60,9 +62,10 @@ def load_examples(
     lemmas: ContentLemmas,
     preprocessing: Preprocessing,
 ) -> tuple[list[Example], Tensor]:
-    """The examples of ``folder/split.jsonl`` and their pictures (n, 3, side, side), uint8, squashed to a square.
+    """The examples of ``folder/split.jsonl`` and their pictures (n, 3, side, side), uint8.
 
-    ``readings``: file_name -> the row that ``train_scripts read`` wrote for it. Rows without a description are left out.
+    ``readings``: file_name -> the row that ``train_scripts read`` wrote for it. Rows without a description
+    are left out.
     """
     examples, pictures = [], []
     for row in read_rows(folder / f"{split}.jsonl"):
@@ -90,7 +93,9 @@ def load_examples(
 def build_tokenizer(
     examples: Sequence[Example], descriptions: Iterable[str], photos: Iterable[str]
 ) -> SlotTokenizer:
-    """Words of the descriptions outside quotes (seen twice), and of photo captions (seen often); names keep capitals."""
+    """Words of the descriptions outside quotes (seen twice), and of photo captions (seen often); names
+    keep capitals.
+    """
     memes = Counter(token for one in examples for token in one.target.tokens if isinstance(token, str))
     captions = Counter(token for text in photos for token in split_words(text))
     words = {word for word, count in memes.items() if count >= _MEME_COUNT}

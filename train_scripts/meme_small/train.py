@@ -63,7 +63,9 @@ class Recipe:
 
 
 def augment(pictures: Tensor) -> Tensor:
-    """(n, 3, side, side) 0..1: light and contrast vary, the frame shifts a little. Never mirrored: text stays text."""
+    """(n, 3, side, side) 0..1: light and contrast vary, the frame shifts a little. Never mirrored: text
+    stays text.
+    """
     n, device = len(pictures), pictures.device
     light = 1 + (torch.rand(n, 1, 1, 1, device=device) - 0.5) * 0.5
     tint = 1 + (torch.rand(n, 3, 1, 1, device=device) - 0.5) * 0.2
@@ -104,7 +106,9 @@ def _schedule(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_sc
 
 
 def _word_loss(logits: Tensor, targets: Tensor, unknown: int, smoothing: float) -> Tensor:
-    """Cross-entropy over words and slots. Padding and words outside the vocabulary teach nothing; the end token does."""
+    """Cross-entropy over words and slots. Padding and words outside the vocabulary teach nothing; the
+    end token does.
+    """
     targets = targets.masked_fill((targets == 0) | (targets == unknown), -100)
     flat = logits.flatten(0, 1)
     loss = functional.cross_entropy(flat, targets.flatten(), ignore_index=-100)
@@ -191,7 +195,14 @@ class Trainer:
             logits = head(functional.dropout(grid.mean(1), 0.3))
             return functional.binary_cross_entropy_with_logits(logits, self.labels[batch]) * 10
 
-        self._stage("concepts", self.recipe.concept_epochs, [0] * len(self.train), optimizer, step, head)
+        self._stage(
+            "concepts",
+            epochs=self.recipe.concept_epochs,
+            lengths=[0] * len(self.train),
+            optimizer=optimizer,
+            step=step,
+            extra=head,
+        )
 
     def _learn_language(self) -> None:
         optimizer = torch.optim.AdamW(
@@ -212,11 +223,10 @@ class Trainer:
 
         self._stage(
             "language",
-            self.recipe.photo_epochs,
-            [len(one) for one in self.photos],
-            optimizer,
-            step,
-            None,
+            epochs=self.recipe.photo_epochs,
+            lengths=[len(one) for one in self.photos],
+            optimizer=optimizer,
+            step=step,
             batch=128,
         )
 
@@ -248,11 +258,10 @@ class Trainer:
 
         self._stage(
             "memes",
-            self.recipe.meme_epochs,
-            [len(one) for one in targets],
-            optimizer,
-            step,
-            None,
+            epochs=self.recipe.meme_epochs,
+            lengths=[len(one) for one in targets],
+            optimizer=optimizer,
+            step=step,
             measure=self.validate,
         )
 
@@ -289,12 +298,12 @@ class Trainer:
     def _stage(
         self,
         name: str,
+        *,
         epochs: int,
         lengths: Sequence[int],
         optimizer: torch.optim.Optimizer,
         step: Callable[[list[int]], Tensor],
-        extra: nn.Module | None,
-        *,
+        extra: nn.Module | None = None,
         batch: int | None = None,
         measure: Callable[[], dict[str, float]] | None = None,
     ) -> None:

@@ -1,0 +1,93 @@
+"""The commands of the shipped model's recipe: read the pictures, train the line scorer, train the model."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from tqdm import tqdm
+
+from inference.pictures import load_picture
+from inference.reading.tesseract import Tesseract
+from train_scripts.meme_small.data import read_rows
+
+Memes = Annotated[Path, typer.Argument(help="Folder with images/, train.jsonl and val.jsonl.", exists=True)]
+Readings = Annotated[Path, typer.Option(help="What 'read' wrote.", exists=True)]
+
+_reader: Tesseract | None = None
+
+
+def _read_one(task: tuple[Path, str]) -> dict[str, Any]:
+    global _reader  # noqa: PLW0603 - one engine a process: loading it takes longer than a picture
+    _reader = _reader or Tesseract()
+    folder, name = task
+    image = load_picture((folder / name).read_bytes()).image
+    words = {
+        one: [
+            (word.text, [round(x, 4) for x in word.box], round(word.confidence, 3), word.line)
+            for word in found
+        ]
+        for one, found in _reader.read(image).items()
+    }
+    return {"file_name": name, "size": image.size, "words": words}
+
+
+def read_command(
+    memes: Memes,
+    out: Annotated[Path, typer.Option(help="JSON lines; rows already there are kept.")] = Path(
+        "runs/readings.jsonl"
+    ),
+    processes: Annotated[int, typer.Option(help="Pictures read at once.", min=1)] = 2,
+) -> None:
+    """Read every picture once, all passes of Tesseract, and keep what each of them saw."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    done = {row["file_name"] for row in read_rows(out)} if out.exists() else set()
+    names = [row["file_name"] for split in ("train", "val") for row in read_rows(memes / f"{split}.jsonl")]
+    tasks = [(memes, name) for name in names if name not in done]
+    context = multiprocessing.get_context("spawn")
+    with out.open("a", encoding="utf-8") as file, ProcessPoolExecutor(processes, context) as pool:
+        rows: Iterator[dict[str, Any]] = pool.map(_read_one, tasks, chunksize=8)
+        for row in tqdm(rows, total=len(tasks), desc="reading"):
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def line_scorer_command(memes: Memes, readings: Readings = Path("runs/readings.jsonl")) -> None:
+    """Train the model that tells print from specks on what people quoted; it is part of the program."""
+    from inference.reading.merge import SCORER_FILE  # noqa: PLC0415
+    from train_scripts.meme_small import line_scorer  # noqa: PLC0415 - torch
+
+    references = {row["file_name"]: row["text"] for row in read_rows(memes / "train.jsonl")}
+    values, labels = line_scorer.examples(read_rows(readings), references)
+    stored = line_scorer.train(values, labels)
+    line_scorer.save(stored)
+    Console().print(
+        f"{len(labels)} lines, {labels.mean():.0%} of them print; loss {stored['loss']:.4f}; "
+        f"written to {SCORER_FILE}."
+    )
+
+
+def train_command(
+    memes: Memes,
+    photos: Annotated[Path, typer.Option(help="Photo captions (JSON lines with text).", exists=True)],
+    readings: Readings = Path("runs/readings.jsonl"),
+    work: Annotated[Path, typer.Option(help="State of the run; an interrupted run goes on.")] = Path(
+        "runs/meme-small"
+    ),
+    out: Annotated[Path, typer.Option(help="The checkpoint's folder.")] = Path("checkpoints/meme-small"),
+) -> None:
+    """Train the shipped model from nothing and write its checkpoint."""
+    from train_scripts.meme_small.export import write_checkpoint  # noqa: PLC0415 - torch
+    from train_scripts.meme_small.train import Recipe, Trainer  # noqa: PLC0415
+
+    recipe = Recipe()
+    trainer = Trainer(memes, photos, readings, work, recipe)
+    model = trainer.run()
+    write_checkpoint(out, model, training={"recipe": asdict(recipe), "history": trainer.history})
+    Console().print(f"Written to {out}. Measure it with 'python -m train_scripts evaluate'.")

@@ -1,0 +1,41 @@
+"""A trained model as a checkpoint that says everything needed to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from inference.checkpoint import TOKENIZER_FILE, save_checkpoint
+from inference.meme_small import ENCODER, Gate, MemeSmall
+from inference.types import DecodingOptions
+
+DECODING = DecodingOptions(strategy="beam", beams=3, max_tokens=120, length_penalty=0.7, no_repeat_ngram=0)
+LEVEL = 1
+
+
+def write_checkpoint(
+    folder: Path,
+    model: MemeSmall,
+    *,
+    training: Mapping[str, Any],
+    decoding: DecodingOptions = DECODING,
+    level: int = LEVEL,
+    gate: Gate | None = None,
+) -> None:
+    """config.json, model.safetensors (float16) and tokenizer.json; the model card beside them is written
+    by hand.
+    """
+    config = {
+        "architecture": "meme-small",
+        "encoder": dict(ENCODER),
+        "decoder": model.decoder.config.to_dict(),
+        "concepts": list(model.concepts),
+        "level": level,
+        "gate": asdict(gate or Gate()),
+        "decoding": decoding.to_dict(),
+        "training": dict(training),
+    }
+    save_checkpoint(folder, model, config)
+    model.tokenizer.save(folder / TOKENIZER_FILE)
