@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import importlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bot.config import ConfigurationError, Settings, load_settings
-from bot.logs import setup_logging
+from bot.config import OperatorError, Settings, load_settings
+from bot.logs import Redactor, setup_logging
+from inference.engine import Engine
+from inference.types import EngineError
 
 # No locals in tracebacks: they hold the token.
 cli = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -28,7 +31,7 @@ def _settings(**overrides: object) -> Settings:
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return load_settings(**given)
-    except ConfigurationError as error:
+    except OperatorError as error:
         raise _exit(error) from None
 
 
@@ -44,17 +47,25 @@ def run(
     ] = False,
 ) -> None:
     """Run the bot; without BOT_TOKEN against the stand-in of Telegram, with a chat page in the browser."""
-    from bot import app  # noqa: PLC0415 - slow imports, not needed for --help
-    from bot.feedback.database import StoreError  # noqa: PLC0415
-    from bot.polling import TokenRefused  # noqa: PLC0415
-    from inference.types import EngineError  # noqa: PLC0415
-
     settings = _settings()
     redact = setup_logging(settings.log_level, settings.secrets)
     try:
-        asyncio.run(app.run(settings, redact, delete_webhook=delete_webhook))
-    except (StoreError, EngineError, TokenRefused, OSError) as error:
-        raise _exit(Exception(redact(str(error)))) from None
+        asyncio.run(_run(settings, redact, delete_webhook))
+    except (OperatorError, EngineError, OSError) as error:
+        raise _exit(OperatorError(redact(str(error)))) from None
+
+
+async def _run(settings: Settings, redact: Redactor, delete_webhook: bool) -> None:
+    async with Engine(settings.engine) as engine:
+        # The worker loads its model meanwhile: importing aiogram takes as long.
+        await asyncio.to_thread(importlib.import_module, "bot.app")
+        from bot import app  # noqa: PLC0415
+        from bot.feedback.database import StoreError  # noqa: PLC0415
+
+        try:
+            await app.run(settings, engine, redact, delete_webhook=delete_webhook)
+        except StoreError as error:
+            raise OperatorError(str(error)) from error
 
 
 @cli.command()

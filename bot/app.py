@@ -29,7 +29,7 @@ from bot.middlewares.user import UserMiddleware
 from bot.nursery import Nursery
 from bot.polling import Poller
 from bot.texts import sentences, texts
-from inference.engine import Engine, EngineSettings
+from inference.engine import Engine
 
 logger = logging.getLogger(__name__)
 
@@ -142,26 +142,13 @@ class App:
 
 
 @asynccontextmanager
-async def build(settings: Settings, *, token: str, api_url: str) -> AsyncIterator[App]:
-    """Open the store, start the engine, and join everything; closes it all at the end.
+async def build(settings: Settings, engine: Engine, *, token: str, api_url: str) -> AsyncIterator[App]:
+    """Open the store and join everything to a started engine; closes what it opened at the end.
 
-    Raises StoreError, EngineError or OSError (the health port is taken); their texts say what to do.
+    Raises StoreError or OSError (the health port is taken); their texts say what to do.
     """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(await Store.open(settings.database_url, settings.data_dir))
-        engine = await stack.enter_async_context(
-            Engine(
-                EngineSettings(
-                    model=settings.model,
-                    models_dir=settings.models_dir,
-                    queue_size=settings.queue_size,
-                    batch_size=settings.batch_size,
-                    picture_timeout=settings.picture_timeout,
-                    threads=settings.inference_threads,
-                    captioner=settings.captioner,
-                )
-            )
-        )
         server = TelegramAPIServer.from_base(api_url, is_local=settings.bot_api_local)
         bot = Bot(
             token,
@@ -181,10 +168,10 @@ async def build(settings: Settings, *, token: str, api_url: str) -> AsyncIterato
         yield app
 
 
-async def run(settings: Settings, redact: Redactor, *, delete_webhook: bool = False) -> None:
+async def run(settings: Settings, engine: Engine, redact: Redactor, *, delete_webhook: bool = False) -> None:
     """Run the bot until SIGTERM or SIGINT; without a token against the stand-in, in this process.
 
-    Raises TokenRefused, StoreError, EngineError or OSError; their texts are for the operator.
+    Raises TokenRefused, StoreError or OSError; their texts are for the operator.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -204,7 +191,7 @@ async def run(settings: Settings, redact: Redactor, *, delete_webhook: bool = Fa
             logger.info("BOT_TOKEN is not set: the bot runs against its own stand-in of Telegram.")
             logger.info("Open %s in a browser and send it a picture.", sandbox.url)
         redact.add(token)
-        app = await stack.enter_async_context(build(settings, token=token, api_url=api_url))
+        app = await stack.enter_async_context(build(settings, engine, token=token, api_url=api_url))
         await app.serve(stop, delete_webhook=delete_webhook)
         logger.info("Stopped.")
 

@@ -183,7 +183,8 @@ class Captioning:
 
     async def resume(self) -> int:
         """Take up what an earlier process accepted and did not finish; returns how many pictures."""
-        jobs = await self._store.pending_jobs()
+        # Handlers of an album's pictures run side by side: their rows need not be in the album's order.
+        jobs = sorted(await self._store.pending_jobs(), key=lambda job: job.message_id)
         for job in jobs:
             self.submit([job], lane=f"resumed {job.chat_id} {job.user_id}", resume=True)
         return len(jobs)

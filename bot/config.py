@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from inference.engine import EngineSettings
+
 TOKEN_PATTERN = re.compile(r"\d+:[A-Za-z0-9_-]+")
 
 
-class ConfigurationError(Exception):
-    """The settings cannot be used; ``str()`` tells the operator which one and what to write instead."""
+class OperatorError(Exception):
+    """The bot cannot run as it is set up; ``str()`` tells the operator what is wrong and what to do."""
 
 
 class Settings(BaseSettings):
@@ -96,6 +98,19 @@ class Settings(BaseSettings):
         return int(self.max_file_mb * 1024 * 1024)
 
     @property
+    def engine(self) -> EngineSettings:
+        """What the inference engine is to be started with."""
+        return EngineSettings(
+            model=self.model,
+            models_dir=self.models_dir,
+            queue_size=self.queue_size,
+            batch_size=self.batch_size,
+            picture_timeout=self.picture_timeout,
+            threads=self.inference_threads,
+            captioner=self.captioner,
+        )
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What must never reach a log: the token, and the password inside the database's address."""
         found = [self.bot_token.get_secret_value()] if self.bot_token else []
@@ -107,7 +122,7 @@ class Settings(BaseSettings):
 def load_settings(**overrides: Any) -> Settings:
     """Settings from the environment and ``.env``; ``overrides`` win.
 
-    Raises :class:`ConfigurationError` with one sentence for each setting that cannot be used.
+    Raises :class:`OperatorError` with one sentence for each setting that cannot be used.
     """
     try:
         return Settings(**overrides)
@@ -117,6 +132,4 @@ def load_settings(**overrides: Any) -> Settings:
             name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
             sentences.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}.")
         # `from None`: pydantic's own text shows the values, a token among them.
-        raise ConfigurationError(
-            "Correct these settings (see .env.example). " + " ".join(sentences)
-        ) from None
+        raise OperatorError("Correct these settings (see .env.example). " + " ".join(sentences)) from None

@@ -26,6 +26,7 @@ from aiogram.methods import GetUpdates
 from aiogram.types import Update, User
 from pydantic import ValidationError
 
+from bot.config import OperatorError
 from bot.nursery import Nursery
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ CONFLICT = (
 )
 
 
-class TokenRefused(Exception):  # noqa: N818 - says what happened
+class TokenRefused(OperatorError):  # noqa: N818 - says what happened
     """The server does not know this token: trying again cannot help."""
 
     def __init__(self) -> None:
@@ -141,7 +142,8 @@ class Poller:
                 readable.append(Update.model_validate(row, context={"bot": self._bot}))
             except ValidationError as error:
                 logger.error(
-                    "An update cannot be read and is left out: %s", error.errors(include_input=False)
+                    "An update cannot be read and is left out: %s",
+                    error.errors(include_input=False, include_url=False),
                 )
                 if isinstance(row, dict) and isinstance(row.get("update_id"), int):
                     readable.append(Update(update_id=row["update_id"]))  # empty: only to be confirmed

@@ -16,6 +16,7 @@ import pytest
 from bot.app import App, build
 from bot.config import Settings
 from bot.sandbox import Sandbox
+from inference.engine import Engine
 from tests.inference.fakes import write_checkpoint
 
 ADMIN = 999
@@ -50,7 +51,10 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., S
 @asynccontextmanager
 async def working(settings: Settings, sandbox: Sandbox) -> AsyncIterator[App]:
     """A bot at work, stopped the way SIGTERM stops it."""
-    async with build(settings, token=sandbox.token, api_url=sandbox.url) as app:
+    async with (
+        Engine(settings.engine) as engine,
+        build(settings, engine, token=sandbox.token, api_url=sandbox.url) as app,
+    ):
         stop = asyncio.Event()
         serving = asyncio.create_task(app.serve(stop))
         try:

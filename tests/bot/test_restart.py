@@ -1,0 +1,212 @@
+"""The real process (``python -m bot run``), killed and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bot.feedback.store import Store
+from bot.sandbox import ME, Sandbox
+from tests.bot.conftest import Json, data_of, replies_to, reply_to, until
+from tests.drawing import draw_meme, jpeg_bytes
+from tests.inference.fakes import WAIT, picture, write_checkpoint
+
+ROOT = Path(__file__).parents[2]
+MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
+
+
+@pytest.fixture
+def environment(tmp_path: Path, sandbox: Sandbox) -> dict[str, str]:
+    """Only documented settings, and what finds Python and the fake model."""
+    write_checkpoint(tmp_path / "models", "fake")
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "FAKE_GATE": str(tmp_path / "gate"),
+        "BOT_TOKEN": sandbox.token,
+        "BOT_API_URL": sandbox.url,
+        "DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/bot.db",
+        "DATA_DIR": str(tmp_path / "data"),
+        "MODEL": "fake",
+        "MODELS_DIR": str(tmp_path / "models"),
+        "CAPTIONER": "tests.inference.fakes:load",
+    }
+
+
+@asynccontextmanager
+async def process(environment: dict[str, str], folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The bot as its own process; killed at the end if it still runs."""
+    with (folder / "bot.log").open("ab") as log:
+        running = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bot", "run", env=environment, cwd=folder, stdout=log, stderr=log
+        )
+        try:
+            yield running
+        finally:
+            if running.returncode is None:
+                running.kill()
+            await running.wait()
+
+
+async def pending(tmp_path: Path) -> int:
+    """Jobs that are not finished, read from the database file itself."""
+    async with await Store.open(f"sqlite+aiosqlite:///{tmp_path}/bot.db", tmp_path / "data") as store:
+        return len(await store.pending_jobs())
+
+
+async def answered_once(sandbox: Sandbox, tmp_path: Path, message: Json) -> Json:
+    """The answer to the message, after everything accepted is finished: there is exactly one."""
+    await reply_to(sandbox, message)
+
+    async def settled() -> bool:
+        return not await pending(tmp_path)
+
+    await until(settled)
+    answers = replies_to(sandbox, message)
+    assert len(answers) == 1
+    return answers[0]
+
+
+async def test_killed_while_describing_the_caption_comes_once_after_the_restart(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    async with process(environment, tmp_path) as bot:
+        photo = await sandbox.send_document(picture(WAIT), "a.png")
+        await sandbox.wait_for(lambda: sandbox.calls_of("download"))
+        worker = (await until(lambda: children(bot.pid)))[0]
+        bot.send_signal(signal.SIGKILL)
+        await bot.wait()
+        await until(lambda: ended(worker))  # no orphan is left behind
+    assert not replies_to(sandbox, photo)
+    (tmp_path / "gate").touch()
+    async with process(environment, tmp_path):
+        answer = await answered_once(sandbox, tmp_path, photo)
+        assert answer["text"].startswith("32 x 24")
+        # Its buttons work like any other's.
+        sandbox.press(answer["message_id"], data_of(answer, "r:"))
+        await sandbox.wait_for(lambda: "Ваша оценка: 1" in sandbox.messages()[-1]["text"])
+
+
+@pytest.mark.parametrize("method", ["getFile", "download"])
+async def test_killed_at_any_request_before_the_reply_the_caption_comes_once(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path, method: str
+) -> None:
+    gate = sandbox.hold(method)
+    async with process(environment, tmp_path) as bot:
+        photo = await sandbox.send_photo(MEME)
+        await sandbox.wait_for(lambda: gate.arrived)
+        bot.send_signal(signal.SIGKILL)
+        await bot.wait()
+    gate.release()
+    async with process(environment, tmp_path):
+        assert (await answered_once(sandbox, tmp_path, photo))["text"].startswith("400 x")
+
+
+async def test_killed_while_the_reply_is_on_its_way_nothing_is_said_twice_and_nothing_lost(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    gate = sandbox.hold("sendMessage")
+    async with process(environment, tmp_path) as bot:
+        photo = await sandbox.send_photo(MEME)
+        await sandbox.wait_for(lambda: gate.arrived)
+        bot.send_signal(signal.SIGKILL)
+        await bot.wait()
+    gate.release()
+    await sandbox.wait_for(lambda: sandbox.calls_of("sendMessage")[0].status is not None)
+    arrived = len(replies_to(sandbox, photo))  # the stand-in may or may not carry the request out
+    async with process(environment, tmp_path):
+        await sandbox.wait_for(lambda: len(replies_to(sandbox, photo)) == arrived + 1)
+        note = replies_to(sandbox, photo)[-1]
+        assert "Если выше его нет, нажмите кнопку" in note["text"]
+        sandbox.press(note["message_id"], data_of(note, "s:"))
+        await sandbox.wait_for(
+            lambda: sum("400 x" in one["text"] for one in replies_to(sandbox, photo)) == arrived + 1
+        )
+        await sandbox.wait_for(lambda: note["message_id"] not in sandbox.world.chats[ME].messages)
+
+
+async def test_killed_during_a_rate_limit_the_caption_comes_once(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.fail("sendMessage", "flood", retry_after=30)
+    async with process(environment, tmp_path) as bot:
+        photo = await sandbox.send_photo(MEME)
+        await sandbox.wait_for(lambda: sandbox.calls_of("sendMessage"))
+
+        async def taken_back() -> bool:
+            async with await Store.open(environment["DATABASE_URL"], tmp_path / "data") as store:
+                return all(job.sending_at is None for job in await store.pending_jobs())
+
+        await until(taken_back)
+        bot.send_signal(signal.SIGKILL)
+        await bot.wait()
+    async with process(environment, tmp_path):
+        assert (await answered_once(sandbox, tmp_path, photo))["text"].startswith("400 x")
+
+
+async def test_an_album_killed_in_the_middle_is_finished_in_order(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    async with process(environment, tmp_path) as bot:
+        pictures = [picture(WAIT, (40 + number, 30)) for number in range(4)]
+        album = await sandbox.send_album(pictures, as_files=True)
+        await sandbox.wait_for(lambda: sandbox.calls_of("download"))
+        bot.send_signal(signal.SIGKILL)
+        await bot.wait()
+    (tmp_path / "gate").touch()
+    async with process(environment, tmp_path):
+        await sandbox.wait_for(lambda: len(sandbox.messages(by_bot=True)) == 4)
+        for message in album:
+            await answered_once(sandbox, tmp_path, message)
+    said = sandbox.messages(by_bot=True)
+    assert [one["reply_to_message"]["message_id"] for one in said] == [one["message_id"] for one in album]
+
+
+async def test_a_correction_is_taken_by_the_next_process(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    async with process(environment, tmp_path) as bot:
+        answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+        sandbox.press(answer["message_id"], data_of(answer, "c:"))
+        prompt = await reply_to(sandbox, answer)
+        written = await sandbox.send_text("привет")
+        await reply_to(sandbox, written)  # handled after the prompt was written down
+        bot.send_signal(signal.SIGKILL)
+        await bot.wait()
+    written = await sandbox.send_text("Кот", reply_to=prompt["message_id"])
+    async with process(environment, tmp_path):
+        assert "сохранено" in (await reply_to(sandbox, written))["text"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_the_process_cleanly(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path, number: signal.Signals
+) -> None:
+    async with process(environment | {"LOG_LEVEL": "DEBUG"}, tmp_path) as bot:
+        await reply_to(sandbox, await sandbox.send_photo(MEME))
+        bot.send_signal(number)
+        async with asyncio.timeout(15):
+            assert await bot.wait() == 0
+    log = (tmp_path / "bot.log").read_text()
+    assert "Stopped." in log
+    assert "Traceback" not in log
+    assert sandbox.token not in log
+    assert sandbox.token.split(":")[1] not in log
+
+
+async def children(pid: int | None) -> list[psutil.Process]:
+    """The processes that this one started."""
+    return psutil.Process(pid).children()
+
+
+async def ended(process: psutil.Process) -> bool:
+    """Whether the process is gone."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE

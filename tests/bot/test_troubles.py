@@ -1,0 +1,414 @@
+"""What Telegram does to bots: rate limits, broken connections, blocked chats, moved groups, late answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiogram import Bot
+
+from bot.app import App, build
+from bot.config import Settings
+from bot.polling import Poller, TokenRefused
+from bot.sandbox import ME, Sandbox
+from bot.sandbox.server import GROUP
+from inference.engine import Engine
+from tests.bot.conftest import data_of, replies_to, reply_to, until, working
+from tests.drawing import draw_meme, jpeg_bytes
+from tests.inference.fakes import HANG, POISON, POISON_ONCE, RAISE, WAIT, picture
+
+MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
+
+
+async def settled(app: App) -> bool:
+    """Nothing accepted is unfinished."""
+    return not await app.store.pending_jobs()
+
+
+@pytest.mark.parametrize("method", ["sendMessage", "getFile", "download", "getUpdates"])
+@pytest.mark.parametrize("kind", ["flood", "server_error", "reset"])
+async def test_a_passing_failure_delays_the_answer_and_nothing_else(
+    app: App, sandbox: Sandbox, method: str, kind: str
+) -> None:
+    sandbox.fail(method, kind, times=2)
+    photo = await sandbox.send_photo(MEME)
+    answer = await reply_to(sandbox, photo)
+    assert answer["text"].startswith("400 x")
+    await until(lambda: settled(app))
+    assert len(replies_to(sandbox, photo)) == 1
+
+
+async def test_a_typing_notice_that_meets_a_limit_stops_nothing(app: App, sandbox: Sandbox) -> None:
+    sandbox.fail("sendChatAction", "flood", times=1000, retry_after=30)
+    for _ in range(2):
+        assert (await reply_to(sandbox, await sandbox.send_photo(MEME)))["text"].startswith("400 x")
+
+
+async def test_a_typing_notice_survives_a_limit(
+    app: App, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.typing_notice.PERIOD", 0.05)
+    gate = sandbox.hold("download")
+    sandbox.fail("sendChatAction", "flood", retry_after=1)
+    photo = await sandbox.send_photo(MEME)
+    statuses = await sandbox.wait_for(
+        lambda: (
+            len(sandbox.calls_of("sendChatAction")) > 3
+            and [call.status for call in sandbox.calls_of("sendChatAction")]
+        )
+    )
+    assert statuses[0] == 429
+    assert 200 in statuses
+    gate.release()
+    await reply_to(sandbox, photo)
+
+
+async def test_a_file_that_cannot_be_fetched_gets_a_sentence_without_the_token(
+    app: App, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bot.captioning.FETCH_PAUSES", (0.01, 0.01))
+    caplog.set_level(logging.DEBUG, "bot")
+    sandbox.fail("download", "server_error", times=3)
+    answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    assert "не удалось получить эту картинку" in answer["text"]
+    assert sandbox.token.split(":")[1] not in caplog.text
+
+
+async def test_a_file_too_big_for_the_server_and_one_that_is_gone(app: App, sandbox: Sandbox) -> None:
+    for description, sentence in (
+        ("Bad Request: file is too big", "слишком большой"),
+        ("Bad Request: wrong file_id or the file is temporarily unavailable", "не удалось получить"),
+    ):
+        sandbox.fail("getFile", "bad_request", description=description)
+        answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+        assert sentence in answer["text"]
+
+
+async def test_a_file_whose_size_is_not_told_is_cut_off_while_it_comes(
+    settings: Callable[..., Settings], sandbox: Sandbox
+) -> None:
+    async with working(settings(max_file_mb=0.001), sandbox):
+        stored = sandbox.world.store(MEME, "documents", ".jpg", "image/jpeg", "meme.jpg")
+        told = sandbox.world.file_object(stored, file_name="meme.jpg", mime_type="image/jpeg")
+        untold = {key: value for key, value in told.items() if key != "file_size"}
+        for document in (told, untold):
+            answer = await reply_to(sandbox, await sandbox.send_raw({"document": document}))
+            assert "не больше 0.001 МБ" in answer["text"]
+
+
+async def test_a_picture_deleted_meanwhile_is_answered_without_a_reply(app: App, sandbox: Sandbox) -> None:
+    gate = sandbox.hold("download")
+    photo = await sandbox.send_photo(MEME)
+    await sandbox.wait_for(lambda: gate.arrived)
+    del sandbox.world.chats[ME].messages[photo["message_id"]]
+    gate.release()
+    said = await sandbox.wait_for(lambda: sandbox.messages(by_bot=True))
+    assert said[0]["text"].startswith("400 x")
+    assert "reply_to_message" not in said[0]
+
+
+async def test_who_blocked_the_bot_is_inactive_and_not_written_to_again(app: App, sandbox: Sandbox) -> None:
+    gate = sandbox.hold("download")
+    await sandbox.send_photo(MEME)
+    await sandbox.wait_for(lambda: gate.arrived)
+    sandbox.block()
+
+    async def inactive() -> bool:
+        user = await app.store.find_user(ME)
+        return user is not None and not user.active
+
+    await until(inactive)
+    gate.release()
+    await until(lambda: settled(app))
+    assert [call.status for call in sandbox.calls_of("sendMessage")] == [403]
+
+    sandbox.block(blocked=False)
+    await reply_to(sandbox, await sandbox.send_photo(MEME))
+    assert not await inactive()
+
+
+async def test_being_thrown_out_of_a_group_says_nothing_of_the_person(app: App, sandbox: Sandbox) -> None:
+    sandbox.fail("sendMessage", "forbidden")
+    await sandbox.send_photo(MEME, chat=GROUP, caption="@meme_describer_bot")
+    await sandbox.wait_for(lambda: sandbox.calls_of("sendMessage"))
+    await until(lambda: settled(app))
+    user = await app.store.find_user(ME)
+    assert user is not None
+    assert user.active
+
+
+async def test_a_group_that_becomes_a_supergroup_is_followed(app: App, sandbox: Sandbox) -> None:
+    old, new = -555, -1_009_999
+    gate = sandbox.hold("download")
+    await sandbox.send_photo(MEME, chat=old, caption="@meme_describer_bot")
+    await sandbox.wait_for(lambda: gate.arrived)
+    sandbox.world.group(new, "Мемы")
+    sandbox.world.chats[old].migrated_to = new
+    gate.release()
+    said = await sandbox.wait_for(lambda: sandbox.messages(new, by_bot=True))
+    assert said[0]["text"].startswith("400 x")
+    await until(lambda: settled(app))
+
+
+async def test_a_mark_is_saved_although_its_press_cannot_be_answered(app: App, sandbox: Sandbox) -> None:
+    answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    caption_id = int(data_of(answer, "r:").split(":")[1])
+    sandbox.fail("answerCallbackQuery", "bad_request", description="Bad Request: query is too old")
+    sandbox.press(answer["message_id"], f"r:{caption_id}:5")
+    await sandbox.wait_for(lambda: "Ваша оценка: 5" in sandbox.messages()[-1]["text"])
+
+    # Pressing the same mark again changes nothing: "message is not modified" is no error.
+    edits = len(sandbox.calls_of("editMessageText"))
+    again = sandbox.press(answer["message_id"], f"r:{caption_id}:5")
+    await sandbox.wait_for(lambda: len(sandbox.calls_of("editMessageText")) > edits)
+    await sandbox.wait_for(lambda: again.answer is not None)
+    assert again.answer is not None
+    assert again.answer["text"] == "Ваша оценка: 5 из 5"
+    assert len(sandbox.messages(by_bot=True)) == 1
+
+
+async def test_a_mark_is_saved_although_the_message_cannot_be_edited(app: App, sandbox: Sandbox) -> None:
+    answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    caption_id = int(data_of(answer, "r:").split(":")[1])
+    sandbox.fail("editMessageText", "bad_request", description="Bad Request: message to edit not found")
+    sandbox.press(answer["message_id"], f"r:{caption_id}:5")
+    user = await app.store.find_user(ME)
+    assert user is not None
+    await until(lambda: app.store.rating(user.id, caption_id))
+
+
+@pytest.mark.parametrize("data", ["x:1", "r:1:9", "r:99999999999999999:1", "", "v:abc"])
+async def test_a_button_nobody_made_is_answered(app: App, sandbox: Sandbox, data: str) -> None:
+    answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    pressed = sandbox.press(answer["message_id"], data, stale=True)
+    await sandbox.wait_for(lambda: pressed.answer is not None)
+    assert pressed.answer is not None
+    assert "Пришлите картинку ещё раз" in pressed.answer["text"]
+
+
+async def test_what_breaks_inside_is_said_and_logged(
+    app: App, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(app.store, "accept", broken)
+        answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    assert "что-то сломалось" in answer["text"]
+    assert "the disk is full" in caplog.text
+    assert (await reply_to(sandbox, await sandbox.send_photo(MEME)))["text"].startswith("400 x")
+
+
+@pytest.mark.parametrize(
+    ("colour", "sentence"),
+    [(POISON, "пробовал дважды"), (HANG, "слишком много времени"), (RAISE, "у меня неполадка")],
+)
+async def test_a_picture_that_breaks_the_worker_gets_a_sentence(
+    settings: Callable[..., Settings], sandbox: Sandbox, colour: tuple[int, int, int], sentence: str
+) -> None:
+    async with working(settings(picture_timeout=1.0), sandbox):
+        answer = await reply_to(sandbox, await sandbox.send_document(picture(colour), "a.png"))
+        assert sentence in answer["text"]
+        assert (await reply_to(sandbox, await sandbox.send_photo(MEME)))["text"].startswith("400 x")
+
+
+async def test_a_worker_killed_in_the_middle_of_a_picture_costs_nothing(app: App, sandbox: Sandbox) -> None:
+    answer = await reply_to(sandbox, await sandbox.send_document(picture(POISON_ONCE), "a.png"))
+    assert answer["text"].startswith("32 x 24")
+
+
+async def test_a_long_caption_is_split_and_the_mark_lands_in_the_last_part(
+    settings: Callable[..., Settings], sandbox: Sandbox
+) -> None:
+    async with working(settings(captioner="tests.bot.captioners:load_talkative"), sandbox):
+        photo = await sandbox.send_photo(MEME)
+        await sandbox.wait_for(lambda: any("reply_markup" in one for one in sandbox.messages(by_bot=True)))
+        said = sandbox.messages(by_bot=True)
+        assert len(said) > 1
+        assert all(one["reply_to_message"]["message_id"] == photo["message_id"] for one in said)
+        assert ["reply_markup" in one for one in said] == [False] * (len(said) - 1) + [True]
+        whole = " ".join(one["text"] for one in said).split()
+        assert whole.count("<мем>&") == 1200
+        sandbox.press(said[-1]["message_id"], data_of(said[-1], "r:"))
+        await sandbox.wait_for(lambda: "Ваша оценка: 1" in sandbox.messages()[-1]["text"])
+        assert [one["text"] for one in sandbox.messages(by_bot=True)[:-1]] == [
+            one["text"] for one in said[:-1]
+        ]
+
+
+async def test_a_webhook_or_a_second_poller_is_told_once_and_waited_out(
+    app: App, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with aiohttp.ClientSession() as session:
+        bot_url = f"{sandbox.url}/bot{sandbox.token}"
+        async with session.post(f"{bot_url}/setWebhook", json={"url": "http://127.0.0.1:9/hook"}) as answer:
+            assert answer.status == 200
+        sandbox.world.publish({"type": "bot", "online": True})
+        async with session.get(f"{bot_url}/getMe"):
+            pass
+        # The poll that was open ends, the next ones meet the webhook.
+        await sandbox.send_text("привет")
+        await sandbox.wait_for(
+            lambda: sum(call.status == 409 for call in sandbox.calls_of("getUpdates")) >= 2
+        )
+        assert app.poller.trouble is not None
+        assert not app.health()[0]
+        async with session.post(f"{bot_url}/deleteWebhook") as answer:
+            assert answer.status == 200
+    await reply_to(sandbox, await sandbox.send_photo(MEME))
+    assert app.poller.trouble is None
+    logged = [record.message for record in caplog.records if "refuses long polling" in record.message]
+    assert len(logged) == 1
+    assert "--delete-webhook" in logged[0]
+
+
+async def test_the_bot_waits_for_a_server_that_is_not_there_yet(
+    settings: Callable[..., Settings], unused_tcp_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Sandbox(port=unused_tcp_port)
+    async with (
+        Engine(settings().engine) as engine,
+        build(settings(), engine, token=server.token, api_url=f"http://127.0.0.1:{unused_tcp_port}") as app,
+    ):
+        stop = asyncio.Event()
+        serving = asyncio.create_task(app.serve(stop))
+
+        async def troubled() -> bool:
+            return app.poller.trouble is not None
+
+        await until(troubled)
+        async with server:
+            await reply_to(server, await server.send_photo(MEME))
+            assert app.poller.healthy
+            stop.set()
+            await serving
+    assert sum("Cannot get updates" in record.message for record in caplog.records) == 1
+
+
+async def test_a_wrong_token_is_an_error_of_one_sentence(
+    settings: Callable[..., Settings], sandbox: Sandbox
+) -> None:
+    async with (
+        Engine(settings().engine) as engine,
+        build(settings(), engine, token=f"1:{'a' * 35}", api_url=sandbox.url) as app,
+    ):
+        with pytest.raises(TokenRefused, match="BOT_TOKEN"):
+            await app.serve(asyncio.Event())
+
+
+async def test_an_update_that_cannot_be_read_does_not_hold_back_the_others(
+    app: App, sandbox: Sandbox
+) -> None:
+    sandbox.world.add_update("message", {"nonsense": True})
+    photo = await sandbox.send_photo(MEME)
+    assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
+
+
+async def test_a_redelivered_update_makes_no_second_answer(app: App, sandbox: Sandbox) -> None:
+    photo = await sandbox.send_photo(MEME)
+    await reply_to(sandbox, photo)
+    sandbox.world.add_update("message", sandbox.world.public(photo))
+    later = await sandbox.send_text("привет")
+    await reply_to(sandbox, later)
+    await until(lambda: settled(app))
+    assert len(replies_to(sandbox, photo)) == 1
+
+
+async def test_updates_are_confirmed_only_after_the_job_is_written(
+    app: App, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept, written = app.store.accept, asyncio.Event()
+
+    async def slow(**fields: object) -> object:
+        await written.wait()
+        return await accept(**fields)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(app.store, "accept", slow)
+    polls = len(sandbox.calls_of("getUpdates"))
+    photo = await sandbox.send_photo(MEME)
+    await sandbox.wait_for(lambda: sandbox.calls_of("getUpdates")[polls - 1].status == 200)
+    # While the row is not written, the update is still the server's.
+    assert len(sandbox.calls_of("getUpdates")) == polls
+    assert len(sandbox.world.updates) == 1
+    written.set()
+    await reply_to(sandbox, photo)
+    await sandbox.wait_for(lambda: not sandbox.world.updates)
+
+
+async def test_stopping_finishes_what_is_in_work_and_confirms_it(
+    settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    async with (
+        Engine(settings().engine) as engine,
+        build(settings(), engine, token=sandbox.token, api_url=sandbox.url) as app,
+    ):
+        stop = asyncio.Event()
+        serving = asyncio.create_task(app.serve(stop))
+        photo = await sandbox.send_document(picture(WAIT), "a.png")
+
+        async def in_work() -> bool:
+            return app.engine.waiting == 1
+
+        await until(in_work)
+        stop.set()
+        (tmp_path / "gate").touch()
+        await serving
+        assert len(replies_to(sandbox, photo)) == 1
+        assert await settled(app)
+    assert not sandbox.world.updates
+
+
+async def test_stopping_does_not_wait_for_ever_and_the_next_start_answers(
+    settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    async with (
+        Engine(settings().engine) as engine,
+        build(settings(drain_seconds=0.2), engine, token=sandbox.token, api_url=sandbox.url) as app,
+    ):
+        stop = asyncio.Event()
+        serving = asyncio.create_task(app.serve(stop))
+        photo = await sandbox.send_document(picture(WAIT), "a.png")
+
+        async def in_work() -> bool:
+            return app.engine.waiting == 1
+
+        await until(in_work)
+        stop.set()
+        async with asyncio.timeout(5):
+            await serving
+        assert not replies_to(sandbox, photo)
+    (tmp_path / "gate").touch()
+    async with working(settings(), sandbox) as app:
+        await reply_to(sandbox, photo)
+        await until(lambda: settled(app))
+    assert len(replies_to(sandbox, photo)) == 1
+
+
+async def test_health_is_served_over_http(
+    settings: Callable[..., Settings], sandbox: Sandbox, unused_tcp_port: int
+) -> None:
+    async with working(settings(health_port=unused_tcp_port), sandbox) as app:
+        await reply_to(sandbox, await sandbox.send_photo(MEME))
+        async with aiohttp.ClientSession() as session:
+            address = f"http://127.0.0.1:{unused_tcp_port}/healthz"
+            async with session.get(address) as answer:
+                told = await answer.json()
+                assert (answer.status, told["status"]) == (200, "ok")
+                assert told["requests"]["sendMessage"] == {"ok": 1}
+            await app.engine.stop()
+            async with session.get(address) as answer:
+                assert answer.status == 503
+
+
+async def test_the_poller_asks_only_for_what_the_bot_handles(app: App, sandbox: Sandbox) -> None:
+    await sandbox.wait_for(lambda: sandbox.calls_of("getUpdates"))
+    asked = sandbox.calls_of("getUpdates")[0].params
+    assert "callback_query" in asked["allowed_updates"]
+    assert "chat_member" not in asked["allowed_updates"].replace("my_chat_member", "")
+    assert isinstance(app.poller, Poller)
+    assert isinstance(app.bot, Bot)
