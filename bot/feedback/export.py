@@ -7,8 +7,8 @@
 Columns: file_name, text (the correction where there is one, else the caption), rating (1..5 or null), model,
 checkpoint, options, words, user (a pseudonym), created_at (of the caption), rated_at, corrected_at,
 corrected, caption (as the model wrote it). Times are UTC, ISO 8601, whole seconds. A picture keeps the bytes
-its sender sent. Where they were not kept, file_name is empty; an imagefolder has these rows in
-metadata_without_pictures.jsonl instead, since its reader wants a file for every row.
+its sender sent. Where they were not kept, file_name is null (an empty cell in CSV): load_dataset gives such
+a row with the image None.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import asyncio
 import csv
 import json
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -36,11 +37,10 @@ PART_SIZE = 49_000_000  # bytes: a bot may upload 50 MB to Telegram
 _IMAGES = "images"
 _REPORT = "export.json"  # also the mark of a folder that an export may replace
 _METADATA = "metadata.jsonl"
-_WITHOUT_PICTURES = "metadata_without_pictures.jsonl"
 _CSV = "feedback.csv"
 _PARQUET = "feedback.parquet"
 _PARTIAL = ".partial"
-_OURS = frozenset({_IMAGES, _REPORT, _METADATA, _WITHOUT_PICTURES, _CSV, _PARQUET, _PARTIAL})
+_OURS = frozenset({_IMAGES, _REPORT, _METADATA, _CSV, _PARQUET, _PARTIAL})
 _BATCH = 200  # rows written at a time, off the event loop
 
 _COLUMNS = (
@@ -79,10 +79,21 @@ class ExportReport:
 
     def __str__(self) -> str:
         if not self.rows:
-            return "Nothing to export: no mark or correction fits."
+            return (
+                "Nothing to export: no mark or correction fits. Ask for less with --since and --min-rating, "
+                "or wait until somebody has rated a description."
+            )
         text = f"{self.rows} rows, {self.pictures} pictures ({self.format})."
         if self.without_pictures:
-            text += f" {self.without_pictures} rows are without a picture: its sender did not let it be kept."
+            text += (
+                f" {self.without_pictures} rows are without a picture (file_name is null), since its sender "
+                "has not let it be kept; people change that by sending /privacy to the bot."
+            )
+        if not self.pictures and self.format == "imagefolder":
+            text += (
+                ' No row has a picture, so load_dataset("imagefolder") cannot read this folder; '
+                'load_dataset("json", data_files="metadata.jsonl") can.'
+            )
         return text
 
 
@@ -189,14 +200,28 @@ class _Table(Protocol):
 
 
 class _JsonLines:
+    """Rows in their order, but the first one that fills a column stands before those that do not.
+
+    `datasets` takes the columns' types from the first 10 MB, and fails later at a value in a column that was
+    null until then.
+    """
+
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", encoding="utf-8")
+        self._rest = tempfile.TemporaryFile("w+", encoding="utf-8", dir=path.parent)  # noqa: SIM115
+        self._filled: set[str] = set()
 
     def write(self, rows: Sequence[_Row]) -> None:
         for row in rows:
-            self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            filled = {name for name, value in row.items() if value is not None}
+            file = self._rest if filled <= self._filled else self._file
+            self._filled |= filled
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def close(self) -> None:
+        self._rest.seek(0)
+        shutil.copyfileobj(self._rest, self._file)
+        self._rest.close()
         self._file.close()
 
 
@@ -259,7 +284,6 @@ class _Writer:
         self.pictures: set[str] = set()  # paths of kept pictures that were copied
         self._store = store
         self._folder = folder
-        self._pictureless: _Table | None = None
         self._table: _Table
         if export_format == "csv":
             self._table = _Csv(folder / _CSV)
@@ -267,21 +291,15 @@ class _Writer:
             self._table = _Parquet(folder / _PARQUET)
         else:
             self._table = _JsonLines(folder / _METADATA)
-            self._pictureless = _JsonLines(folder / _WITHOUT_PICTURES)
 
     def add(self, batch: Sequence[Feedback]) -> None:
         rows = [self._row(item) for item in batch]
         self.rows += len(rows)
-        self.without_pictures += sum(not row["file_name"] for row in rows)
-        if self._pictureless is not None:
-            self._pictureless.write([row for row in rows if not row["file_name"]])
-            rows = [row for row in rows if row["file_name"]]
+        self.without_pictures += sum(row["file_name"] is None for row in rows)
         self._table.write(rows)
 
     def close(self) -> None:
         self._table.close()
-        if self._pictureless is not None:
-            self._pictureless.close()
 
     def _row(self, item: Feedback) -> _Row:
         caption = item.caption
@@ -301,16 +319,16 @@ class _Writer:
             "caption": caption.text,
         }
 
-    def _copy(self, path: str | None) -> str:
-        """The file_name of a kept picture, copied once; empty when there is none (any more)."""
+    def _copy(self, path: str | None) -> str | None:
+        """The file_name of a kept picture, copied once; None when there is none (any more)."""
         if path is None:
-            return ""
+            return None
         name = f"{_IMAGES}/{Path(path).name}"
         if path not in self.pictures:
             try:
                 shutil.copyfile(self._store.picture_file(path), self._folder / name)
             except FileNotFoundError:
-                return ""
+                return None
             self.pictures.add(path)
         return name
 

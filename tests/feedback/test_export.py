@@ -38,8 +38,8 @@ COLUMNS = [
 ]
 
 
-def rows(folder: Path, name: str = "metadata.jsonl") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.fixture
@@ -63,8 +63,9 @@ async def test_imagefolder(told: Chat, store: Store, tmp_path: Path) -> None:
     report = await export(store, tmp_path / "out")
     assert (report.rows, report.without_pictures, report.pictures) == (4, 1, 2)
     found = rows(tmp_path / "out")
-    assert [list(row) for row in found] == [COLUMNS] * 3
-    first, marked, corrected = found
+    assert [list(row) for row in found] == [COLUMNS] * 4
+    # Every column has a value as early as possible: readers take its type from the first rows.
+    first, corrected, marked, without = found
     assert first["text"] == first["caption"] == "На картинке кот спит."
     assert (first["rating"], first["corrected"], first["corrected_at"]) == (5, False, None)
     assert (first["model"], first["checkpoint"]) == (MODEL, CHECKPOINT)
@@ -78,8 +79,7 @@ async def test_imagefolder(told: Chat, store: Store, tmp_path: Path) -> None:
     assert corrected["caption"] == "На картинке кот спит."
     assert (corrected["rating"], corrected["rated_at"], corrected["corrected"]) == (None, None, True)
     assert corrected["user"] == marked["user"]
-    [without] = rows(tmp_path / "out", "metadata_without_pictures.jsonl")
-    assert (without["file_name"], without["rating"]) == ("", 3)
+    assert (without["file_name"], without["rating"]) == (None, 3)
     assert without["text"] == "Исправлено без картинки"
     for row, data in ((first, meme("ПЕРВАЯ")), (corrected, meme("ВТОРАЯ"))):
         assert (tmp_path / "out" / row["file_name"]).read_bytes() == data
@@ -97,11 +97,37 @@ async def test_imagefolder_loads_with_datasets(
     assert loaded.column_names == ["image", *COLUMNS[1:]]
     assert sorted((row["rating"], row["text"]) for row in loaded if row["rating"]) == [
         (2, "На картинке кот спит."),
+        (3, "Исправлено без картинки"),
         (5, "На картинке кот спит."),
     ]
     for row in loaded:
-        assert row["image"].size[0] == 160
+        if row["text"] == "Исправлено без картинки":
+            assert row["image"] is None
+        else:
+            assert row["image"].size[0] == 160
         assert row["options"]["strategy"] == "beam"
+
+
+async def test_imagefolder_loads_whatever_the_first_rows_lack(
+    chat: Chat, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """12 MB without pictures and marks, then one of each: `datasets` takes the types from the first 10 MB."""
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    vera = await chat.person(1, consent=False)
+    bare = await chat.answer(vera, meme("БЕЗ"))
+    for number in range(3, 203):
+        user = await store.user(number, language="ru")
+        await store.correct(user.id, bare.id, "слово " * 6000)
+    anna = await chat.person(2)
+    last = await chat.answer(anna, meme("С КАРТИНКОЙ"))
+    await store.rate(anna.id, last.id, 4)
+    await export(store, tmp_path / "out")
+    assert (tmp_path / "out" / "metadata.jsonl").stat().st_size > 12_000_000
+    loaded = datasets.load_dataset(
+        "imagefolder", data_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"), split="train"
+    )
+    assert [row["rating"] for row in loaded if row["image"] is not None] == [4]
+    assert len(loaded) == 201
 
 
 async def test_csv(told: Chat, store: Store, tmp_path: Path) -> None:
@@ -130,14 +156,14 @@ async def test_parquet(told: Chat, store: Store, tmp_path: Path) -> None:
     assert found[0]["created_at"].utcoffset() == timedelta(0)
     assert found[2]["rated_at"] is None
     assert [row["corrected"] for row in found] == [False, False, True, True]
+    assert found[3]["file_name"] is None
     assert (tmp_path / "out" / found[2]["file_name"]).read_bytes() == meme("ВТОРАЯ")
 
 
 async def test_min_rating_keeps_rows_with_only_a_correction(told: Chat, store: Store, tmp_path: Path) -> None:
     report = await export(store, tmp_path / "out", min_rating=3)
     assert report.rows == 3
-    found = rows(tmp_path / "out") + rows(tmp_path / "out", "metadata_without_pictures.jsonl")
-    assert [row["rating"] for row in found] == [5, None, 3]
+    assert [row["rating"] for row in rows(tmp_path / "out")] == [5, None, 3]
 
 
 async def test_since_looks_at_the_mark_and_at_the_correction(
@@ -158,8 +184,7 @@ async def test_since_looks_at_the_mark_and_at_the_correction(
     await engine.dispose()
     since = parse_since(str((datetime.now(UTC) - timedelta(days=2)).date()))
     report = await export(store, tmp_path / "out", since=since)
-    assert [row["rating"] for row in rows(tmp_path / "out")] == [5]
-    assert [row["rating"] for row in rows(tmp_path / "out", "metadata_without_pictures.jsonl")] == [3]
+    assert [row["rating"] for row in rows(tmp_path / "out")] == [5, 3]
     assert report.rows == 2
     later = parse_since((datetime.now(UTC) + timedelta(hours=5)).isoformat())
     assert (await export(store, tmp_path / "out", since=later)).rows == 0
@@ -202,7 +227,6 @@ async def test_an_earlier_export_is_replaced_whole(told: Chat, store: Store, tmp
     assert {path.name for path in out.iterdir()} == {
         "images",
         "metadata.jsonl",
-        "metadata_without_pictures.jsonl",
         "export.json",
     }
     assert [path.read_bytes() for path in (out / "images").iterdir()] == [meme("ПЕРВАЯ")]
@@ -239,6 +263,29 @@ async def test_nothing_to_export(store: Store, tmp_path: Path) -> None:
     assert report.rows == 0
     assert "Nothing to export" in str(report)
     assert rows(tmp_path / "out") == []
+
+
+async def test_rows_without_any_picture_are_exported_and_the_sentence_says_what_to_do(
+    chat: Chat, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    vera = await chat.person(1, consent=False)
+    await store.rate(vera.id, (await chat.answer(vera, meme())).id, 3)
+    report = await export(store, tmp_path / "out")
+    assert (report.rows, report.without_pictures, report.pictures) == (1, 1, 0)
+    assert "/privacy" in str(report)
+    with pytest.raises(ValueError, match="file_name"):  # if this stops, the sentence is wrong
+        datasets.load_dataset("imagefolder", data_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "a"))
+    assert 'load_dataset("json", data_files="metadata.jsonl")' in str(report)
+    loaded = datasets.load_dataset(
+        "json",
+        data_files=str(tmp_path / "out" / "metadata.jsonl"),
+        cache_dir=str(tmp_path / "b"),
+        split="train",
+    )
+    assert [row["rating"] for row in loaded] == [3]
+    again = await export(store, tmp_path / "out", format="csv")
+    assert "load_dataset" not in str(again)
 
 
 async def test_a_kept_file_that_vanished_is_counted_not_fatal(
