@@ -20,7 +20,7 @@ from bot.feedback.commands import format_stats
 from bot.feedback.database import StoreError
 from bot.feedback.export import ExportFormat, archive, export, parse_since
 from bot.feedback.store import Store
-from bot.handlers.common import command, reply
+from bot.handlers.common import TextCommand, reply
 from bot.nursery import Nursery
 from bot.replies import wrap
 from bot.texts import Texts, sentences
@@ -38,8 +38,8 @@ class IsAdmin(Filter):
 def router() -> Router:
     """A new router."""
     made = Router(name="admin")
-    made.message.register(export_command, IsAdmin(), command("export"))
-    made.message.register(stats, IsAdmin(), command("stats"))
+    made.message.register(export_command, IsAdmin(), TextCommand("export"))
+    made.message.register(stats, IsAdmin(), TextCommand("stats"))
     return made
 
 

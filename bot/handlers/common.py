@@ -8,7 +8,7 @@ from typing import Any
 from aiogram import Bot, F
 from aiogram.enums import ChatType
 from aiogram.exceptions import TelegramAPIError, TelegramBadRequest
-from aiogram.filters import Command, or_f
+from aiogram.filters import Command
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, ReplyMarkupUnion, ReplyParameters
 
 from bot.texts import Texts, sentences, texts
@@ -21,17 +21,19 @@ IN_PRIVATE = F.chat.type == ChatType.PRIVATE
 _HARMLESS = ("message is not modified", "message to edit not found", "message can't be edited")
 
 
-def command(name: str) -> Any:
-    """A filter: the command, in groups only when it names this bot (/help@bot), since others listen too."""
-    in_groups = Command(name, magic=F.mention)
-    return or_f(_InPrivate(name), in_groups)
+class TextCommand(Command):
+    """A command as a text; in groups only when it names this bot (/help@bot), since others listen too.
 
+    A picture with "/help" under it is a picture.
+    """
 
-class _InPrivate(Command):
     async def __call__(self, message: Message, bot: Bot) -> bool | dict[str, Any]:
-        if not isinstance(message, Message) or message.chat.type != ChatType.PRIVATE:
+        if not message.text:
             return False
-        return await super().__call__(message, bot)
+        found = await super().__call__(message, bot)
+        if isinstance(found, dict) and message.chat.type != ChatType.PRIVATE and not found["command"].mention:
+            return False
+        return found
 
 
 async def reply(message: Message, text: str, keyboard: ReplyMarkupUnion | None = None) -> Message:

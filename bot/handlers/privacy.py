@@ -10,7 +10,7 @@ from aiogram.types import CallbackQuery, Message
 from bot.captioning import Captioning
 from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import User
-from bot.handlers.common import answer, command, edit, reply
+from bot.handlers.common import TextCommand, answer, edit, reply
 from bot.nursery import Nursery
 from bot.replies import CONSENT, consent_keyboard
 from bot.texts import Texts, sentences
@@ -19,8 +19,8 @@ from bot.texts import Texts, sentences
 def router() -> Router:
     """A new router."""
     made = Router(name="privacy")
-    made.message.register(privacy, command("privacy"))
-    made.message.register(forget, command("forget"))
+    made.message.register(privacy, TextCommand("privacy"))
+    made.message.register(forget, TextCommand("forget"))
     made.callback_query.register(choose, F.data.regexp(CONSENT, mode="fullmatch").as_("pressed"))
     return made
 

@@ -8,7 +8,7 @@ from aiogram.types import ChatMemberUpdated, Message
 
 from bot.config import Settings
 from bot.feedback.store import Store
-from bot.handlers.common import command
+from bot.handlers.common import TextCommand
 from bot.middlewares.requests import MigrationMiddleware
 from bot.texts import Texts, sentences
 
@@ -16,8 +16,8 @@ from bot.texts import Texts, sentences
 def router() -> Router:
     """A new router."""
     made = Router(name="start")
-    made.message.register(start, command("start"))
-    made.message.register(help_, command("help"))
+    made.message.register(start, TextCommand("start"))
+    made.message.register(help_, TextCommand("help"))
     made.message.register(moved, F.migrate_to_chat_id)
     made.my_chat_member.register(blocked_or_back, F.chat.type == ChatType.PRIVATE)
     return made

@@ -176,6 +176,12 @@ async def test_pictures_of_every_kind_are_described(app: App, sandbox: Sandbox) 
         assert ("не картинка" in text) if kind is None else text.startswith(kind), text
 
 
+async def test_a_picture_with_a_command_under_it_is_a_picture(app: App, sandbox: Sandbox) -> None:
+    for caption in ("/help", "/forget", "/dance", "просто подпись"):
+        answer = await reply_to(sandbox, await sandbox.send_photo(MEME, caption=caption))
+        assert answer["text"].startswith("400 x")
+
+
 async def test_a_picture_on_its_side_is_described_upright(app: App, sandbox: Sandbox) -> None:
     document = await sandbox.send_document(rotated_jpeg_bytes(draw_meme("photo", width=60)), "side.jpg")
     answer = await reply_to(sandbox, document)

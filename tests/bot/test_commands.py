@@ -1,0 +1,147 @@
+"""``python -m bot`` as an operator types it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from bot.feedback.store import PictureFields, Store
+from inference.types import Caption
+from tests.bot.conftest import until
+from tests.inference.fakes import write_checkpoint
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Nothing but what finds Python, a fake model and this test's database."""
+    write_checkpoint(tmp_path / "models", "fake")
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/bot.db",
+        "DATA_DIR": str(tmp_path / "data"),
+        "MODEL": "fake",
+        "MODELS_DIR": str(tmp_path / "models"),
+        "CAPTIONER": "tests.inference.fakes:load",
+    }
+
+
+def bot(environment: dict[str, str], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """One run of the command line to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "bot", *arguments],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_help_names_the_commands(environment: dict[str, str], tmp_path: Path) -> None:
+    done = bot(environment, tmp_path, "--help")
+    assert done.returncode == 0
+    for name in ("run", "sandbox", "export", "stats", "erase"):
+        assert name in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"BOT_TOKEN": "wrong secret"}, "BOT_TOKEN: it must look like"),
+        ({"MODEL": "missing"}, "There is no model named 'missing'"),
+        ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL names mysql"),
+    ],
+)
+def test_what_keeps_the_bot_from_starting_is_one_sentence(
+    environment: dict[str, str], tmp_path: Path, changes: dict[str, str], sentence: str
+) -> None:
+    done = bot(environment | changes, tmp_path, "run")
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "wrong secret" not in done.stderr
+
+
+def test_a_taken_port_is_one_sentence(environment: dict[str, str], tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = bot(environment, tmp_path, "sandbox", "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 1
+    assert "address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_feedback_is_exported_counted_and_erased(environment: dict[str, str], tmp_path: Path) -> None:
+    async def collect() -> None:
+        async with await Store.open(environment["DATABASE_URL"], tmp_path / "data") as store:
+            user = await store.user(77, language="ru")
+            await store.set_consent(user.id, True)
+            job, _ = await store.accept(
+                user_id=user.id, chat_id=77, message_id=1, file_id="f", file_unique_id="u", language="ru"
+            )
+            fields = PictureFields("u", "0" * 64, 3, 1, 1, b"\xff\xd8\xff")
+            caption = Caption("Кот", "Рыжий кот", (), model="fake", checkpoint="0" * 64)
+            row = await store.save_caption(job.id, picture=fields, caption=caption)
+            await store.rate(user.id, row.id, 5)
+
+    asyncio.run(collect())
+    done = bot(environment, tmp_path, "export", "--out", "exported", "--min-rating", "4")
+    assert done.returncode == 0, done.stderr
+    (line,) = (tmp_path / "exported" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["text"] == "Рыжий кот"
+    assert "1 marks" in bot(environment, tmp_path, "stats").stdout
+    assert bot(environment, tmp_path, "export", "--out", "x", "--since", "soon").returncode == 1
+    assert bot(environment, tmp_path, "erase", "77").returncode == 1  # it asks, and nobody says yes
+    assert "Erased: 1 pictures" in bot(environment, tmp_path, "erase", "77", "--yes").stdout
+    assert bot(environment, tmp_path, "erase", "77", "--yes").returncode == 1
+
+
+async def test_without_a_token_the_bot_serves_its_own_telegram(
+    environment: dict[str, str], tmp_path: Path, unused_tcp_port: int, unused_tcp_port_factory: object
+) -> None:
+    health = unused_tcp_port_factory()  # type: ignore[operator]
+    ports = {"SANDBOX_PORT": str(unused_tcp_port), "HEALTH_PORT": str(health)}
+    running = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "bot",
+        "run",
+        env=environment | ports,
+        cwd=tmp_path,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with aiohttp.ClientSession() as session:
+
+            async def works(url: str) -> bool:
+                try:
+                    async with session.get(url) as answer:
+                        return answer.status == 200
+                except aiohttp.ClientError:
+                    return False
+
+            await until(lambda: works(f"http://127.0.0.1:{unused_tcp_port}/"), 30)
+            await until(lambda: works(f"http://127.0.0.1:{health}/healthz"), 30)
+        running.send_signal(signal.SIGTERM)
+        _, said = await asyncio.wait_for(running.communicate(), 20)
+    finally:
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
+    assert running.returncode == 0
+    assert f"Open http://127.0.0.1:{unused_tcp_port} in a browser" in said.decode()
+    assert "Traceback" not in said.decode()

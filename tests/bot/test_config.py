@@ -1,0 +1,69 @@
+"""Settings from the environment, from .env, and the example that documents them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bot.config import OperatorError, Settings, load_settings
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+TOKEN = f"123456:{'A' * 35}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of this machine and no .env of the developer's."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_example_documents_every_setting_with_its_default(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text(encoding="utf-8")
+    documented = re.findall(r"^([A-Z_]+)=", text, re.MULTILINE)
+    assert sorted(documented) == sorted(name.upper() for name in Settings.model_fields)
+    (tmp_path / ".env").write_text(text, encoding="utf-8")
+    assert load_settings() == Settings(_env_file=None)
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text(f"BOT_TOKEN={TOKEN}\nMODEL=one\nADMIN_IDS=1, 2,3\nLOG_LEVEL=debug\n")
+    monkeypatch.setenv("MODEL", "two")
+    settings = load_settings()
+    assert settings.model == "two"
+    assert settings.admin_ids == {1, 2, 3}
+    assert settings.log_level == "DEBUG"
+    assert settings.bot_token is not None
+    assert settings.bot_token.get_secret_value() == TOKEN
+    assert TOKEN not in repr(settings)
+
+
+def test_an_empty_token_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOT_TOKEN", "  ")
+    assert load_settings().bot_token is None
+
+
+def test_what_cannot_be_used_is_named_and_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOT_TOKEN", "my secret token")
+    monkeypatch.setenv("ADMIN_IDS", "me")
+    monkeypatch.setenv("BOT_API_URL", "example.org")
+    monkeypatch.setenv("QUEUE_SIZE", "0")
+    with pytest.raises(OperatorError) as caught:
+        load_settings()
+    for name in ("BOT_TOKEN", "ADMIN_IDS", "BOT_API_URL", "QUEUE_SIZE", ".env.example"):
+        assert name in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_slash_at_the_end_of_the_address_is_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOT_API_URL", "http://127.0.0.1:8081/")
+    assert load_settings().bot_api_url == "http://127.0.0.1:8081"
+
+
+def test_the_secrets_are_known_to_the_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOT_TOKEN", TOKEN)
+    monkeypatch.setenv("DATABASE_URL", "postgresql+asyncpg://bot:pa55@db/bot")
+    assert load_settings().secrets == (TOKEN, "pa55")
