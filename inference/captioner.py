@@ -51,6 +51,11 @@ class SlotDescriber:
         load_weights(self.model, folder)
         self.model.eval()
         self.level = int(config["level"])
+        if not 0 <= self.level < len(tokenizer.levels):
+            raise CheckpointError(
+                f"{folder.name} asks for level of detail {self.level}, but its {TOKENIZER_FILE} has "
+                f"{len(tokenizer.levels)} levels: put the files of one checkpoint together."
+            )
         self.gate = Gate(**config["gate"])
 
     def describe(
@@ -81,6 +86,8 @@ class Captioner:
 
         ``seconds`` holds "read" (this picture's own) and "generate" (the batch's, shared evenly).
         """
+        if not images:
+            return []
         options = options or self.options
         lines: list[list[TextLine]] = []
         reading: list[float] = []
@@ -132,8 +139,15 @@ def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -
             f"{name} is of the architecture {config.get('architecture')!r}, which this version does not know "
             f"(it knows {', '.join(ARCHITECTURES)}): use a newer version of the program."
         )
-    options = DecodingOptions.from_dict(config["decoding"])
-    return Captioner(name, checkpoint_hash(models_dir, name), build(folder, config), Reader(), options)
+    try:
+        options = DecodingOptions.from_dict(config["decoding"])
+        describer = build(folder, config)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"The files of {name} are damaged or do not fit together ({type(error).__name__}: {error}): "
+            "get the checkpoint anew, whole."
+        ) from error
+    return Captioner(name, checkpoint_hash(models_dir, name), describer, Reader(), options)
 
 
 def _confidence(lines: Sequence[TextLine], likelihood: float) -> float:

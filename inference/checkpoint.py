@@ -86,7 +86,11 @@ def load_weights(module: nn.Module, folder: Path) -> None:
 def save_checkpoint(folder: Path, module: nn.Module, config: Mapping[str, Any], *, half: bool = True) -> None:
     """Writes config.json and model.safetensors; ``half`` stores the floats as float16, half the size.
 
-    Each file is written beside its place and moved there: a full disk leaves the former one whole.
+    Both files are written beside their places and moved there when both are whole: a full disk leaves the
+    former checkpoint as it was.
+
+    Raises:
+        CheckpointError: a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Tensor] = {
@@ -96,14 +100,20 @@ def save_checkpoint(folder: Path, module: nn.Module, config: Mapping[str, Any], 
         .contiguous()
         for name, tensor in module.state_dict().items()
     }
-    part = folder / f"{WEIGHTS_FILE}.part"
-    save_file(tensors, part, metadata={"format": "pt"})
-    part.replace(folder / WEIGHTS_FILE)
-    part = folder / f"{CONFIG_FILE}.part"
-    part.write_text(
-        json.dumps({"format": FORMAT, **config}, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
-    )
-    part.replace(folder / CONFIG_FILE)
+    parts = {name: folder / f"{name}.part" for name in (WEIGHTS_FILE, CONFIG_FILE)}
+    try:
+        save_file(tensors, parts[WEIGHTS_FILE], metadata={"format": "pt"})
+        parts[CONFIG_FILE].write_text(
+            json.dumps({"format": FORMAT, **config}, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+        )
+    except (SafetensorError, OSError) as error:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"The checkpoint cannot be written to {folder} ({error}): make room there and save it again."
+        ) from error
+    for name, part in parts.items():
+        part.replace(folder / name)
 
 
 def _more(names: list[str]) -> str:

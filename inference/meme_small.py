@@ -5,7 +5,7 @@ slots.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,8 +83,15 @@ class MemeSmall(nn.Module):
         gate: Gate,
     ) -> tuple[list[str], Generated]:
         """One description a picture. ``level``: how much to tell beyond the quotes, 0.. (see
-        ``SlotTokenizer.levels``).
+        ``SlotTokenizer.levels``). The decoder has places for ``config.max_tokens`` tokens: no more are asked
+        of it.
         """
+        places = self.decoder.config.max_tokens
+        options = replace(
+            options,
+            max_tokens=min(options.max_tokens, places),
+            min_tokens=min(options.min_tokens, places),
+        )
         memory = self.memory(images, lines)
         tokenizer = self.tokenizer
         start = tokenizer.levels[level]

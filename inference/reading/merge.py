@@ -2,9 +2,8 @@
 
 Each pass gives candidate lines, most of them right, some of them specks of a photo taken for letters. A
 small logistic
-model, trained on the words that people quoted from real memes (``train_scripts/reading.py``), gives each
-candidate the
-probability that it is print; among candidates at the same place the likeliest wins.
+model, trained on the words that people quoted from real memes (``python -m train_scripts line-scorer``),
+gives each candidate the probability that it is print; among candidates at the same place the likeliest wins.
 """
 
 from __future__ import annotations
@@ -303,7 +302,7 @@ def load_scorer(path: Path = SCORER_FILE) -> LineScorer:
     if tuple(stored["features"]) != FEATURES:
         raise ValueError(
             f"{path.name} was trained for other features than this version reads: "
-            "train it again with 'python -m train_scripts reading'."
+            "train it again with 'python -m train_scripts line-scorer'."
         )
     arrays = {name: np.array(stored[name]) for name in ("mean", "scale", "hidden", "hidden_bias", "output")}
     return LineScorer(

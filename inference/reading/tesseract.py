@@ -119,9 +119,18 @@ class Tesseract:
         tessdata = find_tessdata()
         self._tesserocr = tesserocr
         self.passes = tuple(passes)
-        self._engine: Any = tesserocr.PyTessBaseAPI(
-            path=str(tessdata), lang=LANGUAGES, psm=tesserocr.PSM.AUTO, variables={"debug_file": os.devnull}
-        )
+        try:
+            self._engine: Any = tesserocr.PyTessBaseAPI(
+                path=str(tessdata),
+                lang=LANGUAGES,
+                psm=tesserocr.PSM.AUTO,
+                variables={"debug_file": os.devnull},
+            )
+        except RuntimeError as error:
+            raise ReadingUnavailableError(
+                f"Tesseract cannot load its data in {tessdata}: install it anew with "
+                "'sudo apt-get install --reinstall tesseract-ocr-rus tesseract-ocr-eng'."
+            ) from error
 
     @property
     def version(self) -> str:

@@ -39,6 +39,18 @@ def _read_one(task: tuple[Path, str]) -> dict[str, Any]:
     return {"file_name": name, "size": image.size, "words": words}
 
 
+def _already_read(out: Path) -> set[str]:
+    """The pictures of the rows written before; a last row torn by a kill or a full disk is cut off."""
+    if not out.exists():
+        return set()
+    data = out.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        with out.open("r+b") as file:
+            file.truncate(whole)
+    return {row["file_name"] for row in read_rows(out)}
+
+
 def read_command(
     memes: Memes,
     out: Annotated[Path, typer.Option(help="JSON lines; rows already there are kept.")] = Path(
@@ -48,11 +60,14 @@ def read_command(
 ) -> None:
     """Read every picture once, all passes of Tesseract, and keep what each of them saw."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    done = {row["file_name"] for row in read_rows(out)} if out.exists() else set()
+    done = _already_read(out)
     names = [row["file_name"] for split in ("train", "val") for row in read_rows(memes / f"{split}.jsonl")]
     tasks = [(memes, name) for name in names if name not in done]
     context = multiprocessing.get_context("spawn")
-    with out.open("a", encoding="utf-8") as file, ProcessPoolExecutor(processes, context) as pool:
+    with (
+        out.open("a", encoding="utf-8", buffering=1) as file,
+        ProcessPoolExecutor(processes, context) as pool,
+    ):
         rows: Iterator[dict[str, Any]] = pool.map(_read_one, tasks, chunksize=8)
         for row in tqdm(rows, total=len(tasks), desc="reading"):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -66,6 +66,9 @@ def load_examples(
 
     ``readings``: file_name -> the row that ``train_scripts read`` wrote for it. Rows without a description
     are left out.
+
+    Raises:
+        ValueError: a picture was never read.
     """
     examples, pictures = [], []
     for row in read_rows(folder / f"{split}.jsonl"):
@@ -73,7 +76,11 @@ def load_examples(
         if len(description.split()) < 3:
             continue
         image = load_picture((folder / row["file_name"]).read_bytes()).image
-        reading = readings[row["file_name"]]
+        reading = readings.get(row["file_name"])
+        if reading is None:
+            raise ValueError(
+                f"{row['file_name']} is not among the readings: read it with 'python -m train_scripts read'."
+            )
         lines = arrange(select(passes_from_row(reading), image.size), image.size)[:MAX_LINES]
         target = align(description, lines)
         examples.append(
@@ -93,7 +100,7 @@ def load_examples(
 def build_tokenizer(
     examples: Sequence[Example], descriptions: Iterable[str], photos: Iterable[str]
 ) -> SlotTokenizer:
-    """Words of the descriptions outside quotes (seen twice), and of photo captions (seen often); names
+    """Words of the descriptions outside quotes (seen thrice), and of photo captions (seen often); names
     keep capitals.
     """
     memes = Counter(token for one in examples for token in one.target.tokens if isinstance(token, str))

@@ -37,5 +37,11 @@ def write_checkpoint(
         "decoding": decoding.to_dict(),
         "training": dict(training),
     }
-    save_checkpoint(folder, model, config)
-    model.tokenizer.save(folder / TOKENIZER_FILE)
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{TOKENIZER_FILE}.part"
+    try:
+        model.tokenizer.save(part)
+        save_checkpoint(folder, model, config)
+        part.replace(folder / TOKENIZER_FILE)
+    finally:
+        part.unlink(missing_ok=True)

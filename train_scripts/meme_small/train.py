@@ -15,7 +15,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -374,7 +374,3 @@ def average_precision(scores: Tensor, labels: Tensor) -> float:
         precision = hits.cumsum(0) / torch.arange(1, len(hits) + 1)
         values.append(float((precision * hits).sum() / hits.sum()))
     return sum(values) / max(len(values), 1)
-
-
-def recipe_dict(recipe: Recipe) -> dict[str, Any]:
-    return asdict(recipe)
