@@ -27,7 +27,7 @@ RATE = re.compile(r"r:(\d{1,18}):([1-5])")
 CORRECT = re.compile(r"c:(\d{1,18})")
 VARIANT = re.compile(r"v:(\d{1,18})")
 SHOW = re.compile(r"s:(\d{1,18})")
-CONSENT = re.compile(r"p:([01])")
+CONSENT = re.compile(r"p:([01])(:start)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +137,25 @@ def show_keyboard(caption_id: int, texts: Texts) -> InlineKeyboardMarkup:
     return _column([(texts(sentences.SHOW_AGAIN), f"s:{caption_id}")])
 
 
-def consent_keyboard(consent: bool, texts: Texts) -> InlineKeyboardMarkup:
-    """The button that changes whether pictures may be kept."""
-    return _column([(texts(sentences.DISALLOW), "p:0") if consent else (texts(sentences.ALLOW), "p:1")])
+def privacy_page(consent: bool, texts: Texts) -> str:
+    """What is kept, as HTML."""
+    return texts(sentences.PRIVACY, state=_consent_state(consent, texts))
+
+
+def greeting(consent: bool, texts: Texts) -> str:
+    """What the bot is, and whether it may keep pictures, as HTML."""
+    question = texts(sentences.CONSENT_QUESTION, state=_consent_state(consent, texts))
+    return f"{texts(sentences.START)}\n\n{question}"
+
+
+def _consent_state(consent: bool, texts: Texts) -> str:
+    return texts(sentences.CONSENT_ON if consent else sentences.CONSENT_OFF)
+
+
+def consent_keyboard(consent: bool, texts: Texts, *, start: bool = False) -> InlineKeyboardMarkup:
+    """The button that changes whether pictures may be kept; ``start``: it stands under the greeting."""
+    text, data = (sentences.DISALLOW, "p:0") if consent else (sentences.ALLOW, "p:1")
+    return _column([(texts(text), f"{data}:start" if start else data)])
 
 
 def _column(buttons: Iterable[tuple[str, str]]) -> InlineKeyboardMarkup:

@@ -12,7 +12,7 @@ from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import User
 from bot.handlers.common import TextCommand, answer, edit, reply
 from bot.nursery import Nursery
-from bot.replies import CONSENT, consent_keyboard
+from bot.replies import CONSENT, consent_keyboard, greeting, privacy_page
 from bot.texts import Texts, sentences
 
 
@@ -25,14 +25,9 @@ def router() -> Router:
     return made
 
 
-def _page(consent: bool, words: Texts) -> str:
-    state = words(sentences.CONSENT_ON if consent else sentences.CONSENT_OFF)
-    return words(sentences.PRIVACY, state=state)
-
-
 async def privacy(message: Message, user: User, words: Texts) -> None:
     """Say what is kept, and ask."""
-    await reply(message, _page(user.consent, words), consent_keyboard(user.consent, words))
+    await reply(message, privacy_page(user.consent, words), consent_keyboard(user.consent, words))
 
 
 async def choose(
@@ -56,8 +51,10 @@ async def choose(
     nursery.start(answer(callback, state), name="answer to consent")
     message = callback.message
     if message is not None and message.chat.id > 0:  # in a group the page is somebody else's too
+        start = pressed[2] is not None
+        page = greeting(consent, words) if start else privacy_page(consent, words)
         await edit(
-            bot, message.chat.id, message.message_id, _page(consent, words), consent_keyboard(consent, words)
+            bot, message.chat.id, message.message_id, page, consent_keyboard(consent, words, start=start)
         )
 
 

@@ -8,8 +8,10 @@ from aiogram.types import ChatMemberUpdated, Message
 
 from bot.config import Settings
 from bot.feedback.store import Store
+from bot.feedback.tables import User
 from bot.handlers.common import TextCommand
 from bot.middlewares.requests import MigrationMiddleware
+from bot.replies import consent_keyboard, greeting
 from bot.texts import Texts, sentences
 
 
@@ -23,9 +25,13 @@ def router() -> Router:
     return made
 
 
-async def start(message: Message, words: Texts) -> None:
-    """Say what the bot is."""
-    await message.answer(words(sentences.START))
+async def start(message: Message, user: User, words: Texts) -> None:
+    """Say what the bot is, and ask whether it may keep pictures; nothing else asks for that by itself."""
+    if message.chat.type != ChatType.PRIVATE:  # one person's choice is no matter for a group
+        await message.answer(words(sentences.START))
+        return
+    keyboard = consent_keyboard(user.consent, words, start=True)
+    await message.answer(greeting(user.consent, words), reply_markup=keyboard)
 
 
 async def help_(message: Message, words: Texts, settings: Settings) -> None:

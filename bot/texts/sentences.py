@@ -34,6 +34,10 @@ HELP: Final = (
     "/forget – erase everything I keep about you\n"
     "/help – this message"
 )
+CONSENT_QUESTION: Final = (
+    "May I keep your pictures, to learn from them? Your descriptions do not depend on the answer. {state}\n\n"
+    "/privacy tells what else I keep."
+)
 COMMAND_HELP: Final = "How to use me"
 COMMAND_CAPTION: Final = "Describe the picture you answer"
 COMMAND_PRIVACY: Final = "What I keep about you"
@@ -158,7 +162,6 @@ CONSENT_ON: Final = "Now: you allow me to keep your pictures."
 CONSENT_OFF: Final = "Now: your pictures are not kept."
 ALLOW: Final = "Allow keeping my pictures"
 DISALLOW: Final = "Do not keep my pictures"
-CONSENT_SAVED: Final = "Saved"
 FORGOTTEN: Final = (
     "Done: everything I kept about you is erased (pictures: {pictures}, marks: {ratings}, "
     "corrections: {corrections}). Send a picture whenever you like: we start anew."
@@ -169,7 +172,10 @@ EXPORT_STARTED: Final = "I am collecting the feedback. The archive will follow h
 EXPORT_EMPTY: Final = (
     "There is no feedback to export yet: nobody has rated or corrected a description that matches."
 )
-EXPORT_DONE: Final = "Rows: {rows}. Rows without a picture, because it may not be kept: {without}."
+EXPORT_DONE: Final = (
+    "Rows: {rows}. Rows without a picture, because its sender has not let it be kept: {without}. "
+    "People change that with /privacy."
+)
 EXPORT_USAGE: Final = (
     "I did not understand this. Write /export, and after it, if you like, a format "
     "(imagefolder, csv or parquet), a date (2025-01-31) and the lowest mark (1 to 5)."

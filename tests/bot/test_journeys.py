@@ -272,6 +272,39 @@ async def test_start_and_the_menu_of_commands(app: App, sandbox: Sandbox) -> Non
     assert menus[1][0]["description"] == "Describe the picture you answer"
 
 
+async def test_start_asks_once_whether_pictures_may_be_kept(app: App, sandbox: Sandbox) -> None:
+    await sandbox.send_text("/start")
+    await sandbox.wait_for(lambda: sandbox.messages(by_bot=True))
+    greeting = sandbox.messages(by_bot=True)[0]
+    assert "Можно мне хранить ваши картинки" in greeting["text"]
+    assert "ваши картинки не хранятся" in greeting["text"]
+    assert labels(greeting) == ["Разрешить хранить мои картинки"]
+
+    # Who does not answer is not asked again.
+    answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    assert "хранить" not in str(answer)
+    assert len(sandbox.messages(by_bot=True)) == 2
+
+    sandbox.press(greeting["message_id"], data_of(greeting, "p:1"))
+
+    def changed() -> bool:
+        return labels(sandbox.messages(by_bot=True)[0]) == ["Не хранить мои картинки"]
+
+    await sandbox.wait_for(changed)
+    text = sandbox.messages(by_bot=True)[0]["text"]
+    assert text.startswith("Здравствуйте")
+    assert "вы разрешаете хранить ваши картинки" in text
+    user = await app.store.find_user(ME)
+    assert user is not None
+    assert user.consent
+    assert len(sandbox.messages(by_bot=True)) == 2
+
+    # In a group it says only what it is: one person's choice is no matter for the others.
+    await sandbox.send_text("/start@meme_describer_bot", chat=GROUP)
+    await sandbox.wait_for(lambda: sandbox.messages(GROUP, by_bot=True))
+    assert "reply_markup" not in sandbox.messages(GROUP, by_bot=True)[0]
+
+
 # --- groups ---
 
 
