@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
-from playwright.async_api import FilePayload, Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, FilePayload, Locator, Page, async_playwright, expect
 
 from bot.sandbox import Sandbox
 from tests.e2e.processes import CHROMIUM, CHROMIUM_ARGUMENTS
@@ -82,13 +82,22 @@ class ChatPage:
 
 
 @asynccontextmanager
-async def chat_page(sandbox: Sandbox, **context: Any) -> AsyncIterator[ChatPage]:
-    """The page in a browser of its own; `context` as for playwright's new_context (viewport...)."""
+async def chromium() -> AsyncIterator[Browser]:
+    """Debian's browser, without a window."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
         try:
-            options = {"viewport": {"width": 1180, "height": 860}, "locale": "ru-RU"} | context
-            page = await (await browser.new_context(**options)).new_page()
-            yield ChatPage(page, sandbox)
+            yield browser
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def chat_page(browser: Browser, sandbox: Sandbox, **context: Any) -> AsyncIterator[ChatPage]:
+    """The page for a person who was never there before; `context` as for playwright's new_context."""
+    options = {"viewport": {"width": 1180, "height": 860}, "locale": "ru-RU"} | context
+    person = await browser.new_context(**options)
+    try:
+        yield ChatPage(await person.new_page(), sandbox)
+    finally:
+        await person.close()

@@ -11,12 +11,13 @@ import argparse
 import asyncio
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from playwright.async_api import expect
 
 from bot.sandbox import Sandbox
 from tests.drawing import draw_meme, jpeg_bytes
-from tests.e2e.page import WAIT, chat_page
+from tests.e2e.page import WAIT, chat_page, chromium
 from tests.e2e.processes import default_settings, fake_settings, running
 
 MARK = "4 ★★★★ хорошо"
@@ -25,14 +26,19 @@ MARK = "4 ★★★★ хорошо"
 async def take(out: Path, *, fake: bool, dark: bool, phone: bool) -> None:
     """Drive the page and save what it shows."""
     size = {"width": 400, "height": 860} if phone else {"width": 1240, "height": 1120}
-    look = {"viewport": size, "color_scheme": "dark" if dark else "light", "device_scale_factor": 1.5}
+    look: dict[str, Any] = {
+        "viewport": size,
+        "color_scheme": "dark" if dark else "light",
+        "device_scale_factor": 1.5,
+    }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings = fake_settings(folder) if fake else default_settings()
         async with (
             Sandbox() as sandbox,
             running(sandbox, folder, settings),
-            chat_page(sandbox, **look) as chat,
+            chromium() as browser,
+            chat_page(browser, sandbox, **look) as chat,
         ):
             await chat.open()
             await chat.attach(("meme.jpg", "image/jpeg", jpeg_bytes(draw_meme("caption_bar", width=520))))
