@@ -175,6 +175,8 @@ def _items_of(path: Path) -> Iterator[Item]:
         raise UserError(f"{path} does not exist: name a picture, a folder or a .jsonl file.")
     elif path.suffix.lower() == ".jsonl":
         for number, row in _json_lines(path):
+            if row.get("file_name", "") is None:  # exported feedback on a picture that was not kept
+                continue
             name = row.get("file_name")
             if not isinstance(name, str) or not name:
                 raise UserError(f"{path}, line {number}: there is no file_name, which every row needs.")

@@ -141,7 +141,8 @@ def test_a_jsonl_names_pictures_beside_it_and_its_names_are_echoed(cli: Cli) -> 
     text = "\n".join(
         json.dumps({"file_name": name, "text": "строка\u2028строка"}, ensure_ascii=False) for name in names
     )
-    cli.write("set/metadata.jsonl", (text + "\n\n").encode())
+    unkept = json.dumps({"file_name": None, "text": "exported, its picture was not kept"})
+    cli.write("set/metadata.jsonl", f"{text}\n\n{unkept}\n".encode())
     rows = rows_of(cli.run("caption", "set/metadata.jsonl", "--json").stdout)
     assert [row["file_name"] for row in rows] == names[:3], "a name that comes twice is done once"
     assert [row.get("summary") for row in rows] == ["2 x 2", "3 x 3", None]

@@ -95,6 +95,12 @@ def test_a_picture_that_could_not_be_read_counts_as_an_empty_caption(
     assert json.loads(out.read_text("utf-8")) == evaluate(empty, read_captions(references)).to_dict()
 
 
+def test_references_may_be_exported_feedback_with_pictures_that_were_not_kept(tmp_path: Path) -> None:
+    rows = [{"file_name": "images/0.png", "text": "кот"}, {"file_name": None, "text": "пёс"}]
+    write(tmp_path / "metadata.jsonl", rows)
+    assert read_captions(tmp_path) == {"images/0.png": "кот"}
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

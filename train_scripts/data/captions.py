@@ -35,7 +35,8 @@ def read_captions(path: Path, *, refused_as_empty: bool = False) -> dict[str, st
     """Reads one caption a picture, in the order of the file.
 
     `path`: a JSON-lines file whose rows hold `file_name` and `text` (other keys are not looked at), or an
-    imagefolder with a `metadata.jsonl` in it. Blank lines are passed over. `refused_as_empty`: a row with
+    imagefolder with a `metadata.jsonl` in it. Blank lines are passed over, and rows whose `file_name`
+    is null (exported feedback on a picture that was not kept). `refused_as_empty`: a row with
     `error` and no `text` (`python -m inference caption` writes one for a picture it cannot read) counts as an
     empty caption; otherwise it is an error.
 
@@ -58,6 +59,8 @@ def read_captions(path: Path, *, refused_as_empty: bool = False) -> dict[str, st
             raise CaptionFileError(
                 f'{where} is not an object: each row must be {{"file_name": …, "text": …}}.'
             )
+        if row.get("file_name", "") is None:  # exported feedback on a picture that was not kept
+            continue
         name, text = row.get("file_name"), row.get("text")
         if not isinstance(name, str) or not name:
             raise CaptionFileError(f'{where} has no "file_name": add the name of the picture it describes.')
