@@ -30,6 +30,7 @@ SCORER_FILE = Path(__file__).with_name("line_scorer.json")
 
 _WIDE_GAP = 2.2  # in letter heights: words further apart than this belong to two columns
 _SAME_PLACE = 0.35  # share of the smaller box: candidates that overlap more are rivals
+_WIDEST = 2.5  # a letter's width in letter heights: the gutter between two frames is no "ООО"
 _ALIKE = 80  # rapidfuzz ratio above which two readings agree
 
 
@@ -101,7 +102,9 @@ def select(
     # A longer reading of the same place says more: two words of one line must not shut out the whole line.
     order = sorted(range(len(lines)), key=lambda i: -_worth(lines[i], float(scores[i])))
     for i in order:
-        if scores[i] < least or any(overlap(lines[i].box, rival.box) > _SAME_PLACE for rival, _ in accepted):
+        if scores[i] < least or _letter_width(lines[i]) > _WIDEST:
+            continue
+        if any(overlap(lines[i].box, rival.box) > _SAME_PLACE for rival, _ in accepted):
             continue
         accepted.append((lines[i], float(scores[i])))
     cyrillic = sum(1 for line, _ in accepted for word in line.words if script(word.text) == "cyrillic")
@@ -110,6 +113,10 @@ def select(
         ReadLine(_spell(line, prefer_cyrillic=cyrillic >= latin), line.box, line.height, score)
         for line, score in accepted
     ]
+
+
+def _letter_width(line: Candidate) -> float:
+    return (line.box[2] - line.box[0]) / (len(line.text) * max(line.height, 1e-9))
 
 
 def _worth(line: Candidate, score: float) -> float:

@@ -1,0 +1,244 @@
+"""Tesseract really reads drawn memes in this process: what was drawn comes back, in order, in blocks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+from rapidfuzz import fuzz
+
+from inference.reading.reader import Reader
+from inference.reading.tesseract import PASSES, ReadingUnavailableError, Tesseract, find_tessdata
+from inference.types import TextLine
+from tests.drawing import draw_meme, font
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    found = Reader()
+    assert found.available, "the tests need Tesseract with Russian: 'make test' installs it"
+    return found
+
+
+def photo(width: int, height: int, *, seed: int = 1) -> Image.Image:
+    """A blurred many-coloured ground, as a photo is, on which nothing is written."""
+    generator = random.Random(seed)
+    small = Image.new("RGB", (8, 8))
+    small.putdata([tuple(generator.randrange(30, 170) for _ in range(3)) for _ in range(64)])
+    return small.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def outlined(image: Image.Image, text: str, *, top: float, size: int) -> Image.Image:
+    """White letters with a black edge, centred, their middle at ``top`` of the height (0..1)."""
+    ImageDraw.Draw(image).text(
+        (image.width / 2, image.height * top),
+        text,
+        fill="white",
+        font=font(size),
+        anchor="mm",
+        stroke_width=max(2, size // 10),
+        stroke_fill="black",
+    )
+    return image
+
+
+def blocks(lines: Sequence[TextLine]) -> list[str]:
+    found: dict[int, list[str]] = {}
+    for line in lines:
+        found.setdefault(line.block, []).append(line.text)
+    return [" ".join(found[number]) for number in sorted(found)]
+
+
+def assert_reads(lines: Sequence[TextLine], expected: Sequence[str], *, least: float = 88) -> None:
+    """The blocks are the expected ones in order, each all but letter for letter."""
+    read = blocks(lines)
+    assert len(read) == len(expected), read
+    for own, drawn in zip(read, expected, strict=True):
+        assert fuzz.ratio(own.lower(), drawn.lower()) >= least, (own, drawn)
+    for line in lines:
+        left, top, right, bottom = line.box
+        assert 0 <= left < right <= 1
+        assert 0 <= top < bottom <= 1
+        assert 0 <= line.confidence <= 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["КОГДА СКАЗАЛ, ЧТО ЛЯЖЕШЬ СПАТЬ ПОРАНЬШЕ", "Когда открыл холодильник в пятый раз за вечер"],
+)
+def test_russian_words_on_a_bar(reader: Reader, words: str) -> None:
+    assert_reads(reader.read(draw_meme("caption_bar", words)), [words])
+
+
+def test_english_words_stay_english(reader: Reader) -> None:
+    words = "when you open the fridge for the fifth time"
+    assert_reads(reader.read(draw_meme("caption_bar", words)), [words])
+
+
+def test_the_place_of_the_words_is_where_they_were_drawn(reader: Reader) -> None:
+    image = photo(600, 600)
+    outlined(image, "ВЕРХНЯЯ НАДПИСЬ", top=0.1, size=48)
+    outlined(image, "НИЖНЯЯ НАДПИСЬ", top=0.9, size=48)
+    upper, lower = reader.read(image)
+    assert upper.box[1] < 0.1 < upper.box[3]
+    assert lower.box[1] < 0.9 < lower.box[3]
+
+
+def test_white_outlined_letters_on_a_photo(reader: Reader) -> None:
+    image = photo(700, 500)
+    outlined(image, "ОДНИМ ПИВОМ СЫТ", top=0.12, size=54)
+    outlined(image, "НЕ БУДЕШЬ НИКОГДА", top=0.88, size=54)
+    assert_reads(reader.read(image), ["ОДНИМ ПИВОМ СЫТ", "НЕ БУДЕШЬ НИКОГДА"])
+
+
+def test_two_frames_are_two_blocks_from_the_top(reader: Reader) -> None:
+    image = Image.new("RGB", (600, 820), "white")
+    for number, words in enumerate(("СНАЧАЛА РАБОТА", "ПОТОМ УЖЕ СОН")):
+        image.paste(outlined(photo(600, 400, seed=5 + number), words, top=0.85, size=50), (0, 420 * number))
+    assert_reads(reader.read(image), ["СНАЧАЛА РАБОТА", "ПОТОМ УЖЕ СОН"])
+
+
+def test_four_frames_are_read_row_by_row(reader: Reader) -> None:
+    words = ["ПЕРВЫЙ КАДР", "ВТОРОЙ КАДР", "ТРЕТИЙ КАДР", "ЧЕТВЁРТЫЙ КАДР"]
+    image = Image.new("RGB", (1000, 720), "white")
+    for number, own in enumerate(words):
+        frame = outlined(photo(490, 350, seed=number), own, top=0.8, size=40)
+        image.paste(frame, (number % 2 * 510, number // 2 * 370))
+    assert_reads(reader.read(image), words)
+
+
+def test_a_tweet_has_its_author_before_its_text(reader: Reader) -> None:
+    lines = reader.read(draw_meme("tweet"))
+    text = " ".join(line.text for line in lines)
+    assert text.index("Кот") < text.index("доказали") < text.index("будильник")
+    body = next(line.block for line in lines if "доказали" in line.text)
+    assert len([line for line in lines if line.block == body]) >= 2
+
+
+def test_a_chat_is_read_message_by_message(reader: Reader) -> None:
+    messages = ["Привет, ты дома?", "Нет, я на работе", "А кот почему на кухне?", "Он там живёт"]
+    image = Image.new("RGB", (640, 520), (230, 235, 240))
+    draw = ImageDraw.Draw(image)
+    for number, message in enumerate(messages):
+        left, top, colour = (20, 250)[number % 2], 20 + number * 120, ("white", "#dcf8c6")[number % 2]
+        draw.rounded_rectangle((left, top, left + 370, top + 80), 16, fill=colour)
+        face = font(26, bold=False)
+        draw.text((left + 20, top + 40), message, fill="black", font=face, anchor="lm")
+    assert_reads(reader.read(image), messages)
+
+
+def test_columns_are_read_one_after_the_other(reader: Reader) -> None:
+    image = Image.new("RGB", (900, 300), "white")
+    draw = ImageDraw.Draw(image)
+    columns = ("МОЙ КОТ УТРОМ", "ПРОСИТ ЕДЫ", "И ВНИМАНИЯ"), ("МОЙ КОТ ДНЁМ", "ЛЕЖИТ НА", "КЛАВИАТУРЕ")
+    for left, lines in zip((30, 520), columns, strict=True):
+        for number, text in enumerate(lines):
+            draw.text((left, 40 + 50 * number), text, fill="black", font=font(36))
+    assert_reads(reader.read(image), [" ".join(lines) for lines in columns])
+
+
+@pytest.mark.parametrize("kind", ["drawn", "blurred", "black"])
+def test_nothing_is_read_where_nothing_is_written(reader: Reader, kind: str) -> None:
+    picture = {
+        "drawn": lambda: draw_meme("photo"),
+        "blurred": lambda: photo(600, 400),
+        "black": lambda: Image.new("RGB", (400, 300)),
+    }[kind]()
+    assert reader.read(picture) == []
+
+
+def test_a_picture_of_200_by_150_is_enlarged_until_it_can_be_read(reader: Reader) -> None:
+    image = Image.new("RGB", (200, 150), "white")
+    ImageDraw.Draw(image).text((100, 40), "КОТ ПРОСНУЛСЯ", fill="black", font=font(19), anchor="mm")
+    image.paste(photo(200, 80), (0, 70))
+    assert_reads(reader.read(image), ["КОТ ПРОСНУЛСЯ"])
+
+
+def test_a_strip_4000_pixels_high_is_read_from_end_to_end(reader: Reader) -> None:
+    strip = Image.new("RGB", (400, 4000), "white")
+    strip.paste(draw_meme("caption_bar", "Начало длинной истории", width=400), (0, 0))
+    strip.paste(draw_meme("text_only", "КОНЕЦ ИСТОРИИ", width=400), (0, 3600))
+    assert_reads(reader.read(strip), ["Начало длинной истории", "КОНЕЦ ИСТОРИИ"])
+
+
+@pytest.mark.parametrize("angle", [15, 37, 90, 180])
+def test_rotated_words_do_no_harm(reader: Reader, angle: int) -> None:
+    turned = draw_meme("text_only", "ПОВЁРНУТЫЕ СЛОВА", width=400).rotate(
+        angle, expand=True, fillcolor="white"
+    )
+    for line in reader.read(turned):
+        assert line.text.strip()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3000, 2), (2, 3000), (11, 11), (100, 20_000)])
+def test_slivers_and_extreme_shapes_are_no_error(reader: Reader, size: tuple[int, int]) -> None:
+    assert reader.read(Image.new("RGB", size, "white")) == []
+
+
+def test_a_picture_leaves_nothing_behind_for_the_next(reader: Reader) -> None:
+    meme = draw_meme("caption_bar", "Первая картинка")
+    before = reader.read(meme)
+    assert reader.read(Image.new("RGB", (400, 300), "white")) == []
+    assert reader.read(meme) == before
+
+
+def test_every_pass_sees_the_words_with_places_and_confidences() -> None:
+    image = Image.new("RGB", (800, 200), "white")
+    ImageDraw.Draw(image).text((400, 100), "ПРОСТЫЕ СЛОВА", fill="black", font=font(60), anchor="mm")
+    seen = Tesseract().read(image)
+    assert list(seen) == [one.name for one in PASSES]
+    dark_on_light = {name: words for name, words in seen.items() if name != "bright"}
+    for name, words in dark_on_light.items():
+        assert [word.text for word in words] == ["ПРОСТЫЕ", "СЛОВА"], name
+        assert len({word.line for word in words}) == 1
+        for word in words:
+            left, top, right, bottom = word.box
+            assert 0.1 < left < right < 0.9
+            assert 0.25 < top < bottom < 0.75
+            assert word.confidence > 0.8
+
+
+# --- where Tesseract is not whole
+
+
+def test_the_language_data_is_looked_for_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = tmp_path / "tessdata"
+    inner.mkdir()
+    for name in ("rus", "eng"):
+        (inner / f"{name}.traineddata").touch()
+    for prefix in (inner, tmp_path):
+        monkeypatch.setenv("TESSDATA_PREFIX", str(prefix))
+        assert find_tessdata() == inner
+
+
+def test_a_prefix_without_russian_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "eng.traineddata").touch()
+    monkeypatch.setenv("TESSDATA_PREFIX", str(tmp_path))
+    assert find_tessdata() != tmp_path
+
+
+def test_damaged_language_data_means_no_reading_and_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("rus", "eng"):
+        (tmp_path / f"{name}.traineddata").write_bytes(b"not Tesseract's")
+    monkeypatch.setenv("TESSDATA_PREFIX", str(tmp_path))
+    with pytest.raises(ReadingUnavailableError, match="install it anew with 'sudo apt-get"):
+        Tesseract()
+    blind = Reader()
+    assert not blind.available
+    assert blind.read(draw_meme("text_only")) == []
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "described without their words" in caplog.text
+
+
+def test_a_missing_library_means_no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "tesserocr", None)
+    with pytest.raises(ReadingUnavailableError, match="pip install tesserocr"):
+        Tesseract()
+    assert not Reader().available
