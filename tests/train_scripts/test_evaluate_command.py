@@ -73,15 +73,6 @@ def test_evaluate_in_a_process_of_its_own(tmp_path: Path, predictions: Path, ref
     assert [row["meteor"] for row in rows] == sorted(row["meteor"] for row in rows)
 
 
-def test_without_the_research_extra_the_commands_say_what_to_install() -> None:
-    hide = "import sys; sys.modules['pymorphy3'] = None; import train_scripts.__main__"
-    done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr == (
-        "Error: pymorphy3 is not installed: run `pip install '.[research]'` in the project's folder.\n"
-    )
-
-
 def test_a_picture_that_could_not_be_read_counts_as_an_empty_caption(
     tmp_path: Path, references: Path
 ) -> None:
