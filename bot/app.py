@@ -182,12 +182,14 @@ async def run(settings: Settings, engine: Engine, redact: Redactor, *, delete_we
         if settings.bot_token is not None:
             token, api_url = settings.bot_token.get_secret_value(), settings.bot_api_url
         else:
-            from bot.sandbox.server import Sandbox  # noqa: PLC0415 - not needed with a real token
+            from bot.sandbox.server import ME, Sandbox  # noqa: PLC0415 - not needed with a real token
 
             sandbox = Sandbox(settings.sandbox_host, settings.sandbox_port)
             stack.push_async_callback(sandbox.stop)
             await sandbox.start()
             token, api_url = sandbox.token, sandbox.url
+            # Whoever sits at the page started the bot: the operator's commands are theirs.
+            settings = settings.model_copy(update={"admin_ids": settings.admin_ids | {ME}})
             logger.info("BOT_TOKEN is not set: the bot runs against its own stand-in of Telegram.")
             logger.info("Open %s in a browser and send it a picture.", sandbox.url)
         redact.add(token)
