@@ -368,9 +368,9 @@ class Sandbox:
     def _story(self) -> str:
         said = [
             f"{chat.id}/{message['message_id']} {message['from']['first_name']}: "
-            f"{message.get('text') or message.get('caption') or '[' + ', '.join(message) + ']'}"
+            f"{message.get('text') or message.get('caption') or list(message)[4:]}"[:120].replace("\n", " ")
             for chat in self.world.chats.values()
-            for message in chat.messages.values()
+            for message in list(chat.messages.values())[-12:]
         ]
         called = [f"{call.method} -> {call.status} {call.description}" for call in list(self.calls)[-15:]]
         return "messages:\n" + "\n".join(said) + "\nlast calls:\n" + "\n".join(called)

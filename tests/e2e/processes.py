@@ -55,8 +55,8 @@ class BotProcess:
         }
         self.process: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> None:
-        """Start it and wait until it asks for updates."""
+    async def launch(self) -> asyncio.subprocess.Process:
+        """Start it, and do not wait for anything."""
         with self.output.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -68,13 +68,21 @@ class BotProcess:
                 stdout=output,
                 stderr=output,
             )
-        ended = asyncio.create_task(self.process.wait())
+        return self.process
+
+    async def start(self) -> None:
+        """Start it and wait until it asks for updates."""
+        process = await self.launch()
+        ended = asyncio.create_task(process.wait())
         ended.add_done_callback(lambda _: self.sandbox.world.changed())
         before = len(self.sandbox.calls_of("getUpdates"))
-        await self.sandbox.wait_for(
-            lambda: len(self.sandbox.calls_of("getUpdates")) > before or ended.done(), timeout=60
-        )
-        if self.process.returncode is not None:
+        try:
+            await self.sandbox.wait_for(
+                lambda: len(self.sandbox.calls_of("getUpdates")) > before or ended.done(), timeout=120
+            )
+        except TimeoutError as error:
+            raise AssertionError(f"the bot does not ask for updates:\n{self.log()}") from error
+        if process.returncode is not None:
             raise AssertionError(f"the bot ended at once:\n{self.log()}")
 
     async def kill(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
-from bot.sandbox import ME, Sandbox
+from bot.sandbox import Sandbox
 from bot.sandbox.server import GROUP
 from tests.drawing import KINDS, draw_meme, gif_bytes, jpeg_bytes, png_bytes
 from tests.e2e.fakes import SUMMARY, TEXT, WORDS
@@ -223,15 +223,20 @@ async def test_a_written_correction_can_be_edited(chat: ChatPage, bot: BotProces
     assert "без ошибки" in (bot.folder / "out" / "feedback.csv").read_text("utf-8")
 
 
-async def test_the_page_finds_its_way_back(chat: ChatPage, sandbox: Sandbox) -> None:
+async def test_page_and_bot_find_their_way_back_to_a_restarted_server(
+    chat: ChatPage, sandbox: Sandbox
+) -> None:
     await chat.write("до обрыва")
     await expect(chat.replies).to_have_count(1, timeout=WAIT)
-    await chat.page.context.set_offline(True)
-    await sandbox.send_text("во время обрыва", user=ME)
-    await chat.page.context.set_offline(False)
-    await chat.page.reload()
-    await expect(chat.page.locator(".message.own").last).to_contain_text("во время обрыва")
-    await expect(chat.replies).to_have_count(2, timeout=WAIT)
+    await sandbox.stop()
+    await expect(chat.page.locator("#status")).to_contain_text("нет связи")
+    async with Sandbox(port=sandbox.port, token=sandbox.token):
+        await expect(chat.page.locator("#status")).to_have_text("бот на связи", timeout=WAIT)
+        await expect(chat.messages).to_have_count(0)  # the new server remembers nothing
+        await chat.write("после обрыва")
+        await expect(chat.replies).to_have_count(1, timeout=WAIT)
+    # The browser tells of the connections that it lost: that is no fault of the page.
+    chat.errors[:] = [error for error in chat.errors if "ERR_" not in error]
 
 
 async def test_other_kinds_of_files_are_shown(chat: ChatPage) -> None:

@@ -1,0 +1,78 @@
+"""The journey with the model that ships: nothing is faked, from the browser to the words on the picture."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest_asyncio
+from playwright.async_api import Browser, expect
+from rapidfuzz import fuzz
+
+from bot.sandbox import Sandbox
+from tests.drawing import DEFAULT_WORDS, draw_meme, jpeg_bytes
+from tests.e2e.page import WAIT, chat_page
+from tests.e2e.processes import BotProcess, default_settings, running
+from tests.e2e.test_page import metadata
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def bot(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[BotProcess]:
+    """The bot as a stranger runs it."""
+    async with running(sandbox, tmp_path, default_settings()) as process:
+        yield process
+
+
+def letters(text: str) -> str:
+    """Only what reading is about."""
+    return " ".join(re.findall(r"\w+", text.lower().replace("ё", "е")))
+
+
+async def test_a_meme_is_described_and_its_words_are_read(
+    bot: BotProcess, sandbox: Sandbox, browser: Browser, tmp_path: Path
+) -> None:
+    async with chat_page(browser, sandbox) as chat:
+        await chat.open()
+        await chat.write("/privacy")
+        await chat.replies.last.get_by_role("button", name="Разрешить").click(timeout=WAIT)
+        picture = jpeg_bytes(draw_meme("caption_bar", width=640))
+        await chat.attach(("meme.jpg", "image/jpeg", picture))
+        reply = chat.replies.last
+        await reply.get_by_role("button", name="5 ★★★★★ отлично").click(timeout=WAIT)
+        await expect(reply).to_contain_text("Ваша оценка: 5 из 5", timeout=WAIT)
+        text = sandbox.messages(by_bot=True)[-1]["text"]
+        assert chat.errors == []
+
+    summary, description, read, mark = text.split("\n\n")
+    assert 3 <= len(letters(summary).split()) <= 30
+    assert len(letters(description).split()) >= 5
+    assert read.startswith("Слова на картинке:\n")
+    assert fuzz.ratio(letters(read.split("\n", 1)[1]), letters(DEFAULT_WORDS["caption_bar"][0])) >= 85
+    assert mark.startswith("Ваша оценка: 5 из 5")
+
+    await bot.command("export", "--out", str(tmp_path / "out"))
+    (row,) = metadata(tmp_path / "out")
+    assert row["rating"] == 5
+    assert row["model"] == "meme-small"
+    assert len(row["checkpoint"]) == 64
+
+
+async def test_words_are_never_invented(bot: BotProcess, sandbox: Sandbox) -> None:
+    photo = await sandbox.send_photo(jpeg_bytes(draw_meme("photo", width=640)))
+    await sandbox.wait_for(lambda: sandbox.messages(by_bot=True), 120)
+    (reply,) = sandbox.messages(by_bot=True)
+    assert reply["reply_to_message"]["message_id"] == photo["message_id"]
+    assert "Слова на картинке:" not in reply["text"]
+    assert not re.search(r"«[^»]+»|\"[^\"]+\"", reply["text"])
+
+
+async def test_torch_is_only_in_the_worker(bot: BotProcess, sandbox: Sandbox) -> None:
+    await sandbox.send_photo(jpeg_bytes(draw_meme("tweet", width=480)))
+    await sandbox.wait_for(lambda: sandbox.messages(by_bot=True), 120)
+    assert bot.process is not None
+    process = psutil.Process(bot.process.pid)
+    (worker,) = process.children()
+    assert not any("torch" in Path(mapped.path).name for mapped in process.memory_maps())
+    assert any("torch" in Path(mapped.path).name for mapped in worker.memory_maps())

@@ -1,0 +1,56 @@
+"""``python -m bot run`` without a token: the bot brings its own stand-in and the page."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+from playwright.async_api import Browser, expect
+
+from bot.sandbox import Sandbox
+from tests.drawing import draw_meme, jpeg_bytes
+from tests.e2e.fakes import SUMMARY
+from tests.e2e.page import WAIT, ChatPage
+from tests.e2e.processes import BotProcess, fake_settings
+from tests.e2e.test_survival import until
+
+
+async def test_one_command_and_a_browser(sandbox: Sandbox, browser: Browser, tmp_path: Path) -> None:
+    settings = fake_settings(tmp_path) | {
+        "BOT_TOKEN": "",
+        "BOT_API_URL": "",
+        "ADMIN_IDS": "",
+        "SANDBOX_PORT": "0",
+    }
+    bot = BotProcess(sandbox, tmp_path, settings)
+    process = await bot.launch()
+    try:
+        found = await until(lambda: re.search(r"http://127\.0\.0\.1:(\d+)", bot.log()))
+        port = int(found[1])
+        here = Sandbox(port=port)  # never started: it only knows the address
+        person = await browser.new_context()
+        chat = ChatPage(await person.new_page(), here)
+        await chat.open()
+        await chat.attach(("meme.jpg", "image/jpeg", jpeg_bytes(draw_meme("caption_bar", width=400))))
+        await expect(chat.replies.last).to_contain_text(SUMMARY, timeout=WAIT)
+        # Whoever has the page is the operator: there is nobody else.
+        await chat.replies.last.get_by_role("button", name=re.compile("4 ★")).click()
+        await expect(chat.replies.last).to_contain_text("Ваша оценка: 4 из 5", timeout=WAIT)
+        await chat.write("/export")
+        await expect(chat.page.get_by_role("link", name=re.compile("Скачать файл"))).to_be_visible(
+            timeout=WAIT
+        )
+        await person.close()
+        assert chat.errors == []
+        assert await bot.stop() == 0
+    finally:
+        if process.returncode is None:
+            await bot.kill()
+    # Nothing listens any more.
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return
+    writer.close()
+    raise AssertionError("the port is still open")
