@@ -1,0 +1,37 @@
+# The bot as an image:  docker build -t meme-describer .
+# CPU wheels of PyTorch make it several times smaller; name an index that has them:
+#   docker build --build-arg PIP_EXTRA_INDEX_URL=<address of the index> -t meme-describer .
+ARG PYTHON=3.11
+
+FROM python:${PYTHON}-slim-bookworm AS packages
+# pip reads this variable by itself. Of equal versions it takes the one with a local part, such as +cpu.
+ARG PIP_EXTRA_INDEX_URL=""
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv /opt/venv
+WORKDIR /build
+COPY pyproject.toml constraints.txt README.md ./
+# Only what the project needs, not the project: a change of its code does not repeat this step.
+RUN /opt/venv/bin/python -m pip install -c constraints.txt '.[reading,postgres]' \
+    && /opt/venv/bin/python -m pip uninstall --yes meme-describer
+
+FROM python:${PYTHON}-slim-bookworm
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends tesseract-ocr tesseract-ocr-rus tesseract-ocr-eng \
+    && rm -rf /var/lib/apt/lists/*
+RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin bot
+COPY --from=packages /opt/venv /opt/venv
+WORKDIR /app
+COPY bot bot
+COPY inference inference
+COPY train_scripts train_scripts
+COPY checkpoints/meme-small checkpoints/meme-small
+# The database and the kept pictures; everything else belongs to root, and the bot cannot change it.
+RUN mkdir data && chown bot data
+# Without BOT_TOKEN the chat page must be reachable from outside the container: publish port 8080 to loopback.
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 HEALTH_PORT=8081 SANDBOX_HOST=0.0.0.0
+USER bot
+VOLUME /app/data
+EXPOSE 8080
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['HEALTH_PORT'] + '/healthz', timeout=5)"]
+CMD ["python", "-m", "bot", "run"]

@@ -1,0 +1,248 @@
+"""What the files around the code promise: Docker, Compose, .env.example, constraints, Makefile, README."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from bot.__main__ import cli as bot_commands
+from bot.config import Settings
+from bot.health import health_server
+from inference.__main__ import app as inference_commands
+from train_scripts.__main__ import app as training_commands
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+READMES = ("README.md", "README.ru.md")
+NAMES = {name.upper() for name in Settings.model_fields}
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+def instructions(*wanted: str) -> list[str]:
+    """The arguments of these instructions of the Dockerfile, continued lines joined, in order."""
+    text = read("Dockerfile").replace("\\\n", " ")
+    found = [line.split(maxsplit=1) for line in text.splitlines() if line and not line.startswith("#")]
+    return [" ".join(rest.split()) for name, rest in found if name in wanted]
+
+
+@pytest.fixture
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def service() -> dict[str, Any]:
+    bot: dict[str, Any] = yaml.safe_load(read("compose.yaml"))["services"]["bot"]
+    return bot
+
+
+# --- .env.example ---
+
+
+def example() -> dict[str, str]:
+    pairs = re.findall(r"^([A-Z_]+)=(.*)$", read(".env.example"), re.MULTILINE)
+    assert len(pairs) == len(dict(pairs))
+    return dict(pairs)
+
+
+def test_env_example_names_every_setting_and_shows_its_default(no_environment: None) -> None:
+    assert set(example()) == NAMES
+    shown = Settings(_env_file=ROOT / ".env.example")
+    assert shown == Settings(_env_file=None)
+    # An empty line means the default too, but only where there is no value that could be shown.
+    for name, value in example().items():
+        assert bool(value) != (Settings.model_fields[name.lower()].default in (None, frozenset())), name
+
+
+def test_env_example_says_something_about_every_setting() -> None:
+    for paragraph in read(".env.example").split("\n\n")[1:]:
+        lines = paragraph.splitlines()
+        for number, line in enumerate(lines):
+            if re.match(r"[A-Z_]+=", line):
+                said = [above for above in lines[:number] if above.startswith("#") and "---" not in above]
+                assert said, f"{line} has no comment above it"
+
+
+# --- constraints.txt ---
+
+
+def test_constraints_pin_every_direct_dependency_within_its_range() -> None:
+    pins = {}
+    for line in read("constraints.txt").splitlines():
+        if not line.startswith("#"):
+            name, version = line.split("==")
+            pins[canonicalize_name(name)] = version
+    project = PROJECT["project"]
+    asked = project["dependencies"] + [
+        one for many in project["optional-dependencies"].values() for one in many
+    ]
+    for text in asked:
+        requirement = Requirement(text)
+        version = pins.get(canonicalize_name(requirement.name))
+        assert version is not None, f"{requirement.name} is not in constraints.txt"
+        assert requirement.specifier.contains(version), f"{requirement} does not allow {version}"
+
+
+# --- Docker ---
+
+
+def test_the_image_has_a_python_the_project_is_checked_with() -> None:
+    version = next(line.removeprefix("PYTHON=") for line in instructions("ARG") if line.startswith("PYTHON="))
+    assert SpecifierSet(PROJECT["project"]["requires-python"]).contains(version)
+    assert PROJECT["tool"]["mypy"]["python_version"] == version
+    assert PROJECT["tool"]["ruff"]["target-version"] == f"py{version.replace('.', '')}"
+    assert all(line.startswith("python:${PYTHON}-") for line in instructions("FROM"))
+
+
+def test_the_image_is_installed_as_make_installs_it() -> None:
+    (install,) = [line for line in instructions("RUN") if "pip install" in line]
+    assert "-c constraints.txt" in install
+    (extras,) = re.findall(r"'\.\[([\w,]+)\]'", install)
+    assert set(extras.split(",")) <= set(PROJECT["project"]["optional-dependencies"])
+    assert 'PIP_EXTRA_INDEX_URL=""' in instructions("ARG")
+    assert "://" not in install
+
+    (system,) = [line for line in instructions("RUN") if "apt-get install" in line]
+    packages = re.search(r"--no-install-recommends ([\w -]+?) &&", system)
+    made = re.search(r"^run:.*\n\t@\./system-packages\.sh (.*)$", read("Makefile"), re.MULTILINE)
+    assert packages is not None
+    assert made is not None
+    assert packages[1].split() == made[1].split()
+
+
+def test_the_image_holds_the_code_and_the_default_model(no_environment: None) -> None:
+    sources = [line.split()[:-1] for line in instructions("COPY") if not line.startswith("--from")]
+    copied = {source for group in sources for source in group}
+    settings = Settings(_env_file=None)
+    assert {"bot", "inference", f"{settings.models_dir}/{settings.model}"} <= copied
+    ignore = [line for line in read(".dockerignore").splitlines() if line and not line.startswith("#")]
+    assert ignore[0] == "*"
+    assert {line[1:] for line in ignore if line.startswith("!")} == copied | {"checkpoints"}
+    for name in copied:
+        assert (ROOT / name).exists(), name
+
+
+def test_the_container_is_not_root_and_starts_the_bot() -> None:
+    assert instructions("USER") == ["bot"]
+    (command,) = instructions("CMD")
+    assert json.loads(command) == ["python", "-m", "bot", "run"]
+    (volume,) = instructions("VOLUME")
+    assert volume == f"{instructions('WORKDIR')[-1]}/{Settings.model_fields['data_dir'].default}"
+    variables = dict(pair.split("=", 1) for line in instructions("ENV") for pair in shlex.split(line))
+    assert {name for name in variables if not name.startswith(("PIP_", "PYTHON"))} <= NAMES | {"PATH"}
+
+
+@pytest.mark.parametrize("healthy", [True, False])
+async def test_the_health_check_asks_the_bot(healthy: bool, unused_tcp_port: int) -> None:
+    """The command of the Dockerfile, run against the bot's own endpoint."""
+    (check,) = instructions("HEALTHCHECK")
+    command = json.loads(check[check.index("[") :])
+    assert command[0] == "python"
+    environment = os.environ | {"HEALTH_PORT": str(unused_tcp_port)}
+
+    async with health_server("127.0.0.1", unused_tcp_port, lambda: (healthy, {})):
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, *command[1:]],
+            env=environment,
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+    assert (done.returncode == 0) is healthy, done.stderr
+
+
+def test_compose_sets_only_what_the_bot_knows(service: dict[str, Any], no_environment: None) -> None:
+    environment = service["environment"]
+    assert set(environment) <= NAMES
+    settings = Settings(_env_file=None, **{name.lower(): value for name, value in environment.items()})
+    assert settings.health_port, "the HEALTHCHECK needs the endpoint"
+    (exposed,) = instructions("EXPOSE")
+    assert service["ports"] == [f"127.0.0.1:{settings.sandbox_port}:{exposed}"]
+    assert str(settings.sandbox_port) == exposed
+    grace = int(service["stop_grace_period"].removesuffix("s"))
+    assert grace > settings.drain_seconds, "or Docker kills what the bot is finishing"
+
+
+def test_compose_keeps_the_data_and_restarts(service: dict[str, Any]) -> None:
+    compose = yaml.safe_load(read("compose.yaml"))
+    (volume,) = instructions("VOLUME")
+    assert f"data:{volume}" in service["volumes"]
+    assert "data" in compose["volumes"]
+    assert service["restart"] == "unless-stopped"
+    assert service["env_file"] == [{"path": ".env", "required": False}]
+    assert set(service["build"]["args"]) <= {line.split("=")[0] for line in instructions("ARG")}
+    postgres = compose["services"]["postgres"]
+    assert postgres["profiles"] == ["postgres"]
+    assert postgres["healthcheck"]["test"][1] == "pg_isready"
+    assert not service["depends_on"]["postgres"]["required"]
+
+
+def test_compose_and_env_example_agree_on_postgresql() -> None:
+    compose = read("compose.yaml")
+    offered = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", read(".env.example"), re.MULTILINE))
+    asked = set(re.findall(r"\$\{([A-Z_]+):-\}", compose))
+    assert asked <= set(offered), "what compose.yaml takes from .env is in .env.example"
+    server = yaml.safe_load(compose)["services"]["postgres"]["environment"]
+    address = re.fullmatch(r"postgresql\+asyncpg://(\w+):\w+@(\w+)/(\w+)", offered["DATABASE_URL"])
+    assert address is not None
+    assert address.groups() == (server["POSTGRES_USER"], "postgres", server["POSTGRES_DB"])
+
+
+# --- README ---
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_readme_names_commands_that_exist(name: str) -> None:
+    text = read(name)
+    targets = set(re.findall(r"^([\w-]+):(?!=)", read("Makefile"), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z-]+)\b", text))
+    assert {"run", "test"} <= named <= targets
+    for package, app in (
+        ("bot", bot_commands),
+        ("inference", inference_commands),
+        ("train_scripts", training_commands),
+    ):
+        known = {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
+        assert set(re.findall(rf"python -m {package} ([\w-]+)", text)) <= known, package
+
+
+@pytest.mark.parametrize("name", [*READMES, "CHANGELOG.md"])
+def test_relative_links_lead_somewhere(name: str) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", read(name))
+    for link in links:
+        if "://" not in link:
+            assert not Path(link).is_absolute()
+            assert (ROOT / link).exists(), link
+
+
+def test_readme_lists_the_settings_with_their_defaults() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", read("README.md"), re.MULTILINE))
+    assert {name: value.strip("`") for name, value in rows.items()} == {
+        name: value or "–" for name, value in example().items()
+    }
+
+
+def test_readme_names_parts_of_the_code_that_exist() -> None:
+    paths = re.findall(r"`((?:bot|inference|train_scripts|tests|checkpoints)/[\w./-]+)`", read("README.md"))
+    assert paths
+    for path in paths:
+        assert (ROOT / path).exists(), path
