@@ -164,7 +164,8 @@ class ConceptGate:
 
     def __init__(self, word_concepts: Tensor, allowed: Tensor) -> None:
         known = word_concepts.clamp(min=0)
-        self.forbidden = ~allowed[:, known] & (word_concepts != FREE)  # (n, vocabulary)
+        unseen = ~allowed[:, known] & (word_concepts >= 0)
+        self.forbidden = unseen | (word_concepts == UNKNOWN)  # (n, vocabulary)
 
     def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002 - the hook's signature
         """logits (r, at least vocabulary) -> logits."""

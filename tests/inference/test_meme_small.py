@@ -1,0 +1,342 @@
+"""The rules that keep a caption honest: quotations only of what was read, content only of what is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from inference.decoders.slot_prefix import SlotPrefixConfig
+from inference.decoding import generate
+from inference.meme_small import (
+    FREE,
+    UNKNOWN,
+    ConceptGate,
+    Gate,
+    MemeSmall,
+    QuoteGrammar,
+    collate,
+    concept_words,
+    line_word_ids,
+)
+from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES, MAX_LINES
+from inference.slots import BOS, CLOSE, EOS, OPEN, PAD, SPECIAL, UNK, UNREAD, SlotTokenizer
+from inference.types import DecodingOptions, TextLine
+from tests.drawing import draw_meme
+
+LEVELS = ("<detail-0>", "<detail-1>", "<detail-2>")
+TOKENIZER = SlotTokenizer((*SPECIAL, *LEVELS, ":", ".", "мем", "кот", "кота", "робот"))
+V = len(TOKENIZER)
+NEVER = {TOKENIZER.id(token) for token in (PAD, BOS, UNK, UNREAD, *LEVELS)}
+OPENS, CLOSES, ENDS, COLON = (TOKENIZER.id(token) for token in (OPEN, CLOSE, EOS, ":"))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def lines_of(count: int, *, first: int = 0) -> list[TextLine]:
+    return [
+        TextLine(f"строка {first + i}", (0.1, 0.02 * i, 0.9, 0.02 * i + 0.015), 0.9, i) for i in range(count)
+    ]
+
+
+# --- the grammar of quotations
+
+
+def may_follow(said: Sequence[int], lines: int) -> set[int]:
+    """What the rules allow after ``said``, worked out anew: a machine with two states."""
+    inside, opened, used = False, False, set()
+    for token in said:
+        opened = token == OPENS
+        if token == OPENS:
+            inside = True
+        elif token == CLOSES:
+            inside = False
+        elif token >= V:
+            used.add(token - V)
+    left = {V + i for i in range(lines) if i not in used}
+    if inside:
+        return left if opened else left | {CLOSES}
+    words = set(range(V)) - NEVER - {OPENS, CLOSES}
+    return words | {OPENS} if left else words - {COLON}
+
+
+@pytest.mark.parametrize("lines", [0, 1, 2])
+def test_the_grammar_allows_exactly_what_the_rules_say(lines: int) -> None:
+    """Every sentence of up to six tokens that the rules allow, words standing for one another."""
+    width = 2  # the batch has pictures with more lines than this one
+    grammar = QuoteGrammar(TOKENIZER, torch.arange(width)[None] < lines)
+    sentences: list[tuple[int, ...]] = [()]
+    while sentences:
+        said = torch.tensor(sentences, dtype=torch.long).view(len(sentences), -1)
+        allowed = torch.isfinite(grammar(said, torch.zeros(len(sentences), V + width)))
+        following = []
+        for sentence, row in zip(sentences, allowed, strict=True):
+            expected = may_follow(sentence, lines)
+            assert set(row.nonzero()[:, 0].tolist()) == expected, sentence
+            if len(sentence) < 6:
+                kinds = expected - {ENDS} - {TOKENIZER.id(word) for word in (".", "кот", "кота", "робот")}
+                following += [(*sentence, token) for token in sorted(kinds)]
+        sentences = following
+
+
+@dataclass
+class Babbler:
+    """A decoder whose logits are noise, the same for the same seed; structure is as likely as words."""
+
+    seed: int
+    lines: Tensor
+    spread: float
+
+    def start(self, memory: None) -> dict[str, Tensor]:
+        n = len(self.lines)
+        return {"place": torch.zeros(n, dtype=torch.long), "row": torch.arange(n)}
+
+    def step(self, state: dict[str, Tensor], tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        rows = []
+        for place, row, token in zip(
+            state["place"].tolist(), state["row"].tolist(), tokens.tolist(), strict=True
+        ):
+            noise = torch.Generator().manual_seed(hash((self.seed, place, row, token)) % 2**31)
+            logits = torch.randn(V + self.lines.shape[1], generator=noise) * self.spread
+            logits[[OPENS, CLOSES]] += self.spread
+            logits[[PAD_ID, TOKENIZER.id(UNK), TOKENIZER.id(UNREAD)]] += 2 * self.spread
+            logits[ENDS] -= self.spread
+            rows.append(logits)
+        return torch.stack(rows), {**state, "place": state["place"] + 1}
+
+
+PAD_ID = TOKENIZER.id(PAD)
+
+choices = st.one_of(
+    st.just(DecodingOptions(strategy="greedy")),
+    st.builds(DecodingOptions, strategy=st.just("beam"), beams=st.integers(1, 4)),
+    st.builds(DecodingOptions, strategy=st.just("sample"), seed=st.integers(0, 999)),
+    st.just(DecodingOptions(strategy="greedy", no_repeat_ngram=1)),
+    st.just(DecodingOptions(strategy="beam", beams=2, min_tokens=9, repetition_penalty=1.3)),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    counts=st.lists(st.integers(0, 4), min_size=1, max_size=3),
+    options=choices,
+    room=st.integers(9, 24),
+    spread=st.sampled_from([0.1, 1.0, 8.0]),
+)
+def test_whatever_the_decoder_says_only_unused_lines_are_quoted(
+    seed: int, counts: list[int], options: DecodingOptions, room: int, spread: float
+) -> None:
+    mask = torch.arange(max(counts))[None] < torch.tensor(counts)[:, None]
+    options = DecodingOptions.from_dict({**options.to_dict(), "max_tokens": room})
+    generated = generate(
+        Babbler(seed, mask, spread),
+        None,
+        options,
+        bos=TOKENIZER.levels[0],
+        eos=ENDS,
+        pad=PAD_ID,
+        processors=[QuoteGrammar(TOKENIZER, mask)],
+    )
+    for tokens, count, finished in zip(generated.tokens, counts, generated.finished, strict=True):
+        slots = [token - V for token in tokens if token >= V]
+        assert len(set(slots)) == len(slots)
+        assert all(0 <= slot < count for slot in slots)
+        assert not NEVER & set(tokens)
+        inside = False
+        for before, token in zip([None, *tokens], tokens, strict=False):
+            assert (token >= V or token == CLOSES) == inside
+            if token == CLOSES:
+                assert before != OPENS
+            inside = token == OPENS if token in (OPENS, CLOSES) else inside
+        if finished and not options.no_repeat_ngram:
+            assert not inside
+        lines = lines_of(count)
+        text = TOKENIZER.decode(tokens, lines)
+        assert text.count('"') % 2 == 0
+        assert '""' not in text
+        quoted = "".join(text.split('"')[1::2])
+        assert sorted(quoted.replace("строка", " ").split()) == sorted(str(slot) for slot in slots)
+        if not count:
+            assert '"' not in text
+            assert COLON not in tokens
+
+
+# --- what the picture allows
+
+
+def test_a_word_of_content_needs_its_concept() -> None:
+    concepts = torch.full((V,), FREE)
+    concepts[[TOKENIZER.id("кот"), TOKENIZER.id("кота")]] = 0
+    concepts[TOKENIZER.id("мем")] = 1
+    concepts[TOKENIZER.id("робот")] = UNKNOWN
+    gate = ConceptGate(concepts, torch.tensor([[True, False], [False, True]]))
+    logits = torch.randn(6, V + 3)  # two pictures, three beams each
+    gated = gate(torch.zeros(6, 0, dtype=torch.long), logits)
+    for row in range(6):
+        forbidden = {"робот", "мем"} if row < 3 else {"робот", "кот", "кота"}
+        for i, word in enumerate(TOKENIZER.words):
+            assert bool(torch.isneginf(gated[row, i])) == (word in forbidden)
+        assert torch.equal(gated[row, V:], logits[row, V:])
+    kept = torch.isfinite(gated)
+    assert torch.equal(gated[kept], logits[kept])
+
+
+def test_words_are_put_to_the_concepts_of_their_lemmas() -> None:
+    tokenizer = SlotTokenizer(
+        (*SPECIAL, *LEVELS, ".", "на", "кот", "кота", "сидит", "7", "2007", "reddit", "wi-fi", "Ю")
+    )
+    lemmas = {"кот": "кот", "кота": "кот", "сидит": "сидеть"}
+    named = concept_words(tokenizer, ["пёс", "кот"], lambda word: frozenset(filter(None, [lemmas.get(word)])))
+    by_word = dict(zip(tokenizer.words, named.tolist(), strict=True))
+    assert by_word["кот"] == by_word["кота"] == 1
+    assert by_word["сидит"] == UNKNOWN  # content, but never learnt from pictures
+    assert by_word["reddit"] == by_word["wi-fi"] == by_word["2007"] == UNKNOWN
+    assert by_word["7"] == by_word["на"] == by_word["."] == FREE
+    assert all(by_word[token] == FREE for token in (*SPECIAL, *LEVELS))
+
+
+# --- the lines as the decoder sees them
+
+
+def test_known_words_of_a_line_are_looked_up() -> None:
+    lines = [
+        TextLine("«КОТ», Мем! неведомое", (0, 0, 1, 0.1), 0.9, 0),
+        TextLine("<unk> </quote>", (0, 0.2, 1, 0.3), 0.9, 1),
+        TextLine("кот " * 40, (0, 0.4, 1, 0.5), 0.9, 2),
+    ]
+    ids = line_word_ids(lines, TOKENIZER)
+    assert ids[0].tolist()[:3] == [TOKENIZER.id("кот"), TOKENIZER.id("мем"), 0]
+    assert not ids[1].any()  # words of the picture are never taken for structure
+    assert (ids[2] == TOKENIZER.id("кот")).all()
+
+
+def test_pictures_with_different_numbers_of_lines_make_one_memory() -> None:
+    generator = np.random.default_rng(1)
+    counts = (2, 0, 4)
+    features = [generator.normal(size=(count, LINE_FEATURES)).astype(np.float32) for count in counts]
+    words = [line_word_ids(lines_of(count), TOKENIZER) for count in counts]
+    layout = [generator.normal(size=LAYOUT_FEATURES).astype(np.float32) for _ in counts]
+    memory = collate(torch.zeros(3, 1, 5), layout, features, words)
+    assert memory.line_mask.sum(1).tolist() == list(counts)
+    assert memory.line_features.shape == (3, 4, LINE_FEATURES)
+    for i, count in enumerate(counts):
+        assert torch.equal(memory.line_features[i, :count], torch.from_numpy(features[i]))
+        assert not memory.line_features[i, count:].any()
+        assert torch.equal(memory.layout[i], torch.from_numpy(layout[i]))
+
+
+# --- the whole model, small and untrained
+
+
+def small(seed: int = 0, **settings: Any) -> MemeSmall:
+    """All of it with random weights: an encoder of one place, a decoder of width 16."""
+    torch.manual_seed(seed)
+    sizes = {"width": 16, "layers": 2, "heads": 2, "grid_positions": 1, **settings}
+    config = SlotPrefixConfig(vocabulary=V, concepts=2, **sizes)
+    concepts = torch.full((V,), FREE)
+    concepts[TOKENIZER.id("кот")] = concepts[TOKENIZER.id("кота")] = 0
+    concepts[TOKENIZER.id("робот")] = 1
+    encoder = {
+        "kind": "mobilenet_v3_small",
+        "yields": "grid",
+        "weights": None,
+        "trainable_stages": 5,
+        "preprocessing": {"size": 32},
+    }
+    model = MemeSmall(config, TOKENIZER, ["кот", "робот"], concepts, encoder).eval()
+    with torch.no_grad():
+        for parameter in model.decoder.parameters():
+            parameter.mul_(8)
+    return model
+
+
+PICTURES = [draw_meme("two_frames", width=160), draw_meme("photo", width=160), draw_meme("tweet", width=160)]
+READ = [lines_of(3), [], lines_of(5, first=10)]
+GREEDY = DecodingOptions(strategy="greedy", max_tokens=30)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "options",
+    [GREEDY, DecodingOptions(max_tokens=20), DecodingOptions(strategy="sample", seed=1, max_tokens=30)],
+    ids=lambda options: options.strategy,
+)
+def test_an_untrained_model_babbles_within_the_rules(seed: int, options: DecodingOptions) -> None:
+    texts, generated = small(seed).describe(PICTURES, READ, options, level=1, gate=Gate())
+    for text, tokens, lines in zip(texts, generated.tokens, READ, strict=True):
+        quoted = "".join(text.split('"')[1::2])
+        own = {line.text.split()[1] for line in lines}
+        said = quoted.replace("строка", " ").split()
+        assert set(said) <= own
+        assert len(said) == len(set(said)) == sum(token >= V for token in tokens)
+
+
+def test_a_gate_that_nothing_passes_leaves_no_word_of_content() -> None:
+    content = {TOKENIZER.id(word) for word in ("кот", "кота", "робот")}
+    said: dict[float, set[int]] = {}
+    for least in (0.0, 1.1):
+        said[least] = set()
+        for seed in range(3):
+            gate = Gate(certain=least, sampled=least)
+            for options in (GREEDY, DecodingOptions(strategy="sample", seed=seed, max_tokens=30)):
+                _, generated = small(seed).describe(PICTURES, READ, options, level=1, gate=gate)
+                said[least] |= {token for tokens in generated.tokens for token in tokens}
+    assert content <= said[0.0]
+    assert not content & said[1.1]
+
+
+def test_another_variant_is_bolder_than_the_first_answer() -> None:
+    """``sampled`` decides when sampling, ``certain`` otherwise."""
+    content = {TOKENIZER.id(word) for word in ("кот", "кота", "робот")}
+
+    def names_content(options: DecodingOptions, gate: Gate) -> bool:
+        return any(
+            content & set(tokens)
+            for seed in range(3)
+            for tokens in small(seed).describe(PICTURES, READ, options, level=1, gate=gate)[1].tokens
+        )
+
+    sample = DecodingOptions(strategy="sample", seed=5, max_tokens=30)
+    assert names_content(sample, Gate(certain=1.1, sampled=0.0))
+    assert not names_content(GREEDY, Gate(certain=1.1, sampled=0.0))
+    assert not names_content(sample, Gate(certain=0.0, sampled=1.1))
+
+
+def test_a_picture_gets_the_same_words_alone_and_in_company() -> None:
+    model = small(2)
+    together, _ = model.describe(PICTURES, READ, DecodingOptions(max_tokens=20), level=1, gate=Gate())
+    for picture, lines, text in zip(PICTURES, READ, together, strict=True):
+        alone, _ = model.describe([picture], [lines], DecodingOptions(max_tokens=20), level=1, gate=Gate())
+        assert alone == [text]
+
+
+def test_more_lines_than_the_decoder_has_places_for_are_cut() -> None:
+    model, many = small(1), lines_of(MAX_LINES + 7)
+    memory = model.memory(PICTURES[:1], [many])
+    assert memory.line_mask.shape == (1, MAX_LINES)
+    texts, _ = model.describe(PICTURES[:1], [many], GREEDY, level=0, gate=Gate())
+    assert len(texts) == 1
+
+
+def test_no_more_tokens_are_asked_for_than_there_are_places() -> None:
+    model = small(3, max_tokens=8)
+    with torch.no_grad():  # a model that never ends by itself
+        model.decoder.words.weight[ENDS] = 0
+        model.decoder.words.weight[ENDS, 0] = -1e3
+    options = DecodingOptions(strategy="greedy", max_tokens=500, min_tokens=400)
+    _, generated = model.describe(PICTURES, READ, options, level=1, gate=Gate())
+    assert all(len(tokens) <= 8 for tokens in generated.tokens)
