@@ -71,6 +71,7 @@ class Sandbox:
 
     async def start(self) -> Sandbox:
         """Bind the port and serve. Raises OSError when the port is taken."""
+        # From the page ten files of the largest size may come at once.
         app = web.Application(client_max_size=MAX_UPLOAD * 11, middlewares=[self._guard])
         app.add_routes(
             [

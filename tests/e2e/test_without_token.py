@@ -1,11 +1,14 @@
-"""``python -m bot run`` without a token: the bot brings its own stand-in and the page."""
+"""The stand-in brought by the bot itself when it has no token, and the stand-in alone."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+import signal
+import sys
 from pathlib import Path
 
+import aiohttp
 from playwright.async_api import Browser, expect
 
 from bot.sandbox import Sandbox
@@ -54,3 +57,39 @@ async def test_one_command_and_a_browser(sandbox: Sandbox, browser: Browser, tmp
         return
     writer.close()
     raise AssertionError("the port is still open")
+
+
+async def test_the_stand_in_alone_for_any_bot(sandbox: Sandbox, tmp_path: Path) -> None:
+    environment = BotProcess(sandbox, tmp_path, {}).environment
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "bot",
+        "sandbox",
+        "--port",
+        "0",
+        cwd=tmp_path,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        printed = b""
+        async with asyncio.timeout(120):
+            while b"BOT_TOKEN=" not in printed:
+                line = await process.stdout.readline()
+                assert line, printed
+                printed += line
+        found = re.search(r"BOT_API_URL=(\S+) BOT_TOKEN=(\S+)", printed.decode())
+        assert found
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{found[1]}/bot{found[2]}/getMe") as answer,
+        ):
+            assert (await answer.json())["result"]["is_bot"]
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 60) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

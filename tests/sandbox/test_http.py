@@ -112,6 +112,16 @@ async def test_the_server_listens_on_loopback_unless_told_otherwise(sandbox: San
     assert sandbox.url == f"http://127.0.0.1:{sandbox.port}"
 
 
+async def test_listening_for_others_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    async with Sandbox("0.0.0.0") as open_to_all, aiohttp.ClientSession() as anybody:
+        assert "whoever reaches this address can use it" in caplog.text
+        # Its own names are still the only ones: a name that was made to point here is refused.
+        async with anybody.get(f"{open_to_all.url}/api/state", headers={"Host": "evil.example"}) as response:
+            assert response.status == 403
+        async with anybody.get(f"{open_to_all.url}/api/state") as response:
+            assert response.status == 200
+
+
 async def test_a_taken_port_is_an_error_and_a_stopped_server_frees_it(sandbox: Sandbox) -> None:
     with pytest.raises(OSError, match="address already in use"):
         await Sandbox(port=sandbox.port).start()
