@@ -42,7 +42,11 @@ class CaptionDecoder(nn.Module, ABC):
 Build = type[CaptionDecoder]
 _BUILDERS: dict[str, tuple[Any, Any]] = {}
 # Modules that register decoders, imported when one is asked for: transformers alone takes seconds to import.
-_MODULES = ("inference.decoders.recurrent", "inference.decoders.gpt_prefix")
+_MODULES = (
+    "inference.decoders.recurrent",
+    "inference.decoders.gpt_prefix",
+    "inference.decoders.rudolph",
+)
 
 
 def register(kind: str, config: type) -> Any:

@@ -1,8 +1,7 @@
 """GPT-2 with the picture as its first positions (a prefix), and a cache of keys and values.
 
-The language model is Hugging Face's GPT2LMHeadModel, so its files load as they are; training runs its own
-forward pass. Generation runs the same arithmetic over the same weights one token at a time, without the
-per-call work of that library: its states are plain tensors.
+The language model is Hugging Face's GPT2LMHeadModel, so its files load as they are. Its arithmetic is run
+here, over its modules: one path for training and for cached steps, whose states are plain tensors.
 
 Shapes: n pictures, k prefix positions, L tokens, V words, w the width of the model, h its heads.
 """
@@ -72,6 +71,9 @@ class GptPrefixDecoder(CaptionDecoder):
         self.config = config
         self.vocabulary = config.vocabulary
         self.gpt = _language_model(config)
+        untyped: Any = self
+        untyped.register_state_dict_post_hook(_drop_head)
+        untyped.register_load_state_dict_pre_hook(_add_head)
         self.mapper = _mapper(config)
         if not config.train_gpt:
             self.gpt.requires_grad_(False)
@@ -96,11 +98,9 @@ class GptPrefixDecoder(CaptionDecoder):
     def start(self, memory: Memory) -> PrefixState:
         """Runs the prefix through the model; its last position waits for the first step in ClipCap's way."""
         prefix = self.prefix(memory)
-        n, k, width = prefix.shape
         waits = self.config.image_token is None
-        empty = prefix.new_empty(n, 2, self.config.heads, 0, width // self.config.heads)
-        caches = (empty,) * self.config.layers
-        now = prefix[:, : k - waits]
+        caches = self._empty(prefix)
+        now = prefix[:, : prefix.shape[1] - waits]
         if now.shape[1]:
             _, caches = self._run(now, caches)
         return PrefixState(caches, prefix[:, -1] if waits else None, None)
@@ -118,6 +118,10 @@ class GptPrefixDecoder(CaptionDecoder):
         hidden, caches = self._run(x[:, None], state.caches)
         return self.gpt.lm_head(hidden[:, 0]), PrefixState(caches, None, text_type)
 
+    def _empty(self, x: Tensor) -> tuple[Tensor, ...]:
+        heads = self.config.heads
+        return (x.new_empty(len(x), 2, heads, 0, x.shape[2] // heads),) * self.config.layers
+
     def _run(self, x: Tensor, caches: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """New places (n, t, w) after those cached, to (n, t, w) and the grown caches."""
         model = self.gpt.transformer
@@ -129,20 +133,22 @@ class GptPrefixDecoder(CaptionDecoder):
                 f"The sentence and its prefix have {end} places, the language model has "
                 f"{self.config.positions}: lower max_tokens."
             )
-        x = x + model.wpe.weight[past:end]
+        x = model.drop(x + model.wpe.weight[past:end])
         # One new place sees all before it: only several at once need the triangle.
         mask = None
         if t > 1:
             mask = torch.ones(t, end, dtype=torch.bool, device=x.device).tril(past)
+        dropout = self.config.dropout if self.gpt.training else 0.0
         grown = []
         for block, cache in zip(model.h, caches, strict=True):
             y = _conv1d(block.attn.c_attn, block.ln_1(x))
             q, k, v = y.view(n, t, 3, self.config.heads, -1).permute(2, 0, 3, 1, 4)
             cache = torch.cat([cache, torch.stack([k, v], 1)], 3)  # noqa: PLW2901 - grown in place of the old
-            mixed = functional.scaled_dot_product_attention(q, cache[:, 0], cache[:, 1], mask)
-            x = x + _conv1d(block.attn.c_proj, mixed.transpose(1, 2).reshape(n, t, width))
+            mixed = functional.scaled_dot_product_attention(q, cache[:, 0], cache[:, 1], mask, dropout)
+            y = _conv1d(block.attn.c_proj, mixed.transpose(1, 2).reshape(n, t, width))
+            x = x + block.attn.resid_dropout(y)
             y = functional.gelu(_conv1d(block.mlp.c_fc, block.ln_2(x)), approximate="tanh")
-            x = x + _conv1d(block.mlp.c_proj, y)
+            x = x + block.mlp.dropout(_conv1d(block.mlp.c_proj, y))
             grown.append(cache)
         return model.ln_f(x), tuple(grown)
 
@@ -154,9 +160,23 @@ class GptPrefixDecoder(CaptionDecoder):
             words = words + words[:, :1]
         if self.config.image_token is None:
             words = words[:, 1:]
-        hidden = self.gpt.transformer(inputs_embeds=torch.cat([prefix, words], 1)).last_hidden_state
+        x = torch.cat([prefix, words], 1)
+        hidden, _ = self._run(x, self._empty(x))
         logits: Tensor = self.gpt.lm_head(hidden[:, -tokens.shape[1] :])
         return logits
+
+
+_HEAD, _WORDS = "gpt.lm_head.weight", "gpt.transformer.wte.weight"
+
+
+def _drop_head(_module: nn.Module, state: dict[str, Tensor], prefix: str, _metadata: object) -> None:
+    """The output layer is the embedding itself: a file holds it once."""
+    state.pop(prefix + _HEAD, None)
+
+
+def _add_head(_module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    if prefix + _WORDS in state:
+        state.setdefault(prefix + _HEAD, state[prefix + _WORDS])
 
 
 def _conv1d(layer: Any, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from inference.encoders.preprocessing import Preprocessing
 
-Yields = Literal["global", "grid", "layers"]
+Yields = Literal["global", "grid", "layers", "codes"]
 Memory = Tensor | tuple[Tensor, ...]
 
 
@@ -20,10 +20,11 @@ class Encoder(nn.Module, ABC):
 
     * ``global``: (n, d), one vector a picture;
     * ``grid``: (n, p, d), one vector for each of p places, row by row from the top left;
-    * ``layers``: a tuple of (n, d_i), one vector a picture from each of several layers, shallow to deep.
+    * ``layers``: a tuple of (n, d_i), one vector a picture from each of several layers, shallow to deep;
+    * ``codes``: (n, p), int64, the number of a codeword for each of p places.
 
-    ``widths`` is (d,) for the first two, (d_1, d_2, ...) for the last; ``positions`` is p (1 for ``global``,
-    the number of layers for ``layers``).
+    ``widths`` is (d,) for the first two, (d_1, d_2, ...) for ``layers``, (codewords,) for ``codes``;
+    ``positions`` is p (1 for ``global``, the number of layers for ``layers``).
     """
 
     yields: Yields
@@ -63,7 +64,7 @@ Build = Callable[..., Encoder]
 B = TypeVar("B", bound=Build)
 _BUILDERS: dict[str, Build] = {}
 # Modules that register encoders, imported when one is asked for: torchvision alone takes a second to import.
-_MODULES = ("inference.encoders.cnn", "inference.encoders.ruclip")
+_MODULES = ("inference.encoders.cnn", "inference.encoders.ruclip", "inference.encoders.vqgan")
 
 
 def register(kind: str) -> Callable[[B], B]:

@@ -31,8 +31,7 @@ def import_clipcap(path: Path, *, train_gpt: bool = False) -> GptPrefixDecoder:
     words = take(state, "gpt.transformer.wte.weight", WHAT)
     vocabulary, width = words.shape
     # The output layer is the embedding itself; files that drop shared tensors do not hold it twice.
-    head = state.setdefault("gpt.lm_head.weight", words)
-    if not torch.equal(head, words):
+    if not torch.equal(state.pop("gpt.lm_head.weight", words), words):
         raise ImportFailed(f"{path} has an output layer of its own: GPT-2's is its embedding.")
     settings = {
         "kind": "gpt_prefix",

@@ -72,10 +72,18 @@ class WordTokenizer:
         captions: Iterable[str],
         threshold: int = 1,
         specials: Sequence[str] = (PAD, START, END, UNK),
+        limit: int = 0,
     ) -> WordTokenizer:
-        """The words that come at least ``threshold`` times, in the order of their first coming."""
+        """The words that come at least ``threshold`` times, in the order of their first coming.
+
+        ``limit``: of these only the most frequent, so many that the vocabulary with its specials has this
+        size; 0 = all.
+        """
         counts = Counter(word for caption in captions for word in split_words(caption))
         words = [word for word, count in counts.items() if count >= threshold and word not in specials]
+        if limit and len(words) > limit - len(specials):
+            frequent = sorted(words, key=lambda word: -counts[word])[: limit - len(specials)]
+            words = [word for word in words if word in set(frequent)]
         return cls([*specials, *words])
 
     def __len__(self) -> int:

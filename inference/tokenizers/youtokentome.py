@@ -23,15 +23,18 @@ _UNKNOWN = -2  # no id of a file
 class YouTokenToMe:
     """Encodes and decodes as youtokentome.BPE does, without dropout.
 
+    ``lower``: texts are lower-cased first, as ruCLIP and RuDOLPH were trained.
+
     Raises FileNotFoundError when the file is missing, ValueError when it is no such model.
     """
 
     kind = "youtokentome"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, lower: bool = True) -> None:
         if not path.is_file():
             raise FileNotFoundError(f"The tokenizer {path} is missing: put the model's {FILE} there.")
         self.path = path
+        self.lower = lower
         try:
             numbers = [int(number) for number in path.read_text(encoding="ascii").split()]
             chars, rules = numbers[:2]
@@ -57,7 +60,8 @@ class YouTokenToMe:
         return len(self.pieces) + len(self._specials)
 
     def encode(self, text: str) -> list[int]:
-        """Ids without start and end; case is kept (ruCLIP and RuDOLPH lower it first)."""
+        """Ids without start and end."""
+        text = text.lower() if self.lower else text
         words = [word for word in _SPACES.split(text) if word]
         return [token for word in words for token in self._word(word)]
 

@@ -38,6 +38,8 @@ def test_a_vocabulary_counts_what_it_takes() -> None:
     assert words.decode([1, 4, 5, 6, 2, 0]) == "Кот сидит."
     assert len(WordTokenizer.from_captions(CAPTIONS)) == 4 + 13
     assert words.has_start
+    few = WordTokenizer.from_captions([*CAPTIONS, "сидит"], limit=6)
+    assert few.words[4:] == ("сидит", ".")
 
 
 def test_the_navec_baseline_has_only_padding_and_unknown() -> None:

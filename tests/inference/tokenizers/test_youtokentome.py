@@ -48,7 +48,7 @@ def bpe(tmp_path: Path) -> YouTokenToMe:
         ("котxyzмем", [12, 1, 8, 15]),
         ("x к", [4, 1, 4, 5]),
         ("кxyт", [4, 5, 1, 7]),
-        ("Кот", [4, 1, 14]),
+        ("Кот МЕМ", [12, 16]),
         ("ко\u00a0т", [4, 10, 1, 7]),  # a no-break space is a character, as in C's isspace
     ],
 )
@@ -68,6 +68,11 @@ def test_decoding_gives_the_words_back(bpe: YouTokenToMe) -> None:
         assert bpe.decode(bpe.encode(text)) == text
     with pytest.raises(ValueError, match="has 17 tokens, none of them is 99"):
         bpe.decode([99])
+
+
+def test_case_is_kept_on_request(tmp_path: Path) -> None:
+    exact = YouTokenToMe(write(tmp_path / "bpe.model"), lower=False)
+    assert exact.encode("Кот") == [4, 1, 14]
 
 
 def test_the_numbers_of_the_file(bpe: YouTokenToMe) -> None:

@@ -1,0 +1,120 @@
+"""RuDOLPH-350M's weights in both editions, and the VQGAN whose codes it reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inference.caption_model import SpecialTokens
+from inference.decoders.base import build_decoder
+from inference.decoders.rudolph import BOS, EOS, PAD, UNK, RudolphConfig, RudolphDecoder, layer_mask
+from inference.encoders.base import build_encoder
+from inference.encoders.vqgan import VqganEncoder
+from inference.importers.files import ImportFailed, State, count, fill, read_state, take
+
+WHAT = "RuDOLPH model"
+_HEAD_WIDTH = 64
+_MASKS = ("row_mask", "col_mask", "conv_mask", "last_conv_mask")
+# Where the second edition's task tokens stand behind the words.
+_LEFT_TASK, _RIGHT_TASK = 3, 5  # <LT_I2T>, <RT_I2T>
+
+
+def is_rudolph(state: State) -> bool:
+    """Whether the names are RuDOLPH's."""
+    return {"l_text_pos_embeddings.weight", "image_row_embeddings.weight"} <= state.keys()
+
+
+def import_rudolph(path: Path) -> tuple[RudolphDecoder, SpecialTokens]:
+    """The decoder and the numbers of its tokens; the edition is told by the shapes.
+
+    The second edition has more codes than a power of two: so many special tokens stand behind its words too.
+    Raises FileNotFoundError, or ImportFailed when the file is not one.
+    """
+    state = read_state(path)
+    vocabulary, width = take(state, "text_embeddings.weight", WHAT).shape
+    codes = len(take(state, "image_embeddings.weight", WHAT))
+    left = len(take(state, "l_text_pos_embeddings.weight", WHAT)) - 1
+    right = len(take(state, "r_text_pos_embeddings.weight", WHAT)) - 1
+    side = len(take(state, "image_row_embeddings.weight", WHAT))
+    extra = codes - 2 ** (codes.bit_length() - 1)
+    words = vocabulary - left - extra
+    settings: dict[str, Any] = {
+        "kind": "rudolph",
+        "vocabulary": vocabulary,
+        "codes": codes,
+        "left": left,
+        "right": right,
+        "side": side,
+        "width": width,
+        "layers": count(state, "transformer.layers."),
+        "heads": max(1, width // _HEAD_WIDTH),
+        "right_prompt": (BOS,) if extra else (),
+        "left_prompt": (BOS, words + _LEFT_TASK, EOS) if extra else (),
+    }
+    masks = {name: state.pop(f"transformer.{name}") for name in _MASKS if f"transformer.{name}" in state}
+    sizes = RudolphConfig(**{key: value for key, value in settings.items() if key != "kind"})
+    settings |= _kernels(sizes, masks)
+    decoder = build_decoder(settings)
+    if not isinstance(decoder, RudolphDecoder):
+        raise TypeError("RuDOLPH's name is taken by another decoder.")
+    own = {f"transformer.{name}": decoder.transformer.get_buffer(name) for name in _MASKS}
+    for name in ("row_mask", "col_mask"):
+        if name in masks and not torch.equal(masks[name].bool(), own[f"transformer.{name}"]):
+            raise ImportFailed(
+                f"{path} has a {name} of another kind than RuDOLPH-350M: it cannot be imported."
+            )
+    fill(decoder, {**state, **own}, WHAT)
+    start = words + _RIGHT_TASK if extra else BOS
+    forbidden = tuple(token for token in (PAD, UNK, BOS, *range(words, words + extra)) if token != EOS)
+    return decoder.eval(), SpecialTokens(start, EOS, PAD, forbidden)
+
+
+def _kernels(sizes: RudolphConfig, masks: dict[str, Tensor]) -> dict[str, int]:
+    """The convolution masks' kernels, where the file keeps the masks; else RuDOLPH-350M's."""
+    found = {}
+    for name, setting in (("conv_mask", "kernel"), ("last_conv_mask", "last_kernel")):
+        if name not in masks:
+            continue
+        mask = masks[name].bool()
+        kernels = range(1, 2 * sizes.side + 1, 2)
+        matches = (
+            kernel for kernel in kernels if torch.equal(layer_mask("convolution", sizes, kernel), mask)
+        )
+        kernel = next(matches, None)
+        if kernel is None:
+            raise ImportFailed(
+                f"The file's {name} is no convolution mask of RuDOLPH-350M: it cannot be imported."
+            )
+        found[setting] = kernel
+    return found
+
+
+def import_vqgan(path: Path) -> VqganEncoder:
+    """The encoder half of vqgan.gumbelf8-sber.model.ckpt; its decoder, which draws pictures, is left out.
+
+    Raises FileNotFoundError, or ImportFailed when the file is not one.
+    """
+    what = "Gumbel VQGAN"
+    state = {key.removeprefix("model."): value for key, value in read_state(path).items()}
+    channels = len(take(state, "encoder.conv_in.weight", what))
+    levels = count(state, "encoder.down.")
+    widths = [len(take(state, f"encoder.down.{i}.block.0.conv1.weight", what)) for i in range(levels)]
+    codes, depth = take(state, "quantize.embed.weight", what).shape
+    encoder = build_encoder(
+        {
+            "kind": "vqgan",
+            "channels": channels,
+            "multipliers": [width // channels for width in widths],
+            "blocks": count(state, "encoder.down.0.block."),
+            "depth": depth,
+            "codes": codes,
+        }
+    )
+    kept = ("encoder.", "quant_conv.", "quantize.")
+    fill(encoder, {key: value for key, value in state.items() if key.startswith(kept)}, what)
+    if not isinstance(encoder, VqganEncoder):
+        raise TypeError("The VQGAN's name is taken by another encoder.")
+    return encoder.eval()
