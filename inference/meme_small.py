@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,19 @@ from PIL import Image
 from torch import Tensor, nn
 
 from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPrefixDecoder
-from inference.decoding import Generated, LogitsProcessor, generate
+from inference.decoding import Generated, generate
 from inference.encoders.base import build_encoder
+from inference.faithful import LAYOUT, Cutter
 from inference.reading.features import LINE_FEATURES, MAX_LINES, layout_features, line_features
-from inference.reading.lexicon import bare
+from inference.reading.lexicon import bare, lemma
 from inference.slots import BOS, CLOSE, EOS, OPEN, PAD, SPECIAL, UNK, UNREAD, SlotTokenizer
 from inference.types import DecodingOptions, TextLine
 
 MAX_LINE_WORDS = 12
 FREE, UNKNOWN = -1, -2  # in ``word_concepts``: says nothing of the picture; says something never learnt
+
+SURE = 0.6  # a line of this probability of being print must be quoted
+NO_WORDS, SOME_WORDS = "Картинка без надписей.", "Картинка с надписями."
 
 ENCODER = {
     "kind": "mobilenet_v3_small",
@@ -35,12 +40,10 @@ ENCODER = {
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Which words the picture allows. A content word is said only when its concept has this probability
-    at least.
-    """
+    """How probable a concept must be on a picture for its words to stay in the caption."""
 
-    certain: float = 0.3
-    sampled: float = 0.2  # for another variant: a little bolder
+    certain: float = 0.15
+    sampled: float = 0.12  # for another variant: a little bolder
 
 
 class MemeSmall(nn.Module):
@@ -63,6 +66,16 @@ class MemeSmall(nn.Module):
             word_concepts = torch.full((len(tokenizer),), FREE)
         self.word_concepts: Tensor
         self.register_buffer("word_concepts", word_concepts)
+
+    @cached_property
+    def cutter(self) -> Cutter:
+        """Made from the weights as they are at the first use."""
+        return Cutter(self.tokenizer, self.word_concepts.tolist(), lemma)
+
+    @cached_property
+    def layout_concepts(self) -> frozenset[int]:
+        """The places in ``concepts`` of those that lines and frames show by themselves."""
+        return frozenset(i for i, concept in enumerate(self.concepts) if concept in LAYOUT)
 
     def memory(self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]]) -> SlotMemory:
         """What the decoder is told of n upright RGB pictures and the lines read on each."""
@@ -98,10 +111,6 @@ class MemeSmall(nn.Module):
         state = self.decoder.start(memory)
         probabilities = self.decoder.concepts(state, torch.full((len(images),), start))
         threshold = gate.sampled if options.strategy == "sample" else gate.certain
-        processors: list[LogitsProcessor] = [
-            QuoteGrammar(tokenizer, memory.line_mask),
-            ConceptGate(self.word_concepts, probabilities >= threshold),
-        ]
         generated = generate(
             self.decoder,
             memory,
@@ -109,69 +118,77 @@ class MemeSmall(nn.Module):
             bos=start,
             eos=tokenizer.id(EOS),
             pad=tokenizer.id(PAD),
-            processors=processors,
+            processors=[QuoteGrammar(tokenizer, *line_blocks(lines))],
         )
-        texts = [tokenizer.decode(tokens, own) for tokens, own in zip(generated.tokens, lines, strict=True)]
+        texts = []
+        for tokens, own, row in zip(generated.tokens, lines, probabilities >= threshold, strict=True):
+            kept = self.cutter(tokens, self.layout_concepts | set(row.nonzero().flatten().tolist()))
+            texts.append(tokenizer.decode(kept, own) or (SOME_WORDS if own else NO_WORDS))
         return texts, generated
 
 
 class QuoteGrammar:
-    """Quotations hold slots and nothing else, each line is quoted once, nothing is quoted where nothing is
-    left.
+    """Quotations hold slots and nothing else; a block is quoted whole, in order, once.
 
-    ``line_mask`` (n, m): the lines of each picture. A logits processor for rows that are pictures times
-    beams.
+    Nothing is quoted where nothing is left, and the caption does not end while a line that is surely print is still
+    unquoted: who cannot see the picture wants all of its words. A logits processor for rows that are pictures times
+    beams; ``blocks`` (n, m) are the lines' block numbers, -1 where there is no line, ``sure`` (n, m) the lines that
+    must be quoted.
     """
 
-    def __init__(self, tokenizer: SlotTokenizer, line_mask: Tensor) -> None:
+    def __init__(self, tokenizer: SlotTokenizer, blocks: Tensor, sure: Tensor) -> None:
         self.vocabulary = len(tokenizer)
         self.open, self.close, self.eos = tokenizer.id(OPEN), tokenizer.id(CLOSE), tokenizer.id(EOS)
         never = [tokenizer.id(token) for token in (PAD, BOS, UNK, UNREAD)] + list(tokenizer.levels)
         self.never = torch.zeros(self.vocabulary, dtype=torch.bool)
         self.never[never] = True
-        self.line_mask = line_mask
+        self.blocks = blocks
+        self.sure = sure
         # What announces a quotation makes no sense where there is none to come.
         self.announcing = torch.tensor([i for i, word in enumerate(tokenizer.words) if word in _ANNOUNCING])
 
     def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:
         """tokens (r, t), logits (r, vocabulary + m) -> logits."""
         rows, vocabulary = len(logits), self.vocabulary
-        mask = self.line_mask.repeat_interleave(rows // len(self.line_mask), dim=0)
-        m = mask.shape[1]
+        beams = rows // len(self.blocks)
+        blocks, sure = self.blocks.repeat_interleave(beams, 0), self.sure.repeat_interleave(beams, 0)
+        m = blocks.shape[1]
         used = torch.zeros(rows, m + 1, dtype=torch.bool)
         slots = torch.where(tokens >= vocabulary, tokens - vocabulary, m)
         used.scatter_(1, slots, torch.ones_like(slots, dtype=torch.bool))
-        left = mask & ~used[:, :m]
+        left = (blocks >= 0) & ~used[:, :m]
         inside = (tokens == self.open).sum(1) > (tokens == self.close).sum(1)
         opened = tokens[:, -1] == self.open if tokens.shape[1] else torch.zeros(rows, dtype=torch.bool)
+        # The line after the last one quoted, where it is of the same block.
+        before = torch.zeros(rows, m, dtype=torch.bool)
+        before[:, 1:] = blocks[:, 1:] == blocks[:, :-1]
+        last = tokens[:, -1] - vocabulary if tokens.shape[1] else torch.full((rows,), -1)
+        following = left & before & (torch.arange(m) == last[:, None] + 1)
+        bound = following.any(1)
         forbidden = torch.zeros(rows, vocabulary + m, dtype=torch.bool)
         forbidden[:, :vocabulary] = self.never | inside[:, None]
-        forbidden[:, self.close] = ~inside | opened
+        forbidden[:, self.close] = ~inside | opened | bound
         forbidden[:, self.open] |= ~left.any(1)
         forbidden[:, self.announcing] |= ~left.any(1)[:, None]
-        forbidden[:, vocabulary:] = ~(left & inside[:, None])
+        forbidden[:, self.eos] |= (left & sure).any(1)
+        first = left & ~before
+        forbidden[:, vocabulary:] = ~torch.where(bound[:, None], following, first & inside[:, None])
         return logits.masked_fill(forbidden, -torch.inf)
 
 
 _ANNOUNCING = frozenset(":")
 
 
-class ConceptGate:
-    """Keeps words of content off the caption where the picture does not give them enough probability.
-
-    A word whose concept was never learnt is never said: it could only be a guess. ``allowed`` (n, concepts).
-    """
-
-    def __init__(self, word_concepts: Tensor, allowed: Tensor) -> None:
-        known = word_concepts.clamp(min=0)
-        unseen = ~allowed[:, known] & (word_concepts >= 0)
-        self.forbidden = unseen | (word_concepts == UNKNOWN)  # (n, vocabulary)
-
-    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002 - the hook's signature
-        """logits (r, at least vocabulary) -> logits."""
-        forbidden = self.forbidden.repeat_interleave(len(logits) // len(self.forbidden), dim=0)
-        words = logits[:, : forbidden.shape[1]].masked_fill(forbidden, -torch.inf)
-        return torch.cat((words, logits[:, forbidden.shape[1] :]), dim=1)
+def line_blocks(lines: Sequence[Sequence[TextLine]]) -> tuple[Tensor, Tensor]:
+    """Block numbers (n, m), -1 where there is no line, and which lines are surely print (n, m), for QuoteGrammar."""
+    m = min(MAX_LINES, max((len(own) for own in lines), default=0))
+    blocks = torch.full((len(lines), m), -1)
+    sure = torch.zeros(len(lines), m, dtype=torch.bool)
+    for i, own in enumerate(lines):
+        for j, line in enumerate(own[:m]):
+            blocks[i, j] = line.block
+            sure[i, j] = line.confidence >= SURE
+    return blocks, sure
 
 
 def concept_words(

@@ -119,3 +119,9 @@ def one_alphabet(token: str, *, prefer_cyrillic: bool) -> str:
         short = len(bare(token)) <= 2
         return other if is_known(bare(other)) and (short or not is_known(bare(token))) else token
     return token
+
+
+@lru_cache(maxsize=65536)
+def lemma(word: str) -> str:
+    """The dictionary form of a Russian word, ё as е: "фотографии" -> "фотография"."""
+    return str(_russian().parse(word.lower())[0].normal_form).replace("ё", "е")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -22,6 +24,18 @@ Memes = Annotated[Path, typer.Argument(help="Folder with images/, train.jsonl an
 Readings = Annotated[Path, typer.Option(help="What 'read' wrote.", exists=True)]
 
 _reader: Tesseract | None = None
+
+
+def _end_with_parent() -> None:
+    """A worker of the pool does not notice by itself that its parent was killed: it would wait for ever."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _read_one(task: tuple[Path, str]) -> dict[str, Any]:
@@ -66,7 +80,7 @@ def read_command(
     context = multiprocessing.get_context("spawn")
     with (
         out.open("a", encoding="utf-8", buffering=1) as file,
-        ProcessPoolExecutor(processes, context) as pool,
+        ProcessPoolExecutor(processes, context, initializer=_end_with_parent) as pool,
     ):
         rows: Iterator[dict[str, Any]] = pool.map(_read_one, tasks, chunksize=8)
         for row in tqdm(rows, total=len(tasks), desc="reading"):

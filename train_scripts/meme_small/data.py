@@ -19,14 +19,13 @@ from inference.reading.features import MAX_LINES, layout_features, line_features
 from inference.reading.layout import arrange
 from inference.reading.lexicon import bare
 from inference.reading.merge import select
-from inference.slots import EOS, SPECIAL, SlotTokenizer, split_words
+from inference.slots import SPECIAL, SlotTokenizer, split_words
 from inference.types import TextLine
 from train_scripts.meme_small.align import Target, align, clean
 from train_scripts.meme_small.line_scorer import passes_from_row
 from train_scripts.metrics.faithfulness import ContentLemmas
 
 LEVELS = 3  # how much a description tells beyond the quotes: by its number of content lemmas
-_LEVEL_BOUNDS = (5, 12)
 _MEME_COUNT, _PHOTO_COUNT, _CONCEPT_COUNT = 3, 40, 12
 _LONGEST = 150  # tokens; a longer description is a story around the meme, not its description
 
@@ -43,10 +42,6 @@ class Example:
     features: np.ndarray[Any, Any]  # (lines, LINE_FEATURES)
     target: Target
     concepts: frozenset[str]
-
-    @property
-    def level(self) -> int:
-        return sum(len(self.concepts) >= bound for bound in _LEVEL_BOUNDS)
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -131,17 +126,20 @@ def _casing(descriptions: Iterable[str], words: set[str]) -> dict[str, str]:
 
 
 def concept_list(examples: Sequence[Example]) -> list[str]:
-    """The content lemmas that enough descriptions name for a picture to teach them."""
+    """The content lemmas that enough descriptions name for a picture to teach them, most often named first.
+
+    Those named equally often are sorted: sets of strings have another order in every process, and the place in
+    this list is what a concept is known by in the files of a run.
+    """
     counts = Counter(concept for one in examples for concept in one.concepts)
-    return [concept for concept, count in counts.most_common() if count >= _CONCEPT_COUNT]
+    often = [concept for concept, count in counts.items() if count >= _CONCEPT_COUNT]
+    return sorted(often, key=lambda concept: (-counts[concept], concept))
 
 
-def target_ids(target: Target, tokenizer: SlotTokenizer, level: int) -> list[int]:
-    """Start token, words and slots, end token."""
-    ids = [tokenizer.levels[level]]
-    for token in target.tokens:
-        ids.append(len(tokenizer) + token if isinstance(token, int) else tokenizer.id(token))
-    return [*ids[:_LONGEST], tokenizer.id(EOS)]
+def target_ids(target: Target, tokenizer: SlotTokenizer) -> list[int]:
+    """Words and slots."""
+    ids = [len(tokenizer) + t if isinstance(t, int) else tokenizer.id(t) for t in target.tokens]
+    return ids[:_LONGEST]
 
 
 def pad(sequences: Sequence[Sequence[int]], value: int = 0) -> Tensor:

@@ -3,7 +3,9 @@
 1. The encoder learns to tell the concepts of the descriptions apart (Fang et al. 2015, arXiv:1411.4952: word
    detectors before a language model), from the pictures alone.
 2. The decoder learns the language from photo captions, without pictures.
-3. Both learn to describe memes: words and slots by cross-entropy, concepts beside them.
+3. The decoder learns to describe memes: words and slots by cross-entropy, concepts beside them. The
+encoder is
+   frozen by then and sees each picture in a few lights, once.
 
 Each epoch ends with a file from which an interrupted run goes on.
 """
@@ -15,7 +17,8 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +28,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from inference.decoders.slot_prefix import SlotPrefixConfig
+from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPrefixDecoder
 from inference.encoders.base import build_encoder
+from inference.faithful import LAYOUT, Cutter
 from inference.meme_small import ENCODER, MAX_LINE_WORDS, MemeSmall, collate, concept_words, line_word_ids
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES
-from inference.slots import EOS, UNK
+from inference.reading.lexicon import lemma
+from inference.slots import EOS, UNK, SlotTokenizer
 from train_scripts.meme_small.data import (
+    Example,
     build_tokenizer,
     concept_list,
     load_examples,
@@ -39,6 +45,8 @@ from train_scripts.meme_small.data import (
     target_ids,
 )
 from train_scripts.metrics.faithfulness import ContentLemmas
+
+_LEVEL_BOUNDS = (4, 9)  # words outside quotations: where the next level of detail begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +57,15 @@ class Recipe:
     batch: int = 32
     concept_epochs: int = 12
     photo_epochs: int = 1
-    meme_epochs: int = 20
+    meme_epochs: int = 18
     concept_rate: float = 2e-3
     photo_rate: float = 1e-3
     meme_rate: float = 7e-4
-    encoder_rate: float = 3e-4
+    views: int = 4
+    folds: int = 4
+    fold_epochs: int = 10
+    support: float = 0.12
     weight_decay: float = 0.05
-    label_smoothing: float = 0.05
     concept_weight: float = 2.0
     width: int = 256
     layers: int = 3
@@ -105,20 +115,15 @@ def _schedule(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_sc
     return torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
 
 
-def _word_loss(logits: Tensor, targets: Tensor, unknown: int, smoothing: float) -> Tensor:
-    """Cross-entropy over words and slots. Padding and words outside the vocabulary teach nothing; the
-    end token does.
-    """
+def _word_loss(logits: Tensor, targets: Tensor, unknown: int) -> Tensor:
+    """Cross-entropy over words and slots. Padding and unknown words teach nothing; the end token does."""
     targets = targets.masked_fill((targets == 0) | (targets == unknown), -100)
-    flat = logits.flatten(0, 1)
-    loss = functional.cross_entropy(flat, targets.flatten(), ignore_index=-100)
-    if smoothing:
-        # Smoothed over what is possible only: a slot without a line has no probability to spread to.
-        logs = functional.log_softmax(flat, dim=-1)
-        possible = torch.isfinite(logs)
-        uniform = -(logs.masked_fill(~possible, 0).sum(-1) / possible.sum(-1))
-        loss = (1 - smoothing) * loss + smoothing * uniform[targets.flatten() != -100].mean()
-    return loss
+    return functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-100)
+
+
+def _words_told(ids: Sequence[int], tokenizer: SlotTokenizer) -> int:
+    """Words outside quotations: what the start token's level of detail is about."""
+    return sum(i < len(tokenizer) and tokenizer.words[i][0].isalnum() for i in ids)
 
 
 class Trainer:
@@ -191,6 +196,7 @@ class Trainer:
         )
 
         def step(batch: list[int]) -> Tensor:
+            self.model.encoder.train()
             grid = self._see(augment(self.train_pictures[batch].float() / 255))
             logits = head(functional.dropout(grid.mean(1), 0.3))
             return functional.binary_cross_entropy_with_logits(logits, self.labels[batch]) * 10
@@ -219,7 +225,7 @@ class Trainer:
                 None, [no_layout] * len(batch), [no_lines] * len(batch), [no_words] * len(batch)
             )
             logits, _ = self.model.decoder(nothing, tokens[:, :-1])
-            return _word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK), 0.0)
+            return _word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK))
 
         self._stage(
             "language",
@@ -231,28 +237,21 @@ class Trainer:
         )
 
     def _learn_memes(self) -> None:
-        encoder = list(self.model.encoder.parameters())
         optimizer = torch.optim.AdamW(
-            [
-                {"params": list(self.model.decoder.parameters()), "lr": self.recipe.meme_rate},
-                {"params": encoder, "lr": self.recipe.encoder_rate},
-            ],
-            weight_decay=self.recipe.weight_decay,
+            self.model.decoder.parameters(), lr=self.recipe.meme_rate, weight_decay=self.recipe.weight_decay
         )
-        targets = [target_ids(one.target, self.tokenizer, one.level) for one in self.train]
+        targets = self._targets(self.train, self._support())
         words = [line_word_ids(one.lines, self.tokenizer) for one in self.train]
+        views = self.views
+        torch.manual_seed(self.recipe.seed)  # wherever the stages before, or their files, left it
 
         def step(batch: list[int]) -> Tensor:
-            grid = self._see(augment(self.train_pictures[batch].float() / 255))
-            memory = collate(
-                grid,
-                [self.train[i].layout for i in batch],
-                [self.train[i].features for i in batch],
-                [words[i] for i in batch],
-            )
+            view = self.shuffle.randrange(len(views))
+            own = [self.train[i] for i in batch]
+            memory = self._memory(views[view][batch].float(), own, [words[i] for i in batch])
             tokens = pad([targets[i] for i in batch])
             logits, concepts = self.model.decoder(memory, tokens[:, :-1])
-            loss = _word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK), self.recipe.label_smoothing)
+            loss = _word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK))
             named = functional.binary_cross_entropy_with_logits(concepts, self.labels[batch])
             return loss + self.recipe.concept_weight * named
 
@@ -265,26 +264,115 @@ class Trainer:
             measure=self.validate,
         )
 
+    @cached_property
+    def views(self) -> list[Tensor]:
+        """What the encoder, now frozen, sees of each picture in a few lights: (n, positions, width)."""
+        self.model.encoder.eval()
+        views = []
+        # Seeded: a run that goes on after an interruption sees the pictures in the same lights.
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.recipe.seed)
+            for _ in tqdm(range(self.recipe.views), desc="views"):
+                batches = torch.split(self.train_pictures, 64)
+                views.append(torch.cat([self._see(augment(part.float() / 255)).half() for part in batches]))
+        return views
+
+    def _targets(self, examples: Sequence[Example], support: Tensor) -> list[list[int]]:
+        """Descriptions without what nothing supports; ``support`` (n, concepts) probabilities."""
+        tokenizer = self.tokenizer
+        cut = Cutter(tokenizer, self.model.word_concepts.tolist(), lemma)
+        plain = tokenizer.encode_words("картинка.")
+        layout = {i for i, concept in enumerate(self.concepts) if concept in LAYOUT}
+        targets = []
+        for one, row in zip(examples, support, strict=True):
+            allowed = layout | set((row >= self.recipe.support).nonzero().flatten().tolist())
+            ids = cut(target_ids(one.target, tokenizer), allowed) or plain
+            level = sum(_words_told(ids, tokenizer) >= bound for bound in _LEVEL_BOUNDS)
+            targets.append([tokenizer.levels[level], *ids, tokenizer.id(EOS)])
+        return targets
+
+    def _support(self) -> Tensor:
+        """(n, concepts): how likely each concept is by a model that never saw that picture's description.
+
+        Out-of-fold predictions: what the decoder may learn to say of a picture is what could have been known.
+        """
+        saved = self.work / "support.pt"
+        if saved.exists():
+            return torch.as_tensor(torch.load(saved, weights_only=True))
+        n, folds = len(self.train), self.recipe.folds
+        support = torch.zeros(n, len(self.concepts))
+        fold = [i % folds for i in range(n)]
+        self.shuffle.seed(f"{self.recipe.seed} folds")
+        self.shuffle.shuffle(fold)
+        words = [line_word_ids(one.lines, self.tokenizer) for one in self.train]
+        for held in range(folds):
+            torch.manual_seed(self.recipe.seed + held)
+            predictor = SlotPrefixDecoder(
+                replace(self.model.decoder.config, width=128, layers=2, heads=4, dropout=0.3)
+            )
+            inside = [i for i in range(n) if fold[i] != held]
+            optimizer = torch.optim.AdamW(predictor.parameters(), lr=1e-3, weight_decay=0.05)
+
+            def predict(batch: list[int], view: Tensor, predictor: SlotPrefixDecoder = predictor) -> Tensor:
+                memory = self._memory(
+                    view[batch].float(), [self.train[i] for i in batch], [words[i] for i in batch]
+                )
+                start = torch.full((len(batch), 1), self.tokenizer.levels[0])
+                return torch.as_tensor(predictor(memory, start)[1])
+
+            batches = _batches([0] * len(inside), 64, self.shuffle) * self.recipe.fold_epochs
+            schedule = _schedule(optimizer, len(batches))
+            for batch in tqdm(batches, desc=f"support {held + 1}/{folds}", mininterval=5):
+                own = [inside[i] for i in batch]
+                optimizer.zero_grad()
+                logits = predict(own, self.views[self.shuffle.randrange(len(self.views))])
+                functional.binary_cross_entropy_with_logits(logits, self.labels[own]).backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                schedule.step()
+            predictor.eval()
+            with torch.no_grad():
+                outside = [i for i in range(n) if fold[i] == held]
+                for start in range(0, len(outside), 128):
+                    own = outside[start : start + 128]
+                    support[own] = torch.sigmoid(predict(own, self.views[0]))
+        precision = [
+            {
+                "threshold": t,
+                "precision": float(self.labels[support >= t].mean()),
+                "named": int((support >= t).sum()),
+            }
+            for t in (0.1, 0.15, 0.2, 0.3)
+        ]
+        print(json.dumps(precision), flush=True)  # noqa: T201 - the run's record on the terminal
+        part = saved.with_suffix(".part")
+        torch.save(support, part)
+        part.replace(saved)
+        return support
+
+    @staticmethod
+    def _memory(grid: Tensor, own: Sequence[Example], words: Sequence[np.ndarray[Any, Any]]) -> SlotMemory:
+        return collate(grid, [one.layout for one in own], [one.features for one in own], words)
+
     def validate(self) -> dict[str, float]:
         """Loss a token and concept average precision on val: watched, never trained on."""
         self.model.eval()
-        targets = [target_ids(one.target, self.tokenizer, one.level) for one in self.val]
+        everything = torch.ones(len(self.val), len(self.concepts))
+        targets = self._targets(self.val, everything)
         total = count = 0.0
         scores = []
         with torch.inference_mode():
             for start in range(0, len(self.val), 32):
                 batch = list(range(start, min(start + 32, len(self.val))))
                 own = [self.val[i] for i in batch]
-                memory = collate(
+                memory = self._memory(
                     self._see(self.val_pictures[batch].float() / 255),
-                    [one.layout for one in own],
-                    [one.features for one in own],
+                    own,
                     [line_word_ids(one.lines, self.tokenizer) for one in own],
                 )
                 tokens = pad([targets[i] for i in batch])
                 logits, concepts = self.model.decoder(memory, tokens[:, :-1])
                 kept = int(((tokens[:, 1:] != 0) & (tokens[:, 1:] != self.tokenizer.id(UNK))).sum())
-                total += float(_word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK), 0.0)) * kept
+                total += float(_word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK))) * kept
                 count += kept
                 scores.append(concepts)
         self.model.train()
@@ -320,7 +408,7 @@ class Trainer:
                 extra.load_state_dict(state["extra"])
             first, self.history = state["epoch"], state["history"]
             torch.set_rng_state(state["random"])
-        self.model.train()
+        self.model.decoder.train()
         for epoch in range(first, epochs):
             self.shuffle.seed(f"{self.recipe.seed} {name} {epoch}")
             losses: list[float] = []
