@@ -128,8 +128,8 @@ def _casing(descriptions: Iterable[str], words: set[str]) -> dict[str, str]:
 def concept_list(examples: Sequence[Example]) -> list[str]:
     """The content lemmas that enough descriptions name for a picture to teach them, most often named first.
 
-    Those named equally often are sorted: sets of strings have another order in every process, and the place in
-    this list is what a concept is known by in the files of a run.
+    Those named equally often are sorted: sets of strings have another order in every process, and its place
+    in this list is what a concept is known by in the files of a run.
     """
     counts = Counter(concept for one in examples for concept in one.concepts)
     often = [concept for concept, count in counts.items() if count >= _CONCEPT_COUNT]

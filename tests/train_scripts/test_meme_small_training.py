@@ -1,0 +1,159 @@
+"""The whole recipe on a made-up data set of drawn memes: read, train, be killed, go on, caption."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from inference.captioner import load_captioner
+from inference.checkpoint import read_config
+from inference.models import WEIGHTS_FILE
+from inference.types import DecodingOptions
+from tests.drawing import draw_meme, jpeg_bytes
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = [("concepts", 1), ("concepts", 2), ("language", 1), ("memes", 1), ("memes", 2), ("memes", 3)]
+JOKES = (
+    ("КОТ ПРОСНУЛСЯ", "И СНОВА СПИТ"),
+    ("СНАЧАЛА РАБОТА", "ПОТОМ УЖЕ СОН"),
+    ("ЯСНОЕ УТРО", "ТЁМНЫЙ ВЕЧЕР"),
+    ("ДО ЗАРПЛАТЫ", "ПОСЛЕ ЗАРПЛАТЫ"),
+)
+
+
+@pytest.fixture(scope="module")
+def memes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 drawn memes described in Russian for training, 2 for validation, and captions of photos."""
+    folder = tmp_path_factory.mktemp("memes")
+    (folder / "images").mkdir()
+    rows: list[dict[str, str]] = []
+    for number in range(14):
+        upper, lower = JOKES[number % 4]
+        name = f"images/{number}.jpg"
+        if number % 2:
+            image = draw_meme("caption_bar", upper, width=160 + 4 * number)
+            text = f'Рыжий кот сидит на подоконнике и смотрит в окно. Надпись сверху: "{upper.capitalize()}".'
+        else:
+            image = draw_meme("two_frames", upper, lower, width=160 + 4 * number)
+            text = (
+                f'Мем из двух кадров. На первом рыжий кот днём и надпись: "{upper.capitalize()}". '
+                f'На втором кот спит ночью на подоконнике, надпись: "{lower.capitalize()}".'
+            )
+        (folder / name).write_bytes(jpeg_bytes(image))
+        rows.append({"file_name": name, "text": text})
+    for split, own in (("train", rows[:12]), ("val", rows[12:])):
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in own]
+        (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
+    captions = ["Собака бежит по траве.", "Мужчина и собака сидят на траве."] * 25
+    photos = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in captions]
+    (folder / "photos.jsonl").write_text("".join(photos), encoding="utf-8")
+    return folder
+
+
+def command(*arguments: str | Path, kill_at: str = "") -> subprocess.CompletedProcess[str]:
+    """A command of ``train_scripts`` in a process of its own, with the tiny recipe."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.train_scripts.tiny_recipe", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "KILL_AT": kill_at, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def readings(memes: Path) -> Path:
+    out = memes / "runs" / "readings.jsonl"
+    done = command("read", memes, "--out", out, "--processes", "1")
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def train(memes: Path, readings: Path, work: Path, *, kill_at: str = "") -> subprocess.CompletedProcess[str]:
+    return command(
+        *("meme-small", memes, "--photos", memes / "photos.jsonl", "--readings", readings),
+        *("--work", work, "--out", work / "checkpoint"),
+        kill_at=kill_at,
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(memes: Path, readings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("uninterrupted")
+    done = train(memes, readings, work)
+    assert done.returncode == 0, done.stderr
+    return work
+
+
+def history(work: Path) -> list[dict[str, Any]]:
+    rows = read_config(work / "checkpoint")["training"]["history"]
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def test_reading_goes_on_after_a_row_torn_by_a_kill(memes: Path, readings: Path) -> None:
+    whole = readings.read_bytes()
+    rows = [json.loads(line) for line in whole.decode().splitlines()]
+    assert [row["file_name"] for row in rows] == [f"images/{number}.jpg" for number in range(14)]
+    assert all(set(row["words"]) == {"page", "sparse", "sparse-large", "bright"} for row in rows)
+    torn = readings.with_name("torn.jsonl")
+    lines = whole.splitlines(keepends=True)
+    torn.write_bytes(b"".join(lines[:12]) + lines[12][:40])
+    done = command("read", memes, "--out", torn, "--processes", "1")
+    assert done.returncode == 0, done.stderr
+    assert torn.read_bytes() == whole
+
+
+def test_all_stages_run_and_the_record_says_how(uninterrupted: Path) -> None:
+    rows = history(uninterrupted)
+    assert [(row["stage"], row["epoch"]) for row in rows] == STAGES
+    assert all(0 < row["loss"] < 100 for row in rows)
+    memes_rows = [row for row in rows if row["stage"] == "memes"]
+    assert all(0 < row["val_loss"] < 100 and 0 <= row["val_concept_ap"] <= 1 for row in memes_rows)
+    assert memes_rows[-1]["val_loss"] < memes_rows[0]["val_loss"]
+    config = read_config(uninterrupted / "checkpoint")
+    assert config["training"]["recipe"]["width"] == config["decoder"]["width"] == 16
+    assert "кот" in config["concepts"]
+
+
+def test_a_run_killed_twice_ends_where_an_uninterrupted_one_does(
+    memes: Path, readings: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    for kill_at in ("concepts 2 save", "memes 2 step"):
+        killed = train(memes, readings, tmp_path, kill_at=kill_at)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert not (tmp_path / "checkpoint").exists()
+    done = train(memes, readings, tmp_path)
+    assert done.returncode == 0, done.stderr
+    # What was done before was not done again.
+    printed = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"stage"')]
+    assert [(row["stage"], row["epoch"]) for row in printed] == STAGES[4:]
+    assert history(tmp_path) == history(uninterrupted)
+    one, other = (
+        torch.load(work / "memes.pt", weights_only=True)["model"] for work in (tmp_path, uninterrupted)
+    )
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert (tmp_path / "checkpoint" / WEIGHTS_FILE).read_bytes() == (
+        uninterrupted / "checkpoint" / WEIGHTS_FILE
+    ).read_bytes()
+
+
+def test_the_checkpoint_captions(uninterrupted: Path) -> None:
+    captioner = load_captioner("checkpoint", uninterrupted, threads=1)
+    words = "СОВСЕМ НОВЫЕ СЛОВА"
+    for options in (None, DecodingOptions(strategy="sample", seed=1, max_tokens=40)):
+        (caption,) = captioner.caption([draw_meme("caption_bar", words)], options)
+        assert caption.words == (words,)
+        spans = caption.text.split('"')
+        assert len(spans) % 2 == 1
+        assert set(" ".join(spans[1::2]).split()) <= set(words.split())

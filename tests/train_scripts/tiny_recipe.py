@@ -1,0 +1,81 @@
+"""``python -m train_scripts`` with a recipe of seconds, in a process that may be told when to die.
+
+``KILL_AT="memes 2 save"``: SIGKILL when half of the state after that epoch is written; ``"memes 2 step"``:
+in the middle of that epoch. The process does it to itself, so that the moment is exact; no part of it can
+catch that.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from train_scripts.__main__ import app
+from train_scripts.meme_small import train
+
+TINY = {
+    "batch": 8,
+    "concept_epochs": 2,
+    "photo_epochs": 1,
+    "meme_epochs": 3,
+    "fold_epochs": 1,
+    "folds": 2,
+    "views": 2,
+    "width": 16,
+    "layers": 1,
+}
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(stage: str, epoch: int, moment: str) -> None:
+    """Prepares the process to die at that moment of the run."""
+    real_save, real_stage = torch.save, train.Trainer._stage
+
+    def save(state: Any, path: Path) -> None:
+        last = state["history"][-1] if isinstance(state, dict) else {}
+        if moment == "save" and (last.get("stage"), last.get("epoch")) == (stage, epoch):
+            whole = io.BytesIO()
+            real_save(state, whole)
+            path.write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+            die()
+        real_save(state, path)
+
+    def run_stage(self: train.Trainer, name: str, *, step: Any, **settings: Any) -> None:
+        def counted(batch: list[int]) -> Any:
+            if (
+                moment == "step"
+                and name == stage
+                and (self.history[-1]["stage"], self.history[-1]["epoch"])
+                == (
+                    stage,
+                    epoch - 1,
+                )
+            ):
+                counted.steps += 1  # type: ignore[attr-defined]
+                if counted.steps == 2:  # type: ignore[attr-defined]
+                    die()
+            return step(batch)
+
+        counted.steps = 0  # type: ignore[attr-defined]
+        real_stage(self, name, step=counted, **settings)
+
+    torch.save = save
+    train.Trainer._stage = run_stage  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    train.Recipe = functools.partial(train.Recipe, **TINY)  # type: ignore[misc, assignment]
+    if at := os.environ.get("KILL_AT"):
+        stage, epoch, moment = at.split()
+        arm(stage, int(epoch), moment)
+    app(prog_name="python -m train_scripts")
