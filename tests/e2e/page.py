@@ -11,7 +11,8 @@ from playwright.async_api import Browser, FilePayload, Locator, Page, async_play
 from bot.sandbox import Sandbox
 from tests.e2e.processes import CHROMIUM, CHROMIUM_ARGUMENTS
 
-WAIT = 60_000  # ms for the bot to answer on a busy machine
+WAIT = 120_000  # ms for the bot to answer, on a machine that is busy with something else too
+expect.set_options(timeout=30_000)  # ms for the page by itself
 
 
 class ChatPage:
@@ -97,6 +98,7 @@ async def chat_page(browser: Browser, sandbox: Sandbox, **context: Any) -> Async
     """The page for a person who was never there before; `context` as for playwright's new_context."""
     options = {"viewport": {"width": 1180, "height": 860}, "locale": "ru-RU"} | context
     person = await browser.new_context(**options)
+    person.set_default_timeout(WAIT)
     try:
         yield ChatPage(await person.new_page(), sandbox)
     finally:

@@ -45,11 +45,11 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tupl
 
 async def answered(sandbox: Sandbox, sent: Json) -> str:
     """The one answer to a message; a later message that is answered proves that there is no second."""
-    await sandbox.wait_for(lambda: answers(sandbox, sent), 60)
+    await sandbox.wait_for(lambda: answers(sandbox, sent), 120)
     chat = sent["chat"]["id"]
     before = len(sandbox.messages(chat, by_bot=True))
     await sandbox.send_text("/help@meme_describer_bot", chat=chat, user=sent["from"]["id"])
-    await sandbox.wait_for(lambda: len(sandbox.messages(chat, by_bot=True)) > before, 60)
+    await sandbox.wait_for(lambda: len(sandbox.messages(chat, by_bot=True)) > before, 120)
     (answer,) = answers(sandbox, sent)
     return str(answer["text"])
 

@@ -40,13 +40,13 @@ def captions(sandbox: Sandbox, photo: Json) -> list[Json]:
 
 async def captioned_once(sandbox: Sandbox, photo: Json) -> None:
     """The caption of `photo` comes, and only one: a later picture is answered, and there is no second."""
-    await sandbox.wait_for(lambda: captions(sandbox, photo), 60)
+    await sandbox.wait_for(lambda: captions(sandbox, photo), 120)
     later = await sandbox.send_photo(LAST)
-    await sandbox.wait_for(lambda: captions(sandbox, later), 60)
+    await sandbox.wait_for(lambda: captions(sandbox, later), 120)
     assert len(answers(sandbox, photo)) == 1
 
 
-async def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+async def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
     """The first true result of a condition that gives no signal; fails at the deadline."""
     async with asyncio.timeout(seconds):
         while not (result := condition()):  # noqa: ASYNC110 - a file of another process has no event to wait for
@@ -100,7 +100,7 @@ async def test_killed_with_an_album_in_work(bot: BotProcess, sandbox: Sandbox) -
 
 async def test_killed_again_and_again(bot: BotProcess, sandbox: Sandbox) -> None:
     photo = await sandbox.send_photo(MEME)
-    await sandbox.wait_for(lambda: captions(sandbox, photo), 60)
+    await sandbox.wait_for(lambda: captions(sandbox, photo), 120)
     waiting = []
     for round_ in range(3):
         gate = sandbox.hold("getFile")
@@ -128,7 +128,7 @@ async def test_stopped_in_order_it_finishes_what_is_in_work(bot: BotProcess, san
     assert bot.process is not None
     bot.process.send_signal(signal.SIGTERM)
     bot.gate.unlink()
-    assert await asyncio.wait_for(bot.process.wait(), 60) == 0
+    assert await asyncio.wait_for(bot.process.wait(), 120) == 0
     await bot.start()
     await captioned_once(sandbox, photo)
 
@@ -147,7 +147,7 @@ async def test_the_worker_killed_in_the_middle_of_a_picture(bot: BotProcess, san
 
 async def test_a_mark_and_a_prompt_outlive_a_kill(bot: BotProcess, sandbox: Sandbox) -> None:
     photo = await sandbox.send_photo(MEME)
-    (reply,) = await sandbox.wait_for(lambda: captions(sandbox, photo), 60)
+    (reply,) = await sandbox.wait_for(lambda: captions(sandbox, photo), 120)
     number = reply["reply_markup"]["inline_keyboard"][0][0]["callback_data"].split(":")[1]
     sandbox.press(reply["message_id"], f"c:{number}")
     prompt = await sandbox.wait_for(lambda: [one for one in sandbox.messages(by_bot=True) if "_page" in one])
@@ -183,7 +183,7 @@ async def test_the_wait_that_the_server_asks_for_is_kept(
 ) -> None:
     sandbox.fail(method, "flood", times=2, retry_after=2)
     photo = await sandbox.send_photo(MEME)
-    await sandbox.wait_for(lambda: captions(sandbox, photo), 60)
+    await sandbox.wait_for(lambda: captions(sandbox, photo), 120)
 
     def from_the_first() -> list[Call]:
         calls = sandbox.calls_of(method)
@@ -253,7 +253,7 @@ async def test_nothing_is_answered_to_the_wrong_person(bot: BotProcess, sandbox:
         for user in range(1, 9)
     ]
     for photo in photos:
-        await sandbox.wait_for(lambda photo=photo: captions(sandbox, photo), 60)  # type: ignore[misc]
+        await sandbox.wait_for(lambda photo=photo: captions(sandbox, photo), 120)  # type: ignore[misc]
     for photo in photos:
         (reply,) = captions(sandbox, photo)
         assert f"Размер {photo['photo'][-1]['width']} на" in reply["text"]
