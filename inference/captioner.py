@@ -106,10 +106,12 @@ class Captioner:
             notes = () if self._reader.available else ("no_reading",)
             if confidence < LOW_CONFIDENCE:
                 notes = (*notes, "low_confidence")
+            # The summary claims no absence of words where nobody could read.
+            summary = summarise(image, own, reading=self._reader.available)
             captions.append(
                 Caption(
-                    summary=summarise(image, own, reading=self._reader.available),
-                    text=text,
+                    summary=summary,
+                    text=text or summary,
                     words=_blocks(own),
                     model=self.name,
                     checkpoint=self.checkpoint,

@@ -29,6 +29,13 @@ _PLACES = frozenset(
 )
 _PREPOSITIONS = frozenset(("на", "в", "из", "с", "под", "над"))
 _PRONOUNS = frozenset(("он", "она", "оно", "они", "его", "её", "ее", "их", "ему", "ей", "им"))
+_NUMBERS = {
+    2: ("два", "две", "двух", "2"),
+    3: ("три", "трёх", "трех", "3"),
+    4: ("четыре", "четырёх", "четырех", "4"),
+    5: ("пять", "пяти", "5"),
+    6: ("шесть", "шести", "6"),
+}
 _ENDS = frozenset((".", "!", "?", "…", "...", ";"))
 
 _ORDER = frozenset(["первый", "второй", "третий", "четвертый", "пятый", "шестой", "последний", "часть"])
@@ -72,13 +79,30 @@ class Cutter:
         self._special |= self._ids("*_`")
         self._unknown = self.tokenizer.id(UNK)
         self._pronouns = self._ids(_PRONOUNS)
+        self._genre = self._ids(("мем",))
         self._places = self._ids(_PLACES)
+
+        self._numbers = {
+            self.tokenizer.ids[word]: number
+            for number, words in _NUMBERS.items()
+            for word in words
+            if word in self.tokenizer.ids
+        }
 
     def _ids(self, words: Iterable[str]) -> set[int]:
         return {self.tokenizer.ids[word] for word in words if word in self.tokenizer.ids}
 
-    def __call__(self, tokens: Sequence[int], allowed: Collection[int]) -> list[int]:
-        """The caption's tokens (no start and end tokens) without what ``allowed`` concepts do not support."""
+    def __call__(
+        self, tokens: Sequence[int], allowed: Collection[int], *, frames: int | None = None
+    ) -> list[int]:
+        """The caption's tokens (no start and end tokens) without what ``allowed`` concepts do not support.
+
+        ``frames``: how many the picture has; another number of them is cut. None: nobody counted.
+        """
+        if frames is not None:
+            tokens = [
+                self._unknown if self._numbers.get(token, frames) != frames else token for token in tokens
+            ]
         kept: list[int] = []
         for sentence in self._sentences([token for token in tokens if token not in self._special]):
             kept += self._sentence(sentence, allowed)
@@ -116,6 +140,9 @@ class Cutter:
                 quote.append(token)
             else:
                 words.append(token)
+        if quote:  # the caption was cut short within a quotation: what was read is told all the same
+            out += [*self._cut_lead(words, allowed), self._open, *quote, self._close]
+            words = []
         out += self._cut_tail(words, allowed, first=not out)
         return [*out, *(end or [self._stop])] if out else []
 
@@ -158,6 +185,8 @@ class Cutter:
         kept = self._until_anchor(words[: bad[0]] if bad else words)
         if not any(word in self.pictures for word in kept) or self._announces(kept):
             return []
+        if len(kept) == 1 and kept[0] in self._genre:
+            return []  # "Мем." says nothing
         if first and kept[0] in self._prepositions:
             # "На фотографии" alone is no sentence; "Фотография" is.
             pictures = [word for word in kept if word in self.pictures]

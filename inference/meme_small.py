@@ -19,7 +19,8 @@ from inference.decoding import Generated, generate
 from inference.encoders.base import build_encoder
 from inference.faithful import LAYOUT, Cutter
 from inference.reading.features import LINE_FEATURES, MAX_LINES, layout_features, line_features
-from inference.reading.lexicon import bare, lemma
+from inference.reading.frames import frames
+from inference.reading.lexicon import bare, lemma, script
 from inference.slots import BOS, CLOSE, EOS, OPEN, PAD, SPECIAL, UNK, UNREAD, SlotTokenizer
 from inference.types import DecodingOptions, TextLine
 
@@ -27,7 +28,6 @@ MAX_LINE_WORDS = 12
 FREE, UNKNOWN = -1, -2  # in ``word_concepts``: says nothing of the picture; says something never learnt
 
 SURE = 0.6  # a line of this probability of being print must be quoted
-NO_WORDS, SOME_WORDS = "Картинка без надписей.", "Картинка с надписями."
 
 ENCODER = {
     "kind": "mobilenet_v3_small",
@@ -72,10 +72,12 @@ class MemeSmall(nn.Module):
         """Made from the weights as they are at the first use."""
         return Cutter(self.tokenizer, self.word_concepts.tolist(), lemma)
 
-    @cached_property
-    def layout_concepts(self) -> frozenset[int]:
-        """The places in ``concepts`` of those that lines and frames show by themselves."""
-        return frozenset(i for i, concept in enumerate(self.concepts) if concept in LAYOUT)
+    def _shown(self, lines: Sequence[TextLine]) -> set[int]:
+        """The concepts that the lines show by themselves: places, order, and English where it was read."""
+        kinds = [script(word) for line in lines for word in line.text.split()]
+        english = kinds.count("latin") > max(1, kinds.count("cyrillic"))
+        shown = LAYOUT if english else LAYOUT - {"английский"}
+        return {i for i, concept in enumerate(self.concepts) if concept in shown}
 
     def memory(self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]]) -> SlotMemory:
         """What the decoder is told of n upright RGB pictures and the lines read on each."""
@@ -95,9 +97,10 @@ class MemeSmall(nn.Module):
         level: int,
         gate: Gate,
     ) -> tuple[list[str], Generated]:
-        """One description a picture. ``level``: how much to tell beyond the quotes, 0.. (see
-        ``SlotTokenizer.levels``). The decoder has places for ``config.max_tokens`` tokens: no more are asked
-        of it.
+        """One description a picture, empty where nothing can be said for certain.
+
+        ``level``: how much to tell beyond the quotes, 0.. (see ``SlotTokenizer.levels``). The decoder has
+        places for ``config.max_tokens`` tokens: no more are asked of it.
         """
         places = self.decoder.config.max_tokens
         options = replace(
@@ -108,8 +111,7 @@ class MemeSmall(nn.Module):
         memory = self.memory(images, lines)
         tokenizer = self.tokenizer
         start = tokenizer.levels[level]
-        state = self.decoder.start(memory)
-        probabilities = self.decoder.concepts(state, torch.full((len(images),), start))
+        probabilities = self.decoder.start(memory)["concepts"]
         threshold = gate.sampled if options.strategy == "sample" else gate.certain
         generated = generate(
             self.decoder,
@@ -121,19 +123,22 @@ class MemeSmall(nn.Module):
             processors=[QuoteGrammar(tokenizer, *line_blocks(lines))],
         )
         texts = []
-        for tokens, own, row in zip(generated.tokens, lines, probabilities >= threshold, strict=True):
-            kept = self.cutter(tokens, self.layout_concepts | set(row.nonzero().flatten().tolist()))
-            texts.append(tokenizer.decode(kept, own) or (SOME_WORDS if own else NO_WORDS))
+        for image, own, tokens, row in zip(
+            images, lines, generated.tokens, probabilities >= threshold, strict=True
+        ):
+            allowed = self._shown(own) | set(row.nonzero().flatten().tolist())
+            kept = self.cutter(tokens, allowed, frames=len(frames(image)))
+            texts.append(tokenizer.decode(kept, own))
         return texts, generated
 
 
 class QuoteGrammar:
     """Quotations hold slots and nothing else; a block is quoted whole, in order, once.
 
-    Nothing is quoted where nothing is left, and the caption does not end while a line that is surely print is still
-    unquoted: who cannot see the picture wants all of its words. A logits processor for rows that are pictures times
-    beams; ``blocks`` (n, m) are the lines' block numbers, -1 where there is no line, ``sure`` (n, m) the lines that
-    must be quoted.
+    Nothing is quoted where nothing is left, and the caption does not end while a line that is surely print is
+    still unquoted: who cannot see the picture wants all of its words. A logits processor for rows that are
+    pictures times beams; ``blocks`` (n, m) are the lines' block numbers, -1 where there is no line, ``sure``
+    (n, m) the lines that must be quoted.
     """
 
     def __init__(self, tokenizer: SlotTokenizer, blocks: Tensor, sure: Tensor) -> None:
@@ -180,7 +185,7 @@ _ANNOUNCING = frozenset(":")
 
 
 def line_blocks(lines: Sequence[Sequence[TextLine]]) -> tuple[Tensor, Tensor]:
-    """Block numbers (n, m), -1 where there is no line, and which lines are surely print (n, m), for QuoteGrammar."""
+    """For QuoteGrammar: block numbers (n, m), -1 where no line is, and the lines surely print (n, m)."""
     m = min(MAX_LINES, max((len(own) for own in lines), default=0))
     blocks = torch.full((len(lines), m), -1)
     sure = torch.zeros(len(lines), m, dtype=torch.bool)

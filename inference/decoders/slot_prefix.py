@@ -160,7 +160,7 @@ class SlotPrefixDecoder(nn.Module):
         m = memory.line_mask.shape[1]
         hidden = x[:, p:]
         keys = self.pointer_key(x[:, p - m : p])
-        return self._logits(hidden, keys, memory.line_mask), self.concept(hidden[:, 0])
+        return self._logits(hidden, keys, memory.line_mask), self._concepts(x[:, :p], m)
 
     def _prefix(self, memory: SlotMemory) -> tuple[Tensor, Tensor, Tensor]:
         """(n, p, width), its mask (n, p), and the lines' embeddings (n, m, width); the lines come last
@@ -177,6 +177,16 @@ class SlotPrefixDecoder(nn.Module):
         grid = torch.cat((grid, self.layout(memory.layout)[:, None]), dim=1)
         seen = torch.ones(n, grid.shape[1], dtype=torch.bool, device=grid.device)
         return torch.cat((grid, lines), dim=1), torch.cat((seen, memory.line_mask), dim=1), lines
+
+    def _concepts(self, prefix: Tensor, lines: int) -> Tensor:
+        """Logits (n, concepts) from the layout's place in the prefix (n, p, width), which sees no word said.
+
+        Without a picture there is nothing to tell apart: zeros.
+        """
+        place = prefix.shape[1] - lines - 1
+        if place < 0:
+            return prefix.new_zeros(len(prefix), self.config.concepts)
+        return torch.as_tensor(self.concept(prefix[:, place]))
 
     def _embed(self, tokens: Tensor, lines: Tensor, start: int) -> Tensor:
         """tokens (n, t) at places start.. -> (n, t, width); a slot is the line's own vector."""
@@ -197,7 +207,10 @@ class SlotPrefixDecoder(nn.Module):
     # --- decoding ---
 
     def start(self, memory: SlotMemory) -> dict[str, Any]:
-        """Runs the prefix once; every tensor of the state has the batch first."""
+        """Runs the prefix once; every tensor of the state has the batch first.
+
+        ``state["concepts"]`` (n, concepts): the probability of each concept being on the picture.
+        """
         prefix, prefix_mask, lines = self._prefix(memory)
         n, p = prefix_mask.shape
         mask = prefix_mask[:, None, :].expand(n, p, p) | torch.eye(p, dtype=torch.bool, device=prefix.device)
@@ -205,13 +218,15 @@ class SlotPrefixDecoder(nn.Module):
         for block in self.blocks:
             x, present = block(x, mask[:, None], None)
             past.append(present)
-        keys = self.pointer_key(self.norm(x)[:, p - lines.shape[1] :])
+        x = self.norm(x)
+        keys = self.pointer_key(x[:, p - lines.shape[1] :])
         return {
             "past": past,
             "mask": prefix_mask,
             "lines": lines,
             "line_mask": memory.line_mask,
             "keys": keys,
+            "concepts": torch.sigmoid(self._concepts(x, lines.shape[1])),
             "place": torch.zeros(n, dtype=torch.long, device=prefix.device),
         }
 
@@ -227,13 +242,3 @@ class SlotPrefixDecoder(nn.Module):
         hidden = self.norm(x)
         logits = self._logits(hidden, state["keys"], state["line_mask"])[:, 0]
         return logits, {**state, "past": past, "mask": mask, "place": state["place"] + 1}
-
-    def concepts(self, state: dict[str, Any], tokens: Tensor) -> Tensor:
-        """Probabilities (n, concepts) of each thing being on the picture, from a started state and start
-        tokens (n,).
-        """
-        x = self._embed(tokens[:, None], state["lines"], 0)
-        mask = torch.cat((state["mask"], torch.ones_like(state["mask"][:, :1])), dim=1)
-        for block, before in zip(self.blocks, state["past"], strict=True):
-            x, _ = block(x, mask[:, None, None], before)
-        return torch.sigmoid(self.concept(self.norm(x)[:, 0]))

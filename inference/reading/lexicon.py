@@ -50,7 +50,8 @@ _SHORT = frozenset(
 
 # Letters that look alike in both alphabets; Tesseract mixes them within one word.
 _LATIN_LOOKALIKES = str.maketrans("aceopxyABCEHKMOPTXY", "асеорхуАВСЕНКМОРТХУ")
-_CYRILLIC_LOOKALIKES = str.maketrans("асеорхуАВСЕНКМОРТХУ", "aceopxyABCEHKMOPTXY")
+# More of them this way: Tesseract with Russian first reads "my" as "ту", "on" as "оп".
+_CYRILLIC_LOOKALIKES = str.maketrans("асеорхутпикгАВСЕНКМОРТХУ", "aceopxymnukrABCEHKMOPTXY")
 
 EDGES = "".join(chr(c) for c in range(33, 48)) + ":;<=>?@[\\]^_`{|}~«»“”„‘’—–…•·|©®™°"
 

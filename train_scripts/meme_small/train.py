@@ -57,7 +57,7 @@ class Recipe:
     batch: int = 32
     concept_epochs: int = 12
     photo_epochs: int = 1
-    meme_epochs: int = 18
+    meme_epochs: int = 14
     concept_rate: float = 2e-3
     photo_rate: float = 1e-3
     meme_rate: float = 7e-4
@@ -66,7 +66,7 @@ class Recipe:
     fold_epochs: int = 10
     support: float = 0.12
     weight_decay: float = 0.05
-    concept_weight: float = 2.0
+    concept_weight: float = 3.0
     width: int = 256
     layers: int = 3
     dropout: float = 0.25
