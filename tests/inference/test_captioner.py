@@ -145,7 +145,9 @@ def test_without_tesseract_pictures_are_described_and_the_note_says_so(
         assert caption.notes[0] == "no_reading"
         assert caption.words == ()
         assert '"' not in caption.text
-        assert "без надписей" not in caption.summary  # nobody looked: their absence is not claimed
+        # Nobody looked: their absence is not claimed.
+        assert "без надписей" not in caption.summary + caption.text
+        assert caption.text
 
 
 def test_the_listing_knows_the_checkpoint(models: Path) -> None:
