@@ -99,6 +99,7 @@ def script(word: str) -> str:
 def one_alphabet(token: str, *, prefer_cyrillic: bool) -> str:
     """Undo look-alike letters of the other alphabet in one token, where that gives a word of one alphabet.
 
+    Of a token that mixes both, a known word is preferred ("кoт" is no "kom", even on an English picture).
     A token of one alphabet is only changed when the other spelling is a known word and this one is not
     ("ком" read as "KOM" on a Russian picture).
     """
@@ -107,10 +108,9 @@ def one_alphabet(token: str, *, prefer_cyrillic: bool) -> str:
         return token
     as_cyrillic, as_latin = token.translate(_LATIN_LOOKALIKES), token.translate(_CYRILLIC_LOOKALIKES)
     if kind == "mixed":
-        for candidate in (as_cyrillic, as_latin) if prefer_cyrillic else (as_latin, as_cyrillic):
-            if script(candidate) != "mixed":
-                return candidate
-        return token
+        candidates = (as_cyrillic, as_latin) if prefer_cyrillic else (as_latin, as_cyrillic)
+        pure = [candidate for candidate in candidates if script(candidate) != "mixed"]
+        return next((candidate for candidate in pure if is_known(bare(candidate))), (*pure, token)[0])
     other = as_cyrillic if kind == "latin" else as_latin
     if kind == "latin" and prefer_cyrillic and script(other) == "cyrillic":
         short = len(bare(token)) <= 2

@@ -46,6 +46,8 @@ LATIN, CYRILLIC = "aceopxyABCEHKMOPTXY", "асеорхуАВСЕНКМОРТХУ
         ("ВОТН", False, "BOTH"),  # and the other way round
         ("кoт", True, "кот"),  # one foreign letter
         ("cтpaшнo", True, "страшно"),
+        ("кoт", False, "кот"),  # "kom" is no word
+        ("пeca", False, "neca"),  # neither is one: the alphabet of the picture decides
         ("cтpaшнo", False, "страшно"),  # there is no Latin spelling of it
         ("hоmе", False, "home"),
         ("c", True, "с"),
