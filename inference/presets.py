@@ -1,0 +1,409 @@
+"""Every captioner of the originals by name, as data: what sees, what speaks, how words are cut and searched.
+
+Sizes are the originals'. Where their sources leave a choice open, the note says what was chosen.
+``vocabulary`` is replaced by the tokenizer's size when a model is built for training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from inference.caption_model import CaptionModel, SpecialTokens
+from inference.decoders.base import build_decoder
+from inference.encoders.base import build_encoder
+from inference.tokenizers.base import Tokenizer
+from inference.types import DecodingOptions, EngineError
+
+IMAGE, DESCRIPTION = "<IMG>", "<DESC>"
+_RUGPT_WORDS, _GPT2_WORDS = 50264, 50257
+_START = {"pad": 0, "bos": 1, "eos": 2}  # <pad> <start> <end> <unk>
+_NAVEC = {"pad": 0, "bos": 0, "eos": 0, "forbidden": [1]}  # <pad> <unk>: <unk> is never said
+_RUGPT = {"pad": 0, "bos": 1, "eos": 2}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One system, as :func:`build` builds it."""
+
+    name: str
+    description: str  # one line
+    encoder: Mapping[str, Any]
+    decoder: Mapping[str, Any]
+    tokenizer: Mapping[str, Any]  # kind, and how a vocabulary is made for it
+    special: Mapping[str, Any]  # the token numbers of such a vocabulary
+    decoding: Mapping[str, Any]
+    vectors: str = ""  # word vectors that the embedding starts from
+    note: str = ""  # what the source leaves open, and what was chosen
+    smoke_encoder: Mapping[str, Any] = field(default_factory=dict)
+    smoke_decoder: Mapping[str, Any] = field(default_factory=dict)
+
+    def options(self) -> DecodingOptions:
+        """How this system searches by default."""
+        return DecodingOptions.from_dict(self.decoding)
+
+
+_GREEDY30 = {"strategy": "greedy", "max_tokens": 30}
+_BEAM3 = {"strategy": "beam", "beams": 3, "max_tokens": 40}
+_WORDS = {"kind": "words", "threshold": 1, "specials": ["<pad>", "<start>", "<end>", "<unk>"]}
+_SMALL_PICTURE = {"preprocessing": {"size": 64}}
+_SMALL_RNN = {"embedding": 32, "hidden": 64, "dropout": 0.0}
+
+
+def _recurrent(name: str, description: str, network: str, picture: int, **settings: Any) -> Preset:
+    """An encoder of torchvision and a recurrent decoder; settings that start with ``preset_`` are ours."""
+    about = {
+        key.removeprefix("preset_"): settings.pop(key) for key in list(settings) if key.startswith("preset_")
+    }
+    yields = "grid" if settings.get("attention", "none") != "none" else "global"
+    decoder = {"kind": "recurrent", "vocabulary": 20_000, "picture": picture, "padding": 0, **settings}
+    small = {
+        **_SMALL_RNN,
+        **({"input": 48} if settings.get("input") else {}),
+        **({"grid": 48} if settings.get("grid") else {}),
+        **({"head": 48} if settings.get("head") else {}),
+        **({"attention_width": 48} if yields == "grid" else {}),
+        # The words' vectors come from elsewhere at full size; here they must be learned.
+        "train_embedding": True,
+    }
+    return Preset(
+        name,
+        description,
+        encoder={"kind": network, "yields": yields, **about.pop("encoder", {})},
+        decoder=decoder,
+        tokenizer={**_WORDS, **about.pop("tokenizer", {})},
+        special=about.pop("special", _START),
+        decoding=about.pop("decoding", _BEAM3),
+        smoke_encoder={"preprocessing": {"size": 96}} if network == "inception_v3" else _SMALL_PICTURE,
+        smoke_decoder=small,
+        **about,
+    )
+
+
+def _show_attend(name: str, description: str, network: str, **settings: Any) -> Preset:
+    """The v1 .. v7 family: an LSTM of 512 whose first state the picture makes, over frozen vectors of 300."""
+    return _recurrent(
+        name,
+        description,
+        network,
+        2048,
+        embedding=300,
+        hidden=512,
+        dropout=0.4,
+        feed="initial_state",
+        state_activation="sigmoid",
+        train_embedding=False,
+        **{"preset_vectors": "fastText crawl 300", **settings},
+    )
+
+
+_RUCLIP = {"kind": "ruclip"}
+_SMALL_CLIP = {
+    "embed_dim": 32,
+    "image_resolution": 64,
+    "vision_layers": 2,
+    "vision_width": 64,
+    "vision_patch_size": 16,
+}
+_SMALL_GPT = {
+    "prefix": 4,
+    "clip_length": 4,
+    "mapper_layers": 2,
+    "mapper_heads": 4,
+    "width": 64,
+    "layers": 2,
+    "heads": 4,
+    "positions": 128,
+    "dropout": 0.0,
+}
+
+
+def _clipcap(name: str, description: str, **settings: Any) -> Preset:
+    note = settings.pop("preset_note", "")
+    return Preset(
+        name,
+        description,
+        encoder=_RUCLIP,
+        decoder={
+            "kind": "gpt_prefix",
+            "vocabulary": _RUGPT_WORDS,
+            "pictures": [512],
+            "prefix": 10,
+            "positions": 2048,
+            **settings,
+        },
+        tokenizer={"kind": "gpt2"},
+        special=_RUGPT,
+        decoding={"strategy": "greedy", "max_tokens": 50},
+        note=note,
+        smoke_encoder=_SMALL_CLIP,
+        smoke_decoder={**_SMALL_GPT, "pictures": [32]},
+    )
+
+
+_ALL = [
+    _recurrent(
+        "resnet50-lstm",
+        "Frozen ResNet-50, its vector as the first input of a two-layer LSTM (the first meme baseline).",
+        "resnet50",
+        2048,
+        embedding=512,
+        hidden=512,
+        layers=2,
+        dropout=0.2,
+        batchnorm=True,
+        preset_decoding={"strategy": "beam", "beams": 3, "max_tokens": 100},
+        preset_note="The original sampled every word from the full distribution; here a beam of 3 is usual.",
+    ),
+    _recurrent(
+        "resnet101-lstm-navec",
+        "Frozen ResNet-101 and frozen navec vectors, two-layer LSTM (the meme project's second baseline).",
+        "resnet101",
+        2048,
+        embedding=300,
+        hidden=512,
+        layers=2,
+        dropout=0.5,
+        batchnorm=True,
+        feed="instead_of_start",
+        train_embedding=False,
+        preset_tokenizer={"threshold": 5, "specials": ["<pad>", "<unk>"]},
+        preset_special=_NAVEC,
+        preset_vectors="navec hudlit 12B 500K 300d",
+        preset_decoding={"strategy": "beam", "beams": 3, "max_tokens": 100},
+        preset_note="The end of a sentence is its first <pad>, as in the original.",
+    ),
+    _recurrent(
+        "resnet34-lstm",
+        "ResNet-34, its vector as the first token of a three-layer LSTM.",
+        "resnet34",
+        512,
+        input=512,
+        embedding=300,
+        hidden=300,
+        layers=3,
+        dropout=0.05,
+        preset_tokenizer={"threshold": 6},
+        preset_decoding=_GREEDY30,
+        preset_note="'LSTM 512->300' is read as input 512, state 300; words of 300 are lifted to 512.",
+    ),
+    _recurrent(
+        "densenet121-lstm",
+        "Frozen DenseNet-121 behind a Linear of 1024, LSTM of 1024.",
+        "densenet121",
+        1024,
+        embedding=1024,
+        hidden=1024,
+        preset_decoding=_GREEDY30,
+        preset_note="Its author's next step, the unfrozen encoder, is trainable_stages of the encoder.",
+    ),
+    _recurrent(
+        "fasterrcnn-lstm",
+        "The coarsest map of Faster R-CNN's feature pyramid, LSTM.",
+        "fasterrcnn_fpn",
+        256,
+        input=1024,
+        embedding=200,
+        hidden=200,
+        preset_decoding={"strategy": "greedy", "max_tokens": 20},
+        preset_note="'LSTM 1024->200' is read as input 1024, state 200; the map's places are averaged.",
+    ),
+    _show_attend(
+        "inception-lstm-glove",
+        "Inception-v3 makes the first state of an LSTM over GloVe vectors (v1).",
+        "inception_v3",
+        preset_vectors="GloVe 6B 300",
+    ),
+    _show_attend(
+        "inception-lstm-crawl",
+        "Inception-v3, fastText vectors, one more layer before the vocabulary (v2).",
+        "inception_v3",
+        head=512,
+        head_activation="relu",
+    ),
+    _show_attend(
+        "inception-attention",
+        "Additive attention over Inception-v3's 8x8 grid (v3).",
+        "inception_v3",
+        attention="additive",
+    ),
+    _show_attend(
+        "resnext101-attention",
+        "Additive attention over ResNeXt-101's grid (v4).",
+        "resnext101",
+        attention="additive",
+    ),
+    _show_attend(
+        "resnet101-attention",
+        "Additive attention over ResNet-101's grid (v5).",
+        "resnet101",
+        attention="additive",
+    ),
+    _show_attend("resnet101-lstm", "ResNet-101 makes the first state of an LSTM (v6).", "resnet101"),
+    _show_attend(
+        "resnet101-attention-dot",
+        "Dot-product attention over ResNet-101's grid (v7).",
+        "resnet101",
+        attention="dot",
+    ),
+    *(
+        _recurrent(
+            name,
+            f"Bahdanau attention over Inception-v3's grid, {cell.upper()}, tuned GloVe vectors.",
+            "inception_v3",
+            2048,
+            embedding=300,
+            hidden=512,
+            cell=cell,
+            feed="initial_state",
+            state_activation="relu",
+            attention="additive",
+            query=query,
+            grid=512,
+            head=512,
+            preset_vectors="GloVe 6B 300",
+            vocabulary=5000,
+            preset_tokenizer={"limit": 5000},
+            preset_note=note,
+        )
+        for name, cell, query, note in (
+            ("inception-bahdanau", "lstm", "hidden_and_cell", ""),
+            ("inception-bahdanau-gru", "gru", "hidden", "A GRU has no cell: its state alone is the query."),
+        )
+    ),
+    _recurrent(
+        "mobilenet-soft-attention",
+        "Gated soft attention over MobileNet-v3-small's 7x7 grid, LSTM of 1024.",
+        "mobilenet_v3_small",
+        576,
+        embedding=1024,
+        hidden=1024,
+        dropout=0.5,
+        feed="initial_state",
+        attention="soft",
+        attention_width=2048,
+        gate=True,
+        preset_encoder={"preprocessing": {"size": 224, "fit": "crop", "resize": 256}},
+        preset_decoding=_GREEDY30,
+    ),
+    _clipcap(
+        "clipcap-mlp", "ruCLIP's vector through an MLP to 10 prefix positions of a frozen ruGPT-3 small."
+    ),
+    _clipcap("clipcap-mlp-tuned", "The same with the language model tuned.", train_gpt=True),
+    _clipcap(
+        "clipcap-transformer",
+        "ruCLIP's vector through an 8-layer transformer to 40 prefix positions of a frozen ruGPT-3 small.",
+        mapper="transformer",
+        prefix=40,
+        clip_length=40,
+        preset_note="Prefix and clip length are the paper's.",
+    ),
+    Preset(
+        "gpt2-inception-prefix",
+        "The 64 places of Inception-v3's grid between two markers as the prefix of GPT-2, with token types.",
+        encoder={"kind": "inception_v3", "yields": "grid"},
+        decoder={
+            "kind": "gpt_prefix",
+            "vocabulary": _GPT2_WORDS + 2,
+            "pictures": [2048],
+            "mapper": "grid",
+            "positions": 1024,
+            "image_token": _GPT2_WORDS,
+            "token_types": True,
+            "train_gpt": True,
+        },
+        tokenizer={"kind": "gpt2", "markers": [IMAGE, DESCRIPTION]},
+        special={"bos": _GPT2_WORDS + 1, "eos": 50256, "pad": 50256},
+        decoding={"strategy": "sample", "top_p": 0.8, "max_tokens": 50},
+        smoke_encoder={"preprocessing": {"size": 96}},
+        smoke_decoder={**_SMALL_GPT, "pictures": [2048]},
+    ),
+    Preset(
+        "gpt2-resnet-multilayer-prefix",
+        "One prefix position of ruGPT-3 small from each of four layers of ResNet-50.",
+        encoder={"kind": "resnet50", "yields": "layers", "layers": 4},
+        decoder={
+            "kind": "gpt_prefix",
+            "vocabulary": _RUGPT_WORDS,
+            "pictures": [256, 512, 1024, 2048],
+            "mapper": "layers",
+            "positions": 2048,
+            "train_gpt": True,
+        },
+        tokenizer={"kind": "gpt2"},
+        special=_RUGPT,
+        decoding={"strategy": "greedy", "max_tokens": 50},
+        smoke_encoder=_SMALL_PICTURE,
+        smoke_decoder={**_SMALL_GPT, "pictures": [256, 512, 1024, 2048]},
+    ),
+    Preset(
+        "rudolph",
+        "RuDOLPH-350M: one transformer over the picture's 16 x 16 codes and the caption.",
+        encoder={"kind": "vqgan"},
+        decoder={"kind": "rudolph", "vocabulary": 16448, "codes": 8192},
+        tokenizer={"kind": "youtokentome"},
+        special={"bos": 2, "eos": 3, "pad": 0, "forbidden": [0, 1, 2]},
+        decoding={"strategy": "sample", "top_k": 64, "top_p": 0.8, "temperature": 0.9, "max_tokens": 64},
+        note="128 pixels: no words of a meme survive that.",
+        smoke_encoder={
+            "channels": 32,
+            "multipliers": [1, 1, 1],
+            "blocks": 1,
+            "depth": 16,
+            "codes": 64,
+            "preprocessing": {"size": 32, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
+        },
+        smoke_decoder={
+            "codes": 64,
+            "side": 8,
+            "left": 4,
+            "width": 64,
+            "layers": 4,
+            "heads": 1,
+            "dropout": 0.0,
+        },
+    ),
+]
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}
+
+
+def preset(name: str) -> Preset:
+    """The named system. Raises EngineError that lists the names there are."""
+    if name not in PRESETS:
+        raise EngineError(f"There is no preset named {name!r}: choose one of {', '.join(PRESETS)}.")
+    return PRESETS[name]
+
+
+def build(
+    name: str, *, tokenizer: Tokenizer | None = None, smoke: bool = False, **decoder: Any
+) -> CaptionModel:
+    """The named system with random weights, for the vocabulary of ``tokenizer`` where one is given.
+
+    ``smoke``: the same parts at a size that learns in seconds on a CPU. ``decoder``: settings to change.
+    """
+    chosen = preset(name)
+    seen = {**chosen.encoder, **(chosen.smoke_encoder if smoke else {})}
+    spoken = {**chosen.decoder, **(chosen.smoke_decoder if smoke else {}), **decoder}
+    special = SpecialTokens(**{**chosen.special, "forbidden": tuple(chosen.special.get("forbidden", ()))})
+    if tokenizer is not None:
+        # RuDOLPH keeps a padding word of its own for each place of the left text.
+        spoken["vocabulary"] = len(tokenizer) + spoken.get("left", 64 if spoken["kind"] == "rudolph" else 0)
+        special, spoken = _fitted(chosen, tokenizer, special, spoken)
+    return CaptionModel(build_encoder(seen), build_decoder(spoken), special, tokenizer)
+
+
+def _fitted(
+    chosen: Preset, tokenizer: Tokenizer, special: SpecialTokens, spoken: dict[str, Any]
+) -> tuple[SpecialTokens, dict[str, Any]]:
+    """The numbers that this tokenizer gives the tokens around a sentence."""
+    bos = tokenizer.bos
+    markers = chosen.tokenizer.get("markers")
+    if markers:
+        from inference.tokenizers.gpt2 import Gpt2Tokenizer  # noqa: PLC0415 - only for markers
+
+        if not isinstance(tokenizer, Gpt2Tokenizer):
+            raise ValueError(f"{chosen.name} needs a GPT-2 tokenizer, into which it puts its markers.")
+        image, bos = tokenizer.add(*markers)
+        spoken = {**spoken, "vocabulary": len(tokenizer), "image_token": image}
+    return SpecialTokens(bos, tokenizer.eos, tokenizer.pad, special.forbidden), spoken

@@ -1,0 +1,196 @@
+"""Eight drawn pictures with their captions, and the shortest training that can learn them by heart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw
+from tokenizers import ByteLevelBPETokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from inference.caption_model import CaptionModel
+from inference.encoders.base import Encoder, Memory
+from inference.presets import build, preset
+from inference.tokenizers.base import Tokenizer
+from inference.tokenizers.gpt2 import Gpt2Tokenizer
+from inference.tokenizers.words import WordTokenizer
+from inference.tokenizers.youtokentome import YouTokenToMe
+from inference.types import DecodingOptions
+
+CAPTIONS = [
+    "Красный круг на белом фоне.",
+    "Красный круг на чёрном фоне.",
+    "Синий квадрат.",
+    "Синий квадрат, под ним зелёная полоса.",
+    "Две жёлтые полосы и две жёлтые полосы.",  # repeats itself: a decoder that loops would not stop
+    "Пустая картинка.",
+    "Зелёный круг, а справа маленький синий квадрат.",
+    "Чёрные полосы на белом фоне.",
+]
+
+
+def pictures() -> list[Image.Image]:
+    """One a caption, 128 x 128."""
+    backgrounds = ["white", "black", "white", "white", "gray", "white", "white", "white"]
+    drawn = [Image.new("RGB", (128, 128), colour) for colour in backgrounds]
+    pens = [ImageDraw.Draw(image) for image in drawn]
+    for pen in pens[:2]:
+        pen.ellipse((24, 24, 104, 104), fill="red")
+    for pen in pens[2:4]:
+        pen.rectangle((30, 20, 90, 80), fill="blue")
+    pens[3].rectangle((0, 100, 128, 120), fill="green")
+    for top in (10, 40, 70, 100):
+        pens[4].rectangle((0, top, 128, top + 10), fill="yellow")
+        pens[7].rectangle((0, top, 128, top + 6), fill="black")
+    pens[6].ellipse((10, 30, 70, 90), fill="green")
+    pens[6].rectangle((100, 50, 118, 68), fill="blue")
+    return drawn
+
+
+def tokenizer_for(name: str, folder: Path) -> Tokenizer:
+    """A tokenizer of the preset's kind, made from the captions alone."""
+    settings = dict(preset(name).tokenizer)
+    kind = settings.pop("kind")
+    if kind == "words":
+        return WordTokenizer.from_captions(CAPTIONS, **{**settings, "threshold": 1})
+    if kind == "youtokentome":
+        return YouTokenToMe(_letters(folder / "bpe.model"))
+    trained = ByteLevelBPETokenizer(add_prefix_space=False)
+    specials = ["<pad>", "<s>", "</s>", "<unk>"]
+    trained.train_from_iterator(CAPTIONS, vocab_size=340, special_tokens=specials, show_progress=False)
+    trained.save_model(str(folder))
+    return Gpt2Tokenizer.load(folder)
+
+
+def _letters(path: Path) -> Path:
+    """A youtokentome model that knows the captions' letters and merges the space sign with each."""
+    letters = sorted(set("".join(CAPTIONS).lower()) - {" "})
+    space, first = 4, 5
+    lines = [f"{len(letters) + 1} {len(letters)}", f"{ord('▁')} {space}"]
+    lines += [f"{ord(letter)} {first + i}" for i, letter in enumerate(letters)]
+    lines += [f"{space} {first + i} {first + len(letters) + i}" for i in range(len(letters))]
+    path.write_text("\n".join([*lines, "1 0 2 3"]) + "\n", encoding="ascii")
+    return path
+
+
+def calibrate(encoder: Encoder, pixels: Tensor) -> None:
+    """Gives a network of random weights activations like a trained one's.
+
+    Without it they grow layer by layer, and after a hundred layers all pictures look alike: the statistics of
+    BatchNorm are set from the pictures, and what a residual block adds is made small.
+    """
+    for module in encoder.modules():
+        if isinstance(module, (BasicBlock, Bottleneck)):
+            last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
+            nn.init.constant_(last.weight, 0.1)
+    if encoder.yields == "codes":
+        return
+    norms = [module for module in encoder.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    with torch.no_grad():
+        memory = encoder(pixels)
+        for norm in norms:
+            norm.eval()
+        if not norms:  # Faster R-CNN's frozen BatchNorm has no statistics to set: scale what comes out
+            for name, parameter in encoder.named_parameters():
+                if ".fpn." in name:
+                    parameter.div_(memory.std())
+
+
+def batch(model: CaptionModel) -> tuple[Tensor, Tensor]:
+    """Inputs (8, L), the start token first, and targets (8, L): the end token counts, padding does not."""
+    assert model.tokenizer is not None
+    special = model.special
+    rows = [[special.bos, *model.tokenizer.encode(caption), special.eos] for caption in CAPTIONS]
+    length = max(map(len, rows))
+    tokens = torch.tensor([row + [special.pad] * (length - len(row)) for row in rows])
+    inputs, targets = tokens[:, :-1], tokens[:, 1:].clone()
+    for row, size in zip(targets, map(len, rows), strict=True):
+        row[size - 1 :] = -100
+    return inputs, targets
+
+
+def captions_of(model: CaptionModel) -> list[str]:
+    """The captions as the model's tokenizer can write them: RuDOLPH's knows no capitals."""
+    lower = model.tokenizer is not None and model.tokenizer.kind == "youtokentome"
+    return [caption.lower() if lower else caption for caption in CAPTIONS]
+
+
+def by_heart(model: CaptionModel, memory: Memory) -> bool:
+    """Whether every caption comes out greedily, word for word, and ends by itself."""
+    assert model.tokenizer is not None
+    model.eval()
+    said = model.generate(memory, DecodingOptions("greedy", max_tokens=60))
+    texts = [model.tokenizer.decode(tokens) for tokens in said.tokens]
+    model.train()
+    return texts == captions_of(model) and all(said.finished)
+
+
+def steps(model: CaptionModel, memory: Callable[[], Memory], *, rate: float) -> Iterator[float]:
+    """Training steps without an end; the loss of the least likely of all tokens after each."""
+    inputs, targets = batch(model)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.Adam(trained, lr=rate)
+    model.train()
+    while True:
+        logits = model.decoder(memory(), inputs)
+        each = functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="none"
+        )
+        loss = each.sum() / (targets >= 0).sum()
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, 5.0)
+        optimiser.step()
+        yield float(each.detach().max())
+
+
+def learn(model: CaptionModel, *, limit: int = 1500, rate: float = 3e-3) -> tuple[Memory, int]:
+    """Trains on the eight pictures until they are known by heart; the memory and the steps it took."""
+    pixels = model.encoder.preprocessing(pictures())
+    model.eval()
+    calibrate(model.encoder, pixels)
+    with torch.no_grad():
+        memory = model.encoder(pixels)  # the encoders are frozen: once is enough
+    for step, worst in enumerate(steps(model, lambda: memory, rate=rate), 1):
+        # Sure enough that a beam and a cool draw find the same, not only the likeliest word of every step.
+        if step % 25 == 0 and worst < 0.1 and by_heart(model, memory):
+            return memory, step
+        if step == limit:
+            raise AssertionError(f"not learned in {limit} steps")
+    raise AssertionError("unreachable")
+
+
+def smoke_model(name: str, folder: Path) -> CaptionModel:
+    """The preset at its smoke size, for the captions' vocabulary; a frozen language model already speaks."""
+    torch.manual_seed(0)
+    model = build(name, tokenizer=tokenizer_for(name, folder), smoke=True)
+    if model.decoder.settings["kind"] == "gpt_prefix" and not model.decoder.settings["train_gpt"]:
+        teach_to_speak(model)
+    return model
+
+
+def teach_to_speak(model: CaptionModel) -> None:
+    """Trains the language model behind a frozen mapper: it learns what captions there are, from pictures that
+    say which only in part, and is then frozen, as ruGPT-3 is when ClipCap starts."""
+    gpt = model.decoder.get_submodule("gpt")
+    gpt.requires_grad_(True)
+    model.decoder.get_submodule("mapper").requires_grad_(False)
+    codes = torch.randn(8, *model.encoder.widths, generator=torch.Generator().manual_seed(1))
+    codes = codes / codes.norm(dim=1, keepdim=True) * 3
+    for step, worst in enumerate(steps(model, lambda: codes, rate=3e-3), 1):
+        if step % 25 == 0 and worst < 0.03 and by_heart(model, codes):
+            break
+        assert step < 1500, "the language model did not learn to speak"
+    gpt.requires_grad_(False)
+    model.decoder.get_submodule("mapper").requires_grad_(True)
+    for parameter in model.decoder.get_submodule("mapper").parameters():
+        with torch.no_grad():
+            parameter.add_(torch.randn_like(parameter) * parameter.std() * 0.5)
