@@ -66,7 +66,17 @@ class SlotDescriber:
         return texts, [total / n for total, n in zip(generated.logprobs, lengths, strict=True)]
 
 
-ARCHITECTURES: dict[str, Callable[[Path, dict[str, Any]], Describer]] = {"meme-small": SlotDescriber}
+def _encoder_decoder(folder: Path, config: dict[str, Any]) -> Describer:
+    """The presets of the originals; they import transformers, which the shipped model does without."""
+    from inference.caption_model import CaptionModel  # noqa: PLC0415
+
+    return CaptionModel.load(folder, config)
+
+
+ARCHITECTURES: dict[str, Callable[[Path, dict[str, Any]], Describer]] = {
+    "meme-small": SlotDescriber,
+    "encoder-decoder": _encoder_decoder,
+}
 
 
 class Captioner:
@@ -142,7 +152,7 @@ def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -
             f"(it knows {', '.join(ARCHITECTURES)}): use a newer version of the program."
         )
     try:
-        options = DecodingOptions.from_dict(config["decoding"])
+        options = DecodingOptions.from_dict(config.get("decoding", {}))
         describer = build(folder, config)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(

@@ -42,8 +42,8 @@ ENCODER = {
 class Gate:
     """How probable a concept must be on a picture for its words to stay in the caption."""
 
-    certain: float = 0.15
-    sampled: float = 0.12  # for another variant: a little bolder
+    certain: float = 0.25
+    sampled: float = 0.2  # for another variant: a little bolder
 
 
 class MemeSmall(nn.Module):
@@ -133,7 +133,7 @@ class MemeSmall(nn.Module):
 
 
 class QuoteGrammar:
-    """Quotations hold slots and nothing else; a block is quoted whole, in order, once.
+    """Quotations hold slots and nothing else; blocks are quoted whole, in reading order, once.
 
     Nothing is quoted where nothing is left, and the caption does not end while a line that is surely print is
     still unquoted: who cannot see the picture wants all of its words. A logits processor for rows that are
@@ -176,7 +176,8 @@ class QuoteGrammar:
         forbidden[:, self.open] |= ~left.any(1)
         forbidden[:, self.announcing] |= ~left.any(1)[:, None]
         forbidden[:, self.eos] |= (left & sure).any(1)
-        first = left & ~before
+        # Blocks are quoted in reading order: the next one is the first that is left.
+        first = left & (left.cumsum(1) == 1)
         forbidden[:, vocabulary:] = ~torch.where(bound[:, None], following, first & inside[:, None])
         return logits.masked_fill(forbidden, -torch.inf)
 

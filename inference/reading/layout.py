@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from inference.reading.merge import Box, ReadLine
 from inference.types import TextLine
@@ -77,10 +78,11 @@ def _blocks(lines: Sequence[ReadLine]) -> list[_Group]:
         best: list[ReadLine] | None = None
         for block in blocks:
             last = block[-1]
-            height = min(last.height, line.height)
+            # Of all its lines: one without ascenders ("на нос") must not break the block.
+            height = median([*(other.height for other in block), line.height])
             gap = line.box[1] - last.box[3]
             close = -0.6 * height < gap < _LEADING * height
-            alike = max(last.height, line.height) < _HEIGHT_RATIO * height
+            alike = max(height, line.height) < _HEIGHT_RATIO * min(height, line.height)
             if close and alike and _shared(last.box[0], last.box[2], line.box[0], line.box[2]) > 0.25:
                 best = block
         if best is None:

@@ -11,8 +11,8 @@ from inference.checkpoint import TOKENIZER_FILE, save_checkpoint
 from inference.meme_small import ENCODER, Gate, MemeSmall
 from inference.types import DecodingOptions
 
-DECODING = DecodingOptions(strategy="beam", beams=3, max_tokens=120, length_penalty=0.7, no_repeat_ngram=0)
-LEVEL = 1
+DECODING = DecodingOptions(strategy="beam", beams=3, max_tokens=120, length_penalty=1.5)
+LEVEL = 2
 
 
 def write_checkpoint(
