@@ -152,7 +152,7 @@ def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -
             f"(it knows {', '.join(ARCHITECTURES)}): use a newer version of the program."
         )
     try:
-        options = DecodingOptions.from_dict(config.get("decoding", {}))
+        options = DecodingOptions.from_dict(config["decoding"])
         describer = build(folder, config)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
