@@ -18,9 +18,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-# Tesseract's own threads cost more than they give on pictures this small, and would fight with torch's.
-os.environ.setdefault("OMP_THREAD_LIMIT", "1")
-
 LANGUAGES = "rus+eng"
 MAX_PIXELS = 12_000_000  # of an enlarged picture: bounds the memory and the time of one pass
 

@@ -1,0 +1,117 @@
+"""The model that ships: small, whole, offline; it reads drawn memes and quotes nothing that is not there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from safetensors import safe_open
+
+from inference.captioner import Captioner, load_captioner
+from inference.models import model_info
+from inference.types import DecodingOptions
+from tests.drawing import draw_meme, font
+
+CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
+FOLDER = CHECKPOINTS / "meme-small"
+
+
+@pytest.fixture(scope="module")
+def captioner() -> Iterator[Captioner]:
+    before = torch.get_num_threads()
+    yield load_captioner("meme-small", CHECKPOINTS, threads=1)
+    torch.set_num_threads(before)
+
+
+def letters(text: str) -> str:
+    return re.sub(r"[^а-яёa-z0-9]", "", text.lower())
+
+
+def quotations(text: str) -> list[str]:
+    assert text.count('"') % 2 == 0, text
+    return re.findall(r'"([^"]*)"', text)
+
+
+def test_is_small_and_says_what_it_is() -> None:
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= 25_000_000
+    assert {path.name for path in FOLDER.iterdir()} == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+    }
+    config = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
+    assert config["architecture"] == "meme-small"
+    assert config["training"]["recipe"]["seed"] == 7
+    assert config["scores"]["bleu4"]["value"] >= 0.19
+    assert config["scores"]["meteor"]["value"] >= 0.37
+    with safe_open(FOLDER / "model.safetensors", "pt") as weights:
+        assert all(torch.isfinite(weights.get_tensor(name).float()).all() for name in weights.keys())  # noqa: SIM118
+    assert model_info(CHECKPOINTS, "meme-small").description
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("caption_bar", ["Когда кот проснулся"]),
+        ("tweet", ["Сегодня ничего не случилось и это было прекрасно"]),
+    ],
+)
+def test_reads_the_words_and_quotes_them(captioner: Captioner, kind: str, words: list[str]) -> None:
+    (caption,) = captioner.caption([draw_meme(kind, *words)])  # type: ignore[arg-type]
+    told = letters(" ".join(quotations(caption.text)))
+    for word in words:
+        assert letters(word) in told, caption.text
+
+
+def test_quotes_nothing_that_was_not_read(captioner: Captioner) -> None:
+    images = [draw_meme(kind) for kind in ("caption_bar", "two_frames", "tweet")]
+    for caption in captioner.caption(images):
+        read = letters(" ".join(caption.words))
+        for quotation in quotations(caption.text):
+            assert letters(quotation) in read
+
+
+def test_a_picture_without_words_is_described_without_quotations(captioner: Captioner) -> None:
+    (caption,) = captioner.caption([draw_meme("photo")])
+    assert caption.words == ()
+    assert quotations(caption.text) == []
+    assert caption.text.endswith(".")
+
+
+def test_only_words(captioner: Captioner) -> None:
+    image = Image.new("RGB", (700, 500), "white")
+    draw = ImageDraw.Draw(image)
+    sentence = ["Сначала мы долго думали,", "потом мы долго смеялись,", "а потом пошли домой."]
+    for row, line in enumerate(sentence):
+        draw.text((40, 60 + 90 * row), line, fill="black", font=font(36))
+    (caption,) = captioner.caption([image])
+    assert letters("".join(sentence)) in letters(" ".join(quotations(caption.text)))
+    assert "Текст" in caption.summary
+
+
+@pytest.mark.parametrize("size", [(200, 150), (700, 4000), (4000, 60), (1, 1)])
+def test_every_size_gets_a_sentence(captioner: Captioner, size: tuple[int, int]) -> None:
+    (caption,) = captioner.caption([Image.new("RGB", size, (90, 140, 70))])
+    assert caption.text.endswith(".")
+    assert 0 <= caption.confidence <= 1
+
+
+def test_the_same_picture_gets_the_same_caption_alone_and_in_a_batch(captioner: Captioner) -> None:
+    images = [draw_meme(kind) for kind in ("caption_bar", "photo", "tweet")]
+    together = [caption.text for caption in captioner.caption(images)]
+    assert together == [captioner.caption([image])[0].text for image in images]
+
+
+def test_another_variant_still_quotes_everything(captioner: Captioner) -> None:
+    image = draw_meme("two_frames")
+    options = DecodingOptions(strategy="sample", top_p=0.9, seed=3)
+    (caption,) = captioner.caption([image], options)
+    told = letters(" ".join(quotations(caption.text)))
+    for words in caption.words:
+        assert letters(words) in told
