@@ -70,7 +70,8 @@ def may_follow(said: Sequence[int], blocks: Sequence[int], sure: Sequence[bool])
     unfinished = [own for own in lists.values() if begun & set(own) and not set(own) <= begun]
     if unfinished:
         return {next(token for token in unfinished[0] if token not in begun)}
-    starts = {own[0] for own in lists.values() if own[0] not in begun}
+    # In reading order: the first block that is left.
+    starts = {min((own[0] for own in lists.values() if own[0] not in begun), default=-1)} - {-1}
     if inside:
         return starts if said[-1] == OPENS else starts | {CLOSES}
     words = set(range(V)) - NEVER - {OPENS, CLOSES}
