@@ -1,9 +1,8 @@
 """From what several passes of Tesseract saw to the lines that really stand on the picture.
 
-Each pass gives candidate lines, most of them right, some of them specks of a photo taken for letters. A
-small logistic
-model, trained on the words that people quoted from real memes (``python -m train_scripts line-scorer``),
-gives each candidate the probability that it is print; among candidates at the same place the likeliest wins.
+Each pass gives candidate lines, most of them right, some of them specks of a photo taken for letters. A small
+network, trained on the words that people quoted from real memes (``python -m train_scripts line-scorer``), gives
+each candidate the probability that it is print; among candidates at the same place the likeliest wins.
 """
 
 from __future__ import annotations
@@ -280,7 +279,7 @@ def _features(
 
 @dataclass(frozen=True, slots=True)
 class LineScorer:
-    """Logistic regression over :data:`FEATURES` (standardised) and one hidden layer of ReLUs."""
+    """One hidden layer of ReLUs over :data:`FEATURES` (standardised), then a logistic output."""
 
     mean: Floats  # (features,)
     scale: Floats  # (features,)
