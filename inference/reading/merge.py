@@ -1,8 +1,8 @@
 """From what several passes of Tesseract saw to the lines that really stand on the picture.
 
 Each pass gives candidate lines, most of them right, some of them specks of a photo taken for letters. A small
-network, trained on the words that people quoted from real memes (``python -m train_scripts line-scorer``), gives
-each candidate the probability that it is print; among candidates at the same place the likeliest wins.
+network, trained on the words that people quoted from real memes (``python -m train_scripts line-scorer``),
+gives each candidate the probability that it is print; among candidates at the same place the likeliest wins.
 """
 
 from __future__ import annotations
