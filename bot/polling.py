@@ -41,6 +41,18 @@ CONFLICT = (
     "remove it with `python -m bot run --delete-webhook`. Trying again until it works."
 )
 
+Lane = tuple[str, int]  # what kind of update, by whom
+
+
+def _lane(update: Update) -> Lane | None:
+    """What must be handled in order, or None."""
+    if update.callback_query is not None:
+        return ("press", update.callback_query.from_user.id)
+    message = update.message
+    if message is not None and message.from_user is not None and message.media_group_id is None:
+        return ("message", message.from_user.id)
+    return None
+
 
 class TokenRefused(OperatorError):  # noqa: N818 - says what happened
     """The server does not know this token: trying again cannot help."""
@@ -55,8 +67,9 @@ class TokenRefused(OperatorError):  # noqa: N818 - says what happened
 class Poller:
     """Feeds updates to ``handle`` until it is cancelled.
 
-    ``handle`` must not raise. Presses of buttons by one person are handled one after another, in the order
-    they came (the last mark must win); everything else runs at once. ``longest_pause``: seconds between tries
+    ``handle`` must not raise. What one person presses is handled one after another, in the order it came (the
+    last mark must win), and so are the messages of one person (the first pictures come first in the queue).
+    Parts of an album run at once, since each waits for the others, and so does everything else. ``longest_pause``: seconds between tries
     while the server cannot be reached.
     """
 
@@ -75,7 +88,7 @@ class Poller:
         self._timeout = timeout
         self._longest_pause = longest_pause
         self._offset: int | None = None
-        self._lanes: dict[int, asyncio.Task[None]] = {}
+        self._lanes: dict[Lane, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(HANDLERS_AT_ONCE)
         self._trouble: str | None = None
         self._heard = 0.0
@@ -168,18 +181,18 @@ class Poller:
             await asyncio.wait(tasks, timeout=CONFIRM_AFTER)
 
     def _start(self, update: Update) -> asyncio.Task[None]:
-        presser = update.callback_query.from_user.id if update.callback_query else None
-        before = self._lanes.get(presser) if presser is not None else None
+        lane = _lane(update)
+        before = self._lanes.get(lane) if lane is not None else None
         task = self.handlers.start(self._one(update, before), name=f"update {update.update_id}")
         task.add_done_callback(lambda _: self._room.release())
-        if presser is not None:
-            self._lanes[presser] = task
-            task.add_done_callback(lambda done: self._leave(presser, done))
+        if lane is not None:
+            self._lanes[lane] = task
+            task.add_done_callback(lambda done: self._leave(lane, done))
         return task
 
-    def _leave(self, presser: int, task: asyncio.Task[None]) -> None:
-        if self._lanes.get(presser) is task:
-            del self._lanes[presser]
+    def _leave(self, lane: Lane, task: asyncio.Task[None]) -> None:
+        if self._lanes.get(lane) is task:
+            del self._lanes[lane]
 
     async def _one(self, update: Update, before: asyncio.Task[None] | None) -> None:
         if not update.model_fields_set - {"update_id"}:
