@@ -1,0 +1,289 @@
+"""``python -m inference caption``: describe files, folders and the rows of .jsonl files."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from tqdm import tqdm
+
+from inference.commands.common import DEFAULTS, ModelsDir, UserError
+from inference.engine import Engine, EngineSettings
+from inference.pictures import MAX_BYTES, PICTURE_SUFFIXES, looks_like_picture
+from inference.types import Caption, EngineError, ModelNotLoaded, PictureError, UnknownModel
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture to caption, and what its row is called."""
+
+    file_name: str
+    path: Path
+
+
+def caption(  # noqa: PLR0917 - Typer passes everything by name
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH",
+            help="Pictures, folders (searched to the bottom), or .jsonl files whose rows have a file_name "
+            "relative to the .jsonl.",
+        ),
+    ],
+    model: Annotated[str, typer.Option(envvar="MODEL", help="One of those that `models` lists.")] = (
+        DEFAULTS.model
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a picture.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Write the JSON rows to this file. Pictures that have a row there are not redone."),
+    ] = None,
+    models_dir: ModelsDir = DEFAULTS.models_dir,
+    batch_size: Annotated[
+        int, typer.Option(envvar="BATCH_SIZE", min=1, help="Pictures that go through the model together.")
+    ] = DEFAULTS.batch_size,
+    threads: Annotated[
+        int | None, typer.Option(envvar="INFERENCE_THREADS", min=1, help="Of the processor; not given: all.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(envvar="PICTURE_TIMEOUT", min=0.1, help="Seconds a picture may take.")
+    ] = DEFAULTS.picture_timeout,
+    captioner: Annotated[str, typer.Option(envvar="CAPTIONER", hidden=True)] = DEFAULTS.captioner,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the worker's log.")] = False,
+) -> None:
+    """Describe pictures.
+
+    A picture that is refused gets a row with `error` instead of `text`, and the others go on. The exit status
+    is 1 when no picture got a caption, 2 when the command could not be done at all.
+    """
+    logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL, stream=sys.stderr)
+    settings = EngineSettings(
+        model=model,
+        models_dir=models_dir,
+        batch_size=batch_size,
+        picture_timeout=timeout,
+        threads=threads,
+        captioner=captioner,
+    )
+    try:
+        engine = Engine(settings)
+        identity = {"model": model, "checkpoint": engine.checkpoint()}
+        items = gather(paths)
+        kept = kept_rows(output, identity) if output else {}
+        missing = [item for item in items if item.file_name not in kept]
+        rows = asyncio.run(_caption_all(engine, missing, identity, _writer(output, as_json, len(items))))
+    except (UserError, EngineError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt as interrupt:
+        go_on = f" What is done is in {output}: the same command goes on from there." if output else ""
+        typer.echo(f"Stopped.{go_on}", err=True)
+        raise typer.Exit(130) from interrupt
+    every_row = [*kept.values(), *rows]
+    failed = sum("error" in row for row in every_row)
+    if output:
+        typer.echo(
+            f"{output}: {len(every_row) - failed} captions, {failed} pictures refused "
+            f"({len(missing)} done now, {len(items) - len(missing)} before).",
+            err=True,
+        )
+    if failed == len(every_row):
+        raise typer.Exit(1)
+
+
+def gather(paths: list[Path]) -> list[Item]:
+    """The pictures behind the paths, each once. Raises UserError when there are none, or two of one name."""
+    items: dict[str, Item] = {}
+    for path in paths:
+        for item in _items_of(path):
+            other = items.setdefault(item.file_name, item)
+            if other.path.resolve() != item.path.resolve():
+                raise UserError(
+                    f"{other.path} and {item.path} would both be called {item.file_name}: "
+                    "caption them one at a time."
+                )
+    if not items:
+        raise UserError(
+            f"No pictures in {', '.join(map(str, paths))}: name a picture or a folder of pictures."
+        )
+    return list(items.values())
+
+
+def _items_of(path: Path) -> Iterator[Item]:
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+            if not hidden and file.is_file() and _is_picture(file):
+                yield Item(file.relative_to(path).as_posix(), file)
+    elif not path.exists():
+        raise UserError(f"{path} does not exist: name a picture, a folder or a .jsonl file.")
+    elif path.suffix.lower() == ".jsonl":
+        for number, row in _json_lines(path):
+            if row.get("file_name", "") is None:  # exported feedback on a picture that was not kept
+                continue
+            name = row.get("file_name")
+            if not isinstance(name, str) or not name:
+                raise UserError(f"{path}, line {number}: there is no file_name, which every row needs.")
+            yield Item(name, path.parent / name)
+    else:
+        yield Item(str(path), path)
+
+
+def _is_picture(file: Path) -> bool:
+    if file.suffix.lower() in PICTURE_SUFFIXES:
+        return True
+    try:
+        with file.open("rb") as opened:
+            return looks_like_picture(opened.read(16))
+    except OSError:
+        return False
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, Row]]:
+    """(line number, object) of every line that is not blank. Raises UserError."""
+    try:
+        # Not splitlines(): a caption may hold other separators, such as U+2028, as they are.
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}): name a JSON Lines file in UTF-8.") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            row = None
+        if not isinstance(row, dict):
+            raise UserError(f"{path}, line {number} is not a JSON object: correct it or name another file.")
+        yield number, row
+
+
+def kept_rows(output: Path, identity: Row) -> dict[str, Row]:
+    """The rows already in the file, by file_name, its torn last line cut off. Raises UserError.
+
+    `identity`: the model and checkpoint the new rows will name; those of another are not mixed with them.
+    """
+    try:
+        if not output.exists():
+            output.parent.mkdir(parents=True, exist_ok=True)
+            return {}
+        data = output.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):  # the run before was killed while it wrote
+            with output.open("r+b") as file:
+                file.truncate(whole)
+    except OSError as error:
+        raise UserError(f"{output} cannot be written ({error.strerror}): choose another --output.") from error
+    rows = {}
+    for number, row in _json_lines(output):
+        if "file_name" not in row:
+            raise UserError(f"{output}, line {number} is not a caption's row: choose another --output.")
+        if any(row.get(key) != value for key, value in identity.items()):
+            raise UserError(
+                f"{output}, line {number} is by {row.get('model')} ({str(row.get('checkpoint'))[:12]}), not "
+                f"by {identity['model']} ({identity['checkpoint'][:12]}): choose another --output."
+            )
+        rows[row["file_name"]] = row
+    return rows
+
+
+def _writer(output: Path | None, as_json: bool, total: int) -> Callable[[Row], None]:
+    """Where the rows go, as they come."""
+
+    def write(row: Row) -> None:
+        line = json.dumps(row, ensure_ascii=False)
+        if output:
+            try:
+                with output.open("a", encoding="utf-8") as file:
+                    file.write(line + "\n")
+            except OSError as error:
+                raise UserError(f"{output} cannot be written ({error.strerror}): make room.") from error
+        if as_json:
+            _print(line)
+        elif not output:
+            _print(_readable(row, heading=total > 1))
+        elif "error" in row:
+            tqdm.write(f"{row['file_name']}: {row['error']}", file=sys.stderr)
+
+    return write
+
+
+def _print(text: str) -> None:
+    tqdm.write(text, file=sys.stdout)  # above the progress bar, which is on stderr
+    sys.stdout.flush()
+
+
+def _readable(row: Row, *, heading: bool) -> str:
+    parts = [f"== {row['file_name']}"] if heading else []
+    if "error" in row:
+        return "\n".join([*parts, row["error"], ""] if heading else [row["error"]])
+    parts += [row["summary"], "", row["text"]]
+    if row["words"]:
+        parts += ["", *row["words"]]
+    return "\n".join([*parts, ""] if heading else parts)
+
+
+async def _caption_all(
+    engine: Engine, items: list[Item], identity: Row, write: Callable[[Row], None]
+) -> list[Row]:
+    """The rows, in the items' order; each is written as soon as it and those before it are there."""
+    rows: list[Row] = []
+    if not items:
+        return rows
+    # Two batches: one in work, and one that waits for the worker, so that it never pauses between them.
+    ahead = 2 * engine.settings.batch_size
+    interval = 0.1 if sys.stderr.isatty() else 10.0
+    bar = tqdm(total=len(items), unit="picture", disable=len(items) == 1, mininterval=interval)
+    waiting: deque[asyncio.Task[Row]] = deque()
+    with bar:
+        async with engine:
+            try:
+                for position in range(len(items) + ahead):
+                    if position < len(items):
+                        waiting.append(asyncio.create_task(_row(engine, items[position], identity)))
+                    if waiting and position >= ahead - 1:
+                        rows.append(await waiting.popleft())
+                        write(rows[-1])
+                        bar.update()
+            finally:
+                for task in waiting:
+                    task.cancel()
+                await asyncio.gather(*waiting, return_exceptions=True)
+    return rows
+
+
+async def _row(engine: Engine, item: Item, identity: Row) -> Row:
+    try:
+        found = await engine.caption(_read(item.path))
+    except (UnknownModel, ModelNotLoaded):
+        raise  # no other picture would do better
+    except (PictureError, EngineError) as error:
+        return {"file_name": item.file_name, "error": str(error), **identity}
+    return {"file_name": item.file_name, **_row_of(found)}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            limit = MAX_BYTES // 1_000_000
+            raise PictureError("too_large", f"The file is larger than {limit} MB: make a smaller copy of it.")
+        return path.read_bytes()
+    except OSError as error:
+        sentence = f"The file cannot be read ({error.strerror}): check its name and permissions."
+        raise PictureError("unsupported", sentence) from error
+
+
+def _row_of(found: Caption) -> Row:
+    values = found.to_dict()
+    values["seconds"] = {stage: round(seconds, 4) for stage, seconds in found.seconds.items()}
+    return values
