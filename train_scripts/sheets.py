@@ -152,7 +152,7 @@ def _thumbnail(row: SheetRow) -> str:
     data = base64.b64encode(file.getvalue()).decode("ascii")
     # The texts beside it say what is on it; a name that is read aloud twice helps nobody.
     return (
-        f'<img alt="" loading=lazy width={image.width} height={image.height} '
+        f'<img alt="" width={image.width} height={image.height} '
         f'src="data:image/jpeg;base64,{data}">'
     )
 
