@@ -6,9 +6,13 @@
 
 Columns: file_name, text (the correction where there is one, else the caption), rating (1..5 or null), model,
 checkpoint, options, words, user (a pseudonym), created_at (of the caption), rated_at, corrected_at,
-corrected, caption (as the model wrote it). Times are UTC, ISO 8601, whole seconds. A picture keeps the bytes
+corrected, caption (as the model wrote it), picture (a pseudonym). Times are UTC, ISO 8601, whole seconds. A picture keeps the bytes
 its sender sent. Where they were not kept, file_name is null (an empty cell in CSV): load_dataset gives such
 a row with the image None.
+
+Beside the data: export.json (what it holds, and when it was made), and erased.jsonl, from which whoever holds
+an earlier export learns what may no longer be used: its first row says when it was made, every other one
+names a user or a picture by pseudonym and says since when.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from typing import Any, Literal, Protocol, get_args
 from bot.feedback.database import StoreError
 from bot.feedback.reports import Feedback
 from bot.feedback.store import Store
-from bot.feedback.tables import now
+from bot.feedback.tables import Tombstone, now
 
 ExportFormat = Literal["imagefolder", "csv", "parquet"]
 
@@ -36,11 +40,12 @@ PART_SIZE = 49_000_000  # bytes: a bot may upload 50 MB to Telegram
 
 _IMAGES = "images"
 _REPORT = "export.json"  # also the mark of a folder that an export may replace
+_ERASED = "erased.jsonl"
 _METADATA = "metadata.jsonl"
 _CSV = "feedback.csv"
 _PARQUET = "feedback.parquet"
 _PARTIAL = ".partial"
-_OURS = frozenset({_IMAGES, _REPORT, _METADATA, _CSV, _PARQUET, _PARTIAL})
+_OURS = frozenset({_IMAGES, _REPORT, _ERASED, _METADATA, _CSV, _PARQUET, _PARTIAL})
 _BATCH = 200  # rows written at a time, off the event loop
 
 _COLUMNS = (
@@ -57,6 +62,7 @@ _COLUMNS = (
     "corrected_at",
     "corrected",
     "caption",
+    "picture",
 )
 _Row = dict[str, Any]
 
@@ -138,6 +144,7 @@ async def _export(
     store: Store, out: Path, export_format: ExportFormat, since: datetime | None, min_rating: int | None
 ) -> ExportReport:
     folder = await asyncio.to_thread(_prepare, out)
+    made_at = now()  # before the first row is read: an erasure from here on makes this export an earlier one
     writer = _Writer(store, folder, export_format)
     try:
         batch: list[Feedback] = []
@@ -159,8 +166,9 @@ async def _export(
         pictures=len(writer.pictures),
         since=_iso(since),
         min_rating=min_rating,
-        made_at=now().isoformat(timespec="seconds"),
+        made_at=made_at.isoformat(timespec="seconds"),
     )
+    await asyncio.to_thread(_write_erased, folder / _ERASED, report.made_at, await store.tombstones())
     await asyncio.to_thread(_publish, folder, out, report)
     return report
 
@@ -176,6 +184,13 @@ def _prepare(out: Path) -> Path:
         shutil.rmtree(partial)
     (partial / _IMAGES).mkdir(parents=True)
     return partial
+
+
+def _write_erased(path: Path, made_at: str, tombstones: Sequence[Tombstone]) -> None:
+    rows = [{one.kind: one.pseudonym, "erased_at": _iso(one.erased_at)} for one in tombstones]
+    path.write_text(
+        "".join(json.dumps(row) + "\n" for row in [{"made_at": made_at}, *rows]), encoding="utf-8"
+    )
 
 
 def _publish(partial: Path, out: Path, report: ExportReport) -> None:
@@ -317,6 +332,7 @@ class _Writer:
             "corrected_at": _iso(item.corrected_at),
             "corrected": item.correction is not None,
             "caption": caption.text,
+            "picture": self._store.picture_pseudonym(item.picture.sha256),
         }
 
     def _copy(self, path: str | None) -> str | None:

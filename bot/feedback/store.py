@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import logging
 import secrets as randomness
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,6 +50,8 @@ from bot.feedback.tables import (
     Removal,
     Secret,
     Table,
+    Tombstone,
+    TombstoneKind,
     User,
     now,
 )
@@ -539,6 +541,7 @@ class Store:
                     "pictures": await reports.count_rows(session, Picture, own),
                 }
                 await self._forget_files(session, user_id)
+                await self._bury(session, "user", self._pseudonym(user_id))
                 await _changed(session, delete(Picture).where(own))
                 if not await _changed(session, delete(User).where(User.id == user_id)):
                     raise NotStored("This person was erased.")
@@ -563,6 +566,16 @@ class Store:
         async with self._read() as session:
             async for item in reports.feedback(session, self._pseudonym, since, min_rating):
                 yield item
+
+    async def tombstones(self) -> Sequence[Tombstone]:
+        """Everybody and every kept picture erased so far, by pseudonym, the oldest first."""
+        async with self._read() as session:
+            order = (Tombstone.erased_at, Tombstone.kind, Tombstone.pseudonym)
+            return (await session.scalars(select(Tombstone).order_by(*order))).all()
+
+    def picture_pseudonym(self, sha256: str) -> str:
+        """The same picture is the same 16 hexadecimal digits in every export."""
+        return self._hide(f"picture {sha256}")
 
     def picture_file(self, path: str) -> Path:
         """Where the kept bytes of a :attr:`Picture.path` are."""
@@ -609,7 +622,20 @@ class Store:
 
     def _pseudonym(self, user_id: int) -> str:
         """The same person is the same 16 hexadecimal digits in every export; nobody can go back from them."""
-        return hmac.new(self._secret, str(user_id).encode(), hashlib.sha256).hexdigest()[:16]
+        return self._hide(str(user_id))
+
+    def _hide(self, name: str) -> str:
+        return hmac.new(self._secret, name.encode(), hashlib.sha256).hexdigest()[:16]
+
+    async def _bury(self, session: AsyncSession, kind: TombstoneKind, pseudonym: str) -> None:
+        """Say in every later export that what stands under this pseudonym in an earlier one must go."""
+        insert = self._insert(Tombstone).values(kind=kind, pseudonym=pseudonym, erased_at=now())
+        await session.execute(
+            insert.on_conflict_do_update(
+                index_elements=[Tombstone.kind, Tombstone.pseudonym],
+                set_={"erased_at": insert.excluded.erased_at},
+            )
+        )
 
     @asynccontextmanager
     async def _keeping(self, data: bytes | None) -> AsyncIterator[_Keep]:
@@ -652,9 +678,11 @@ class Store:
         unkept = and_(
             Picture.path.is_not(None), _sent(Job.user_id == user_id), ~_sent(Job.keeps_picture.is_(True))
         )
-        paths = set(await session.scalars(select(Picture.path).where(unkept)))
+        found = (await session.execute(select(Picture.path, Picture.sha256).where(unkept))).all()
         await _changed(session, update(Picture).where(unkept).values(path=None))
-        for path in paths:
+        for sha256 in {sha256 for _, sha256 in found}:
+            await self._bury(session, "picture", self.picture_pseudonym(sha256))
+        for path in {path for path, _ in found}:
             await session.execute(
                 self._insert(Removal).values(path=path).on_conflict_do_nothing(index_elements=[Removal.path])
             )

@@ -33,6 +33,7 @@ from inference.types import Caption, DecodingOptions
 
 JobKind = Literal["caption", "variant"]
 JobState = Literal["accepted", "working", "answered", "failed"]
+TombstoneKind = Literal["user", "picture"]
 
 
 def now() -> datetime:
@@ -234,6 +235,21 @@ class Removal(Table):
     __tablename__ = "removals"
 
     path: Mapped[str] = mapped_column(String(128), primary_key=True)
+
+
+class Tombstone(Table):
+    """Who asked to be erased, and which kept pictures had to go, by the pseudonyms of an export.
+
+    Whoever holds an earlier export learns from it what may no longer be used. Nobody can go back from a
+    pseudonym, and those of people are never given again.
+    """
+
+    __tablename__ = "tombstones"
+    __table_args__ = (CheckConstraint("kind IN ('user', 'picture')", name="kind"),)
+
+    kind: Mapped[TombstoneKind] = mapped_column(String(8), primary_key=True)
+    pseudonym: Mapped[str] = mapped_column(String(16), primary_key=True)
+    erased_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
 class Secret(Table):

@@ -35,6 +35,7 @@ COLUMNS = [
     "corrected_at",
     "corrected",
     "caption",
+    "picture",
 ]
 
 
@@ -228,9 +229,37 @@ async def test_an_earlier_export_is_replaced_whole(told: Chat, store: Store, tmp
         "images",
         "metadata.jsonl",
         "export.json",
+        "erased.jsonl",
     }
     assert [path.read_bytes() for path in (out / "images").iterdir()] == [meme("ПЕРВАЯ")]
     assert json.loads((out / "export.json").read_text())["rows"] == 2
+
+
+async def test_a_later_export_says_what_must_leave_an_earlier_one(
+    told: Chat, store: Store, tmp_path: Path
+) -> None:
+    earlier, later = tmp_path / "earlier", tmp_path / "later"
+    await export(store, earlier)
+    (made,) = [json.loads(line) for line in (earlier / "erased.jsonl").read_text().splitlines()]
+    assert made == {"made_at": json.loads((earlier / "export.json").read_text())["made_at"]}
+    boris = await store.find_user(2)
+    anna = await store.find_user(1)
+    assert boris is not None and anna is not None
+    await store.erase(boris.id)
+    await store.set_consent(anna.id, False)  # her words stay, her pictures go
+    await export(store, later)
+    _, *tombstones = [json.loads(line) for line in (later / "erased.jsonl").read_text().splitlines()]
+    assert all(row.pop("erased_at") >= made["made_at"] for row in tombstones)
+    old = rows(earlier)
+    his = [row for row in old if row["corrected"] and row["file_name"]][0]
+    hers = [row for row in old if row["rating"] == 5][0]
+    assert {(*row.items(),) for row in tombstones} == {
+        (("user", his["user"]),),
+        (("picture", his["picture"]),),  # which nobody else had sent
+        (("picture", hers["picture"]),),
+    }
+    assert len({row["picture"] for row in old}) == 3
+    assert [row["picture"] for row in rows(later) if row["rating"] == 5] == [hers["picture"]]
 
 
 async def test_somebody_elses_folder_is_not_touched(told: Chat, store: Store, tmp_path: Path) -> None:
