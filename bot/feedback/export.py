@@ -6,9 +6,9 @@
 
 Columns: file_name, text (the correction where there is one, else the caption), rating (1..5 or null), model,
 checkpoint, options, words, user (a pseudonym), created_at (of the caption), rated_at, corrected_at,
-corrected, caption (as the model wrote it), picture (a pseudonym). Times are UTC, ISO 8601, whole seconds. A picture keeps the bytes
-its sender sent. Where they were not kept, file_name is null (an empty cell in CSV): load_dataset gives such
-a row with the image None.
+corrected, caption (as the model wrote it), picture (a pseudonym). Times are UTC, ISO 8601, whole seconds. A
+picture keeps the bytes its sender sent. Where they were not kept, file_name is null (an empty cell in CSV):
+load_dataset gives such a row with the image None.
 
 Beside the data: export.json (what it holds, and when it was made), and erased.jsonl, from which whoever holds
 an earlier export learns what may no longer be used: its first row says when it was made, every other one
