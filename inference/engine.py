@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import logging
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from inference import protocol
-from inference.models import checkpoint_hash, find_model
+from inference.models import ModelInfo, checkpoint_hash, list_models
 from inference.types import (
     Caption,
     DecodingOptions,
@@ -33,6 +35,8 @@ logger = logging.getLogger(__name__)
 worker_logger = logging.getLogger("inference.worker")
 
 _STOP_TIMEOUT = 5.0  # seconds an idle worker has to end by itself
+_SWAP_TIME = 2.0  # seconds for which a model that was there may be gone: its folder is being replaced
+_SWAP_PAUSE = 0.05  # seconds between two looks at it
 _LEVELS = {name: getattr(logging, name) for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
 
 
@@ -47,6 +51,7 @@ class EngineSettings:
     picture_timeout: float = 60.0  # seconds for a batch once its model is there, or for a picture alone
     start_timeout: float = 120.0  # seconds for the worker's start and a model's loading
     threads: int | None = None  # of the worker's processor work; None = torch decides
+    loaded_models: int = 2  # in the worker's memory at once; the one that was used longest ago leaves first
     captioner: str = "inference.captioner:load_captioner"  # module:function(name, models_dir, *, threads)
 
 
@@ -54,6 +59,7 @@ class EngineSettings:
 class _Request:
     data: bytes
     model: str
+    checkpoint: str  # the weights that the folder held when the picture came
     options: DecodingOptions | None
     answer: asyncio.Future[Caption]
     retried: bool = False  # its batch broke down: it is tried once more, alone
@@ -61,6 +67,10 @@ class _Request:
 
 class _WorkerDied(Exception):  # noqa: N818
     """str() says how, for example "killed by signal 9"."""
+
+
+class _DiedLoading(_WorkerDied):
+    """It had not begun with the pictures: the model was being loaded."""
 
 
 @dataclass(slots=True, eq=False)
@@ -81,6 +91,7 @@ class _Worker:
     async def start(cls, settings: EngineSettings, died: asyncio.Event) -> Self:
         """Spawn the process and ask it to load the default model, without waiting for that."""
         arguments = ["--captioner", settings.captioner, "--models-dir", str(settings.models_dir)]
+        arguments += ["--loaded-models", str(settings.loaded_models)]
         if settings.threads is not None:
             arguments += ["--threads", str(settings.threads)]
         process = await asyncio.create_subprocess_exec(
@@ -112,6 +123,7 @@ class _Worker:
         message: protocol.Message = {
             "type": "caption",
             "model": batch[0].model,
+            "checkpoint": batch[0].checkpoint,
             "options": batch[0].options.to_dict() if batch[0].options else None,
         }
         try:
@@ -121,6 +133,8 @@ class _Worker:
         except TimeoutError as error:
             sentence = f"The model {batch[0].model} was not loaded within {start_timeout:g} seconds"
             raise ModelNotLoaded(f"{sentence}: try again later.") from error
+        except _WorkerDied as error:
+            raise _DiedLoading(str(error)) from error
         async with asyncio.timeout(picture_timeout):
             done = await self._answer("done")
         results: list[protocol.Message] = done["results"]
@@ -204,6 +218,9 @@ class Engine:
 
     Pictures are answered in the order they came in, except that a picture whose model and options equal the
     first one's joins its batch. A lone picture never waits for company.
+
+    A model's folder may be replaced at any time. Pictures that came before are described by the weights that
+    are in memory, those that come later by the new ones; if these cannot be loaded, the old ones go on.
     """
 
     def __init__(self, settings: EngineSettings | None = None) -> None:
@@ -213,6 +230,9 @@ class Engine:
         self._wake = asyncio.Event()  # something for the dispatcher: a request, or a worker that died
         self._worker: _Worker | None = None
         self._dispatcher: asyncio.Task[None] | None = None
+        self._arriving = asyncio.Lock()
+        self._known: set[str] = set()  # models that were there
+        self._hashing = threading.Lock()  # who comes second finds the hash made
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -254,14 +274,15 @@ class Engine:
         A caller that is cancelled gives its place in the queue back.
         """
         model = model or self.settings.model
-        find_model(self.settings.models_dir, model)
+        async with self._arriving:  # a lock is fair: the pictures stay in their order
+            checkpoint = await asyncio.to_thread(self.checkpoint, model)
         if self._dispatcher is None:
             raise EngineError("The engine is not running: start it first.")
         if len(self._open) >= self.settings.queue_size:
             raise EngineBusy(
                 f"{len(self._open)} pictures are waiting already: send this one again in a few minutes."
             )
-        request = _Request(data, model, options, asyncio.get_running_loop().create_future())
+        request = _Request(data, model, checkpoint, options, asyncio.get_running_loop().create_future())
         self._open.add(request)
         self._queue.append(request)
         self._wake.set()
@@ -275,9 +296,29 @@ class Engine:
     def checkpoint(self, model: str | None = None) -> str:
         """sha256 of the weights (default: the default model's), read from the folder, not from the worker.
 
-        The first call for a large file takes a moment. Raises UnknownModel.
+        Blocking: the first call for a large file takes a moment, and a folder that is just being replaced is
+        waited for. May be called in any thread. Raises UnknownModel, or EngineError when the file cannot be
+        read.
         """
-        return checkpoint_hash(self.settings.models_dir, model or self.settings.model)
+        name = model or self.settings.model
+        deadline = time.monotonic() + (_SWAP_TIME if name in self._known else 0.0)
+        while True:
+            try:
+                with self._hashing:
+                    found = checkpoint_hash(self.settings.models_dir, name)
+            except EngineError:
+                if time.monotonic() >= deadline:
+                    self._known.discard(name)
+                    raise
+                time.sleep(_SWAP_PAUSE)
+            else:
+                self._known.add(name)
+                return found
+
+    def models(self) -> list[ModelInfo]:
+        """The models there are, by name. Blocking, as :meth:`checkpoint` is."""
+        with self._hashing:
+            return list_models(self.settings.models_dir)
 
     @property
     def waiting(self) -> int:
@@ -286,7 +327,7 @@ class Engine:
 
     @property
     def healthy(self) -> bool:
-        """Whether the worker is up with the default model in memory. False while it starts or is replaced."""
+        """Whether the worker is up and was able to load the default model. False while it starts."""
         return self._worker is not None and self._worker.ready and not self._worker.dead
 
     @property
@@ -320,7 +361,8 @@ class Engine:
             fits = not batch or (
                 len(batch) < self.settings.batch_size
                 and not (request.retried or batch[0].retried)
-                and (request.model, request.options) == (batch[0].model, batch[0].options)
+                and (request.model, request.checkpoint, request.options)
+                == (batch[0].model, batch[0].checkpoint, batch[0].options)
             )
             (batch if fits else left).append(request)
         self._queue = left
@@ -349,6 +391,9 @@ class Engine:
             await self._replace_worker()
             if not batch[0].retried:
                 self._retry(batch)
+            elif isinstance(error, _DiedLoading):
+                sentence = f"The inference worker died while it loaded {batch[0].model} ({error})"
+                _fail(batch, ModelNotLoaded(f"{sentence}: give it more memory, or choose a smaller model."))
             else:
                 sentence = f"The inference worker died of this picture twice ({error})"
                 _fail(batch, WorkerCrashed(f"{sentence}: send another copy of it."))

@@ -5,7 +5,8 @@ A frame is two big-endian 32-bit lengths, the JSON message, then the message's a
 
 Engine to worker:
     ``{"type": "load", "model": str}``
-    ``{"type": "caption", "model": str, "options": dict | null, "sizes": [int, ...]}`` + the files' bytes
+    ``{"type": "caption", "model": str, "checkpoint": str, "options": dict | null, "sizes": [int, ...]}``
+    + the files' bytes; ``checkpoint``: the weights in the model's folder when the pictures came
 Worker to engine:
     ``{"type": "loaded", "model": str, "checkpoint": str}``;
     ``{"type": "not_loaded", "request": "load" | "caption", "sentence": str}``, then no more;

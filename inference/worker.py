@@ -7,6 +7,7 @@ no orphan. Whatever a library prints to stdout goes to stderr, which the engine 
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import logging
 import os
@@ -16,21 +17,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from PIL import Image
 
 from inference import protocol
+from inference.models import checkpoint_hash
 from inference.pictures import Picture, load_picture
-from inference.types import Caption, DecodingOptions, PictureError
+from inference.types import Caption, DecodingOptions, EngineError, PictureError
 
 logger = logging.getLogger("inference.worker")
 
 _Inbox = queue.SimpleQueue[tuple[protocol.Message, protocol.Attachments]]
 
-KEPT_MODELS = 2  # in memory at once: the default one, and the one somebody compares it with
+LOADING_TRIES = 3  # of one model, when its folder is replaced while it is read
 
 
 class Captioner(Protocol):
@@ -44,18 +47,40 @@ class Captioner(Protocol):
         """One caption for each upright RGB image; None = the options the model was made for."""
 
 
-class Worker:
-    """Answers one message after the other."""
+@dataclass(slots=True)
+class _Loaded:
+    """A captioner in memory."""
 
-    def __init__(self, load: Callable[[str], Captioner], send: Callable[[protocol.Message], None]) -> None:
+    captioner: Captioner
+    checkpoint: str | None  # sha256 of the folder's weights when it was read; None: the folder had gone
+    refused: str | None = None  # the weights that came to the folder later and cannot be loaded
+
+
+class Worker:
+    """Answers one message after the other. At most ``capacity`` (>= 1) captioners stay in memory.
+
+    ``load`` makes a model's captioner, ``current`` tells the sha256 of the weights in its folder. Both may
+    raise anything.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[str], Captioner],
+        current: Callable[[str], str],
+        send: Callable[[protocol.Message], None],
+        *,
+        capacity: int,
+    ) -> None:
         self._load = load
+        self._current = current
         self._send = send
-        self._captioners: dict[str, Captioner] = {}  # least recently used first
+        self._capacity = capacity
+        self._loaded: dict[str, _Loaded] = {}  # least recently used first
 
     def handle(self, message: protocol.Message, attachments: protocol.Attachments) -> None:
         """Do what one message of the engine asks, and answer it."""
         try:
-            captioner = self._captioner(message["model"])
+            captioner = self._captioner(message["model"], message.get("checkpoint"))
         # Whatever a checkpoint or somebody else's captioner raises must become a sentence.
         except Exception as error:
             logger.exception("Model %s cannot be loaded", message["model"])
@@ -69,16 +94,53 @@ class Worker:
         options = None if message["options"] is None else DecodingOptions.from_dict(message["options"])
         self._send({"type": "done", "results": caption_files(captioner, attachments, options)})
 
-    def _captioner(self, name: str) -> Captioner:
-        captioner = self._captioners.pop(name, None)
-        if captioner is None:
-            while len(self._captioners) >= KEPT_MODELS:
-                del self._captioners[next(iter(self._captioners))]
-            started = time.perf_counter()
-            captioner = self._load(name)
-            logger.info("Model %s loaded in %.1f s", name, time.perf_counter() - started)
-        self._captioners[name] = captioner
-        return captioner
+    def _captioner(self, name: str, wanted: str | None) -> Captioner:
+        """The captioner in memory, unless ``wanted`` are weights that came to its folder since."""
+        loaded = self._loaded.pop(name, None)
+        if loaded is None:
+            while len(self._loaded) >= self._capacity:
+                del self._loaded[next(iter(self._loaded))]
+                gc.collect()
+            loaded = self._read(name)
+        elif wanted not in {None, loaded.checkpoint, loaded.refused}:
+            loaded = self._renewed(name, loaded)
+        self._loaded[name] = loaded
+        return loaded.captioner
+
+    def _renewed(self, name: str, loaded: _Loaded) -> _Loaded:
+        # A picture of before the last replacement wants weights that exist nowhere any more: those in memory
+        # are as good as any.
+        there = self._checkpoint(name)
+        if there in {None, loaded.checkpoint, loaded.refused}:
+            return loaded
+        logger.info("Model %s was replaced (now %.12s): loading it", name, there)
+        try:
+            return self._read(name)
+        except Exception:
+            logger.exception("The new weights of %s cannot be loaded: the old ones go on", name)
+            return replace(loaded, refused=there)
+
+    def _read(self, name: str) -> _Loaded:
+        started = time.perf_counter()
+        for left in reversed(range(LOADING_TRIES)):
+            before = self._checkpoint(name)
+            try:
+                loaded = _Loaded(self._load(name), before)
+            except Exception:
+                # Half of it may have been the former folder's, half the new one's.
+                if not left or self._checkpoint(name) == before:
+                    raise
+            else:
+                if not left or self._checkpoint(name) == before:
+                    break
+        logger.info("Model %s loaded in %.1f s", name, time.perf_counter() - started)
+        return loaded
+
+    def _checkpoint(self, name: str) -> str | None:
+        try:
+            return self._current(name)
+        except EngineError:
+            return None
 
 
 def caption_files(
@@ -165,6 +227,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m inference.worker")
     parser.add_argument("--captioner", required=True, help="module:function that loads a captioner")
     parser.add_argument("--models-dir", type=Path, required=True)
+    parser.add_argument("--loaded-models", type=int, required=True, help="in memory at once")
     parser.add_argument("--threads", type=int, default=None, help="of the processor; default: torch decides")
     arguments = parser.parse_args()
 
@@ -183,7 +246,12 @@ def main() -> None:
     if arguments.threads is not None:
         # Read by OpenMP when torch and Tesseract load it: it must be set before they are imported.
         os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
-    worker = Worker(loader(arguments.captioner, arguments.models_dir, arguments.threads), send)
+    worker = Worker(
+        loader(arguments.captioner, arguments.models_dir, arguments.threads),
+        partial(checkpoint_hash, arguments.models_dir),
+        send,
+        capacity=max(arguments.loaded_models, 1),
+    )
     while True:
         worker.handle(*inbox.get())
 

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import struct
+import tempfile
 import time
 from collections.abc import Sequence
 from io import BytesIO
@@ -38,16 +39,28 @@ def picture(colour: tuple[int, int, int] = PLAIN, size: tuple[int, int] = (32, 2
     return buffer.getvalue()
 
 
-def write_checkpoint(models_dir: Path, name: str, *, card: str = "") -> str:
-    """A checkpoint folder as far as the torch-free side looks at it; returns its hash. 6 parameters."""
+def write_checkpoint(models_dir: Path, name: str, *, card: str = "", weights: str = "") -> str:
+    """A checkpoint folder as far as the torch-free side looks at it; returns its hash. 6 parameters.
+
+    `weights`: up to six letters, the name's where none are given.
+    """
     folder = models_dir / name
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
     (folder / "README.md").write_text(card)
     header = json.dumps({"w": {"dtype": "U8", "shape": [2, 3], "data_offsets": [0, 6]}}).encode()
-    weights = struct.pack("<Q", len(header)) + header + name.encode().ljust(6)[:6]
-    (folder / "model.safetensors").write_bytes(weights)
-    return hashlib.sha256(weights).hexdigest()
+    content = struct.pack("<Q", len(header)) + header + (weights or name).encode().ljust(6)[:6]
+    (folder / "model.safetensors").write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def promote(models_dir: Path, name: str, weights: str) -> str:
+    """Put other weights in the place of the named checkpoint, as a promotion does; returns their hash."""
+    with tempfile.TemporaryDirectory(dir=models_dir, prefix=".promoted-") as beside:
+        checkpoint = write_checkpoint(Path(beside), "new", weights=weights)
+        (models_dir / name).rename(Path(beside) / "old")
+        (Path(beside) / "new").rename(models_dir / name)
+    return checkpoint
 
 
 def log(**entry: object) -> None:
@@ -62,8 +75,13 @@ class FakeCaptioner:
     """Says the picture's size and colour, and the options it was given."""
 
     def __init__(self, name: str, models_dir: Path, threads: int | None) -> None:
+        weights = (models_dir / name / "model.safetensors").read_bytes()
+        if weights.endswith(b"broken"):
+            raise ValueError("config.json has no 'encoder'")
+        if weights.endswith(b"deadly"):
+            os.kill(os.getpid(), signal.SIGKILL)
         self.name = name
-        self.checkpoint = hashlib.sha256((models_dir / name / "model.safetensors").read_bytes()).hexdigest()
+        self.checkpoint = hashlib.sha256(weights).hexdigest()
         self.threads = threads
 
     def caption(self, images: Sequence[Image.Image], options: DecodingOptions | None) -> list[Caption]:

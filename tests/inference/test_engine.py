@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from tests.inference.fakes import (
     RAISE,
     WAIT,
     picture,
+    promote,
     write_checkpoint,
 )
 
@@ -347,7 +349,7 @@ async def test_a_worker_that_cannot_start_is_tried_once_more_for_each_picture_an
 ) -> None:
     async with Engine(replace(house.settings, captioner=f"{FAKES}:load_deadly")) as engine:
         await until(lambda: engine.worker_pid is None, "the first worker is dead")
-        with pytest.raises(WorkerCrashed):
+        with pytest.raises(ModelNotLoaded, match=r"died while it loaded fake \(killed by signal 9\)"):
             await engine.caption(picture())
         assert len(house.entries("load")) == 3, "at the start, and twice for the picture"
         await until(lambda: engine.worker_pid is None, "the last worker is dead")
@@ -359,6 +361,88 @@ async def test_a_model_that_never_loads_gives_up_in_time(house: House) -> None:
     async with Engine(settings) as engine:
         with pytest.raises(ModelNotLoaded, match="not loaded within 1 seconds"):
             await engine.caption(picture())
+
+
+async def test_a_broken_model_costs_nobody_else(engine: Engine, house: House) -> None:
+    write_checkpoint(house.models_dir, "bad", weights="broken")
+    write_checkpoint(house.models_dir, "worse", weights="deadly")
+    held = await hold(engine, house)
+    names = ["fake", "bad", "fake", "worse", "fake"]
+    rest = [
+        asyncio.create_task(engine.caption(picture(size=(11 + place, 5)), model=name))
+        for place, name in enumerate(names)
+    ]
+    await until(lambda: engine.waiting == 6, "all wait")
+    house.gate.touch()
+    results = await asyncio.gather(held, *rest, return_exceptions=True)
+    summaries = [getattr(result, "summary", type(result).__name__) for result in results]
+    assert summaries == ["1 x 1", "11 x 5", "ModelNotLoaded", "13 x 5", "ModelNotLoaded", "15 x 5"]
+    assert "bad cannot be loaded: config.json has no 'encoder'." in str(results[2])
+
+
+async def test_no_more_models_stay_in_memory_than_allowed(house: House) -> None:
+    for name in ("second", "third"):
+        write_checkpoint(house.models_dir, name)
+    async with Engine(replace(house.settings, loaded_models=2)) as engine:
+        for name in ("fake", "second", "fake", "third", "fake", "second"):
+            assert (await engine.caption(picture(), model=name)).model == name
+    assert house.entries("load") == ["fake", "second", "third", "second"], "the one unused for longest leaves"
+
+
+async def test_a_promoted_checkpoint_is_taken_up_and_what_was_queued_is_not_lost(
+    engine: Engine, house: House
+) -> None:
+    held = await hold(engine, house)
+    queued = [asyncio.create_task(engine.caption(picture(size=(width, 5)))) for width in (11, 12)]
+    await until(lambda: engine.waiting == 3, "they wait")
+    promoted = promote(house.models_dir, "fake", "better")
+    assert engine.checkpoint() == promoted != house.checkpoint
+    later = [asyncio.create_task(engine.caption(picture(size=(width, 5)))) for width in (13, 14)]
+    await until(lambda: engine.waiting == 5, "all wait")
+    house.gate.touch()
+    captions = await asyncio.gather(held, *queued, *later)
+    assert [caption.checkpoint for caption in captions] == [house.checkpoint] * 3 + [promoted] * 2
+    assert house.batches() == [[1], [11, 12], [13, 14]]
+    assert house.entries("load") == ["fake", "fake"], "each of the weights once"
+
+
+async def test_a_promoted_checkpoint_that_cannot_be_loaded_leaves_the_old_one_at_work(
+    engine: Engine, house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    await engine.caption(picture())
+    promote(house.models_dir, "fake", "broken")
+    for _ in range(3):
+        assert (await engine.caption(picture())).checkpoint == house.checkpoint
+    await until(lambda: "The new weights of fake cannot be loaded" in caplog.text, "the operator reads why")
+    assert house.entries("load") == ["fake", "fake"], "it is not tried again for every picture"
+    promoted = promote(house.models_dir, "fake", "mended")
+    assert (await engine.caption(picture())).checkpoint == promoted
+
+
+async def test_a_model_whose_folder_is_being_replaced_is_waited_for(engine: Engine, house: House) -> None:
+    await engine.caption(picture())
+    folder, aside = house.models_dir / "fake", house.models_dir / "aside"
+    folder.rename(aside)
+    waiting = asyncio.create_task(engine.caption(picture()))
+    done, _ = await asyncio.wait([waiting], timeout=0.2)
+    assert not done
+    aside.rename(folder)
+    assert (await waiting).model == "fake"
+
+
+async def test_a_model_that_was_taken_away_is_unknown(engine: Engine, house: House) -> None:
+    write_checkpoint(house.models_dir, "other")
+    assert (await engine.caption(picture(), model="other")).model == "other"
+    shutil.rmtree(house.models_dir / "other")
+    with pytest.raises(UnknownModel):
+        await engine.caption(picture(), model="other")
+    assert (await engine.caption(picture())).model == "fake"
+
+
+async def test_the_models_there_are(engine: Engine, house: House) -> None:
+    write_checkpoint(house.models_dir, "other", card="# Other\n\nDescribes otherwise.\n")
+    found = {model.name: model.description for model in engine.models()}
+    assert found == {"fake": "", "other": "Describes otherwise."}
 
 
 async def test_what_libraries_print_does_not_disturb(
