@@ -12,13 +12,27 @@ from PIL import Image
 from torch import Tensor, nn
 
 from inference.checkpoint import CheckpointError, load_weights, read_config, save_checkpoint
-from inference.decoders.base import CaptionDecoder, build_decoder
+from inference.decoders.base import IGNORED, CaptionDecoder, build_decoder
 from inference.decoding import Forbid, Generated, generate
 from inference.encoders.base import Encoder, Memory, build_encoder
 from inference.tokenizers.base import Tokenizer, load_tokenizer
 from inference.types import DecodingOptions, TextLine
 
 ARCHITECTURE = "encoder-decoder"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Sentences to learn from, padded to one length L."""
+
+    tokens: Tensor  # (n, L), int64: what is fed, the start token first
+    targets: (
+        Tensor  # (n, L), int64: what follows each, the end token included; IGNORED where nothing is learned
+    )
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same on another device."""
+        return Batch(self.tokens.to(device), self.targets.to(device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +72,48 @@ class CaptionModel(nn.Module):
         memory: Memory = self.encoder(self.encoder.preprocessing(images).to(weights.device, weights.dtype))
         return memory
 
-    def forward(self, pixels: Tensor, tokens: Tensor) -> Tensor:
-        """Teacher forcing: ``pixels`` (n, 3, size, size), ``tokens`` (n, L), int64, the start token first, to
-        logits (n, L, V), where place t says what follows token t."""
-        logits: Tensor = self.decoder(self.encoder(pixels), tokens)
+    def batch(self, texts: Sequence[str], lines: Sequence[Sequence[TextLine]] | None = None) -> Batch:  # noqa: ARG002
+        """What :meth:`loss` learns from: n captions, and the lines read on their pictures where the model is
+        given them.
+
+        A caption longer than the decoder has places for is cut, and its end is not learned.
+        """
+        if self.tokenizer is None:
+            raise ValueError("This model has no tokenizer: load it from a whole checkpoint.")
+        special = self.special
+        rows = [[special.bos, *self.tokenizer.encode(text), special.eos] for text in texts]
+        places = self.decoder.places(self.encoder.positions)
+        if places is not None:
+            rows = [row[: places + 1] for row in rows]
+        length = max(map(len, rows), default=1) - 1
+        tokens = torch.full((len(rows), length), special.pad)
+        targets = torch.full((len(rows), length), IGNORED)
+        for i, row in enumerate(rows):
+            tokens[i, : len(row) - 1] = torch.tensor(row[:-1])
+            targets[i, : len(row) - 1] = torch.tensor(row[1:])
+        return Batch(tokens, targets)
+
+    def loss(self, memory: Memory, batch: Batch) -> Tensor:
+        """What training makes small, a scalar: the decoder's own loss of a batch.
+
+        ``memory``: pixels (n, 3, size, size), or what the encoder yields for them, which may be kept while
+        the encoder is frozen.
+        """
+        memory = self._memory(memory)
+        batch = batch.to((memory[0] if isinstance(memory, tuple) else memory).device)
+        return self.decoder.loss(memory, batch.tokens, batch.targets)
+
+    def _memory(self, seen: Memory) -> Memory:
+        """Pixels are the only tensor of four dimensions."""
+        if isinstance(seen, Tensor) and seen.dim() == 4:
+            memory: Memory = self.encoder(seen)
+            return memory
+        return seen
+
+    def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
+        """Teacher forcing: ``memory`` as :meth:`loss` takes it, ``tokens`` (n, L), int64, the start token
+        first, to logits (n, L, V), where place t says what follows token t."""
+        logits: Tensor = self.decoder(self._memory(memory), tokens)
         return logits
 
     def generate(self, memory: Memory, options: DecodingOptions, **extra: Any) -> Generated:

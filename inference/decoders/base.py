@@ -10,8 +10,11 @@ from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from inference.encoders.base import Memory
+
+IGNORED = -100  # a target that teaches nothing: padding, and what is given rather than said
 
 
 class CaptionDecoder(nn.Module, ABC):
@@ -37,6 +40,19 @@ class CaptionDecoder(nn.Module, ABC):
 
         Place t says what follows token t.
         """
+
+    def places(self, seen: int) -> int | None:  # noqa: ARG002 - of those that have a limit
+        """The most tokens that can be fed, the start token among them, behind a memory of ``seen`` positions
+        (:attr:`Encoder.positions`); None = any number."""
+        return None
+
+    def loss(self, memory: Memory, tokens: Tensor, targets: Tensor) -> Tensor:
+        """What training makes small, a scalar: the mean cross-entropy of the targets.
+
+        ``targets`` (n, L), int64: what follows each token, or IGNORED.
+        """
+        logits = self(memory, tokens).flatten(0, 1)
+        return functional.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED)
 
 
 Build = type[CaptionDecoder]

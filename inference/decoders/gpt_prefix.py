@@ -86,6 +86,13 @@ class GptPrefixDecoder(CaptionDecoder):
             self.gpt.eval()
         return self
 
+    def places(self, seen: int) -> int:
+        """See :class:`CaptionDecoder`."""
+        config = self.config
+        prefix = config.prefix if config.mapper in {"mlp", "transformer"} else seen
+        # ClipCap's start token is the last place of the prefix; an image token stands before it.
+        return config.positions - prefix + (1 if config.image_token is None else -1)
+
     def prefix(self, memory: Memory) -> Tensor:
         """(n, k, w): the mapped picture, behind the image token where there is one, with its type."""
         mapped: Tensor = self.mapper(memory)

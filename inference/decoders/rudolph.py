@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inference.decoders.base import CaptionDecoder, register
+from inference.decoders.base import IGNORED, CaptionDecoder, register
 from inference.encoders.base import Memory
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
@@ -54,6 +54,9 @@ class RudolphConfig:
     # Trained at all; the meme project trained embeddings, normalisation and head alone.
     train_attention: bool = False
     train_mlp: bool = False
+    # How much the losses of left text, picture and right text count: those of the meme project. The original
+    # was trained with 1, 7 and 1.
+    loss_weights: tuple[float, float, float] = (0.01, 1.0, 7.0)
 
 
 def layer_mask(kind: Kind, config: RudolphConfig, kernel: int = 0) -> Tensor:
@@ -183,7 +186,8 @@ class RudolphState:
 
 @register("rudolph", RudolphConfig)
 class RudolphDecoder(CaptionDecoder):
-    """``memory`` is the picture's codes (n, p), int64, as :mod:`inference.encoders.vqgan` yields them.
+    """``memory`` is the picture's codes (n, p), int64, as :mod:`inference.encoders.vqgan` yields them; or
+    these and the left text of each picture (n, l), int64, in place of the config's ``left_prompt``.
 
     Logits are over the words and special tokens: V = vocabulary - left, without the left paddings.
     """
@@ -192,7 +196,8 @@ class RudolphDecoder(CaptionDecoder):
         super().__init__()
         self.config = config
         self.vocabulary = config.vocabulary - config.left
-        width, places = config.width, config.side**2
+        width = config.width
+        self.cells = config.side**2
         self.text_embeddings = nn.Embedding(config.vocabulary, width)
         self.image_embeddings = nn.Embedding(config.codes, width)
         self.l_text_pos_embeddings = nn.Embedding(config.left + 1, width)
@@ -210,12 +215,15 @@ class RudolphDecoder(CaptionDecoder):
             nn.LayerNorm(width), nn.Linear(width, config.vocabulary + config.codes)
         )
         self.transformer = _Transformer(config)
-        self.places = places
         for name, parameter in self.named_parameters():
             if ".attention." in name:
                 parameter.requires_grad_(config.train_attention)
             elif ".mlp." in name:
                 parameter.requires_grad_(config.train_mlp)
+
+    def places(self, seen: int) -> int:  # noqa: ARG002 - the picture has places of its own
+        """See :class:`CaptionDecoder`."""
+        return self.config.right - len(self.config.right_prompt)
 
     def _left(self, tokens: Tensor) -> Tensor:
         """(n, l) to (n, l, w): each padding is a word of its own, told by its place."""
@@ -251,19 +259,21 @@ class RudolphDecoder(CaptionDecoder):
         hidden, caches = self.transformer(x, caches)
         return self.to_logits(hidden), caches
 
-    def _prompt(self, tokens: tuple[int, ...], codes: Tensor, length: int) -> Tensor:
-        row = [*tokens, *[PAD] * (length - len(tokens))]
-        return torch.tensor(row, device=codes.device).expand(len(codes), length)
+    def _parts(self, memory: Memory) -> tuple[Tensor, Tensor, Tensor]:
+        """Left text (n, l), codes (n, p) and what stands before the start token (n, 0 or more)."""
+        codes, left = memory if isinstance(memory, tuple) and len(memory) == 2 else (memory, None)
+        if isinstance(codes, tuple) or codes.dim() != 2 or codes.shape[1] != self.cells:
+            raise TypeError(f"RuDOLPH needs {self.cells} codes a picture (n, p): choose the VQGAN encoder.")
+        if left is None:
+            prompt = self.config.left_prompt
+            row = [*prompt, *[PAD] * (self.config.left - len(prompt))]
+            left = torch.tensor(row, device=codes.device).expand(len(codes), -1)
+        before = torch.tensor(self.config.right_prompt, dtype=torch.long, device=codes.device)
+        return left, codes, before.expand(len(codes), -1)
 
     def _before(self, memory: Memory) -> Tensor:
-        if isinstance(memory, tuple) or memory.dim() != 2 or memory.shape[1] != self.places:
-            raise TypeError(f"RuDOLPH needs {self.places} codes a picture (n, p): choose the VQGAN encoder.")
-        left = self._left(self._prompt(self.config.left_prompt, memory, self.config.left))
-        parts = [left, self._picture(memory)]
-        if self.config.right_prompt:
-            prompt = self._prompt(self.config.right_prompt, memory, len(self.config.right_prompt))
-            parts.append(self._right(prompt, 0))
-        return torch.cat(parts, 1)
+        left, codes, before = self._parts(memory)
+        return torch.cat([self._left(left), self._picture(codes), self._right(before, 0)], 1)
 
     def start(self, memory: Memory) -> RudolphState:
         """Runs the left text, the picture and what stands before the start token."""
@@ -271,7 +281,7 @@ class RudolphDecoder(CaptionDecoder):
 
     def step(self, state: RudolphState, tokens: Tensor) -> tuple[Tensor, RudolphState]:
         """See :class:`CaptionDecoder`."""
-        at = state.caches[0].shape[3] - self.config.left - self.places
+        at = state.caches[0].shape[3] - self.config.left - self.cells
         logits, caches = self._run(self._right(tokens[:, None], at), state.caches)
         return logits[:, 0, : self.vocabulary], RudolphState(caches)
 
@@ -293,12 +303,12 @@ class RudolphDecoder(CaptionDecoder):
             parts.append(self._right(right, 0))
         return self._run(torch.cat(parts, 1))[0]
 
-    def losses(self, left: Tensor, codes: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean cross-entropies of the left text, the picture and the right text (without its padding).
-
-        The original weighs them 1, 7 and 1; the meme project .01, 1 and 7.
-        """
-        size, ends = self.config.vocabulary, self.config.left + self.places
+    def losses(
+        self, left: Tensor, codes: Tensor, right: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean cross-entropies of the left text, of the picture, and of ``targets`` (n, t), int64: what
+        follows each of the last t tokens of ``right``, or IGNORED."""
+        size, ends = self.config.vocabulary, self.config.left + self.cells
         logits = self.sequence(left, codes, right).transpose(1, 2)
         own = torch.arange(left.shape[1], device=left.device) + size - self.config.left
         words = torch.where(left == PAD, own, left)
@@ -306,8 +316,15 @@ class RudolphDecoder(CaptionDecoder):
             # The last left place foretells the first code, which is no word: it is left out.
             functional.cross_entropy(logits[:, :size, : self.config.left - 1], words[:, 1:]),
             functional.cross_entropy(logits[:, size:, self.config.left : ends - 1], codes[:, 1:]),
-            functional.cross_entropy(logits[:, :size, ends:-1], right[:, 1:], ignore_index=PAD),
+            functional.cross_entropy(logits[:, :size, -targets.shape[1] :], targets, ignore_index=IGNORED),
         )
+
+    def loss(self, memory: Memory, tokens: Tensor, targets: Tensor) -> Tensor:
+        """See :class:`CaptionDecoder`: the three losses' mean, weighted by ``loss_weights``."""
+        left, codes, before = self._parts(memory)
+        text, picture, caption = self.losses(left, codes, torch.cat([before, tokens], 1), targets)
+        one, two, three = self.config.loss_weights
+        return (one * text + two * picture + three * caption) / (one + two + three)
 
     def fit(self, captions: Tensor, codes: Tensor) -> Tensor:
         """How likely the picture is with a caption on its left: (n,), the mean log-probability of a code.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from inference.caption_model import CaptionModel
+from inference.caption_model import Batch, CaptionModel
+from inference.decoders.base import IGNORED
 from inference.encoders.base import Encoder, Memory
 from inference.presets import build, preset
 from inference.tokenizers.base import Tokenizer
@@ -104,19 +106,6 @@ def calibrate(encoder: Encoder, pixels: Tensor) -> None:
                     parameter.div_(memory.std())
 
 
-def batch(model: CaptionModel) -> tuple[Tensor, Tensor]:
-    """Inputs (8, L), the start token first, and targets (8, L): the end token counts, padding does not."""
-    assert model.tokenizer is not None
-    special = model.special
-    rows = [[special.bos, *model.tokenizer.encode(caption), special.eos] for caption in CAPTIONS]
-    length = max(map(len, rows))
-    tokens = torch.tensor([row + [special.pad] * (length - len(row)) for row in rows])
-    inputs, targets = tokens[:, :-1], tokens[:, 1:].clone()
-    for row, size in zip(targets, map(len, rows), strict=True):
-        row[size - 1 :] = -100
-    return inputs, targets
-
-
 def captions_of(model: CaptionModel) -> list[str]:
     """The captions as the model's tokenizer can write them: RuDOLPH's knows no capitals."""
     lower = model.tokenizer is not None and model.tokenizer.kind == "youtokentome"
@@ -133,23 +122,28 @@ def by_heart(model: CaptionModel, memory: Memory) -> bool:
     return texts == captions_of(model) and all(said.finished)
 
 
-def steps(model: CaptionModel, memory: Callable[[], Memory], *, rate: float) -> Iterator[float]:
-    """Training steps without an end; the loss of the least likely of all tokens after each."""
-    inputs, targets = batch(model)
+def steps(model: CaptionModel, memory: Callable[[], Memory], *, rate: float) -> Iterator[Callable[[], float]]:
+    """Training steps without an end; after each, a way to ask for the loss of the least likely token."""
+    batch = model.batch(CAPTIONS)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=rate)
     model.train()
     while True:
-        logits = model.decoder(memory(), inputs)
-        each = functional.cross_entropy(
-            logits.flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="none"
-        )
-        loss = each.sum() / (targets >= 0).sum()
+        seen = memory()
+        loss = model.loss(seen, batch)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 5.0)
         optimiser.step()
-        yield float(each.detach().max())
+        yield partial(worst_token, model, seen, batch)
+
+
+@torch.no_grad()
+def worst_token(model: CaptionModel, memory: Memory, batch: Batch) -> float:
+    """The loss of the least likely of all tokens."""
+    logits = model(memory, batch.tokens).flatten(0, 1)
+    each = functional.cross_entropy(logits, batch.targets.flatten(), ignore_index=IGNORED, reduction="none")
+    return float(each.max())
 
 
 def learn(model: CaptionModel, *, limit: int = 1500, rate: float = 3e-3) -> tuple[Memory, int]:
@@ -161,7 +155,7 @@ def learn(model: CaptionModel, *, limit: int = 1500, rate: float = 3e-3) -> tupl
         memory = model.encoder(pixels)  # the encoders are frozen: once is enough
     for step, worst in enumerate(steps(model, lambda: memory, rate=rate), 1):
         # Sure enough that a beam and a cool draw find the same, not only the likeliest word of every step.
-        if step % 25 == 0 and worst < 0.1 and by_heart(model, memory):
+        if step % 25 == 0 and worst() < 0.1 and by_heart(model, memory):
             return memory, step
         if step == limit:
             raise AssertionError(f"not learned in {limit} steps")
@@ -186,7 +180,7 @@ def teach_to_speak(model: CaptionModel) -> None:
     codes = torch.randn(8, *model.encoder.widths, generator=torch.Generator().manual_seed(1))
     codes = codes / codes.norm(dim=1, keepdim=True) * 3
     for step, worst in enumerate(steps(model, lambda: codes, rate=3e-3), 1):
-        if step % 25 == 0 and worst < 0.03 and by_heart(model, codes):
+        if step % 25 == 0 and worst() < 0.03 and by_heart(model, codes):
             break
         assert step < 1500, "the language model did not learn to speak"
     gpt.requires_grad_(False)

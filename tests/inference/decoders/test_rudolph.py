@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
-from inference.decoders.base import build_decoder
+from inference.decoders.base import IGNORED, build_decoder
 from inference.decoders.rudolph import BOS, EOS, RudolphConfig, RudolphDecoder, layer_kind, layer_mask
 from inference.decoding import generate
 from inference.importers.files import ImportFailed
@@ -215,16 +215,30 @@ def test_captions_are_ranked_by_the_likelihood_of_the_picture(tmp_path: Path) ->
 def test_the_losses_count_no_padding_and_no_code_as_a_word(tmp_path: Path) -> None:
     state, decoder = imported(tmp_path, 0)
     left, right = torch.tensor([[0, 0, 0, 0]]), torch.tensor([[BOS, 7, EOS, 0]])
-    losses = decoder.losses(left, torch.tensor(CODES[:1]), right)
+    codes, targets = torch.tensor(CODES[:1]), torch.tensor([[7, EOS, IGNORED, IGNORED]])
+    losses = decoder.losses(left, codes, right, targets)
     logits = original_forward(state, left[0].tolist(), CODES[0], right[0].tolist())
     words = logits[:, : WORDS + LEFT].log_softmax(1)
-    codes = logits[:, WORDS + LEFT :].log_softmax(1)
+    drawn = logits[:, WORDS + LEFT :].log_softmax(1)
     expected = (
         -sum(float(words[i, WORDS + i + 1]) for i in range(3)) / 3,
-        -sum(float(codes[LEFT + i, code]) for i, code in enumerate(CODES[0][1:])) / 8,
+        -sum(float(drawn[LEFT + i, code]) for i, code in enumerate(CODES[0][1:])) / 8,
         -(float(words[LEFT + 9, 7]) + float(words[LEFT + 10, EOS])) / 2,
     )
     assert [float(loss.detach()) for loss in losses] == pytest.approx(expected, abs=1e-5)
+    weighted = (0.01 * expected[0] + 1 * expected[1] + 7 * expected[2]) / 8.01
+    assert float(decoder.loss(codes, right, targets).detach()) == pytest.approx(weighted, abs=1e-5)
+    # A left text of its own changes what is seen and what is learned.
+    read = torch.tensor([[BOS, 9, EOS, 0]])
+    expected = decoder.losses(read, codes, right, targets)
+    torch.testing.assert_close(
+        decoder.loss((codes, read), right, targets),
+        (0.01 * expected[0] + expected[1] + 7 * expected[2]) / 8.01,
+    )
+    logits = original_forward(state, read[0].tolist(), CODES[0], [BOS, 7])
+    torch.testing.assert_close(
+        decoder((codes, read), right)[0, 1].detach(), logits[-1, :WORDS], atol=1e-5, rtol=1e-5
+    )
 
 
 def test_attention_and_mlp_are_frozen_as_when_it_was_tuned_on_memes(tmp_path: Path) -> None:
