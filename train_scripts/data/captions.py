@@ -1,79 +1,89 @@
-"""Captions by picture, out of JSON lines: imagefolder's `metadata.jsonl`, references, any system's
-predictions.
-"""
+"""Captions by picture, out of JSON lines or a CSV: references, and any system's predictions."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["CaptionFileError", "read_captions"]
+from train_scripts.data.files import CaptionFileError, Row, json_rows, table_rows
+
+__all__ = ["CaptionFileError", "read_captions", "read_references"]
+
+METADATA = "metadata.jsonl"
+_TABLES = frozenset({".csv", ".tsv"})
 
 
-class CaptionFileError(ValueError):
-    """A caption file cannot be used; `str()` is one English sentence that names the file, the line and what
-    to do.
-    """
+def _rows(path: Path, split: str | None) -> Iterator[tuple[str, Row]]:
+    """The rows of the split, each with the words that say where it is."""
+    if path.is_dir():
+        path = path / METADATA
+    rows = table_rows(path) if path.suffix.lower() in _TABLES else json_rows(path)
+    found = 0
+    splits: set[str] = set()
+    for number, row in rows:
+        # Exported feedback on a picture that was not kept: null, in a table an empty cell.
+        if row.get("file_name", "") is None or (
+            path.suffix.lower() in _TABLES and row.get("file_name") == ""
+        ):
+            continue
+        if split is not None:
+            splits.add(str(row.get("split")))
+            if row.get("split") != split:
+                continue
+        found += 1
+        yield f"{path}, line {number},", row
+    if splits and not found:
+        raise CaptionFileError(
+            f'{path} has no rows whose "split" is {split}: choose one of {", ".join(sorted(splits))}.'
+        )
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CaptionFileError(f"{path} cannot be read ({error.strerror}): check the path.") from None
-    for number, raw in enumerate(data.split(b"\n"), start=1):
-        try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-        except UnicodeDecodeError:
-            raise CaptionFileError(f"{path}, line {number}, is not UTF-8: save the file as UTF-8.") from None
-        if line:
-            yield number, line
+def _name_and_text(where: str, row: Row, *, refused_as_empty: bool) -> tuple[str, str]:
+    name, text = row.get("file_name"), row.get("text")
+    if not isinstance(name, str) or not name:
+        raise CaptionFileError(f'{where} has no "file_name": add the name of the picture it describes.')
+    if text is None and refused_as_empty and "error" in row:
+        text = ""
+    if not isinstance(text, str):
+        raise CaptionFileError(f'{where} has no "text" for {name}: add the caption as a string.')
+    return name, text
 
 
-def read_captions(path: Path, *, refused_as_empty: bool = False) -> dict[str, str]:
+def read_captions(path: Path, *, refused_as_empty: bool = False, split: str | None = None) -> dict[str, str]:
     """Reads one caption a picture, in the order of the file.
 
-    `path`: a JSON-lines file whose rows hold `file_name` and `text` (other keys are not looked at), or an
-    imagefolder with a `metadata.jsonl` in it. Blank lines are passed over, and rows whose `file_name`
-    is null (exported feedback on a picture that was not kept). `refused_as_empty`: a row with
-    `error` and no `text` (`python -m inference caption` writes one for a picture it cannot read) counts as an
-    empty caption; otherwise it is an error.
+    `path`: JSON lines or a CSV (by its suffix: .csv, .tsv) whose rows hold `file_name` and `text` (others are
+    not looked at), or an imagefolder with a `metadata.jsonl` in it. Blank lines are passed over, and rows
+    whose `file_name` is null (exported feedback on a picture that was not kept). `refused_as_empty`: a row
+    with `error` and no `text` (`python -m inference caption` writes one for a picture it cannot read) counts
+    as an empty caption; otherwise it is an error. `split`: only rows whose `split` it is.
 
     Raises CaptionFileError for a file that cannot be read, a row that is not such an object, a picture named
     twice, and a file without rows.
     """
-    if path.is_dir():
-        path = path / "metadata.jsonl"
     captions: dict[str, str] = {}
-    first_seen: dict[str, int] = {}
-    for number, line in _lines(path):
-        where = f"{path}, line {number},"
-        try:
-            row = json.loads(line)
-        except ValueError:
-            raise CaptionFileError(
-                f"{where} is not valid JSON: mend or remove the line (a write may have been cut short)."
-            ) from None
-        if not isinstance(row, dict):
-            raise CaptionFileError(
-                f'{where} is not an object: each row must be {{"file_name": …, "text": …}}.'
-            )
-        if row.get("file_name", "") is None:  # exported feedback on a picture that was not kept
-            continue
-        name, text = row.get("file_name"), row.get("text")
-        if not isinstance(name, str) or not name:
-            raise CaptionFileError(f'{where} has no "file_name": add the name of the picture it describes.')
-        if text is None and refused_as_empty and "error" in row:
-            text = ""
-        if not isinstance(text, str):
-            raise CaptionFileError(f'{where} has no "text" for {name}: add the caption as a string.')
+    first_seen: dict[str, str] = {}
+    for where, row in _rows(path, split):
+        name, text = _name_and_text(where, row, refused_as_empty=refused_as_empty)
         if name in captions:
-            raise CaptionFileError(
-                f"{where} repeats {name} of line {first_seen[name]}: keep one caption a picture."
-            )
+            line = first_seen[name].rpartition("line ")[2].rstrip(",")
+            raise CaptionFileError(f"{where} repeats {name} of line {line}: keep one caption a picture.")
         captions[name] = text
-        first_seen[name] = number
+        first_seen[name] = where
     if not captions:
         raise CaptionFileError(f"{path} has no rows: it must hold one caption a line.")
     return captions
+
+
+def read_references(path: Path, *, split: str | None = None) -> dict[str, tuple[str, ...]]:
+    """Reads the references of each picture, in the order of the file: one row each, several a picture.
+
+    As `read_captions` otherwise; a reference that repeats another one of its picture counts once.
+    """
+    references: dict[str, dict[str, None]] = {}
+    for where, row in _rows(path, split):
+        name, text = _name_and_text(where, row, refused_as_empty=False)
+        references.setdefault(name, {})[text] = None
+    if not references:
+        raise CaptionFileError(f"{path} has no rows: it must hold one caption a line.")
+    return {name: tuple(texts) for name, texts in references.items()}

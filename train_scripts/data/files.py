@@ -1,0 +1,106 @@
+"""Rows out of text files, each with its line, so that an error can say where it is."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+__all__ = ["CaptionFileError", "json_document", "json_rows", "table_rows", "text_lines"]
+
+Row = dict[str, Any]
+
+# A cell may hold a long text; csv's own limit is 128 kB.
+csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+
+
+class CaptionFileError(ValueError):
+    """A file of captions cannot be used; `str()` is one English sentence that names the file, the line and
+    what to do.
+    """
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CaptionFileError(f"{path} cannot be read ({error.strerror}): check the path.") from None
+
+
+def text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, with their numbers from 1. Raises CaptionFileError."""
+    for number, raw in enumerate(_bytes(path).split(b"\n"), start=1):
+        try:
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        except UnicodeDecodeError:
+            raise CaptionFileError(f"{path}, line {number}, is not UTF-8: save the file as UTF-8.") from None
+        if line:
+            yield number, line
+
+
+def json_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """The objects of a file of JSON lines, with their lines. Raises CaptionFileError."""
+    for number, line in text_lines(path):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            raise CaptionFileError(
+                f"{path}, line {number}, is not valid JSON: mend or remove the line "
+                "(a write may have been cut short)."
+            ) from None
+        if not isinstance(row, dict):
+            raise CaptionFileError(
+                f'{path}, line {number}, is not an object: each row must be {{"file_name": …, "text": …}}.'
+            )
+        yield number, row
+
+
+def json_document(path: Path) -> Any:
+    """A whole JSON file. Raises CaptionFileError."""
+    try:
+        return json.loads(_bytes(path).decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise CaptionFileError(f"{path} is not UTF-8: save the file as UTF-8.") from None
+    except ValueError as error:
+        raise CaptionFileError(f"{path} is not valid JSON ({error}): fetch the file again.") from None
+
+
+def table_rows(path: Path, *, separator: str | None = None) -> Iterator[tuple[int, Row]]:
+    """The rows of a CSV file as dicts by the names in its first line, with the line each begins at.
+
+    `separator`: one character; None: the one of tab, semicolon, bar and comma that the first line holds most
+    often. A cell that is missing at the end of a row is None; surplus cells are under None. Names lose the
+    white space around them, cells keep theirs. Raises CaptionFileError.
+    """
+    data = _bytes(path)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        raise CaptionFileError(f"{path}, line {number}, is not UTF-8: save the file as UTF-8.") from None
+    head = text.split("\n", 1)[0]
+    separator = separator or max("\t;|,", key=head.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    names: list[str] | None = None
+    before = 0
+    try:
+        for cells in reader:
+            number, before = before + 1, reader.line_num
+            if not any(cell.strip() for cell in cells):
+                continue
+            if names is None:
+                names = [cell.strip() for cell in cells]
+                continue
+            row: Row = dict(zip(names, cells, strict=False))
+            row.update(dict.fromkeys(names[len(cells) :]))
+            if len(cells) > len(names):
+                row[None] = cells[len(names) :]  # type: ignore[index]  # as csv.DictReader does
+            yield number, row
+    except csv.Error as error:
+        raise CaptionFileError(
+            f"{path}, line {before + 1}, is no row of a table ({error}): mend it."
+        ) from None
