@@ -28,6 +28,8 @@ every_set = pytest.mark.parametrize("pairs", list(SETS.values()), ids=list(SETS)
 
 words = st.lists(st.sampled_from(["кот", "пёс", "и", ",", "на", "окне", "."]), max_size=12)
 corpora = st.lists(st.tuples(words, words), min_size=1, max_size=6)
+# several references a picture
+several = st.lists(st.tuples(words, st.lists(words, min_size=1, max_size=3)), min_size=1, max_size=4)
 quick = settings(max_examples=150, deadline=None)
 
 
@@ -175,7 +177,7 @@ def cider_d_by_the_paper(pairs: list[tuple[list[str], list[str]]]) -> list[float
 @every_set
 def test_cider_d_is_the_papers(pairs: Pairs) -> None:
     tokens = tokenized(pairs)
-    scorer = CiderD([reference for _, reference in tokens])
+    scorer = CiderD([[reference] for _, reference in tokens])
     ours = [scorer.score(prediction, reference) for prediction, reference in tokens]
     assert ours == pytest.approx(cider_d_by_the_paper(tokens), abs=1e-9)
 
@@ -183,14 +185,14 @@ def test_cider_d_is_the_papers(pairs: Pairs) -> None:
 @quick
 @given(corpora)
 def test_cider_d_is_the_papers_on_any_corpus(pairs: list[tuple[list[str], list[str]]]) -> None:
-    scorer = CiderD([reference for _, reference in pairs])
+    scorer = CiderD([[reference] for _, reference in pairs])
     assert [scorer.score(p, r) for p, r in pairs] == pytest.approx(cider_d_by_the_paper(pairs), abs=1e-9)
 
 
 def test_cider_d_gives_ten_to_a_copy_and_nothing_to_one_picture_alone() -> None:
     references = [["рыжий", "кот", "спит", "дома"], ["пёс", "лает", "на", "почтальона"]]
-    assert CiderD(references).score(references[0], references[0]) == pytest.approx(10)
-    assert CiderD(references[:1]).score(references[0], references[0]) == 0
+    assert CiderD([[r] for r in references]).score(references[0], references[0]) == pytest.approx(10)
+    assert CiderD([references[:1]]).score(references[0], references[0]) == 0
 
 
 # chrF --------------------------------------------------------------------------------------------------
@@ -208,6 +210,90 @@ def test_chrf_is_sacrebleus(pairs: Pairs) -> None:
 def test_chrf_is_sacrebleus_on_any_caption(prediction: str, reference: str) -> None:
     theirs = CHRF(lowercase=True).corpus_score([prediction], [[reference]]).score
     assert 100 * float(chrf(chrf_counts(prediction, reference))) == pytest.approx(theirs, abs=1e-9)
+
+
+# Several references a picture ---------------------------------------------------------------------------
+
+
+@quick
+@given(several)
+def test_bleu_against_several_references_is_nltks(pictures: list[tuple[list[str], list[list[str]]]]) -> None:
+    counts = np.stack([bleu_counts(p, *rs) for p, rs in pictures]).sum(axis=0)
+    for order in range(1, 5):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = corpus_bleu(
+                [rs for _, rs in pictures], [p for p, _ in pictures], weights=(1 / order,) * order
+            )
+        assert float(bleu(counts, order)) == pytest.approx(float(theirs), abs=1e-12)
+
+
+@quick
+@given(several)
+def test_rouge_l_against_several_references_is_googles(
+    pictures: list[tuple[list[str], list[list[str]]]],
+) -> None:
+    scorer = RougeScorer(["rougeL"], tokenizer=_Tokens())
+    for prediction, references in pictures:
+        theirs = scorer.score_multi(["\n".join(r) for r in references], "\n".join(prediction))
+        assert rouge_l(prediction, *references) == pytest.approx(theirs["rougeL"].fmeasure, abs=1e-12)
+
+
+@quick
+@given(several)
+def test_meteor_against_several_references_is_the_best_of_the_papers(
+    pictures: list[tuple[list[str], list[list[str]]]],
+) -> None:
+    meteor = Meteor()
+    for prediction, references in pictures:
+        expected = max(exact_meteor(prediction, r) for r in references)
+        assert meteor.score(prediction, *references) == pytest.approx(expected, abs=1e-12)
+
+
+texts = st.text(alphabet="аб в.", max_size=12)
+
+
+@quick
+@given(
+    st.integers(1, 3).flatmap(
+        lambda n: st.lists(st.tuples(texts, st.lists(texts, min_size=n, max_size=n)), min_size=1, max_size=4)
+    )
+)
+def test_chrf_against_several_references_is_sacrebleus(pictures: list[tuple[str, list[str]]]) -> None:
+    streams = [list(stream) for stream in zip(*(rs for _, rs in pictures), strict=True)]
+    theirs = CHRF(lowercase=True).corpus_score([p for p, _ in pictures], streams).score
+    ours = chrf(np.stack([chrf_counts(p, *rs) for p, rs in pictures]).sum(axis=0))
+    assert 100 * float(ours) == pytest.approx(theirs, abs=1e-9)
+
+
+@quick
+@given(several)
+def test_cider_d_against_several_references_is_the_papers(
+    pictures: list[tuple[list[str], list[list[str]]]],
+) -> None:
+    scorer = CiderD([references for _, references in pictures])
+    for prediction, references in pictures:
+        expected = 0.0
+        for n in range(1, 5):
+
+            def grams(tokens: list[str], n: int = n) -> list[str]:
+                return ["\0".join(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+
+            def weight(gram: str, n: int = n) -> float:
+                holding = sum(any(gram in grams(r, n) for r in rs) for _, rs in pictures)
+                return math.log(len(pictures)) - math.log(max(1, holding))
+
+            for reference in references:
+                said, wanted = grams(prediction), grams(reference)
+                union = sorted({*said, *wanted})
+                hyp = np.array([said.count(g) * weight(g) for g in union])
+                ref = np.array([wanted.count(g) * weight(g) for g in union])
+                norm = math.sqrt(float(hyp @ hyp)) * math.sqrt(float(ref @ ref))
+                if norm:
+                    penalty = math.exp(-((len(prediction) - len(reference)) ** 2) / 72)
+                    expected += float(np.minimum(hyp, ref) @ ref) / norm * penalty
+        expected *= 10 / 4 / len(references)
+        assert scorer.score(prediction, *references) == pytest.approx(expected, abs=1e-9)
 
 
 # The words they count ----------------------------------------------------------------------------------

@@ -143,7 +143,19 @@ def test_content_is_what_the_description_says_of_the_picture(
 
 
 def test_content_counts() -> None:
-    assert content_counts(frozenset("абв"), frozenset("бвгде")).tolist() == [2, 3, 5]
+    assert content_counts(frozenset("абв"), frozenset("бвгде")).tolist() == [2, 3, 2, 5]
+
+
+def test_content_of_several_references() -> None:
+    """Right is what any of them names; covered must be one of them."""
+    counts = content_counts(frozenset("абв"), frozenset("агде"), frozenset("бвг"), frozenset("жз"))
+    assert counts.tolist() == [3, 3, 2, 3]
+
+
+def test_quoted_words_are_counted_against_the_reference_that_has_most_of_them() -> None:
+    counts = quote_counts("«кот спит»", "Надписей нет.", "«кот спит дома»", "«пёс»")
+    assert counts.tolist() == quote_counts("«кот спит»", "«кот спит дома»").tolist()
+    assert quote_counts("Кот.", "«пёс»", "Надписей нет.").tolist() == [0, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bleu", "bleu_counts", "ngram_counts"]
+__all__ = ["bleu", "bleu_counts", "closest_length", "ngram_counts"]
 
 ORDERS = 4
 
@@ -23,16 +23,30 @@ def ngram_counts(tokens: Sequence[str], order: int) -> Counter[tuple[str, ...]]:
     return Counter(zip(*(tokens[i:] for i in range(order)), strict=False))
 
 
-def bleu_counts(prediction: Sequence[str], reference: Sequence[str]) -> NDArray[np.float64]:
+def closest_length(prediction: Sequence[str], references: Sequence[Sequence[str]]) -> int:
+    """The length in tokens of the reference whose length is nearest to the prediction's, the shorter of two
+    equally near.
+    """
+    return min((abs(len(reference) - len(prediction)), len(reference)) for reference in references)[1]
+
+
+def bleu_counts(prediction: Sequence[str], *references: Sequence[str]) -> NDArray[np.float64]:
     """Shape (10,): for n = 1..4 the clipped matches, for n = 1..4 the n-grams predicted, both lengths in
     tokens.
+
+    With several references an n-gram counts as often as in the one that has it most; the length is the
+    closest one.
     """
     matches, totals = [], []
     for order in range(1, ORDERS + 1):
         predicted = ngram_counts(prediction, order)
-        matches.append((predicted & ngram_counts(reference, order)).total())
+        expected: Counter[tuple[str, ...]] = Counter()
+        for reference in references:
+            expected |= ngram_counts(reference, order)
+        matches.append((predicted & expected).total())
         totals.append(max(1, predicted.total()))
-    return np.array([*matches, *totals, len(prediction), len(reference)], dtype=np.float64)
+    lengths = [len(prediction), closest_length(prediction, references)]
+    return np.array([*matches, *totals, *lengths], dtype=np.float64)
 
 
 def bleu(counts: NDArray[np.float64], order: int) -> NDArray[np.float64]:

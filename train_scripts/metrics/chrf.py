@@ -18,10 +18,14 @@ _ORDERS = 6
 _FACTOR = 4.0  # beta squared
 
 
-def chrf_counts(prediction: str, reference: str) -> NDArray[np.float64]:
+def chrf_counts(prediction: str, *references: str) -> NDArray[np.float64]:
     """Shape (18,): for n = 1..6 the n-grams predicted (0 where the reference has none), expected, and
-    matched.
+    matched; of the reference that gives this caption the highest chrF, the first of equals.
     """
+    return max((_counts(prediction, reference) for reference in references), key=lambda c: float(chrf(c)))
+
+
+def _counts(prediction: str, reference: str) -> NDArray[np.float64]:
     predicted_text = "".join(prediction.lower().split())
     expected_text = "".join(reference.lower().split())
     rows = []

@@ -25,13 +25,15 @@ _Ngram = tuple[str, ...]
 
 
 class CiderD:
-    """Holds the document frequencies of a set of references, one a picture, each a list of tokens."""
+    """Holds the document frequencies of a set of references: for each picture one or several lists of
+    tokens.
+    """
 
-    def __init__(self, references: Sequence[Sequence[str]]) -> None:
+    def __init__(self, references: Sequence[Sequence[Sequence[str]]]) -> None:
         self._pictures_with: Counter[_Ngram] = Counter()
-        for tokens in references:
+        for of_picture in references:
             for order in _ORDERS:
-                self._pictures_with.update(ngram_counts(tokens, order).keys())
+                self._pictures_with.update({g for tokens in of_picture for g in ngram_counts(tokens, order)})
         self._log_pictures = math.log(max(1, len(references)))
 
     def _vector(self, tokens: Sequence[str], order: int) -> dict[_Ngram, float]:
@@ -40,8 +42,11 @@ class CiderD:
             for ngram, count in ngram_counts(tokens, order).items()
         }
 
-    def score(self, prediction: Sequence[str], reference: Sequence[str]) -> float:
-        """CIDEr-D of one caption's tokens against its reference, 0..10."""
+    def score(self, prediction: Sequence[str], *references: Sequence[str]) -> float:
+        """CIDEr-D of one caption's tokens, 0..10: the mean over its references."""
+        return sum(self._score(prediction, reference) for reference in references) / len(references)
+
+    def _score(self, prediction: Sequence[str], reference: Sequence[str]) -> float:
         total = 0.0
         for order in _ORDERS:
             predicted, expected = self._vector(prediction, order), self._vector(reference, order)

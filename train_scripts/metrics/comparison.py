@@ -10,11 +10,11 @@ import numpy as np
 
 from train_scripts.metrics.bootstrap import interval, resample_weights
 from train_scripts.metrics.evaluator import (
-    MEASURES,
     Estimate,
     Floats,
     Measure,
     Measurements,
+    References,
     finite,
     measure,
 )
@@ -64,7 +64,7 @@ class Comparison:
         return [
             {
                 "file_name": self.a.names[i],
-                "reference": self.a.references[i],
+                "reference": "\n".join(self.a.references[i]),
                 "a": self.a.predictions[i],
                 "b": self.b.predictions[i],
                 f"{key}_a": finite(float(scores_a[i])),
@@ -107,20 +107,23 @@ def _p_value(differences: Floats) -> float:
 def compare(
     a: Mapping[str, str],
     b: Mapping[str, str],
-    references: Mapping[str, str],
+    references: Mapping[str, References],
     *,
     resamples: int = 1000,
     seed: int = 0,
+    extra_a: Mapping[Measure, Mapping[str, float]] | None = None,
+    extra_b: Mapping[Measure, Mapping[str, float]] | None = None,
 ) -> Comparison:
     """Scores both systems on the same pictures and the same resamples of them.
 
-    `a`, `b`, `references`: caption by file name; all three must name the same pictures. Raises
+    `a`, `b`: caption by file name; `references`: one or several texts by file name; all three must name the
+    same pictures. `extra_a`, `extra_b`: the same further measures of both, as `evaluate` takes them. Raises
     EvaluationError.
     """
-    measured_a, measured_b = measure(a, references), measure(b, references)
+    measured_a, measured_b = measure(a, references, extra_a), measure(b, references, extra_b)
     weights = resample_weights(len(measured_a.names), resamples, seed)
     differences = {}
-    for each in MEASURES:
+    for each in measured_a.counts:
         resampled = measured_b.resampled(each, weights) - measured_a.resampled(each, weights)
         total_a, total_b = measured_a.total(each), measured_b.total(each)
         differences[each.key] = Difference(

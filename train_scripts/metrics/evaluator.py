@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from train_scripts.metrics.bleu import bleu, bleu_counts
+from train_scripts.metrics.bleu import bleu, bleu_counts, closest_length
 from train_scripts.metrics.bootstrap import interval, resample_weights
 from train_scripts.metrics.chrf import chrf, chrf_counts
 from train_scripts.metrics.cider import CiderD
@@ -23,9 +23,22 @@ from train_scripts.metrics.repetition import repeats_phrase
 from train_scripts.metrics.rouge import rouge_l
 from train_scripts.metrics.tokens import word_tokens
 
-__all__ = ["Estimate", "EvaluationError", "Measure", "Measurements", "Report", "evaluate", "measure"]
+__all__ = [
+    "MEAN",
+    "MEASURES",
+    "Estimate",
+    "EvaluationError",
+    "Measure",
+    "Measurements",
+    "References",
+    "Report",
+    "evaluate",
+    "finite",
+    "measure",
+]
 
 Floats = NDArray[np.float64]
+References = str | Sequence[str]  # of one picture
 
 
 class EvaluationError(ValueError):
@@ -76,7 +89,7 @@ def _bleu(order: int) -> Callable[[Floats], Floats]:
     return lambda counts: bleu(counts, order)
 
 
-_MEAN = _ratio(0, 1)
+MEAN = _ratio(0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +98,7 @@ class Measurements:
 
     names: tuple[str, ...]
     predictions: tuple[str, ...]
-    references: tuple[str, ...]
+    references: tuple[tuple[str, ...], ...]
     counts: Mapping[Measure, Floats]
 
     def scores(self, measure: Measure) -> Floats:
@@ -119,17 +132,17 @@ class Report:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """One row a picture: file_name, text, reference, and each measure on it alone (None: not defined
-        there).
+        """One row a picture: file_name, text, reference (several are joined by line breaks), and each measure
+        on it alone (None: not defined there).
         """
         columns = {m.key: self.measurements.scores(m) for m in self.measurements.counts}
         texts = zip(
             self.measurements.names, self.measurements.predictions, self.measurements.references, strict=True
         )
         return [
-            {"file_name": name, "text": prediction, "reference": reference}
+            {"file_name": name, "text": prediction, "reference": "\n".join(references)}
             | {key: finite(float(column[i])) for key, column in columns.items()}
-            for i, (name, prediction, reference) in enumerate(texts)
+            for i, (name, prediction, references) in enumerate(texts)
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,23 +164,23 @@ def finite(value: float) -> float | None:
 
 
 BLEU = tuple(Measure(f"bleu{n}", f"BLEU-{n}", "higher", _bleu(n)) for n in range(1, 5))
-METEOR = Measure("meteor", "METEOR", "higher", _MEAN)
+METEOR = Measure("meteor", "METEOR", "higher", MEAN)
 BLEU_SENTENCES = Measure("bleu4_sentences", "BLEU-4, sentences split", "higher", _bleu(4))
-METEOR_SENTENCES = Measure("meteor_sentences", "METEOR, sentences split", "higher", _MEAN)
-METEOR_RUSSIAN = Measure("meteor_russian", "METEOR, Russian stems", "higher", _MEAN)
-ROUGE_L = Measure("rouge_l", "ROUGE-L", "higher", _MEAN)
-CIDER_D = Measure("cider_d", "CIDEr-D (of 10)", "higher", _MEAN)
+METEOR_SENTENCES = Measure("meteor_sentences", "METEOR, sentences split", "higher", MEAN)
+METEOR_RUSSIAN = Measure("meteor_russian", "METEOR, Russian stems", "higher", MEAN)
+ROUGE_L = Measure("rouge_l", "ROUGE-L", "higher", MEAN)
+CIDER_D = Measure("cider_d", "CIDEr-D (of 10)", "higher", MEAN)
 CHRF = Measure("chrf", "chrF", "higher", chrf)
 QUOTE_RECALL = Measure("quote_recall", "Quoted words, recall", "higher", _ratio(0, 2))
 QUOTE_PRECISION = Measure("quote_precision", "Quoted words, precision", "higher", _ratio(0, 1))
 QUOTE_CER = Measure("quote_cer", "Quoted words, character errors", "lower", _ratio(3, 4))
 CONTENT_PRECISION = Measure("content_precision", "Content lemmas, precision", "higher", _ratio(0, 1))
-CONTENT_RECALL = Measure("content_recall", "Content lemmas, recall", "higher", _ratio(0, 2))
-CONTENT_SAID = Measure("content_said", "Content lemmas a caption", "neither", _MEAN, digits=1)
-LENGTH = Measure("length", "Length, tokens", "neither", _MEAN, digits=1)
-LENGTH_RATIO = Measure("length_ratio", "Length, times the reference's", "neither", _MEAN)
-REPEATED = Measure("repeated", "Phrase repeated anywhere", "lower", _MEAN)
-REPEATED_OUTSIDE = Measure("repeated_outside", "Phrase repeated outside quotes", "lower", _MEAN)
+CONTENT_RECALL = Measure("content_recall", "Content lemmas, recall", "higher", _ratio(2, 3))
+CONTENT_SAID = Measure("content_said", "Content lemmas a caption", "neither", MEAN, digits=1)
+LENGTH = Measure("length", "Length, tokens", "neither", MEAN, digits=1)
+LENGTH_RATIO = Measure("length_ratio", "Length, times the reference's", "neither", MEAN)
+REPEATED = Measure("repeated", "Phrase repeated anywhere", "lower", MEAN)
+REPEATED_OUTSIDE = Measure("repeated_outside", "Phrase repeated outside quotes", "lower", MEAN)
 
 MEASURES: tuple[Measure, ...] = (
     *BLEU,
@@ -196,7 +209,7 @@ def _some(names: Sequence[str]) -> str:
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
-def _check(predictions: Mapping[str, str], references: Mapping[str, str]) -> None:
+def _check(predictions: Mapping[str, str], references: Mapping[str, References]) -> None:
     if not references:
         raise EvaluationError("There are no references: give a file with at least one.")
     missing = [name for name in references if name not in predictions]
@@ -218,36 +231,39 @@ def _per_picture(values: Sequence[float]) -> Floats:
     return np.stack([np.array(values, dtype=np.float64), np.ones(len(values))], axis=1)
 
 
-def measure(predictions: Mapping[str, str], references: Mapping[str, str]) -> Measurements:
-    """Counts everything on each picture, in the order of the references. Raises EvaluationError as
-    `evaluate`.
-    """
+def measure(
+    predictions: Mapping[str, str],
+    references: Mapping[str, References],
+    extra: Mapping[Measure, Mapping[str, float]] | None = None,
+) -> Measurements:
+    """Counts everything on each picture, in the order of the references. See `evaluate`."""
     _check(predictions, references)
     names = tuple(references)
     texts = tuple(predictions[name] for name in names)
-    wanted = tuple(references[name] for name in names)
-    pairs = [(word_tokens(p), word_tokens(r)) for p, r in zip(texts, wanted, strict=True)]
-    split = [
-        (word_tokens(p, "sentences"), word_tokens(r, "sentences")) for p, r in zip(texts, wanted, strict=True)
-    ]
+    wanted = tuple((r,) if isinstance(r, str) else tuple(r) for r in references.values())
+    if not all(wanted):
+        raise EvaluationError(f"{names[wanted.index(())]} has no reference: give every picture at least one.")
+    both = list(zip(texts, wanted, strict=True))
+    pairs = [(word_tokens(p), [word_tokens(r) for r in rs]) for p, rs in both]
+    split = [(word_tokens(p, "sentences"), [word_tokens(r, "sentences") for r in rs]) for p, rs in both]
 
     meteor, meteor_russian = Meteor(), Meteor(russian=True)
-    cider = CiderD([reference for _, reference in pairs])
+    cider = CiderD([rs for _, rs in pairs])
     lemmas = ContentLemmas()
-    content = [(lemmas.of(p), lemmas.of(r)) for p, r in zip(texts, wanted, strict=True)]
+    content = [(lemmas.of(p), [lemmas.of(r) for r in rs]) for p, rs in both]
 
-    bleu_table = np.stack([bleu_counts(p, r) for p, r in pairs])
-    quotes = np.stack([quote_counts(p, r) for p, r in zip(texts, wanted, strict=True)])
-    contents = np.stack([content_counts(p, r) for p, r in content])
+    bleu_table = np.stack([bleu_counts(p, *rs) for p, rs in pairs])
+    quotes = np.stack([quote_counts(p, *rs) for p, rs in both])
+    contents = np.stack([content_counts(p, *rs) for p, rs in content])
     counts: dict[Measure, Floats] = {
         **dict.fromkeys(BLEU, bleu_table),
-        METEOR: _per_picture([meteor.score(p, r) for p, r in pairs]),
-        BLEU_SENTENCES: np.stack([bleu_counts(p, r) for p, r in split]),
-        METEOR_SENTENCES: _per_picture([meteor.score(p, r) for p, r in split]),
-        METEOR_RUSSIAN: _per_picture([meteor_russian.score(p, r) for p, r in pairs]),
-        ROUGE_L: _per_picture([rouge_l(p, r) for p, r in pairs]),
-        CIDER_D: _per_picture([cider.score(p, r) for p, r in pairs]),
-        CHRF: np.stack([chrf_counts(p, r) for p, r in zip(texts, wanted, strict=True)]),
+        METEOR: _per_picture([meteor.score(p, *rs) for p, rs in pairs]),
+        BLEU_SENTENCES: np.stack([bleu_counts(p, *rs) for p, rs in split]),
+        METEOR_SENTENCES: _per_picture([meteor.score(p, *rs) for p, rs in split]),
+        METEOR_RUSSIAN: _per_picture([meteor_russian.score(p, *rs) for p, rs in pairs]),
+        ROUGE_L: _per_picture([rouge_l(p, *rs) for p, rs in pairs]),
+        CIDER_D: _per_picture([cider.score(p, *rs) for p, rs in pairs]),
+        CHRF: np.stack([chrf_counts(p, *rs) for p, rs in both]),
         QUOTE_RECALL: quotes,
         QUOTE_PRECISION: quotes,
         QUOTE_CER: quotes,
@@ -255,28 +271,35 @@ def measure(predictions: Mapping[str, str], references: Mapping[str, str]) -> Me
         CONTENT_RECALL: contents,
         CONTENT_SAID: _per_picture([len(said) for said, _ in content]),
         LENGTH: _per_picture([len(p) for p, _ in pairs]),
-        LENGTH_RATIO: np.array([[len(p), len(r)] for p, r in pairs], dtype=np.float64),
+        LENGTH_RATIO: np.array([[len(p), closest_length(p, rs)] for p, rs in pairs], dtype=np.float64),
         REPEATED: _per_picture([float(repeats_phrase([text])) for text in texts]),
         REPEATED_OUTSIDE: _per_picture([float(repeats_phrase(unquoted_parts(text))) for text in texts]),
     }
-    return Measurements(names, texts, wanted, {m: counts[m] for m in MEASURES})
+    more = {m: _per_picture([values[name] for name in names]) for m, values in (extra or {}).items()}
+    return Measurements(names, texts, wanted, {m: counts[m] for m in MEASURES} | more)
 
 
 def evaluate(
-    predictions: Mapping[str, str], references: Mapping[str, str], *, resamples: int = 1000, seed: int = 0
+    predictions: Mapping[str, str],
+    references: Mapping[str, References],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    extra: Mapping[Measure, Mapping[str, float]] | None = None,
 ) -> Report:
-    """Scores captions against one reference a picture.
+    """Scores captions against the references of their pictures.
 
-    `predictions`, `references`: caption by file name; both must name the same pictures. `resamples`: of the
-    seeded bootstrap behind the 95 % intervals, at least 1. Scores are in 0..1, but for CIDEr-D (0..10) and
-    the lengths.
+    `predictions`: caption by file name; `references`: one or several texts by file name; both must name the
+    same pictures. `resamples`: of the seeded bootstrap behind the 95 % intervals, at least 1. `extra`:
+    further measures that are means, with their value on each picture. Scores are in 0..1, but for CIDEr-D
+    (0..10) and the lengths.
 
     Raises EvaluationError when a picture has only one of the two, or there is none.
     """
-    measurements = measure(predictions, references)
+    measurements = measure(predictions, references, extra)
     weights = resample_weights(len(measurements.names), resamples, seed)
     estimates = {
         m.key: Estimate(measurements.total(m), *interval(measurements.resampled(m, weights)))
-        for m in MEASURES
+        for m in measurements.counts
     }
     return Report(len(measurements.names), resamples, seed, estimates, measurements)

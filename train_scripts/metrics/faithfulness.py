@@ -4,7 +4,8 @@ A caption's content is its set of lemmas (pymorphy3's first parse) of nouns, ver
 among them) and adjectives outside quotes, without pronominal adjectives (который, свой, …) and without the
 lemmas of the genre's boilerplate (`boilerplate_ru.txt`: мем, надпись, кадр, …), which are right in any
 caption and say nothing. Precision is the share of the lemmas said that the reference has too; recall the
-share of the reference's lemmas that were said; both over all pictures together, so a caption that says
+share of the reference's lemmas that were said (of several references: right is what any of them names, and
+the one covered best is to be covered); both over all pictures together, so a caption that says
 nothing neither helps nor harms precision. Words in other alphabets are left out. One reference names only a
 part of what is on a picture: even a good description by another person stays far below 1. The description of
 a random training meme gets about .03 for both.
@@ -61,6 +62,13 @@ class ContentLemmas:
         return frozenset(lemmas)
 
 
-def content_counts(prediction: frozenset[str], reference: frozenset[str]) -> NDArray[np.float64]:
-    """Shape (3,): content lemmas of both, of the prediction, of the reference."""
-    return np.array([len(prediction & reference), len(prediction), len(reference)], dtype=np.float64)
+def content_counts(prediction: frozenset[str], *references: frozenset[str]) -> NDArray[np.float64]:
+    """Shape (4,): the prediction's content lemmas that any reference has, all of the prediction's; those it
+    shares with the reference that it covers best, all of that one's.
+    """
+    known = len(prediction & frozenset[str]().union(*references))
+    covered = max(references, key=lambda r: (len(prediction & r) / max(1, len(r)), len(r)))
+    return np.array(
+        [known, len(prediction), len(prediction & covered), len(covered)],
+        dtype=np.float64,
+    )

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from nltk.stem.porter import PorterStemmer
 from nltk.stem.snowball import RussianStemmer
-from nltk.translate.meteor_score import single_meteor_score
+from nltk.translate.meteor_score import meteor_score
 
 __all__ = ["Meteor"]
 
@@ -52,6 +52,6 @@ class Meteor:
         self._stemmer = _Cached(RussianStemmer() if russian else PorterStemmer())
         self._wordnet = _NoSynonyms()
 
-    def score(self, prediction: Sequence[str], reference: Sequence[str]) -> float:
-        """METEOR of one caption's tokens; 0 when either side has none."""
-        return float(single_meteor_score(reference, prediction, stemmer=self._stemmer, wordnet=self._wordnet))
+    def score(self, prediction: Sequence[str], *references: Sequence[str]) -> float:
+        """METEOR of one caption's tokens, the best over its references; 0 when either side has none."""
+        return float(meteor_score(references, prediction, stemmer=self._stemmer, wordnet=self._wordnet))

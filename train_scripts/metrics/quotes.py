@@ -100,13 +100,25 @@ def unquoted_parts(text: str) -> list[str]:
     return [part for part in blanked.split("\0") if part.strip()]
 
 
-def quote_counts(prediction: str, reference: str) -> NDArray[np.float64]:
+def quote_counts(prediction: str, *references: str) -> NDArray[np.float64]:
     """Shape (5,): quoted words matched, predicted, expected; edits and expected length in characters.
+
+    All five of one reference: the one of which the caption has most (the highest F1 of the words, then the
+    fewest edits), since people who describe a picture do not all write down every word on it.
 
     Words are compared as `plain_words` (no case, no punctuation, `ё` as `е`), each as often as it occurs. The
     edits are Levenshtein's between the quoted words of both sides, joined by single spaces in the order of
     the captions: reading the blocks in another order costs edits, though it costs no recall.
     """
+    return max((_counts(prediction, reference) for reference in references), key=_fit)
+
+
+def _fit(counts: NDArray[np.float64]) -> tuple[float, float]:
+    matched, predicted, expected, edits, _ = counts.tolist()
+    return (2 * matched / (predicted + expected) if predicted + expected else 1.0, -edits)
+
+
+def _counts(prediction: str, reference: str) -> NDArray[np.float64]:
     predicted, expected = plain_words(quoted_text(prediction)), plain_words(quoted_text(reference))
     matched = (Counter(predicted) & Counter(expected)).total()
     predicted_text, expected_text = " ".join(predicted), " ".join(expected)

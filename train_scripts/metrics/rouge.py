@@ -13,8 +13,12 @@ from rapidfuzz.distance import LCSseq
 __all__ = ["rouge_l"]
 
 
-def rouge_l(prediction: Sequence[str], reference: Sequence[str]) -> float:
-    """ROUGE-L of one caption's tokens, 0..1; 0 when either side has none."""
+def rouge_l(prediction: Sequence[str], *references: Sequence[str]) -> float:
+    """ROUGE-L of one caption's tokens, 0..1, the best over its references; 0 when either side has none."""
+    return max(_rouge_l(prediction, reference) for reference in references)
+
+
+def _rouge_l(prediction: Sequence[str], reference: Sequence[str]) -> float:
     common = LCSseq.similarity(prediction, reference)
     if common == 0:
         return 0.0

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from train_scripts.metrics.comparison import Comparison
-from train_scripts.metrics.evaluator import MEASURES, Report
+from train_scripts.metrics.evaluator import Report
 
 __all__ = ["Sheet", "comparison_sheet", "examples_sheet", "report_sheet"]
 
@@ -49,7 +49,7 @@ def _cell(text: str) -> str:
 def report_sheet(report: Report, name: str) -> Sheet:
     """Every score of one system with its interval."""
     rows = []
-    for measure in MEASURES:
+    for measure in report.measurements.counts:
         estimate = report.estimates[measure.key]
         between = f"{measure.show(estimate.low)} … {measure.show(estimate.high)}"
         rows.append(
