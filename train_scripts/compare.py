@@ -2,52 +2,83 @@
 
 from __future__ import annotations
 
+import html
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from train_scripts.data.captions import read_captions
+from train_scripts.data.captions import read_captions, read_references
 from train_scripts.metrics.command_line import (
+    Clip,
+    Models,
+    Pictures,
+    Split,
+    clip_scores,
     console,
     known_measure,
     one_sentence_errors,
+    picture_folder,
     system_names,
     write_json,
     write_rows,
     write_text,
 )
-from train_scripts.metrics.comparison import compare
+from train_scripts.metrics.comparison import Comparison, compare
+from train_scripts.metrics.evaluator import EvaluationError, check
 from train_scripts.metrics.tables import comparison_sheet, examples_sheet
+from train_scripts.sheets import SheetRow, pictures_html, table_html, write_page
 
 __all__ = ["compare_command"]
 
 
 def compare_command(
-    a: Annotated[Path, typer.Argument(help="Predictions of the first system, JSON lines.")],
-    b: Annotated[Path, typer.Argument(help="Predictions of the second system, JSON lines.")],
+    a: Annotated[Path, typer.Argument(help="Predictions of the first system, JSON lines or a CSV.")],
+    b: Annotated[Path, typer.Argument(help="Predictions of the second system, likewise.")],
     *,
-    references: Annotated[Path, typer.Option(help="JSON lines with file_name and text, or an imagefolder.")],
+    references: Annotated[
+        Path, typer.Option(help="JSON lines or a CSV with file_name and text, or an imagefolder.")
+    ],
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the scores here as JSON.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write both tables here as Markdown.")] = None,
     rows: Annotated[
-        Path | None, typer.Option(help="Write every picture with both captions here, JSON lines.")
+        Path | None, typer.Option(help="Write every picture with both captions here (.jsonl, .csv, .tsv).")
     ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Write an HTML page here: the pictures where they differ most, with all texts."),
+    ] = None,
+    sheet_pictures: Annotated[int, typer.Option(min=1, help="Pictures on that page of either side.")] = 25,
     by: Annotated[str, typer.Option(help="The score that tells where they differ.")] = "meteor",
     show: Annotated[int, typer.Option(min=0, help="Pictures to show of either side's best.")] = 3,
+    split: Split = None,
+    clip: Clip = None,
+    pictures: Pictures = None,
+    models_dir: Models = Path("checkpoints"),
     resamples: Annotated[int, typer.Option(min=1, help="Resamples of the paired bootstrap.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Test two systems on the same pictures (paired bootstrap) and show where they differ."""
     with one_sentence_errors():
         known_measure(by)
+        captions_a, captions_b = (read_captions(one, refused_as_empty=True) for one in (a, b))
+        wanted = read_references(references, split=split)
+        for captions in (captions_a, captions_b):
+            check(captions, wanted)  # before anything slow
+        folder = picture_folder(pictures, references)
+        extra_a, extra_b = clip_scores([captions_a, captions_b], folder, clip, models_dir)
         comparison = compare(
-            read_captions(a, refused_as_empty=True),
-            read_captions(b, refused_as_empty=True),
-            read_captions(references),
+            captions_a,
+            captions_b,
+            wanted,
             resamples=resamples,
             seed=seed,
+            extra_a=extra_a,
+            extra_b=extra_b,
         )
+        if by not in comparison.differences:
+            raise EvaluationError(f"There is no {by} to tell them apart by: give the ruCLIP with --clip.")
         names = system_names(a, b)
         scores = comparison_sheet(comparison, *names)
         examples = examples_sheet(comparison, by, *names, show)
@@ -55,9 +86,39 @@ def compare_command(
             write_json(json_path, comparison.to_dict())
         if markdown is not None:
             write_text(markdown, f"{scores.to_markdown()}\n{examples.to_markdown()}")
+        if sheet is not None:
+            write_page(
+                sheet,
+                f"{names[1]} against {names[0]}",
+                [table_html(scores), *_differences(comparison, by, names, folder, sheet_pictures)],
+            )
         if rows is not None:
             write_rows(rows, comparison.rows(by))
     screen = console()
     if examples.rows:
         screen.print(examples.to_rich())
     screen.print(scores.to_rich())
+
+
+def _differences(
+    comparison: Comparison, by: str, names: tuple[str, str], folder: Path, count: int
+) -> Iterator[str]:
+    """The pictures where B gains most over A, then those where it loses most, the largest first."""
+    chosen = comparison.differences[by].measure
+    rows = [row for row in comparison.rows(by) if row["gain"]]
+    best = [row for row in rows if row["gain"] > 0][:count]
+    worst = [row for row in reversed(rows) if row["gain"] < 0][:count]
+    for name, shown in ((names[1], best), (names[0], worst)):
+        yield f"<h2>{html.escape(name)} is better, by {html.escape(chosen.title)}</h2>"
+        if not shown:
+            yield "<p>On no picture.</p>"
+        yield pictures_html(
+            SheetRow(
+                row["file_name"],
+                folder / row["file_name"],
+                {"Reference": row["reference"], names[0]: row["a"], names[1]: row["b"]},
+                f"{chosen.title}: {chosen.show(row[f'{by}_a'])} → {chosen.show(row[f'{by}_b'])}",
+                marks_of="Reference",
+            )
+            for row in shown
+        )

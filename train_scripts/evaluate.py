@@ -8,16 +8,22 @@ from typing import Annotated
 
 import typer
 
-from train_scripts.data.captions import read_captions
+from train_scripts.data.captions import read_captions, read_references
 from train_scripts.metrics.command_line import (
+    Clip,
+    Models,
+    Pictures,
+    Split,
+    clip_scores,
     console,
     known_measure,
     one_sentence_errors,
+    picture_folder,
     write_json,
     write_rows,
     write_text,
 )
-from train_scripts.metrics.evaluator import MEASURES, evaluate
+from train_scripts.metrics.evaluator import EvaluationError, check, evaluate
 from train_scripts.metrics.tables import report_sheet
 
 __all__ = ["evaluate_command"]
@@ -26,38 +32,53 @@ __all__ = ["evaluate_command"]
 def evaluate_command(
     predictions: Annotated[
         Path,
-        typer.Argument(help="JSON lines with file_name and text, as `python -m inference caption` writes."),
+        typer.Argument(
+            help="JSON lines or a CSV with file_name and text, as `python -m inference caption` writes."
+        ),
     ],
     references: Annotated[
         Path,
-        typer.Argument(help="JSON lines with file_name and text, or an imagefolder with metadata.jsonl."),
+        typer.Argument(
+            help="JSON lines or a CSV with file_name and text, or an imagefolder. Several "
+            "rows a picture are several references."
+        ),
     ],
     *,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the scores here as JSON.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the table here as Markdown.")] = None,
-    rows: Annotated[Path | None, typer.Option(help="Write each picture's scores here, JSON lines.")] = None,
+    rows: Annotated[
+        Path | None, typer.Option(help="Write each picture's scores here (.jsonl, .csv, .tsv).")
+    ] = None,
     sort_by: Annotated[
         str | None,
         typer.Option(help="Sort --rows by this score, the worst picture first (for example meteor)."),
     ] = None,
+    split: Split = None,
+    clip: Clip = None,
+    pictures: Pictures = None,
+    models_dir: Models = Path("checkpoints"),
     resamples: Annotated[
         int, typer.Option(min=1, help="Resamples of the bootstrap behind the intervals.")
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
 ) -> None:
-    """Score captions against references: n-grams, quoted words, faithfulness, repetition, with intervals.
+    """Score captions against references: n-grams, quoted words, faithfulness, repetition, with intervals; and
+    against the pictures (CLIPScore) where there is a ruCLIP.
 
     A row with `error` and no `text` (a picture that could not be read) counts as an empty caption.
     """
     with one_sentence_errors():
         if sort_by is not None:
             known_measure(sort_by)
-        report = evaluate(
-            read_captions(predictions, refused_as_empty=True),
-            read_captions(references),
-            resamples=resamples,
-            seed=seed,
-        )
+        captions = read_captions(predictions, refused_as_empty=True)
+        wanted = read_references(references, split=split)
+        check(captions, wanted)  # before anything slow
+        folder = picture_folder(pictures, references)
+        (extra,) = clip_scores([captions], folder, clip, models_dir)
+        report = evaluate(captions, wanted, resamples=resamples, seed=seed, extra=extra)
+        measures = {m.key: m for m in report.measurements.counts}
+        if sort_by is not None and sort_by not in measures:
+            raise EvaluationError(f"There is no {sort_by} to sort by: give the ruCLIP with --clip.")
         sheet = report_sheet(report, predictions.stem)
         if json_path is not None:
             write_json(json_path, report.to_dict())
@@ -66,7 +87,7 @@ def evaluate_command(
         if rows is not None:
             per_picture = report.rows
             if sort_by is not None:
-                sign = -1 if next(m for m in MEASURES if m.key == sort_by).better == "lower" else 1
+                sign = -1 if measures[sort_by].better == "lower" else 1
                 per_picture.sort(key=lambda row: math.inf if row[sort_by] is None else sign * row[sort_by])
             write_rows(rows, per_picture)
     console().print(sheet.to_rich())

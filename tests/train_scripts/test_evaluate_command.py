@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.drawing import draw_meme, jpeg_bytes
 from tests.train_scripts.captions import ORDINARY
 from train_scripts.__main__ import app
 from train_scripts.data.captions import read_captions
@@ -175,3 +177,90 @@ def test_compare_names_the_better_system_and_writes_where_they_differ(
     rows = [json.loads(line) for line in outputs[2].read_text("utf-8").splitlines()]
     assert [row["gain"] for row in rows] == sorted((row["gain"] for row in rows), reverse=True)
     assert {row["b"] for row in rows} == {reference for _, reference in ORDINARY}
+
+
+def test_several_rows_a_picture_are_several_references(tmp_path: Path) -> None:
+    said = write(tmp_path / "p.jsonl", [{"file_name": "0.png", "text": "рыжий кот спит на диване"}])
+    rows = [{"file_name": "0.png", "text": text} for text in ("пёс", "рыжий кот спит на диване", "пёс")]
+    out = tmp_path / "rows.jsonl"
+    done = run("evaluate", said, write(tmp_path / "r.jsonl", rows), "--rows", out)
+    assert done.exit_code == 0, done.output
+    (row,) = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert row["bleu4"] == row["rouge_l"] == row["chrf"] == pytest.approx(1)
+    assert row["reference"] == "пёс\nрыжий кот спит на диване"
+
+
+def test_only_the_references_of_one_split(tmp_path: Path) -> None:
+    rows = [{"file_name": f"{s}.png", "text": f"кот {s}", "split": s} for s in ("train", "val")]
+    write(tmp_path / "metadata.jsonl", rows)
+    said = write(tmp_path / "p.jsonl", [{"file_name": "val.png", "text": "кот val"}])
+    assert "1 pictures" in run("evaluate", said, tmp_path, "--split", "val").stdout
+    assert "1 of 2 pictures of the references have no prediction" in run("evaluate", said, tmp_path).stderr
+    wrong = run("evaluate", said, tmp_path, "--split", "dev")
+    assert wrong.exit_code == 1
+    assert 'has no rows whose "split" is dev: choose one of train, val.' in wrong.stderr
+
+
+def test_tables_come_in_and_go_out(tmp_path: Path, predictions: Path, references: Path) -> None:
+    captions = read_captions(predictions)
+    table = tmp_path / "p.csv"
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "file_name", "seconds"])
+        writer.writerows([text, name, 1] for name, text in captions.items())
+    assert read_captions(table) == captions
+    out = tmp_path / "rows.csv"
+    assert run("evaluate", table, references, "--rows", out, "--sort-by", "quote_cer").exit_code == 0
+    with out.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["file_name"]: row["text"] for row in rows} == captions
+    worst_first = [float(row["quote_cer"]) for row in rows if row["quote_cer"]]
+    assert worst_first == sorted(worst_first, reverse=True)
+    assert rows[-1]["quote_cer"] == ""  # the one whose reference quotes nothing
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("file_name,text\n0.png,a\n1.png\n", 'line 3, has no "text" for 1.png'),
+        ("name,text\n0.png,a\n", 'line 2, has no "file_name"'),
+        ('file_name,text\n0.png,"a\nb"\n0.png,c\n', "line 4, repeats 0.png of line 2"),
+        ("file_name,text\n", "has no rows"),
+        (b"file_name,text\n0.png,\xff\n", "line 2, is not UTF-8"),
+    ],
+)
+def test_a_bad_row_of_a_table_gets_one_sentence(
+    tmp_path: Path, references: Path, content: str | bytes, sentence: str
+) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    done = run("evaluate", path, references)
+    assert done.exit_code == 1
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_compare_shows_the_pictures_where_they_differ(tmp_path: Path) -> None:
+    folder = tmp_path / "val"
+    (folder / "images").mkdir(parents=True)
+    texts = ["рыжий кот спит на диване", "пёс лает на почтальона", "дом стоит у реки"]
+    rows = [{"file_name": f"images/{i}.jpg", "text": text} for i, text in enumerate(texts)]
+    for row in rows:
+        (folder / row["file_name"]).write_bytes(jpeg_bytes(draw_meme("photo", width=200)))
+    write(folder / "metadata.jsonl", rows)
+    a = write(tmp_path / "old.jsonl", [rows[0], rows[1] | {"text": "пёс"}, rows[2]])
+    b = write(tmp_path / "new.jsonl", [rows[0] | {"text": "кот"}, rows[1], rows[2]])
+    page = tmp_path / "differences.html"
+    done = run("compare", a, b, "--references", folder, "--sheet", page)
+    assert done.exit_code == 0, done.output
+    text = page.read_text("utf-8")
+    assert "<title>new against old</title>" in text
+    new, old = text.index("new is better, by METEOR"), text.index("old is better, by METEOR")
+    assert new < text.index("<figcaption>images/1.jpg") < old < text.index("<figcaption>images/0.jpg")
+    assert "images/2.jpg" not in text
+    assert text.count('src="data:image/jpeg') == 2
+    assert "<h3>Reference</h3>" in text
+    assert "<td>BLEU-1 ↑</td>" in text
+    unwritable = run("compare", a, b, "--references", folder, "--sheet", tmp_path / "no" / "x.html")
+    assert (unwritable.exit_code, unwritable.stderr.count("\n")) == (1, 1)
+    assert "x.html cannot be written (No such file or directory)" in unwritable.stderr

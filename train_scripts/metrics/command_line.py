@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from train_scripts.data.captions import CaptionFileError
-from train_scripts.metrics.evaluator import MEASURES, EvaluationError
+from train_scripts.metrics.evaluator import MEASURES, EvaluationError, Measure
+from train_scripts.sheets import SheetError
 
 __all__ = [
+    "Clip",
+    "Models",
+    "Pictures",
+    "Split",
+    "clip_scores",
     "console",
     "known_measure",
     "one_sentence_errors",
+    "picture_folder",
     "system_names",
     "write_json",
     "write_rows",
@@ -38,7 +47,7 @@ def one_sentence_errors() -> Iterator[None]:
     """Ends the command with exit code 1 and one sentence on stderr for what its user can mend."""
     try:
         yield
-    except (CaptionFileError, EvaluationError) as error:
+    except (CaptionFileError, EvaluationError, SheetError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from None
 
@@ -51,22 +60,82 @@ def write_text(path: Path, text: str) -> None:
         raise EvaluationError(f"{path} cannot be written ({error.strerror}): choose another path.") from None
 
 
+_TABLES = {".csv": ",", ".tsv": "\t"}
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Writes one JSON document."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes JSON lines."""
+    """Writes JSON lines, or a table where the path ends in .csv or .tsv (None is an empty cell there)."""
+    separator = _TABLES.get(path.suffix.lower())
+    if separator is not None:
+        table = list(rows)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(table[0]), delimiter=separator, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
+        write_text(path, text.getvalue())
+        return
     write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 
 
 def known_measure(key: str) -> str:
     """The key, if it is one of the measures'. Raises EvaluationError that lists them."""
-    keys = [measure.key for measure in MEASURES]
+    keys = [*(measure.key for measure in MEASURES), "clip_score"]
     if key not in keys:
         raise EvaluationError(f"There is no score named {key}: choose one of {', '.join(keys)}.")
     return key
+
+
+Models = Annotated[
+    Path,
+    typer.Option("--models-dir", envvar="MODELS_DIR", help="Where a ruCLIP for CLIPScore is looked for."),
+]
+Clip = Annotated[
+    Path | None,
+    typer.Option(help="Folder of a ruCLIP (config.json, pytorch_model.bin, bpe.model) for CLIPScore."),
+]
+Pictures = Annotated[
+    Path | None,
+    typer.Option(help="Folder that the file_names start from. Not given: the one of the references."),
+]
+Split = Annotated[str | None, typer.Option(help="Only the references whose `split` this is.")]
+
+
+def picture_folder(pictures: Path | None, references: Path) -> Path:
+    """Where the pictures lie."""
+    return pictures or (references if references.is_dir() else references.parent)
+
+
+def clip_scores(
+    systems: Sequence[Mapping[str, str]], pictures: Path, clip: Path | None, models_dir: Path
+) -> list[dict[Measure, dict[str, float]]]:
+    """CLIPScore of the captions of each system, or nothing (which is said) where there is no ruCLIP.
+
+    A picture that cannot be read is named, and has no part in it. Raises EvaluationError where no picture can
+    be read, or `clip` is given and is no ruCLIP.
+    """
+    if clip is None and not any(models_dir.glob("*ruclip*")):
+        typer.echo(f"CLIPScore is left out: there is no ruCLIP in {models_dir} (see --clip).")
+        return [{} for _ in systems]
+    from train_scripts.metrics.clip_score import CLIP_SCORE, ClipScorer, find_ruclip  # noqa: PLC0415 - torch
+
+    folder = clip or find_ruclip(models_dir)
+    if folder is None:
+        typer.echo(f"CLIPScore is left out: there is no whole ruCLIP in {models_dir} (see --clip).")
+        return [{} for _ in systems]
+    scorer = ClipScorer(folder)
+    seen = scorer.pictures(pictures, systems[0])
+    for sentence in seen.refused.values():
+        typer.echo(f"Left out of CLIPScore: {sentence}", err=True)
+    if not seen.vectors:
+        raise EvaluationError(
+            f"None of the pictures can be read from {pictures}: name their folder with --pictures."
+        )
+    return [{CLIP_SCORE: scorer.scores(seen, captions)} for captions in systems]
 
 
 def system_names(a: Path, b: Path) -> tuple[str, str]:

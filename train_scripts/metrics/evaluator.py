@@ -32,6 +32,7 @@ __all__ = [
     "Measurements",
     "References",
     "Report",
+    "check",
     "evaluate",
     "finite",
     "measure",
@@ -209,7 +210,8 @@ def _some(names: Sequence[str]) -> str:
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
-def _check(predictions: Mapping[str, str], references: Mapping[str, References]) -> None:
+def check(predictions: Mapping[str, str], references: Mapping[str, References]) -> None:
+    """Raises EvaluationError where a picture has only one of the two, or there is none."""
     if not references:
         raise EvaluationError("There are no references: give a file with at least one.")
     missing = [name for name in references if name not in predictions]
@@ -228,7 +230,10 @@ def _check(predictions: Mapping[str, str], references: Mapping[str, References])
 
 
 def _per_picture(values: Sequence[float]) -> Floats:
-    return np.stack([np.array(values, dtype=np.float64), np.ones(len(values))], axis=1)
+    """For a mean; pictures whose value is NaN have no part in it."""
+    column = np.array(values, dtype=np.float64)
+    defined = ~np.isnan(column)
+    return np.stack([np.where(defined, column, 0.0), defined.astype(np.float64)], axis=1)
 
 
 def measure(
@@ -237,7 +242,7 @@ def measure(
     extra: Mapping[Measure, Mapping[str, float]] | None = None,
 ) -> Measurements:
     """Counts everything on each picture, in the order of the references. See `evaluate`."""
-    _check(predictions, references)
+    check(predictions, references)
     names = tuple(references)
     texts = tuple(predictions[name] for name in names)
     wanted = tuple((r,) if isinstance(r, str) else tuple(r) for r in references.values())
@@ -291,8 +296,8 @@ def evaluate(
 
     `predictions`: caption by file name; `references`: one or several texts by file name; both must name the
     same pictures. `resamples`: of the seeded bootstrap behind the 95 % intervals, at least 1. `extra`:
-    further measures that are means, with their value on each picture. Scores are in 0..1, but for CIDEr-D
-    (0..10) and the lengths.
+    further measures that are means, with their value on each picture (NaN: none). Scores are in 0..1, but for
+    CIDEr-D (0..10) and the lengths.
 
     Raises EvaluationError when a picture has only one of the two, or there is none.
     """
