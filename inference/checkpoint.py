@@ -1,8 +1,8 @@
 """One self-describing format: a folder with config.json, model.safetensors, the tokenizer and a model card.
 
 ``config.json`` names the architecture and everything needed to build it; the weights are loaded strictly,
-and no
-pickle is ever unpickled. Half-precision files are widened to float32 on loading.
+and no pickle is ever unpickled. ``manifest.json`` keeps the weights' sha256, which ``verify`` compares.
+Half-precision files are widened to float32 on loading.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from inference import manifest
 from inference.models import CONFIG_FILE, WEIGHTS_FILE
 from inference.types import EngineError
 
@@ -84,9 +85,10 @@ def load_weights(module: nn.Module, folder: Path) -> None:
 
 
 def save_checkpoint(folder: Path, module: nn.Module, config: Mapping[str, Any], *, half: bool = True) -> None:
-    """Writes config.json and model.safetensors; ``half`` stores the floats as float16, half the size.
+    """Writes config.json, model.safetensors and the manifest; ``half`` stores the floats as float16, half the
+    size.
 
-    Both files are written beside their places and moved there when both are whole: a full disk leaves the
+    The files are written beside their places and moved there when all are whole: a full disk leaves the
     former checkpoint as it was.
 
     Raises:
@@ -100,12 +102,15 @@ def save_checkpoint(folder: Path, module: nn.Module, config: Mapping[str, Any], 
         .contiguous()
         for name, tensor in module.state_dict().items()
     }
-    parts = {name: folder / f"{name}.part" for name in (WEIGHTS_FILE, CONFIG_FILE)}
+    parts = {name: folder / f"{name}.part" for name in (WEIGHTS_FILE, CONFIG_FILE, manifest.FILE)}
     try:
         save_file(tensors, parts[WEIGHTS_FILE], metadata={"format": "pt"})
         parts[CONFIG_FILE].write_text(
             json.dumps({"format": FORMAT, **config}, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
         )
+        # A new training's tokenizer is written after this: only the weights are vouched for here.
+        recorded = {WEIGHTS_FILE: manifest.entry_of(parts[WEIGHTS_FILE])}
+        parts[manifest.FILE].write_text(manifest.render(recorded), encoding="utf-8")
     except (SafetensorError, OSError) as error:
         for part in parts.values():
             part.unlink(missing_ok=True)

@@ -29,6 +29,21 @@ class MlpMapper(nn.Module):
         return mapped.view(len(vector), self.positions, -1)
 
 
+class LinearMapper(nn.Module):
+    """One vector (n, d) to (n, k, w) by one Linear, which ClipCap's notebooks had for long prefixes."""
+
+    def __init__(self, picture: int, positions: int, width: int) -> None:
+        super().__init__()
+        self.positions = positions
+        self.linear = nn.Linear(picture, positions * width)
+
+    def forward(self, memory: Memory) -> Tensor:
+        """``memory`` (n, d)."""
+        vector = _tensor(memory, 2)
+        mapped: Tensor = self.linear(vector)
+        return mapped.view(len(vector), self.positions, -1)
+
+
 class _SelfAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

@@ -12,7 +12,9 @@ from inference.decoders.gpt_prefix import GptPrefixDecoder
 from inference.importers.files import ImportFailed, State, count, fill, read_state, take
 
 _BUFFERS = re.compile(r"\.attn\.(bias|masked_bias)$")  # causal masks that old versions of the library saved
-_HEADS, _HEAD_WIDTH = 8, 64  # the mapper's heads are fixed in ClipCap's code; a head of GPT-2 is 64 wide
+_MAPPER_HEADS = 8  # fixed in ClipCap's code
+_HEAD_WIDTH = 64  # of every GPT-2, and of ruGPT-3 but for the large one
+_HEADS = {1536: 16}  # by width: ruGPT-3 large
 WHAT = "ClipCap checkpoint"
 
 
@@ -21,13 +23,20 @@ def is_clipcap(state: State) -> bool:
     return any(key.startswith("clip_project.") for key in state)
 
 
-def import_clipcap(path: Path, *, train_gpt: bool = False) -> GptPrefixDecoder:
-    """The decoder of a ClipCap file, mapper MLP or transformer; its picture vectors come from CLIP or ruCLIP.
+def import_clipcap(
+    path: Path, *, train_gpt: bool = False, heads: int | None = None, state: State | None = None
+) -> GptPrefixDecoder:
+    """The decoder of a ClipCap file; its picture vectors come from CLIP or ruCLIP.
 
+    The mapper is an MLP, a transformer, or the single Linear that ClipCap's notebooks had for long prefixes.
     "Prefix only" files hold all of the language model too. ``train_gpt``: whether further training may change
-    it. Raises FileNotFoundError, or ImportFailed when the file is not one.
+    it. ``heads``: of the language model, where they are not as wide as GPT-2's or ruGPT-3's. ``state``: the
+    file's tensors, where they were read already.
+
+    Raises FileNotFoundError, or ImportFailed when the file is not one.
     """
-    state = {key: value for key, value in read_state(path).items() if not _BUFFERS.search(key)}
+    state = read_state(path) if state is None else state
+    state = {key: value for key, value in state.items() if not _BUFFERS.search(key)}
     words = take(state, "gpt.transformer.wte.weight", WHAT)
     vocabulary, width = words.shape
     # The output layer is the embedding itself; files that drop shared tensors do not hold it twice.
@@ -38,17 +47,22 @@ def import_clipcap(path: Path, *, train_gpt: bool = False) -> GptPrefixDecoder:
         "vocabulary": vocabulary,
         "width": width,
         "layers": count(state, "gpt.transformer.h."),
-        "heads": width // _HEAD_WIDTH,
+        "heads": heads or _HEADS.get(width, max(1, width // _HEAD_WIDTH)),
         "positions": len(take(state, "gpt.transformer.wpe.weight", WHAT)),
         "train_gpt": train_gpt,
         **_mapper(state, width),
     }
     decoder = build_decoder(settings)
-    renamed = {re.sub("^clip_project[.]", "mapper.", key): value for key, value in state.items()}
+    renamed = {_renamed(key): value for key, value in state.items()}
     fill(decoder, renamed, "captioner its shapes tell of")
     if not isinstance(decoder, GptPrefixDecoder):
         raise TypeError("The prefix decoder's name is taken by another.")
     return decoder.eval()
+
+
+def _renamed(key: str) -> str:
+    alone = re.sub(r"^clip_project\.(weight|bias)$", r"mapper.linear.\1", key)
+    return re.sub(r"^clip_project\.", "mapper.", alone)
 
 
 def _mapper(state: State, width: int) -> dict[str, object]:
@@ -62,9 +76,12 @@ def _mapper(state: State, width: int) -> dict[str, object]:
             "prefix": len(state[name + "prefix_const"]),
             "clip_length": places // width,
             "mapper_layers": count(state, name + "transformer.layers."),
-            "mapper_heads": _HEADS,
+            "mapper_heads": _MAPPER_HEADS,
             "mapper_ratio": len(inner) / width,
         }
+    if name + "weight" in state:
+        places, picture = state[name + "weight"].shape
+        return {"mapper": "linear", "pictures": (picture,), "prefix": places // width}
     return {
         "mapper": "mlp",
         "pictures": (take(state, name + "model.0.weight", WHAT).shape[1],),

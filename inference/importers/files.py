@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,7 +14,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from inference.importers.pickles import DamagedPickle, Record, UnsafePickle, read_file, state_of
+
 State = dict[str, Tensor]
+
+# Where training scripts keep the weights beside the optimiser's state, the most telling name first.
+_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params")
+# What data-parallel training, torch.compile and Lightning write before the names.
+_INSIDE = re.compile(r"(^|(?<=\.))(module|_orig_mod)\.")
+_BEFORE_ALL = ("model.", "net.", "network.")
 
 
 class ImportFailed(ValueError):  # noqa: N818 - a result, said the way the callers say it
@@ -23,38 +32,65 @@ class ImportFailed(ValueError):  # noqa: N818 - a result, said the way the calle
 def read_state(path: Path) -> State:
     """The tensors of a .pt, .pth, .dth, .bin, .ckpt or .safetensors file, float32 where they are floats.
 
-    A file that keeps them under ``state_dict`` or ``model`` is unwrapped, and so is the ``module.`` that
-    data-parallel training writes before every name.
+    A state dict, a training checkpoint that holds one beside its optimiser, a whole pickled module and a
+    TorchScript archive are read, in torch's zip format and in its older one; the last two by
+    :mod:`inference.importers.pickles`, which runs nothing. What wrappers write before the names (``module.``,
+    ``_orig_mod.``, ``model.``) is taken off.
 
     Raises FileNotFoundError, or :class:`ImportFailed` when it is damaged or would have to be run to be read.
     """
     if not path.is_file():
         raise FileNotFoundError(f"The weights {path} are missing: check the path, or fetch them.")
     try:
-        found: Any = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
-    except pickle.UnpicklingError as error:
+        found: Any = load_file(path) if path.suffix == ".safetensors" else _opened(path)
+        state = _tensors(found)
+    except UnsafePickle as error:
         raise ImportFailed(
-            f"{path} holds pickled code, which would run when it is opened, so it is refused: ask its author "
-            "for the state_dict alone, or save that from a machine that may run it."
+            f"{path} is refused, because it {error}: pickled code would run when it is opened, so ask its "
+            "author for the state_dict alone."
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
+    except (DamagedPickle, SafetensorError, EOFError, OSError) as error:
         raise ImportFailed(f"{path} is damaged or no weight file: fetch it again.") from error
-    for key in ("state_dict", "model"):
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+    if not state:
         raise ImportFailed(f"{path} holds no table of named tensors (a state_dict): it cannot be imported.")
-    state = {str(key): value.float() if value.is_floating_point() else value for key, value in found.items()}
-    if state and all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): value for key, value in state.items()}
-    return state
+    state = {_INSIDE.sub("", key): value for key, value in state.items()}
+    while prefix := next((p for p in _BEFORE_ALL if all(key.startswith(p) for key in state)), ""):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
 
 
-def _unpickled(path: Path) -> Any:
-    with warnings.catch_warnings():
-        # torch doubts newer pickle protocols; what it cannot read it refuses all the same.
-        warnings.simplefilter("ignore", UserWarning)
-        return torch.load(path, map_location="cpu", weights_only=True)
+def _opened(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            # torch doubts newer pickle protocols; what it cannot read it refuses all the same.
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError):
+        return read_file(path)
+
+
+def _tensors(found: Any) -> State:
+    """The table of tensors in what a file holds; {} where there is none, or no telling which it is."""
+    if isinstance(found, Record):
+        return state_of(found)
+    if not isinstance(found, Mapping):
+        return {}
+    own = {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
+    plain = (Tensor, int, float, str, bool, type(None))
+    if own and all(isinstance(value, plain) for value in found.values()):
+        return own
+    inner = {str(key): value for key, value in found.items() if isinstance(value, (Mapping, Record))}
+    for key in _WRAPPERS:
+        if key in inner and (state := _tensors(inner[key])):
+            return state
+    tables = [value for value in inner.values() if _is_table(value)]
+    return _tensors(tables[0]) if len(tables) == 1 else {}
+
+
+def _is_table(found: Any) -> bool:
+    if isinstance(found, Record):
+        return "_parameters" in found.state
+    return bool(found) and all(isinstance(value, Tensor) for value in found.values())
 
 
 def take(state: State, key: str, what: str) -> Tensor:

@@ -8,6 +8,7 @@ from inference.decoders.base import build_decoder
 from inference.decoders.recurrent import RecurrentDecoder
 from inference.encoders.base import Encoder, build_encoder
 from inference.importers.files import ImportFailed, State, count, fill, read_state, take
+from inference.importers.vocabulary import read_vocabulary
 from inference.tokenizers.words import WordTokenizer
 
 _STEM = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
@@ -15,6 +16,14 @@ _NETWORKS: dict[tuple[tuple[int, ...], bool], str] = {
     ((3, 4, 6, 3), False): "resnet34",
     ((3, 4, 6, 3), True): "resnet50",
     ((3, 4, 23, 3), True): "resnet101",
+}
+# The captioner of the web service; in brackets what the tutorial it follows (sgrvinod's) calls the same.
+_TUTORIAL = {
+    "attention.encoder_att": "attention.encoder_attn",
+    "attention.decoder_att": "attention.decoder_attn",
+    "attention.full_att": "attention.full_attn",
+    "embedding": "embed",
+    "decode_step": "lstm_cell",
 }
 _ATTENTION = {
     "attention.encoder_attn": "attention.keys",
@@ -40,21 +49,32 @@ def is_meme_decoder(state: State) -> bool:
 
 def is_soft_attention(state: State) -> bool:
     """Whether the names are those of the MobileNet captioner."""
-    return {"f_beta.weight", "lstm_cell.weight_ih"} <= state.keys()
+    return "f_beta.weight" in state and ("lstm_cell.weight_ih" in state or "decode_step.weight_ih" in state)
+
+
+def is_mobilenet(state: State) -> bool:
+    """Whether the names are those of torchvision's MobileNet-v3-small."""
+    return "features.0.0.weight" in state and "features.12.0.weight" in state
 
 
 def import_meme_baseline(
-    encoder_path: Path, decoder_path: Path, vocabulary_path: Path
+    encoder_path: Path,
+    decoder_path: Path,
+    vocabulary_path: Path,
+    *,
+    seen: State | None = None,
+    spoken: State | None = None,
 ) -> tuple[Encoder, RecurrentDecoder, WordTokenizer]:
     """Both halves of a baseline of the meme project and its words: ResNet, Linear, BatchNorm, LSTM.
 
     The first baseline's vocabulary has a start word, which follows the picture; the second's (with navec) has
-    none, there the picture stands in its place and its embedding stays frozen.
+    none, there the picture stands in its place and its embedding stays frozen. ``seen`` and ``spoken``: the
+    tensors of the two files, where they were read already.
 
     Raises FileNotFoundError, or ImportFailed when a file is not one, or the vocabulary is of another size.
     """
     what = "baseline's encoder (encoder_epN.dth)"
-    seen = read_state(encoder_path)
+    seen = read_state(encoder_path) if seen is None else seen
     blocks = tuple(count(seen, f"resnet.{stage}.") for stage in "4567")
     network = _NETWORKS.get((blocks, "resnet.4.0.conv3.weight" in seen))
     if network is None:
@@ -70,15 +90,10 @@ def import_meme_baseline(
     fill(encoder, backbone, network)
 
     what = "baseline's decoder (decoder_epN.dth)"
-    spoken = read_state(decoder_path)
+    spoken = read_state(decoder_path) if spoken is None else spoken
     size, width = take(spoken, "embed.weight", what).shape
     hidden = take(spoken, "linear.weight", what).shape[1]
-    words = WordTokenizer.read(vocabulary_path)
-    if len(words) != size:
-        raise ImportFailed(
-            f"{vocabulary_path} has {len(words)} words, {decoder_path} was trained with {size}: "
-            "they are not of the same captioner."
-        )
+    words = fitting_vocabulary(vocabulary_path, decoder_path, size)
     decoder = build_decoder(
         {
             "kind": "recurrent",
@@ -107,13 +122,27 @@ def import_meme_baseline(
     return encoder.eval(), _recurrent(decoder), words
 
 
-def import_soft_attention(path: Path) -> RecurrentDecoder:
-    """The MobileNet captioner's decoder, of which the original pickled the whole module: its state_dict here.
+def fitting_vocabulary(vocabulary_path: Path, weights_path: Path, size: int) -> WordTokenizer:
+    """The words of a captioner that was trained with ``size`` of them. Raises as the importers do."""
+    words = read_vocabulary(vocabulary_path)
+    if len(words) != size:
+        raise ImportFailed(
+            f"{vocabulary_path} has {len(words)} words, {weights_path} was trained with {size}: they are not "
+            "of the same captioner, so find the vocabulary that was saved with it."
+        )
+    return words
+
+
+def import_soft_attention(path: Path, *, state: State | None = None) -> RecurrentDecoder:
+    """The MobileNet captioner's decoder. The original pickled the whole module; a state_dict does as well.
+
+    ``state``: the file's tensors, where they were read already.
 
     Raises FileNotFoundError, or ImportFailed when the file is not one.
     """
     what = "soft attention decoder"
-    state = read_state(path)
+    state = read_state(path) if state is None else state
+    state = {_renamed(key, _TUTORIAL): value for key, value in state.items()}
     size, width = take(state, "embed.weight", what).shape
     attended, picture = take(state, "attention.encoder_attn.weight", what).shape
     decoder = build_decoder(
@@ -138,6 +167,25 @@ def import_soft_attention(path: Path) -> RecurrentDecoder:
             renamed[_renamed(key, _ATTENTION)] = value
     fill(decoder, renamed, what)
     return _recurrent(decoder)
+
+
+def import_mobilenet(path: Path, *, state: State | None = None) -> Encoder:
+    """torchvision's MobileNet-v3-small as the soft attention captioner saw with it: scaled to 256, the middle
+    224 pixels cut out, a grid of 7 x 7 places.
+
+    Raises FileNotFoundError, or ImportFailed when the file is not one.
+    """
+    state = read_state(path) if state is None else state
+    encoder = build_encoder(
+        {
+            "kind": "mobilenet_v3_small",
+            "yields": "grid",
+            "preprocessing": {"size": 224, "fit": "crop", "resize": 256},
+        }
+    )
+    kept = {f"backbone.{key}": value for key, value in state.items() if not key.startswith("classifier.")}
+    fill(encoder, kept, "MobileNet-v3-small")
+    return encoder.eval()
 
 
 def _renamed(key: str, names: dict[str, str]) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from inference.encoders.base import build_encoder
-from inference.encoders.ruclip import RuClip, RuClipConfig, RuClipEncoder
+from inference.encoders.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
+from inference.encoders.ruclip import RuClip, RuClipConfig, RuClipEncoder, ruclip_preprocessing
 from inference.importers.files import ImportFailed, State, count, fill, read_state, take
 from inference.tokenizers.youtokentome import FILE as BPE_FILE
 from inference.tokenizers.youtokentome import YouTokenToMe
 
 WHAT = "ruCLIP model"
 _HEAD_WIDTH = 64
+# What OpenAI's files hold besides, one number each.
+_STATED = ("input_resolution", "context_length", "vocab_size")
 
 
 def is_ruclip(state: State) -> bool:
@@ -27,14 +31,22 @@ class ImportedRuClip:
 
     model: RuClip
     tokenizer: YouTokenToMe | None
+    preprocessing: Preprocessing
+    openai: bool = False  # the file is OpenAI's own
 
-    def encoder(self, *, normalise: bool = True) -> RuClipEncoder:
-        """The vision tower as a captioner's encoder, of its own weights."""
+    def encoder(self, *, normalise: bool | None = None) -> RuClipEncoder:
+        """The vision tower as a captioner's encoder, of its own weights.
+
+        ``normalise``: to vectors of length 1; not given: as the captioners of each kind were trained, so with
+        ruCLIP, not with OpenAI's CLIP.
+        """
         config = self.model.config
+        normalise = not self.openai if normalise is None else normalise
         encoder = build_encoder(
             {
                 "kind": "ruclip",
                 "normalise": normalise,
+                "preprocessing": self.preprocessing,
                 "embed_dim": config.embed_dim,
                 "image_resolution": config.image_resolution,
                 "vision_layers": config.vision_layers,
@@ -49,21 +61,65 @@ class ImportedRuClip:
         return encoder.eval()
 
 
-def import_ruclip(folder: Path) -> ImportedRuClip:
+def import_ruclip(folder: Path, *, state: State | None = None) -> ImportedRuClip:
     """``folder`` as it comes from the hub, or a weight file alone, whose sizes are then told by its shapes.
+
+    A file of OpenAI's CLIP with a vision transformer has the same names, and is known by three numbers that
+    it holds besides. ``state``: the file's tensors, where they were read already.
 
     Raises FileNotFoundError, or ImportFailed when the file is another model or does not fit its config.json.
     """
-    path = folder / "pytorch_model.bin" if folder.is_dir() else folder
-    state = read_state(path)
+    path = weights_in(folder) if folder.is_dir() else folder
+    state = dict(read_state(path) if state is None else state)
+    openai = any(state.pop(name, None) is not None for name in _STATED)
+    _fold_bias(state)
     config = config_of(state)
-    stated = path.parent / "config.json"
-    if stated.is_file():
-        config = _checked(config, json.loads(stated.read_text(encoding="utf-8")), stated)
+    stated = _stated(path.parent / "config.json")
+    config = _checked(config, stated, path.parent / "config.json")
     model = RuClip(config)
     fill(model, state, WHAT)
     bpe = path.parent / BPE_FILE
-    return ImportedRuClip(model.eval(), YouTokenToMe(bpe) if bpe.is_file() else None)
+    if openai:
+        preprocessing = Preprocessing(
+            config.image_resolution, "crop", mean=CLIP_MEAN, std=CLIP_STD, filter="bicubic"
+        )
+    else:
+        preprocessing = ruclip_preprocessing(config.image_resolution)
+        mean, std = (stated.get(name) for name in ("mean", "std"))
+        preprocessing = replace(
+            preprocessing,
+            mean=tuple(mean) if mean else preprocessing.mean,
+            std=tuple(std) if std else preprocessing.std,
+        )
+    tokenizer = YouTokenToMe(bpe) if bpe.is_file() else None
+    return ImportedRuClip(model.eval(), tokenizer, preprocessing, openai)
+
+
+def weights_in(folder: Path) -> Path:
+    """The weight file of a folder from the hub, whichever of the usual names it has."""
+    names = ("pytorch_model.bin", "model.safetensors")
+    found = (folder / name for name in names if (folder / name).is_file())
+    return next(found, folder / names[0])
+
+
+def _stated(path: Path) -> dict[str, Any]:
+    """The folder's config.json; {} where there is none that speaks of a CLIP model."""
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ImportFailed(f"{path} is damaged: fetch it again.") from error
+    return found if isinstance(found, dict) and "embed_dim" in found else {}
+
+
+def _fold_bias(state: State) -> None:
+    """A bias of the patches' convolution is the same at every place: the places' embeddings take it in."""
+    bias = state.pop("visual.conv1.bias", None)
+    places = "visual.positional_embedding"
+    if bias is not None and places in state:
+        state[places] = state[places].clone()
+        state[places][1:] += bias
 
 
 def config_of(state: State) -> RuClipConfig:
@@ -86,17 +142,16 @@ def config_of(state: State) -> RuClipConfig:
     )
 
 
-def _checked(config: RuClipConfig, stated: dict[str, object], path: Path) -> RuClipConfig:
-    """The config file's sizes, which know the heads; all others must be what the shapes tell."""
-    sizes = {name: stated[name] for name in RuClipConfig.__dataclass_fields__ if name in stated}
-    for name, value in sizes.items():
-        told = getattr(config, name)
-        if name not in {"transformer_heads", "vision_heads"} and told != value:
+def _checked(config: RuClipConfig, stated: dict[str, Any], path: Path) -> RuClipConfig:
+    """The config file's sizes, which know the heads; all others must be what the shapes tell.
+
+    A picture's side need not be a multiple of the patch's: what is left over at the edge is not looked at.
+    """
+    heads = {"transformer_heads", "vision_heads"}
+    for name, value in stated.items():
+        told = getattr(config, name, value)
+        rest = value - told if name == "image_resolution" else 0
+        if name not in heads and told != value and not 0 < rest < config.vision_patch_size:
             raise ImportFailed(f"{path} says {name} is {value}, the weights have {told}: fetch both again.")
-    heads = stated.get("transformer_heads", config.transformer_heads)
-    return RuClipConfig(
-        **{
-            **{name: getattr(config, name) for name in RuClipConfig.__dataclass_fields__},
-            "transformer_heads": heads,
-        }
-    )
+    known = (*heads, "image_resolution")
+    return replace(config, **{name: int(stated[name]) for name in known if name in stated})

@@ -27,13 +27,15 @@ def is_rudolph(state: State) -> bool:
     return {"l_text_pos_embeddings.weight", "image_row_embeddings.weight"} <= state.keys()
 
 
-def import_rudolph(path: Path) -> tuple[RudolphDecoder, SpecialTokens]:
+def import_rudolph(path: Path, *, state: State | None = None) -> tuple[RudolphDecoder, SpecialTokens]:
     """The decoder and the numbers of its tokens; the edition is told by the shapes.
 
     The second edition has more codes than a power of two: so many special tokens stand behind its words too.
+    ``state``: the file's tensors, where they were read already.
+
     Raises FileNotFoundError, or ImportFailed when the file is not one.
     """
-    state = read_state(path)
+    state = dict(read_state(path) if state is None else state)
     vocabulary, width = take(state, "text_embeddings.weight", WHAT).shape
     codes = len(take(state, "image_embeddings.weight", WHAT))
     left = len(take(state, "l_text_pos_embeddings.weight", WHAT)) - 1
@@ -92,13 +94,21 @@ def _kernels(sizes: RudolphConfig, masks: dict[str, Tensor]) -> dict[str, int]:
     return found
 
 
-def import_vqgan(path: Path) -> VqganEncoder:
+def is_vqgan(state: State) -> bool:
+    """Whether the names are those of the Gumbel VQGAN."""
+    return {"quantize.embed.weight", "encoder.conv_in.weight"} <= state.keys()
+
+
+def import_vqgan(path: Path, *, size: int = 128, state: State | None = None) -> VqganEncoder:
     """The encoder half of vqgan.gumbelf8-sber.model.ckpt; its decoder, which draws pictures, is left out.
+
+    ``size``: pixels of the side that pictures are squashed to. ``state``: the file's tensors, where they were
+    read already.
 
     Raises FileNotFoundError, or ImportFailed when the file is not one.
     """
     what = "Gumbel VQGAN"
-    state = {key.removeprefix("model."): value for key, value in read_state(path).items()}
+    state = read_state(path) if state is None else state
     channels = len(take(state, "encoder.conv_in.weight", what))
     levels = count(state, "encoder.down.")
     widths = [len(take(state, f"encoder.down.{i}.block.0.conv1.weight", what)) for i in range(levels)]
@@ -111,6 +121,7 @@ def import_vqgan(path: Path) -> VqganEncoder:
             "blocks": count(state, "encoder.down.0.block."),
             "depth": depth,
             "codes": codes,
+            "preprocessing": {"size": size, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
         }
     )
     kept = ("encoder.", "quant_conv.", "quantize.")

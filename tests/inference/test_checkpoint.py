@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from inference import manifest
 from inference.checkpoint import FORMAT, CheckpointError, load_weights, read_config, save_checkpoint
 from inference.models import CONFIG_FILE, WEIGHTS_FILE
 
@@ -59,7 +60,8 @@ def test_what_was_saved_is_loaded(tmp_path: Path, half: bool) -> None:
     net = Net()
     save_checkpoint(tmp_path / "new" / "net", net, {"architecture": "net", "слово": "да"}, half=half)
     folder = tmp_path / "new" / "net"
-    assert sorted(contents(folder)) == sorted([CONFIG_FILE, WEIGHTS_FILE])
+    assert sorted(contents(folder)) == sorted([CONFIG_FILE, WEIGHTS_FILE, manifest.FILE])
+    assert manifest.mismatch(folder) == ""
     assert read_config(folder) == {"format": FORMAT, "architecture": "net", "слово": "да"}
     other = Net(seed=1)
     load_weights(other, folder)

@@ -29,11 +29,8 @@ def test_pickled_code_is_refused_and_never_run(tmp_path: Path) -> None:
     for name, save in (("zip.pt", torch.save), ("plain.pkl", lambda x, p: p.write_bytes(pickle.dumps(x)))):
         path = tmp_path / name
         save({"weight": Bomb(trace)}, path)
-        with pytest.raises(ImportFailed, match="pickled code, which would run"):
+        with pytest.raises(ImportFailed, match=r"asks to call posix\.system: pickled code would run .* ask its author for"):
             read_state(path)
-    torch.save(nn.Linear(2, 2), tmp_path / "module.pt")
-    with pytest.raises(ImportFailed, match="ask its author for the state_dict alone"):
-        read_state(tmp_path / "module.pt")
     assert not trace.exists()
 
 

@@ -72,7 +72,7 @@ def test_the_originals_json_files_are_read(written: object, tmp_path: Path) -> N
         ('{"0": "<pad>", "2": "кот"}', "is no vocabulary"),
         ("не json", "is no vocabulary"),
         ("7", "is no vocabulary"),
-        ('["кот", "пёс"]', "has no padding word"),
+        ('["кот", "пёс"]', "has no padding word <pad> and no end word"),
         ('["<pad>", "кот", "кот"]', "holds 'кот' twice"),
     ],
 )

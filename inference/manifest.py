@@ -1,0 +1,77 @@
+"""What a folder of weights should hold: size and sha256 of each file, as it was made or fetched.
+
+Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FILE = "manifest.json"
+Entry = dict[str, Any]  # sha256 (64 hexadecimal digits), size (bytes), and where the file came from
+
+
+class ManifestError(ValueError):
+    """The manifest is damaged; ``str()`` is one sentence that says what to do."""
+
+
+def sha256_of(path: Path) -> str:
+    """64 hexadecimal digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def entry_of(path: Path, **about: Any) -> Entry:
+    """What is to be recorded of a file; ``about`` is written beside its hash. Raises OSError."""
+    return {"sha256": sha256_of(path), "size": path.stat().st_size, **about}
+
+
+def read_manifest(folder: Path) -> dict[str, Entry]:
+    """The entries by file name; {} where nothing was recorded. Raises ManifestError when it is damaged."""
+    path = folder / FILE
+    try:
+        files: dict[str, Entry] = json.loads(path.read_text(encoding="utf-8"))["files"]
+        if all(isinstance(entry["sha256"], str) for entry in files.values()):
+            return files
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise ManifestError(f"{path} is damaged: delete it, and verify by the hash that the files' source names.")
+
+
+def render(entries: Mapping[str, Entry]) -> str:
+    """The manifest's text."""
+    return json.dumps({"files": dict(sorted(entries.items()))}, ensure_ascii=False, indent=1) + "\n"
+
+
+def record(folder: Path, entries: Mapping[str, Entry]) -> None:
+    """Adds or replaces entries; the manifest is whole at every moment. Raises OSError."""
+    try:
+        known = read_manifest(folder)
+    except ManifestError:
+        known = {}
+    part = folder / f"{FILE}.part"
+    part.write_text(render({**known, **entries}), encoding="utf-8")
+    part.replace(folder / FILE)
+
+
+def mismatch(folder: Path) -> str:
+    """What differs from the manifest, in one sentence; "" when every recorded file is as it was.
+
+    Raises ManifestError, or OSError when a file cannot be read.
+    """
+    for name, entry in read_manifest(folder).items():
+        path = folder / name
+        if not path.is_file():
+            return f"{path} is missing, but {FILE} lists it: get the files anew, whole."
+        if (found := sha256_of(path)) != entry["sha256"]:
+            return (
+                f"{path} has the sha256 {found[:12]}…, {FILE} recorded {entry['sha256'][:12]}…: the file was "
+                "changed or damaged, so get it anew."
+            )
+    return ""
