@@ -1,0 +1,236 @@
+"""The bot's export as rows, in any of its formats, without what was erased since it was made.
+
+An export taken before somebody was erased still holds what that person said. Every export carries the list of
+all erasures so far (``erased.jsonl``): the list of a newer one tells what has to leave an older one. So an
+export of more than a day ago is read only together with such a list.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from train_scripts.feedback.errors import FeedbackError
+
+REPORT, ERASED = "export.json", "erased.jsonl"
+TABLES = {"imagefolder": "metadata.jsonl", "csv": "feedback.csv", "parquet": "feedback.parquet"}
+FRESH = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one person said about one caption."""
+
+    where: str  # "metadata.jsonl, line 3": for errors
+    file_name: str | None  # None: the picture was not kept
+    caption: str  # as the model wrote it
+    correction: str | None
+    rating: int | None  # 1..5
+    model: str
+    user: str  # pseudonym
+    picture: str  # pseudonym; "" in exports of before there were any
+    said_at: str  # ISO 8601: of the correction, or else of the mark
+
+
+@dataclass(frozen=True, slots=True)
+class Erasures:
+    """Who was erased, and which pictures had to go, by pseudonym, until ``made_at``."""
+
+    made_at: datetime
+    users: frozenset[str]
+    pictures: Mapping[str, datetime]  # since when: a picture may be kept again later
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """An export as it may be used now."""
+
+    folder: Path
+    digest: str  # sha256 of all its files, 64 hexadecimal digits
+    made_at: datetime
+    rows: tuple[Row, ...]
+    erased: int  # rows left out, since their author or their picture was erased
+
+
+def read_export(folder: Path, erased: Path | None = None, *, now: datetime | None = None) -> Export:
+    """Reads an export of `python -m bot export`; ``erased``: the erased.jsonl of a newer one.
+
+    Raises FeedbackError: the folder is no export, a row is damaged, a picture is missing, or the export is
+    older than a day and nothing says who was erased since.
+    """
+    made_at = _made_at(folder)
+    own = folder / ERASED
+    erasures = [read_erasures(path) for path in (own, erased) if path is not None and path.is_file()]
+    if erased is not None and not erased.is_file():
+        raise FeedbackError(f"{erased} is not there: give the erased.jsonl of a newer export.")
+    known_until = max((one.made_at for one in erasures), default=made_at)
+    if (now or datetime.now(UTC)) - known_until > FRESH:
+        raise FeedbackError(
+            f"{folder} was exported on {made_at:%Y-%m-%d}, and people may have asked to be erased since: "
+            "export again, or give the erased.jsonl of an export of today with --erased."
+        )
+    users = frozenset(user for one in erasures for user in one.users)
+    pictures = {name for one in erasures for name, moment in one.pictures.items() if moment >= made_at}
+    everything = list(_rows(folder))
+    rows = tuple(row for row in everything if row.user not in users and row.picture not in pictures)
+    for row in rows:
+        if row.file_name is not None and not (folder / row.file_name).is_file():
+            raise FeedbackError(
+                f"{row.where} names {row.file_name}, which is not in {folder}: unpack all parts of the "
+                "archive into one folder, or export again."
+            )
+    return Export(folder, _digest(folder), made_at, rows, len(everything) - len(rows))
+
+
+def read_erasures(path: Path) -> Erasures:
+    """Reads an erased.jsonl. Raises FeedbackError when it is damaged."""
+    made_at: datetime | None = None
+    users, pictures = set(), {}
+    for number, value in _json_lines(path):
+        try:
+            if "made_at" in value:
+                made_at = _moment(value["made_at"])
+            elif "user" in value:
+                users.add(str(value["user"]))
+            else:
+                pictures[str(value["picture"])] = _moment(value["erased_at"])
+        except (KeyError, TypeError, ValueError):
+            raise FeedbackError(
+                f"{path}, line {number}, names no user and no picture: take the file from the export anew."
+            ) from None
+    if made_at is None:
+        raise FeedbackError(f"{path} does not say when it was made: take the file from the export anew.")
+    return Erasures(made_at, frozenset(users), pictures)
+
+
+def _made_at(folder: Path) -> datetime:
+    path = folder / REPORT
+    try:
+        return _moment(json.loads(path.read_text(encoding="utf-8"))["made_at"])
+    except FileNotFoundError:
+        raise FeedbackError(
+            f"{folder} is no export of the bot (there is no {REPORT} in it): make one with "
+            "'python -m bot export --out FOLDER'."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise FeedbackError(f"{path} is damaged: export again.") from None
+
+
+def _moment(text: Any) -> datetime:
+    moment = text if isinstance(text, datetime) else datetime.fromisoformat(str(text))
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _rows(folder: Path) -> Iterator[Row]:
+    table = next((folder / name for name in TABLES.values() if (folder / name).is_file()), None)
+    if table is None:
+        raise FeedbackError(
+            f"{folder} holds none of {', '.join(TABLES.values())}: unpack all parts of the archive into one "
+            "folder, or export again."
+        )
+    for number, value in _values(table):
+        yield _row(
+            f"{table.name}, line {number}," if table.suffix != ".parquet" else f"{table.name}, row {number},",
+            value,
+        )
+
+
+def _values(table: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The rows as they stand there, with their numbers from 1 (lines of the file, where it has lines)."""
+    if table.suffix == ".jsonl":
+        yield from _json_lines(table)
+    elif table.suffix == ".csv":
+        try:
+            with table.open(encoding="utf-8", newline="") as file:
+                reader = csv.DictReader(file, strict=True)
+                for value in reader:
+                    yield reader.line_num, value
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise FeedbackError(f"{table} is damaged ({error}): export again.") from None
+    else:
+        import pyarrow as pa  # noqa: PLC0415 - large, and only this format needs it
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
+        try:
+            values = pq.read_table(table).to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            raise FeedbackError(f"{table} is damaged ({error}): export again.") from None
+        yield from enumerate(values, start=1)
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise FeedbackError(f"{path} cannot be read ({error.strerror}): check the path.") from None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError:  # a UnicodeDecodeError is one too
+            value = None
+        if not isinstance(value, dict):
+            raise FeedbackError(
+                f"{path.name}, line {number}, is damaged (a write may have been cut short): export again, "
+                "or remove the line."
+            )
+        yield number, value
+
+
+def _row(where: str, value: Mapping[str, Any]) -> Row:
+    def text(name: str) -> str:
+        found = value.get(name)
+        if found is not None and not isinstance(found, str):
+            raise ValueError(name)
+        return found or ""
+
+    try:
+        caption, own = text("caption"), text("text")
+        corrected = value["corrected"] in (True, "true")
+        mark = value["rating"]
+        rating = None if mark in (None, "") else int(mark)
+        if rating is not None and rating not in range(1, 6):
+            raise ValueError("rating")
+        if not caption.strip() or (corrected and not own.strip()):
+            raise ValueError("caption" if not caption.strip() else "text")
+        said_at = value["corrected_at"] if corrected else value["rated_at"]
+        name = text("file_name") or None
+        if name is not None and not _is_inside(name):
+            raise ValueError("file_name")
+        return Row(
+            where,
+            name,
+            caption,
+            own if corrected else None,
+            rating,
+            text("model"),
+            text("user"),
+            text("picture"),
+            _moment(said_at).astimezone(UTC).isoformat(),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        column = error.args[0] if error.args and error.args[0] in value else None
+        problem = f"has no usable {column!r}" if column else "lacks what a row of an export has"
+        raise FeedbackError(f"{where} {problem}: export again, or remove the row.") from None
+
+
+def _is_inside(name: str) -> bool:
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def _digest(folder: Path) -> str:
+    """Of every file with its name, so that it is the same wherever the folder lies."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
+    return digest.hexdigest()

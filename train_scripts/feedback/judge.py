@@ -1,0 +1,92 @@
+"""Is the student worse than its parent? Asked after every epoch, and again before it is promoted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from train_scripts.feedback.pictures import Picture, batches
+from train_scripts.feedback.students import Student
+from train_scripts.metrics.chrf import chrf, chrf_counts
+from train_scripts.metrics.comparison import Comparison, compare
+from train_scripts.metrics.evaluator import MEASURES, evaluate
+
+GUARDED = ("quote_recall", "content_precision")
+"""Measures that must not fall beside the chosen one: who cannot see the picture needs all of its words, and
+nothing that is not there."""
+
+
+def worse(scores: Mapping[str, Mapping[str, Any]], measure: str) -> list[str]:
+    """The guarded measures in which B is worse than A beyond chance; ``scores`` of Comparison.to_dict()."""
+    titles = {one.key: one.title for one in MEASURES}
+    return [titles[key] for key in dict.fromkeys((measure, *GUARDED)) if scores[key]["better"] == "A"]
+
+
+@dataclass
+class Judge:
+    """Holds what the parent says; ``val`` and ``references`` are never trained on."""
+
+    measure: str  # key of the deciding measure
+    val: Sequence[Picture]
+    references: Mapping[str, str]
+    feedback: Sequence[Picture]  # the corrected pictures
+    corrections: Mapping[str, str]
+    parent_val: dict[str, str] = field(default_factory=dict)
+    parent_feedback: dict[str, str] = field(default_factory=dict)
+    floor: float = float("-inf")  # the lower end of the parent's own interval
+
+    def hear(self, parent: Student) -> None:
+        """What the parent says of all pictures."""
+        self.parent_val = say(parent, self.val)
+        self.parent_feedback = say(parent, self.feedback)
+        self.floor = evaluate(self.parent_val, self.references).estimates[self.measure].low
+
+    def judge(self, student: Student) -> Verdict:
+        """Student against parent on val, and how near both are to the corrections."""
+        said = say(student, self.val)
+        told = say(student, self.feedback)
+        comparison = compare(self.parent_val, said, self.references)
+        value = comparison.differences[self.measure].b
+        reasons = worse(comparison.to_dict()["scores"], self.measure)
+        if value < self.floor and not reasons:
+            reasons = [comparison.differences[self.measure].measure.title]
+        return Verdict(
+            said,
+            told,
+            comparison,
+            value,
+            near(told, self.corrections),
+            tuple(reasons),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``value``: the deciding measure on val. ``nearness``: chrF of the captions against the corrections,
+    0..1 (NaN without corrections). ``worse``: titles of the guarded measures that fell beyond chance.
+    """
+
+    val: Mapping[str, str]
+    feedback: Mapping[str, str]
+    comparison: Comparison
+    value: float
+    nearness: float
+    worse: tuple[str, ...]
+
+
+def say(student: Student, pictures: Sequence[Picture]) -> dict[str, str]:
+    """What the student would answer, by file name."""
+    said: dict[str, str] = {}
+    for batch in batches(pictures):
+        texts = student.captions([one.image for one in batch], [one.lines for one in batch])
+        said.update(zip((one.name for one in batch), texts, strict=True))
+    return said
+
+
+def near(said: Mapping[str, str], corrections: Mapping[str, str]) -> float:
+    """chrF over all corrected pictures, 0..1; NaN where there are none."""
+    counts = [chrf_counts(said[name], text) for name, text in corrections.items()]
+    return float(chrf(np.sum(counts, axis=0))) if counts else float("nan")

@@ -1,0 +1,72 @@
+"""Pictures with the lines read on them, from the disk when they are needed: hundreds do not fit in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from tqdm import tqdm
+
+from inference.pictures import load_picture
+from inference.reading.layout import arrange
+from inference.reading.merge import select
+from inference.reading.reader import Reader
+from inference.types import PictureError, TextLine
+from train_scripts.feedback.errors import FeedbackError
+from train_scripts.meme_small.line_scorer import passes_from_row
+
+_TOGETHER = 8  # pictures captioned at once
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """``name``: as the file_name of its rows."""
+
+    name: str
+    path: Path
+    lines: tuple[TextLine, ...]
+
+    @property
+    def image(self) -> Image.Image:
+        """Upright RGB."""
+        return open_picture(self.path)
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Raises FeedbackError, which names the file, when it is not there or no picture."""
+    try:
+        return load_picture(path.read_bytes()).image
+    except OSError as error:
+        raise FeedbackError(
+            f"{path} cannot be read ({error.strerror}): put the picture there, or remove its row."
+        ) from None
+    except PictureError as error:
+        raise FeedbackError(f"{path}: {error} Replace the picture, or remove its row.") from None
+
+
+def read_pictures(
+    folder: Path, names: Iterable[str], readings: Mapping[str, Mapping[str, Any]], reader: Reader, what: str
+) -> list[Picture]:
+    """``readings``: what `train_scripts read` wrote, by file name; other pictures are read now.
+
+    Raises FeedbackError when a picture cannot be opened.
+    """
+    pictures = []
+    for name in tqdm(list(names), desc=f"reading {what}", mininterval=5):
+        image = open_picture(folder / name)
+        known = readings.get(name)
+        if known is None:
+            lines = reader.read(image)
+        else:
+            lines = arrange(select(passes_from_row(known), image.size), image.size)
+        pictures.append(Picture(name, folder / name, tuple(lines)))
+    return pictures
+
+
+def batches(pictures: Sequence[Picture], size: int = _TOGETHER) -> Iterator[Sequence[Picture]]:
+    """In order."""
+    for start in range(0, len(pictures), size):
+        yield pictures[start : start + size]

@@ -1,0 +1,272 @@
+"""From an export and a checkpoint to a run: the new checkpoint, its predictions, its report."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from inference.checkpoint import CheckpointError
+from inference.models import checkpoint_hash, find_model
+from inference.reading.reader import Reader
+from train_scripts.feedback.errors import FeedbackError
+from train_scripts.feedback.exports import Export, read_export
+from train_scripts.feedback.finetune import Material, Options, Outcome, Preferred, Weighted, finetune, margins
+from train_scripts.feedback.judge import Judge
+from train_scripts.feedback.lessons import Lessons, learn_from
+from train_scripts.feedback.pictures import read_pictures
+from train_scripts.feedback.students import Example, Seen, Student, load_student
+from train_scripts.meme_small.data import read_rows
+from train_scripts.metrics.comparison import Comparison, compare
+
+CHECKPOINT, COMPARISON = "checkpoint", "comparison.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where everything comes from and goes to."""
+
+    feedback: Path
+    model: str
+    data: Path
+    out: Path
+    models_dir: Path
+    erased: Path | None = None
+    readings: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished run, for its report. Predictions are by file name; ``left_out``: what was not learnt, and
+    why, with its number.
+    """
+
+    sources: Sources
+    options: Options
+    export: Export
+    lessons: Lessons
+    left_out: Mapping[str, int]
+    replay: int
+    new_words: tuple[str, ...]
+    parent: str  # sha256 of the parent's weights
+    checkpoint: str  # sha256 of the new weights
+    outcome: Outcome
+    judge: Judge
+    feedback: Comparison | None  # on the corrected pictures; None without corrections
+    preferred: tuple[float, float] | None  # share of the pairs whose better text is likelier: parent, child
+    others: Mapping[str, int]  # rows about captions of other models, by their names
+    created: str
+
+
+def run(sources: Sources, options: Options, *, say: Callable[[str], None] = print) -> Result:
+    """Fine-tunes and writes everything but the report. ``say`` gets a line for the terminal at a time.
+
+    Raises FeedbackError and EngineError, whose text is one sentence that says what to do.
+    """
+    out = sources.out
+    if out.exists() and any(out.iterdir()):
+        raise FeedbackError(f"{out} is not empty: give a folder of its own for every run.")
+    export = read_export(sources.feedback, sources.erased)
+    lessons = learn_from(export)
+    folder = find_model(sources.models_dir, sources.model)
+    parent_hash = checkpoint_hash(sources.models_dir, sources.model)
+    train, references = _originals(sources.data)
+    say(_summary(export, lessons))
+
+    # A typo in a name, a full disk, a damaged checkpoint are to be noticed before the long part.
+    out.mkdir(parents=True, exist_ok=True)
+    parent = load_student(folder)
+    corrections = list(lessons.corrections.values())
+    student = load_student(folder, corrections)
+
+    draw = random.Random(options.seed)
+    readings = {} if sources.readings is None else {r["file_name"]: r for r in read_rows(sources.readings)}
+    reader = Reader()
+    own = read_pictures(export.folder, lessons.file_names, {}, reader, "the pictures of the feedback")
+    wanted = round(options.replay * max(len(lessons.lessons), options.batch))
+    again = _drawn(draw, train, wanted)
+    replayed = read_pictures(sources.data, [name for name, _ in again], readings, reader, "training pictures")
+    some = dict(_drawn(draw, list(references.items()), options.val_pictures or len(references)))
+    val = read_pictures(sources.data, some, readings, reader, "val pictures")
+
+    corrected = [one for one in own if one.name in lessons.corrections]
+    judge = Judge(options.measure, val, some, corrected, dict(lessons.corrections))
+    say("The parent describes the val pictures and those of the feedback...")
+    judge.hear(parent)
+
+    seen = {one.name: student.see(one.image, one.lines) for one in own}
+    learnt, pairs, left_out = _prepare(student, lessons, seen)
+    texts = dict(again)
+    old = [
+        Weighted(example, 1.0)
+        for one in replayed
+        if (example := student.example(student.see(one.image, one.lines), texts[one.name], trusted=False))
+    ]
+    before = [one.margin for one in pairs]
+    outcome = finetune(student, Material(learnt, pairs, old), judge, options, say=say)
+    after = margins(student, [(one.better, one.worse) for one in pairs])
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    verdict = outcome.verdict
+    told = compare(judge.parent_feedback, verdict.feedback, lessons.corrections) if corrected else None
+    lineage = {
+        "parent": parent_hash,
+        "parent_name": sources.model,
+        "ancestors": [
+            *student.config.get("lineage", {}).get("ancestors", []),
+            *filter(None, [student.config.get("lineage", {}).get("parent")]),
+        ],
+        "data": [{"name": sources.data.name, "rows_replayed": len(old), "rows_val": len(val)}],
+        "feedback": {
+            "export": export.digest,
+            "exported": export.made_at.isoformat(),
+            "rows": lessons.rows,
+            "rows_erased_since": export.erased,
+            "rows_without_picture": lessons.without_picture,
+            "lessons": len(learnt),
+            "corrected_pictures": len(lessons.corrections),
+            "pairs": len(pairs),
+            "new_words": list(student.new_words),
+        },
+        "options": {**options.to_dict(), "epoch_kept": outcome.epoch},
+        "created": created,
+    }
+    student.save(out / CHECKPOINT, {"lineage": lineage})
+    result = Result(
+        sources,
+        options,
+        export,
+        lessons,
+        left_out,
+        len(old),
+        student.new_words,
+        parent_hash,
+        checkpoint_hash(out, CHECKPOINT),
+        outcome,
+        judge,
+        told,
+        (_share(before), _share(after)) if pairs else None,
+        _other_models(export, sources.model),
+        created,
+    )
+    _write(result)
+    return result
+
+
+def _share(values: Sequence[float]) -> float:
+    return sum(one > 0 for one in values) / len(values)
+
+
+def _other_models(export: Export, model: str) -> dict[str, int]:
+    others: dict[str, int] = {}
+    for row in export.rows:
+        if row.model != model:
+            others[row.model] = others.get(row.model, 0) + 1
+    return others
+
+
+def _summary(export: Export, lessons: Lessons) -> str:
+    text = (
+        f"{lessons.rows} rows: {len(lessons.corrections)} corrected pictures, "
+        f"{sum(not one.by_person for one in lessons.lessons)} liked captions, {len(lessons.pairs)} pairs."
+    )
+    if lessons.without_picture:
+        text += (
+            f" {lessons.without_picture} rows teach nothing: their pictures were not kept, since the sender "
+            "has not let them be."
+        )
+    if export.erased:
+        text += f" {export.erased} rows are left out: their author or picture was erased since the export."
+    return text
+
+
+def _originals(data: Path) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """The original training rows and val references. Raises FeedbackError when they cannot be read."""
+    rows: dict[str, list[tuple[str, str]]] = {}
+    for split in ("train", "val"):
+        path = data / f"{split}.jsonl"
+        try:
+            rows[split] = [(row["file_name"], row["text"]) for row in read_rows(path)]
+        except FileNotFoundError:
+            raise FeedbackError(
+                f"{path} is not there: --data takes the folder the model was trained on, with images/, "
+                "train.jsonl and val.jsonl."
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FeedbackError(f"{path} is damaged ({type(error).__name__}: {error}): mend it.") from None
+        if not rows[split]:
+            raise FeedbackError(f"{path} has no rows: it must hold one description a line.")
+    return rows["train"], dict(rows["val"])
+
+
+def _drawn(draw: random.Random, rows: Sequence[tuple[str, str]], count: int) -> list[tuple[str, str]]:
+    return draw.sample(list(rows), min(count, len(rows)))
+
+
+def _prepare(
+    student: Student, lessons: Lessons, seen: Mapping[str, Seen]
+) -> tuple[list[Weighted], list[Preferred], dict[str, int]]:
+    left_out: dict[str, int] = {}
+
+    def leave(reason: str) -> None:
+        left_out[reason] = left_out.get(reason, 0) + 1
+
+    learnt = []
+    for lesson in lessons.lessons:
+        example = student.example(seen[lesson.file_name], lesson.text, instead_of=lesson.instead_of)
+        if example is None:
+            leave("texts in which nothing is left that this model could say")
+        else:
+            learnt.append(Weighted(example, lesson.weight))
+    both: list[tuple[Example, Example]] = []
+    weights = []
+    for pair in lessons.pairs:
+        better, worse = (student.example(seen[pair.file_name], text) for text in (pair.better, pair.worse))
+        if better is None or worse is None:
+            leave("pairs of which one text holds nothing that this model could say")
+        elif better.target == worse.target:
+            leave("pairs that differ only in what this model cannot say")
+        else:
+            both.append((better, worse))
+            weights.append(pair.weight)
+    pairs = [
+        Preferred(better, worse, weight, margin)
+        for (better, worse), weight, margin in zip(both, weights, margins(student, both), strict=True)
+    ]
+    if not learnt and not pairs:
+        raise FeedbackError(
+            "Nothing is left to learn: the corrections hold no words that this model could say."
+        )
+    return learnt, pairs, left_out
+
+
+def _write(result: Result) -> None:
+    """The predictions, as `compare` reads them, and the comparison, as `promote` reads it."""
+    out, verdict, judge = result.sources.out, result.outcome.verdict, result.judge
+    files: dict[str, Mapping[str, str]] = {
+        "val.parent.jsonl": judge.parent_val,
+        "val.child.jsonl": verdict.val,
+        "val.references.jsonl": judge.references,
+        "feedback.parent.jsonl": judge.parent_feedback,
+        "feedback.child.jsonl": verdict.feedback,
+        "feedback.references.jsonl": judge.corrections,
+    }
+    comparison: dict[str, Any] = {
+        "parent": result.parent,
+        "checkpoint": result.checkpoint,
+        "measure": result.options.measure,
+        "val": verdict.comparison.to_dict(),
+        "feedback": None if result.feedback is None else result.feedback.to_dict(),
+    }
+    try:
+        for name, texts in files.items():
+            lines = (json.dumps({"file_name": k, "text": v}, ensure_ascii=False) for k, v in texts.items())
+            (out / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        (out / COMPARISON).write_text(json.dumps(comparison, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(
+            f"{out} cannot be written ({error}): make room there and start again."
+        ) from error

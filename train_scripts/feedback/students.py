@@ -1,0 +1,390 @@
+"""The architectures that can learn from feedback, behind one interface.
+
+A student is a checkpoint whose encoder is frozen: every picture is seen once and kept. Everything else about
+it is the architecture's own: what a text becomes, which parameters learn, what goes into the checkpoint.
+"""
+
+from __future__ import annotations
+
+import shutil
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn import functional
+
+from inference.caption_model import CaptionModel
+from inference.captioner import SlotDescriber
+from inference.checkpoint import TOKENIZER_FILE, CheckpointError, read_config, save_checkpoint
+from inference.faithful import LAYOUT
+from inference.meme_small import UNKNOWN, MemeSmall, concept_words
+from inference.models import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
+from inference.reading.lexicon import is_known, script
+from inference.reading.summary import summarise
+from inference.slots import EOS, SlotTokenizer, split_words
+from inference.types import DecodingOptions, TextLine
+from train_scripts.feedback.errors import FeedbackError
+from train_scripts.meme_small.align import align
+from train_scripts.meme_small.data import pad, target_ids
+from train_scripts.metrics.faithfulness import ContentLemmas
+from train_scripts.metrics.quotes import unquoted_parts
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A picture as the frozen encoder sees it: ``memory`` is of a batch of one."""
+
+    memory: Any
+    lines: tuple[TextLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text for a picture, ready to be scored; ``target`` is the architecture's own."""
+
+    seen: Seen
+    target: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Of n examples: ``likelihood`` (n,) log-probability of the text, ``tokens`` (n,) how many it has,
+    ``beside`` (n,) what else the architecture learns from it, as a loss (0 where nothing).
+    """
+
+    likelihood: Tensor
+    tokens: Tensor
+    beside: Tensor
+
+
+class Student(ABC):
+    """A checkpoint that learns. ``module`` is in eval mode between the steps."""
+
+    module: nn.Module
+    new_words: tuple[str, ...] = ()  # that it had no way of saying before
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.config = dict(config)
+        self.options = DecodingOptions.from_dict(config["decoding"])
+
+    @abstractmethod
+    def describe(
+        self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]], options: DecodingOptions
+    ) -> tuple[list[str], list[float]]:
+        """As the checkpoint describes pictures for the bot."""
+
+    @abstractmethod
+    def see(self, image: Image.Image, lines: Sequence[TextLine]) -> Seen:
+        """One upright RGB picture with the lines read on it."""
+
+    @abstractmethod
+    def example(
+        self, seen: Seen, text: str, *, trusted: bool = True, instead_of: Collection[str] = ()
+    ) -> Example | None:
+        """A text to learn, or to compare; None where it holds nothing this model could say.
+
+        ``trusted``: everything in it is true of the picture. Else it is a description by somebody who may
+        tell more than the picture shows. ``instead_of``: texts of which it is the correction.
+        """
+
+    @abstractmethod
+    def score(self, examples: Sequence[Example]) -> Scores:
+        """With gradients, unless the caller turns them off."""
+
+    @abstractmethod
+    def parameters(self) -> list[nn.Parameter]:
+        """Those that learn."""
+
+    def captions(self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]]) -> list[str]:
+        """What the bot would say of the pictures."""
+        texts, _ = self.describe(images, lines, self.options)
+        return [text or summarise(image, own) for text, image, own in zip(texts, images, lines, strict=True)]
+
+    def save(self, folder: Path, about: Mapping[str, Any]) -> None:
+        """The checkpoint: the parent's files with these weights; ``about`` goes into config.json.
+
+        Raises CheckpointError when it cannot be written.
+        """
+        config = {key: value for key, value in self.config.items() if key not in {"format", "scores"}}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in self.folder.iterdir():
+                if path.is_file() and path.name not in {CONFIG_FILE, WEIGHTS_FILE, CARD_FILE}:
+                    shutil.copyfile(path, folder / path.name)
+        except OSError as error:
+            raise CheckpointError(
+                f"The checkpoint cannot be written to {folder} ({error}): make room there and start again."
+            ) from error
+        save_checkpoint(folder, self.module, {**config, **about}, half=_is_half(self.folder / WEIGHTS_FILE))
+
+
+def load_student(folder: Path, corrections: Sequence[str] = ()) -> Student:
+    """The checkpoint of a folder, to continue its training. ``corrections``: texts that people wrote; a model
+    whose vocabulary is a list of words gets those that it lacks.
+
+    Raises CheckpointError when it is damaged, FeedbackError when its architecture does not learn here.
+    """
+    config = read_config(folder)
+    build = STUDENTS.get(config.get("architecture", ""))
+    if build is None:
+        raise FeedbackError(
+            f"{folder.name} is of the architecture {config.get('architecture')!r}, which cannot learn from "
+            f"feedback: choose a model of {' or '.join(STUDENTS)}."
+        )
+    try:
+        return build(folder, config, corrections)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, FeedbackError):
+            raise
+        raise CheckpointError(
+            f"The files of {folder.name} are damaged or do not fit together ({type(error).__name__}: "
+            f"{error}): get the checkpoint anew, whole."
+        ) from error
+
+
+class SlotStudent(Student):
+    """The shipped architecture. Its captions are cut to what its concept detectors support, so a correction
+    teaches two things: to say its words, and to see on this picture what it names (and not what only the
+    corrected caption named). Words and concepts that corrections bring are added to the vocabulary.
+    """
+
+    module: MemeSmall
+
+    def __init__(self, folder: Path, config: Mapping[str, Any], corrections: Sequence[str] = ()) -> None:
+        super().__init__(folder, config)
+        self._describer = SlotDescriber(folder, self.config)
+        self._lemmas = ContentLemmas()
+        self.module = self._describer.model = self._grown(self._describer.model, corrections)
+        self.module.eval()
+        self._places = {concept: i for i, concept in enumerate(self.module.concepts)}
+        self._layout = {i for concept, i in self._places.items() if concept in LAYOUT}
+        self._start = self.module.tokenizer.levels[self._describer.level]
+
+    def describe(
+        self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]], options: DecodingOptions
+    ) -> tuple[list[str], list[float]]:
+        return self._describer.describe(images, lines, options)
+
+    def parameters(self) -> list[nn.Parameter]:
+        return list(self.module.decoder.parameters())
+
+    @torch.no_grad()
+    def see(self, image: Image.Image, lines: Sequence[TextLine]) -> Seen:
+        return Seen(self.module.memory([image], [lines]), tuple(lines))
+
+    @torch.no_grad()
+    def example(
+        self, seen: Seen, text: str, *, trusted: bool = True, instead_of: Collection[str] = ()
+    ) -> Example | None:
+        tokenizer = self.module.tokenizer
+        named = self._concepts(text)
+        allowed = self._layout | named
+        if not trusted:
+            # What the parent sees: a describer who told more than that is not to be imitated in it.
+            sure = self.module.decoder.start(seen.memory)["concepts"][0] >= self._describer.gate.certain
+            allowed = self._layout | set(sure.nonzero().flatten().tolist())
+        ids = self.module.cutter(target_ids(align(text, seen.lines), tokenizer), allowed)
+        if not ids:
+            return None
+        wrong = {i for caption in instead_of for i in self._concepts(caption)} - named
+        start = self._start if trusted else self._level(seen, ids)
+        return Example(seen, _SlotTarget((start, *ids, tokenizer.id(EOS)), named, wrong, trusted))
+
+    def score(self, examples: Sequence[Example]) -> Scores:
+        targets: list[_SlotTarget] = [one.target for one in examples]
+        tokens = pad([one.ids for one in targets])
+        logits, concepts = self.module.decoder(_stack([one.seen.memory for one in examples]), tokens[:, :-1])
+        likelihood, count = _likelihood(logits, tokens[:, 1:].masked_fill(tokens[:, 1:] == 0, -100))
+        labels, weights = torch.zeros_like(concepts), torch.ones_like(concepts)
+        for i, one in enumerate(targets):
+            labels[i, list(one.named)] = 1
+            if one.trusted:
+                weights[i, list(one.named | one.wrong)] = _SURE
+        beside = functional.binary_cross_entropy_with_logits(concepts, labels, weights, reduction="none")
+        return Scores(likelihood, count, _CONCEPTS * beside.mean(1))
+
+    def save(self, folder: Path, about: Mapping[str, Any]) -> None:
+        sizes = {"decoder": self.module.decoder.config.to_dict(), "concepts": list(self.module.concepts)}
+        super().save(folder, {**sizes, **about})
+        self.module.tokenizer.save(folder / TOKENIZER_FILE)
+
+    def _concepts(self, text: str) -> set[int]:
+        return {self._places[lemma] for lemma in self._lemmas.of(text) if lemma in self._places}
+
+    def _level(self, seen: Seen, ids: Sequence[int]) -> int:
+        """The start token under which the parent finds this text likeliest: the detail that it has."""
+        levels = self.module.tokenizer.levels
+        end = self.module.tokenizer.id(EOS)
+        scores = self.score(
+            [Example(seen, _SlotTarget((level, *ids, end), set(), set(), False)) for level in levels]
+        )
+        return levels[int(scores.likelihood.argmax())]
+
+    # --- words that it lacks ---
+
+    def _grown(self, model: MemeSmall, corrections: Sequence[str]) -> MemeSmall:
+        """The model with the words and concepts of the corrections in its vocabulary.
+
+        A word of the dictionary is taken from one correction; any other one, which may be a slip of the pen,
+        from two. Words of other alphabets are left out: a caption has them in quotations only.
+        """
+        tokenizer = model.tokenizer
+        counts = Counter(
+            word for text in corrections for word in {*split_words(" ".join(unquoted_parts(text)))}
+        )
+        words = tuple(
+            word
+            for word, count in sorted(counts.items())
+            if word not in tokenizer.ids and script(word) == "cyrillic" and (count >= 2 or is_known(word))
+        )
+        known = set(model.concepts)
+        named = {
+            word: self._lemmas.of(word)
+            for word in counts
+            if word in words or model.word_concepts[tokenizer.id(word)] == UNKNOWN
+        }
+        concepts = tuple(sorted({lemma for lemmas in named.values() for lemma in lemmas} - known))
+        if not words and not concepts:
+            return model
+        self.new_words = words
+        config = replace(
+            model.decoder.config,
+            vocabulary=len(tokenizer) + len(words),
+            concepts=len(model.concepts) + len(concepts),
+        )
+        larger = SlotTokenizer(
+            (*tokenizer.words, *words), {**tokenizer.casing, **_capitals(corrections, words)}
+        )
+        names = (*model.concepts, *concepts)
+        grown = MemeSmall(
+            config,
+            larger,
+            names,
+            concept_words(larger, names, self._lemmas.of),
+            encoder=self.config["encoder"],
+        )
+        stored = model.state_dict()
+        for name, tensor in grown.state_dict().items():
+            old = stored[name]
+            if name == "word_concepts":
+                continue
+            if old.shape == tensor.shape:
+                tensor.copy_(old)
+            else:
+                # New rows begin as the mean of the old ones: a word of no vector would stand out at once.
+                tensor[: len(old)] = old
+                tensor[len(old) :] = old.mean(0, keepdim=True)
+        return grown
+
+
+_SURE = 30.0  # how many times what a person says to be there, or not, outweighs what is merely not mentioned
+_CONCEPTS = 3.0  # weight of the concepts beside the words: that of the recipe of meme-small
+
+
+@dataclass(frozen=True, slots=True)
+class _SlotTarget:
+    ids: tuple[int, ...]  # start token, words and slots, end token
+    named: set[int]  # concepts that the text names
+    wrong: set[int]  # concepts that only the corrected caption names
+    trusted: bool
+
+
+def _capitals(texts: Sequence[str], words: Collection[str]) -> dict[str, str]:
+    """Those of the words that people write with a capital within a sentence, as they write them."""
+    found: dict[str, str] = {}
+    for text in texts:
+        before = "."
+        for token in text.split():
+            word = token.strip('.,:;!?()«»"“”…')
+            if word.lower() in words and word != word.lower() and before[-1] not in '.!?:"…«':
+                found[word.lower()] = word
+            before = token
+    return found
+
+
+class PresetStudent(Student):
+    """The presets: an encoder and a decoder of :class:`inference.caption_model.CaptionModel`."""
+
+    module: CaptionModel
+
+    def __init__(self, folder: Path, config: Mapping[str, Any], _corrections: Sequence[str] = ()) -> None:
+        super().__init__(folder, config)
+        self.module = CaptionModel.load(folder, self.config)
+
+    def describe(
+        self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]], options: DecodingOptions
+    ) -> tuple[list[str], list[float]]:
+        return self.module.describe(images, lines, options)
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [one for one in self.module.decoder.parameters() if one.requires_grad]
+
+    @torch.no_grad()
+    def see(self, image: Image.Image, lines: Sequence[TextLine]) -> Seen:
+        return Seen(self.module.encode([image]), tuple(lines))
+
+    def example(
+        self,
+        seen: Seen,
+        text: str,
+        *,
+        trusted: bool = True,  # noqa: ARG002 - it says all that it is taught
+        instead_of: Collection[str] = (),  # noqa: ARG002
+    ) -> Example | None:
+        return Example(seen, text) if text.strip() else None
+
+    def score(self, examples: Sequence[Example]) -> Scores:
+        batch = self.module.batch([one.target for one in examples], [one.seen.lines for one in examples])
+        logits = self.module(_stack([one.seen.memory for one in examples]), batch.tokens)
+        likelihood, count = _likelihood(logits, batch.targets)
+        return Scores(likelihood, count, torch.zeros_like(likelihood))
+
+
+STUDENTS: dict[str, Callable[[Path, Mapping[str, Any], Sequence[str]], Student]] = {
+    "meme-small": SlotStudent,
+    "encoder-decoder": PresetStudent,
+}
+
+
+def _likelihood(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """logits (n, t, v), targets (n, t), -100 where nothing counts -> log-probabilities (n,), counts (n,)."""
+    losses = functional.cross_entropy(
+        logits.float().flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="none"
+    )
+    return -losses.view(targets.shape).sum(1), (targets != -100).sum(1)
+
+
+def _stack(memories: Sequence[Any]) -> Any:
+    """Batches of one to one batch: tensors are padded with zeros (False) to the largest, and whatever holds
+    tensors (a tuple, a dataclass) is taken apart and put together again.
+    """
+    first = memories[0]
+    if first is None:
+        return None
+    if isinstance(first, Tensor):
+        shape = [max(sizes) for sizes in zip(*(one.shape[1:] for one in memories), strict=True)]
+        whole = first.new_zeros(len(memories), *shape)
+        for i, one in enumerate(memories):
+            whole[i][tuple(slice(size) for size in one.shape[1:])] = one[0]
+        return whole
+    if is_dataclass(first) and not isinstance(first, type):
+        return replace(
+            first,
+            **{field.name: _stack([getattr(one, field.name) for one in memories]) for field in fields(first)},
+        )
+    return tuple(_stack(parts) for parts in zip(*memories, strict=True))
+
+
+def _is_half(weights: Path) -> bool:
+    """Whether the file stores its floats as float16."""
+    with safe_open(weights, framework="pt") as file:
+        kinds = Counter(file.get_slice(name).get_dtype() for name in file.keys())  # noqa: SIM118 - no mapping
+    return kinds["F16"] > kinds["F32"]
