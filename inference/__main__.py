@@ -5,7 +5,10 @@ from __future__ import annotations
 import typer
 
 from inference.commands.caption import caption
+from inference.commands.convert import convert
 from inference.commands.models import models
+from inference.commands.pull import pull
+from inference.commands.verify import verify
 
 app = typer.Typer(
     name="python -m inference",
@@ -14,7 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (caption, models):
+for command in (caption, models, pull, convert, verify):
     app.command()(command)
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from inference.tokenizers.youtokentome import FILE as BPE_FILE
 from inference.tokenizers.youtokentome import YouTokenToMe
 
 WHAT = "ruCLIP model"
+RUCLIP_FILE = "ruclip.safetensors"  # in a folder that `convert` wrote
 _HEAD_WIDTH = 64
 # What OpenAI's files hold besides, one number each.
 _STATED = ("input_resolution", "context_length", "vocab_size")
@@ -70,8 +71,9 @@ def import_ruclip(folder: Path, *, state: State | None = None) -> ImportedRuClip
     Raises FileNotFoundError, or ImportFailed when the file is another model or does not fit its config.json.
     """
     path = weights_in(folder) if folder.is_dir() else folder
-    state = dict(read_state(path) if state is None else state)
-    openai = any(state.pop(name, None) is not None for name in _STATED)
+    state = read_state(path) if state is None else state
+    openai = any(name in state for name in _STATED)
+    state = {name: tensor for name, tensor in state.items() if name not in _STATED}
     _fold_bias(state)
     config = config_of(state)
     stated = _stated(path.parent / "config.json")
@@ -79,7 +81,9 @@ def import_ruclip(folder: Path, *, state: State | None = None) -> ImportedRuClip
     model = RuClip(config)
     fill(model, state, WHAT)
     bpe = path.parent / BPE_FILE
-    if openai:
+    if isinstance(stated.get("preprocessing"), dict):
+        preprocessing, openai = Preprocessing.from_dict(stated["preprocessing"]), bool(stated["openai"])
+    elif openai:
         preprocessing = Preprocessing(
             config.image_resolution, "crop", mean=CLIP_MEAN, std=CLIP_STD, filter="bicubic"
         )
@@ -95,9 +99,15 @@ def import_ruclip(folder: Path, *, state: State | None = None) -> ImportedRuClip
     return ImportedRuClip(model.eval(), tokenizer, preprocessing, openai)
 
 
+def settings_of(found: ImportedRuClip) -> dict[str, Any]:
+    """What a folder's config.json must say so that :func:`import_ruclip` reads the like of ``found``."""
+    preprocessing = found.preprocessing.to_dict()
+    return {**asdict(found.model.config), "preprocessing": preprocessing, "openai": found.openai}
+
+
 def weights_in(folder: Path) -> Path:
     """The weight file of a folder from the hub, whichever of the usual names it has."""
-    names = ("pytorch_model.bin", "model.safetensors")
+    names = ("pytorch_model.bin", "model.safetensors", RUCLIP_FILE)
     found = (folder / name for name in names if (folder / name).is_file())
     return next(found, folder / names[0])
 

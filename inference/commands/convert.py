@@ -1,0 +1,65 @@
+"""``python -m inference convert``: other people's checkpoints into ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inference.commands.common import DEFAULTS, ModelsDir
+from inference.types import EngineError
+
+
+def convert(  # noqa: PLR0917 - Typer passes everything by name
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE",
+            help="Files or folders: a ClipCap .pt; encoder_epN.dth, decoder_epN.dth and the vocabulary; a "
+            "soft attention decoder and its vocab.pkl; a ruCLIP folder; RuDOLPH, its VQGAN and bpe.model.",
+        ),
+    ],
+    out: Annotated[str, typer.Option(help="The new model's name in MODELS_DIR, or a folder.")],
+    source_format: Annotated[
+        str, typer.Option("--format", help="auto, clipcap, meme-baseline, soft-attention, ruclip or rudolph.")
+    ] = "auto",
+    vocabulary: Annotated[
+        Path | None, typer.Option(help="The words of a recurrent captioner: .json, .txt or .pkl.")
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Folder of a GPT-2 tokenizer (as pulled), or a bpe.model.")
+    ] = None,
+    encoder: Annotated[
+        Path | None, typer.Option(help="What the captioner sees through: a CLIP folder, or a weight file.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option(help="Text whose token ends a sentence, if it is not the tokenizer's own.")
+    ] = None,
+    heads: Annotated[
+        int | None, typer.Option(min=1, help="Attention heads of a language model of unusual shape.")
+    ] = None,
+    normalise: Annotated[
+        bool | None, typer.Option(help="Picture vectors of length 1; not given: as is usual for the encoder.")
+    ] = None,
+    models_dir: ModelsDir = DEFAULTS.models_dir,
+) -> None:
+    """Convert a captioner that was trained elsewhere into a checkpoint for this program.
+
+    Sizes are told by the files' shapes. No pickled code is ever run: a file that asks for it is refused.
+    """
+    from inference.importers.convert import Request  # noqa: PLC0415 - torch, only now
+    from inference.importers.convert import convert as run  # noqa: PLC0415
+    from inference.importers.files import ImportFailed  # noqa: PLC0415
+
+    folder = models_dir / out if Path(out).name == out else Path(out)
+    request = Request(
+        tuple(sources), models_dir, source_format, vocabulary, tokenizer, encoder, end, heads, normalise
+    )
+    try:
+        found = run(request, folder)
+    except (FileNotFoundError, ImportFailed, EngineError, ValueError) as error:
+        typer.echo(" ".join(str(error).split()), err=True)
+        raise typer.Exit(2) from error
+    hint = "" if found == "ruclip" else f"; try 'python -m inference caption PICTURE --model {folder.name}'"
+    typer.echo(f"{folder}: converted from {found}{hint}")

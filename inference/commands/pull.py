@@ -1,0 +1,85 @@
+"""``python -m inference pull``: fetch known public weights."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from inference.commands.common import DEFAULTS, ModelsDir
+from inference.pull import KNOWN, Progress, Pulled, PullError, Weights, find_pulled, read_list
+from inference.pull import pull as fetch
+
+_CHECKED = {
+    "published": "as published",
+    "hub": "as the hub states it",
+    "name": "as its name begins",
+    "": "no published hash to compare with; recorded",
+}
+
+
+def pull(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Of those that --list shows.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--list", help="Show what can be fetched, and what is here.")] = False,
+    weights: Annotated[
+        Path | None, typer.Option(help="A JSON list of other weights, see inference/pull.py.")
+    ] = None,
+    models_dir: ModelsDir = DEFAULTS.models_dir,
+) -> None:
+    """Fetch known public weights into MODELS_DIR/NAME.
+
+    An interrupted download goes on where it stopped. Every file is compared with its published sha256 where
+    there is one; the sha256 of all are kept in manifest.json.
+    """
+    try:
+        known = {**KNOWN, **(read_list(weights) if weights else {})}
+        if show or not names:
+            _show(known, models_dir)
+            return
+        for name in names:
+            if name not in known:
+                raise PullError(f"There are no weights named {name!r}: choose one of {', '.join(known)}.")
+        for name in names:
+            for found in fetch(known[name], models_dir, progress=_bar):
+                typer.echo(_sentence(found))
+    except PullError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt as interrupt:
+        typer.echo("Stopped. The same command goes on from there.", err=True)
+        raise typer.Exit(130) from interrupt
+
+
+def _sentence(found: Pulled) -> str:
+    how = "" if found.fetched else " was there already"
+    return f"{found.path}{how}: sha256 {found.sha256} ({_CHECKED.get(found.checked, found.checked)})"
+
+
+@contextlib.contextmanager
+def _bar(name: str) -> Iterator[Progress]:
+    interval = 0.1 if sys.stderr.isatty() else 10.0
+    with tqdm(desc=name, unit="B", unit_scale=True, unit_divisor=1024, mininterval=interval) as bar:
+
+        def tell(there: int, total: int | None) -> None:
+            bar.total = total
+            if bar.n == 0:
+                bar.initial = there
+            bar.update(there - bar.n)
+
+        yield tell
+
+
+def _show(known: dict[str, Weights], models_dir: Path) -> None:
+    table = Table("Name", "Here", "What")
+    for entry in known.values():
+        table.add_row(entry.name, "yes" if find_pulled(models_dir, entry.name) else "", entry.what)
+    Console().print(table)
