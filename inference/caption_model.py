@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from PIL import Image
@@ -15,8 +15,18 @@ from inference.checkpoint import CheckpointError, load_weights, read_config, sav
 from inference.decoders.base import IGNORED, CaptionDecoder, build_decoder
 from inference.decoding import Forbid, Generated, generate
 from inference.encoders.base import Encoder, Memory, build_encoder
-from inference.tokenizers.base import Tokenizer, load_tokenizer
+from inference.tokenizers.base import Tokenizer, load_tokenizer, slots_of
 from inference.types import DecodingOptions, TextLine
+from inference.words_read import (
+    AFTER,
+    BEFORE,
+    NOTHING,
+    PROMPT_TOKENS,
+    WordsRead,
+    from_slots,
+    text_read,
+    to_slots,
+)
 
 ARCHITECTURE = "encoder-decoder"
 
@@ -26,13 +36,16 @@ class Batch:
     """Sentences to learn from, padded to one length L."""
 
     tokens: Tensor  # (n, L), int64: what is fed, the start token first
-    targets: (
-        Tensor  # (n, L), int64: what follows each, the end token included; IGNORED where nothing is learned
-    )
+    # (n, L), int64: what follows each token, the end token included; IGNORED where nothing is learned.
+    targets: Tensor
+
+    # (n, l), int64: the words read, where the decoder has a place for them before the picture (RuDOLPH).
+    left: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """The same on another device."""
-        return Batch(self.tokens.to(device), self.targets.to(device))
+        left = None if self.left is None else self.left.to(device)
+        return Batch(self.tokens.to(device), self.targets.to(device), left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +58,24 @@ class SpecialTokens:
     forbidden: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _ForbidLines:
+    """No slot of a line that the row's picture does not have."""
+
+    lacking: Tensor  # (n, V), bool
+
+    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002 - the hook's signature
+        rows = self.lacking.repeat_interleave(len(logits) // len(self.lacking), 0)
+        return logits.masked_fill(rows.to(logits.device), float("-inf"))
+
+
 class CaptionModel(nn.Module):
-    """``tokenizer`` may be None while only tensors matter. Raises ValueError when the vocabularies differ."""
+    """``tokenizer`` may be None while only tensors matter.
+
+    ``words``: how the words read on a picture reach the decoder, see :mod:`inference.words_read`; of a
+    "prompt" at most ``prompt_tokens`` tokens are theirs. Raises ValueError when the vocabularies differ, or
+    the tokenizer is none for such words.
+    """
 
     def __init__(
         self,
@@ -54,6 +83,9 @@ class CaptionModel(nn.Module):
         decoder: CaptionDecoder,
         special: SpecialTokens,
         tokenizer: Tokenizer | None = None,
+        *,
+        words: WordsRead = "none",
+        prompt_tokens: int = PROMPT_TOKENS,
     ) -> None:
         super().__init__()
         if tokenizer is not None and len(tokenizer) > decoder.vocabulary:
@@ -61,10 +93,19 @@ class CaptionModel(nn.Module):
                 f"The tokenizer has {len(tokenizer)} tokens, the decoder {decoder.vocabulary}: "
                 "build the decoder for this tokenizer, or take the tokenizer it was trained with."
             )
+        if words not in get_args(WordsRead):
+            raise ValueError(f"words must be one of {', '.join(get_args(WordsRead))}, not {words!r}.")
+        if tokenizer is not None and words == "slots" and not slots_of(tokenizer):
+            raise ValueError(
+                "The tokenizer has no words <line0>, <line1> ... for the lines read: make it with slots, "
+                "or build the model without words."
+            )
         self.encoder = encoder
         self.decoder = decoder
         self.special = special
         self.tokenizer = tokenizer
+        self.words: WordsRead = words
+        self.prompt_tokens = prompt_tokens
 
     def encode(self, images: Sequence[Image.Image]) -> Memory:
         """What the encoder yields for n RGB pictures."""
@@ -72,26 +113,57 @@ class CaptionModel(nn.Module):
         memory: Memory = self.encoder(self.encoder.preprocessing(images).to(weights.device, weights.dtype))
         return memory
 
-    def batch(self, texts: Sequence[str], lines: Sequence[Sequence[TextLine]] | None = None) -> Batch:  # noqa: ARG002
-        """What :meth:`loss` learns from: n captions, and the lines read on their pictures where the model is
-        given them.
+    def batch(self, texts: Sequence[str], lines: Sequence[Sequence[TextLine]] | None = None) -> Batch:
+        """What :meth:`loss` learns from: n captions, and the lines read on their pictures (None: on none
+        anything), which only a model with ``words`` looks at.
 
-        A caption longer than the decoder has places for is cut, and its end is not learned.
+        A sentence with the words before it that is longer than the decoder has places is cut, and its end is
+        not learned.
         """
-        if self.tokenizer is None:
-            raise ValueError("This model has no tokenizer: load it from a whole checkpoint.")
-        special = self.special
-        rows = [[special.bos, *self.tokenizer.encode(text), special.eos] for text in texts]
+        tokenizer, special = self._tokenizer(), self.special
+        lines = [()] * len(texts) if lines is None else lines
+        if self.words == "slots":
+            count = len(slots_of(tokenizer))
+            texts = [to_slots(text, own, count) for text, own in zip(texts, lines, strict=True)]
+        prompts, left = self._words_before(lines)
+        space = " " if self.words == "prompt" and left is None else ""
+        rows = [
+            [special.bos, *prompt, *tokenizer.encode(space + text), special.eos]
+            for prompt, text in zip(prompts, texts, strict=True)
+        ]
         places = self.decoder.places(self.encoder.positions)
         if places is not None:
             rows = [row[: places + 1] for row in rows]
         length = max(map(len, rows), default=1) - 1
         tokens = torch.full((len(rows), length), special.pad)
         targets = torch.full((len(rows), length), IGNORED)
-        for i, row in enumerate(rows):
+        for i, (row, prompt) in enumerate(zip(rows, prompts, strict=True)):
             tokens[i, : len(row) - 1] = torch.tensor(row[:-1])
-            targets[i, : len(row) - 1] = torch.tensor(row[1:])
-        return Batch(tokens, targets)
+            targets[i, len(prompt) : len(row) - 1] = torch.tensor(row[1 + len(prompt) :])
+        return Batch(tokens, targets, left)
+
+    def _tokenizer(self) -> Tokenizer:
+        if self.tokenizer is None:
+            raise ValueError("This model has no tokenizer: load it from a whole checkpoint.")
+        return self.tokenizer
+
+    def _words_before(self, lines: Sequence[Sequence[TextLine]]) -> tuple[list[list[int]], Tensor | None]:
+        """For each picture the tokens between its start token and its sentence; and the texts on the left,
+        where the decoder has such a place."""
+        none: list[list[int]] = [[] for _ in lines]
+        if self.words == "none":
+            return none, None
+        tokenizer = self._tokenizer()
+        if self.words == "slots":
+            slots = slots_of(tokenizer)
+            # The start token again: here the slots end and the sentence begins.
+            return [[*slots[: len(own)], self.special.bos] for own in lines], None
+        texts = [tokenizer.encode(text_read(own))[: self.prompt_tokens] for own in lines]
+        left = self.decoder.left_text(texts)
+        if left is not None:
+            return none, left
+        before, after, nothing = (tokenizer.encode(part) for part in (BEFORE, AFTER, NOTHING))
+        return [[*before, *text, *after] if text else nothing for text in texts], None
 
     def loss(self, memory: Memory, batch: Batch) -> Tensor:
         """What training makes small, a scalar: the decoder's own loss of a batch.
@@ -101,7 +173,7 @@ class CaptionModel(nn.Module):
         """
         memory = self._memory(memory)
         batch = batch.to((memory[0] if isinstance(memory, tuple) else memory).device)
-        return self.decoder.loss(memory, batch.tokens, batch.targets)
+        return self.decoder.loss(_with_left(memory, batch.left), batch.tokens, batch.targets)
 
     def _memory(self, seen: Memory) -> Memory:
         """Pixels are the only tensor of four dimensions."""
@@ -116,13 +188,31 @@ class CaptionModel(nn.Module):
         logits: Tensor = self.decoder(self._memory(memory), tokens)
         return logits
 
-    def generate(self, memory: Memory, options: DecodingOptions, **extra: Any) -> Generated:
-        """Tokens for each picture of ``memory``; ``extra`` goes to :func:`inference.decoding.generate`."""
+    def generate(
+        self,
+        memory: Memory,
+        options: DecodingOptions,
+        lines: Sequence[Sequence[TextLine]] | None = None,
+        **extra: Any,
+    ) -> Generated:
+        """Tokens for each picture of ``memory``, which the encoder yielded, and the lines read on it;
+        ``extra`` goes to :func:`inference.decoding.generate`."""
         special = self.special
-        processors = (
-            *extra.pop("processors", ()),
-            *([Forbid(special.forbidden)] if special.forbidden else []),
-        )
+        processors = [*extra.pop("processors", ())]
+        if special.forbidden:
+            processors.append(Forbid(special.forbidden))
+        if self.words != "none":
+            first = memory[0] if isinstance(memory, tuple) else memory
+            lines = [()] * len(first) if lines is None else lines
+            prompts, left = self._words_before(lines)
+            memory = _with_left(memory, None if left is None else left.to(first.device))
+            if left is None:
+                extra["prompts"] = prompts
+            if self.words == "slots":
+                lacking = torch.zeros(len(lines), self.decoder.vocabulary, dtype=torch.bool)
+                for row, own in zip(lacking, lines, strict=True):
+                    row[slots_of(self._tokenizer())[len(own) :]] = True
+                processors.append(_ForbidLines(lacking))
         return generate(
             self.decoder,
             memory,
@@ -137,17 +227,24 @@ class CaptionModel(nn.Module):
     def describe(
         self,
         images: Sequence[Image.Image],
-        lines: Sequence[Sequence[TextLine]],  # noqa: ARG002 - for captioners that copy what was read
+        lines: Sequence[Sequence[TextLine]],
         options: DecodingOptions,
     ) -> tuple[list[str], list[float]]:
         """One description a picture, and the mean log-probability of its tokens."""
-        if self.tokenizer is None:
-            raise ValueError("This model has no tokenizer: load it from a whole checkpoint.")
         if not images:
             return [], []
         with torch.inference_mode():
-            generated = self.generate(self.encode(images), options)
-        texts = [self.tokenizer.decode(tokens) for tokens in generated.tokens]
+            return self.describe_memory(self.encode(images), lines, options)
+
+    def describe_memory(
+        self, memory: Memory, lines: Sequence[Sequence[TextLine]] | None, options: DecodingOptions
+    ) -> tuple[list[str], list[float]]:
+        """:meth:`describe` from what the encoder yielded for the pictures."""
+        tokenizer = self._tokenizer()
+        generated = self.generate(memory, options, lines)
+        texts = [tokenizer.decode(tokens) for tokens in generated.tokens]
+        if self.words == "slots" and lines is not None:
+            texts = [from_slots(text, own) for text, own in zip(texts, lines, strict=True)]
         lengths = [
             max(len(tokens) + done, 1)
             for tokens, done in zip(generated.tokens, generated.finished, strict=True)
@@ -169,6 +266,8 @@ class CaptionModel(nn.Module):
             "decoder": self.decoder.settings,
             "tokenizer": self.tokenizer.kind,
             "special": asdict(self.special),
+            "words": self.words,
+            "prompt_tokens": self.prompt_tokens,
             "decoding": decoding.to_dict(),
             **about,
         }
@@ -191,8 +290,22 @@ class CaptionModel(nn.Module):
             special = {**config["special"], "forbidden": tuple(config["special"]["forbidden"])}
             encoder, decoder = build_encoder(config["encoder"]), build_decoder(config["decoder"])
             tokenizer = load_tokenizer(config["tokenizer"], folder)
-            model = cls(encoder, decoder, SpecialTokens(**special), tokenizer)
+            model = cls(
+                encoder,
+                decoder,
+                SpecialTokens(**special),
+                tokenizer,
+                words=config.get("words", "none"),
+                prompt_tokens=config.get("prompt_tokens", PROMPT_TOKENS),
+            )
         except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
             raise CheckpointError(f"The checkpoint {folder.name} cannot be built: {error}") from error
         load_weights(model, folder)
         return model.eval()
+
+
+def _with_left(memory: Memory, left: Tensor | None) -> Memory:
+    """Codes with the text that stands before them."""
+    if left is None or isinstance(memory, tuple):
+        return memory
+    return memory, left

@@ -39,6 +39,14 @@ class Decoder(Protocol):
 
 
 @runtime_checkable
+class Prompted(Protocol):
+    """A decoder that takes text before its sentence."""
+
+    def feed(self, state: State, tokens: Tensor, lengths: Tensor) -> State:
+        """The state after the first ``lengths`` (n,), at least 1, of each row of ``tokens`` (n, T), int64."""
+
+
+@runtime_checkable
 class Reorderable(Protocol):
     """A state that is no tensor (another runtime's value) and selects its own rows."""
 
@@ -169,6 +177,7 @@ def generate(
     pad: int,
     processors: Sequence[LogitsProcessor] = (),
     seeds: Sequence[int] | None = None,
+    prompts: Sequence[Sequence[int]] | None = None,
 ) -> Generated:
     """Captions the n pictures of ``memory``.
 
@@ -179,6 +188,9 @@ def generate(
 
     Sampling: each picture has a random generator of its own, seeded with ``seeds[i]`` where given, else with
     ``options.seed`` (the same for all, so a picture's caption does not depend on its neighbours), else anew.
+
+    ``prompts``: tokens fed to each picture's row after the start token and before the sentence, at least one;
+    the decoder needs ``feed(state, tokens, lengths)``, see :class:`inference.decoders.base.CaptionDecoder`.
 
     Raises ValueError when the decoder's outputs are not numbers (a damaged checkpoint).
     """
@@ -191,6 +203,16 @@ def generate(
         return Generated([], [], [], [])
     search = _Search(decoder, options, eos, pad, (*processors, *_option_processors(options, eos)))
     first = torch.full((n,), bos, dtype=torch.long, device=device)
+    if prompts is not None:
+        if not isinstance(decoder, Prompted) or len(prompts) != n or not all(prompts):
+            raise ValueError(f"Give each of the {n} pictures a prompt, and a decoder that takes them.")
+        fed = [first.new_tensor([bos, *prompt]) for prompt in prompts]
+        first = torch.stack([row[-1] for row in fed])
+        lengths = first.new_tensor([len(row) - 1 for row in fed])
+        before = torch.nn.utils.rnn.pad_sequence(
+            [row[:-1] for row in fed], batch_first=True, padding_value=pad
+        )
+        state = decoder.feed(state, before, lengths)
     if options.strategy == "beam" and options.beams > 1:
         return search.beam(state, first)
     choose = _argmax

@@ -6,15 +6,20 @@ Sizes are the originals'. Where their sources leave a choice open, the note says
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from inference.caption_model import CaptionModel, SpecialTokens
 from inference.decoders.base import build_decoder
 from inference.encoders.base import build_encoder
-from inference.tokenizers.base import Tokenizer
-from inference.types import DecodingOptions, EngineError
+from inference.tokenizers.base import Tokenizer, load_tokenizer
+from inference.tokenizers.vectors import read_vectors
+from inference.types import DecodingOptions, EngineError, TextLine
+from inference.words_read import SLOTS, WordsRead, to_slots
 
 IMAGE, DESCRIPTION = "<IMG>", "<DESC>"
 _RUGPT_WORDS, _GPT2_WORDS = 50264, 50257
@@ -38,6 +43,11 @@ class Preset:
     note: str = ""  # what the source leaves open, and what was chosen
     smoke_encoder: Mapping[str, Any] = field(default_factory=dict)
     smoke_decoder: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def reads(self) -> WordsRead:
+        """How this system can be given the words read on a picture, which no original was."""
+        return "slots" if self.tokenizer["kind"] == "words" else "prompt"
 
     def options(self) -> DecodingOptions:
         """How this system searches by default."""
@@ -376,13 +386,26 @@ def preset(name: str) -> Preset:
 
 
 def build(
-    name: str, *, tokenizer: Tokenizer | None = None, smoke: bool = False, **decoder: Any
+    name: str,
+    *,
+    tokenizer: Tokenizer | None = None,
+    words: WordsRead = "none",
+    vectors: Path | None = None,
+    smoke: bool = False,
+    **decoder: Any,
 ) -> CaptionModel:
     """The named system with random weights, for the vocabulary of ``tokenizer`` where one is given.
 
+    ``words``: how the words read on a picture are given to it: "none" as in the originals, or what
+    :attr:`Preset.reads` says. ``vectors``: a file that its word vectors start from, which needs a tokenizer.
     ``smoke``: the same parts at a size that learns in seconds on a CPU. ``decoder``: settings to change.
+
+    Raises EngineError for an unknown name, FileNotFoundError when the vectors are missing, ValueError when
+    the words, the vectors or the settings are none for this system.
     """
     chosen = preset(name)
+    if words not in {"none", chosen.reads}:
+        raise ValueError(f"{name} takes the words read as {chosen.reads!r} or 'none', not as {words!r}.")
     seen = {**chosen.encoder, **(chosen.smoke_encoder if smoke else {})}
     spoken = {**chosen.decoder, **(chosen.smoke_decoder if smoke else {}), **decoder}
     special = SpecialTokens(**{**chosen.special, "forbidden": tuple(chosen.special.get("forbidden", ()))})
@@ -390,7 +413,56 @@ def build(
         # RuDOLPH keeps a padding word of its own for each place of the left text.
         spoken["vocabulary"] = len(tokenizer) + spoken.get("left", 64 if spoken["kind"] == "rudolph" else 0)
         special, spoken = _fitted(chosen, tokenizer, special, spoken)
-    return CaptionModel(build_encoder(seen), build_decoder(spoken), special, tokenizer)
+    model = CaptionModel(build_encoder(seen), build_decoder(spoken), special, tokenizer, words=words)
+    if vectors is not None:
+        _start_from(model, vectors)
+    return model
+
+
+def _start_from(model: CaptionModel, path: Path) -> None:
+    from inference.decoders.recurrent import RecurrentDecoder  # noqa: PLC0415 - only for vectors
+    from inference.tokenizers.words import WordTokenizer  # noqa: PLC0415
+
+    decoder, tokenizer = model.decoder, model.tokenizer
+    if not isinstance(decoder, RecurrentDecoder) or not isinstance(tokenizer, WordTokenizer):
+        raise ValueError(
+            f"Word vectors ({path}) are for a recurrent decoder with a vocabulary of words: "
+            "name another preset, or leave them out."
+        )
+    decoder.load_vectors(torch.from_numpy(read_vectors(path, tokenizer.words).matrix))
+
+
+def make_tokenizer(
+    name: str,
+    captions: Sequence[str],
+    lines: Sequence[Sequence[TextLine]] | None = None,
+    *,
+    words: WordsRead = "none",
+    folder: Path | None = None,
+    slots: int = SLOTS,
+) -> Tokenizer:
+    """The tokenizer of a preset that is to be trained: words are counted in the captions, byte pairs come
+    from the files in ``folder``.
+
+    ``lines``: those read on the captions' pictures. What is quoted through one of the ``slots`` of ``words``
+    needs no words of its own.
+
+    Raises EngineError for an unknown name, FileNotFoundError when the files are missing, ValueError when they
+    are none of such a tokenizer.
+    """
+    settings = dict(preset(name).tokenizer)
+    kind = settings.pop("kind")
+    if kind == "words":
+        from inference.tokenizers.words import WordTokenizer  # noqa: PLC0415 - nltk only where words are cut
+
+        if words == "slots":
+            rows = lines or [()] * len(captions)
+            captions = [to_slots(text, own, slots) for text, own in zip(captions, rows, strict=True)]
+            settings["slots"] = slots
+        return WordTokenizer.from_captions(captions, **settings)
+    if folder is None:
+        raise FileNotFoundError(f"{name} needs the folder of a {kind} tokenizer: name the one it comes with.")
+    return load_tokenizer(kind, folder)
 
 
 def _fitted(

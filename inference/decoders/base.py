@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -33,6 +33,15 @@ class CaptionDecoder(nn.Module, ABC):
     @abstractmethod
     def step(self, state: Any, tokens: Tensor) -> tuple[Tensor, Any]:
         """``tokens`` (n,), int64, to the logits of what follows (n, V), and the state after them."""
+
+    def feed(self, state: Any, tokens: Tensor, lengths: Tensor) -> Any:  # noqa: ARG002 - see those that can
+        """The state after the first ``lengths`` (n,), at least 1, of each row of ``tokens`` (n, T), int64."""
+        raise TypeError(f"{type(self).__name__} takes no text before its sentence: give it no words read.")
+
+    def left_text(self, texts: Sequence[Sequence[int]]) -> Tensor | None:  # noqa: ARG002 - see RuDOLPH's
+        """The tokens of n texts for a place of their own before the picture; None where there is no such
+        place, and a text stands between the start token and the sentence."""
+        return None
 
     @abstractmethod
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from inference.decoders.base import CaptionDecoder, register
-from inference.decoders.mappers import GridMapper, LayersMapper, MlpMapper, TransformerMapper
+from inference.decoders.mappers import GridMapper, LayersMapper, LinearMapper, MlpMapper, TransformerMapper
 from inference.encoders.base import Memory
 
 
@@ -27,8 +27,8 @@ class GptPrefixConfig:
 
     vocabulary: int  # V
     pictures: tuple[int, ...]  # widths of what the encoder yields: (d,), or one for each layer
-    mapper: Literal["mlp", "transformer", "grid", "layers"] = "mlp"
-    prefix: int = 10  # k, of the mlp and transformer mappers; grid and layers have as many as they are given
+    mapper: Literal["mlp", "linear", "transformer", "grid", "layers"] = "mlp"
+    prefix: int = 10  # k; the grid and layers mappers have as many as they are given
     clip_length: int = 10  # positions that the picture takes inside the transformer mapper
     mapper_layers: int = 8
     mapper_heads: int = 8
@@ -60,6 +60,10 @@ class PrefixState:
     caches: tuple[Tensor, ...]  # one a layer: (n, 2, h, t, w / h), keys and values
     pending: Tensor | None  # (n, w): fed at the next step in place of the token
     text_type: Tensor | None  # (n, w): added to every place of the text
+    # Where rows were fed unequally many tokens: what each has (n, t), bool, the rest is padding; and how many
+    # places it has (n,). Both None where all have all.
+    own: Tensor | None = None
+    places: Tensor | None = None
 
 
 @register("gpt_prefix", GptPrefixConfig)
@@ -112,9 +116,27 @@ class GptPrefixDecoder(CaptionDecoder):
             _, caches = self._run(now, caches)
         return PrefixState(caches, prefix[:, -1] if waits else None, None)
 
+    def feed(self, state: PrefixState, tokens: Tensor, lengths: Tensor) -> PrefixState:
+        """See :class:`CaptionDecoder`: all at once, shorter rows padded."""
+        x = self.gpt.transformer.wte(tokens)
+        text_type = state.text_type
+        if self.config.token_types:
+            text_type = x[:, 0] if text_type is None else text_type
+            x = x + text_type[:, None]
+        if state.pending is not None:
+            x = torch.cat([state.pending[:, None], x[:, 1:]], 1)
+        past = state.caches[0].shape[3]
+        _, caches = self._run(x, state.caches)
+        own = places = None
+        if bool((lengths < tokens.shape[1]).any()):
+            columns = torch.arange(past + tokens.shape[1], device=tokens.device)
+            places = past + lengths
+            own = columns < places[:, None]
+        return PrefixState(caches, None, text_type, own, places)
+
     def step(self, state: PrefixState, tokens: Tensor) -> tuple[Tensor, PrefixState]:
         """See :class:`CaptionDecoder`."""
-        text_type = state.text_type
+        text_type, own, places = state.text_type, state.own, state.places
         if state.pending is not None:
             x = state.pending
         else:
@@ -122,15 +144,27 @@ class GptPrefixDecoder(CaptionDecoder):
             if self.config.token_types:
                 text_type = x if text_type is None else text_type
                 x = x + text_type
-        hidden, caches = self._run(x[:, None], state.caches)
-        return self.gpt.lm_head(hidden[:, 0]), PrefixState(caches, None, text_type)
+        if own is not None and places is not None:
+            own = torch.cat([own, own.new_ones(len(own), 1)], 1)
+        hidden, caches = self._run(x[:, None], state.caches, own, places)
+        places = None if places is None else places + 1
+        return self.gpt.lm_head(hidden[:, 0]), PrefixState(caches, None, text_type, own, places)
 
     def _empty(self, x: Tensor) -> tuple[Tensor, ...]:
         heads = self.config.heads
         return (x.new_empty(len(x), 2, heads, 0, x.shape[2] // heads),) * self.config.layers
 
-    def _run(self, x: Tensor, caches: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """New places (n, t, w) after those cached, to (n, t, w) and the grown caches."""
+    def _run(
+        self,
+        x: Tensor,
+        caches: tuple[Tensor, ...],
+        own: Tensor | None = None,
+        places: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """New places (n, t, w) after those cached, to (n, t, w) and the grown caches.
+
+        ``own`` and ``places`` of :class:`PrefixState`, the former with the new place: of a single new one.
+        """
         model = self.gpt.transformer
         past = caches[0].shape[3]
         n, t, width = x.shape
@@ -140,9 +174,9 @@ class GptPrefixDecoder(CaptionDecoder):
                 f"The sentence and its prefix have {end} places, the language model has "
                 f"{self.config.positions}: lower max_tokens."
             )
-        x = model.drop(x + model.wpe.weight[past:end])
+        x = model.drop(x + (model.wpe.weight[past:end] if places is None else model.wpe(places)[:, None]))
         # One new place sees all before it: only several at once need the triangle.
-        mask = None
+        mask = None if own is None else own[:, None, None]
         if t > 1:
             mask = torch.ones(t, end, dtype=torch.bool, device=x.device).tril(past)
         dropout = self.config.dropout if self.gpt.training else 0.0
@@ -212,6 +246,8 @@ def _language_model(config: GptPrefixConfig) -> Any:
 def _mapper(config: GptPrefixConfig) -> nn.Module:
     if config.mapper == "mlp":
         return MlpMapper(config.pictures[0], config.prefix, config.width)
+    if config.mapper == "linear":
+        return LinearMapper(config.pictures[0], config.prefix, config.width)
     if config.mapper == "transformer":
         return TransformerMapper(
             config.pictures[0],
@@ -226,4 +262,4 @@ def _mapper(config: GptPrefixConfig) -> nn.Module:
         return GridMapper(config.pictures[0], config.width)
     if config.mapper == "layers":
         return LayersMapper(config.pictures, config.width)
-    raise ValueError(f"The mapper is mlp, transformer, grid or layers, not {config.mapper!r}.")
+    raise ValueError(f"The mapper is mlp, linear, transformer, grid or layers, not {config.mapper!r}.")

@@ -162,6 +162,19 @@ class RecurrentDecoder(CaptionDecoder):
             return self._advance(state, self.bridge(pooled))[1]
         return state
 
+    def feed(self, state: RecurrentState, tokens: Tensor, lengths: Tensor) -> RecurrentState:
+        """See :class:`CaptionDecoder`."""
+        for t in range(tokens.shape[1]):
+            x = state.pending if state.pending is not None else self.lift(self.embedding(tokens[:, t]))
+            after = self._advance(state, x)[1]
+            goes = (lengths > t)[:, None, None]
+            hidden = torch.where(goes, after.hidden, state.hidden)
+            cell = None
+            if after.cell is not None and state.cell is not None:
+                cell = torch.where(goes, after.cell, state.cell)
+            state = replace(after, hidden=hidden, cell=cell)
+        return state
+
     def _advance(self, state: RecurrentState, x: Tensor) -> tuple[Tensor, RecurrentState]:
         """One recurrent step on an input (n, input) to the top layer's hidden state (n, H)."""
         if self.attention is not None and state.keys is not None and state.values is not None:

@@ -9,6 +9,7 @@ Shapes: n pictures, l and r text places, p = side * side picture places, s = l +
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -220,6 +221,13 @@ class RudolphDecoder(CaptionDecoder):
                 parameter.requires_grad_(config.train_attention)
             elif ".mlp." in name:
                 parameter.requires_grad_(config.train_mlp)
+
+    def left_text(self, texts: Sequence[Sequence[int]]) -> Tensor:
+        """See :class:`CaptionDecoder`: (n, l), behind the config's ``left_prompt``, cut to its places."""
+        before = [token for token in self.config.left_prompt if token != EOS] or [BOS]
+        room = self.config.left - len(before) - 1
+        rows = [[*before, *text[: max(room, 0)], EOS][: self.config.left] for text in texts]
+        return torch.tensor([[*row, *[PAD] * (self.config.left - len(row))] for row in rows])
 
     def places(self, seen: int) -> int:  # noqa: ARG002 - the picture has places of its own
         """See :class:`CaptionDecoder`."""

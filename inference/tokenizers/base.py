@@ -27,6 +27,12 @@ class Tokenizer(Protocol):
         """Writes what :func:`load_tokenizer` reads."""
 
 
+def slots_of(tokenizer: Tokenizer) -> list[int]:
+    """The ids of the words that stand for lines read, where the vocabulary has such."""
+    slots: list[int] = getattr(tokenizer, "slots", [])
+    return slots
+
+
 def load_tokenizer(kind: str, folder: Path) -> Tokenizer:
     """The tokenizer that was saved in ``folder``.
 

@@ -15,6 +15,8 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
+from inference.words_read import SLOT
+
 
 @dataclass(frozen=True, slots=True)
 class WordVectors:
@@ -22,6 +24,23 @@ class WordVectors:
 
     matrix: npt.NDArray[np.float32]  # (V, E)
     found: int  # how many of the V words the file has
+
+
+def read_vectors(path: Path, words: Sequence[str]) -> WordVectors:
+    """From a navec archive (``.tar``), else from a text file of GloVe or fastText.
+
+    A slot, ``<line0>`` and so on, is no word of any language: it gets random numbers of the same mean and
+    spread, so that even a decoder with frozen vectors can tell one from the other.
+
+    Raises FileNotFoundError when it is missing, ValueError when it is neither.
+    """
+    read = read_navec if path.suffix == ".tar" else read_text_vectors
+    vectors = read(path, words)
+    slots = [row for row, word in enumerate(words) if SLOT.fullmatch(word)]
+    random = np.random.default_rng(0)
+    mean, spread = vectors.matrix.mean(), vectors.matrix.std()
+    vectors.matrix[slots] = random.normal(mean, spread, (len(slots), vectors.matrix.shape[1]))
+    return vectors
 
 
 def read_navec(path: Path, words: Sequence[str]) -> WordVectors:

@@ -11,23 +11,30 @@ from typing import Any
 
 from nltk.tokenize import NLTKWordTokenizer
 
+from inference.words_read import SLOT, slot_names
+
 PAD, START, END, UNK = "<pad>", "<start>", "<end>", "<unk>"
 FILE = "vocabulary.json"
 _CUT = NLTKWordTokenizer()
 _NAMES = {
-    "pad": ("<pad>", "<PAD>", "PAD"),
-    "bos": ("<start>", "<bos>", "<sos>", "<BOS>", "<SOS>", "BOS", "SOS"),
-    "eos": ("<end>", "<eos>", "<EOS>", "EOS"),
-    "unk": ("<unk>", "<UNK>", "UNK"),
+    "pad": ("<pad>", "<PAD>", "PAD", "#PAD#"),
+    "bos": ("<start>", "<bos>", "<sos>", "<BOS>", "<SOS>", "BOS", "SOS", "#START#"),
+    "eos": ("<end>", "<eos>", "<EOS>", "EOS", "#END#"),
+    "unk": ("<unk>", "<UNK>", "UNK", "#UNK#"),
 }
+_PLACE = "\ue000"
 _CLOSES = re.compile(r"\s+([.,:;!?…%)\]}»]|\.\.\.|'')")
 _SENTENCE = re.compile(r"(?:^|(?<=[.!?…]\s))\w")
 _OPENS = re.compile(r"([(\[{«]|``)\s+")
 
 
 def split_words(text: str) -> list[str]:
-    """Lower-cased tokens of nltk's word tokenizer (which writes double quotes as `` and '')."""
-    return [str(token) for token in _CUT.tokenize(text.lower())]
+    """Lower-cased tokens of nltk's word tokenizer (double quotes become `` and ''); slots stay whole."""
+    # nltk would cut a slot at its brackets: it is cut with a letter in its place.
+    slots = (found[0] for found in SLOT.finditer(text))
+    tokens = [str(token) for token in _CUT.tokenize(SLOT.sub(_PLACE, text.lower()))]
+    parts = [part for token in tokens for part in token.partition(_PLACE) if part]
+    return [next(slots) if part == _PLACE else part for part in parts]
 
 
 def join_words(words: Sequence[str]) -> str:
@@ -38,10 +45,12 @@ def join_words(words: Sequence[str]) -> str:
 
 
 class WordTokenizer:
-    """``words``: id to word; the special ones are known by their usual names.
+    """``words``: id to word; the special ones are known by their usual names. ``slots``: the ids of
+    ``<line0>``, ``<line1>`` ... where there are any.
 
     A vocabulary without an end word ends at its padding, and one without a start word starts with it, as the
-    navec baseline of the meme project does. Raises ValueError when it has no padding, or a word twice.
+    navec baseline of the meme project does; one without a padding word is padded with its end. Raises
+    ValueError when it has neither padding nor end, or a word twice.
     """
 
     kind = "words"
@@ -52,15 +61,20 @@ class WordTokenizer:
         if len(self.ids) != len(self.words):
             twice = next(word for word, count in Counter(self.words).items() if count > 1)
             raise ValueError(f"The vocabulary holds {twice!r} twice: every word needs one number.")
+        bos, eos = self._special("bos"), self._special("eos")
         pad = self._special("pad")
         if pad is None:
-            raise ValueError("The vocabulary has no padding word <pad>: is this the captioner's vocabulary?")
+            pad = eos
+        if pad is None:
+            raise ValueError(
+                "The vocabulary has no padding word <pad> and no end word <end>: is it the captioner's?"
+            )
         self.pad = pad
-        self.has_start = self._special("bos") is not None
-        bos, eos = self._special("bos"), self._special("eos")
+        self.has_start = bos is not None
         self.bos = pad if bos is None else bos
         self.eos = pad if eos is None else eos
         self.unk = self._special("unk")
+        self.slots = [i for i, word in enumerate(self.words) if SLOT.fullmatch(word)]
         self._silent = {self.pad, self.bos, self.eos}
 
     def _special(self, role: str) -> int | None:
@@ -73,12 +87,15 @@ class WordTokenizer:
         threshold: int = 1,
         specials: Sequence[str] = (PAD, START, END, UNK),
         limit: int = 0,
+        slots: int = 0,
     ) -> WordTokenizer:
         """The words that come at least ``threshold`` times, in the order of their first coming.
 
         ``limit``: of these only the most frequent, so many that the vocabulary with its specials has this
-        size; 0 = all.
+        size; 0 = all. ``slots``: how many lines read on a picture have a word of their own, behind the
+        special ones.
         """
+        specials = [*specials, *slot_names(slots)]
         counts = Counter(word for caption in captions for word in split_words(caption))
         words = [word for word, count in counts.items() if count >= threshold and word not in specials]
         if limit and len(words) > limit - len(specials):
@@ -116,12 +133,16 @@ class WordTokenizer:
         if not path.is_file():
             raise FileNotFoundError(f"The vocabulary {path} is missing: put the captioner's JSON there.")
         try:
-            return cls(_in_order(json.loads(path.read_text(encoding="utf-8"))))
+            return cls(in_order(json.loads(path.read_text(encoding="utf-8"))))
         except (AttributeError, json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is no vocabulary: it must map numbers 0, 1, 2 ... to words.") from error
 
 
-def _in_order(found: Any) -> list[str]:
+def in_order(found: Any) -> list[str]:
+    """The words in the order of their numbers, of a list, a table number to word, or word to number.
+
+    Raises KeyError when a number is missing, TypeError or AttributeError when it is none of these.
+    """
     if isinstance(found, list):
         return [str(word) for word in found]
     if all(isinstance(value, int) for value in found.values()):

@@ -61,9 +61,14 @@ def tokenizer_for(name: str, folder: Path) -> Tokenizer:
         return WordTokenizer.from_captions(CAPTIONS, **{**settings, "threshold": 1})
     if kind == "youtokentome":
         return YouTokenToMe(_letters(folder / "bpe.model"))
+    return train_bpe(CAPTIONS, folder)
+
+
+def train_bpe(captions: list[str], folder: Path) -> Gpt2Tokenizer:
+    """A tokenizer of ruGPT-3's kind whose pieces are those of the captions."""
     trained = ByteLevelBPETokenizer(add_prefix_space=False)
     specials = ["<pad>", "<s>", "</s>", "<unk>"]
-    trained.train_from_iterator(CAPTIONS, vocab_size=340, special_tokens=specials, show_progress=False)
+    trained.train_from_iterator(captions, vocab_size=340, special_tokens=specials, show_progress=False)
     trained.save_model(str(folder))
     return Gpt2Tokenizer.load(folder)
 
