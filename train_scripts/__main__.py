@@ -5,12 +5,19 @@ from __future__ import annotations
 import typer
 
 from train_scripts.compare import compare_command
+from train_scripts.data.commands import app as prepare_app
 from train_scripts.evaluate import evaluate_command
+from train_scripts.feedback.commands import finetune_command, promote_command
 from train_scripts.meme_small.commands import line_scorer_command, read_command, train_command
+from train_scripts.training.commands import train_preset_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+app.add_typer(prepare_app, name="prepare")
 app.command("evaluate")(evaluate_command)
 app.command("compare")(compare_command)
+app.command("finetune")(finetune_command)
+app.command("promote")(promote_command)
+app.command("train")(train_preset_command)
 app.command("read")(read_command)
 app.command("line-scorer")(line_scorer_command)
 app.command("meme-small")(train_command)

@@ -1,0 +1,1 @@
+"""Readers, one module a kind of source. Each yields `train_scripts.data.records.Item`s."""
