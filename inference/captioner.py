@@ -4,6 +4,7 @@ by name.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from PIL import Image
 from inference.checkpoint import TOKENIZER_FILE, CheckpointError, load_weights, read_config
 from inference.decoders.slot_prefix import SlotPrefixConfig
 from inference.meme_small import Gate, MemeSmall
-from inference.models import checkpoint_hash, find_model
+from inference.models import OBJECTS, checkpoint_hash, find_model, has_folder
 from inference.reading.reader import Reader
 from inference.reading.summary import summarise
 from inference.slots import SlotTokenizer, clean_quote
@@ -135,14 +136,19 @@ class Captioner:
 
 
 def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -> Captioner:
-    """The named checkpoint of a folder, ready to caption. ``threads``: of torch; None leaves its own choice.
+    """The named model, ready to caption. ``threads``: of torch; None leaves its own choice.
 
     Raises:
-        UnknownModel: no checkpoint has that name; the message lists those there are.
+        UnknownModel: no model has that name; the message says which there are, or how to get it.
         CheckpointError: the checkpoint is damaged or of an architecture this version does not know.
     """
     if threads is not None:
         torch.set_num_threads(threads)
+    if not has_folder(name):
+        # By name: these modules build on this one.
+        module: Any = importlib.import_module("inference.composer" if name == OBJECTS else "inference.hub")
+        captioner: Captioner = module.load(name, models_dir, threads=threads)
+        return captioner
     folder = find_model(models_dir, name)
     config = read_config(folder)
     build = ARCHITECTURES.get(config.get("architecture", ""))

@@ -1,12 +1,14 @@
-"""The checkpoints in a folder: what they are called and what they hold, without loading torch.
+"""The models there are: what they are called and what they hold, without loading torch.
 
-A checkpoint is a folder with ``config.json``, ``model.safetensors``, its tokenizer and a model card
-``README.md``; the folder's name is the model's name.
+A checkpoint is a folder of MODELS_DIR with ``config.json``, ``model.safetensors``, its tokenizer and a model
+card ``README.md``; the folder's name is the model's name. Two kinds of models have no such folder:
+``coco-objects``, and those of the Hugging Face hub, ``hf:ORG/NAME``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import logging
 import math
@@ -14,7 +16,9 @@ import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+from inference.catalogue import CATALOGUE
 from inference.types import EngineError, UnknownModel
 
 logger = logging.getLogger(__name__)
@@ -22,6 +26,9 @@ logger = logging.getLogger(__name__)
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
+HUB = "hf:"  # what the names of the hub's models start with
+OBJECTS = "coco-objects"
+_OBJECTS_ARE = "Names the things a detector finds, in Russian, with the frames and the words read; untrained."
 
 _MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 
@@ -31,54 +38,81 @@ class ModelInfo:
     """One model a person can choose."""
 
     name: str
-    checkpoint: str  # sha256 of the weights, 64 hexadecimal digits
+    checkpoint: str  # see checkpoint_hash
     description: str  # the first paragraph of the model card, on one line; "" without a card
-    parameters: int  # numbers in all tensors of the weights
+    parameters: int  # numbers in all tensors of the weights; 0 where only loading them would tell
 
 
 def list_models(models_dir: Path) -> list[ModelInfo]:
-    """All models of the folder, by name. A damaged one is left out with a warning in the log."""
-    if not models_dir.is_dir():
-        return []
+    """All models of the folder, by name, and ``coco-objects`` where its weights are.
+
+    A damaged one is left out with a warning in the log.
+    """
+    folders = sorted(models_dir.iterdir()) if models_dir.is_dir() else []
+    names = [
+        folder.name
+        for folder in folders
+        if (folder / CONFIG_FILE).is_file() and (folder / WEIGHTS_FILE).is_file()
+    ]
     models = []
-    for folder in sorted(models_dir.iterdir()):
-        if (folder / CONFIG_FILE).is_file() and (folder / WEIGHTS_FILE).is_file():
-            try:
-                models.append(model_info(models_dir, folder.name))
-            except EngineError as error:
-                logger.warning("%s", error)
+    for name in (*names, OBJECTS):
+        try:
+            models.append(model_info(models_dir, name))
+        except UnknownModel:
+            continue
+        except EngineError as error:
+            logger.warning("%s", error)
     return models
 
 
 def model_info(models_dir: Path, name: str) -> ModelInfo:
     """The named model. Raises UnknownModel, or EngineError when its weights are damaged."""
-    folder = find_model(models_dir, name)
-    return ModelInfo(
-        name=name,
-        checkpoint=checkpoint_hash(models_dir, name),
-        description=_first_paragraph(folder / CARD_FILE),
-        parameters=_count_parameters(folder / WEIGHTS_FILE),
-    )
+    checkpoint = checkpoint_hash(models_dir, name)
+    if has_folder(name):
+        folder = find_model(models_dir, name)
+        parameters = _count_parameters(folder / WEIGHTS_FILE)
+        return ModelInfo(name, checkpoint, _first_paragraph(folder / CARD_FILE), parameters)
+    return ModelInfo(name, checkpoint, _OBJECTS_ARE if name == OBJECTS else "", 0)
+
+
+def has_folder(name: str) -> bool:
+    """Whether a model of this name is a checkpoint folder, if there is one."""
+    return name != OBJECTS and not name.startswith(HUB)
 
 
 def find_model(models_dir: Path, name: str) -> Path:
-    """The folder of the named model. Raises UnknownModel with the names there are."""
+    """The folder of the named checkpoint. Raises UnknownModel with the names there are."""
     folder = models_dir / name
     # The name may come from a chat: it must be the name of a folder here, not a way to another one.
     is_plain = name not in {"", ".", ".."} and Path(name).name == name
     if is_plain and (folder / CONFIG_FILE).is_file() and (folder / WEIGHTS_FILE).is_file():
         return folder
     names = [path.parent.name for path in sorted(models_dir.glob(f"*/{WEIGHTS_FILE}"))]
+    if name in CATALOGUE:
+        others = f", or choose one of {', '.join(names)}" if names else ""
+        raise UnknownModel(
+            f"The preset {name!r} has no weights in {models_dir} yet: train it ('python -m train_scripts "
+            "train'), convert the original's ('python -m inference convert') or fetch some ('python -m "
+            f"inference pull'){others}."
+        )
     choice = f"choose one of {', '.join(names)}" if names else "put a checkpoint there first"
     raise UnknownModel(f"There is no model named {name!r} in {models_dir}: {choice}.")
 
 
 def checkpoint_hash(models_dir: Path, name: str) -> str:
-    """sha256 of the named model's weights, 64 hexadecimal digits.
+    """What the named model's captions depend on: sha256 of its weights, 64 hexadecimal digits; of a hub model
+    the commit of its files, 40 digits, see :func:`inference.hub_files.checkpoint`.
 
     The first call for a file reads all of it; later ones only look whether its size and time are the same.
     Raises UnknownModel, or EngineError when the file cannot be read.
     """
+    # By name, not imported: these modules lead to torch, which the bot's process must not reach.
+    if name == OBJECTS:
+        composer: Any = importlib.import_module("inference.composer")
+        return str(composer.checkpoint(models_dir))
+    if name.startswith(HUB):
+        hub: Any = importlib.import_module("inference.hub_files")
+        return str(hub.checkpoint(name, models_dir))
     weights = find_model(models_dir, name) / WEIGHTS_FILE
     try:
         status = weights.stat()

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from inference.caption_model import CaptionModel, SpecialTokens
+from inference.catalogue import CATALOGUE
 from inference.decoders.base import build_decoder
 from inference.encoders.base import build_encoder
 from inference.tokenizers.base import Tokenizer, load_tokenizer
@@ -33,7 +34,6 @@ class Preset:
     """One system, as :func:`build` builds it."""
 
     name: str
-    description: str  # one line
     encoder: Mapping[str, Any]
     decoder: Mapping[str, Any]
     tokenizer: Mapping[str, Any]  # kind, and how a vocabulary is made for it
@@ -43,6 +43,11 @@ class Preset:
     note: str = ""  # what the source leaves open, and what was chosen
     smoke_encoder: Mapping[str, Any] = field(default_factory=dict)
     smoke_decoder: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def description(self) -> str:
+        """One line."""
+        return CATALOGUE[self.name].description
 
     @property
     def reads(self) -> WordsRead:
@@ -61,7 +66,7 @@ _SMALL_PICTURE = {"preprocessing": {"size": 64}}
 _SMALL_RNN = {"embedding": 32, "hidden": 64, "dropout": 0.0}
 
 
-def _recurrent(name: str, description: str, network: str, picture: int, **settings: Any) -> Preset:
+def _recurrent(name: str, network: str, picture: int, **settings: Any) -> Preset:
     """An encoder of torchvision and a recurrent decoder; settings that start with ``preset_`` are ours."""
     about = {
         key.removeprefix("preset_"): settings.pop(key) for key in list(settings) if key.startswith("preset_")
@@ -79,7 +84,6 @@ def _recurrent(name: str, description: str, network: str, picture: int, **settin
     }
     return Preset(
         name,
-        description,
         encoder={"kind": network, "yields": yields, **about.pop("encoder", {})},
         decoder=decoder,
         tokenizer={**_WORDS, **about.pop("tokenizer", {})},
@@ -91,11 +95,10 @@ def _recurrent(name: str, description: str, network: str, picture: int, **settin
     )
 
 
-def _show_attend(name: str, description: str, network: str, **settings: Any) -> Preset:
+def _show_attend(name: str, network: str, **settings: Any) -> Preset:
     """The v1 .. v7 family: an LSTM of 512 whose first state the picture makes, over frozen vectors of 300."""
     return _recurrent(
         name,
-        description,
         network,
         2048,
         embedding=300,
@@ -129,11 +132,10 @@ _SMALL_GPT = {
 }
 
 
-def _clipcap(name: str, description: str, **settings: Any) -> Preset:
+def _clipcap(name: str, **settings: Any) -> Preset:
     note = settings.pop("preset_note", "")
     return Preset(
         name,
-        description,
         encoder=_RUCLIP,
         decoder={
             "kind": "gpt_prefix",
@@ -155,7 +157,6 @@ def _clipcap(name: str, description: str, **settings: Any) -> Preset:
 _ALL = [
     _recurrent(
         "resnet50-lstm",
-        "Frozen ResNet-50, its vector as the first input of a two-layer LSTM (the first meme baseline).",
         "resnet50",
         2048,
         embedding=512,
@@ -168,7 +169,6 @@ _ALL = [
     ),
     _recurrent(
         "resnet101-lstm-navec",
-        "Frozen ResNet-101 and frozen navec vectors, two-layer LSTM (the meme project's second baseline).",
         "resnet101",
         2048,
         embedding=300,
@@ -186,7 +186,6 @@ _ALL = [
     ),
     _recurrent(
         "resnet34-lstm",
-        "ResNet-34, its vector as the first token of a three-layer LSTM.",
         "resnet34",
         512,
         input=512,
@@ -200,7 +199,6 @@ _ALL = [
     ),
     _recurrent(
         "densenet121-lstm",
-        "Frozen DenseNet-121 behind a Linear of 1024, LSTM of 1024.",
         "densenet121",
         1024,
         embedding=1024,
@@ -210,7 +208,6 @@ _ALL = [
     ),
     _recurrent(
         "fasterrcnn-lstm",
-        "The coarsest map of Faster R-CNN's feature pyramid, LSTM.",
         "fasterrcnn_fpn",
         256,
         input=1024,
@@ -221,46 +218,39 @@ _ALL = [
     ),
     _show_attend(
         "inception-lstm-glove",
-        "Inception-v3 makes the first state of an LSTM over GloVe vectors (v1).",
         "inception_v3",
         preset_vectors="GloVe 6B 300",
     ),
     _show_attend(
         "inception-lstm-crawl",
-        "Inception-v3, fastText vectors, one more layer before the vocabulary (v2).",
         "inception_v3",
         head=512,
         head_activation="relu",
     ),
     _show_attend(
         "inception-attention",
-        "Additive attention over Inception-v3's 8x8 grid (v3).",
         "inception_v3",
         attention="additive",
     ),
     _show_attend(
         "resnext101-attention",
-        "Additive attention over ResNeXt-101's grid (v4).",
         "resnext101",
         attention="additive",
     ),
     _show_attend(
         "resnet101-attention",
-        "Additive attention over ResNet-101's grid (v5).",
         "resnet101",
         attention="additive",
     ),
-    _show_attend("resnet101-lstm", "ResNet-101 makes the first state of an LSTM (v6).", "resnet101"),
+    _show_attend("resnet101-lstm", "resnet101"),
     _show_attend(
         "resnet101-attention-dot",
-        "Dot-product attention over ResNet-101's grid (v7).",
         "resnet101",
         attention="dot",
     ),
     *(
         _recurrent(
             name,
-            f"Bahdanau attention over Inception-v3's grid, {cell.upper()}, tuned GloVe vectors.",
             "inception_v3",
             2048,
             embedding=300,
@@ -284,7 +274,6 @@ _ALL = [
     ),
     _recurrent(
         "mobilenet-soft-attention",
-        "Gated soft attention over MobileNet-v3-small's 7x7 grid, LSTM of 1024.",
         "mobilenet_v3_small",
         576,
         embedding=1024,
@@ -297,13 +286,10 @@ _ALL = [
         preset_encoder={"preprocessing": {"size": 224, "fit": "crop", "resize": 256}},
         preset_decoding=_GREEDY30,
     ),
-    _clipcap(
-        "clipcap-mlp", "ruCLIP's vector through an MLP to 10 prefix positions of a frozen ruGPT-3 small."
-    ),
-    _clipcap("clipcap-mlp-tuned", "The same with the language model tuned.", train_gpt=True),
+    _clipcap("clipcap-mlp"),
+    _clipcap("clipcap-mlp-tuned", train_gpt=True),
     _clipcap(
         "clipcap-transformer",
-        "ruCLIP's vector through an 8-layer transformer to 40 prefix positions of a frozen ruGPT-3 small.",
         mapper="transformer",
         prefix=40,
         clip_length=40,
@@ -311,7 +297,6 @@ _ALL = [
     ),
     Preset(
         "gpt2-inception-prefix",
-        "The 64 places of Inception-v3's grid between two markers as the prefix of GPT-2, with token types.",
         encoder={"kind": "inception_v3", "yields": "grid"},
         decoder={
             "kind": "gpt_prefix",
@@ -331,7 +316,6 @@ _ALL = [
     ),
     Preset(
         "gpt2-resnet-multilayer-prefix",
-        "One prefix position of ruGPT-3 small from each of four layers of ResNet-50.",
         encoder={"kind": "resnet50", "yields": "layers", "layers": 4},
         decoder={
             "kind": "gpt_prefix",
@@ -349,7 +333,6 @@ _ALL = [
     ),
     Preset(
         "rudolph",
-        "RuDOLPH-350M: one transformer over the picture's 16 x 16 codes and the caption.",
         encoder={"kind": "vqgan"},
         decoder={"kind": "rudolph", "vocabulary": 16448, "codes": 8192},
         tokenizer={"kind": "youtokentome"},

@@ -262,14 +262,28 @@ def test_models_are_listed(cli: Cli) -> None:
     assert all(
         part in done.stdout for part in ("fake", "0.0 M", cli.checkpoint[:12], "Says [nothing] of note.")
     )
-    (row,) = rows_of(cli.run("models", "--json").stdout)
+    assert all(part in done.stdout for part in ("clipcap-transformer", "53.6 M", "266.7 M", "rudolph"))
+    row, *presets = rows_of(cli.run("models", "--json").stdout)
     assert row == {
+        "kind": "model",
         "name": "fake",
         "checkpoint": cli.checkpoint,
         "parameters": 6,
         "description": "Says [nothing] of note.",
     }
-    assert_one_sentence(cli.run("models", "--models-dir", "nowhere"), "There is no model in nowhere")
+    assert {preset["kind"] for preset in presets} == {"preset"}
+    sizes = {preset["name"]: (preset["trainable"], preset["parameters"]) for preset in presets}
+    assert sizes["clipcap-mlp"] == (31_468_800, 244_622_592)
+    # Without a checkpoint there are still the presets.
+    nothing = cli.run("models", "--models-dir", "nowhere")
+    assert nothing.returncode == 0
+    assert "There is no model in nowhere yet: put a checkpoint there" in nothing.stderr
+    assert "resnet50-lstm" in nothing.stdout
+
+
+def test_a_preset_without_weights_says_how_to_get_them(cli: Cli) -> None:
+    done = cli.run("caption", "a.png", "--model", "clipcap-mlp")
+    assert_one_sentence(done, "The preset 'clipcap-mlp' has no weights in checkpoints yet: train it")
 
 
 def test_torch_is_not_imported_before_captioning() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from inference.composer import FILE
 from inference.models import checkpoint_hash, list_models, model_info
 from inference.types import EngineError, UnknownModel
 from tests.inference.fakes import write_checkpoint
@@ -44,6 +45,44 @@ def test_a_damaged_model_hides_only_itself(tmp_path: Path, caplog: pytest.LogCap
         with pytest.raises(EngineError, match="safetensors"):
             model_info(tmp_path, "bad")
     assert "bad/model.safetensors is not a safetensors file" in caplog.text
+
+
+def test_a_preset_is_no_model_until_it_has_weights(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, "ant")
+    with pytest.raises(
+        UnknownModel, match=r"'rudolph' has no weights .* train it .*, or choose one of ant\."
+    ):
+        checkpoint_hash(tmp_path, "rudolph")
+    with pytest.raises(UnknownModel, match=r"fetch some \('python -m inference pull'\)\."):
+        checkpoint_hash(tmp_path / "nowhere", "rudolph")
+    written = write_checkpoint(tmp_path, "rudolph")
+    assert checkpoint_hash(tmp_path, "rudolph") == written
+
+
+def test_models_without_a_folder_are_known_by_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    with pytest.raises(UnknownModel, match=r"coco-objects .* python -m inference pull"):
+        checkpoint_hash(tmp_path, "coco-objects")
+    (tmp_path / FILE).write_bytes(b"weights")
+    assert checkpoint_hash(tmp_path, "coco-objects") == hashlib.sha256(b"weights").hexdigest()
+    (objects,) = list_models(tmp_path)
+    assert (objects.name, objects.parameters) == ("coco-objects", 0)
+    assert objects.description.startswith("Names the things")
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(UnknownModel, match="pull hf:someone/captioner"):
+        model_info(tmp_path, "hf:someone/captioner")
+    commit = "0123456789abcdef" * 2 + "01234567"
+    repo = tmp_path / "models--someone--captioner"
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs" / "main").write_text(commit)
+    snapshot = repo / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    (snapshot / "model.safetensors").write_bytes(b"weights")
+    assert model_info(tmp_path, "hf:someone/captioner").checkpoint == commit
 
 
 def test_no_folder_no_models(tmp_path: Path) -> None:
