@@ -9,7 +9,36 @@ from pathlib import Path
 
 import sentencepiece
 import torch
-from transformers import BertConfig, BertModel, MarianConfig, MarianMTModel, MarianTokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    BertConfig,
+    BertModel,
+    BertTokenizerFast,
+    BlipConfig,
+    BlipForConditionalGeneration,
+    BlipImageProcessor,
+    BlipProcessor,
+    CLIPImageProcessor,
+    CLIPVisionConfig,
+    GPT2Config,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    MarianConfig,
+    MarianMTModel,
+    MarianTokenizer,
+    PreTrainedTokenizerFast,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+    Qwen2VLImageProcessor,
+    Qwen2VLProcessor,
+    Qwen2VLVideoProcessor,
+    VisionEncoderDecoderConfig,
+    VisionEncoderDecoderModel,
+    ViTConfig,
+    ViTImageProcessor,
+)
 
 ENGLISH = (
     "a cat sits on the sofa",
@@ -105,3 +134,188 @@ def save_bert(folder: Path) -> None:
         vocab_size=8, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4
     )
     BertModel(config).save_pretrained(folder)
+
+
+def _bytes_tokenizer(*special: str) -> PreTrainedTokenizerFast:
+    """Byte-level BPE as GPT-2, Llama 3 and Qwen have it: any text survives it."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320, special_tokens=list(special), initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    tokenizer.train_from_iterator([*RUSSIAN, *ENGLISH], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=special[0], pad_token=special[0])
+
+
+def _shake(model: torch.nn.Module, seed: int, scale: float = 8.0) -> None:
+    """Random weights large enough that what is said depends on the picture."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                size = scale * 0.1
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * size)
+
+
+def save_encoder_decoder(folder: Path, *, seed: int = 0) -> None:
+    """ViT and GPT-2, as tuman/vit-rugpt2-image-captioning is."""
+    tokenizer = _bytes_tokenizer("<|endoftext|>")
+    eos = tokenizer.eos_token_id
+    encoder = ViTConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=32,
+        patch_size=8,
+    )
+    decoder = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        n_positions=64,
+        bos_token_id=eos,
+        eos_token_id=eos,
+        is_decoder=True,
+        add_cross_attention=True,
+    )
+    config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)
+    model = VisionEncoderDecoderModel(config)
+    _shake(model, seed)
+    model.generation_config.decoder_start_token_id = eos
+    model.generation_config.eos_token_id = eos
+    model.generation_config.pad_token_id = eos
+    model.generation_config.num_beams = 3
+    model.generation_config.max_new_tokens = 24
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+
+
+def save_blip(folder: Path, *, seed: int = 0) -> None:
+    """BLIP with an English vocabulary of words."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[DEC]", "[ENC]"]
+    words += sorted({word for sentence in ENGLISH for word in sentence.split()})
+    (folder / "vocab.txt").write_text("\n".join(words))
+    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"))
+    layer = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
+    text = {
+        **layer,
+        "vocab_size": len(words),
+        "encoder_hidden_size": 16,
+        "bos_token_id": 4,
+        "eos_token_id": 3,
+        "sep_token_id": 3,
+        "pad_token_id": 0,
+        "max_position_embeddings": 64,
+    }
+    config = BlipConfig(
+        text_config=text, vision_config={**layer, "image_size": 32, "patch_size": 8}, projection_dim=16
+    )
+    model = BlipForConditionalGeneration(config)
+    _shake(model, seed)
+    model.save_pretrained(folder)
+    images = BlipImageProcessor(size={"height": 32, "width": 32})
+    BlipProcessor(images, tokenizer).save_pretrained(folder)
+
+
+_LANGUAGE = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 4096,
+}
+
+
+def save_llava(folder: Path, *, seed: int = 0) -> None:
+    """LLaVA: a CLIP tower and Llama, with a chat template."""
+    tokenizer = _bytes_tokenizer("</s>", "<image>")
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            image_size=32,
+            patch_size=8,
+        ),
+        text_config=LlamaConfig(
+            **_LANGUAGE, vocab_size=len(tokenizer), eos_token_id=0, bos_token_id=0, pad_token_id=0
+        ),
+        image_token_index=1,
+        image_seq_length=16,
+        vision_feature_layer=-1,
+    )
+    model = LlavaForConditionalGeneration(config)
+    _shake(model, seed, 4.0)
+    model.generation_config.eos_token_id = 0
+    model.generation_config.pad_token_id = 0
+    model.save_pretrained(folder)
+    template = (
+        "{% for message in messages %}USER: {% for part in message['content'] %}{% if part['type'] == 'image' %}"
+        "<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endfor %}"
+        "{% if add_generation_prompt %} ASSISTANT:{% endif %}"
+    )
+    LlavaProcessor(
+        CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
+        tokenizer,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=template,
+    ).save_pretrained(folder)
+
+
+def save_qwen_vl(folder: Path, *, seed: int = 0) -> None:
+    """Qwen2-VL: pictures of any shape, 14-pixel patches joined in fours, rotary positions in three axes."""
+    special = (
+        "<|im_end|>",
+        "<|im_start|>",
+        "<|vision_start|>",
+        "<|vision_end|>",
+        "<|image_pad|>",
+        "<|video_pad|>",
+    )
+    tokenizer = _bytes_tokenizer(*special)
+    config = Qwen2VLConfig(
+        text_config={
+            **_LANGUAGE,
+            "vocab_size": len(tokenizer),
+            "bos_token_id": 0,
+            "eos_token_id": 0,
+            "pad_token_id": 0,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]},
+        },
+        vision_config={"depth": 2, "embed_dim": 16, "hidden_size": 16, "num_heads": 2, "mlp_ratio": 2},
+        vision_start_token_id=2,
+        vision_end_token_id=3,
+        image_token_id=4,
+        video_token_id=5,
+    )
+    model = Qwen2VLForConditionalGeneration(config)
+    _shake(model, seed, 4.0)
+    model.generation_config.eos_token_id = [0, 1]
+    model.generation_config.pad_token_id = 0
+    model.generation_config.do_sample = True
+    model.generation_config.top_k = 1
+    model.generation_config.repetition_penalty = 1.05
+    model.save_pretrained(folder)
+    template = (
+        "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% for part in message['content'] %}"
+        "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+        "{% else %}{{ part['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    pixels = {"min_pixels": 28 * 28, "max_pixels": 56 * 56}
+    Qwen2VLProcessor(
+        Qwen2VLImageProcessor(**pixels), tokenizer, Qwen2VLVideoProcessor(), chat_template=template
+    ).save_pretrained(folder)
