@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import multiprocessing
 import os
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from inference.pictures import load_picture
 from inference.reading.tesseract import Tesseract
 from train_scripts.meme_small.data import read_rows
+from train_scripts.training.memory import keep_freed_memory
 
 Memes = Annotated[Path, typer.Argument(help="Folder with images/, train.jsonl and val.jsonl.", exists=True)]
 Readings = Annotated[Path, typer.Option(help="What 'read' wrote.", exists=True)]
@@ -103,15 +103,6 @@ def line_scorer_command(memes: Memes, readings: Readings = Path("runs/readings.j
     )
 
 
-def _keep_freed_memory() -> None:
-    """Tell glibc to keep what training frees: half the time went into getting the same pages again."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc only
-    if mallopt is not None:
-        trim_threshold, mmap_max = -1, -4
-        mallopt(mmap_max, 0)
-        mallopt(trim_threshold, 2**31 - 1)
-
-
 def train_command(
     memes: Memes,
     photos: Annotated[Path, typer.Option(help="Photo captions (JSON lines with text).", exists=True)],
@@ -125,7 +116,7 @@ def train_command(
     from train_scripts.meme_small.export import write_checkpoint  # noqa: PLC0415 - torch
     from train_scripts.meme_small.train import Recipe, Trainer  # noqa: PLC0415
 
-    _keep_freed_memory()
+    keep_freed_memory()
     recipe = Recipe()
     trainer = Trainer(memes, photos, readings, work, recipe)
     model = trainer.run()

@@ -1,0 +1,1 @@
+"""Trains any preset from one config file: `python -m train_scripts train`."""

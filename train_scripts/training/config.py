@@ -1,0 +1,340 @@
+"""One YAML file describes one run. Every key is checked before anything slow begins."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from inference.presets import PRESETS
+from inference.types import DecodingOptions
+from train_scripts.metrics.evaluator import MEASURES
+from train_scripts.training.errors import TrainingError
+
+__all__ = [
+    "CONFIGS",
+    "VAL_LOSS",
+    "AugmentConfig",
+    "OptimizerConfig",
+    "ScheduleConfig",
+    "StageConfig",
+    "TrainConfig",
+    "config_names",
+    "load_config",
+]
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+VAL_LOSS = "val_loss"
+RANDOM = "random"
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class OptimizerConfig(_Settings):
+    """What changes the weights. ``adam8bit`` (of bitsandbytes) keeps Adam's state in 8 bits to save memory of
+    a GPU; here it is plain AdamW, which takes the same steps with more memory."""
+
+    name: Literal["adam", "adamw", "adam8bit"] = "adam"
+    rate: float = Field(gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(default=1e-8, gt=0)
+
+
+class ScheduleConfig(_Settings):
+    """The learning rate by optimizer steps, as a part of the optimizer's ``rate``.
+
+    * ``constant``: 1 after the warm-up;
+    * ``linear``: down to 0 at the end of the stage;
+    * ``noam`` (Vaswani et al. 2017): down with the square root of the step, 1 at the end of the warm-up;
+    * ``step``: times ``factor`` at each of ``milestones``;
+    * ``onecycle`` (Smith & Topin 2018, as torch has it): up from 1 / ``start_divisor`` to 1 during ``rise``
+      of the stage, then down to 1 / (``start_divisor`` * ``final_divisor``).
+    """
+
+    name: Literal["constant", "linear", "noam", "step", "onecycle"] = "constant"
+    warmup: int = Field(default=0, ge=0)  # steps from 0 to the full rate, in a straight line
+    milestones: tuple[int, ...] = ()
+    factor: float = Field(default=0.5, gt=0)
+    rise: float = Field(default=0.3, gt=0, lt=1)
+    start_divisor: float = Field(default=25.0, ge=1)
+    final_divisor: float = Field(default=1e4, ge=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> ScheduleConfig:
+        if self.name == "onecycle" and self.warmup:
+            raise ValueError("onecycle warms up by itself: leave warmup out, or set rise")
+        if self.name == "noam" and not self.warmup:
+            raise ValueError("noam needs a warmup of at least 1 step")
+        if self.name == "step" and not self.milestones:
+            raise ValueError("step needs milestones, the steps at which the rate falls")
+        return self
+
+
+class AugmentConfig(_Settings):
+    """Changes of a picture that leave every letter on it readable: nothing is mirrored, turned or cut off.
+
+    Each is made with ``probability``; a strength of 0 leaves it out.
+    """
+
+    probability: float = Field(default=0.5, ge=0, le=1)
+    brightness: float = Field(default=0.25, ge=0, lt=1)  # times 1 - this .. 1 + this
+    contrast: float = Field(default=0.25, ge=0, lt=1)
+    colour: float = Field(default=0.4, ge=0, le=1)  # saturation
+    blur: float = Field(default=0.6, ge=0, le=3)  # the largest radius in pixels of what the encoder sees
+    jpeg: int = Field(default=40, ge=0, le=95)  # the lowest quality that it is saved with again; 0: never
+    shrink: float = Field(default=0.12, ge=0, le=0.5)  # the largest part of a side that becomes a border
+
+
+class StageConfig(_Settings):
+    """One stretch of training on one choice of data."""
+
+    data: tuple[str, ...]  # names of `sources`
+    epochs: int = Field(ge=1)
+    batch: int = Field(ge=1)  # rows at once on each process
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig = ScheduleConfig()
+    accumulate: int = Field(default=1, ge=1)  # batches to one step of the optimizer
+    clip: float | None = Field(default=None, gt=0)  # the largest norm of the gradient
+    teacher_forcing: float = Field(
+        1.0, gt=0, le=1
+    )  # how likely a token fed is the true one, not the model's own
+    augment: AugmentConfig | None = None
+    pairs_per_epoch: int = Field(default=0, ge=0)  # so many random rows make an epoch; 0: all of them
+    limit: int = Field(default=0, ge=0)  # only the first so many rows; 0: all of them
+    metric: str = VAL_LOSS  # what tells the best weights: val_loss, or a score of `train_scripts evaluate`
+    patience: int | None = Field(default=None, ge=1)  # epochs without a better one after which the stage ends
+    validate_every: int = Field(default=1, ge=1)  # epochs
+    validate_pictures: int = Field(
+        default=0, ge=0
+    )  # only the first so many pictures of val are captioned; 0: all
+    checkpoint_every: int = Field(
+        0, ge=0
+    )  # epochs after which a checkpoint is kept; 0: only the last and best
+
+    @field_validator("data")
+    @classmethod
+    def _some(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("a stage needs data: name at least one of the sources")
+        return value
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        keys = [VAL_LOSS, *(measure.key for measure in MEASURES if measure.better != "neither")]
+        plain = {key.replace("_", ""): key for key in keys}
+        if value.replace("_", "").lower() not in plain:
+            raise ValueError(f"there is no metric {value!r}, choose one of {', '.join(keys)}")
+        return plain[value.replace("_", "").lower()]
+
+
+class EncoderConfig(_Settings):
+    """``weights``: a member of torchvision's enum (IMAGENET1K_V1), a file or folder, or ``random``."""
+
+    weights: str
+    settings: dict[str, Any] = {}  # changes of the preset's encoder, for example {trainable_stages: 2}
+
+
+class VocabularyConfig(_Settings):
+    """How a word vocabulary is made from the captions of all stages; what is left out is the preset's."""
+
+    threshold: int | None = Field(default=None, ge=1)  # a word must come so often
+    limit: int | None = Field(default=None, ge=0)  # the vocabulary's size; 0: no limit
+
+
+class TrainConfig(_Settings):
+    """A run. Paths are relative to the folder in which the command runs."""
+
+    preset: str
+    sources: dict[
+        str, Path
+    ]  # data sets by name: folders with metadata.jsonl, or with train.jsonl and val.jsonl
+    stages: dict[str, StageConfig]
+    encoder: EncoderConfig
+    decoder: dict[str, Any] = {}  # changes of the preset's decoder
+    language_model: str | None = None  # a Hugging Face folder or weight file of a GPT-2, or `random`
+    tokenizer: str | None = None  # its folder or file; None: the language model's, or made from the captions
+    vocabulary: VocabularyConfig = VocabularyConfig()
+    vectors: str | None = None  # the file of word vectors (navec, GloVe, fastText), or `random`
+    words: str | None = None  # how the words read on a picture are given to the model; None: the preset's way
+    readings: dict[str, Path] = {}  # by source: what `train_scripts read` wrote; needed where words are given
+    decoding: dict[str, Any] = {}  # changes of how the preset searches
+    start_from: Path | None = None  # a trained checkpoint's folder: its model is trained further, as it is
+    smoke: bool = False  # the preset's parts at a size that learns in seconds on a CPU
+    seed: int = 0
+    cache: str = "auto"  # folder of the frozen encoder's features; auto: one an encoder under runs/; off
+    cache_half: bool = False  # keep them in 16 bits
+    mixed_precision: Literal["no", "auto", "bf16", "fp16"] = "no"  # auto: bf16 where the machine has it
+    workers: int = Field(default=0, ge=0)  # threads that open pictures; 0: one a core
+    save_minutes: float = Field(default=5.0, gt=0)  # how often the state is written from which a run goes on
+    save_steps: int = Field(default=0, ge=0)  # the same by optimizer steps; 0: by the minutes alone
+    half: bool = False  # write the checkpoint in 16 bits
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _left_out(cls, value: Any) -> Any:
+        """``null`` takes away a stage of the config that is extended."""
+        if isinstance(value, Mapping):
+            return {name: stage for name, stage in value.items() if stage is not None}
+        return value
+
+    @field_validator("preset")
+    @classmethod
+    def _preset(cls, value: str) -> str:
+        if value not in PRESETS:
+            near = difflib.get_close_matches(value, PRESETS, 1) or [", ".join(PRESETS)]
+            raise ValueError(f"there is no preset {value!r}, the nearest is {near[0]}")
+        return value
+
+    @field_validator("decoding")
+    @classmethod
+    def _decoding(cls, value: dict[str, Any]) -> dict[str, Any]:
+        DecodingOptions.from_dict(value)
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> TrainConfig:
+        if not self.stages:
+            raise ValueError("there is no stage, add one under stages")
+        for name, stage in self.stages.items():
+            for source in stage.data:
+                if source not in self.sources:
+                    raise ValueError(
+                        f"stage {name} needs the data {source!r}, which sources does not name "
+                        f"(it names {', '.join(self.sources) or 'none'})"
+                    )
+        return self
+
+    def to_yaml(self) -> str:
+        """The whole config, as :func:`load_config` reads it."""
+        return str(yaml.safe_dump(self.model_dump(mode="json"), allow_unicode=True, sort_keys=False))
+
+
+def config_names() -> list[str]:
+    """The recipes that come with the project."""
+    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+def load_config(config: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """The run that a file describes.
+
+    `config`: a path, or the name of a recipe that comes with the project. A file may begin from another one
+    (``extends: NAME or PATH``): mappings are merged, all else replaced. `overrides`: ``key=value``, the keys
+    of inner mappings joined by dots, the value written as in YAML.
+
+    Raises TrainingError, one sentence that names the file and the key.
+    """
+    layers = _layers(Path(config), ())
+    for text in overrides:
+        layers.append(("--set", _override(text)))
+    merged: dict[str, Any] = {}
+    for _, values in layers:
+        merged = _merge(merged, values)
+    try:
+        return TrainConfig.model_validate(merged)
+    except ValidationError as error:
+        raise TrainingError(_sentence(error, layers)) from None
+
+
+def _layers(path: Path, above: tuple[Path, ...]) -> list[tuple[str, dict[str, Any]]]:
+    """The file's values, those it extends before them, each with the name of where it stands."""
+    shipped = CONFIGS / f"{path.name}.yaml"
+    if not path.is_file() and len(path.parts) == 1 and shipped.is_file():
+        path = shipped
+    if path.resolve() in above:
+        raise TrainingError(f"{path} extends itself: take one of its 'extends' out.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise TrainingError(
+            f"The config {path} cannot be read ({why}): give a YAML file, or one of "
+            f"{', '.join(config_names())}."
+        ) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or "cannot be parsed"
+        raise TrainingError(f"{path}{line}, is not valid YAML ({problem}): mend the line.") from None
+    if not isinstance(values, dict):
+        raise TrainingError(f"{path} is no config: it must hold keys and values.")
+    base = values.pop("extends", None)
+    if base is None:
+        return [(str(path), values)]
+    beside = path.parent / str(base)
+    below = _layers(beside if beside.is_file() else Path(str(base)), (*above, path.resolve()))
+    return [*below, (str(path), values)]
+
+
+def _override(text: str) -> dict[str, Any]:
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise TrainingError(f"--set {text} is no setting: write --set key=value, for example --set seed=1.")
+    try:
+        found: Any = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise TrainingError(f"--set {text} has no value that YAML can read: put it in quotes.") from None
+    for part in reversed(key.strip().split(".")):
+        found = {part: found}
+    return dict(found)
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            value = _merge(old, value)  # noqa: PLW2901
+        merged[key] = value
+    return merged
+
+
+def _sentence(error: ValidationError, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """The first of pydantic's errors, in words."""
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    place = [str(part) for part in first["loc"]]
+    key = ".".join(place)
+    where = next((name for name, values in reversed(layers) if _has(values, place)), layers[-1][0])
+    if first["type"] == "extra_forbidden":
+        known = _keys(place[:-1])
+        near = difflib.get_close_matches(place[-1], known, 1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}."
+        return f"{where} has the unknown key {key!r}: {hint}"
+    if first["type"] == "missing":
+        return f"{layers[-1][0]} lacks the key {key!r}: add it, or begin from a recipe with 'extends'."
+    message = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
+    value = f" (it is {first['input']!r})" if not isinstance(first["input"], Mapping | BaseModel) else ""
+    return f"{where}: {key}{value} is not right: {message}." if key else f"{where}: {message}."
+
+
+def _has(values: Any, place: Sequence[str]) -> bool:
+    for part in place:
+        if not isinstance(values, Mapping) or part not in values:
+            return False
+        values = values[part]
+    return True
+
+
+def _keys(place: Sequence[str]) -> list[str]:
+    """The keys that are valid at a place of the config."""
+    model: type[BaseModel] | None = TrainConfig
+    for part in place:
+        if model is None or part not in model.model_fields:
+            continue  # the name of a stage: its settings are those of the field before
+        model = _model_of(model.model_fields[part].annotation)
+    return list(model.model_fields) if model is not None else []
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation if issubclass(annotation, BaseModel) else None
+    return next((found for part in typing.get_args(annotation) if (found := _model_of(part))), None)

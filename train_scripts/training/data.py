@@ -1,0 +1,137 @@
+"""The rows of a run and the order in which they are learned from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from inference.reading.layout import arrange
+from inference.reading.merge import select
+from inference.types import TextLine
+from train_scripts.data.captions import METADATA
+from train_scripts.data.dataset import is_inside
+from train_scripts.data.files import CaptionFileError, json_rows
+from train_scripts.meme_small.line_scorer import passes_from_row
+
+__all__ = ["TrainRow", "batches_of", "digest_of", "first_rows", "read_lines", "read_rows", "shares"]
+
+_WINDOW = 40  # batches among which captions of like length are put together
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRow:
+    """One caption of one picture. ``weight`` (>= 0) multiplies its loss; ``where``: file and line."""
+
+    picture: Path
+    file_name: str
+    text: str
+    weight: float
+    where: str
+
+
+def read_rows(folder: Path, split: str) -> list[TrainRow]:
+    """The rows of one split of a data set, in the order of the file; [] when it has no such split.
+
+    `folder`: with ``metadata.jsonl``, whose rows without a ``split`` are of train; or with ``train.jsonl``,
+    ``val.jsonl``. A row may have a ``weight``. Rows whose ``file_name`` is null (exported feedback on a
+    picture that was not kept) hold nothing to learn from.
+
+    Raises CaptionFileError, with file and line, for everything that is wrong with a row, and for a picture
+    that is not there.
+    """
+    path = folder / METADATA
+    whole = path.is_file()
+    if not whole:
+        path = folder / f"{split}.jsonl"
+        if not path.is_file():
+            if split == "train":
+                raise CaptionFileError(
+                    f"{folder} holds no data: it needs {METADATA}, or train.jsonl (see 'train_scripts "
+                    "prepare')."
+                )
+            return []
+    rows = []
+    for number, row in json_rows(path):
+        where = f"{path}, line {number}"
+        if whole and row.get("split", "train") != split:
+            continue
+        name, text, weight = row.get("file_name"), row.get("text"), row.get("weight", 1.0)
+        if name is None and "file_name" in row:
+            continue
+        if not isinstance(name, str) or not is_inside(name):
+            raise CaptionFileError(f'{where}, has no "file_name" inside {folder}: mend or remove the line.')
+        if not isinstance(text, str) or not text.strip():
+            raise CaptionFileError(f'{where}, has no "text" for {name}: mend or remove the line.')
+        number_like = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not number_like or not math.isfinite(weight) or weight < 0:
+            raise CaptionFileError(
+                f'{where}, has the "weight" {weight!r} for {name}: write a number of at least 0.'
+            )
+        picture = folder / name
+        if not picture.is_file():
+            raise CaptionFileError(
+                f"{where}, names the picture {name}, which is not in {folder}: add it or remove the line."
+            )
+        rows.append(TrainRow(picture, name, text, float(weight), where))
+    return rows
+
+
+def first_rows(rows: Sequence[TrainRow]) -> list[TrainRow]:
+    """One row a picture, the first."""
+    seen: dict[Path, TrainRow] = {}
+    for row in rows:
+        seen.setdefault(row.picture, row)
+    return list(seen.values())
+
+
+def read_lines(path: Path) -> Mapping[str, tuple[TextLine, ...]]:
+    """By file name: the lines read on a picture, from what ``train_scripts read`` wrote."""
+    found: dict[str, tuple[TextLine, ...]] = {}
+    for number, row in json_rows(path):
+        try:
+            size = (int(row["size"][0]), int(row["size"][1]))
+            found[row["file_name"]] = tuple(arrange(select(passes_from_row(row), size), size))
+        except (KeyError, TypeError, ValueError, IndexError):
+            raise CaptionFileError(
+                f"{path}, line {number}, is not what 'train_scripts read' writes: read the pictures again."
+            ) from None
+    return found
+
+
+def batches_of(lengths: Sequence[int], size: int, *, seed: str, pairs: int = 0) -> list[list[int]]:
+    """The rows of an epoch in batches of at most ``size``, as even as can be, in an order that only ``seed``
+    decides.
+
+    Captions of like length stand together, chosen among some batches of the shuffled rows: padding is work
+    for nothing. ``pairs``: only so many rows, others in each epoch; 0: all.
+    """
+    chance = random.Random(seed)
+    order = list(range(len(lengths)))
+    chance.shuffle(order)
+    if pairs:
+        order = order[:pairs]
+    batches: list[list[int]] = []
+    for start in range(0, len(order), size * _WINDOW):
+        window = sorted(order[start : start + size * _WINDOW], key=lambda i: (lengths[i], i))
+        batches += shares(window, math.ceil(len(window) / size))
+    chance.shuffle(batches)
+    return batches
+
+
+def shares(rows: Sequence[int], parts: int) -> list[list[int]]:
+    """The rows in so many parts whose sizes differ by at most one; a part may be empty."""
+    return [part.tolist() for part in np.array_split(np.asarray(rows, dtype=np.int64), parts)]
+
+
+def digest_of(rows: Iterable[TrainRow]) -> str:
+    """What was learned from, in 16 hexadecimal digits."""
+
+    told = [[row.file_name, row.text, row.weight] for row in rows]
+    return hashlib.sha256(json.dumps(told, ensure_ascii=False).encode()).hexdigest()[:16]

@@ -1,0 +1,93 @@
+"""Files and folders that are whole or not there, whatever interrupts the writing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from inference.checkpoint import CheckpointError
+from train_scripts.training.errors import TrainingError
+
+__all__ = ["load_tensors", "new_folder", "save_tensors", "write_text"]
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A path to write to; moved to ``path`` when all went well, else removed."""
+    part = path.with_name(path.name + ".part")
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces the file. Raises OSError; the former file is then as it was."""
+    with _beside(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def save_tensors(path: Path, values: dict[str, Any]) -> None:
+    """Replaces the file by tensors and plain values.
+
+    Raises TrainingError when it cannot be written; the former file is then as it was.
+    """
+    try:
+        with _beside(path) as part, part.open("wb") as file:
+            torch.save(values, file)
+    except (OSError, RuntimeError) as error:
+        # torch wraps what the file says into an error of its own.
+        cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__ or error
+        told = cause.strerror if isinstance(cause, OSError) else None
+        why = told or str(cause).splitlines()[0]
+        kept = "the one before it is whole" if path.exists() else "there was none before it"
+        raise TrainingError(
+            f"The state of the run cannot be written to {path} ({why}; {kept}): make room there and go "
+            "on with --resume."
+        ) from error
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """What :func:`save_tensors` wrote. Raises TrainingError when it is damaged."""
+    try:
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever the damage makes it stumble over
+        raise TrainingError(
+            f"{path} is damaged: delete the folder {path.parent} and train again without --resume."
+        ) from error
+    return found
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into, which takes the place of ``folder`` when all went well.
+
+    Raises TrainingError when it cannot be written; the former folder is then as it was.
+    """
+    part = folder.with_name(f".{folder.name}.part")
+    old = folder.with_name(f".{folder.name}.old")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        yield part
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            folder.replace(old)
+        part.replace(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except (OSError, CheckpointError) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).rstrip(".")
+        raise TrainingError(
+            f"{folder} cannot be written ({why}): make room there and go on with --resume."
+        ) from error

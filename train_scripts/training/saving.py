@@ -1,0 +1,113 @@
+"""A trained model as a checkpoint folder that says where it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from inference.caption_model import CaptionModel
+from inference.models import CARD_FILE, WEIGHTS_FILE
+from inference.presets import preset
+from inference.types import DecodingOptions
+from train_scripts.training.config import TrainConfig
+from train_scripts.training.data import TrainRow, digest_of
+from train_scripts.training.files import new_folder
+
+__all__ = ["lineage_of", "save_model"]
+
+
+def lineage_of(config: TrainConfig, rows: Mapping[str, Sequence[TrainRow]]) -> dict[str, Any]:
+    """What the model was made from, as config.json keeps it. `rows`: by stage, those it was trained on."""
+    parent = None
+    if config.start_from is not None:
+        with (config.start_from / WEIGHTS_FILE).open("rb") as file:
+            parent = hashlib.file_digest(file, "sha256").hexdigest()
+    data = [
+        {
+            "stage": name,
+            "sources": list(config.stages[name].data),
+            "rows": len(own),
+            "pictures": len({row.picture for row in own}),
+            "sha256": digest_of(own),
+        }
+        for name, own in rows.items()
+    ]
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"parent": parent, "data": data, "feedback": None, "created": created}
+
+
+def save_model(
+    folder: Path,
+    model: CaptionModel,
+    config: TrainConfig,
+    options: DecodingOptions,
+    *,
+    lineage: Mapping[str, Any],
+    stages: Sequence[Mapping[str, Any]],
+    notes: Sequence[str],
+    scores: Mapping[str, Any],
+) -> None:
+    """Writes the folder whole, or leaves what was there; `scores` as the evaluator's report gives them.
+
+    Raises TrainingError when the disk is full.
+    """
+    training = config.model_dump(
+        mode="json", include={"preset", "stages", "encoder", "seed", "mixed_precision"}
+    )
+    with new_folder(folder) as part:
+        model.save(
+            part,
+            options,
+            half=config.half,
+            preset=config.preset,
+            lineage=dict(lineage),
+            training={**training, "finished": [dict(stage) for stage in stages], "notes": list(notes)},
+            scores=dict(scores),
+        )
+        (part / CARD_FILE).write_text(
+            _card(config, model, options, lineage=lineage, notes=notes, scores=scores), encoding="utf-8"
+        )
+
+
+def _card(
+    config: TrainConfig,
+    model: CaptionModel,
+    options: DecodingOptions,
+    *,
+    lineage: Mapping[str, Any],
+    notes: Sequence[str],
+    scores: Mapping[str, Any],
+) -> str:
+    trained, every = model.count()
+    data = "\n".join(
+        f"- stage {one['stage']}: {one['rows']} captions of {one['pictures']} pictures "
+        f"from {', '.join(one['sources'])}"
+        for one in lineage["data"]
+    )
+    lines = [
+        "---\nlanguage: ru\npipeline_tag: image-to-text\n---",
+        f"# {config.preset}\n",
+        f"{preset(config.preset).description}\n",
+        "## Architecture\n",
+        f"- encoder: {model.encoder.settings['kind']}, weights {config.encoder.weights}",
+        f"- decoder: {model.decoder.settings['kind']}, {model.decoder.vocabulary} tokens",
+        f"- {trained / 1e6:.1f} million of {every / 1e6:.1f} million numbers were trained",
+        f"- search: {options.strategy}, at most {options.max_tokens} tokens\n",
+        "## Training data\n",
+        f"{data}\n",
+    ]
+    if lineage["parent"]:
+        lines.append(f"It goes on from the checkpoint with the weights {lineage['parent']}.\n")
+    if scores:
+        lines.append(f"## Scores\n\n{scores['pictures']} pictures of val; 95 % bootstrap intervals.\n")
+        lines.append("| measure | score | interval |\n| :-- | --: | --: |")
+        for key, score in scores["scores"].items():
+            if score["value"] is not None:
+                lines.append(f"| {key} | {score['value']:.3f} | {score['low']:.3f} … {score['high']:.3f} |")
+        lines.append("")
+    if notes:
+        lines += ["## To know\n", *(f"- {note}" for note in notes), ""]
+    return "\n".join(lines)
