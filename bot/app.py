@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 from aiogram import Bot, Dispatcher
@@ -17,11 +18,13 @@ from aiogram.exceptions import AiogramError
 from aiogram.types import BotCommand, LinkPreviewOptions, Update
 
 from bot.captioning import Captioning
-from bot.config import Settings
+from bot.config import OperatorError, Settings
 from bot.feedback.store import Store
 from bot.handlers import routers
 from bot.handlers.album import Albums
+from bot.handlers.models import ModelOffer
 from bot.health import health_server
+from bot.intake import Intake
 from bot.logs import Redactor
 from bot.middlewares.requests import MetricsMiddleware, MigrationMiddleware, RetryMiddleware
 from bot.middlewares.throttle import ThrottleMiddleware
@@ -29,11 +32,19 @@ from bot.middlewares.user import UserMiddleware
 from bot.nursery import Nursery
 from bot.polling import Poller
 from bot.texts import sentences, texts
+from bot.webhook import LEASE, Webhook
 from inference.engine import Engine
 
 logger = logging.getLogger(__name__)
 
 ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "my_chat_member")
+
+
+class WebhookRefused(OperatorError):  # noqa: N818 - says what happened
+    """Telegram does not take the address."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Telegram refuses the webhook ({reason}): correct WEBHOOK_URL.")
 
 
 class App:
@@ -46,6 +57,7 @@ class App:
         self.bot = bot
         self.metrics = MetricsMiddleware()
         self.nursery = Nursery()
+        self._webhook_set = False
         migration = MigrationMiddleware()
         for middleware in (migration, RetryMiddleware(), self.metrics):  # the last one is next to the network
             bot.session.middleware(middleware)
@@ -57,6 +69,7 @@ class App:
             nursery=self.nursery,
             migration=migration,
             albums=Albums(self.captioning, self.nursery),
+            offers=ModelOffer(engine, store, settings),
         )
         for observer in (
             self.dispatcher.message,
@@ -66,7 +79,8 @@ class App:
             observer.middleware(ThrottleMiddleware(settings.language))
             observer.middleware(UserMiddleware(store, settings.language))
         self.dispatcher.include_routers(*routers())
-        self.poller = Poller(bot, self._handle, allowed_updates=ALLOWED_UPDATES)
+        self.intake = Intake(self._handle)
+        self.poller = Poller(bot, self.intake, allowed_updates=ALLOWED_UPDATES)
 
     async def _handle(self, update: Update) -> None:
         try:
@@ -76,13 +90,17 @@ class App:
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether everything works, and the details of it."""
-        return self.poller.healthy and self.engine.healthy, {
-            "polling": self.poller.healthy,
+        return self._receiving and self.engine.healthy, {
+            "polling": self._receiving,
             "trouble": self.poller.trouble,
             "engine": self.engine.healthy,
             "unfinished_pictures": self.captioning.unfinished,
             "requests": self.metrics.as_dict(),
         }
+
+    @property
+    def _receiving(self) -> bool:
+        return self._webhook_set if self.settings.webhook_url is not None else self.poller.healthy
 
     async def serve(self, stop: asyncio.Event, *, delete_webhook: bool = False) -> None:
         """Work until ``stop`` is set, then drain. Raises TokenRefused."""
@@ -97,23 +115,53 @@ class App:
         await self._drain()
 
     async def _work(self, delete_webhook: bool) -> None:
-        if resumed := await self.captioning.resume():
+        url, secret = self.settings.webhook_url, self.settings.webhook_secret
+        if url is None and (resumed := await self.captioning.resume()):
             logger.info("%d pictures of the last run are taken up again", resumed)
         me = await self.poller.connect()
         logger.info("Working as @%s", me.username)
+        if url is not None and secret is not None:
+            await self._receive(url, secret.get_secret_value())
+            return
         if delete_webhook or self.settings.drop_pending_updates:
             await self._delete_webhook()
         self.nursery.start(self._describe_commands(), name="setting the commands")
         await self.poller.run()
 
+    async def _receive(self, url: str, secret: str) -> None:
+        """Take updates by webhook, for ever. Raises OSError (the port is taken), WebhookRefused."""
+        webhook = Webhook(
+            self.bot,
+            self.store,
+            self.intake,
+            secret=secret,
+            # Another bot of this database may be at work on what is not finished: see bot.webhook.
+            take_over=partial(self.captioning.resume, silent_for=LEASE),
+            lease=LEASE,
+        )
+        async with webhook.serving(url, self.settings.webhook_host, self.settings.webhook_port):
+            try:
+                await self.bot.set_webhook(
+                    url,
+                    secret_token=secret,
+                    allowed_updates=list(ALLOWED_UPDATES),
+                    drop_pending_updates=self.settings.drop_pending_updates,
+                )
+            except AiogramError as error:
+                raise WebhookRefused(str(error)) from error
+            self._webhook_set = True
+            logger.info("Updates come by webhook.")
+            self.nursery.start(self._describe_commands(), name="setting the commands")
+            await webhook.watch()
+
     async def _drain(self) -> None:
         """Finish what is in flight within DRAIN_SECONDS; what is left is resumed by the next start."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.settings.drain_seconds
-        cut = await self.poller.handlers.drain(max(0.0, deadline - loop.time()))
+        cut = await self.intake.handlers.drain(max(0.0, deadline - loop.time()))
         await self.nursery.drain(max(0.0, deadline - loop.time()))
         await self.captioning.drain(max(0.0, deadline - loop.time()))
-        if not cut:  # an update whose handler was cut off comes again
+        if not cut and self.settings.webhook_url is None:  # an update whose handler was cut off comes again
             await self.poller.confirm()
 
     async def _delete_webhook(self) -> None:
@@ -131,6 +179,9 @@ class App:
                     BotCommand(command=name, description=words(sentence))
                     for name, sentence in (
                         ("caption", sentences.COMMAND_CAPTION),
+                        ("model", sentences.COMMAND_MODEL),
+                        ("compare", sentences.COMMAND_COMPARE),
+                        ("language", sentences.COMMAND_LANGUAGE),
                         ("privacy", sentences.COMMAND_PRIVACY),
                         ("forget", sentences.COMMAND_FORGET),
                         ("help", sentences.COMMAND_HELP),
@@ -171,7 +222,7 @@ async def build(settings: Settings, engine: Engine, *, token: str, api_url: str)
 async def run(settings: Settings, engine: Engine, redact: Redactor, *, delete_webhook: bool = False) -> None:
     """Run the bot until SIGTERM or SIGINT; without a token against the stand-in, in this process.
 
-    Raises TokenRefused, StoreError or OSError; their texts are for the operator.
+    Raises TokenRefused, WebhookRefused, UnknownModel, StoreError or OSError; the texts are for the operator.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -193,6 +244,9 @@ async def run(settings: Settings, engine: Engine, redact: Redactor, *, delete_we
             logger.info("BOT_TOKEN is not set: the bot runs against its own stand-in of Telegram.")
             logger.info("Open %s in a browser and send it a picture.", sandbox.url)
         redact.add(token)
+        for name in (settings.ab_model, settings.compare_with):
+            if name is not None:  # a slip in a name must not wait for the first picture
+                await asyncio.to_thread(engine.checkpoint, name)
         app = await stack.enter_async_context(build(settings, engine, token=token, api_url=api_url))
         await app.serve(stop, delete_webhook=delete_webhook)
         logger.info("Stopped.")

@@ -16,7 +16,8 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -33,10 +34,11 @@ from aiohttp import ClientError, ClientResponseError
 
 from bot.config import Settings
 from bot.feedback.store import NotStored, PictureFields, Store, options_key
-from bot.feedback.tables import CaptionRow, Job, JobKind, User
+from bot.feedback.tables import CaptionRow, Choice, Job, JobKind, User, now
 from bot.middlewares.requests import TRANSIENT, single_attempt, surely_not_done
+from bot.models import choices
 from bot.nursery import Nursery
-from bot.replies import caption_keyboard, caption_messages, show_keyboard
+from bot.replies import caption_keyboard, caption_messages, introduction, show_keyboard
 from bot.targets import Found
 from bot.texts import Texts, sentences, texts
 from bot.typing_notice import TypingNotice
@@ -47,8 +49,10 @@ from inference.types import (
     DecodingOptions,
     EngineBusy,
     EngineError,
+    ModelNotLoaded,
     PictureError,
     PictureTimeout,
+    UnknownModel,
     WorkerCrashed,
 )
 
@@ -130,9 +134,12 @@ class Captioning:
         kind: JobKind = "caption",
         options: DecodingOptions | None = None,
         source_caption_id: int | None = None,
-    ) -> tuple[Job, bool]:
-        """Write the job row; False: this picture was accepted before. Give new jobs to :meth:`submit`.
+        chosen: Sequence[Choice] = (),
+        again: bool = False,
+    ) -> list[tuple[Job, bool]]:
+        """Write the job rows; False: accepted before. Give the new ones together to :meth:`submit`.
 
+        ``chosen``: who is to describe it, by default as the person wants it. ``again``: see Store.accept.
         Raises QueueFull when the person has too many unanswered pictures already, NotStored.
         """
         waiting = self._accepting[user.id] + sum(job.user_id == user.id for job in self._line.values())
@@ -140,7 +147,7 @@ class Captioning:
             raise QueueFull(waiting)
         self._accepting[user.id] += 1  # handlers run side by side: those half-way count too
         try:
-            job, created = await self._store.accept(
+            accepted = await self._store.accept(
                 user_id=user.id,
                 chat_id=chat_id,
                 message_id=message_id,
@@ -150,14 +157,15 @@ class Captioning:
                 kind=kind,
                 options=options,
                 source_caption_id=source_caption_id,
+                choices=chosen or choices(self._settings, user),
+                again=again,
             )
         finally:
             self._accepting[user.id] -= 1
             if not self._accepting[user.id]:
                 del self._accepting[user.id]
-        if created:
-            self._line[job.id] = job
-        return job, created
+        self._line |= {job.id: job for job, created in accepted if created}
+        return accepted
 
     def submit(self, jobs: Sequence[Job], *, lane: str | None = None, resume: bool = False) -> None:
         """Work on ``jobs`` in the background. Those of one lane are answered in the order given."""
@@ -181,10 +189,18 @@ class Captioning:
         if lane is not None and self._lanes.get(lane) is done:
             del self._lanes[lane]
 
-    async def resume(self) -> int:
-        """Take up what an earlier process accepted and did not finish; returns how many pictures."""
+    async def resume(self, *, silent_for: float = 0.0) -> int:
+        """Take up what another process accepted and did not finish; returns how many pictures.
+
+        ``silent_for``: seconds for which it has not said that it works on them; 0: it is certainly dead.
+        """
+        if silent_for:
+            await self._store.hold_jobs(self._line)
+            jobs = await self._store.take_over(now() - timedelta(seconds=silent_for))
+        else:
+            jobs = await self._store.pending_jobs()
         # Handlers of an album's pictures run side by side: their rows need not be in the album's order.
-        jobs = sorted(await self._store.pending_jobs(), key=lambda job: job.message_id)
+        jobs.sort(key=lambda job: (job.message_id, job.id))
         for job in jobs:
             self.submit([job], lane=f"resumed {job.chat_id} {job.user_id}", resume=True)
         return len(jobs)
@@ -202,9 +218,11 @@ class Captioning:
         if left := await self._nursery.drain(seconds):
             logger.info("%d pictures are left for the next start", left)
 
-    async def show(self, row: CaptionRow, *, chat_id: int, reply_to: int | None, language: str) -> None:
-        """Send a caption that exists already, with its buttons."""
-        reply = self._caption_reply(row, texts(language))
+    async def show(
+        self, row: CaptionRow, job: Job | None, *, chat_id: int, reply_to: int | None, language: str
+    ) -> None:
+        """Send a caption that exists already, with its buttons; ``job``: the one it answered."""
+        reply = self._caption_reply(row, job, texts(language))
         for number, message in enumerate(reply.messages, start=1):
             await self._bot.send_message(
                 chat_id,
@@ -225,9 +243,17 @@ class Captioning:
                     reply = await self._reply(claimed)
                 if before is not None:
                     await before.wait()
-                await self._deliver(claimed, reply)
+                if reply.failure is not None and await self._is_said(claimed, reply.failure):
+                    await self._store.failed(claimed.id, reply.failure)
+                else:
+                    await self._deliver(claimed, reply)
         except NotStored:
             logger.info("Job %d was erased while it was in work", job.id)
+
+    async def _is_said(self, job: Job, failure: str) -> bool:
+        """Whether the first of two parts failed for the same reason: a bad picture is told of once."""
+        other = await self._store.other_part(job) if job.part == 2 else None
+        return other is not None and (other.state, other.reason) == ("failed", failure)
 
     @asynccontextmanager
     async def _turn(self, user_id: int) -> AsyncIterator[None]:
@@ -240,38 +266,35 @@ class Captioning:
         words = texts(job.language)
         if job.sending_at is not None and job.caption_id is not None:
             # Killed while the reply was on its way: see the module's docstring.
-            return _Reply([words(sentences.INTERRUPTED)], show_keyboard(job.caption_id, words))
+            return _Reply([words(sentences.INTERRUPTED)], show_keyboard(job.caption_id, words, job.id))
         try:
             if job.attempts > ATTEMPTS:
                 raise Unanswerable(sentences.CRASHED, f"given up after {job.attempts - 1} starts")
             row = await self._caption(job)
         except Unanswerable as outcome:
             logger.info("Job %d: %s", job.id, outcome.reason)
-            sentence = words(outcome.sentence, megabytes=f"{self._settings.max_file_mb:g}")
+            sentence = words(outcome.sentence, megabytes=f"{self._settings.max_file_mb:g}", model=job.model)
             return _Reply([sentence], failure=outcome.reason)
-        return self._caption_reply(row, words)
+        return self._caption_reply(row, job, words)
 
     @staticmethod
-    def _caption_reply(row: CaptionRow, words: Texts) -> _Reply:
-        return _Reply(caption_messages(row.to_caption(), words), caption_keyboard(row.id, words))
+    def _caption_reply(row: CaptionRow, job: Job | None, words: Texts) -> _Reply:
+        first = introduction(job, row.model, words)
+        keyboard = caption_keyboard(row.id, words, job_id=job.id if job is not None and first else None)
+        return _Reply(caption_messages(row.to_caption(), words, introduction=first), keyboard)
 
     async def _caption(self, job: Job) -> CaptionRow:
         """The caption for a job: made before, or made now. Raises Unanswerable, NotStored."""
         if job.caption_id is not None and (row := await self._store.caption(job.caption_id)) is not None:
             return row
         options = job.decoding_options()
-        model = self._settings.model
-        try:
-            checkpoint = self._engine.checkpoint()
-        except EngineError as error:
-            logger.error("%s", error)
-            raise Unanswerable(sentences.OUT_OF_ORDER, str(error)) from error
+        model, checkpoint = await self._model(job)
         cached = await self._store.cached_caption(job.file_unique_id, model, checkpoint, options_key(options))
         if cached is not None:
             await self._store.use_caption(job.id, cached.id, data=await self._bytes_to_keep(job, cached))
             return cached
         data = await self._fetch(job.file_id)
-        caption = await self._describe(data, options)
+        caption = await self._describe(data, options, model)
         width, height = await asyncio.to_thread(upright_size, data)
         picture = PictureFields(
             file_unique_id=job.file_unique_id,
@@ -282,6 +305,26 @@ class Captioning:
             data=data,
         )
         return await self._store.save_caption(job.id, picture=picture, caption=caption)
+
+    async def _model(self, job: Job) -> tuple[str, str]:
+        """The model for a job, and its checkpoint: the default one when the chosen one is there no more."""
+        default = self._settings.model
+        for name in dict.fromkeys((job.model or default, default)):
+            if job.part and name != job.model and name == job.compared_with:
+                break  # the other part is by the default model
+            try:
+                return name, await asyncio.to_thread(self._engine.checkpoint, name)
+            except UnknownModel as error:
+                logger.error("Job %d: %s", job.id, error)
+            except EngineError as error:
+                raise self._no_model(name, error) from error
+        sentence = sentences.COMPARED_MODEL_GONE if job.part else sentences.OUT_OF_ORDER
+        raise Unanswerable(sentence, f"there is no model {job.model}")
+
+    def _no_model(self, name: str, error: EngineError) -> Unanswerable:
+        logger.error("No caption: %s", error)
+        usual = name == self._settings.model
+        return Unanswerable(sentences.OUT_OF_ORDER if usual else sentences.MODEL_BROKEN, str(error))
 
     async def _bytes_to_keep(self, job: Job, cached: CaptionRow) -> bytes | None:
         """The picture of a caption made before, when only this sender lets it be kept."""
@@ -294,10 +337,12 @@ class Captioning:
             logger.info("Job %d: the picture cannot be kept: %s", job.id, outcome.reason)
             return None
 
-    async def _describe(self, data: bytes, options: DecodingOptions | None) -> Caption:
+    async def _describe(self, data: bytes, options: DecodingOptions | None, model: str) -> Caption:
         for pause in (*BUSY_PAUSES, None):
             try:
-                return await self._engine.caption(data, options=options)
+                caption = await self._engine.caption(data, options=options, model=model)
+                # Somebody else's captioner may call itself as it likes: here it is what was asked for.
+                return replace(caption, model=model)
             except PictureError as error:
                 raise Unanswerable(_REFUSALS[error.code], str(error)) from error
             except EngineBusy as error:
@@ -307,6 +352,8 @@ class Captioning:
                 raise Unanswerable(sentences.TIMEOUT, str(error)) from error
             except WorkerCrashed as error:
                 raise Unanswerable(sentences.CRASHED, str(error)) from error
+            except (ModelNotLoaded, UnknownModel) as error:
+                raise self._no_model(model, error) from error
             except EngineError as error:
                 logger.error("No caption: %s", error)
                 raise Unanswerable(sentences.OUT_OF_ORDER, str(error)) from error

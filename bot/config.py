@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from inference.engine import EngineSettings
@@ -30,6 +30,10 @@ class Settings(BaseSettings):
     bot_api_url: str = "https://api.telegram.org"
     bot_api_local: bool = False  # the server runs with --local: it hands out paths of this machine's disk
     drop_pending_updates: bool = False
+    webhook_url: str | None = None  # None: long polling
+    webhook_secret: SecretStr | None = None
+    webhook_host: str = "127.0.0.1"
+    webhook_port: int = Field(default=8081, ge=0, le=65535)
     admin_ids: Annotated[frozenset[int], NoDecode] = frozenset()
     language: Literal["ru", "en"] = "ru"
 
@@ -38,8 +42,13 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
 
     # Inference
-    model: str = "meme-small"
+    model: str = Field(default="meme-small", max_length=128)  # as long as the store can hold
     models_dir: Path = Path("checkpoints")
+    loaded_models: int = Field(default=2, ge=1)  # in memory at once
+    compare_with: str | None = Field(default=None, max_length=128)  # the second model of /compare
+    ab_model: str | None = Field(default=None, max_length=128)  # on trial, for people who chose none
+    ab_share: float = Field(default=0.5, ge=0, le=1)  # of these people
+    ab_salt: str = ""  # another one deals people anew
     queue_size: int = Field(default=64, ge=1)  # pictures at the engine, waiting and in work
     batch_size: int = Field(default=4, ge=1)
     picture_timeout: float = Field(default=60.0, gt=0)  # seconds for one picture
@@ -78,6 +87,23 @@ class Settings(BaseSettings):
             raise ValueError("it must start with http:// or https://")
         return value.rstrip("/")
 
+    @field_validator("webhook_url")
+    @classmethod
+    def _public(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"https://\S+$|http://(localhost|127\.0\.0\.1)[:/]\S*$", value):
+            raise ValueError("it must start with https://, which is all that Telegram posts to")
+        return value
+
+    @model_validator(mode="after")
+    def _secret(self) -> Self:
+        secret = self.webhook_secret.get_secret_value() if self.webhook_secret else ""
+        if self.webhook_url is not None and not re.fullmatch(r"[A-Za-z0-9_-]{16,256}", secret):
+            raise ValueError(
+                "WEBHOOK_SECRET must be set where WEBHOOK_URL is, or else anybody could post updates: "
+                "16 to 256 letters, digits, _ and -"
+            )
+        return self
+
     @field_validator("admin_ids", mode="before")
     @classmethod
     def _ids(cls, value: Any) -> Any:
@@ -107,13 +133,14 @@ class Settings(BaseSettings):
             batch_size=self.batch_size,
             picture_timeout=self.picture_timeout,
             threads=self.inference_threads,
+            loaded_models=self.loaded_models,
             captioner=self.captioner,
         )
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never reach a log: the token, and the password inside the database's address."""
-        found = [self.bot_token.get_secret_value()] if self.bot_token else []
+        found = [secret.get_secret_value() for secret in (self.bot_token, self.webhook_secret) if secret]
         if password := re.search(r"://[^/@:]*:([^@/]+)@", self.database_url):
             found.append(password.group(1))
         return tuple(found)
@@ -129,7 +156,7 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         sentences = []
         for problem in error.errors(include_input=False, include_url=False):
-            name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
-            sentences.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}.")
+            name = f"{problem['loc'][0]}: ".upper() if problem["loc"] else ""
+            sentences.append(f"{name}{problem['msg'].removeprefix('Value error, ')}.")
         # `from None`: pydantic's own text shows the values, a token among them.
         raise OperatorError("Correct these settings (see .env.example). " + " ".join(sentences)) from None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from aiogram import Bot
 from aiogram.exceptions import (
@@ -27,11 +27,10 @@ from aiogram.types import Update, User
 from pydantic import ValidationError
 
 from bot.config import OperatorError
-from bot.nursery import Nursery
+from bot.intake import Intake
 
 logger = logging.getLogger(__name__)
 
-HANDLERS_AT_ONCE = 200  # two full batches
 CONFIRM_AFTER = 5.0  # seconds: how long a slow handler may keep its batch from being confirmed
 CANNOT_REACH = (
     "Cannot get updates (%s). Trying again until it works; check the network, BOT_API_URL and the server."
@@ -40,18 +39,6 @@ CONFLICT = (
     "Telegram refuses long polling (%s). Stop the other process that uses this token; if a webhook is set, "
     "remove it with `python -m bot run --delete-webhook`. Trying again until it works."
 )
-
-Lane = tuple[str, int]  # what kind of update, by whom
-
-
-def _lane(update: Update) -> Lane | None:
-    """What must be handled in order, or None."""
-    if update.callback_query is not None:
-        return ("press", update.callback_query.from_user.id)
-    message = update.message
-    if message is not None and message.from_user is not None and message.media_group_id is None:
-        return ("message", message.from_user.id)
-    return None
 
 
 class TokenRefused(OperatorError):  # noqa: N818 - says what happened
@@ -65,34 +52,28 @@ class TokenRefused(OperatorError):  # noqa: N818 - says what happened
 
 
 class Poller:
-    """Feeds updates to ``handle`` until it is cancelled.
+    """Feeds updates to ``intake`` until it is cancelled.
 
-    ``handle`` must not raise. What one person presses is handled one after another, in the order it came (the
-    last mark must win), and so are the messages of one person (the first pictures come first in the queue).
-    Parts of an album run at once, since each waits for the others, and so does everything else. ``longest_pause``: seconds between tries
-    while the server cannot be reached.
+    ``longest_pause``: seconds between tries while the server cannot be reached.
     """
 
     def __init__(
         self,
         bot: Bot,
-        handle: Callable[[Update], Awaitable[object]],
+        intake: Intake,
         *,
         allowed_updates: Sequence[str],
         timeout: int = 30,
         longest_pause: float = 15.0,
     ) -> None:
         self._bot = bot
-        self._handle = handle
+        self._intake = intake
         self._allowed_updates = list(allowed_updates)
         self._timeout = timeout
         self._longest_pause = longest_pause
         self._offset: int | None = None
-        self._lanes: dict[Lane, asyncio.Task[None]] = {}
-        self._room = asyncio.Semaphore(HANDLERS_AT_ONCE)
         self._trouble: str | None = None
         self._heard = 0.0
-        self.handlers = Nursery()
 
     @property
     def healthy(self) -> bool:
@@ -171,35 +152,11 @@ class Poller:
                 logger.debug("Could not confirm the last updates: %s", error)
 
     async def _take(self, updates: Sequence[Update]) -> None:
-        tasks = []
-        for update in updates:
-            await self._room.acquire()
-            tasks.append(self._start(update))
+        tasks = [await self._intake.start(update) for update in updates]
         if tasks:
             # Sent with the next request, which waits until these are done or slow.
             self._offset = updates[-1].update_id + 1
             await asyncio.wait(tasks, timeout=CONFIRM_AFTER)
-
-    def _start(self, update: Update) -> asyncio.Task[None]:
-        lane = _lane(update)
-        before = self._lanes.get(lane) if lane is not None else None
-        task = self.handlers.start(self._one(update, before), name=f"update {update.update_id}")
-        task.add_done_callback(lambda _: self._room.release())
-        if lane is not None:
-            self._lanes[lane] = task
-            task.add_done_callback(lambda done: self._leave(lane, done))
-        return task
-
-    def _leave(self, lane: Lane, task: asyncio.Task[None]) -> None:
-        if self._lanes.get(lane) is task:
-            del self._lanes[lane]
-
-    async def _one(self, update: Update, before: asyncio.Task[None] | None) -> None:
-        if not update.model_fields_set - {"update_id"}:
-            return
-        if before is not None:
-            await asyncio.wait([before])
-        await self._handle(update)
 
     async def _back_off(self, error: TelegramAPIError | ClientDecodeError, pause: float) -> float:
         if isinstance(error, TelegramRetryAfter):

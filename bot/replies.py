@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
-from bot.texts import Texts, sentences
+from bot import models
+from bot.feedback.tables import Job
+from bot.texts import Html, Texts, sentences
 from inference.types import Caption
 
 # Telegram's limit is 4096 after entities are parsed. The difference is room for the line with the marks, so
@@ -23,11 +25,21 @@ NOTES = {
     "no_reading": sentences.NOTE_NO_READING,
 }
 
-RATE = re.compile(r"r:(\d{1,18}):([1-5])")
+# A caption's number, and the job's where its text begins with an introduction.
+RATE = re.compile(r"r:(\d{1,18}):([1-5])(?::(\d{1,18}))?")
 CORRECT = re.compile(r"c:(\d{1,18})")
-VARIANT = re.compile(r"v:(\d{1,18})")
-SHOW = re.compile(r"s:(\d{1,18})")
+VARIANT = re.compile(r"v:(\d{1,18})(?::(\d{1,18}))?")
+SHOW = re.compile(r"s:(\d{1,18})(?::(\d{1,18}))?")
 CONSENT = re.compile(r"p:([01])(:start)?")
+# Of the two pages about models: NONE = the usual model, or no comparison; TURN = show the page; else the key
+# of a model's name.
+MODELS = re.compile(r"([mx]):([0p]|[0-9a-f]{12})")
+MODEL_PAGE, COMPARE_PAGE, NONE, TURN = "m", "x", "0", "p"
+LANGUAGE = re.compile(r"l:(ru|en)")
+
+_LANGUAGES = {"ru": "Русский", "en": "English"}  # each as its speakers call it
+_MODEL_BUTTONS = 90  # Telegram takes 100 in all
+_DESCRIPTION = 160  # UTF-16 units of a model's description, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +84,26 @@ def _head(text: str, limit: int) -> str:
     return text.encode("utf-16-le")[: limit * 2].decode("utf-16-le", errors="ignore")
 
 
-def caption_messages(caption: Caption, texts: Texts, marks: Marks = NO_MARKS) -> list[str]:
+def introduction(job: Job | None, model: str, texts: Texts) -> str:
+    """What must be known before a caption by ``model`` is heard, as HTML; empty when nothing must.
+
+    That the model asked for is not there, and whose description this is where two are compared.
+    """
+    if job is None:
+        return ""
+    said = []
+    if job.model not in ("", model):
+        said.append(texts(sentences.MODEL_GONE, model=job.model))
+    if job.part:
+        said.append(texts(sentences.PART_BY, part=job.part, model=model))
+    elif job.compared_with is not None:
+        said.append(texts(sentences.VARIANT_BY, model=model))
+    return " ".join(said)
+
+
+def caption_messages(
+    caption: Caption, texts: Texts, marks: Marks = NO_MARKS, *, introduction: str = ""
+) -> list[str]:
     """The reply as HTML, one string a message, each within Telegram's limit; the marks are in the last."""
     paragraphs: list[tuple[Literal["bold", "plain"], str]] = []
     if caption.summary.strip():
@@ -86,8 +117,8 @@ def caption_messages(caption: Caption, texts: Texts, marks: Marks = NO_MARKS) ->
         paragraphs.append(("plain", texts(sentences.NO_WORDS)))
     paragraphs += [("plain", texts(NOTES[note])) for note in caption.notes if note in NOTES]
 
-    messages: list[str] = []
-    room = 0
+    messages = [introduction] if introduction else []
+    room = MESSAGE_LIMIT - length(introduction) if introduction else 0
     for style, paragraph in paragraphs:
         for piece in wrap(paragraph):
             escaped = html.escape(piece, quote=False)
@@ -115,26 +146,32 @@ def marks_line(marks: Marks, texts: Texts) -> str:
     return ""
 
 
-def caption_keyboard(caption_id: int, texts: Texts, chosen: int | None = None) -> InlineKeyboardMarkup:
-    """Marks 1 to 5 in words and stars (``chosen`` ticked), then "correct" and "another version"."""
+def caption_keyboard(
+    caption_id: int, texts: Texts, chosen: int | None = None, *, job_id: int | None = None
+) -> InlineKeyboardMarkup:
+    """Marks 1 to 5 in words and stars (``chosen`` ticked), then "correct" and "another version".
+
+    ``job_id``: of the job whose introduction the caption has, which the buttons must remember.
+    """
+    job = "" if job_id is None else f":{job_id}"
     marks = [
         InlineKeyboardButton(
             text=f"{'✓ ' if mark == chosen else ''}{mark} {'★' * mark} {texts(meaning)}",
-            callback_data=f"r:{caption_id}:{mark}",
+            callback_data=f"r:{caption_id}:{mark}{job}",
         )
         for mark, meaning in enumerate(sentences.MARKS, start=1)
     ]
     work = [
         InlineKeyboardButton(text=texts(sentences.CORRECT), callback_data=f"c:{caption_id}"),
-        InlineKeyboardButton(text=texts(sentences.ANOTHER), callback_data=f"v:{caption_id}"),
+        InlineKeyboardButton(text=texts(sentences.ANOTHER), callback_data=f"v:{caption_id}{job}"),
     ]
     # Five in one row would be cut to a letter or two on a telephone.
     return InlineKeyboardMarkup(inline_keyboard=[marks[:3], marks[3:], work])
 
 
-def show_keyboard(caption_id: int, texts: Texts) -> InlineKeyboardMarkup:
-    """One button that sends the caption once more."""
-    return _column([(texts(sentences.SHOW_AGAIN), f"s:{caption_id}")])
+def show_keyboard(caption_id: int, texts: Texts, job_id: int) -> InlineKeyboardMarkup:
+    """One button that sends the caption of a job once more."""
+    return _column([(texts(sentences.SHOW_AGAIN), f"s:{caption_id}:{job_id}")])
 
 
 def privacy_page(consent: bool, texts: Texts) -> str:
@@ -156,6 +193,94 @@ def consent_keyboard(consent: bool, texts: Texts, *, start: bool = False) -> Inl
     """The button that changes whether pictures may be kept; ``start``: it stands under the greeting."""
     text, data = (sentences.DISALLOW, "p:0") if consent else (sentences.ALLOW, "p:1")
     return _column([(texts(text), f"{data}:start" if start else data)])
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The models a person may choose from, and what describes their pictures now."""
+
+    descriptions: Mapping[str, str]  # by name
+    first: str
+    second: str | None  # of a comparison; None: there is none
+    own: bool  # the person chose the first one; False: it is the operator's
+
+
+def model_state(offer: Offer, texts: Texts) -> str:
+    """Which model describes the person's pictures, as HTML."""
+    if offer.first not in offer.descriptions:
+        return texts(sentences.MODEL_STATE_GONE, model=offer.first)
+    state = sentences.MODEL_STATE_OWN if offer.own else sentences.MODEL_STATE_USUAL
+    return texts(state, model=offer.first)
+
+
+def model_page(offer: Offer, texts: Texts) -> str:
+    """The same, and which models there are, as HTML."""
+    state, listed = Html(model_state(offer, texts)), Html(_models(offer))
+    return texts(sentences.MODEL_PAGE, state=state, models=listed)
+
+
+def _models(offer: Offer) -> str:
+    names = [f"<b>{html.escape(name, quote=False)}</b>" for name in offer.descriptions]
+    lines = []
+    for name, description in zip(names, offer.descriptions.values(), strict=True):
+        pieces = wrap(description, _DESCRIPTION)
+        told = pieces[0] + ("…" if len(pieces) > 1 else "") if pieces else ""
+        lines.append(f"{name} – {html.escape(told, quote=False)}" if told else name)
+    for told in ("\n".join(lines), "\n".join(names)):
+        if length(told) <= MESSAGE_LIMIT - 1000:  # the rest of the page
+            return told
+    return ", ".join(names[:20]) + " …"
+
+
+def model_keyboard(offer: Offer, texts: Texts) -> InlineKeyboardMarkup:
+    """The usual model, every model by name (the present one ticked), and the way to comparing."""
+    buttons = [(_ticked(texts(sentences.MODEL_USUAL), not offer.own), f"{MODEL_PAGE}:{NONE}")]
+    buttons += [
+        (_ticked(name, offer.own and name == offer.first), f"{MODEL_PAGE}:{models.key(name)}")
+        for name in [*offer.descriptions][:_MODEL_BUTTONS]
+    ]
+    if len(offer.descriptions) > 1 or offer.second is not None:
+        buttons.append((texts(sentences.COMPARE_TURN), f"{COMPARE_PAGE}:{TURN}"))
+    return _column(buttons)
+
+
+def compare_state(offer: Offer, texts: Texts) -> str:
+    """Whether each picture gets two descriptions, and by whom, as HTML."""
+    if offer.second is not None:
+        return texts(sentences.COMPARE_STATE_ON, first=offer.first, second=offer.second)
+    return texts(sentences.COMPARE_STATE_OFF, first=offer.first)
+
+
+def compare_page(offer: Offer, texts: Texts) -> str:
+    """The same, and what can be chosen, as HTML."""
+    others = any(name != offer.first for name in offer.descriptions)
+    advice = texts(sentences.COMPARE_CHOOSE if others else sentences.COMPARE_ALONE)
+    return texts(sentences.COMPARE_PAGE, state=Html(compare_state(offer, texts)), advice=Html(advice))
+
+
+def compare_keyboard(offer: Offer, texts: Texts) -> InlineKeyboardMarkup:
+    """One description, or two with any other model (the present choice ticked), and the way back."""
+    buttons = [(_ticked(texts(sentences.COMPARE_OFF), offer.second is None), f"{COMPARE_PAGE}:{NONE}")]
+    buttons += [
+        (
+            _ticked(texts(sentences.COMPARE_WITH, model=name), name == offer.second),
+            f"{COMPARE_PAGE}:{models.key(name)}",
+        )
+        for name in [*offer.descriptions][:_MODEL_BUTTONS]
+        if name != offer.first
+    ]
+    return _column([*buttons, (texts(sentences.MODEL_TURN), f"{MODEL_PAGE}:{TURN}")])
+
+
+def language_keyboard(texts: Texts) -> InlineKeyboardMarkup:
+    """The languages of the interface, the present one ticked."""
+    return _column(
+        [(_ticked(name, code == texts.language), f"l:{code}") for code, name in _LANGUAGES.items()]
+    )
+
+
+def _ticked(text: str, yes: bool) -> str:
+    return f"✓ {text}" if yes else text
 
 
 def _column(buttons: Iterable[tuple[str, str]]) -> InlineKeyboardMarkup:

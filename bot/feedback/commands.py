@@ -71,11 +71,17 @@ def format_stats(stats: Stats) -> str:
         f"Jobs: {jobs}",
     ]
     for model in stats.models:
-        mean = "not rated" if model.mean_rating is None else f"mean {model.mean_rating:.2f} of 5"
-        marks = ", ".join(f"{mark}: {model.marks.get(mark, 0)}" for mark in range(1, 6))
+        rated = "not rated"
+        if model.mean_rating is not None and model.interval is not None:
+            low, high = model.interval
+            marks = ", ".join(f"{mark}: {model.marks.get(mark, 0)}" for mark in range(1, 6))
+            rated = (
+                f"{model.ratings} marks by {model.raters} people, mean {model.mean_rating:.2f} of 5 "
+                f"(95 %: {low:.2f} to {high:.2f}; {marks})"
+            )
         lines.append(
-            f"{model.model} ({model.checkpoint[:12]}): {model.captions} captions, {model.ratings} marks, "
-            f"{mean} ({marks}), {model.corrections} corrections"
+            f"{model.model} ({model.checkpoint[:12]}): {model.captions} captions, {rated}, "
+            f"{model.corrections} corrections, {model.variants} other versions asked for"
         )
     return "\n".join(lines)
 

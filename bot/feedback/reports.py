@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +11,8 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.feedback.tables import CaptionRow, Correction, Job, Picture, Rating, Table, User
+
+_Z = 1.96  # of the normal distribution: 95 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +24,28 @@ class ModelStats:
     captions: int
     marks: dict[int, int]  # mark 1..5 -> how many
     corrections: int  # captions that somebody corrected, counted once a person
+    raters: int = 0  # people who gave the marks
+    variants: int = 0  # times that somebody asked for another version
 
     @property
     def ratings(self) -> int:
         """How many marks were given."""
         return sum(self.marks.values())
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Of the mean mark, 95 %, within 1..5; None when nobody rated.
+
+        Wilson's score interval (Wilson 1927), the mark put on 0..1. No marks on that scale with the same mean
+        vary more than zeros and ones do, so it is rather too wide than too narrow; it also holds for two or
+        three marks, and where all are equal. It takes the marks as independent of each other.
+        """
+        if self.mean_rating is None:
+            return None
+        share, n, z2 = (self.mean_rating - 1) / 4, self.ratings, _Z * _Z
+        middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+        half = _Z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+        return 1 + 4 * max(middle - half, 0.0), 1 + 4 * min(middle + half, 1.0)
 
     @property
     def mean_rating(self) -> float | None:
@@ -82,6 +102,16 @@ async def stats(session: AsyncSession) -> Stats:
     captions = await session.execute(
         select(*model, func.count()).group_by(*model).order_by(func.count().desc(), *model)
     )
+    raters = await session.execute(
+        select(*model, func.count(Rating.user_id.distinct()))
+        .join(Rating, Rating.caption_id == CaptionRow.id)
+        .group_by(*model)
+    )
+    variants = await session.execute(
+        select(*model, func.count()).join(Job, Job.source_caption_id == CaptionRow.id).group_by(*model)
+    )
+    raters_of = {(name, checkpoint): count for name, checkpoint, count in raters}
+    variants_of = {(name, checkpoint): count for name, checkpoint, count in variants}
     marks_of: dict[tuple[str, str], dict[int, int]] = {}
     for name, checkpoint, mark, count in marks:
         marks_of.setdefault((name, checkpoint), {})[mark] = count
@@ -100,6 +130,8 @@ async def stats(session: AsyncSession) -> Stats:
                 captions=count,
                 marks=marks_of.get((name, checkpoint), {}),
                 corrections=corrections_of.get((name, checkpoint), 0),
+                raters=raters_of.get((name, checkpoint), 0),
+                variants=variants_of.get((name, checkpoint), 0),
             )
             for name, checkpoint, count in captions
         ),

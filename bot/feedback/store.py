@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import logging
 import secrets as randomness
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,16 +35,19 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from bot.feedback import database, files, reports
 from bot.feedback.database import StoreError
 from bot.feedback.reports import Feedback, Stats
 from bot.feedback.tables import (
     CaptionRow,
+    Choice,
     Correction,
     Job,
     JobKind,
     Picture,
+    PostedUpdate,
     Prompt,
     Rating,
     Removal,
@@ -187,6 +190,14 @@ class Store:
         """The language the person chose. Raises NotStored."""
         await self._set(User, user_id, language=language, language_chosen=True)
 
+    async def choose_model(self, user_id: int, model: str | None) -> None:
+        """The model that the person chose; None: whatever the operator serves. Raises NotStored."""
+        await self._set(User, user_id, model=model)
+
+    async def compare_with(self, user_id: int, model: str | None) -> None:
+        """Answer with two captions: see :attr:`User.compare_with`. Raises NotStored."""
+        await self._set(User, user_id, compare_with=model)
+
     async def consents(self, user_id: int) -> bool:
         """Whether the person lets pictures be kept; False when erased."""
         async with self._read() as session:
@@ -224,16 +235,22 @@ class Store:
         kind: JobKind = "caption",
         options: DecodingOptions | None = None,
         source_caption_id: int | None = None,
-    ) -> tuple[Job, bool]:
-        """Write down that this picture must be answered, before anything slow; True: the job is new.
+        choices: Sequence[Choice] = (Choice(),),
+        again: bool = False,
+    ) -> list[tuple[Job, bool]]:
+        """Write down that this picture must be answered, before anything slow: a job for every choice.
 
-        The same message, kind and options give the same job, whatever its state, so a redelivered update
-        makes no second one. ``options`` None: the model's own. Raises NotStored when the person or the
-        source caption was erased.
+        True beside a job: it is new. The same message, kind and options give the same jobs, whatever their
+        state and model, so a redelivered update makes no further one. ``again``: the person asks for it; then
+        only a job of the same choice is the same. ``options`` None: the model's own. Raises NotStored when
+        the person or the source caption was erased.
         """
         moment = now()
         key = options_key(options)
-        insert = (
+        same = and_(
+            Job.chat_id == chat_id, Job.message_id == message_id, Job.kind == kind, Job.options_key == key
+        )
+        common = (
             self._insert(Job)
             .values(
                 user_id=user_id,
@@ -253,23 +270,33 @@ class Store:
                 updated_at=moment,
             )
             .on_conflict_do_nothing(
-                index_elements=[Job.chat_id, Job.message_id, Job.kind, Job.options_key],
+                index_elements=[
+                    Job.chat_id,
+                    Job.message_id,
+                    Job.kind,
+                    Job.options_key,
+                    Job.model,
+                    Job.part,
+                ],
             )
             .returning(Job)
         )
+        jobs: list[tuple[Job, bool]] = []
         async with self._write() as session:
-            created: Job | None = (await session.scalars(insert)).one_or_none()
-            if created is not None:
-                return created, True
-            existing = await session.scalars(
-                select(Job).where(
-                    Job.chat_id == chat_id,
-                    Job.message_id == message_id,
-                    Job.kind == kind,
-                    Job.options_key == key,
+            if not again:
+                known = (await session.scalars(select(Job).where(same).order_by(Job.id))).all()
+                if known:
+                    return [(job, False) for job in known]
+            for choice in choices:
+                insert = common.values(
+                    model=choice.model, part=choice.part, compared_with=choice.compared_with
                 )
-            )
-            return existing.one(), False
+                created: Job | None = (await session.scalars(insert)).one_or_none()
+                existing = await session.scalars(
+                    select(Job).where(same, Job.model == choice.model, Job.part == choice.part)
+                )
+                jobs.append((created or existing.one(), created is not None))
+        return jobs
 
     async def claim(self, job_id: int, *, resume: bool = False) -> Job | None:
         """Begin to work on an accepted job; None when somebody else did, or it is finished or erased.
@@ -313,6 +340,21 @@ class Store:
             )
             return list(rows)
 
+    async def hold_jobs(self, job_ids: Iterable[int]) -> None:
+        """Say that this process works on these jobs."""
+        await self._hold(Job.id, job_ids, Job.updated_at)
+
+    async def take_over(self, before: datetime) -> list[Job]:
+        """The unfinished jobs that nobody held since ``before``, the oldest first; now they are held."""
+        statement = (
+            update(Job)
+            .where(Job.state.in_(("accepted", "working")), Job.updated_at < before)
+            .values(updated_at=now())
+            .returning(Job)
+        )
+        async with self._write() as session:
+            return sorted(await session.scalars(statement), key=lambda job: job.id)
+
     async def mark_reply_sending(self, job_id: int) -> None:
         """The reply is about to go out. Raises NotStored."""
         await self._set(Job, job_id, sending_at=now(), updated_at=now())
@@ -330,6 +372,22 @@ class Store:
     async def failed(self, job_id: int, reason: str) -> None:
         """No caption will come; ``reason`` is for the operator. Raises NotStored."""
         await self._set(Job, job_id, state="failed", reason=reason, updated_at=now())
+
+    async def other_part(self, job: Job) -> Job | None:
+        """The job whose caption is compared with this one's."""
+        async with self._read() as session:
+            return await session.scalar(
+                select(Job)
+                .where(
+                    Job.chat_id == job.chat_id,
+                    Job.message_id == job.message_id,
+                    Job.kind == job.kind,
+                    Job.options_key == job.options_key,
+                    Job.model == job.compared_with,
+                    Job.part == 3 - job.part,
+                )
+                .limit(1)
+            )
 
     async def job_of_caption(self, caption_id: int, chat_id: int) -> Job | None:
         """A job that was answered with this caption, in this chat if there is one; None: erased."""
@@ -516,6 +574,51 @@ class Store:
                 .limit(1)
             )
 
+    # ---- updates that came by webhook ----
+
+    async def take_update(self, update_id: int, body: dict[str, Any], telegram_id: int | None) -> bool:
+        """Write an update of this person down; False: it came before."""
+        insert = self._insert(PostedUpdate).values(
+            update_id=update_id, body=body, telegram_id=telegram_id, held_at=now()
+        )
+        statement = insert.on_conflict_do_nothing(index_elements=[PostedUpdate.update_id]).returning(
+            PostedUpdate.update_id
+        )
+        async with self._write() as session:
+            return (await session.scalar(statement)) is not None
+
+    async def update_done(self, update_id: int) -> None:
+        """Only its number is remembered from now on."""
+        async with self._write() as session:
+            await session.execute(
+                update(PostedUpdate)
+                .where(PostedUpdate.update_id == update_id)
+                .values(body=None, telegram_id=None)
+            )
+
+    async def hold_updates(self, update_ids: Iterable[int]) -> None:
+        """Say that this process works on these updates."""
+        await self._hold(PostedUpdate.update_id, update_ids, PostedUpdate.held_at)
+
+    async def left_updates(self, before: datetime) -> dict[int, dict[str, Any]]:
+        """The updates that were not done and that nobody held since ``before``, by number; now held."""
+        statement = (
+            update(PostedUpdate)
+            .where(PostedUpdate.body.is_not(None), PostedUpdate.held_at < before)
+            .values(held_at=now())
+            .returning(PostedUpdate)
+        )
+        async with self._write() as session:
+            rows = sorted(await session.scalars(statement), key=lambda row: row.update_id)
+            return {row.update_id: row.body for row in rows if row.body is not None}
+
+    async def forget_updates(self, before: datetime) -> None:
+        """Forget the numbers of updates that were done before: they do not come again."""
+        async with self._write() as session:
+            await session.execute(
+                delete(PostedUpdate).where(PostedUpdate.body.is_(None), PostedUpdate.held_at < before)
+            )
+
     # ---- privacy, numbers, export ----
 
     async def erase(self, user_id: int) -> Erased:
@@ -542,6 +645,13 @@ class Store:
                 }
                 await self._forget_files(session, user_id)
                 await self._bury(session, "user", self._pseudonym(user_id))
+                posted = select(User.telegram_id).where(User.id == user_id).scalar_subquery()
+                await _changed(
+                    session,
+                    update(PostedUpdate)
+                    .where(PostedUpdate.telegram_id == posted)
+                    .values(body=None, telegram_id=None),
+                )
                 await _changed(session, delete(Picture).where(own))
                 if not await _changed(session, delete(User).where(User.id == user_id)):
                     raise NotStored("This person was erased.")
@@ -611,6 +721,17 @@ class Store:
         async with self._write() as session:
             if not await _changed(session, update(table).where(table.id == row_id).values(**values)):
                 raise NotStored("This person or job was erased.")
+
+    async def _hold(
+        self,
+        key: InstrumentedAttribute[int],
+        numbers: Iterable[int],
+        moment: InstrumentedAttribute[datetime],
+    ) -> None:
+        if held := list(numbers):
+            async with self._write() as session:
+                statement = update(key.class_).where(key.in_(held)).values({moment: now()})
+                await session.execute(statement.execution_options(synchronize_session=False))
 
     async def _make_secret(self, name: str) -> bytes:
         """The secret of this name, made by whoever comes first."""

@@ -6,6 +6,7 @@ Deletion is left to the foreign keys (``ON DELETE``), so that no code path can f
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -34,6 +36,15 @@ from inference.types import Caption, DecodingOptions
 JobKind = Literal["caption", "variant"]
 JobState = Literal["accepted", "working", "answered", "failed"]
 TombstoneKind = Literal["user", "picture"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which model is to describe a picture; two of these where the captions are compared."""
+
+    model: str = ""  # "": the default of the day, for jobs from before there was a choice
+    part: int = 0  # 1 or 2: which of two captions; 0: there is only one
+    compared_with: str | None = None  # the model of the other part
 
 
 def now() -> datetime:
@@ -90,6 +101,9 @@ class User(Table):
     language_chosen: Mapped[bool] = mapped_column(Boolean)  # by set_language: Telegram's no longer counts
     consent: Mapped[bool] = mapped_column(Boolean)  # may the bytes of this person's pictures be kept?
     active: Mapped[bool] = mapped_column(Boolean)  # False: has blocked the bot
+    model: Mapped[str | None] = mapped_column(String(128))  # chosen by the person; None: the operator's
+    # Compare: None = no, "" = with the model that the operator chose, else with the model of this name.
+    compare_with: Mapped[str | None] = mapped_column(String(128))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
@@ -194,7 +208,7 @@ class Job(Table):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        UniqueConstraint("chat_id", "message_id", "kind", "options_key"),
+        UniqueConstraint("chat_id", "message_id", "kind", "options_key", "model", "part"),
         CheckConstraint("kind IN ('caption', 'variant')", name="kind"),
         CheckConstraint("state IN ('accepted', 'working', 'answered', 'failed')", name="state"),
         Index(None, "chat_id", "reply_message_id"),
@@ -210,6 +224,10 @@ class Job(Table):
     file_unique_id: Mapped[str] = mapped_column(String(64))  # to recognise by
     options: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # None: the model's own
     options_key: Mapped[str] = mapped_column(String(64))
+    # The choice: see Choice.
+    model: Mapped[str] = mapped_column(String(128), server_default=text("''"))
+    part: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    compared_with: Mapped[str | None] = mapped_column(String(128))
     source_caption_id: Mapped[int | None] = mapped_column(  # which caption a variant was asked of
         ForeignKey("captions.id", ondelete="SET NULL"), index=True
     )
@@ -227,6 +245,17 @@ class Job(Table):
     def decoding_options(self) -> DecodingOptions | None:
         """The options asked for; None: the model's own defaults."""
         return None if self.options is None else DecodingOptions.from_dict(self.options)
+
+
+class PostedUpdate(Table):
+    """An update that came by webhook: Telegram posts it again when our answer is lost."""
+
+    __tablename__ = "posted_updates"
+
+    update_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    body: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # None: it is done
+    telegram_id: Mapped[int | None] = mapped_column(BigInteger, index=True)  # whose; None: it is done
+    held_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)  # when a bot said it works on it
 
 
 class Removal(Table):

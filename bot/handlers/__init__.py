@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from aiogram import Router
 
-from bot.handlers import admin, album, correction, errors, picture, privacy, rating, start, variant
+from bot.handlers import (
+    admin,
+    album,
+    correction,
+    errors,
+    language,
+    models,
+    picture,
+    privacy,
+    rating,
+    start,
+    variant,
+)
 
 
 def routers() -> list[Router]:
@@ -13,6 +25,8 @@ def routers() -> list[Router]:
         errors.router(),
         start.router(),
         privacy.router(),
+        language.router(),
+        models.router(),
         admin.router(),
         rating.router(),
         variant.router(),

@@ -76,7 +76,7 @@ class Albums:
             left := album.last + QUIET - loop.time()
         ) > 0:
             await asyncio.sleep(left)
-        jobs, album.jobs = sorted(album.jobs, key=lambda job: job.message_id), []
+        jobs, album.jobs = sorted(album.jobs, key=lambda job: (job.message_id, job.id)), []
         album.gathering = False
         self._captioning.submit(jobs, lane=f"album {key[0]} {key[1]}")
 
@@ -126,7 +126,7 @@ async def pictures(
             await reply(one, too_large(words, settings))
         elif found is not None:
             try:
-                job, created = await captioning.accept(
+                accepted = await captioning.accept(
                     found,
                     user=user,
                     chat_id=one.chat.id,
@@ -136,5 +136,6 @@ async def pictures(
             except QueueFull as full:
                 await reply(one, words.plural(sentences.USER_QUEUE_FULL, full.waiting))
             else:
-                if created:
-                    albums.add(_key(one), job)
+                for job, created in accepted:
+                    if created:
+                        albums.add(_key(one), job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import logging
 from typing import Any
 
@@ -11,11 +12,14 @@ from aiogram.exceptions import TelegramAPIError, TelegramBadRequest
 from aiogram.filters import Command
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, ReplyMarkupUnion, ReplyParameters
 
+from bot.nursery import Nursery
 from bot.texts import Texts, sentences, texts
 
 logger = logging.getLogger(__name__)
 
 IN_PRIVATE = F.chat.type == ChatType.PRIVATE
+
+_TOAST_LIMIT = 200  # characters of the answer to a press
 
 # Errors of edits that leave everything as it should be.
 _HARMLESS = ("message is not modified", "message to edit not found", "message can't be edited")
@@ -65,6 +69,19 @@ async def edit(
         if not any(harmless in error.message.lower() for harmless in _HARMLESS):
             raise
         logger.debug("Edit of %s in %s: %s", message_id, chat_id, error.message)
+
+
+async def turn_page(
+    callback: CallbackQuery, nursery: Nursery, *, said: str, page: str, keyboard: InlineKeyboardMarkup
+) -> None:
+    """Answer a press that changed a person's choice, and show the page (HTML) as it is now.
+
+    In a group the page is somebody else's too: there only the press is answered.
+    """
+    nursery.start(answer(callback, html.unescape(said)[:_TOAST_LIMIT]), name="answer to a choice")
+    message = callback.message
+    if message is not None and message.chat.id > 0 and callback.bot is not None:
+        await edit(callback.bot, message.chat.id, message.message_id, page, keyboard)
 
 
 def language_shown(callback: CallbackQuery, default: Texts) -> Texts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from aiogram import Bot, F, Router
@@ -12,7 +13,7 @@ from aiogram.types import Message
 from bot.captioning import Captioning, QueueFull
 from bot.config import Settings
 from bot.feedback.store import Store
-from bot.feedback.tables import User
+from bot.feedback.tables import Choice, Job, User
 from bot.handlers.common import IN_PRIVATE, reply
 from bot.targets import Found, Refused, Target, find, find_target, is_addressed, is_private
 from bot.texts import Texts, sentences
@@ -40,7 +41,7 @@ def router() -> Router:
 
 async def asked(message: Message, **data: Any) -> None:
     """Somebody points at a picture: it is described, or shown again if it was described before."""
-    await _describe(message, find_target(message), again=True, **data)
+    await describe(message, find_target(message), again=True, **data)
 
 
 async def sent(message: Message, **data: Any) -> None:
@@ -48,7 +49,7 @@ async def sent(message: Message, **data: Any) -> None:
     found = find(message)
     target = Target(found, message.message_id) if isinstance(found, Found) else found
     if target is not None:
-        await _describe(message, target, again=False, **data)
+        await describe(message, target, again=False, **data)
 
 
 async def text(message: Message, words: Texts) -> None:
@@ -61,7 +62,7 @@ async def unknown_command(message: Message, words: Texts) -> None:
     await reply(message, words(sentences.UNKNOWN_COMMAND))
 
 
-async def _describe(
+async def describe(
     message: Message,
     target: Target | Refused,
     *,
@@ -71,8 +72,10 @@ async def _describe(
     captioning: Captioning,
     store: Store,
     settings: Settings,
+    chosen: Sequence[Choice] = (),
     **_: Any,
 ) -> None:
+    """Have a picture described; ``chosen``: see Captioning.accept. ``again``: what was described is shown."""
     if isinstance(target, Refused):
         await reply(message, words(target.sentence))
         return
@@ -80,25 +83,30 @@ async def _describe(
         await reply(message, too_large(words, settings))
         return
     try:
-        job, created = await captioning.accept(
+        accepted = await captioning.accept(
             target.picture,
             user=user,
             chat_id=message.chat.id,
             message_id=target.message_id,
             language=words.language,
+            chosen=chosen,
+            again=again,
         )
     except QueueFull as full:
         await reply(message, words.plural(sentences.USER_QUEUE_FULL, full.waiting))
         return
-    if created or (again and job.state == "failed" and await store.retry(job.id)):
-        captioning.submit([job])
-    elif again and job.state == "answered" and job.caption_id is not None:
-        row = await store.caption(job.caption_id)
-        if row is not None:
-            await captioning.show(
-                row, chat_id=message.chat.id, reply_to=target.message_id, language=words.language
-            )
-    # Otherwise it is in work, or the update came twice: the answer comes, or came, once.
+    to_do: list[Job] = []
+    for job, created in accepted:
+        if created or (again and job.state == "failed" and await store.retry(job.id)):
+            to_do.append(job)
+        elif again and job.state == "answered" and job.caption_id is not None:
+            row = await store.caption(job.caption_id)
+            if row is not None:
+                await captioning.show(
+                    row, job, chat_id=message.chat.id, reply_to=target.message_id, language=words.language
+                )
+        # Otherwise it is in work, or the update came twice: the answer comes, or came, once.
+    captioning.submit(to_do, lane=f"parts of {message.chat.id} {target.message_id}")
 
 
 def is_too_large(picture: Found, settings: Settings) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from aiogram import Bot, F, Router
+from aiogram import F, Router
 from aiogram.types import CallbackQuery, Message
 
 from bot.captioning import Captioning
 from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import User
-from bot.handlers.common import TextCommand, answer, edit, reply
+from bot.handlers.common import TextCommand, answer, reply, turn_page
 from bot.nursery import Nursery
 from bot.replies import CONSENT, consent_keyboard, greeting, privacy_page
 from bot.texts import Texts, sentences
@@ -34,7 +34,6 @@ async def choose(
     callback: CallbackQuery,
     *,
     pressed: re.Match[str],
-    bot: Bot,
     user: User,
     words: Texts,
     store: Store,
@@ -47,15 +46,14 @@ async def choose(
     except NotStored:
         await answer(callback)
         return
-    state = words(sentences.CONSENT_ON if consent else sentences.CONSENT_OFF)
-    nursery.start(answer(callback, state), name="answer to consent")
-    message = callback.message
-    if message is not None and message.chat.id > 0:  # in a group the page is somebody else's too
-        start = pressed[2] is not None
-        page = greeting(consent, words) if start else privacy_page(consent, words)
-        await edit(
-            bot, message.chat.id, message.message_id, page, consent_keyboard(consent, words, start=start)
-        )
+    start = pressed[2] is not None
+    await turn_page(
+        callback,
+        nursery,
+        said=words(sentences.CONSENT_ON if consent else sentences.CONSENT_OFF),
+        page=greeting(consent, words) if start else privacy_page(consent, words),
+        keyboard=consent_keyboard(consent, words, start=start),
+    )
 
 
 async def forget(message: Message, user: User, words: Texts, store: Store, captioning: Captioning) -> None:

@@ -13,7 +13,7 @@ from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import User
 from bot.handlers.common import answer, edit, language_shown
 from bot.nursery import Nursery
-from bot.replies import RATE, Marks, caption_keyboard, caption_messages
+from bot.replies import RATE, Marks, caption_keyboard, caption_messages, introduction
 from bot.texts import Texts, sentences
 
 
@@ -58,6 +58,7 @@ def router() -> Router:
         if message is None:
             return
         shown = language_shown(callback, words)
+        job = await store.job(int(rating[3])) if rating[3] else None
         async with edits.of(message.chat.id, message.message_id):
             if message.chat.id > 0:
                 own = await store.rating(user.id, caption_id)
@@ -69,8 +70,10 @@ def router() -> Router:
                 bot,
                 message.chat.id,
                 message.message_id,
-                caption_messages(row.to_caption(), shown, marks)[-1],
-                caption_keyboard(caption_id, shown, own),
+                caption_messages(
+                    row.to_caption(), shown, marks, introduction=introduction(job, row.model, shown)
+                )[-1],
+                caption_keyboard(caption_id, shown, own, job_id=None if job is None else job.id),
             )
 
     made.callback_query.register(rate, F.data.regexp(RATE, mode="fullmatch").as_("rating"))

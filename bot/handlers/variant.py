@@ -11,7 +11,7 @@ from aiogram.types import CallbackQuery
 
 from bot.captioning import Captioning, QueueFull
 from bot.feedback.store import NotStored, Store
-from bot.feedback.tables import User
+from bot.feedback.tables import Choice, User
 from bot.handlers.common import answer, edit
 from bot.nursery import Nursery
 from bot.replies import SHOW, VARIANT
@@ -51,12 +51,14 @@ async def another(
         return
     caption_id = int(pressed[1])
     source = await store.job_of_caption(caption_id, message.chat.id)
-    if source is None:
+    row = await store.caption(caption_id)
+    if source is None or row is None:
         await answer(callback, words(sentences.VARIANT_NO_PICTURE), alert=True)
         return
+    shown = await store.job(int(pressed[2])) if pressed[2] else None
     picture = Found(source.file_id, source.file_unique_id, size=None)
     try:
-        job, created = await captioning.accept(
+        ((job, created),) = await captioning.accept(
             picture,
             user=user,
             chat_id=message.chat.id,
@@ -66,6 +68,8 @@ async def another(
             kind="variant",
             options=variant_options(callback.id),
             source_caption_id=caption_id,
+            # Who compares wants to hear again whose version this is.
+            chosen=[Choice(row.model, compared_with=None if shown is None else shown.compared_with)],
         )
     except QueueFull as full:
         await answer(callback, words.plural(sentences.USER_QUEUE_FULL, full.waiting), alert=True)
@@ -95,9 +99,11 @@ async def show(
         await answer(callback, words(sentences.CAPTION_GONE), alert=True)
         return
     nursery.start(answer(callback), name="answer to show")
-    source = await store.job_of_caption(row.id, message.chat.id)
+    source = await store.job(int(pressed[2])) if pressed[2] else None
+    if source is None:
+        source = await store.job_of_caption(row.id, message.chat.id)
     reply_to = source.message_id if source is not None and source.chat_id == message.chat.id else None
-    await captioning.show(row, chat_id=message.chat.id, reply_to=reply_to, language=words.language)
+    await captioning.show(row, source, chat_id=message.chat.id, reply_to=reply_to, language=words.language)
     try:
         await bot.delete_message(message.chat.id, message.message_id)
     except TelegramAPIError:  # older than two days: it stays, without its button

@@ -30,6 +30,9 @@ HELP: Final = (
     "“Another version”: describe the same picture once more, differently.\n\n"
     "<b>Commands</b>\n"
     "/caption – describe the picture you answer\n"
+    "/model – choose the model that describes your pictures\n"
+    "/compare – get two descriptions of each picture, by two models\n"
+    "/language – the language I speak with you\n"
     "/privacy – what I keep, and whether I may keep your pictures\n"
     "/forget – erase everything I keep about you\n"
     "/help – this message"
@@ -40,6 +43,9 @@ CONSENT_QUESTION: Final = (
 )
 COMMAND_HELP: Final = "How to use me"
 COMMAND_CAPTION: Final = "Describe the picture you answer"
+COMMAND_MODEL: Final = "Choose the model that describes"
+COMMAND_COMPARE: Final = "Two descriptions of each picture"
+COMMAND_LANGUAGE: Final = "The language I speak with you"
 COMMAND_PRIVACY: Final = "What I keep about you"
 COMMAND_FORGET: Final = "Erase everything I keep about you"
 
@@ -91,6 +97,13 @@ CRASHED: Final = (
 OUT_OF_ORDER: Final = (
     "I cannot describe pictures right now: something is broken on my side. Send this picture again later."
 )
+MODEL_BROKEN: Final = (
+    "The model {model} does not work right now. Choose another one with /model, and send this picture again."
+)
+COMPARED_MODEL_GONE: Final = (
+    "There is no model {model} any more, so this time there is one description only. "
+    "Choose another pair with /compare."
+)
 SOMETHING_BROKE: Final = "Something broke on my side. Please try again in a minute."
 INTERRUPTED: Final = (
     "I was restarted just as the answer to this picture was on its way. "
@@ -110,6 +123,11 @@ USER_QUEUE_FULL: Final = Plural(
 TOO_FAST: Final = "That is too many messages at once for me. Wait a few seconds and go on."
 
 # --- The reply ---
+MODEL_GONE: Final = (
+    "There is no model {model} any more, so the usual one described this picture. /model shows the others."
+)
+PART_BY: Final = "Description {part} of 2. Model: {model}."
+VARIANT_BY: Final = "Another version. Model: {model}."
 WORDS_ON_PICTURE: Final = "Words on the picture:"
 NO_WORDS: Final = "No words were found on the picture."
 NOTE_FIRST_FRAME: Final = "This is an animation: only its first frame is described."
@@ -148,6 +166,31 @@ CORRECTION_TAKEN: Final = (
 )
 CORRECTION_CHANGED: Final = "Your description is changed."
 CORRECTION_NOT_TEXT: Final = "I take corrections as text only. Answer my request with a text message."
+
+# --- Choosing ---
+MODEL_PAGE: Final = (
+    "<b>The model that describes your pictures</b>\n\n{state}\n\n"
+    "Choose with a button, or write the name after /model. There are:\n{models}"
+)
+MODEL_STATE_USUAL: Final = "Now: the usual one, {model}."
+MODEL_STATE_OWN: Final = "Now: {model}, your choice."
+MODEL_STATE_GONE: Final = "You chose {model}, but it is not here any more: the usual one describes instead."
+MODEL_USUAL: Final = "The usual model"
+MODEL_TURN: Final = "Choose the model"
+MODEL_UNKNOWN: Final = "There is no model {model}. /model lists those there are."
+MODEL_NOT_LISTED: Final = "This model is not here any more. Send /model for those there are."
+COMPARE_PAGE: Final = "<b>Comparing two models</b>\n\n{state}\n\n{advice}"
+COMPARE_STATE_ON: Final = "Now: two descriptions of each picture, by {first} and by {second}."
+COMPARE_STATE_OFF: Final = "Now: one description of each picture, by {first}."
+COMPARE_CHOOSE: Final = (
+    "Choose with a button whether there is a second description, and which model writes it. "
+    "To compare a single picture, answer it with /compare."
+)
+COMPARE_ALONE: Final = "There is only one model here, so there is nothing to compare it with."
+COMPARE_OFF: Final = "One description"
+COMPARE_WITH: Final = "Compare with {model}"
+COMPARE_TURN: Final = "Compare two models"
+LANGUAGE_PAGE: Final = "I speak English with you. Pictures are always described in Russian."
 
 # --- Privacy ---
 PRIVACY: Final = (

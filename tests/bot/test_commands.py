@@ -90,7 +90,7 @@ def test_feedback_is_exported_counted_and_erased(environment: dict[str, str], tm
         async with await Store.open(environment["DATABASE_URL"], tmp_path / "data") as store:
             user = await store.user(77, language="ru")
             await store.set_consent(user.id, True)
-            job, _ = await store.accept(
+            ((job, _),) = await store.accept(
                 user_id=user.id, chat_id=77, message_id=1, file_id="f", file_unique_id="u", language="ru"
             )
             fields = PictureFields("u", "0" * 64, 3, 1, 1, b"\xff\xd8\xff")

@@ -59,7 +59,7 @@ class Chat:
         return user
 
     async def job(self, user: User, file_unique_id: str, options: DecodingOptions | None = None) -> Job:
-        job, created = await self.store.accept(
+        ((job, created),) = await self.store.accept(
             user_id=user.id,
             chat_id=user.telegram_id,
             message_id=next(self.numbers),

@@ -29,7 +29,7 @@ async def test_stats(filled: str, data_dir: Path) -> None:
     text = await asyncio.to_thread(run_stats, filled, data_dir)
     assert "People: 2 (2 active, 1 let pictures be kept)" in text
     assert "Jobs: 1 answered" in text
-    assert "meme-small (cccccccccccc): 1 captions, 2 marks, mean 3.50 of 5" in text
+    assert "meme-small (cccccccccccc): 1 captions, 2 marks by 2 people, mean 3.50 of 5" in text
     assert "2: 1" in text
     assert "1 corrections" in text
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from bot.feedback.reports import ModelStats
 from bot.feedback.store import NotStored, Store, options_key
-from bot.feedback.tables import now
+from bot.feedback.tables import Choice, now
 from inference.types import DecodingOptions
 from tests.feedback.conftest import CHECKPOINT, MODEL, Chat, fields, meme, said
 
@@ -44,7 +45,7 @@ async def test_who_blocked_the_bot_is_active_again_with_the_next_message(store: 
 
 async def test_numbers_larger_than_32_bits(store: Store) -> None:
     user = await store.user(7_123_456_789, language="ru")
-    job, _ = await store.accept(
+    ((job, _),) = await store.accept(
         user_id=user.id,
         chat_id=-1_002_123_456_789,
         message_id=5,
@@ -60,7 +61,7 @@ async def test_a_redelivered_update_makes_no_second_job(store: Store) -> None:
     user = await store.user(10, language="ru")
 
     async def accept(**changes: object) -> tuple[int, bool]:
-        job, created = await store.accept(
+        ((job, created),) = await store.accept(
             **{  # type: ignore[arg-type]
                 "user_id": user.id,
                 "chat_id": 10,
@@ -348,7 +349,7 @@ from bot.feedback.store import Store
 async def main():
     store = await Store.open(sys.argv[1], Path(sys.argv[2]))
     user = await store.user(10, language="ru")
-    job, _ = await store.accept(
+    ((job, _),) = await store.accept(
         user_id=user.id, chat_id=10, message_id=5, file_id="f", file_unique_id="u", language="ru"
     )
     await store.claim(job.id)
@@ -368,3 +369,92 @@ async def test_an_accepted_picture_survives_kill_9(url: str, data_dir: Path) -> 
         assert (job.state, job.file_id, job.message_id, job.language) == ("working", "f", 5, "ru")
         claimed = await store.claim(job.id, resume=True)
         assert claimed is not None and claimed.attempts == 2
+
+
+async def test_two_choices_make_two_jobs_and_a_redelivered_update_no_third(chat: Chat, store: Store) -> None:
+    user = await chat.person(10)
+
+    async def accept(*choices: Choice, again: bool = False) -> list[tuple[int, bool]]:
+        found = await store.accept(
+            user_id=user.id,
+            chat_id=10,
+            message_id=5,
+            file_id="f",
+            file_unique_id="u",
+            language="ru",
+            choices=choices,
+            again=again,
+        )
+        return [(job.id, created) for job, created in found]
+
+    pair = Choice("one", 1, "two"), Choice("two", 2, "one")
+    (first, _), (second, _) = made = await accept(*pair)
+    assert [created for _, created in made] == [True, True]
+    # Meanwhile the operator, or the person, may have chosen another model.
+    assert await accept(Choice("three")) == [(first, False), (second, False)]
+    assert await accept(*pair, again=True) == [(first, False), (second, False)]
+    ((third, created),) = await accept(Choice("three"), again=True)
+    assert created
+    jobs = [await store.job(number) for number in (first, second, third)]
+    assert [job and (job.model, job.part, job.compared_with) for job in jobs] == [
+        ("one", 1, "two"),
+        ("two", 2, "one"),
+        ("three", 0, None),
+    ]
+    assert jobs[0] is not None and jobs[1] is not None
+    for one, other in ((jobs[0], second), (jobs[1], first)):
+        found = await store.other_part(one)
+        assert found is not None and found.id == other
+
+
+async def test_what_somebody_speaks_for_is_not_taken_over(chat: Chat, store: Store) -> None:
+    user = await chat.person(10)
+    held, left, done = [await chat.job(user, name) for name in ("held", "left", "done")]
+    await store.claim(left.id)
+    await store.failed(done.id, "no reason")
+    silent_since = now()
+    await store.hold_jobs([held.id])
+    assert [job.id for job in await store.take_over(silent_since)] == [left.id]
+    assert await store.take_over(silent_since) == [], "now it is held"
+    assert [job.id for job in await store.take_over(now())] == [held.id, left.id]
+
+
+async def test_a_persons_choices_are_kept_until_they_change_them(chat: Chat, store: Store) -> None:
+    user = await chat.person(10)
+    assert (user.model, user.compare_with) == (None, None)
+    await store.choose_model(user.id, "hf:org/name")
+    await store.compare_with(user.id, "")
+    again = await store.user(10, language="en")
+    assert (again.model, again.compare_with) == ("hf:org/name", "")
+    await store.choose_model(user.id, None)
+    await store.compare_with(user.id, None)
+    again = await store.user(10, language="en")
+    assert (again.model, again.compare_with) == (None, None)
+    await store.erase(user.id)
+    with pytest.raises(NotStored):
+        await store.choose_model(user.id, "x")
+
+
+@pytest.mark.parametrize(
+    ("marks", "low", "high"),
+    [
+        # n marks of 5: Wilson's lower bound is n / (n + 1.96 ** 2).
+        ({5: 1}, 1 + 4 * 0.206549, 5.0),
+        ({5: 10}, 1 + 4 * 0.722467, 5.0),
+        ({1: 5, 5: 5}, 1 + 4 * 0.236593, 1 + 4 * 0.763407),
+        ({3: 10}, 1 + 4 * 0.236593, 1 + 4 * 0.763407),
+    ],
+)
+def test_the_interval_of_a_mean_mark(marks: dict[int, int], low: float, high: float) -> None:
+    found = ModelStats("m", "c", 1, marks, 0).interval
+    assert found == pytest.approx((low, high), abs=1e-4)
+
+
+def test_more_marks_make_the_interval_narrower_and_none_make_none() -> None:
+    widths = []
+    for n in (1, 10, 100, 1000):
+        low, high = ModelStats("m", "c", 1, {2: n, 4: n}, 0).interval or (0.0, 9.0)
+        assert 1 <= low < 3 < high <= 5
+        widths.append(high - low)
+    assert widths == sorted(widths, reverse=True) and widths[-1] < 0.2
+    assert ModelStats("m", "c", 1, {}, 0).interval is None

@@ -1,0 +1,177 @@
+"""/model and /compare: which model describes a person's pictures, and whether a second one does too."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+from aiogram import F, Router
+from aiogram.filters import Command, CommandObject, Filter
+from aiogram.types import CallbackQuery, Message
+
+from bot.config import Settings
+from bot.feedback.store import NotStored, Store
+from bot.feedback.tables import User
+from bot.handlers.common import TextCommand, answer, reply, turn_page
+from bot.handlers.picture import describe
+from bot.models import by_key, choices, first_model, second_model
+from bot.nursery import Nursery
+from bot.replies import (
+    MODEL_PAGE,
+    MODELS,
+    NONE,
+    TURN,
+    Offer,
+    compare_keyboard,
+    compare_page,
+    compare_state,
+    model_keyboard,
+    model_page,
+    model_state,
+)
+from bot.targets import Target, find_target
+from bot.texts import Texts, sentences
+from inference.engine import Engine
+
+
+class ModelOffer:
+    """What may be chosen, and what is."""
+
+    def __init__(self, engine: Engine, store: Store, settings: Settings) -> None:
+        self._engine = engine
+        self._store = store
+        self._settings = settings
+
+    async def to(self, user: User) -> Offer:
+        """What stands on this person's pages."""
+        found = await asyncio.to_thread(self._engine.models)
+        descriptions = {model.name: model.description for model in found}
+        for name in (self._settings.model, self._settings.ab_model, self._settings.compare_with):
+            if name is not None:  # a model of a hub need not be listed
+                descriptions.setdefault(name, "")
+        compares = user.compare_with is not None
+        return Offer(
+            descriptions=descriptions,
+            first=first_model(self._settings, user),
+            second=second_model(self._settings, user) if compares else None,
+            own=user.model is not None,
+        )
+
+    async def again(self, user: User) -> Offer:
+        """The same after a choice was saved. Raises NotStored."""
+        fresh = await self._store.find_user(user.telegram_id)
+        if fresh is None:
+            raise NotStored("This person was erased.")
+        return await self.to(fresh)
+
+    def partner(self, user: User, offer: Offer) -> str | None:
+        """The model to compare with when the person names none: "" for the operator's, None: unclear."""
+        if second_model(self._settings, user) is not None:
+            return ""
+        others = [name for name in offer.descriptions if name != offer.first]
+        return others[0] if len(others) == 1 else None
+
+
+class AnswersPicture(Filter):
+    """The message answers a picture, or has one itself, and is no part of an album."""
+
+    async def __call__(self, message: Message) -> bool:
+        return message.media_group_id is None and isinstance(find_target(message), Target)
+
+
+def router() -> Router:
+    """A new router."""
+    made = Router(name="models")
+    made.message.register(model, TextCommand("model"))
+    made.message.register(compare_one, Command("compare"), AnswersPicture())
+    made.message.register(compare, TextCommand("compare"))
+    made.callback_query.register(choose, F.data.regexp(MODELS, mode="fullmatch").as_("pressed"))
+    return made
+
+
+def _named(offer: Offer, text: str | None) -> str | None:
+    """The model that the person wrote the name of, in whatever case."""
+    wanted = (text or "").strip().casefold()
+    return next((name for name in offer.descriptions if name.casefold() == wanted), None)
+
+
+async def model(
+    message: Message, *, command: CommandObject, user: User, words: Texts, store: Store, offers: ModelOffer
+) -> None:
+    """Say which model describes, and offer the others; with a name: take it at once."""
+    offer = await offers.to(user)
+    if command.args:
+        name = _named(offer, command.args)
+        if name is None:
+            await reply(message, words(sentences.MODEL_UNKNOWN, model=command.args))
+            return
+        await store.choose_model(user.id, name)
+        offer = await offers.again(user)
+    await reply(message, model_page(offer, words), model_keyboard(offer, words))
+
+
+async def compare(
+    message: Message, *, command: CommandObject, user: User, words: Texts, store: Store, offers: ModelOffer
+) -> None:
+    """Give two descriptions from now on, with the named model or the operator's, and offer other pairs."""
+    offer = await offers.to(user)
+    partner = offers.partner(user, offer) if user.compare_with is None else None
+    if command.args:
+        partner = _named(offer, command.args)
+        if partner is None:
+            await reply(message, words(sentences.MODEL_UNKNOWN, model=command.args))
+            return
+    if partner is not None:
+        await store.compare_with(user.id, partner)
+        offer = await offers.again(user)
+    await reply(message, compare_page(offer, words), compare_keyboard(offer, words))
+
+
+async def compare_one(
+    message: Message, user: User, words: Texts, settings: Settings, offers: ModelOffer, **data: Any
+) -> None:
+    """Two descriptions of the picture that the command answers, whatever the person chose for the others."""
+    offer = await offers.to(user)
+    partner = second_model(settings, user) or offers.partner(user, offer)
+    if not partner:
+        await reply(message, compare_page(offer, words), compare_keyboard(offer, words))
+        return
+    chosen = choices(settings, user, partner=partner)
+    data |= {"user": user, "words": words, "settings": settings, "chosen": chosen}
+    await describe(message, find_target(message), again=True, **data)
+
+
+async def choose(
+    callback: CallbackQuery,
+    *,
+    pressed: re.Match[str],
+    user: User,
+    words: Texts,
+    store: Store,
+    nursery: Nursery,
+    offers: ModelOffer,
+) -> None:
+    """Take the model whose button was pressed on either page, or only turn to that page."""
+    page, choice = pressed.groups()
+    offer = await offers.to(user)
+    if choice != TURN:
+        name = None if choice == NONE else by_key(offer.descriptions, choice)
+        if name is None and choice != NONE:
+            await answer(callback, words(sentences.MODEL_NOT_LISTED), alert=True)
+            return
+        await (store.choose_model if page == MODEL_PAGE else store.compare_with)(user.id, name)
+        offer = await offers.again(user)
+    if page == MODEL_PAGE:
+        said, text, keyboard = (
+            model_state(offer, words),
+            model_page(offer, words),
+            model_keyboard(offer, words),
+        )
+    else:
+        said, text, keyboard = (
+            compare_state(offer, words),
+            compare_page(offer, words),
+            compare_keyboard(offer, words),
+        )
+    await turn_page(callback, nursery, said=said, page=text, keyboard=keyboard)

@@ -1,0 +1,331 @@
+"""Choosing and comparing models, over real HTTP, with a real database and a real worker process."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bot.app import App
+from bot.config import Settings
+from bot.feedback.tables import User
+from bot.models import by_key, choices, key, operators
+from bot.replies import Offer, compare_keyboard, model_keyboard, model_page
+from bot.sandbox import ME, Sandbox
+from bot.sandbox.server import GROUP
+from bot.texts import texts
+from tests.bot.conftest import OTHER, Json, data_of, labels, replies_to, reply_to, until, working
+from tests.drawing import draw_meme, jpeg_bytes
+from tests.inference.fakes import promote, write_checkpoint
+
+MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
+SECOND_MEME = jpeg_bytes(draw_meme("two_frames", width=400))
+
+
+@pytest.fixture
+async def app(settings: Callable[..., Settings], sandbox: Sandbox, models_dir: Path) -> AsyncIterator[App]:
+    """A bot with three models, of which one is broken."""
+    async with working(settings(), sandbox) as running:
+        yield running
+
+
+@pytest.fixture
+def models_dir(tmp_path: Path, settings: Callable[..., Settings]) -> Path:
+    folder = tmp_path / "models"
+    write_checkpoint(folder, "other", card="# Other\n\nSees what others <do not> see.\n")
+    write_checkpoint(folder, "bad", weights="broken")
+    return folder
+
+
+async def command(sandbox: Sandbox, text: str) -> Json:
+    """The bot's page in answer to a command."""
+    return await reply_to(sandbox, await sandbox.send_text(text))
+
+
+async def two(sandbox: Sandbox, message: Json) -> list[Json]:
+    """Both answers to a picture, in their order."""
+    return await sandbox.wait_for(lambda: (found := replies_to(sandbox, message))[1:] and found)
+
+
+async def test_a_person_chooses_a_model_and_goes_back_to_the_usual_one(app: App, sandbox: Sandbox) -> None:
+    page = await command(sandbox, "/model")
+    assert "Сейчас: обычная, fake." in page["text"]
+    assert "other – Sees what others <do not> see." in page["text"]
+    assert labels(page) == ["✓ Обычная модель", "bad", "fake", "other", "Сравнивать две модели"]
+
+    sandbox.press(page["message_id"], f"m:{key('other')}")
+    await sandbox.wait_for(lambda: "Сейчас: other, ваш выбор." in page["text"])
+    assert "✓ other" in labels(page)
+    answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    caption_id = int(data_of(answer, "r:").split(":")[1])
+    row = await app.store.caption(caption_id)
+    assert row is not None and row.model == "other"
+    assert "Модель" not in answer["text"], "one description needs no name"
+
+    # Somebody else still gets the operator's.
+    theirs = await reply_to(sandbox, await sandbox.send_photo(MEME, user=OTHER))
+    row = await app.store.caption(int(data_of(theirs, "r:").split(":")[1]))
+    assert row is not None and row.model == "fake"
+
+    sandbox.press(page["message_id"], "m:0")
+    await sandbox.wait_for(lambda: "Сейчас: обычная, fake." in page["text"])
+    assert "✓ Обычная модель" in labels(page)
+
+
+async def test_a_model_is_chosen_by_its_name_too(app: App, sandbox: Sandbox) -> None:
+    assert "Сейчас: other, ваш выбор." in (await command(sandbox, "/model OTHER"))["text"]
+    assert (await command(sandbox, "/model ../x"))["text"] == "Модели ../x нет. /model покажет, какие есть."
+
+
+async def test_compared_captions_come_in_order_and_have_their_own_buttons(app: App, sandbox: Sandbox) -> None:
+    page = await command(sandbox, "/compare other")
+    assert "Сейчас: два описания каждой картинки, от fake и от other." in page["text"]
+    photo = await sandbox.send_photo(MEME)
+    first, second = await two(sandbox, photo)
+    assert first["text"].startswith("Описание 1 из 2. Модель: fake.\n\n400 x")
+    assert second["text"].startswith("Описание 2 из 2. Модель: other.\n\n400 x")
+    user = await app.store.find_user(ME)
+    assert user is not None
+    ids = [int(data_of(one, "r:").split(":")[1]) for one in (first, second)]
+    assert ids[0] != ids[1]
+
+    # Each is rated by itself, and still says whose it is.
+    for one, mark in ((first, 2), (second, 5)):
+        sandbox.press(one["message_id"], data_of(one, "r:").replace(":1:", f":{mark}:", 1))
+    await sandbox.wait_for(lambda: "оценка: 2 из 5" in first["text"] and "оценка: 5 из 5" in second["text"])
+    assert [await app.store.rating(user.id, caption_id) for caption_id in ids] == [2, 5]
+    assert second["text"].startswith("Описание 2 из 2. Модель: other.\n\n400 x")
+    assert "✓ 5 ★★★★★ отлично" in labels(second)
+
+    # A correction and another version belong to the one under which the button is.
+    sandbox.press(second["message_id"], data_of(second, "c:"))
+    prompt = await reply_to(sandbox, second)
+    await reply_to(sandbox, await sandbox.send_text("Кот", reply_to=prompt["message_id"]))
+    assert [await app.store.correction(user.id, caption_id) for caption_id in ids] == [None, "Кот"]
+    sandbox.press(second["message_id"], data_of(second, "v:"))
+    variant = (await sandbox.wait_for(lambda: replies_to(sandbox, photo)[2:]))[0]
+    assert variant["text"].startswith("Ещё вариант. Модель: other.\n\n400 x")
+    row = await app.store.caption(int(data_of(variant, "r:").split(":")[1]))
+    assert row is not None and (row.model, row.options["strategy"]) == ("other", "sample")
+
+    (stats,) = [one for one in (await app.store.stats()).models if one.model == "other"]
+    assert (stats.captions, stats.marks, stats.corrections, stats.variants) == (2, {5: 1}, 1, 1)
+
+
+async def test_a_comparison_uses_captions_made_before(app: App, sandbox: Sandbox) -> None:
+    first = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    downloads = len(sandbox.calls_of("download"))
+    await command(sandbox, "/compare other")
+    again, other = await two(sandbox, await sandbox.send_photo(MEME))
+    assert data_of(again, "r:").split(":")[1] == data_of(first, "r:").split(":")[1]
+    assert other["text"].startswith("Описание 2 из 2. Модель: other.")
+    assert len(sandbox.calls_of("download")) == downloads + 1
+    await two(sandbox, await sandbox.send_photo(MEME))
+    assert len(sandbox.calls_of("download")) == downloads + 1
+
+
+async def test_an_album_is_compared_picture_by_picture(app: App, sandbox: Sandbox) -> None:
+    await command(sandbox, "/compare other")
+    before = len(sandbox.messages(by_bot=True))
+    album = await sandbox.send_album([MEME, SECOND_MEME])
+    said = await sandbox.wait_for(lambda: (found := sandbox.messages(by_bot=True)[before:])[3:] and found, 60)
+    order = [(one["reply_to_message"]["message_id"], one["text"].split("\n")[0]) for one in said]
+    names = ("Описание 1 из 2. Модель: fake.", "Описание 2 из 2. Модель: other.")
+    assert order == [(photo["message_id"], name) for photo in album for name in names]
+
+
+async def test_a_single_picture_is_compared_by_answering_it(app: App, sandbox: Sandbox) -> None:
+    photo = await sandbox.send_photo(MEME, chat=GROUP, user=OTHER)
+    assert not replies_to(sandbox, photo)
+    # Three models: which one the second should be must be said.
+    asked = await sandbox.send_text("/compare", chat=GROUP, reply_to=photo["message_id"])
+    page = (await sandbox.wait_for(lambda: replies_to(sandbox, asked)))[0]
+    assert "Сейчас: одно описание" in page["text"]
+    pressed = sandbox.press(page["message_id"], f"x:{key('other')}", chat=GROUP)
+    await sandbox.wait_for(lambda: pressed.answer is not None)
+    await sandbox.send_text("/compare", chat=GROUP, reply_to=photo["message_id"])
+    first, second = await two(sandbox, photo)
+    assert first["text"].startswith("Описание 1 из 2. Модель: fake.")
+    assert second["text"].startswith("Описание 2 из 2. Модель: other.")
+    assert "Сейчас: одно описание" in page["text"], "a page in a group is everybody's"
+
+
+async def test_the_operator_names_the_pair(
+    settings: Callable[..., Settings], sandbox: Sandbox, models_dir: Path
+) -> None:
+    async with working(settings(compare_with="other"), sandbox):
+        page = await command(sandbox, "/compare")
+        assert "от fake и от other" in page["text"]
+        first, second = await two(sandbox, await sandbox.send_photo(MEME))
+        assert (first["text"][:12], second["text"][:12]) == ("Описание 1 и", "Описание 2 и")
+        sandbox.press(page["message_id"], "x:0")
+        await sandbox.wait_for(lambda: "Сейчас: одно описание каждой картинки, от fake." in page["text"])
+        photo = await sandbox.send_photo(SECOND_MEME)
+        assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
+
+
+async def test_a_chosen_model_that_went_away_is_said_and_the_usual_one_describes(
+    app: App, sandbox: Sandbox, models_dir: Path
+) -> None:
+    await command(sandbox, "/model other")
+    shutil.rmtree(models_dir / "other")
+    photo = await sandbox.send_photo(MEME)
+    answer = await reply_to(sandbox, photo)
+    assert answer["text"].startswith("Модели other больше нет, поэтому эту картинку описала обычная.")
+    assert "\n\n400 x" in answer["text"]
+    sandbox.press(answer["message_id"], data_of(answer, "r:"))
+    await sandbox.wait_for(lambda: "Ваша оценка" in answer["text"])
+    assert answer["text"].startswith("Модели other больше нет")
+    assert "Вы выбрали other, но её здесь больше нет" in (await command(sandbox, "/model"))["text"]
+
+
+async def test_when_one_of_two_went_away_the_other_one_describes(
+    app: App, sandbox: Sandbox, models_dir: Path
+) -> None:
+    await command(sandbox, "/compare other")
+    shutil.rmtree(models_dir / "other")
+    first, second = await two(sandbox, await sandbox.send_photo(MEME))
+    assert first["text"].startswith("Описание 1 из 2. Модель: fake.")
+    assert second["text"].startswith("Модели other больше нет, поэтому на этот раз описание только одно.")
+    assert "reply_markup" not in second
+
+
+async def test_a_broken_model_is_a_sentence_and_costs_only_its_own_caption(
+    app: App, sandbox: Sandbox
+) -> None:
+    await command(sandbox, "/compare bad")
+    first, second = await two(sandbox, await sandbox.send_photo(MEME))
+    assert first["text"].startswith("Описание 1 из 2. Модель: fake.\n\n400 x")
+    assert second["text"].startswith("Модель bad сейчас не работает. Выберите другую командой /model")
+
+
+async def test_a_bad_picture_is_told_of_once(app: App, sandbox: Sandbox) -> None:
+    await command(sandbox, "/compare other")
+    bad = await sandbox.send_document(b"no picture", "a.png")
+    good = await sandbox.send_photo(MEME)
+    await two(sandbox, good)
+
+    async def settled() -> bool:
+        return not await app.store.pending_jobs()
+
+    await until(settled)
+    (said,) = replies_to(sandbox, bad)
+    assert "нет картинки" in said["text"]
+
+
+async def test_another_model_describes_an_answered_picture_anew(app: App, sandbox: Sandbox) -> None:
+    photo = await sandbox.send_photo(MEME)
+    await reply_to(sandbox, photo)
+    await command(sandbox, "/model other")
+    await sandbox.send_text("/caption", reply_to=photo["message_id"])
+    _, anew = await two(sandbox, photo)
+    row = await app.store.caption(int(data_of(anew, "r:").split(":")[1]))
+    assert row is not None and row.model == "other"
+
+
+async def test_a_promoted_checkpoint_describes_what_comes_next(
+    app: App, sandbox: Sandbox, models_dir: Path
+) -> None:
+    before = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    checkpoint = promote(models_dir, "fake", "better")
+    after = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    rows = [await app.store.caption(int(data_of(one, "r:").split(":")[1])) for one in (before, after)]
+    assert rows[0] is not None and rows[1] is not None
+    assert rows[0].checkpoint != rows[1].checkpoint == checkpoint
+    assert {(one.model, one.checkpoint) for one in (await app.store.stats()).models} == {
+        ("fake", rows[0].checkpoint),
+        ("fake", checkpoint),
+    }
+
+
+async def test_two_models_on_trial_serve_different_people(
+    settings: Callable[..., Settings], sandbox: Sandbox, models_dir: Path
+) -> None:
+    trial = settings(ab_model="other")
+    people: dict[str, int] = {}
+    for telegram_id in range(2000, 2100):
+        people.setdefault(operators(trial, telegram_id), telegram_id)
+    async with working(trial, sandbox) as app:
+        for name, person in people.items():
+            answer = await reply_to(sandbox, await sandbox.send_photo(MEME, user=person))
+            row = await app.store.caption(int(data_of(answer, "r:").split(":")[1]))
+            assert row is not None and row.model == name
+        # Their own choice wins.
+        chooser = people["other"]
+        await reply_to(sandbox, await sandbox.send_text("/model fake", user=chooser))
+        answer = await reply_to(sandbox, await sandbox.send_photo(MEME, user=chooser))
+        row = await app.store.caption(int(data_of(answer, "r:").split(":")[1]))
+        assert row is not None and row.model == "fake"
+
+
+def person(telegram_id: int, **changes: object) -> User:
+    """A row as the store gives it."""
+    values = {
+        "id": 1,
+        "telegram_id": telegram_id,
+        "username": None,
+        "language": "ru",
+        "language_chosen": False,
+        "consent": False,
+        "active": True,
+        "model": None,
+        "compare_with": None,
+        "created_at": datetime.now(UTC),
+    }
+    return User(**values | changes)
+
+
+def test_the_share_on_trial_is_as_asked_and_stable(settings: Callable[..., Settings]) -> None:
+    ids = range(10_000, 20_000)
+    of = {
+        share: {one for one in ids if operators(settings(ab_model="b", ab_share=share), one) == "b"}
+        for share in (0.0, 0.1, 0.3, 1.0)
+    }
+    assert [len(found) for found in of.values()][::3] == [0, len(ids)]
+    assert 850 < len(of[0.1]) < 1150 and 2800 < len(of[0.3]) < 3200  # 5 standard deviations and more
+    assert of[0.1] < of[0.3], "a larger share keeps those it had"
+    salted = {one for one in ids if operators(settings(ab_model="b", ab_share=0.3, ab_salt="2"), one) == "b"}
+    assert 700 < len(salted & of[0.3]) < 1100, "another salt deals anew"
+
+
+@pytest.mark.parametrize(
+    ("person_", "operator", "expected"),
+    [
+        ({}, {}, ["fake"]),
+        ({"model": "x"}, {}, ["x"]),
+        ({"compare_with": ""}, {}, ["fake"]),
+        ({"compare_with": ""}, {"compare_with": "y"}, ["fake", "y"]),
+        ({"compare_with": "z"}, {"compare_with": "y"}, ["fake", "z"]),
+        ({"compare_with": "z", "model": "z"}, {"compare_with": "y"}, ["z", "y"]),
+        ({"compare_with": "z", "model": "z"}, {}, ["z", "fake"]),
+        ({"compare_with": "fake"}, {}, ["fake"]),
+    ],
+)
+def test_who_describes(
+    settings: Callable[..., Settings],
+    person_: dict[str, object],
+    operator: dict[str, object],
+    expected: list[str],
+) -> None:
+    found = choices(settings(**operator), person(5, **person_))
+    assert [choice.model for choice in found] == expected
+    if len(found) == 2:
+        assert [(one.part, one.compared_with) for one in found] == [(1, expected[1]), (2, expected[0])]
+
+
+def test_names_of_any_length_fit_into_a_button() -> None:
+    names = {f"hf:{'org' * 10}/{number}-{'name' * 15}": "про картинки " * 50 for number in range(120)}
+    offer = Offer(descriptions=names, first=next(iter(names)), second=None, own=True)
+    for keyboard in (model_keyboard(offer, texts("ru")), compare_keyboard(offer, texts("ru"))):
+        buttons = [button for row in keyboard.inline_keyboard for button in row]
+        assert len(buttons) <= 100
+        data = Counter(button.callback_data for button in buttons)
+        assert max(data.values()) == 1
+        assert all(one is not None and len(one.encode()) <= 64 for one in data)
+    assert len(model_page(offer, texts("ru")).encode("utf-16-le")) // 2 < 4096
+    assert by_key(names, key(offer.first)) == offer.first
+    assert by_key([], key(offer.first)) is None
