@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +24,7 @@ from train_scripts.data.sources.coco import read_coco
 from train_scripts.data.sources.feedback import read_feedback
 from train_scripts.data.sources.flickr import read_flickr8k, read_flickr30k
 from train_scripts.data.sources.table import Columns, read_table
+from train_scripts.data.sources.vk import API, Vk, group_name, read_vk
 from train_scripts.data.translate import Translates
 
 __all__ = ["app"]
@@ -257,6 +259,30 @@ def table_command(
         pictures=pictures,
         columns=[picture, text, split],
         english=english,
+    )
+
+
+@_source("vk")
+def vk_command(
+    groups: Annotated[list[str], typer.Argument(help="Groups: addresses, names, or club123.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the newest posts of each group.")] = None,
+    api_url: Annotated[str, typer.Option(envvar="VK_API_URL", help="Where VK's API is.")] = API,
+    *,
+    common: Common,
+) -> None:
+    """VK groups. The token of VK's API is taken from the environment, as VK_TOKEN.
+
+    A later run of the same command adds what is new. Pictures of posts without text go to undescribed.jsonl.
+    """
+    token = os.environ.get("VK_TOKEN", "").strip()
+    if not token:
+        raise PrepareError(
+            "VK wants a token: get one at https://dev.vk.com and put it into the environment as VK_TOKEN."
+        )
+    vk = Vk(token, api_url)
+    # What was fetched lies in the folder already: a link costs nothing.
+    replace(common, link=True).run(
+        lambda work: read_vk(groups, vk, work, limit=limit), "vk", groups=sorted(map(group_name, groups))
     )
 
 
