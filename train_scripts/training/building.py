@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from train_scripts.training.config import RANDOM, TrainConfig
 from train_scripts.training.errors import TrainingError
 from train_scripts.training.seeing import GROUP, open_picture
 
-__all__ = ["build_model", "start_from_checkpoint", "weight_folders"]
+__all__ = ["build_model", "start_from_checkpoint"]
 
 _CALIBRATION = 32  # pictures
 _GPT_SPECIALS = ["<pad>", "<s>", "</s>", "<unk>"]
@@ -263,22 +264,18 @@ def _see(encoder: Encoder, config: TrainConfig, pictures: Sequence[Path]) -> lis
     raise TrainingError(f"The weights of a {type(encoder).__name__} cannot be loaded: set them to 'random'.")
 
 
-def weight_folders() -> list[Path]:
-    """Where fetched weights are looked for."""
-    return [Path("checkpoints"), Path("checkpoints/weights"), Path(torch.hub.get_dir()) / "checkpoints"]
-
-
 def _torchvision_path(encoder: ConvolutionalEncoder | FeaturePyramidEncoder) -> Path:
     named = torchvision_file(encoder)
     if named is None:
         raise TrainingError("The encoder names no weights: set encoder.weights.")
-    for folder in weight_folders():
+    folders = [*Path(os.environ.get("MODELS_DIR", "checkpoints")).glob("*/")]
+    for folder in (*folders, Path(torch.hub.get_dir()) / "checkpoints"):
         if (folder / named[0]).is_file():
             return folder / named[0]
+    kind = encoder.settings["kind"]
     raise TrainingError(
-        f"The weights {encoder.weights} ({named[0]}) are not here: fetch them with 'python -m inference "
-        "pull', "
-        "or set encoder.weights to their file, or to 'random' on a machine without internet."
+        f"The weights {encoder.weights} ({named[0]}) are not here: fetch them with 'python -m inference pull "
+        f"{kind}', or set encoder.weights to their file, or to 'random' on a machine without internet."
     )
 
 

@@ -414,15 +414,12 @@ class Training:
                 # Data-parallel training takes the mean over processes; the total is of all of them.
                 accelerator.backward(summed * accelerator.num_processes / total)
             loss += summed.detach().to(loss.device, torch.float64)
-        row = {
-            "loss": float(accelerator.reduce(loss, "sum")) / total,
-            "rate": parts.schedule.get_last_lr()[0],
-        }
-        if not math.isfinite(row["loss"]):
+        summed_loss = float(accelerator.reduce(loss, "sum"))
+        row: dict[str, float] = {"loss": summed_loss / total, "rate": float(parts.schedule.get_last_lr()[0])}
+        if not math.isfinite(summed_loss):
             raise TrainingError(
-                f"The loss became {row['loss']} at step {progress.steps + 1}: lower the rate of the "
-                "optimizer or "
-                "set clip, and go on from the last state with a new run or --resume."
+                f"The loss became {summed_loss} at step {progress.steps + 1}: lower the rate of the optimizer "
+                "or set clip, and start a new run."
             )
         if stage.clip is not None:
             row["norm"] = float(accelerator.clip_grad_norm_(parts.trained, stage.clip))
