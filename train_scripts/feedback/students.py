@@ -23,6 +23,7 @@ from torch.nn import functional
 from inference.caption_model import CaptionModel
 from inference.captioner import SlotDescriber
 from inference.checkpoint import TOKENIZER_FILE, CheckpointError, read_config, save_checkpoint
+from inference.decoders.base import IGNORED
 from inference.faithful import LAYOUT
 from inference.meme_small import UNKNOWN, MemeSmall, concept_words
 from inference.models import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
@@ -202,7 +203,7 @@ class SlotStudent(Student):
         targets: list[_SlotTarget] = [one.target for one in examples]
         tokens = pad([one.ids for one in targets])
         logits, concepts = self.module.decoder(_stack([one.seen.memory for one in examples]), tokens[:, :-1])
-        likelihood, count = _likelihood(logits, tokens[:, 1:].masked_fill(tokens[:, 1:] == 0, -100))
+        likelihood, count = _likelihood(logits, tokens[:, 1:].masked_fill(tokens[:, 1:] == 0, IGNORED))
         labels, weights = torch.zeros_like(concepts), torch.ones_like(concepts)
         for i, one in enumerate(targets):
             labels[i, list(one.named)] = 1
@@ -342,10 +343,14 @@ class PresetStudent(Student):
         return Example(seen, text) if text.strip() else None
 
     def score(self, examples: Sequence[Example]) -> Scores:
-        batch = self.module.batch([one.target for one in examples], [one.seen.lines for one in examples])
-        logits = self.module(_stack([one.seen.memory for one in examples]), batch.tokens)
-        likelihood, count = _likelihood(logits, batch.targets)
-        return Scores(likelihood, count, torch.zeros_like(likelihood))
+        losses, counts = [], []
+        for one in examples:  # each alone: the model's loss of a batch is one number
+            batch = self.module.batch([one.target], [one.seen.lines])
+            losses.append(self.module.loss(one.seen.memory, batch))
+            counts.append((batch.targets != IGNORED).sum())
+        tokens = torch.stack(counts)
+        likelihood = -torch.stack(losses) * tokens
+        return Scores(likelihood, tokens, torch.zeros_like(likelihood))
 
 
 STUDENTS: dict[str, Callable[[Path, Mapping[str, Any], Sequence[str]], Student]] = {
@@ -355,11 +360,11 @@ STUDENTS: dict[str, Callable[[Path, Mapping[str, Any], Sequence[str]], Student]]
 
 
 def _likelihood(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """logits (n, t, v), targets (n, t), -100 where nothing counts -> log-probabilities (n,), counts (n,)."""
+    """logits (n, t, v), targets (n, t), IGNORED where nothing counts -> log-probabilities, counts (n,)."""
     losses = functional.cross_entropy(
-        logits.float().flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="none"
+        logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
     )
-    return -losses.view(targets.shape).sum(1), (targets != -100).sum(1)
+    return -losses.view(targets.shape).sum(1), (targets != IGNORED).sum(1)
 
 
 def _stack(memories: Sequence[Any]) -> Any:

@@ -1,0 +1,212 @@
+"""What an export says, in any of its formats, and what may no longer be used."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from bot.feedback.export import export
+from bot.feedback.store import Store
+from tests.feedback.conftest import Chat, meme
+from tests.train_scripts.feedback.exports import CAPTION, row, write
+from train_scripts.feedback.errors import FeedbackError
+from train_scripts.feedback.exports import read_export
+from train_scripts.feedback.lessons import learn_from
+
+
+@pytest.mark.parametrize("format", ["imagefolder", "csv", "parquet"])
+async def test_every_format_says_the_same(
+    tmp_path: Path, format: Literal["imagefolder", "csv", "parquet"]
+) -> None:
+    correction = 'Кот говорит: "ВТОРАЯ",\nи спит'
+    async with await Store.open(f"sqlite:///{tmp_path}/bot.db", tmp_path / "data") as store:
+        chat = Chat(store)
+        anna, vera = await chat.person(1), await chat.person(2, consent=False)
+        first = await chat.answer(anna, meme("ПЕРВАЯ"))
+        await store.rate(anna.id, first.id, 5)
+        second = await chat.answer(anna, meme("ВТОРАЯ"))
+        await store.correct(anna.id, second.id, correction)
+        third = await chat.answer(vera, meme("ТРЕТЬЯ"))
+        await store.correct(vera.id, third.id, "Без картинки")
+        await export(store, tmp_path / "out", format=format)
+    found = read_export(tmp_path / "out")
+    marked, without, corrected = sorted(found.rows, key=lambda row: row.correction or "")
+    assert (marked.rating, marked.correction) == (5, None)
+    assert marked.caption == corrected.caption == "На картинке кот спит."
+    assert (corrected.rating, corrected.correction) == (None, correction)
+    assert without.file_name is None
+    assert corrected.file_name is not None
+    assert (tmp_path / "out" / corrected.file_name).read_bytes() == meme("ВТОРАЯ")
+    lessons = learn_from(found)
+    assert (lessons.rows, lessons.without_picture) == (3, 1)
+    assert lessons.corrections == {corrected.file_name: correction}
+
+
+async def test_who_was_erased_leaves_an_earlier_export(tmp_path: Path) -> None:
+    """Also what others said about that person's pictures; what they said of their own stays."""
+    async with await Store.open(f"sqlite:///{tmp_path}/bot.db", tmp_path / "data") as store:
+        chat = Chat(store)
+        anna, boris = await chat.person(1), await chat.person(2)
+        hers, his = await chat.answer(anna, meme("ЕЁ")), await chat.answer(boris, meme("ЕГО"))
+        await store.correct(anna.id, hers.id, "Её слова")
+        await store.correct(boris.id, hers.id, "Его слова о её картинке")
+        await store.correct(boris.id, his.id, "Его слова")
+        await store.correct(anna.id, his.id, "Её слова о его картинке")
+        await export(store, tmp_path / "old")
+        await store.erase(anna.id)
+        await export(store, tmp_path / "new")
+    assert read_export(tmp_path / "old").erased == 0
+    left = read_export(tmp_path / "old", tmp_path / "new" / "erased.jsonl")
+    assert [row.correction for row in left.rows] == ["Его слова"]
+    assert left.erased == 3
+    assert [row.correction for row in read_export(tmp_path / "new").rows] == ["Его слова"]
+
+
+def test_a_picture_that_may_be_kept_again_is_used_again(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    folder = write(tmp_path / "out", [row(correction="Кот.")], made_at=now.isoformat())
+    tombstone = {"picture": row()["picture"], "erased_at": (now - timedelta(hours=1)).isoformat()}
+    with (folder / "erased.jsonl").open("a") as file:
+        file.write(json.dumps(tombstone) + "\n")
+    assert read_export(folder).erased == 0
+
+
+def test_an_old_export_needs_a_list_of_today(tmp_path: Path) -> None:
+    old = (datetime.now(UTC) - timedelta(days=3)).isoformat()
+    folder = write(tmp_path / "out", [row(correction="Кот.")], made_at=old)
+    with pytest.raises(FeedbackError, match=r"asked to be erased since: export again, or give .*--erased"):
+        read_export(folder)
+    newer = tmp_path / "erased.jsonl"
+    newer.write_text(json.dumps({"made_at": datetime.now(UTC).isoformat()}) + "\n")
+    assert len(read_export(folder, newer).rows) == 1
+    newer.write_text(json.dumps({"made_at": old}) + "\n")
+    with pytest.raises(FeedbackError, match="erased since"):
+        read_export(folder, newer)
+    newer.write_text('{"made_at": "soon"}\n')
+    with pytest.raises(FeedbackError, match=r"erased\.jsonl, line 1"):
+        read_export(folder, newer)
+    with pytest.raises(FeedbackError, match="is not there"):
+        read_export(folder, tmp_path / "nowhere.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        ('{"file_name": "images/0.jpg", "te', r"metadata\.jsonl, line 2, is damaged .*: export again"),
+        ("[1, 2]", "line 2, is damaged"),
+        ("\\ud800\xff", "line 2, is damaged"),
+        (
+            json.dumps({"file_name": "images/0.jpg", "text": "Кот."}),
+            "line 2, lacks what a row of an export has",
+        ),
+        (json.dumps(row(rating=7)), r"line 2, has no usable 'rating'"),
+        (json.dumps(row(rating="good")), r"line 2, lacks|line 2, has no usable"),
+        (json.dumps(row(caption=" ", rating=5)), r"line 2, has no usable 'caption'"),
+        (json.dumps(row(caption=["a"], rating=5)), r"line 2, has no usable"),
+        (json.dumps(row("../../secret.jpg", rating=5)), r"line 2, has no usable 'file_name'"),
+        (json.dumps(row(rating=5) | {"rated_at": "soon"}), "line 2,"),
+    ],
+)
+def test_a_damaged_row_is_named(tmp_path: Path, damage: str, sentence: str) -> None:
+    folder = write(tmp_path / "out", [row(correction="Кот спит.")])
+    with (folder / "metadata.jsonl").open("ab") as file:
+        file.write(damage.encode("utf-8", "surrogateescape") + b"\n")
+    with pytest.raises(FeedbackError, match=sentence):
+        read_export(folder)
+
+
+def test_a_missing_picture_is_named(tmp_path: Path) -> None:
+    folder = write(tmp_path / "out", [row(rating=5), row("images/1.jpg", correction="Кот.")])
+    (folder / "images" / "1.jpg").unlink()
+    with pytest.raises(
+        FeedbackError, match=r"line 2, names images/1\.jpg, which is not in .*unpack all parts"
+    ):
+        read_export(folder)
+
+
+def test_what_is_no_export_is_said(tmp_path: Path) -> None:
+    with pytest.raises(FeedbackError, match=r"no export of the bot .*python -m bot export"):
+        read_export(tmp_path)
+    (tmp_path / "export.json").write_text("{")
+    with pytest.raises(FeedbackError, match=r"export\.json is damaged"):
+        read_export(tmp_path)
+    (tmp_path / "export.json").write_text(json.dumps({"made_at": datetime.now(UTC).isoformat()}))
+    with pytest.raises(FeedbackError, match=r"holds none of metadata\.jsonl"):
+        read_export(tmp_path)
+    (tmp_path / "feedback.parquet").write_bytes(b"PAR1 but not really")
+    with pytest.raises(FeedbackError, match=r"feedback\.parquet is damaged"):
+        read_export(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ([], "it holds no rows"),
+        ([row(None, correction="Кот."), row(None, rating=5)], "2 rows are without a picture"),
+        ([row(rating=3)], "the marks of the other 1 neither like a caption nor tell two apart"),
+    ],
+)
+def test_an_export_of_nothing_says_why(tmp_path: Path, rows: list[dict[str, Any]], why: str) -> None:
+    with pytest.raises(FeedbackError, match=f"nothing to learn.*{why}"):
+        learn_from(read_export(write(tmp_path / "out", rows)))
+
+
+# --- what the rows teach ---
+
+
+def lessons(tmp_path: Path, *rows: dict[str, Any]) -> Any:
+    return learn_from(read_export(write(tmp_path / "out", rows)))
+
+
+def test_a_correction_is_learnt_and_preferred(tmp_path: Path) -> None:
+    found = lessons(tmp_path, row(correction="Рыжий кот.", rating=4))
+    (lesson,) = found.lessons
+    assert (lesson.text, lesson.weight, lesson.by_person) == ("Рыжий кот.", 1.0, True)
+    assert lesson.instead_of == (CAPTION,)
+    (pair,) = found.pairs
+    assert (pair.better, pair.worse, pair.weight) == ("Рыжий кот.", CAPTION, 1.0)
+
+
+def test_corrections_of_one_picture_share_its_weight(tmp_path: Path) -> None:
+    found = lessons(
+        tmp_path,
+        row(correction="Рыжий кот."),
+        row(correction="Кот у окна.", user="b" * 16, corrected_at="2099-01-01T00:00:00+00:00"),
+    )
+    assert [one.weight for one in found.lessons] == [0.5, 0.5]
+    assert found.corrections == {"images/0.jpg": "Кот у окна."}, "measured against the newest"
+
+
+@pytest.mark.parametrize(("marks", "weight"), [((5,), 1.0), ((4,), 0.5), ((5, 5, 2), 0.5), ((3,), None)])
+def test_marks_are_weights(tmp_path: Path, marks: tuple[int, ...], weight: float | None) -> None:
+    rows = [row(rating=mark, user=str(number) * 16) for number, mark in enumerate(marks)]
+    found = lessons(tmp_path, *rows, row("images/9.jpg", correction="Кот."))
+    own = [one.weight for one in found.lessons if one.file_name == "images/0.jpg"]
+    assert own == ([] if weight is None else [weight])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "better"),
+    [
+        ({"a": 5}, {"a": 3}, "first"),
+        ({"a": 2}, {"a": 3}, "second"),
+        ({"a": 4}, {"a": 4}, None),
+        ({"a": 5}, {"b": 4}, None),  # two people are not equally strict
+        ({"a": 5}, {"b": 3}, "first"),
+        ({"a": 2, "b": 5}, {"a": 4}, "second"),  # who marked both decides
+    ],
+)
+def test_pairs_of_differently_marked_captions(
+    tmp_path: Path, first: dict[str, int], second: dict[str, int], better: str | None
+) -> None:
+    rows = [
+        row(caption=caption, rating=mark, user=user * 16)
+        for caption, marks in (("first", first), ("second", second))
+        for user, mark in marks.items()
+    ]
+    found = lessons(tmp_path, *rows, row("images/9.jpg", correction=CAPTION))
+    assert [pair.better for pair in found.pairs] == ([] if better is None else [better])

@@ -1,0 +1,174 @@
+"""A checkpoint in the place of another, whole at every moment, and back."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from inference.checkpoint import save_checkpoint
+from inference.models import checkpoint_hash, list_models
+from train_scripts.feedback import promote as promotion
+from train_scripts.feedback.errors import FeedbackError
+from train_scripts.feedback.promote import promote, rollback
+
+
+def checkpoint(folder: Path, value: float) -> str:
+    """A checkpoint of one number; returns its hash."""
+    module = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        module.weight.fill_(value)
+    save_checkpoint(folder, module, {"architecture": "meme-small", "value": value})
+    (folder / "tokenizer.json").write_text(str(value))
+    return checkpoint_hash(folder.parent, folder.name)
+
+
+def finished(tmp_path: Path, parent: str, *, better: str = "neither", value: float = 2.0) -> Path:
+    """A run whose child is, on val, as ``better`` says: A (the parent is better), B or neither."""
+    run = tmp_path / "run"
+    child = checkpoint(run / "checkpoint", value)
+    scores = {key: {"better": "neither"} for key in ("meteor", "quote_recall", "content_precision")}
+    scores["meteor"] = {"better": better}
+    comparison: dict[str, Any] = {
+        "parent": parent,
+        "checkpoint": child,
+        "measure": "meteor",
+        "val": {"scores": scores},
+    }
+    (run / "comparison.json").write_text(json.dumps(comparison))
+    return run
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    checkpoint(tmp_path / "models" / "small", 1.0)
+    return tmp_path / "models"
+
+
+def values(models: Path) -> dict[str, str]:
+    """Which numbers the models hold: by folder, as their tokenizer files say."""
+    return {path.name: (path / "tokenizer.json").read_text() for path in sorted(models.iterdir())}
+
+
+def test_it_takes_the_place_and_can_be_taken_back(tmp_path: Path, models: Path) -> None:
+    before = checkpoint_hash(models, "small")
+    run = finished(tmp_path, before)
+    done = promote(run, "small", models)
+    assert values(models) == {"small": "2.0", "small.previous": "1.0"}
+    assert (done.previous, done.despite) == (before, None)
+    assert checkpoint_hash(models, "small") == done.checkpoint
+    assert "Back: python -m train_scripts promote --rollback --name small" in str(done)
+    assert {model.name for model in list_models(models)} == {"small", "small.previous"}
+    rollback("small", models)
+    assert values(models) == {"small": "1.0", "small.previous": "2.0"}
+    assert checkpoint_hash(models, "small") == before
+    rollback("small", models)
+    assert values(models) == {"small": "2.0", "small.previous": "1.0"}
+
+
+def test_only_one_previous_is_kept(tmp_path: Path, models: Path) -> None:
+    promote(finished(tmp_path, checkpoint_hash(models, "small")), "small", models)
+    promote(finished(tmp_path, checkpoint_hash(models, "small"), value=3.0), "small", models)
+    assert values(models) == {"small": "3.0", "small.previous": "2.0"}
+
+
+def test_a_new_name_is_added(tmp_path: Path, models: Path) -> None:
+    done = promote(finished(tmp_path, "another"), "second", models)
+    assert (done.previous, values(models)) == (None, {"second": "2.0", "small": "1.0"})
+
+
+def test_what_is_worse_is_refused_unless_forced(tmp_path: Path, models: Path) -> None:
+    run = finished(tmp_path, checkpoint_hash(models, "small"), better="A")
+    with pytest.raises(FeedbackError, match=r"worse than small on val beyond chance, in: METEOR\..*--force"):
+        promote(run, "small", models)
+    assert values(models) == {"small": "1.0"}
+    done = promote(run, "small", models, force=True)
+    assert str(done).startswith("Forced, although: It is worse than small")
+    assert values(models) == {"small": "2.0", "small.previous": "1.0"}
+
+
+def test_another_models_run_is_refused(tmp_path: Path, models: Path) -> None:
+    run = finished(tmp_path, "d" * 64)
+    with pytest.raises(FeedbackError, match=r"another model's checkpoint \(d{12}\).*--model small"):
+        promote(run, "small", models)
+
+
+def test_other_weights_than_those_compared_are_refused(tmp_path: Path, models: Path) -> None:
+    run = finished(tmp_path, checkpoint_hash(models, "small"))
+    checkpoint(run / "checkpoint", 7.0)
+    with pytest.raises(FeedbackError, match="not those that were compared"):
+        promote(run, "small", models)
+
+
+def test_without_a_comparison_it_is_refused(tmp_path: Path, models: Path) -> None:
+    checkpoint(tmp_path / "other", 5.0)
+    with pytest.raises(FeedbackError, match="holds no comparison with small"):
+        promote(tmp_path / "other", "small", models)
+    run = finished(tmp_path, checkpoint_hash(models, "small"))
+    (run / "comparison.json").write_text("{")
+    with pytest.raises(FeedbackError, match=r"comparison\.json is damaged"):
+        promote(run, "small", models)
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden"])
+def test_a_name_is_a_name(tmp_path: Path, models: Path, name: str) -> None:
+    with pytest.raises(FeedbackError, match="no name for a model"):
+        promote(finished(tmp_path, "x"), name, models)
+
+
+def test_nothing_to_go_back_to(models: Path) -> None:
+    with pytest.raises(FeedbackError, match=r"nothing to go back to: .* small and small\.previous"):
+        rollback("small", models)
+
+
+def test_a_full_disk_leaves_the_model_as_it_was(
+    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finished(tmp_path, checkpoint_hash(models, "small"))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(promotion.shutil, "copytree", full)
+    with pytest.raises(FeedbackError, match=r"small was left as it was.*No space left"):
+        promote(run, "small", models)
+    assert values(models) == {"small": "1.0"}
+
+
+@pytest.mark.parametrize("in_one_step", [True, False])
+def test_a_reader_always_finds_a_whole_model(
+    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch, in_one_step: bool
+) -> None:
+    """In one step where the system can do that; elsewhere the model is the one or the other, or for a moment
+    not there, but never a mixture.
+    """
+    if not in_one_step:
+        monkeypatch.setattr(promotion.sys, "platform", "other")
+    run = finished(tmp_path, checkpoint_hash(models, "small"))
+    stop, seen, missing = threading.Event(), set(), []
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                seen.add((models / "small" / "tokenizer.json").read_text())
+            except FileNotFoundError:
+                missing.append(True)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        promote(run, "small", models)
+        for _ in range(100):
+            rollback("small", models)
+    finally:
+        stop.set()
+        reader.join()
+    assert seen <= {"1.0", "2.0"}
+    assert values(models) == {"small": "2.0", "small.previous": "1.0"}
+    if in_one_step:
+        assert not missing
