@@ -21,7 +21,6 @@ __all__ = ["THRESHOLD", "Duplicate", "find_duplicates", "near_pairs"]
 # 12 at most; different words on one template differ in 18 at least.
 THRESHOLD = 12
 _HELD_OUT = {"test": 0, "val": 1}
-_PAIRS = 5_000_000  # candidates compared at a time
 
 Words = NDArray[np.uint64]
 
@@ -54,31 +53,23 @@ def near_pairs(hashes: Sequence[str], threshold: int) -> NDArray[np.int64]:
     data = np.frombuffer(bytes.fromhex("".join(hashes)), dtype=np.uint8).reshape(len(hashes), -1)
     words: Words = np.ascontiguousarray(data).view(np.uint64)
     bits = np.unpackbits(data, axis=1)
-    found: set[tuple[int, int, int]] = set()
+    found = [np.zeros((0, 3), dtype=np.int64)]
     for part in np.array_split(np.arange(bits.shape[1]), min(threshold, bits.shape[1] - 1) + 1):
-        _, keys = np.unique(np.packbits(bits[:, part], axis=1), axis=0, return_inverse=True)
-        order = np.argsort(keys.ravel(), kind="stable")
-        starts = np.flatnonzero(np.r_[True, np.diff(keys.ravel()[order]) != 0])
-        for members in np.split(order, starts[1:]):
-            if len(members) > 1:
-                found.update(_compared(members, words, threshold))
-    return np.array(sorted(found), dtype=np.int64).reshape(-1, 3)
-
-
-def _compared(members: NDArray[np.int64], words: Words, threshold: int) -> set[tuple[int, int, int]]:
-    found = set()
-    rows = max(1, _PAIRS // len(members))
-    for start in range(0, len(members), rows):
-        some = members[start : start + rows]
-        distances = np.zeros((len(some), len(members)), dtype=np.int64)
-        for word in range(words.shape[1]):
-            different = words[some, word][:, None] ^ words[members, word][None, :]
-            distances += np.bitwise_count(different)
-        for a, b in zip(*np.nonzero(distances <= threshold), strict=True):
-            i, j = int(some[a]), int(members[b])
-            if i < j:
-                found.add((i, j, int(distances[a, b])))
-    return found
+        keys = np.packbits(bits[:, part], axis=1)
+        order = np.lexsort(keys.T)
+        new = np.r_[True, (keys[order[1:]] != keys[order[:-1]]).any(axis=1), True]
+        starts = np.flatnonzero(new)
+        ends = np.repeat(starts[1:], np.diff(starts))  # of the run of equal keys, for each place
+        places = np.arange(len(order))
+        for lag in range(1, len(order)):
+            places = places[places + lag < ends[places]]
+            if not len(places):
+                break
+            pairs = np.sort(np.stack([order[places], order[places + lag]], axis=1), axis=1)
+            distances = np.bitwise_count(words[pairs[:, 0]] ^ words[pairs[:, 1]]).sum(axis=1, dtype=np.int64)
+            near = distances <= threshold
+            found.append(np.concatenate([pairs[near], distances[near, None]], axis=1))
+    return np.unique(np.concatenate(found), axis=0)
 
 
 def find_duplicates(
