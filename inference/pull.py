@@ -440,7 +440,8 @@ def _attempt(url: str, part: Path, there: int, tell: Progress) -> str:
             etag_file.write_text(etag, encoding="utf-8")
         else:
             etag_file.unlink(missing_ok=True)
-        with part.open("r+b" if there else "wb") as file:
+        # Unbuffered: what has come is kept, whatever becomes of the process.
+        with part.open("r+b" if there else "wb", buffering=0) as file:
             file.seek(there)
             there = _copy(answer, file, there, total, tell)
     if total is not None and there < total:
@@ -448,9 +449,11 @@ def _attempt(url: str, part: Path, there: int, tell: Progress) -> str:
     return stated
 
 
-def _copy(answer: IO[bytes], file: IO[bytes], there: int, total: int | None, tell: Progress) -> int:
+def _copy(
+    answer: http.client.HTTPResponse, file: IO[bytes], there: int, total: int | None, tell: Progress
+) -> int:
     tell(there, total)
-    while chunk := answer.read(_CHUNK):
+    while chunk := answer.read1(_CHUNK):
         file.write(chunk)
         there += len(chunk)
         tell(there, total)
