@@ -8,6 +8,7 @@ from inference.commands.caption import caption
 from inference.commands.convert import convert
 from inference.commands.models import models
 from inference.commands.pull import pull
+from inference.commands.serve import serve
 from inference.commands.verify import verify
 
 app = typer.Typer(
@@ -17,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (caption, models, pull, convert, verify):
+for command in (caption, models, pull, convert, verify, serve):
     app.command()(command)
 
 if __name__ == "__main__":

@@ -199,7 +199,9 @@ def save_blip(folder: Path, *, seed: int = 0) -> None:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[DEC]", "[ENC]"]
     words += sorted({word for sentence in ENGLISH for word in sentence.split()})
     (folder / "vocab.txt").write_text("\n".join(words))
-    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"))
+    tokenizer = BertTokenizerFast(
+        str(folder / "vocab.txt"), bos_token="[DEC]", additional_special_tokens=["[ENC]"]
+    )
     layer = {
         "hidden_size": 16,
         "num_hidden_layers": 2,
@@ -261,8 +263,8 @@ def save_llava(folder: Path, *, seed: int = 0) -> None:
     model.generation_config.pad_token_id = 0
     model.save_pretrained(folder)
     template = (
-        "{% for message in messages %}USER: {% for part in message['content'] %}{% if part['type'] == 'image' %}"
-        "<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endfor %}"
+        "{% for message in messages %}USER: {% for part in message.content %}{% if part.type == 'image' %}"
+        "<image>{% else %}{{ part.text }}{% endif %}{% endfor %}{% endfor %}"
         "{% if add_generation_prompt %} ASSISTANT:{% endif %}"
     )
     LlavaProcessor(
