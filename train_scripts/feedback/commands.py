@@ -43,8 +43,8 @@ def finetune_command(
         typer.Option(help="What 'read' wrote of --data: spares reading those pictures again.", exists=True),
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="At most; it ends early when val suffers.")] = 12,
-    rate: Annotated[float, typer.Option(help="Learning rate.")] = 2e-4,
-    batch: Annotated[int, typer.Option(min=1, help="Lessons a step.")] = 8,
+    rate: Annotated[float, typer.Option(help="Learning rate.")] = 3e-4,
+    batch: Annotated[int, typer.Option(min=1, help="Lessons a step.")] = 4,
     replay: Annotated[
         float, typer.Option(min=0, help="Rows of the original data for every lesson, against forgetting.")
     ] = 4.0,

@@ -42,8 +42,8 @@ class Options:
     """What decides the outcome; written into the checkpoint."""
 
     epochs: int = 12
-    rate: float = 2e-4  # of AdamW, after a short warm-up
-    batch: int = 8  # lessons a step
+    rate: float = 3e-4  # of AdamW, after a short warm-up
+    batch: int = 4  # lessons a step
     replay: float = 4.0  # rows of the original training data for every lesson
     preference: float = 0.2  # weight of DPO beside the likelihood
     beta: float = 0.1  # of DPO: how far the student may go from its parent

@@ -31,7 +31,6 @@ class Lesson:
     text: str
     weight: float
     by_person: bool  # a correction; else a caption of a model that people liked
-    instead_of: tuple[str, ...] = ()  # the captions that this correction corrects
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +99,8 @@ def _nothing(export: Export, without: int) -> str:
 
 
 def _lessons(name: str, rows: Sequence[Row]) -> list[Lesson]:
-    instead: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        if row.correction is not None:
-            instead[row.correction].append(row.caption)
-    found = [
-        Lesson(name, text, 1 / len(instead), True, tuple(dict.fromkeys(captions)))
-        for text, captions in instead.items()
-    ]
+    corrections = {row.correction for row in rows if row.correction is not None}
+    found = [Lesson(name, text, 1 / len(corrections), True) for text in sorted(corrections)]
     corrected = {row.caption for row in rows if row.correction is not None}
     for caption, marks in _marks(rows).items():
         weight = _LIKED.get(round(mean(marks.values())))

@@ -16,7 +16,7 @@ from inference.reading.merge import select
 from inference.reading.reader import Reader
 from inference.types import PictureError, TextLine
 from train_scripts.feedback.errors import FeedbackError
-from train_scripts.meme_small.line_scorer import passes_from_row
+from train_scripts.meme_small.line_scorer import words_from_row
 
 _TOGETHER = 8  # pictures captioned at once
 
@@ -61,7 +61,7 @@ def read_pictures(
         if known is None:
             lines = reader.read(image)
         else:
-            lines = arrange(select(passes_from_row(known), image.size), image.size)
+            lines = arrange(select(words_from_row(known), image.size), image.size)
         pictures.append(Picture(name, folder / name, tuple(lines)))
     return pictures
 

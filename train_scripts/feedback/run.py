@@ -104,7 +104,7 @@ def run(sources: Sources, options: Options, *, say: Callable[[str], None] = prin
     old = [
         Weighted(example, 1.0)
         for one in replayed
-        if (example := student.example(student.see(one.image, one.lines), texts[one.name], trusted=False))
+        if (example := student.example(student.see(one.image, one.lines), texts[one.name], "original"))
     ]
     before = [one.margin for one in pairs]
     outcome = finetune(student, Material(learnt, pairs, old), judge, options, say=say)
@@ -216,7 +216,9 @@ def _prepare(
 
     learnt = []
     for lesson in lessons.lessons:
-        example = student.example(seen[lesson.file_name], lesson.text, instead_of=lesson.instead_of)
+        example = student.example(
+            seen[lesson.file_name], lesson.text, "correction" if lesson.by_person else "caption"
+        )
         if example is None:
             leave("texts in which nothing is left that this model could say")
         else:
@@ -224,10 +226,12 @@ def _prepare(
     both: list[tuple[Example, Example]] = []
     weights = []
     for pair in lessons.pairs:
-        better, worse = (student.example(seen[pair.file_name], text) for text in (pair.better, pair.worse))
+        better, worse = (
+            student.example(seen[pair.file_name], text, "caption") for text in (pair.better, pair.worse)
+        )
         if better is None or worse is None:
             leave("pairs of which one text holds nothing that this model could say")
-        elif better.target == worse.target:
+        elif student.same(better, worse):
             leave("pairs that differ only in what this model cannot say")
         else:
             both.append((better, worse))

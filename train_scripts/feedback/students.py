@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -65,6 +65,11 @@ class Scores:
     beside: Tensor
 
 
+Kind = Literal["correction", "caption", "original"]
+"""What a text is: by a person who looked at the picture and at what the model said of it; by a model; or a
+description of the original training data, whose author may tell more than this model can see."""
+
+
 class Student(ABC):
     """A checkpoint that learns. ``module`` is in eval mode between the steps."""
 
@@ -87,14 +92,14 @@ class Student(ABC):
         """One upright RGB picture with the lines read on it."""
 
     @abstractmethod
-    def example(
-        self, seen: Seen, text: str, *, trusted: bool = True, instead_of: Collection[str] = ()
-    ) -> Example | None:
-        """A text to learn, or to compare; None where it holds nothing this model could say.
-
-        ``trusted``: everything in it is true of the picture. Else it is a description by somebody who may
-        tell more than the picture shows. ``instead_of``: texts of which it is the correction.
+    def example(self, seen: Seen, text: str, kind: Kind) -> Example | None:
+        """A text to learn, or to compare; None where it holds nothing this model could say. To be called
+        before the student learns anything: it is still its parent then.
         """
+
+    @abstractmethod
+    def same(self, one: Example, other: Example) -> bool:
+        """Whether two texts are one to this model."""
 
     @abstractmethod
     def score(self, examples: Sequence[Example]) -> Scores:
@@ -153,8 +158,11 @@ def load_student(folder: Path, corrections: Sequence[str] = ()) -> Student:
 
 class SlotStudent(Student):
     """The shipped architecture. Its captions are cut to what its concept detectors support, so a correction
-    teaches two things: to say its words, and to see on this picture what it names (and not what only the
-    corrected caption named). Words and concepts that corrections bring are added to the vocabulary.
+    teaches two things: to say its words, and to see on this picture what it names, and nothing else. On the
+    pictures of the original data the detectors are to see what they saw before (Li & Hoiem 2016,
+    arXiv:1606.09282): without that, or with more weight on what is there than on what is not, a few steps
+    make them see everything everywhere. Words and concepts that corrections bring are added to the
+    vocabulary.
     """
 
     module: MemeSmall
@@ -182,34 +190,34 @@ class SlotStudent(Student):
         return Seen(self.module.memory([image], [lines]), tuple(lines))
 
     @torch.no_grad()
-    def example(
-        self, seen: Seen, text: str, *, trusted: bool = True, instead_of: Collection[str] = ()
-    ) -> Example | None:
+    def example(self, seen: Seen, text: str, kind: Kind) -> Example | None:
         tokenizer = self.module.tokenizer
-        named = self._concepts(text)
-        allowed = self._layout | named
-        if not trusted:
-            # What the parent sees: a describer who told more than that is not to be imitated in it.
-            sure = self.module.decoder.start(seen.memory)["concepts"][0] >= self._describer.gate.certain
-            allowed = self._layout | set(sure.nonzero().flatten().tolist())
+        named = [self._places[lemma] for lemma in self._lemmas.of(text) if lemma in self._places]
+        labels = self.module.decoder.start(seen.memory)["concepts"][0]
+        allowed = self._layout | set(named)
+        if kind == "original":
+            sure = (labels >= self._describer.gate.certain).nonzero().flatten().tolist()
+            allowed = self._layout | set(sure)
         ids = self.module.cutter(target_ids(align(text, seen.lines), tokenizer), allowed)
         if not ids:
             return None
-        wrong = {i for caption in instead_of for i in self._concepts(caption)} - named
-        start = self._start if trusted else self._level(seen, ids)
-        return Example(seen, _SlotTarget((start, *ids, tokenizer.id(EOS)), named, wrong, trusted))
+        if kind == "correction":
+            labels = torch.zeros_like(labels)
+        if kind != "original":
+            labels[named] = 1.0
+        start = self._start if kind != "original" else self._level(seen, ids)
+        return Example(seen, _SlotTarget((start, *ids, tokenizer.id(EOS)), labels))
+
+    def same(self, one: Example, other: Example) -> bool:
+        return bool(one.target.ids == other.target.ids)
 
     def score(self, examples: Sequence[Example]) -> Scores:
         targets: list[_SlotTarget] = [one.target for one in examples]
         tokens = pad([one.ids for one in targets])
         logits, concepts = self.module.decoder(_stack([one.seen.memory for one in examples]), tokens[:, :-1])
         likelihood, count = _likelihood(logits, tokens[:, 1:].masked_fill(tokens[:, 1:] == 0, IGNORED))
-        labels, weights = torch.zeros_like(concepts), torch.ones_like(concepts)
-        for i, one in enumerate(targets):
-            labels[i, list(one.named)] = 1
-            if one.trusted:
-                weights[i, list(one.named | one.wrong)] = _SURE
-        beside = functional.binary_cross_entropy_with_logits(concepts, labels, weights, reduction="none")
+        labels = torch.stack([one.labels for one in targets])
+        beside = functional.binary_cross_entropy_with_logits(concepts, labels, reduction="none")
         return Scores(likelihood, count, _CONCEPTS * beside.mean(1))
 
     def save(self, folder: Path, about: Mapping[str, Any]) -> None:
@@ -217,16 +225,12 @@ class SlotStudent(Student):
         super().save(folder, {**sizes, **about})
         self.module.tokenizer.save(folder / TOKENIZER_FILE)
 
-    def _concepts(self, text: str) -> set[int]:
-        return {self._places[lemma] for lemma in self._lemmas.of(text) if lemma in self._places}
-
     def _level(self, seen: Seen, ids: Sequence[int]) -> int:
         """The start token under which the parent finds this text likeliest: the detail that it has."""
         levels = self.module.tokenizer.levels
         end = self.module.tokenizer.id(EOS)
-        scores = self.score(
-            [Example(seen, _SlotTarget((level, *ids, end), set(), set(), False)) for level in levels]
-        )
+        unused = torch.zeros(len(self.module.concepts))
+        scores = self.score([Example(seen, _SlotTarget((level, *ids, end), unused)) for level in levels])
         return levels[int(scores.likelihood.argmax())]
 
     # --- words that it lacks ---
@@ -286,16 +290,13 @@ class SlotStudent(Student):
         return grown
 
 
-_SURE = 30.0  # how many times what a person says to be there, or not, outweighs what is merely not mentioned
-_CONCEPTS = 3.0  # weight of the concepts beside the words: that of the recipe of meme-small
+_CONCEPTS = 30.0  # weight of the concepts beside the words: ten times that of the recipe, for so few pictures
 
 
 @dataclass(frozen=True, slots=True)
 class _SlotTarget:
     ids: tuple[int, ...]  # start token, words and slots, end token
-    named: set[int]  # concepts that the text names
-    wrong: set[int]  # concepts that only the corrected caption names
-    trusted: bool
+    labels: Tensor  # (concepts,) 0..1: what is to be seen on the picture
 
 
 def _capitals(texts: Sequence[str], words: Collection[str]) -> dict[str, str]:
@@ -332,15 +333,11 @@ class PresetStudent(Student):
     def see(self, image: Image.Image, lines: Sequence[TextLine]) -> Seen:
         return Seen(self.module.encode([image]), tuple(lines))
 
-    def example(
-        self,
-        seen: Seen,
-        text: str,
-        *,
-        trusted: bool = True,  # noqa: ARG002 - it says all that it is taught
-        instead_of: Collection[str] = (),  # noqa: ARG002
-    ) -> Example | None:
+    def example(self, seen: Seen, text: str, kind: Kind) -> Example | None:  # noqa: ARG002 - all are learnt alike
         return Example(seen, text) if text.strip() else None
+
+    def same(self, one: Example, other: Example) -> bool:
+        return bool(one.target == other.target)
 
     def score(self, examples: Sequence[Example]) -> Scores:
         losses, counts = [], []

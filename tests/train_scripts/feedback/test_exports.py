@@ -166,7 +166,6 @@ def test_a_correction_is_learnt_and_preferred(tmp_path: Path) -> None:
     found = lessons(tmp_path, row(correction="Рыжий кот.", rating=4))
     (lesson,) = found.lessons
     assert (lesson.text, lesson.weight, lesson.by_person) == ("Рыжий кот.", 1.0, True)
-    assert lesson.instead_of == (CAPTION,)
     (pair,) = found.pairs
     assert (pair.better, pair.worse, pair.weight) == ("Рыжий кот.", CAPTION, 1.0)
 

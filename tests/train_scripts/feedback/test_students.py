@@ -1,0 +1,193 @@
+"""What each architecture learns from, and that the shipped one gets the words it lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from inference.captioner import SlotDescriber
+from inference.checkpoint import CheckpointError, read_config, save_checkpoint
+from inference.decoders.slot_prefix import SlotMemory
+from inference.models import WEIGHTS_FILE
+from inference.presets import build, make_tokenizer, preset
+from inference.types import TextLine
+from tests.inference.learning import CAPTIONS, pictures
+from train_scripts.feedback import students
+from train_scripts.feedback.errors import FeedbackError
+from train_scripts.feedback.finetune import Material, Options, Preferred, Weighted, finetune, margins
+from train_scripts.feedback.judge import Judge
+from train_scripts.feedback.pictures import Picture
+from train_scripts.feedback.students import SlotStudent, load_student
+
+SHIPPED = Path(__file__).resolve().parents[3] / "checkpoints" / "meme-small"
+LINES = (TextLine("КОТ У ОКНА", (0.1, 0.1, 0.9, 0.2), 0.9, 0),)
+UNKNOWN_WORDS = 'Капибара и гиппопотам, рядом Шлёпохвост. Ещё капибара. Надпись: "Гиперболоид".'
+
+
+@pytest.fixture(scope="module")
+def taught() -> SlotStudent:
+    """The shipped model with the words of a correction that it lacked."""
+    student = load_student(SHIPPED, [UNKNOWN_WORDS])
+    assert isinstance(student, SlotStudent)
+    return student
+
+
+def test_new_words_are_those_of_the_dictionary_outside_quotes(taught: SlotStudent) -> None:
+    assert taught.new_words == ("гиппопотам", "капибара")
+    tokenizer = taught.module.tokenizer
+    assert {"гиппопотам", "капибара"} <= set(taught.module.concepts)
+    assert taught.module.word_concepts[tokenizer.id("капибара")] == taught.module.concepts.index("капибара")
+
+
+def test_a_word_of_two_corrections_may_be_a_name() -> None:
+    student = load_student(SHIPPED, ["Это Шлёпохвост.", "Снова Шлёпохвост."])
+    assert isinstance(student, SlotStudent)
+    assert student.new_words == ("шлёпохвост",)
+    assert student.module.tokenizer.casing["шлёпохвост"] == "Шлёпохвост"
+
+
+def test_growing_changes_nothing_that_was_known(taught: SlotStudent) -> None:
+    parent = SlotDescriber(SHIPPED, read_config(SHIPPED)).model
+    image = pictures()[0]
+    memory = parent.memory([image], [LINES])
+    tokens = torch.tensor([[parent.tokenizer.levels[0], *parent.tokenizer.encode_words("на фото кот")]])
+    with torch.no_grad():
+        logits, concepts = parent.decoder(memory, tokens)
+        grown, more = taught.module.decoder(taught.module.memory([image], [LINES]), tokens)
+    known, lines = len(parent.tokenizer), logits.shape[2] - len(parent.tokenizer)
+    torch.testing.assert_close(grown[..., :known], logits[..., :known], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(grown[..., -lines:], logits[..., -lines:], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(more[:, : concepts.shape[1]], concepts, rtol=1e-4, atol=1e-4)
+    # A new word is an average one: it does not stand out before it was learnt.
+    assert grown[..., known:-lines].max() < logits[..., :known].max()
+
+
+def test_a_grown_student_is_saved_whole(taught: SlotStudent, tmp_path: Path) -> None:
+    taught.save(tmp_path / "child", {"lineage": {"parent": "x"}})
+    loaded = SlotDescriber(tmp_path / "child", read_config(tmp_path / "child")).model
+    assert loaded.tokenizer.words == taught.module.tokenizer.words
+    assert loaded.concepts == taught.module.concepts
+    assert read_config(tmp_path / "child")["lineage"] == {"parent": "x"}
+    assert "scores" not in read_config(tmp_path / "child"), "those of the parent"
+    for name, tensor in taught.module.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], tensor, rtol=1e-2, atol=1e-3)  # float16
+
+
+def test_a_correction_may_say_what_the_parent_does_not_see(taught: SlotStudent) -> None:
+    seen = taught.see(pictures()[0], LINES)
+    tokenizer = taught.module.tokenizer
+
+    def words(kind: students.Kind) -> str:
+        example = taught.example(seen, 'На картинке капибара. Надпись: "Кот у окна".', kind)
+        assert example is not None
+        return tokenizer.decode(example.target.ids[1:-1], LINES)
+
+    assert words("correction") == 'На картинке капибара. Надпись: "КОТ У ОКНА".'
+    assert words("caption") == words("correction")
+    assert "капибара" not in words("original"), "a describer saw more than the model can"
+    assert taught.example(seen, "Ъъъ ыыы.", "correction") is None
+
+
+def test_memories_are_padded_to_the_largest() -> None:
+    def memory(lines: int) -> SlotMemory:
+        ones = torch.ones(1, lines, 3)
+        return SlotMemory(None, torch.ones(1, 2), ones, ones.long(), torch.ones(1, lines, dtype=torch.bool))
+
+    whole = students._stack([memory(0), memory(2), memory(1)])
+    assert whole.grid is None
+    assert whole.layout.shape == (3, 2)
+    assert whole.line_features.shape == (3, 2, 3)
+    assert whole.line_mask.tolist() == [[False, False], [True, True], [True, False]]
+    grids = (torch.ones(1, 4), torch.zeros(1, 2, 2))
+    assert [one.shape for one in students._stack([grids, grids])] == [(2, 4), (2, 2, 2)]
+
+
+def test_another_architecture_does_not_learn_here(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "odd", nn.Linear(1, 1), {"architecture": "coco-objects", "decoding": {}})
+    with pytest.raises(
+        FeedbackError, match=r"'coco-objects', which cannot learn .* meme-small or encoder-de"
+    ):
+        load_student(tmp_path / "odd")
+    save_checkpoint(tmp_path / "odd", nn.Linear(1, 1), {"architecture": "meme-small", "decoding": {}})
+    with pytest.raises(CheckpointError, match="get the checkpoint anew"):
+        load_student(tmp_path / "odd")
+
+
+# --- a preset, which also shows what the loss does ---
+
+
+@pytest.fixture
+def preset_folder(tmp_path: Path) -> Path:
+    """A small twin of the first meme baseline, of random weights."""
+    torch.manual_seed(0)
+    tokenizer = make_tokenizer("resnet50-lstm", CAPTIONS)
+    model = build("resnet50-lstm", tokenizer=tokenizer, smoke=True)
+    model.save(tmp_path / "parent", preset("resnet50-lstm").options())
+    return tmp_path / "parent"
+
+
+def judge(folder: Path, corrections: dict[str, str]) -> Judge:
+    """Val is what the parent says anyway: nothing there can be called worse."""
+    own = []
+    for number, image in enumerate(pictures()):
+        image.save(folder / f"{number}.png")
+        own.append(Picture(f"{number}.png", folder / f"{number}.png", ()))
+    references = {one.name: CAPTIONS[i] for i, one in enumerate(own[4:], start=4)}
+    found = Judge("meteor", own[4:], references, own[:2], corrections)
+    found.parent_val = {name: "" for name in references}
+    found.parent_feedback = {name: "" for name in corrections}
+    return found
+
+
+def test_a_preset_learns_corrections_and_preferences(preset_folder: Path, tmp_path: Path) -> None:
+    student = load_student(preset_folder)
+    seen = [student.see(image, ()) for image in pictures()]
+    corrections = {"0.png": CAPTIONS[0], "1.png": CAPTIONS[3]}
+
+    def example(number: int, text: str) -> students.Example:
+        found = student.example(seen[number], text, "correction")
+        assert found is not None
+        return found
+
+    both = [
+        (example(2, CAPTIONS[2]), example(2, CAPTIONS[5])),
+        (example(3, CAPTIONS[5]), example(3, CAPTIONS[2])),
+    ]
+    before = margins(student, both)
+    material = Material(
+        [Weighted(example(i, text), 1.0) for i, text in enumerate(corrections.values())],
+        [Preferred(better, worse, 1.0, m) for (better, worse), m in zip(both, before, strict=True)],
+        [Weighted(example(4, CAPTIONS[4]), 1.0)],
+    )
+    encoder = {name: tensor.clone() for name, tensor in student.module.encoder.state_dict().items()}
+    options = Options(epochs=40, rate=1e-2, batch=1, replay=1, preference=1.0, patience=40)
+    outcome = finetune(student, material, judge(tmp_path, corrections), options, say=lambda _: None)
+    assert outcome.verdict.nearness > 0.9
+    assert outcome.verdict.feedback["0.png"] == CAPTIONS[0]
+    assert all(after > m for after, m in zip(margins(student, both), before, strict=True))
+    for name, tensor in student.module.encoder.state_dict().items():
+        assert torch.equal(tensor, encoder[name]), "the encoder is frozen"
+    student.save(tmp_path / "child", {"lineage": {}})
+    assert (tmp_path / "child" / WEIGHTS_FILE).stat().st_size == (preset_folder / WEIGHTS_FILE).stat().st_size
+    again = load_student(tmp_path / "child")
+    assert again.captions([pictures()[0]], [()]) == [CAPTIONS[0]]
+
+
+def test_what_gets_worse_on_val_is_not_kept(preset_folder: Path, tmp_path: Path) -> None:
+    student = load_student(preset_folder)
+    seen = student.see(pictures()[0], ())
+    example = student.example(seen, CAPTIONS[0], "correction")
+    assert example is not None
+    strict = judge(tmp_path, {"0.png": CAPTIONS[0], "1.png": CAPTIONS[1]})
+    strict.parent_val = dict(strict.references)  # a parent that is always right
+    with pytest.raises(FeedbackError, match=r"worse on val \(METEOR.*smaller --rate or a larger --replay"):
+        finetune(
+            student,
+            Material([Weighted(example, 1.0)], [], []),
+            strict,
+            Options(epochs=2, rate=1e-2),
+            say=lambda _: None,
+        )
