@@ -3,7 +3,6 @@ for training. See :mod:`inference.decoding`."""
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inference.encoders.base import Memory
+from inference.registry import Registry
 
 IGNORED = -100  # a target that teaches nothing: padding, and what is given rather than said
 
@@ -65,32 +65,21 @@ class CaptionDecoder(nn.Module, ABC):
 
 
 Build = type[CaptionDecoder]
-_BUILDERS: dict[str, tuple[Any, Any]] = {}
-# Modules that register decoders, imported when one is asked for: transformers alone takes seconds to import.
-_MODULES = (
-    "inference.decoders.recurrent",
-    "inference.decoders.gpt_prefix",
-    "inference.decoders.rudolph",
+_REGISTRY: Registry[tuple[Any, Any]] = Registry(
+    "decoder",
+    ("inference.decoders.recurrent", "inference.decoders.gpt_prefix", "inference.decoders.rudolph"),
 )
+kinds = _REGISTRY.names  # that build_decoder knows
 
 
 def register(kind: str, config: type) -> Any:
     """Names a decoder class and the dataclass of its settings. Raises ValueError when the name is taken."""
 
     def add(build: Build) -> Build:
-        if kind in _BUILDERS:
-            raise ValueError(f"Two decoders want the name {kind!r}: rename one of them.")
-        _BUILDERS[kind] = (build, config)
+        _REGISTRY.add(kind, (build, config))
         return build
 
     return add
-
-
-def kinds() -> list[str]:
-    """The names :func:`build_decoder` knows."""
-    for module in _MODULES:
-        importlib.import_module(module)
-    return sorted(_BUILDERS)
 
 
 def build_decoder(config: Mapping[str, Any]) -> CaptionDecoder:
@@ -100,13 +89,8 @@ def build_decoder(config: Mapping[str, Any]) -> CaptionDecoder:
     """
     settings = {key: tuple(v) if isinstance(v, list) else v for key, v in config.items()}
     kind = settings.pop("kind", None)
-    if kind not in _BUILDERS and kind not in kinds():
-        raise ValueError(f"Unknown decoder {kind!r}: choose one of {', '.join(kinds())}.")
-    build, settings_of = _BUILDERS[kind]
-    try:
-        chosen = settings_of(**settings)
-    except TypeError as error:
-        raise ValueError(f"The settings of decoder {kind!r} do not fit: {error}.") from error
+    build, settings_of = _REGISTRY.find(kind)
+    chosen = _REGISTRY.made(kind, settings_of, settings)
     decoder: CaptionDecoder = build(chosen)
     written = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(chosen).items()}
     decoder.settings = {"kind": kind, **written}

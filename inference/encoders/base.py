@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, Literal, TypeVar
 from torch import Tensor, nn
 
 from inference.encoders.preprocessing import Preprocessing
+from inference.registry import Registry
 
 Yields = Literal["global", "grid", "layers", "codes"]
 Memory = Tensor | tuple[Tensor, ...]
@@ -62,28 +62,20 @@ class Encoder(nn.Module, ABC):
 
 Build = Callable[..., Encoder]
 B = TypeVar("B", bound=Build)
-_BUILDERS: dict[str, Build] = {}
-# Modules that register encoders, imported when one is asked for: torchvision alone takes a second to import.
-_MODULES = ("inference.encoders.cnn", "inference.encoders.ruclip", "inference.encoders.vqgan")
+_REGISTRY: Registry[Build] = Registry(
+    "encoder", ("inference.encoders.cnn", "inference.encoders.ruclip", "inference.encoders.vqgan")
+)
+kinds = _REGISTRY.names  # that build_encoder knows
 
 
 def register(kind: str) -> Callable[[B], B]:
     """Names a class or function that builds an encoder. Raises ValueError when the name is taken."""
 
     def add(build: B) -> B:
-        if kind in _BUILDERS:
-            raise ValueError(f"Two encoders want the name {kind!r}: rename one of them.")
-        _BUILDERS[kind] = build
+        _REGISTRY.add(kind, build)
         return build
 
     return add
-
-
-def kinds() -> list[str]:
-    """The names :func:`build_encoder` knows."""
-    for module in _MODULES:
-        importlib.import_module(module)
-    return sorted(_BUILDERS)
 
 
 def build_encoder(config: Mapping[str, Any]) -> Encoder:
@@ -93,13 +85,9 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
     """
     settings = dict(config)
     kind = settings.pop("kind", None)
-    if kind not in _BUILDERS and kind not in kinds():
-        raise ValueError(f"Unknown encoder {kind!r}: choose one of {', '.join(kinds())}.")
+    build = _REGISTRY.find(kind)
     if isinstance(settings.get("preprocessing"), Mapping):
         settings["preprocessing"] = Preprocessing.from_dict(settings["preprocessing"])
-    try:
-        encoder = _BUILDERS[kind](**settings)
-    except TypeError as error:
-        raise ValueError(f"The settings of encoder {kind!r} do not fit: {error}.") from error
+    encoder = _REGISTRY.made(kind, build, settings)
     encoder.settings = {"kind": kind, **settings, "preprocessing": encoder.preprocessing.to_dict()}
     return encoder

@@ -8,40 +8,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from inference.caption_model import CaptionModel
+from inference.catalogue import CATALOGUE
 from inference.checkpoint import CheckpointError
-from inference.presets import PRESETS, build, preset
+from inference.presets import PRESETS, build, make_tokenizer, preset
+from inference.tokenizers.words import WordTokenizer
 from inference.types import DecodingOptions, EngineError
 from tests.inference.learning import CAPTIONS, captions_of, learn, pictures, smoke_model, tokenizer_for
-
-# Trainable and all parameters at full size, in millions: a change of any size of the table shows here.
-MILLIONS = {
-    "resnet50-lstm": (25.75, 49.26),
-    "resnet101-lstm-navec": (14.64, 63.14),
-    "resnet34-lstm": (14.86, 36.14),
-    "densenet121-lstm": (50.43, 57.38),
-    "fasterrcnn-lstm": (9.47, 36.32),
-    "inception-lstm-glove": (14.03, 41.81),
-    "inception-lstm-crawl": (14.29, 42.07),
-    "inception-attention": (19.53, 47.32),
-    "resnext101-attention": (19.53, 112.27),
-    "resnet101-attention": (19.53, 68.03),
-    "resnet101-lstm": (14.03, 62.53),
-    "resnet101-attention-dot": (19.27, 67.77),
-    "inception-bahdanau": (10.98, 32.76),
-    "inception-bahdanau-gru": (8.99, 30.77),
-    "mobilenet-soft-attention": (56.79, 57.72),
-    "clipcap-mlp": (31.47, 244.62),
-    "clipcap-mlp-tuned": (156.70, 244.62),
-    "clipcap-transformer": (53.59, 266.74),
-    "gpt2-inception-prefix": (126.01, 147.80),
-    "gpt2-resnet-multilayer-prefix": (128.18, 151.69),
-    "rudolph": (50.85, 383.68),
-}
+from tests.inference.tokenizers.test_vectors import write_navec
 
 
 @pytest.fixture(autouse=True)
@@ -67,8 +46,8 @@ def test_full_size_builds_and_makes_a_training_step(name: str) -> None:
     logits.logsumexp(-1).sum().backward()
     for part, parameter in model.named_parameters():
         assert (parameter.grad is not None) == parameter.requires_grad, part
-    trained, every = model.count()
-    assert (round(trained / 1e6, 2), round(every / 1e6, 2)) == MILLIONS[name]
+    # What `python -m inference models` says without building it.
+    assert model.count() == (CATALOGUE[name].trainable, CATALOGUE[name].parameters)
     assert not any(parameter.requires_grad for parameter in model.encoder.parameters())
     frozen = [module for module in model.encoder.modules() if isinstance(module, nn.BatchNorm2d)]
     assert not any(module.training for module in frozen)
@@ -143,7 +122,7 @@ def test_another_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_table_is_whole_and_a_wrong_name_lists_it() -> None:
-    assert set(PRESETS) == set(MILLIONS)
+    assert list(PRESETS) == list(CATALOGUE)
     for chosen in PRESETS.values():
         assert chosen.options()
         assert chosen.description.endswith(".")
@@ -165,3 +144,72 @@ def test_a_vocabulary_of_its_own_moves_the_special_tokens(tmp_path: Path) -> Non
     assert (navec.special.eos, navec.special.forbidden) == (words.pad, (1,))
     with pytest.raises(ValueError, match="needs a GPT-2 tokenizer"):
         build("gpt2-inception-prefix", tokenizer=words, smoke=True)
+
+
+def test_the_words_read_are_an_option_that_a_checkpoint_keeps(tmp_path: Path) -> None:
+    plain = tokenizer_for("resnet34-lstm", tmp_path)
+    with pytest.raises(ValueError, match="takes the words read as 'slots' or 'none', not as 'prompt'"):
+        build("resnet34-lstm", tokenizer=plain, words="prompt", smoke=True)
+    with pytest.raises(ValueError, match="has no words <line0>"):
+        build("resnet34-lstm", tokenizer=plain, words="slots", smoke=True)
+    assert {chosen.reads for chosen in PRESETS.values()} == {"slots", "prompt"}
+    for name in ("resnet34-lstm", "rudolph"):
+        assert build(name, tokenizer=tokenizer_for(name, tmp_path), smoke=True).words == "none"
+    tokenizer = make_tokenizer("resnet34-lstm", CAPTIONS * 6, words="slots")
+    model = build("resnet34-lstm", tokenizer=tokenizer, words="slots", smoke=True)
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    model.save(folder, preset("resnet34-lstm").options(), preset="resnet34-lstm")
+    assert CaptionModel.load(folder).words == "slots"
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    assert config["words"] == "slots"
+    path.write_text(json.dumps({**config, "words": "aloud"}), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="words must be one of none, slots, prompt, not 'aloud'"):
+        CaptionModel.load(folder)
+    # Checkpoints of before there was a choice.
+    path.write_text(json.dumps({k: v for k, v in config.items() if k != "words"}), encoding="utf-8")
+    assert CaptionModel.load(folder).words == "none"
+
+
+@pytest.mark.parametrize(
+    ("name", "trains"),
+    [("resnet101-lstm-navec", False), ("inception-attention", False), ("inception-bahdanau", True)],
+)
+def test_word_vectors_start_from_their_file(name: str, trains: bool, tmp_path: Path) -> None:
+    words = make_tokenizer(name, CAPTIONS * 6, words="slots", slots=2)
+    assert isinstance(words, WordTokenizer)
+    if name == "resnet101-lstm-navec":
+        path, width = tmp_path / "navec.tar", 6
+        known = ["круг", "синий", "<unk>", "<pad>"]
+        expected = dict(zip(known, write_navec(path, known), strict=True))
+    else:
+        path, width = tmp_path / "vectors.vec", 3
+        path.write_text("2 3\nкруг 0.5 1 -2\nсиний 3 4 5\n", encoding="utf-8")
+        expected = {"круг": np.array([0.5, 1, -2]), "синий": np.array([3, 4, 5])}
+    changes = {"embedding": width, "train_embedding": trains}
+    model = build(name, tokenizer=words, vectors=path, words="slots", smoke=True, **changes)
+    weight = model.decoder.get_parameter("embedding.weight")
+    assert weight.requires_grad == trains
+    for word in ("круг", "синий"):
+        np.testing.assert_allclose(weight[words.ids[word]].detach(), expected[word], rtol=1e-6)
+    first, second = weight[words.slots].detach()
+    assert not torch.equal(first, second)
+    # And they stay, or are tuned.
+    before = weight.detach().clone()
+    model.train()
+    model.loss(model.encoder.preprocessing(pictures()[:2]), model.batch(CAPTIONS[:2])).backward()
+    torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1).step()
+    assert torch.equal(before, weight.detach()) != trains
+
+
+def test_vectors_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    words = make_tokenizer("inception-attention", CAPTIONS * 6)
+    path = tmp_path / "vectors.txt"
+    path.write_text("круг 1 2 3\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"are \(\d+, 3\), the decoder needs \(\d+, 32\)"):
+        build("inception-attention", tokenizer=words, vectors=path, smoke=True)
+    with pytest.raises(FileNotFoundError, match=r"missing\.vec are missing"):
+        build("inception-attention", tokenizer=words, vectors=tmp_path / "missing.vec", smoke=True)
+    with pytest.raises(ValueError, match="are for a recurrent decoder with a vocabulary of words"):
+        build("clipcap-mlp", tokenizer=tokenizer_for("clipcap-mlp", tmp_path), vectors=path, smoke=True)

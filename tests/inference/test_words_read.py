@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,18 +11,19 @@ import torch
 from PIL import Image
 from torch import nn
 
-from inference.caption_model import CaptionModel
+from inference.caption_model import Batch, CaptionModel
 from inference.decoders.base import IGNORED
-from inference.presets import build, make_tokenizer, preset
+from inference.encoders.base import Memory
+from inference.presets import build, make_tokenizer
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
 from inference.tokenizers.words import WordTokenizer, split_words
 from inference.types import DecodingOptions, TextLine
-from inference.words_read import from_slots, text_read, to_slots
+from inference.words_read import AFTER, BEFORE, NOTHING, from_slots, text_read, to_slots
 from tests.inference.learning import calibrate, tokenizer_for, train_bpe
 
 GREEDY = DecodingOptions("greedy", max_tokens=40)
 COLOURS = {"Красный": "red", "Синий": "blue", "Зелёный": "green"}
-LETTERS = "абвгде"
+LETTERS = "абвгд"
 
 
 @pytest.fixture(autouse=True)
@@ -127,36 +128,30 @@ def colour_pictures() -> list[Image.Image]:
     return [Image.new("RGB", (64, 64), colour) for colour in COLOURS.values()]
 
 
-def words_model(name: str, folder: Path) -> CaptionModel:
+def pieces_model(name: str, folder: Path) -> CaptionModel:
+    """With all of it trained: at full size the language model can copy already."""
     torch.manual_seed(0)
-    captions = [f'{colour} фон, надпись "{LETTERS}".' for colour in COLOURS]
-    if preset(name).reads == "slots":
-        tokenizer = make_tokenizer(name, captions * 6, [lines_of(LETTERS)] * 18, words="slots", slots=4)
-        return build(name, tokenizer=tokenizer, words="slots", smoke=True)
-    if preset(name).tokenizer["kind"] == "gpt2":
-        tokenizer = train_bpe(captions, folder)
-        return build(name, tokenizer=tokenizer, words="prompt", smoke=True, train_gpt=True)
-    tokenizer = tokenizer_for(name, folder)
-    free = {"left": 8, "train_attention": True, "train_mlp": True}
-    return build(name, tokenizer=tokenizer, words="prompt", smoke=True, **free)
+    if name == "rudolph":
+        free = {"left": 8, "train_attention": True, "train_mlp": True}
+        return build(name, tokenizer=tokenizer_for(name, folder), words="prompt", smoke=True, **free)
+    known = [BEFORE, AFTER, NOTHING, *(f" {colour}, {' '.join(LETTERS)}." for colour in COLOURS)]
+    return build(name, tokenizer=train_bpe(known * 2, folder), words="prompt", smoke=True, train_gpt=True)
 
 
 @pytest.mark.parametrize("name", ["resnet101-lstm-navec", "mobilenet-soft-attention"])
 def test_a_word_level_decoder_quotes_words_it_has_never_seen(name: str, tmp_path: Path) -> None:
     """Trained on one or two lines of each colour, asked about other words and other numbers of lines."""
-    model = words_model(name, tmp_path)
-    seen = colour_pictures()
-    pixels = model.encoder.preprocessing(seen)
-    calibrate(model.encoder, pixels)
-    with torch.no_grad():
-        memory = model.encoder(pixels)
+    torch.manual_seed(0)
     lines = [lines_of("абв"), lines_of("где", "ёжз"), ()]
     ends = ['надпись "абв".', 'надписи "где" и "ёжз".', "надписей нет."]
     pairs = [(c, i) for c in range(3) for i in range(3)]
     texts = [f"{list(COLOURS)[c]} фон, {ends[i]}" for c, i in pairs]
     tokenizer = make_tokenizer(name, texts * 6, [lines[i] for _, i in pairs] * 6, words="slots", slots=4)
     model = build(name, tokenizer=tokenizer, words="slots", smoke=True)
-    rows = memory[[c for c, _ in pairs]]
+    pixels = model.encoder.preprocessing(colour_pictures())
+    calibrate(model.encoder, pixels)
+    with torch.no_grad():
+        rows = model.encoder(pixels)[[c for c, _ in pairs]]
     batch = model.batch(texts, [lines[i] for _, i in pairs])
     fit(model, lambda: (rows, batch), until=0.02, limit=800)
 
@@ -173,13 +168,20 @@ def test_a_word_level_decoder_quotes_words_it_has_never_seen(name: str, tmp_path
     assert not any("<line" in text for text in said)
 
 
-def fit(model: CaptionModel, draw, *, until: float, limit: int, rate: float = 3e-3) -> None:
+def fit(
+    model: CaptionModel,
+    draw: Callable[[], tuple[Memory, Batch]],
+    *,
+    until: float,
+    limit: int,
+    rate: float = 3e-3,
+) -> None:
     """Trains on what ``draw`` gives until the loss has been small for a while."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.Adam(trained, lr=rate)
+    optimiser = torch.optim.Adam(trained, lr=3e-3)
     model.train()
     mean = 1.0
-    for step in range(limit):
+    for _ in range(limit):
         memory, batch = draw()
         loss = model.loss(memory, batch)
         optimiser.zero_grad()
@@ -187,38 +189,37 @@ def fit(model: CaptionModel, draw, *, until: float, limit: int, rate: float = 3e
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
         mean = 0.9 * mean + 0.1 * float(loss.detach())
-        if step % 100 == 0:
-            print(step, mean)
         if mean < until:
             break
+    else:
+        raise AssertionError(f"not learned in {limit} steps: {mean}")
     model.eval()
 
 
 @pytest.mark.parametrize("name", ["clipcap-mlp-tuned", "rudolph"])
 def test_a_decoder_of_word_pieces_copies_words_it_has_never_seen(name: str, tmp_path: Path) -> None:
     """Trained on other words of the same letters."""
-    model = words_model(name, tmp_path)
+    model = pieces_model(name, tmp_path)
     pixels = model.encoder.preprocessing(colour_pictures())
     with torch.no_grad():
         memory = model.encoder(pixels)
     draw = random.Random(0)
-    every = [a + b for a in LETTERS for b in LETTERS]
+    every = [f"{a} {b}" for a in LETTERS for b in LETTERS if a != b]
     draw.shuffle(every)
-    unseen, known = every[:6], every[6:]
+    unseen, known = every[:4], every[4:]
 
     def caption(colour: int, word: str) -> str:
-        return f'{list(COLOURS)[colour]} фон, надпись "{word}".'
+        return f"{list(COLOURS)[colour]}, {word}."
 
-    def drawn():
-        colours = [draw.randrange(3) for _ in range(48)]
+    def drawn() -> tuple[Memory, Batch]:
+        colours = [draw.randrange(3) for _ in range(24)]
         words = [draw.choice(known) for _ in colours]
         texts = [caption(*pair) for pair in zip(colours, words, strict=True)]
         return memory[colours], model.batch(texts, [lines_of(word) for word in words])
 
-    fit(model, drawn, until=0.005, limit=2000)
+    fit(model, drawn, until=0.01, limit=600)
     rows = [(c, word) for c in range(3) for word in unseen]
     said, _ = model.describe_memory(memory[[c for c, _ in rows]], [lines_of(w) for _, w in rows], GREEDY)
     lower = name == "rudolph"
     expected = [caption(*row).lower() if lower else caption(*row) for row in rows]
-    right = sum(a == b for a, b in zip(said, expected, strict=True))
-    assert right >= 17, list(zip(said, expected, strict=True))
+    assert said == expected
