@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -359,7 +359,7 @@ def _checked_size(known: int, words: int, tokenizer: Path, path: Path) -> tuple[
     if known > words or words - known > max(64, words // 100):
         raise ImportFailed(
             f"{tokenizer} has {known} tokens, {path} was trained with {words}: they are not of the same "
-            "captioner, so find the tokenizer of its language model."
+            "captioner, so find the tokenizer that it was trained with."
         )
     return tuple(range(known, words))
 
@@ -431,11 +431,8 @@ def _rudolph(request: Request, parts: _Parts) -> Built:
         )
     tokenizer = YouTokenToMe(parts.paths["bpe"])
     extra = decoder.config.codes - encoder.widths[0] if decoder.config.right_prompt else 0
-    if len(tokenizer) != decoder.vocabulary - extra:
-        raise ImportFailed(
-            f"{parts.paths['bpe']} has {len(tokenizer)} tokens, {path} was trained with "
-            f"{decoder.vocabulary - extra}: find the bpe.model that belongs to it."
-        )
+    silent = _checked_size(len(tokenizer), decoder.vocabulary - extra, parts.paths["bpe"], path)
+    special = replace(special, forbidden=tuple(sorted({*special.forbidden, *silent})))
     usual = preset("rudolph").options().to_dict()
     room = decoder.config.right - len(decoder.config.right_prompt)
     options = DecodingOptions.from_dict({**usual, "max_tokens": min(usual["max_tokens"], room)})

@@ -227,6 +227,8 @@ class _Machine:
         state, owner = self.stack.pop(), self.stack[-1]
         if isinstance(owner, (dict, Tensor)):
             return  # attributes of a table of tensors (its _metadata) or of a parameter
+        if isinstance(owner, Record) and str(owner.kind) in _IMITATED:
+            return  # the inside of something that nothing here needs
         if not isinstance(owner, Record):
             raise UnsafePickle(f"gives attributes to a {type(owner).__name__}")
         parts = state if isinstance(state, tuple) else (state,)
@@ -280,6 +282,14 @@ def _reconstructed(arguments: tuple[Any, ...]) -> Any:
     return record
 
 
+def _attribute(arguments: tuple[Any, ...]) -> Name:
+    """The name of something inside of something else, as torch pickles its own functions."""
+    owner, name = arguments
+    if not isinstance(owner, Name) or not isinstance(name, str):
+        raise UnsafePickle("asks for an attribute of something that is no name")
+    return Name(str(owner), name)
+
+
 def _opaque(name: str) -> Callable[[tuple[Any, ...]], Any]:
     """Harmless things that nothing here needs: a number of numpy's, a path, a device."""
 
@@ -299,6 +309,8 @@ _IMITATED: dict[str, Callable[[tuple[Any, ...]], Any]] = {
     "__builtin__.set": lambda arguments: set(*arguments),
     "builtins.frozenset": lambda arguments: frozenset(*arguments),
     "__builtin__.frozenset": lambda arguments: frozenset(*arguments),
+    "builtins.getattr": _attribute,
+    "__builtin__.getattr": _attribute,
     "_codecs.encode": lambda arguments: str(arguments[0]).encode("latin-1"),
     "copyreg._reconstructor": _reconstructed,
     "copy_reg._reconstructor": _reconstructed,
@@ -374,7 +386,9 @@ def read_file(path: Path) -> Any:
             if isinstance(first, int) and first == _LEGACY_MAGIC:
                 return _from_legacy(stream, path.stat().st_size)
             return first
-    except (zipfile.BadZipFile, KeyError, struct.error, EOFError, RuntimeError) as error:
+    except (UnsafePickle, DamagedPickle):
+        raise
+    except (zipfile.BadZipFile, KeyError, ValueError, struct.error, EOFError, RuntimeError) as error:
         raise DamagedPickle(f"is not whole ({error})") from error
 
 

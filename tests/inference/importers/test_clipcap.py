@@ -21,7 +21,8 @@ D, K, CLIP = 20, 5, 3
 State = dict[str, Tensor]
 
 
-def original(mapper: str) -> State:
+def original(mapper: str, words: int = V, picture: int = D) -> State:
+    """Random weights under ClipCap's names."""
     generator = torch.Generator().manual_seed(3)
 
     def draw(*shape: int) -> Tensor:
@@ -29,7 +30,7 @@ def original(mapper: str) -> State:
 
     state: State = {}
     gpt = "gpt.transformer."
-    state[gpt + "wte.weight"] = draw(V, W) * 3
+    state[gpt + "wte.weight"] = draw(words, W) * 3
     state[gpt + "wpe.weight"] = draw(POSITIONS, W)
     for i in range(LAYERS):
         for norm in ("ln_1", "ln_2"):
@@ -46,13 +47,16 @@ def original(mapper: str) -> State:
     state[gpt + "ln_f.weight"] = 1 + draw(W)
     state[gpt + "ln_f.bias"] = draw(W)
     state["gpt.lm_head.weight"] = state[gpt + "wte.weight"]
+    if mapper == "linear":
+        state["clip_project.weight"], state["clip_project.bias"] = draw(K * W, picture), draw(K * W)
+        return state
     if mapper == "mlp":
-        state["clip_project.model.0.weight"] = draw(K * W // 2, D)
+        state["clip_project.model.0.weight"] = draw(K * W // 2, picture)
         state["clip_project.model.0.bias"] = draw(K * W // 2)
         state["clip_project.model.2.weight"] = draw(K * W, K * W // 2)
         state["clip_project.model.2.bias"] = draw(K * W)
         return state
-    state["clip_project.linear.weight"] = draw(CLIP * W, D)
+    state["clip_project.linear.weight"] = draw(CLIP * W, picture)
     state["clip_project.linear.bias"] = draw(CLIP * W)
     state["clip_project.prefix_const"] = draw(K, W) * 5
     for i in range(3):
@@ -77,6 +81,8 @@ def norm(x: Tensor, state: State, name: str) -> Tensor:
 
 def prefix_of(state: State, picture: Tensor, mapper: str) -> Tensor:
     name = "clip_project."
+    if mapper == "linear":
+        return (state[name + "weight"] @ picture + state[name + "bias"]).view(K, W)
     if mapper == "mlp":
         inner = torch.tanh(state[name + "model.0.weight"] @ picture + state[name + "model.0.bias"])
         return (state[name + "model.2.weight"] @ inner + state[name + "model.2.bias"]).view(K, W)
@@ -127,7 +133,7 @@ def gpt2(state: State, x: Tensor) -> Tensor:
     return norm(x, state, "gpt.transformer.ln_f") @ state["gpt.lm_head.weight"].T
 
 
-@pytest.mark.parametrize("mapper", ["mlp", "transformer"])
+@pytest.mark.parametrize("mapper", ["mlp", "linear", "transformer"])
 @pytest.mark.parametrize("old", [False, True])
 @torch.no_grad()
 def test_outputs_equal_the_independent_forward_pass(mapper: str, old: bool, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_pickled_code_is_refused_and_never_run(tmp_path: Path) -> None:
     for name, save in (("zip.pt", torch.save), ("plain.pkl", lambda x, p: p.write_bytes(pickle.dumps(x)))):
         path = tmp_path / name
         save({"weight": Bomb(trace)}, path)
-        with pytest.raises(ImportFailed, match=r"asks to call posix\.system: pickled code would run .* ask its author for"):
+        with pytest.raises(ImportFailed, match=r"asks to call posix\.system: .* would run .* ask its author"):
             read_state(path)
     assert not trace.exists()
 

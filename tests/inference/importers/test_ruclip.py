@@ -72,3 +72,36 @@ def test_a_config_of_another_model_is_refused(folder: Path) -> None:
     torch.save({"a": torch.zeros(1)}, folder / "pytorch_model.bin")
     with pytest.raises(ImportFailed, match="This is no ruCLIP model"):
         import_ruclip(folder)
+
+
+@torch.no_grad()
+def test_siblings_and_openai_files_are_read_too(folder: Path) -> None:
+    """Half precision, other mean and deviation, a side that is no multiple of the patch, a convolution with a
+    bias; and what OpenAI's own files hold besides."""
+    state = original_state(SMALL)
+    bias = torch.linspace(-1, 1, SMALL.vision_width)
+    torch.save(
+        {"state_dict": {**{k: v.half() for k, v in state.items()}, "visual.conv1.bias": bias}},
+        folder / "pytorch_model.bin",
+    )
+    stated = {**asdict(SMALL), "image_resolution": 35, "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
+    (folder / "config.json").write_text(json.dumps(stated))
+    found = import_ruclip(folder)
+    assert (found.preprocessing.size, found.preprocessing.fit) == (35, "squash")
+    assert (found.preprocessing.mean, found.preprocessing.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert found.encoder().settings["preprocessing"]["mean"] == [0.1, 0.2, 0.3]
+    whole = {key: value.half().float() for key, value in state.items()}
+    whole["visual.positional_embedding"][1:] += bias  # where the bias of every patch can be added as well
+    pixels = torch.randn(1, 3, 35, 35, generator=torch.Generator().manual_seed(6))
+    expected = image_features(whole, SMALL, pixels[0, :, :32, :32])
+    torch.testing.assert_close(found.model.encode_image(pixels)[0], expected, atol=1e-5, rtol=1e-5)
+
+    alone = folder / "ViT.pt"
+    counts = {"input_resolution": 32, "context_length": 10, "vocab_size": 50}
+    torch.save({**state, **{name: torch.tensor(count) for name, count in counts.items()}}, alone)
+    (folder / "config.json").unlink()
+    openai = import_ruclip(alone)
+    assert (openai.preprocessing.fit, openai.preprocessing.filter) == ("crop", "bicubic")
+    pixels = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(7))
+    expected = image_features(state, SMALL, pixels[0])
+    torch.testing.assert_close(openai.encoder()(pixels)[0], expected, atol=1e-5, rtol=1e-5)
