@@ -100,8 +100,8 @@ class FeatureCache:
                 continue
             what = {
                 "weights": "the weights of another encoder",
-                "settings": f"an encoder with other settings ({_differing(found, self._identity, key)})",
-                "preprocessing": f"another preprocessing ({_differing(found, self._identity, key)})",
+                "settings": f"an encoder with other settings{_differing(found.get(key), value)}",
+                "preprocessing": f"another preprocessing{_differing(found.get(key), value)}",
                 "half": "another number of bits (cache_half)",
                 "format": "another version of the program",
             }[key]
@@ -265,11 +265,14 @@ def _layout(encoder: Encoder, *, half: bool) -> list[_Part]:
     return [_Part((width,), number) for width in encoder.widths]
 
 
-def _differing(found: Mapping[str, Any], own: Mapping[str, Any], key: str) -> str:
-    """The first setting that differs, with both values."""
-    theirs, ours = found.get(key) or {}, own[key]
-    name = next(name for name in sorted({*theirs, *ours}) if theirs.get(name) != ours.get(name))
-    return f"{name} {theirs.get(name)!r} instead of {ours.get(name)!r}"
+def _differing(theirs: Any, ours: Any) -> str:
+    """The first setting that differs, with both values, in brackets."""
+    if not isinstance(theirs, Mapping) or not isinstance(ours, Mapping):
+        return ""
+    for name in sorted({*theirs, *ours}):
+        if theirs.get(name) != ours.get(name):
+            return f" ({name} {theirs.get(name)!r} instead of {ours.get(name)!r})"
+    return ""
 
 
 def _files(path: Path) -> dict[str, Any]:

@@ -311,6 +311,8 @@ class Training:
             total=len(batches),
             initial=progress.step,
             mininterval=1,
+            delay=1,  # an epoch of a second needs no bar
+            leave=False,
             disable=not self.main,
         )
         for own in bar:
@@ -415,11 +417,12 @@ class Training:
                 accelerator.backward(summed * accelerator.num_processes / total)
             loss += summed.detach().to(loss.device, torch.float64)
         summed_loss = float(accelerator.reduce(loss, "sum"))
-        row: dict[str, float] = {"loss": summed_loss / total, "rate": float(parts.schedule.get_last_lr()[0])}
+        rate = float(parts.schedule.get_last_lr()[0])
+        row: dict[str, float] = {"loss": summed_loss / total, "rate": rate}
         if not math.isfinite(summed_loss):
             raise TrainingError(
-                f"The loss became {summed_loss} at step {progress.steps + 1}: lower the rate of the optimizer "
-                "or set clip, and start a new run."
+                f"The loss became {summed_loss} at step {progress.steps + 1}: lower the rate of the "
+                "optimizer or set clip, and start a new run."
             )
         if stage.clip is not None:
             row["norm"] = float(accelerator.clip_grad_norm_(parts.trained, stage.clip))

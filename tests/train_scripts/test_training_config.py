@@ -1,0 +1,148 @@
+"""Configs: what is wrong in one is said in one sentence, before anything slow begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from inference.presets import PRESETS
+from tests.train_scripts.drawn_data import drawn_data
+from train_scripts.data.files import CaptionFileError
+from train_scripts.training.config import StageConfig, config_names, load_config
+from train_scripts.training.data import batches_of, read_rows
+from train_scripts.training.errors import TrainingError
+from train_scripts.training.optimising import make_optimizer, make_schedule
+
+
+def test_every_preset_has_a_recipe_of_its_own_name() -> None:
+    assert config_names() == sorted(PRESETS)
+    for name in PRESETS:
+        assert load_config(name).preset == name
+    navec = load_config("resnet101-lstm-navec")
+    assert [(name, stage.epochs, stage.batch) for name, stage in navec.stages.items()] == [
+        ("photos", 30, 25),
+        ("memes", 20, 25),
+    ]
+    assert load_config("inception-lstm-glove").stages["photos"].teacher_forcing == 0.9
+    assert load_config("resnet50-lstm").stages["memes"].patience == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("presett: resnet50-lstm", "has the unknown key 'presett': did you mean 'preset'"),
+        (
+            "extends: resnet50-lstm\nstages: {memes: {optimizer: {lrate: 1}}}",
+            "has the unknown key 'stages.memes.optimizer.lrate': did you mean 'rate'",
+        ),
+        (
+            "extends: resnet50-lstm\nstages: {memes: {zzz: 1}}",
+            "unknown key 'stages.memes.zzz': choose one of data, epochs",
+        ),
+        ("extends: resnet50-lstm\npreset: resnet51-lstm", "the nearest is resnet50-lstm"),
+        (
+            "extends: resnet50-lstm\nstages: {memes: {metric: blue}}",
+            "there is no metric 'blue', choose one of val",
+        ),
+        (
+            "extends: resnet50-lstm\nstages: {memes: {epochs: 0}}",
+            "stages.memes.epochs .it is 0. is not right",
+        ),
+        (
+            "extends: resnet50-lstm\nstages: {memes: {data: [cats]}}",
+            "needs the data 'cats', which sources does not",
+        ),
+        ("preset: resnet50-lstm", "lacks the key 'sources'"),
+        ("a: [1", "line 1, is not valid YAML"),
+        ("- 1", "is no config"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(text: str, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(TrainingError, match=sentence) as caught:
+        load_config(path)
+    assert "mine.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_config_extends_another_and_the_command_line_both(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: resnet50-lstm\nstages: {photos: null, memes: {epochs: 3}}\n", encoding="utf-8")
+    config = load_config(path, ["stages.memes.optimizer.rate=1e-4", "seed=7", "stages.memes.metric=bleu_3"])
+    assert list(config.stages) == ["memes"]
+    memes = config.stages["memes"]
+    assert (memes.epochs, memes.batch, memes.optimizer.rate, config.seed) == (3, 10, 1e-4, 7)
+    assert memes.metric == "bleu3"
+    with pytest.raises(TrainingError, match=r"--set has the unknown key 'sed': did you mean 'seed'"):
+        load_config(path, ["sed=1"])
+    with pytest.raises(TrainingError, match=r"cannot be read .* one of clipcap-mlp"):
+        load_config("nothing")
+    again = tmp_path / "again.yaml"
+    again.write_text(config.to_yaml(), encoding="utf-8")
+    assert load_config(again) == config
+
+
+def test_rows_that_cannot_be_used_are_named_with_their_line(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    drawn_data(folder)
+    path = folder / "metadata.jsonl"
+    whole = path.read_text(encoding="utf-8")
+    for broken, sentence in (
+        ('{"file_name": "images/0.png", "te', "line 11, is not valid JSON"),
+        ('{"file_name": "images/0.png"}', 'line 11, has no "text" for images/0.png'),
+        ('{"file_name": "../0.png", "text": "x"}', 'line 11, has no "file_name" inside'),
+        (
+            '{"file_name": "images/9.png", "text": "x"}',
+            "line 11, names the picture images/9.png, which is not",
+        ),
+        ('{"file_name": "images/0.png", "text": "x", "weight": -1}', 'line 11, has the "weight" -1'),
+    ):
+        path.write_text(whole + broken + "\n", encoding="utf-8")
+        with pytest.raises(CaptionFileError, match=sentence):
+            read_rows(folder, "train")
+    path.write_text(whole, encoding="utf-8")
+    assert len(read_rows(folder, "train")) == 8
+    assert [row.file_name for row in read_rows(folder, "val")] == ["images/0.png", "images/6.png"]
+
+
+def test_an_epoch_holds_every_row_once_in_even_batches_of_like_length() -> None:
+    lengths = [(7 * i) % 50 + 1 for i in range(101)]
+    batches = batches_of(lengths, 25, seed="a")
+    assert sorted(i for batch in batches for i in batch) == list(range(101))
+    assert sorted(map(len, batches)) == [20, 20, 20, 20, 21]  # never a last batch of one row
+    assert batches == batches_of(lengths, 25, seed="a")
+    assert batches != batches_of(lengths, 25, seed="b")
+    spread = [max(lengths[i] for i in batch) - min(lengths[i] for i in batch) for batch in batches]
+    assert max(spread) <= 13
+    assert sum(map(len, batches_of(lengths, 25, seed="a", pairs=30))) == 30
+
+
+def _rates(schedule: dict[str, object], total: int) -> list[float]:
+    stage = StageConfig.model_validate(
+        {"data": ["x"], "epochs": 1, "batch": 1, "optimizer": {"rate": 0.1}, "schedule": schedule}
+    )
+    optimizer = make_optimizer(stage.optimizer, [torch.nn.Parameter(torch.zeros(1))])
+    made = make_schedule("s", stage, optimizer, total)
+    rates = []
+    for _ in range(total):
+        rates.append(made.get_last_lr()[0])
+        optimizer.step()
+        made.step()
+    return rates
+
+
+def test_the_learning_rates_of_the_originals() -> None:
+    assert _rates({"name": "constant", "warmup": 2}, 4) == pytest.approx([0.05, 0.1, 0.1, 0.1])
+    assert _rates({"name": "linear", "warmup": 1}, 4) == pytest.approx([0.1, 0.075, 0.05, 0.025])
+    assert _rates({"name": "noam", "warmup": 2}, 9)[:2] == pytest.approx([0.05, 0.1])
+    assert _rates({"name": "noam", "warmup": 2}, 9)[7] == pytest.approx(0.1 * (2 / 8) ** 0.5)
+    assert _rates({"name": "step", "milestones": [2, 3]}, 4) == pytest.approx([0.1, 0.1, 0.05, 0.025])
+    rising = _rates({"name": "onecycle"}, 20)
+    assert rising[0] == pytest.approx(0.004)
+    assert max(rising) == pytest.approx(0.1)
+    assert rising[-1] < 1e-5
+    with pytest.raises(TrainingError, match="Stage s warms up for 5000 steps, but has only 2550"):
+        _rates({"name": "linear", "warmup": 5000}, 2550)

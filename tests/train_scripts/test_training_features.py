@@ -1,0 +1,173 @@
+"""The cache of a frozen encoder's features, and the pictures behind it."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from inference.encoders.base import Encoder, build_encoder
+from tests.inference.learning import calibrate, pictures
+from train_scripts.training.augment import augment
+from train_scripts.training.config import AugmentConfig
+from train_scripts.training.errors import TrainingError
+from train_scripts.training.features import FeatureCache
+from train_scripts.training.seeing import pool_of
+
+CPU = torch.device("cpu")
+
+
+def encoder(yields: str = "global", seed: int = 0) -> Encoder:
+    torch.manual_seed(seed)
+    settings = {"kind": "resnet34", "yields": yields, "preprocessing": {"size": 64}}
+    made = build_encoder(settings).eval()
+    calibrate(made, made.preprocessing(pictures()))
+    return made
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("pictures")
+    paths = [folder / f"{i}.png" for i in range(8)]
+    for path, picture in zip(paths, pictures(), strict=True):
+        picture.save(path)
+    return paths
+
+
+def fill(cache: FeatureCache, files: list[Path], seen_by: Encoder) -> None:
+    with pool_of(2) as pool:
+        cache.add(files, seen_by, CPU, pool, quiet=True)
+
+
+@pytest.mark.parametrize("yields", ["global", "grid", "layers"])
+def test_what_is_kept_is_what_the_encoder_yields(yields: str, files: list[Path], tmp_path: Path) -> None:
+    seen_by = encoder(yields)
+    cache = FeatureCache(tmp_path / "c", seen_by)
+    fill(cache, [*files, files[0]], seen_by)
+    read = cache.read([files[3], files[0], files[3]])
+    with torch.no_grad():
+        own = seen_by(seen_by.preprocessing([pictures()[3], pictures()[0], pictures()[3]]))
+    for kept, expected in zip(
+        read if isinstance(read, tuple) else (read,), own if isinstance(own, tuple) else (own,), strict=True
+    ):
+        assert kept.dtype == torch.float32
+        torch.testing.assert_close(kept, expected, rtol=1e-4, atol=1e-4)
+
+
+class _Blind(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("a picture that is known was seen again")
+
+
+def test_a_later_run_sees_only_what_is_new(files: list[Path], tmp_path: Path) -> None:
+    seen_by = encoder()
+    fill(FeatureCache(tmp_path / "c", seen_by), files[:5], seen_by)
+    size = (tmp_path / "c" / "features.bin").stat().st_size
+    again = FeatureCache(tmp_path / "c", seen_by)
+    stage, seen_by.backbone.layer4 = seen_by.backbone.layer4, _Blind()
+    fill(again, files[:5], seen_by)
+    seen_by.backbone.layer4 = stage
+    fill(again, files, seen_by)
+    assert (tmp_path / "c" / "features.bin").stat().st_size == size // 5 * 8
+    assert again.read(files).shape == (8, 512)
+
+
+def test_a_write_that_was_cut_short_is_made_again(files: list[Path], tmp_path: Path) -> None:
+    seen_by = encoder()
+    cache = FeatureCache(tmp_path / "c", seen_by)
+    fill(cache, files[:4], seen_by)
+    expected = cache.read(files[:4]).clone()
+    with (tmp_path / "c" / "features.bin").open("ab") as torn:
+        torn.write(b"half a picture")
+    (tmp_path / "c" / "index.bin").write_bytes((tmp_path / "c" / "index.bin").read_bytes()[:100])
+    after = FeatureCache(tmp_path / "c", seen_by)
+    fill(after, files[:4], seen_by)
+    torch.testing.assert_close(after.read(files[:4]), expected)
+
+
+def test_the_features_of_another_encoder_are_refused(files: list[Path], tmp_path: Path) -> None:
+    seen_by = encoder()
+    fill(FeatureCache(tmp_path / "c", seen_by), files[:1], seen_by)
+    with pytest.raises(
+        TrainingError, match="were made with the weights of another encoder: name another folder"
+    ):
+        FeatureCache(tmp_path / "c", encoder(seed=1))
+    other = build_encoder({**seen_by.settings, "preprocessing": {"size": 64, "fit": "letterbox"}})
+    other.load_state_dict(seen_by.state_dict())
+    with pytest.raises(TrainingError, match=r"another preprocessing \(fit 'squash' instead of 'letterbox'\)"):
+        FeatureCache(tmp_path / "c", other)
+    with pytest.raises(TrainingError, match="another number of bits"):
+        FeatureCache(tmp_path / "c", seen_by, half=True)
+    (tmp_path / "c" / "cache.json").write_text("{", encoding="utf-8")
+    with pytest.raises(TrainingError, match="is damaged: delete the folder"):
+        FeatureCache(tmp_path / "c", seen_by)
+
+
+def test_pictures_that_cannot_be_read_are_all_named_and_the_others_kept(
+    files: list[Path], tmp_path: Path
+) -> None:
+    seen_by = encoder()
+    text, cut = tmp_path / "text.png", tmp_path / "cut.png"
+    text.write_text("no picture", encoding="utf-8")
+    cut.write_bytes(files[0].read_bytes()[:200])
+    cache = FeatureCache(tmp_path / "c", seen_by)
+    with pytest.raises(TrainingError) as caught:
+        fill(cache, [files[0], text, files[1], cut], seen_by)
+    assert str(caught.value).startswith("2 pictures cannot be read (")
+    assert f"{text}: This is not a picture" in str(caught.value)
+    assert f"{cut}: The picture is damaged" in str(caught.value)
+    assert (tmp_path / "c" / "features.bin").stat().st_size == 2 * 512 * 4
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """The system refuses to write more than ``size`` bytes to any file, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_keeps_what_was_seen(files: list[Path], tmp_path: Path) -> None:
+    seen_by = encoder()
+    cache = FeatureCache(tmp_path / "c", seen_by)
+    with files_of_at_most(3 * 512 * 4 + 100), pytest.raises(TrainingError, match="make room there"):
+        fill(cache, files, seen_by)
+    fill(cache, files, seen_by)
+    with torch.no_grad():
+        own = seen_by(seen_by.preprocessing(pictures()))
+    torch.testing.assert_close(cache.read(files), own, rtol=1e-4, atol=1e-4)
+
+
+def test_augmentation_never_mirrors_turns_or_cuts() -> None:
+    image = Image.new("RGB", (300, 200), "grey")
+    pen = ImageDraw.Draw(image)
+    corners = {(4, 4): "red", (280, 4): "lime", (4, 180): "blue", (280, 180): "yellow"}
+    for (x, y), colour in corners.items():
+        pen.rectangle((x, y, x + 15, y + 15), fill=colour)
+    config = AugmentConfig(probability=1.0, brightness=0.1, contrast=0.1, colour=0.1)
+    changed = set()
+    for seed in range(12):
+        seen = augment(image, config, str(seed), size=150)
+        assert seen.size == image.size
+        assert seen.tobytes() == augment(image, config, str(seed), size=150).tobytes()
+        changed.add(seen.tobytes())
+        pixels = np.asarray(seen, dtype=np.float32)
+        for (x, y), colour in corners.items():
+            # The mark is still in its own quarter of the picture, in its own colour.
+            across = slice(0, 150) if x < 150 else slice(150, 300)
+            down = slice(0, 100) if y < 100 else slice(100, 200)
+            wanted = np.array(Image.new("RGB", (1, 1), colour).getpixel((0, 0)), dtype=np.float32)
+            distance = np.abs(pixels[down, across] - wanted).sum(2)
+            assert (distance < 200).sum() > 60, (seed, colour)
+    assert len(changed) == 12
+    off = AugmentConfig(probability=0.0)
+    assert augment(image, off, "0", size=150).tobytes() == image.tobytes()

@@ -1,0 +1,260 @@
+"""Whole runs: learned by heart, interrupted and resumed to the same numbers, shared by two processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from inference.caption_model import Batch, CaptionModel
+from inference.decoders.base import IGNORED
+from inference.models import list_models
+from inference.types import DecodingOptions
+from tests.inference.learning import CAPTIONS, smoke_model
+from tests.train_scripts.drawn_data import drawn_data, small_config, write_rows
+from train_scripts.training.config import load_config
+from train_scripts.training.errors import TrainingError
+from train_scripts.training.files import load_tensors, save_tensors
+from train_scripts.training.objective import Objective, sampled_logits
+from train_scripts.training.run import train
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE = 240.0
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "data"
+    drawn_data(folder)
+    return folder
+
+
+def steps_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "steps.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def start(*words: str, launcher: tuple[str, ...] = ("-m",)) -> subprocess.Popen[str]:
+    command = [sys.executable, *launcher, "train_scripts", "train", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def wait_for_steps(run: Path, count: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    path = run / "steps.jsonl"
+    while not path.is_file() or path.read_bytes().count(b"\n") < count:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)  # between looks at a condition, not instead of one
+
+
+def test_learned_by_heart_with_a_report_and_a_checkpoint_that_runs(data: Path, tmp_path: Path) -> None:
+    """The best weights by BLEU-3; then the folder captions a picture by itself, and is trained further."""
+    stage = {"epochs": 60, "metric": "bleu_3", "validate_every": 15, "patience": 3}
+    # Without the running statistics of a BatchNorm, which so few steps leave halfway.
+    config = load_config(small_config(data, decoder={"picture": 512, "batchnorm": False}, stage=stage))
+    run = tmp_path / "run"
+    model_folder = train(config, run)
+    assert model_folder == run / "model"
+    (info,) = list_models(run)
+    assert info.name == "model"
+    assert "Frozen ResNet-101" in info.description
+    model = CaptionModel.load(model_folder)
+    for number in (1, 4):
+        picture = Image.open(data / "images" / f"{number}.png").convert("RGB")
+        assert model.describe([picture], [()], DecodingOptions("greedy"))[0] == [CAPTIONS[number]]
+    stored = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
+    assert stored["lineage"]["parent"] is None
+    assert stored["lineage"]["data"][0]["rows"] == 8
+    assert stored["scores"]["scores"]["bleu3"]["value"] == pytest.approx(1.0)
+    assert any("both in train and in val" in note for note in stored["training"]["notes"])
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") >= 3
+    assert page.count("data:image/jpeg;base64,") == 2 + 8
+    assert CAPTIONS[6].split()[1] in page
+    assert 'src="http' not in page
+    assert "| BLEU-3" in (run / "report.md").read_text(encoding="utf-8")
+    assert list((run / "tensorboard").glob("events*"))
+    # Going on from it: the weights are its own, and it says whose child it is.
+    child = config.model_copy(
+        update={
+            "start_from": model_folder,
+            "stages": {"drawn": config.stages["drawn"].model_copy(update={"epochs": 1})},
+        }
+    )
+    again = train(child, tmp_path / "child")
+    lineage = json.loads((again / "config.json").read_text(encoding="utf-8"))["lineage"]
+    assert lineage["parent"] == info.checkpoint
+    assert steps_of(tmp_path / "child")[0]["loss"] < 0.3
+
+
+def test_a_run_that_was_stopped_and_killed_ends_with_the_same_numbers(data: Path, tmp_path: Path) -> None:
+    stages = {"stage": {"epochs": 30, "schedule": {"name": "onecycle"}, "checkpoint_every": 20}}
+    path = small_config(data, save_steps=3, mixed_precision="no", **stages)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        train(load_config(path), whole)
+        first = start("--config", str(path), "--out", str(broken))
+        wait_for_steps(broken, 4, first)
+        first.send_signal(signal.SIGINT)
+        said = first.communicate(timeout=DEADLINE)[0]
+        assert first.returncode == 130, said
+        assert "Go on with the same command and --resume" in said
+        done = len(steps_of(broken))
+        second = start("--config", str(path), "--out", str(broken), "--resume")
+        wait_for_steps(broken, done + 5, second)
+        second.kill()
+        second.communicate()
+        assert len(steps_of(broken)) < 60
+        train(load_config(path), broken, resume=True)
+    finally:
+        torch.set_num_threads(threads)
+    assert (broken / "steps.jsonl").read_bytes() == (whole / "steps.jsonl").read_bytes()
+    for folder in ("model", "checkpoints/drawn-020"):
+        weights = [(run / folder / "model.safetensors").read_bytes() for run in (whole, broken)]
+        assert weights[0] == weights[1]
+    with pytest.raises(TrainingError, match="already holds a run: go on with it by --resume"):
+        train(load_config(path), broken)
+    with pytest.raises(TrainingError, match=r"was started with another stages.drawn.optimizer.rate"):
+        train(load_config(path, ["stages.drawn.optimizer.rate=1"]), broken, resume=True)
+    with pytest.raises(TrainingError, match=r"There is no run in .* to go on with"):
+        train(load_config(path), tmp_path / "nowhere", resume=True)
+
+
+def test_two_processes_learn_what_one_does_with_twice_the_batch(data: Path, tmp_path: Path) -> None:
+    """Real processes by `accelerate launch`; the BatchNorm of the bridge sees the rows of both."""
+    path = small_config(data, stage={"epochs": 3, "batch": 2})
+    launcher = ("-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu", "-m")
+    both = start("--config", str(path), "--out", str(tmp_path / "two"), launcher=launcher)
+    said = both.communicate(timeout=DEADLINE)[0]
+    assert both.returncode == 0, said
+    train(load_config(path, ["stages.drawn.batch=4"]), tmp_path / "one")
+    train(
+        load_config(path, ["stages.drawn.accumulate=2", "decoder.batchnorm=false"]), tmp_path / "accumulated"
+    )
+    train(load_config(path, ["stages.drawn.batch=4", "decoder.batchnorm=false"]), tmp_path / "plain")
+    for one, other in (("one", "two"), ("plain", "accumulated")):
+        losses = [[row["loss"] for row in steps_of(tmp_path / name)] for name in (one, other)]
+        assert len(losses[0]) == 6
+        assert losses[0] == pytest.approx(losses[1], rel=2e-4)
+    state = load_tensors(tmp_path / "two" / "state.pt")
+    assert state["processes"] == 2
+
+
+def test_a_full_disk_leaves_the_state_before(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    save_tensors(path, {"weights": torch.arange(10.0)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(
+            TrainingError, match=r"File too large; the one before it is whole.: make room there"
+        ):
+            save_tensors(path, {"weights": torch.zeros(1_000_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert torch.equal(load_tensors(path)["weights"], torch.arange(10.0))
+    assert list(tmp_path.iterdir()) == [path]
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(TrainingError, match="is damaged"):
+        load_tensors(path)
+
+
+def test_a_disk_that_fills_up_during_a_run_stops_it_with_one_sentence(data: Path, tmp_path: Path) -> None:
+    """And with room again the run ends as if nothing had been."""
+    path = small_config(data, save_steps=2, stage={"epochs": 4})
+    run = tmp_path / "run"
+    # The features fit, the state does not.
+    program = (
+        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, -1));"
+        "sys.argv = ['train_scripts', *sys.argv[1:]]; runpy.run_module('train_scripts', run_name='__main__')"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", program, "train", "--config", str(path), "--out", str(run)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 1, process.stdout
+    (sentence,) = [line for line in process.stderr.splitlines() if line.startswith("Error: ")]
+    assert "state.pt (File too large; there was none before it): make room there" in sentence
+    assert "Traceback" not in process.stderr
+    train(load_config(path), run, resume=True)
+    assert len(steps_of(run)) == 8
+
+
+def test_a_picture_that_cannot_be_read_stops_the_run_before_its_first_step(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    rows = drawn_data(folder)
+    (folder / "images" / "3.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
+    write_rows(folder, rows)
+    config = load_config(small_config(folder))
+    with pytest.raises(TrainingError, match=r"3\.png cannot be read .The picture is damaged"):
+        train(config, tmp_path / "run")
+    with pytest.raises(TrainingError, match=r"3\.png cannot be read .The picture is damaged"):
+        train(
+            load_config(small_config(folder, cache="off", encoder={"weights": "random"}, decoder={})),
+            tmp_path / "b",
+        )
+
+
+def test_augmented_pictures_and_a_trained_encoder_are_never_cached(data: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "features"
+    changes = {"epochs": 1, "augment": {}, "teacher_forcing": 0.5}
+    train(load_config(small_config(data, cache=str(cache), stage=changes)), tmp_path / "a")
+    encoder = {"weights": "random", "settings": {"kind": "resnet34", "trainable_stages": 1}}
+    path = small_config(data, cache=str(cache), encoder=encoder, stage={"epochs": 1})
+    train(load_config(path), tmp_path / "b")
+    assert not cache.exists()
+    before = CaptionModel.load(tmp_path / "a" / "model").encoder.state_dict()
+    after = CaptionModel.load(tmp_path / "b" / "model").encoder.state_dict()
+    changed = {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"layer4"}
+
+
+def test_a_row_counts_as_often_as_its_weight_says(tmp_path: Path) -> None:
+    model = smoke_model("inception-lstm-glove", tmp_path).eval()
+    memory = torch.randn(3, 2048)
+    batch = model.batch(CAPTIONS[:3])
+    objective = Objective(model)
+    alone = [
+        objective(memory[i : i + 1], Batch(batch.tokens[i : i + 1], batch.targets[i : i + 1]), (1.0,))
+        for i in range(3)
+    ]
+    weighted = objective(memory, batch, (2.0, 0.0, 0.5))
+    assert float(weighted) == pytest.approx(float(2 * alone[0] + 0.5 * alone[2]), rel=1e-5)
+    assert float(objective(memory, batch, (1.0,) * 3)) == pytest.approx(float(sum(alone)), rel=1e-5)
+
+
+def test_scheduled_sampling_feeds_the_models_own_words(tmp_path: Path) -> None:
+    model = smoke_model("inception-lstm-glove", tmp_path).eval()
+    memory = torch.randn(4, 2048)
+    batch = model.batch(CAPTIONS[:4])
+    true = model.decoder(memory, batch.tokens)
+    torch.testing.assert_close(sampled_logits(model.decoder, memory, batch, 1.0), true)
+    own = sampled_logits(model.decoder, memory, batch, 1e-9)
+    said = own.argmax(-1)
+    fed = torch.cat([batch.tokens[:, :1], said[:, :-1]], 1)
+    fed = torch.where(
+        torch.cat([torch.zeros(4, 1, dtype=bool), batch.targets[:, :-1] == IGNORED], 1), batch.tokens, fed
+    )
+    torch.testing.assert_close(model.decoder(memory, fed), own)
+    assert not torch.allclose(own, true)
