@@ -349,9 +349,11 @@ class Training:
             }
             seconds = {
                 "seconds": trained_for,
+                "seconds_features": self._features_seconds,
                 "seconds_measuring": time.perf_counter() - started - trained_for,
             }
             self.folder.record("epochs.jsonl", {**told, **measured, **seconds})
+            self._features_seconds = 0.0  # only the first epoch waited for them
             self._show({f"val/{key}": value for key, value in measured.items()})
             shown = ", ".join(f"{key} {value:.4f}" for key, value in {"loss": loss, **measured}.items())
             self._say(f"{name}, epoch {progress.epoch}: {shown}, {trained_for:.1f} s")
@@ -442,6 +444,7 @@ class Training:
     def _open_cache(self, stage: StageConfig, data: _Data) -> None:
         """The frozen encoder's features of the stage's pictures, from the disk or seen now."""
         self._cache = None
+        self._features_seconds = 0.0
         if self.trains_encoder or stage.augment is not None or self.config.cache == "off":
             return
         encoder = self.model.encoder.eval()
@@ -451,11 +454,13 @@ class Training:
         else:
             folder = Path(self.config.cache)
         cache = FeatureCache(folder, encoder, half=self.config.cache_half)
+        started = time.perf_counter()
         pictures = [row.picture for row in (*data.train, *data.val)]
         with self.accelerator.local_main_process_first():
             quiet = not self.accelerator.is_local_main_process
             cache.add(pictures, encoder, self.device, self.pool, quiet=quiet)
         self._cache = cache
+        self._features_seconds = time.perf_counter() - started
 
     # --- measuring ---
 

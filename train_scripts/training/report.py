@@ -103,7 +103,7 @@ def _epochs(outcome: Outcome) -> Sheet:
 
 
 def _metrics(outcome: Outcome) -> list[str]:
-    known = {"stage", "epoch", "step", "loss", "seconds", "seconds_measuring"}
+    known = {"stage", "epoch", "step", "loss", "seconds", "seconds_features", "seconds_measuring"}
     return list(dict.fromkeys(key for row in outcome.epochs for key in row if key not in known))
 
 

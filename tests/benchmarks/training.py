@@ -1,0 +1,143 @@
+"""``python -m tests.benchmarks.training [DATA]``: what keeping a frozen encoder's features saves, in one run.
+
+`resnet101-lstm-navec` at full size, with random weights, on the same pictures: an epoch that encodes every
+picture, the encoding of all of them once with all cores busy, and epochs over kept features.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from inference.pictures import load_picture
+from inference.presets import build
+from tests.drawing import DEFAULT_WORDS, KINDS, draw_meme, jpeg_bytes
+from train_scripts.training.config import load_config
+from train_scripts.training.data import read_rows
+from train_scripts.training.loop import Training, accelerator_of
+from train_scripts.training.memory import keep_freed_memory
+from train_scripts.training.seeing import ahead, pool_of
+
+_EPOCHS = 4
+_WORDS = [
+    "кот",
+    "собака",
+    "стоит",
+    "сидит",
+    "смотрит",
+    "на",
+    "белом",
+    "фоне",
+    "надпись",
+    "сверху",
+    "снизу",
+    "картинка",
+    "человек",
+    "дом",
+    "окно",
+]
+
+
+def draw_data(folder: Path, count: int, length: int) -> None:
+    """``count`` drawn memes, each with a caption of about ``length`` words."""
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for number in range(count):
+        kind = KINDS[number % len(KINDS)]
+        name = f"images/{number}.jpg"
+        words = [f"{text} {number}" for text in DEFAULT_WORDS[kind]]
+        (folder / name).write_bytes(jpeg_bytes(draw_meme(kind, *words, width=800)))
+        said = [_WORDS[(number * 7 + 3 * i) % len(_WORDS)] for i in range(length - 5 + number % 11)]
+        rows.append({"file_name": name, "text": " ".join(said)})
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    (folder / "train.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+def encode_once(pictures: list[Path]) -> float:
+    """Seconds of running all pictures through the encoder in the plain way: threads open them, torch takes
+    all cores for 25 at a time."""
+    encoder = build("resnet101-lstm-navec").encoder.eval()
+
+    def pixels(batch: list[Path]) -> torch.Tensor:
+        return encoder.preprocessing([load_picture(path.read_bytes()).image for path in batch])
+
+    batches = [pictures[i : i + 25] for i in range(0, len(pictures), 25)]
+    started = time.perf_counter()
+    with pool_of(0) as pool, torch.inference_mode():
+        for prepared in ahead(pool, [lambda batch=batch: pixels(batch) for batch in batches], 2):
+            encoder(prepared)
+    return time.perf_counter() - started
+
+
+def seconds_of_epochs(data: Path, work: Path, name: str, *settings: str) -> list[dict[str, float]]:
+    """The records of a run's epochs."""
+    wanted = [
+        f"sources.memes={data}",
+        "stages.photos=null",
+        "stages.memes.checkpoint_every=0",
+        "encoder.weights=random",
+        "vectors=random",
+        "vocabulary.threshold=1",
+        *settings,
+    ]
+    config = load_config("resnet101-lstm-navec", wanted)
+    run = work / name
+    Training(config, run, resume=False, accelerator=accelerator_of(config)).run()
+    return [json.loads(line) for line in (run / "epochs.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def main(
+    data: Annotated[
+        Path | None, typer.Argument(help="A data set with train.jsonl or metadata.jsonl; none: drawn memes.")
+    ] = None,
+    pictures: Annotated[int, typer.Option(min=25, help="Pictures to use.")] = 100,
+    words: Annotated[int, typer.Option(min=6, help="Words of a drawn meme's caption.")] = 50,
+) -> None:
+    """Measure, and print one table."""
+    keep_freed_memory()
+    work = Path(tempfile.mkdtemp(prefix="benchmark-"))
+    try:
+        if data is None:
+            data = work / "data"
+            draw_data(data, pictures, words)
+        rows = read_rows(data, "train")[:pictures]
+        cache = f"cache={work / 'features'}"
+        limit = f"stages.memes.limit={pictures}"
+        kept = seconds_of_epochs(data, work, "kept", cache, limit, f"stages.memes.epochs={_EPOCHS}")
+        seen = seconds_of_epochs(data, work, "seen", "cache=off", limit, "stages.memes.epochs=1")
+        once = encode_once([row.picture for row in rows])
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    first = kept[0]["seconds"] + kept[0]["seconds_features"]
+    later = statistics.median(row["seconds"] for row in kept[1:])
+    tokens = statistics.mean(len(row.text.split()) for row in rows)
+    table = Table(
+        title=f"resnet101-lstm-navec, {len(rows)} pictures, {tokens:.0f} words a caption",
+        title_justify="left",
+    )
+    table.add_column("")
+    for column in ("seconds", "a picture, ms", "times"):
+        table.add_column(column, justify="right")
+    for name, seconds, base in (
+        ("an epoch that encodes every picture", seen[0]["seconds"], None),
+        ("encoding all of them once, all cores", once, None),
+        ("first epoch, features kept as it goes", first, once),
+        ("a later epoch, over kept features", later, seen[0]["seconds"]),
+    ):
+        times = f"{base / seconds:.1f} x faster" if base else ""
+        table.add_row(name, f"{seconds:.2f}", f"{1000 * seconds / len(rows):.1f}", times)
+    Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
