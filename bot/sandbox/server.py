@@ -356,7 +356,7 @@ class Sandbox:
         """The content of a file in a message; KeyError when there is none."""
         return self.world.files[file_id].data
 
-    async def wait_for(self, predicate: Callable[[], T], timeout: float = 30.0) -> T:  # noqa: ASYNC109 (its error is told in full)
+    async def wait_for(self, predicate: Callable[[], T], timeout: float = 120.0) -> T:  # noqa: ASYNC109 (its error is told in full)
         """The first true result of `predicate`, looked at after every change here.
 
         Raises TimeoutError after `timeout` s, with what was said and called until then.

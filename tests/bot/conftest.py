@@ -72,7 +72,7 @@ async def app(settings: Callable[..., Settings], sandbox: Sandbox) -> AsyncItera
         yield running
 
 
-async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 20.0) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 120.0) -> Any:
     """The first true result of ``condition``; for what the stand-in cannot see, such as the database."""
     async with asyncio.timeout(seconds):
         while not (result := await condition()):  # noqa: ASYNC110 - a database has no events

@@ -26,6 +26,7 @@ from tests.drawing import (
 from tests.inference.fakes import PLAIN, POISON, picture
 
 MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
+MENU = ["caption", "model", "compare", "language", "privacy", "forget", "help"]
 
 
 async def test_a_photo_is_described_in_the_order_of_a_screen_reader(app: App, sandbox: Sandbox) -> None:
@@ -267,7 +268,7 @@ async def test_start_and_the_menu_of_commands(app: App, sandbox: Sandbox) -> Non
     await sandbox.wait_for(lambda: len(sandbox.calls_of("setMyCommands")) == 2)
     menus = [json.loads(call.params["commands"]) for call in sandbox.calls_of("setMyCommands")]
     for menu in menus:
-        assert [entry["command"] for entry in menu] == ["caption", "privacy", "forget", "help"]
+        assert [entry["command"] for entry in menu] == MENU
     assert menus[0][0]["description"] == "Описать картинку, на которую вы отвечаете"
     assert menus[1][0]["description"] == "Describe the picture you answer"
 
