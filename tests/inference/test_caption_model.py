@@ -11,7 +11,9 @@ from torch.nn import functional
 
 from inference.caption_model import CaptionModel
 from inference.decoders.base import IGNORED
+from inference.encoders.base import Memory
 from inference.presets import build
+from inference.types import DecodingOptions
 from tests.inference.learning import CAPTIONS, pictures, smoke_model, tokenizer_for
 
 FAMILIES = [
@@ -99,3 +101,64 @@ def test_a_model_that_needs_no_tokenizer_says_when_it_does(tmp_path: Path) -> No
     model.tokenizer = None
     with pytest.raises(ValueError, match="no tokenizer: load it from a whole checkpoint"):
         model.batch(CAPTIONS)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_decoder_finds_alone_what_it_finds_in_company(name: str, tmp_path: Path) -> None:
+    model = model_of(name, tmp_path)
+    with torch.no_grad():
+        for parameter in model.decoder.parameters():  # louder than at the start, so that tokens differ
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+        memory = model.encoder(model.encoder.preprocessing(pictures()[:3]))
+    for options in (
+        DecodingOptions("greedy", min_tokens=3, max_tokens=7),
+        DecodingOptions("beam", beams=3, min_tokens=3, max_tokens=7),
+        DecodingOptions("beam", beams=5, max_tokens=7, length_penalty=0.5, no_repeat_ngram=2),
+        DecodingOptions("sample", seed=4, top_p=0.9, max_tokens=7, repetition_penalty=1.2),
+    ):
+        together = model.generate(memory, options)
+        again = model.generate(memory, options)
+        assert again.tokens == together.tokens
+        for i, tokens in enumerate(together.tokens):
+            alone = model.generate(row_of(memory, i), options)
+            assert alone.tokens == [tokens]
+            assert alone.scores == pytest.approx([together.scores[i]], abs=1e-4)
+            assert options.min_tokens <= len(tokens) <= options.max_tokens
+            assert not {model.special.eos, *model.special.forbidden} & set(tokens)
+    drawn = DecodingOptions("sample", max_tokens=7)
+    seeds = [model.generate(memory, drawn, seeds=[seed] * 3).tokens[0] for seed in range(4)]
+    assert len({tuple(tokens) for tokens in seeds}) > 1
+
+
+def row_of(memory: Memory, i: int) -> Memory:
+    return tuple(level[i : i + 1] for level in memory) if isinstance(memory, tuple) else memory[i : i + 1]
+
+
+PROMPTS = [[5, 6, 7], [8], [9, 4, 5, 6]]
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "rudolph"])
+def test_what_is_fed_before_the_sentence_may_be_longer_for_one_picture_than_for_another(
+    name: str, tmp_path: Path
+) -> None:
+    """After prompts of three lengths, stepping says what the whole sentence at once does, row by row."""
+    model = model_of(name, tmp_path)
+    decoder, start = model.decoder, model.special.bos
+    with torch.no_grad():
+        memory = model.encoder(model.encoder.preprocessing(pictures()[:3]))
+        rows = [[start, *prompt] for prompt in PROMPTS]
+        lengths = torch.tensor([len(row) for row in rows])
+        padded = torch.tensor([row + [0] * (5 - len(row)) for row in rows])
+        state = decoder.feed(decoder.start(memory), padded, lengths)
+        said = [[10, 11, 4], [5, 12, 8], [7, 7, 6]]
+        for t in range(3):
+            logits, state = decoder.step(state, torch.tensor([words[t] for words in said]))
+            for i, row in enumerate(rows):
+                whole = decoder(row_of(memory, i), torch.tensor([[*row, *said[i][: t + 1]]]))
+                torch.testing.assert_close(logits[i], whole[0, -1], atol=1e-4, rtol=1e-4)
+    for options in (DecodingOptions("greedy", max_tokens=6), DecodingOptions("beam", beams=3, max_tokens=6)):
+        together = model.generate(memory, options, prompts=PROMPTS)
+        for i, prompt in enumerate(PROMPTS):
+            assert model.generate(row_of(memory, i), options, prompts=[prompt]).tokens == [together.tokens[i]]
+    with pytest.raises(ValueError, match="each of the 3 pictures a prompt"):
+        model.generate(memory, DecodingOptions(), prompts=[[1], [], [2]])

@@ -217,7 +217,7 @@ def test_a_decoder_of_word_pieces_copies_words_it_has_never_seen(name: str, tmp_
         texts = [caption(*pair) for pair in zip(colours, words, strict=True)]
         return memory[colours], model.batch(texts, [lines_of(word) for word in words])
 
-    fit(model, drawn, until=0.01, limit=600)
+    fit(model, drawn, until=0.004, limit=600)
     rows = [(c, word) for c in range(3) for word in unseen]
     said, _ = model.describe_memory(memory[[c for c, _ in rows]], [lines_of(w) for _, w in rows], GREEDY)
     lower = name == "rudolph"
