@@ -61,7 +61,13 @@ def read_pictures(
         if known is None:
             lines = reader.read(image)
         else:
-            lines = arrange(select(words_from_row(known), image.size), image.size)
+            try:
+                lines = arrange(select(words_from_row(known), image.size), image.size)
+            except (KeyError, TypeError, ValueError):
+                raise FeedbackError(
+                    f"The reading of {name} is damaged or of an older version: read the pictures again with "
+                    "'python -m train_scripts read'."
+                ) from None
         pictures.append(Picture(name, folder / name, tuple(lines)))
     return pictures
 

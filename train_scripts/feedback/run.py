@@ -13,12 +13,14 @@ from typing import Any
 from inference.checkpoint import CheckpointError
 from inference.models import checkpoint_hash, find_model
 from inference.reading.reader import Reader
+from train_scripts.data.duplicates import find_duplicates
+from train_scripts.data.pictures import look
 from train_scripts.feedback.errors import FeedbackError
 from train_scripts.feedback.exports import Export, read_export
 from train_scripts.feedback.finetune import Material, Options, Outcome, Preferred, Weighted, finetune, margins
 from train_scripts.feedback.judge import Judge
 from train_scripts.feedback.lessons import Lessons, learn_from
-from train_scripts.feedback.pictures import read_pictures
+from train_scripts.feedback.pictures import Picture, read_pictures
 from train_scripts.feedback.students import Example, Seen, Student, load_student
 from train_scripts.meme_small.data import read_rows
 from train_scripts.metrics.comparison import Comparison, compare
@@ -91,7 +93,14 @@ def run(sources: Sources, options: Options, *, say: Callable[[str], None] = prin
     again = _drawn(draw, train, wanted)
     replayed = read_pictures(sources.data, [name for name, _ in again], readings, reader, "training pictures")
     some = dict(_drawn(draw, list(references.items()), options.val_pictures or len(references)))
-    val = read_pictures(sources.data, some, readings, reader, "val pictures")
+    val = _unsent(read_pictures(sources.data, some, readings, reader, "val pictures"), own)
+    if not val:
+        raise FeedbackError(
+            "Every val picture drawn was sent to the bot as well, so nothing is left to measure by: "
+            "give more of them with --val-pictures 0, or another --data."
+        )
+    sent_too = len(some) - len(val)
+    some = {one.name: some[one.name] for one in val}
 
     corrected = [one for one in own if one.name in lessons.corrections]
     judge = Judge(options.measure, val, some, corrected, dict(lessons.corrections))
@@ -100,6 +109,8 @@ def run(sources: Sources, options: Options, *, say: Callable[[str], None] = prin
 
     seen = {one.name: student.see(one.image, one.lines) for one in own}
     learnt, pairs, left_out = _prepare(student, lessons, seen)
+    if sent_too:
+        left_out["val pictures (not measured by either), since people sent them to the bot"] = sent_too
     texts = dict(again)
     old = [
         Weighted(example, 1.0)
@@ -204,6 +215,16 @@ def _originals(data: Path) -> tuple[list[tuple[str, str]], dict[str, str]]:
 
 def _drawn(draw: random.Random, rows: Sequence[tuple[str, str]], count: int) -> list[tuple[str, str]]:
     return draw.sample(list(rows), min(count, len(rows)))
+
+
+def _unsent(val: Sequence[Picture], own: Sequence[Picture]) -> list[Picture]:
+    """The val pictures that are not among the feedback's: what is learnt from must not be measured by."""
+    found = find_duplicates(
+        {one.name: ("train", look(one.path).hash) for one in val},
+        against={f"feedback {one.name}": look(one.path).hash for one in own},
+    )
+    sent = {one.picture for one in found if one.of.startswith("feedback ")}
+    return [one for one in val if one.name not in sent]
 
 
 def _prepare(

@@ -137,8 +137,8 @@ def judge(folder: Path, corrections: dict[str, str]) -> Judge:
         own.append(Picture(f"{number}.png", folder / f"{number}.png", ()))
     references = {one.name: CAPTIONS[i] for i, one in enumerate(own[4:], start=4)}
     found = Judge("meteor", own[4:], references, own[:2], corrections)
-    found.parent_val = {name: "" for name in references}
-    found.parent_feedback = {name: "" for name in corrections}
+    found.parent_val = dict.fromkeys(references, "")
+    found.parent_feedback = dict.fromkeys(corrections, "")
     return found
 
 
