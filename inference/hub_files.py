@@ -169,11 +169,16 @@ def fetch(model: HubModel, models_dir: Path | None) -> Path:
 
     if constants.is_offline_mode():
         raise missing
-    cache = caches(models_dir)[-1]
+    cache, endpoint = caches(models_dir)[-1], os.environ.get("HF_ENDPOINT") or None
     try:
-        files = HfApi().list_repo_files(model.repo, revision=model.revision)
-        wanted = [*_TEXT_FILES, *_weights(model, files)]
-        snapshot_download(model.repo, revision=model.revision, cache_dir=cache, allow_patterns=wanted)
+        files = HfApi(endpoint=endpoint).list_repo_files(model.repo, revision=model.revision)
+        snapshot_download(
+            model.repo,
+            revision=model.revision,
+            cache_dir=cache,
+            endpoint=endpoint,
+            allow_patterns=[*_TEXT_FILES, *_weights(model, files)],
+        )
     except GatedRepoError as error:
         raise UnknownModel(
             f"The hub model {model} is only for people who accepted its terms: accept them on its page, "

@@ -14,8 +14,11 @@ from rich.table import Table
 from tqdm import tqdm
 
 from inference.commands.common import DEFAULTS, ModelsDir
+from inference.hub_files import PREFIX, HubSettings
+from inference.hub_files import fetch as fetch_from_hub
 from inference.pull import KNOWN, Progress, Pulled, PullError, Weights, find_pulled, read_list
 from inference.pull import pull as fetch
+from inference.types import EngineError
 
 _CHECKED = {
     "published": "as published",
@@ -27,7 +30,8 @@ _CHECKED = {
 
 def pull(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Of those that --list shows.")
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Of those that --list shows, or hf:ORG/NAME of the hub."),
     ] = None,
     show: Annotated[bool, typer.Option("--list", help="Show what can be fetched, and what is here.")] = False,
     weights: Annotated[
@@ -46,12 +50,17 @@ def pull(
             _show(known, models_dir)
             return
         for name in names:
-            if name not in known:
+            if name not in known and not name.startswith(PREFIX):
                 raise PullError(f"There are no weights named {name!r}: choose one of {', '.join(known)}.")
         for name in names:
+            if name.startswith(PREFIX):
+                settings = HubSettings.of(name)
+                for model in filter(None, (settings.model, settings.translation)):
+                    typer.echo(f"{fetch_from_hub(model, models_dir)}: {PREFIX}{model}")
+                continue
             for found in fetch(known[name], models_dir, progress=_bar):
                 typer.echo(_sentence(found))
-    except PullError as error:
+    except EngineError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as interrupt:
