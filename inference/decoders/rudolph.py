@@ -338,8 +338,13 @@ class RudolphDecoder(CaptionDecoder):
         """How likely the picture is with a caption on its left: (n,), the mean log-probability of a code.
 
         ``captions`` (n, l): BOS (and the task's token), words, EOS, padding; ``codes`` (n, p). The first code
-        does not count, as in the original's re-ranking.
+        does not count, as in the original's re-ranking; nor do the second edition's special tokens, which
+        stand behind the codes.
         """
-        logits = self.sequence(captions, codes)[:, self.config.left : -1, self.config.vocabulary :]
+        count = self.config.codes
+        if self.config.right_prompt:
+            count = 2 ** (count.bit_length() - 1)
+        first = self.config.vocabulary
+        logits = self.sequence(captions, codes)[:, self.config.left : -1, first : first + count]
         chosen = logits.log_softmax(-1).gather(2, codes[:, 1:, None])
         return chosen[:, :, 0].mean(1)

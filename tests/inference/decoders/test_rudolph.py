@@ -201,13 +201,15 @@ def test_logits_equal_the_independent_forward_pass(extra: int, tmp_path: Path) -
         torch.testing.assert_close(spoken[:, t], stepped, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("extra", [0, 6], ids=["first edition", "second edition"])
 @torch.no_grad()
-def test_captions_are_ranked_by_the_likelihood_of_the_picture(tmp_path: Path) -> None:
-    state, decoder = imported(tmp_path, 0)
+def test_captions_are_ranked_by_the_likelihood_of_the_picture(extra: int, tmp_path: Path) -> None:
+    state, decoder = imported(tmp_path, extra)
     captions = [[BOS, 8, EOS, 0], [BOS, 9, 10, EOS]]
     fits = decoder.fit(torch.tensor(captions), torch.tensor([CODES[0]] * 2))
     for caption, fit in zip(captions, fits.tolist(), strict=True):
-        logits = original_forward(state, caption, CODES[0], [])[LEFT:-1, WORDS + LEFT :].log_softmax(1)
+        logits = original_forward(state, caption, CODES[0], [])[LEFT:-1, WORDS + extra + LEFT :]
+        logits = logits[:, :16].log_softmax(1)  # the second edition's special tokens are no codes
         expected = sum(float(logits[i, code]) for i, code in enumerate(CODES[0][1:])) / 8
         assert fit == pytest.approx(expected, abs=1e-5)
 
