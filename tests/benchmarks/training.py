@@ -29,23 +29,7 @@ from train_scripts.training.memory import keep_freed_memory
 from train_scripts.training.seeing import ahead, pool_of
 
 _EPOCHS = 4
-_WORDS = [
-    "кот",
-    "собака",
-    "стоит",
-    "сидит",
-    "смотрит",
-    "на",
-    "белом",
-    "фоне",
-    "надпись",
-    "сверху",
-    "снизу",
-    "картинка",
-    "человек",
-    "дом",
-    "окно",
-]
+_WORDS = ("кот", "собака", "сидит", "смотрит", "на", "белом", "фоне", "надпись", "сверху", "человек", "дом")
 
 
 def draw_data(folder: Path, count: int, length: int) -> None:

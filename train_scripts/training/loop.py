@@ -142,6 +142,7 @@ class Training:
         if self.main and not resume:
             self.folder.begin(config)
         self._cache: FeatureCache | None = None
+        self._features_seconds = 0.0  # that the epoch waited for them
         self._saved_at = time.monotonic()
         self._stopping = False
         self._board: SummaryWriter | None = None
@@ -353,7 +354,7 @@ class Training:
                 "seconds_measuring": time.perf_counter() - started - trained_for,
             }
             self.folder.record("epochs.jsonl", {**told, **measured, **seconds})
-            self._features_seconds = 0.0  # only the first epoch waited for them
+            self._features_seconds = 0.0
             self._show({f"val/{key}": value for key, value in measured.items()})
             shown = ", ".join(f"{key} {value:.4f}" for key, value in {"loss": loss, **measured}.items())
             self._say(f"{name}, epoch {progress.epoch}: {shown}, {trained_for:.1f} s")
