@@ -13,6 +13,7 @@ import typer
 from bot.config import OperatorError, Settings, load_settings
 from bot.logs import Redactor, setup_logging
 from inference.engine import Engine
+from inference.remote import RemoteEngine
 from inference.types import EngineError
 
 # No locals in tracebacks: they hold the token.
@@ -55,8 +56,14 @@ def run(
         raise _exit(OperatorError(redact(str(error)))) from None
 
 
+def _engine(settings: Settings) -> Engine | RemoteEngine:
+    if settings.engine_url is None:
+        return Engine(settings.engine)
+    return RemoteEngine(settings.engine_url, model=settings.model)
+
+
 async def _run(settings: Settings, redact: Redactor, delete_webhook: bool) -> None:
-    async with Engine(settings.engine) as engine:
+    async with _engine(settings) as engine:
         # The worker loads its model meanwhile: importing aiogram takes as long.
         await asyncio.to_thread(importlib.import_module, "bot.app")
         from bot import app  # noqa: PLC0415

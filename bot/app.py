@@ -29,11 +29,12 @@ from bot.logs import Redactor
 from bot.middlewares.requests import MetricsMiddleware, MigrationMiddleware, RetryMiddleware
 from bot.middlewares.throttle import ThrottleMiddleware
 from bot.middlewares.user import UserMiddleware
+from bot.models import AnyEngine
 from bot.nursery import Nursery
 from bot.polling import Poller
 from bot.texts import sentences, texts
 from bot.webhook import LEASE, Webhook
-from inference.engine import Engine
+from inference.types import EngineError, UnknownModel
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class WebhookRefused(OperatorError):  # noqa: N818 - says what happened
 class App:
     """All parts of one running bot. Made by :func:`build`."""
 
-    def __init__(self, settings: Settings, store: Store, engine: Engine, bot: Bot) -> None:
+    def __init__(self, settings: Settings, store: Store, engine: AnyEngine, bot: Bot) -> None:
         self.settings = settings
         self.store = store
         self.engine = engine
@@ -193,7 +194,7 @@ class App:
 
 
 @asynccontextmanager
-async def build(settings: Settings, engine: Engine, *, token: str, api_url: str) -> AsyncIterator[App]:
+async def build(settings: Settings, engine: AnyEngine, *, token: str, api_url: str) -> AsyncIterator[App]:
     """Open the store and join everything to a started engine; closes what it opened at the end.
 
     Raises StoreError or OSError (the health port is taken); their texts say what to do.
@@ -219,7 +220,9 @@ async def build(settings: Settings, engine: Engine, *, token: str, api_url: str)
         yield app
 
 
-async def run(settings: Settings, engine: Engine, redact: Redactor, *, delete_webhook: bool = False) -> None:
+async def run(
+    settings: Settings, engine: AnyEngine, redact: Redactor, *, delete_webhook: bool = False
+) -> None:
     """Run the bot until SIGTERM or SIGINT; without a token against the stand-in, in this process.
 
     Raises TokenRefused, WebhookRefused, UnknownModel, StoreError or OSError; the texts are for the operator.
@@ -246,7 +249,12 @@ async def run(settings: Settings, engine: Engine, redact: Redactor, *, delete_we
         redact.add(token)
         for name in (settings.ab_model, settings.compare_with):
             if name is not None:  # a slip in a name must not wait for the first picture
-                await asyncio.to_thread(engine.checkpoint, name)
+                try:
+                    await asyncio.to_thread(engine.checkpoint, name)
+                except UnknownModel:
+                    raise
+                except EngineError as error:  # a service that is not up yet
+                    logger.warning("%s", error)
         app = await stack.enter_async_context(build(settings, engine, token=token, api_url=api_url))
         await app.serve(stop, delete_webhook=delete_webhook)
         logger.info("Stopped.")

@@ -36,13 +36,12 @@ from bot.config import Settings
 from bot.feedback.store import NotStored, PictureFields, Store, options_key
 from bot.feedback.tables import CaptionRow, Choice, Job, JobKind, User, now
 from bot.middlewares.requests import TRANSIENT, single_attempt, surely_not_done
-from bot.models import choices
+from bot.models import AnyEngine, choices
 from bot.nursery import Nursery
 from bot.replies import caption_keyboard, caption_messages, introduction, show_keyboard
 from bot.targets import Found
 from bot.texts import Texts, sentences, texts
 from bot.typing_notice import TypingNotice
-from inference.engine import Engine
 from inference.pictures import upright_size
 from inference.types import (
     Caption,
@@ -103,7 +102,7 @@ class _Reply:
 class Captioning:
     """The work on all pictures of one bot process."""
 
-    def __init__(self, *, bot: Bot, store: Store, engine: Engine, settings: Settings) -> None:
+    def __init__(self, *, bot: Bot, store: Store, engine: AnyEngine, settings: Settings) -> None:
         self._bot = bot
         self._store = store
         self._engine = engine

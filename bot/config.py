@@ -43,6 +43,7 @@ class Settings(BaseSettings):
 
     # Inference
     model: str = Field(default="meme-small", max_length=128)  # as long as the store can hold
+    engine_url: str | None = None  # None: a worker process of the bot's own
     models_dir: Path = Path("checkpoints")
     loaded_models: int = Field(default=2, ge=1)  # in memory at once
     compare_with: str | None = Field(default=None, max_length=128)  # the second model of /compare
@@ -80,12 +81,12 @@ class Settings(BaseSettings):
             raise ValueError("it must look like 123456:ABC-DEF, as @BotFather gave it")
         return SecretStr(token)
 
-    @field_validator("bot_api_url")
+    @field_validator("bot_api_url", "engine_url")
     @classmethod
-    def _url(cls, value: str) -> str:
-        if not re.match(r"https?://\S+$", value):
+    def _url(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"https?://\S+$", value):
             raise ValueError("it must start with http:// or https://")
-        return value.rstrip("/")
+        return value.rstrip("/") if value is not None else None
 
     @field_validator("webhook_url")
     @classmethod

@@ -7,6 +7,10 @@ from collections.abc import Iterable
 
 from bot.config import Settings
 from bot.feedback.tables import Choice, User
+from inference.engine import Engine
+from inference.remote import RemoteEngine
+
+AnyEngine = Engine | RemoteEngine  # in a process beside the bot, or on another machine
 
 
 def operators(settings: Settings, telegram_id: int) -> str:

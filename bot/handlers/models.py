@@ -15,7 +15,7 @@ from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import User
 from bot.handlers.common import TextCommand, answer, reply, turn_page
 from bot.handlers.picture import describe
-from bot.models import by_key, choices, first_model, second_model
+from bot.models import AnyEngine, by_key, choices, first_model, second_model
 from bot.nursery import Nursery
 from bot.replies import (
     MODEL_PAGE,
@@ -32,13 +32,12 @@ from bot.replies import (
 )
 from bot.targets import Target, find_target
 from bot.texts import Texts, sentences
-from inference.engine import Engine
 
 
 class ModelOffer:
     """What may be chosen, and what is."""
 
-    def __init__(self, engine: Engine, store: Store, settings: Settings) -> None:
+    def __init__(self, engine: AnyEngine, store: Store, settings: Settings) -> None:
         self._engine = engine
         self._store = store
         self._settings = settings
