@@ -1,10 +1,14 @@
-"""``python -m tests.benchmarks [FOLDER] [--model NAME]``: one table after the other."""
+"""``python -m tests.benchmarks [FOLDER] [--model NAME]``: one table after the other.
+
+``python -m tests.benchmarks clipcap`` is another one: see :mod:`tests.benchmarks.clipcap`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import platform
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +21,7 @@ from inference.engine import EngineSettings
 from inference.models import checkpoint_hash
 from inference.pictures import PICTURE_SUFFIXES
 from inference.types import EngineError
+from tests.benchmarks import clipcap
 from tests.benchmarks.measure import (
     MEGABYTE,
     STAGES,
@@ -157,4 +162,8 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    if sys.argv[1:2] == ["clipcap"]:
+        del sys.argv[1]
+        typer.run(clipcap.main)
+    else:
+        typer.run(main)

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.clipcap``: the cached search against two others, on ClipCap at full size.
+"""``python -m tests.benchmarks clipcap``: the cached search against two others, on ClipCap at full size.
 
 The weights are random: time does not depend on them, and every search must find the same tokens. Three ways
 are timed in turn, round after round, in one process:
@@ -139,8 +139,15 @@ class Result:
         return statistics.median(other / own for other, own in pairs)
 
 
-def measure(decoder: GptPrefixDecoder, beams: Sequence[int], length: int, rounds: int) -> list[Result]:
-    """Every way in turn, round after round; a short call of each before the clock starts."""
+def measure(
+    decoder: GptPrefixDecoder,
+    beams: Sequence[int],
+    length: int,
+    rounds: int,
+    report: Callable[[str], None] = lambda _: None,
+) -> list[Result]:
+    """Every way in turn, round after round; a short call of each before the clock starts. ``report`` hears of
+    every call's seconds."""
     memory = torch.nn.functional.normalize(torch.randn(1, decoder.config.pictures[0]), dim=-1)
     results = []
     for k in beams:
@@ -156,6 +163,10 @@ def measure(decoder: GptPrefixDecoder, beams: Sequence[int], length: int, rounds
                 said.append(WAYS[name](decoder, memory, k, length))
                 result.seconds.setdefault(name, []).append(time.perf_counter() - started)
                 result.processor.setdefault(name, []).append(time.process_time() - spent)
+                report(
+                    f"round {number + 1}, beams {k}, {name}: {result.seconds[name][-1]:.1f} s, "
+                    f"of a processor {result.processor[name][-1]:.1f} s"
+                )
             result.same &= said[0] == said[1] == said[2] and len(said[0]) == length
         results.append(result)
     return results
@@ -178,7 +189,7 @@ def main(
     ours(decoder, memory, max(chosen), length)
     gc.collect()
     resident = Memory.of(psutil.Process())
-    results = measure(decoder, chosen, length, rounds)
+    results = measure(decoder, chosen, length, rounds, lambda line: typer.echo(line, err=True))
     console = Console()
     cores = len(os.sched_getaffinity(0))
     console.print(
@@ -208,7 +219,3 @@ def main(
         f"Resident memory of a process that searches our way: {resident.rss / MEGABYTE:.0f} MB now, "
         f"{resident.peak / MEGABYTE:.0f} MB at its highest."
     )
-
-
-if __name__ == "__main__":
-    typer.run(main)

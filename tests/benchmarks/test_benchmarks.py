@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from inference.decoders.gpt_prefix import GptPrefixConfig, GptPrefixDecoder
+from tests.benchmarks import clipcap
 from tests.benchmarks.measure import ROOT, quantile
 from tests.inference.fakes import write_checkpoint
 
@@ -58,3 +61,21 @@ def test_quantiles_are_linear_between_neighbours() -> None:
     assert quantile([5.0], 0.95) == 5.0
     assert quantile([1.0, 2.0, 3.0], 0.5) == 2.0
     assert quantile([float(value) for value in range(101)], 0.95) == pytest.approx(95.0)
+
+
+def test_the_three_ways_of_clipcaps_search_find_the_same_tokens() -> None:
+    """What makes their times comparable, here on a small model; at full size the command itself says it."""
+    torch.manual_seed(0)
+    sizes = {"width": 32, "layers": 2, "heads": 4, "positions": 40, "prefix": 4}
+    decoder = GptPrefixDecoder(GptPrefixConfig(vocabulary=50, pictures=(8,), **sizes)).eval()
+    with torch.no_grad():
+        for parameter in decoder.gpt.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.15)
+        decoder.gpt.transformer.wte.weight[-1] = 0
+    greedy, beam = clipcap.measure(decoder, [1, 5], 12, rounds=2)
+    assert (greedy.beams, beam.beams) == (1, 5)
+    for result in (greedy, beam):
+        assert result.same
+        assert set(result.seconds) == set(clipcap.WAYS)
+        assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in result.seconds.values())
+        assert result.ratio(clipcap.OURS) == 1.0

@@ -1,0 +1,29 @@
+"""One preset of each family at full size, in real numbers; ``python -m tests.full_size`` does it for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from inference.catalogue import CATALOGUE
+from tests.full_size import prove
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", ["resnet34-lstm", "mobilenet-soft-attention", "clipcap-mlp", "rudolph"])
+def test_a_preset_learns_is_kept_and_says_the_same_in_a_new_process(name: str, tmp_path: Path) -> None:
+    (row,) = prove([name], tmp_path)
+    assert (row["trainable"], row["parameters"]) == (CATALOGUE[name].trainable, CATALOGUE[name].parameters)
+    # 4 bytes a parameter, and little besides.
+    assert row["megabytes"] == pytest.approx(4 * row["parameters"] / 1e6, rel=0.02)
+    assert max(row["peak"], row["load_peak"]) < 4e9
