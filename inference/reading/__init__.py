@@ -1,1 +1,1 @@
-"""The words on the picture: passes of Tesseract, merged into lines, blocks and reading order."""
+"""The words on the picture: found, recognised, and put into lines, blocks and reading order."""

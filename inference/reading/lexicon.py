@@ -48,9 +48,9 @@ _SHORT = frozenset(
     ]
 )
 
-# Letters that look alike in both alphabets; Tesseract mixes them within one word.
+# Letters that look alike in both alphabets; a reader mixes them within one word.
 _LATIN_LOOKALIKES = str.maketrans("aceopxyABCEHKMOPTXY", "асеорхуАВСЕНКМОРТХУ")
-# More of them this way: Tesseract with Russian first reads "my" as "ту", "on" as "оп".
+# More of them this way: a reader of Russian takes "my" for "ту", "on" for "оп".
 _CYRILLIC_LOOKALIKES = str.maketrans("асеорхутпикгАВСЕНКМОРТХУ", "aceopxymnukrABCEHKMOPTXY")
 
 EDGES = "".join(chr(c) for c in range(33, 48)) + ":;<=>?@[\\]^_`{|}~«»“”„‘’—–…•·|©®™°"

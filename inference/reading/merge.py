@@ -1,26 +1,27 @@
-"""From what several passes of Tesseract saw to the lines that really stand on the picture.
+"""From the words recognised to the lines that belong to the picture's message.
 
-Each pass gives candidate lines, most of them right, some of them specks of a photo taken for letters. A small
-network, trained on the words that people quoted from real memes (``python -m train_scripts line-scorer``),
-gives each candidate the probability that it is print; among candidates at the same place the likeliest wins.
+Most of what is recognised is what the picture says, some of it is a watermark, the time of a message, specks
+taken for letters. A small network, trained on the words that people quoted from real memes
+(``python -m train_scripts line-scorer``), gives each line the probability that a person would quote it.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import numpy.typing as npt
-from rapidfuzz import fuzz
 
 from inference.reading.lexicon import bare, is_known, one_alphabet, script
-from inference.reading.tesseract import Word
+from inference.reading.words import Word
 
 Box = tuple[float, float, float, float]
 Floats = npt.NDArray[np.float64]
@@ -28,18 +29,18 @@ Floats = npt.NDArray[np.float64]
 SCORER_FILE = Path(__file__).with_name("line_scorer.json")
 
 _WIDE_GAP = 2.2  # in letter heights: words further apart than this belong to two columns
-_SAME_PLACE = 0.35  # share of the smaller box: candidates that overlap more are rivals
-_WIDEST = 2.5  # a letter's width in letter heights: the gutter between two frames is no "ООО"
-_ALIKE = 80  # rapidfuzz ratio above which two readings agree
+_CLOCK = re.compile(
+    r"\d{1,2}[:.]\d{2}|20\d\d|\d{1,2} (?:янв|фев|мар|апр|ма[йя]|июн|июл|авг|сен|окт|ноя|дек)", re.IGNORECASE
+)
+_ADDRESS = re.compile(r"[@/_]|\w\.(?:com|ru|net|org|me|tv|info)\b|www", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A line as one pass saw it; ``box`` in pixels of the picture."""
+    """A line as it was recognised; the boxes, its own and its words', in pixels of the picture."""
 
     words: tuple[Word, ...]
     box: Box
-    origin: str
 
     @property
     def text(self) -> str:
@@ -54,8 +55,8 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class ReadLine:
-    """A line accepted: ``box`` in pixels of the picture, ``confidence`` the probability (0..1) that it
-    is print.
+    """A line accepted: ``box`` in pixels of the picture, ``confidence`` the probability (0..1) that a person
+    would quote it.
     """
 
     text: str
@@ -64,63 +65,64 @@ class ReadLine:
     confidence: float
 
 
-def candidates(passes: Mapping[str, Sequence[Word]], size: tuple[int, int]) -> list[Candidate]:
-    """The lines of every pass, split at wide gaps, specks at their ends cut off. ``size`` is (width,
+def candidates(words: Sequence[Word], size: tuple[int, int]) -> list[Candidate]:
+    """The lines that the words make, split at wide gaps, specks at their ends cut off. ``size`` is (width,
     height) in pixels.
     """
     width, height = size
+    by_line: dict[int, list[Word]] = {}
+    for word in words:
+        left, top, right, bottom = word.box
+        in_pixels = (left * width, top * height, right * width, bottom * height)
+        by_line.setdefault(word.line, []).append(Word(word.text, in_pixels, word.confidence, word.line))
     found: list[Candidate] = []
-    for origin, words in passes.items():
-        by_line: dict[int, list[Word]] = {}
-        for word in words:
-            left, top, right, bottom = word.box
-            in_pixels = (left * width, top * height, right * width, bottom * height)
-            by_line.setdefault(word.line, []).append(Word(word.text, in_pixels, word.confidence, word.line))
-        for line in by_line.values():
-            for part in _split_at_gaps(line):
-                kept = _trim(part)
-                if kept:
-                    found.append(Candidate(tuple(kept), _hull([word.box for word in kept]), origin))
+    for line in by_line.values():
+        for part in _split_at_gaps(line):
+            kept = _trim(part)
+            if kept:
+                found.append(Candidate(tuple(kept), _hull([word.box for word in kept])))
     return found
 
 
-def select(
-    passes: Mapping[str, Sequence[Word]], size: tuple[int, int], *, threshold: float | None = None
-) -> list[ReadLine]:
-    """The lines that stand on the picture, unordered.
+def select(words: Sequence[Word], size: tuple[int, int], *, threshold: float | None = None) -> list[ReadLine]:
+    """The lines that belong to the picture's message, unordered.
 
-    ``threshold`` is the least probability of being print; None takes the one the scorer was tuned with.
+    ``threshold`` is the least probability of being quoted; None takes the one the scorer was tuned with.
     """
     scorer = load_scorer()
     least = scorer.threshold if threshold is None else threshold
-    lines = candidates(passes, size)
+    lines = candidates(words, size)
     if not lines:
         return []
     scores = scorer.probabilities(features(lines, size))
-    accepted: list[tuple[Candidate, float]] = []
-    # A longer reading of the same place says more: two words of one line must not shut out the whole line.
-    order = sorted(range(len(lines)), key=lambda i: -_worth(lines[i], float(scores[i])))
-    for i in order:
-        if scores[i] < least or _letter_width(lines[i]) > _WIDEST:
-            continue
-        if any(overlap(lines[i].box, rival.box) > _SAME_PLACE for rival, _ in accepted):
-            continue
-        accepted.append((lines[i], float(scores[i])))
-    cyrillic = sum(1 for line, _ in accepted for word in line.words if script(word.text) == "cyrillic")
-    latin = sum(1 for line, _ in accepted for word in line.words if script(word.text) == "latin")
+    accepted = [(line, float(score)) for line, score in zip(lines, scores, strict=True) if score >= least]
+    kinds = [script(word.text) for line, _ in accepted for word in line.words]
+    prefer_cyrillic = kinds.count("cyrillic") >= kinds.count("latin")
+    capitals = _share_of_capitals([line.text for line, _ in accepted])
     return [
-        ReadLine(_spell(line, prefer_cyrillic=cyrillic >= latin), line.box, line.height, score)
+        ReadLine(
+            " ".join(
+                _even(token, capitals) for token in _spell(line, prefer_cyrillic=prefer_cyrillic).split(" ")
+            ),
+            line.box,
+            line.height,
+            score,
+        )
         for line, score in accepted
     ]
 
 
-def _letter_width(line: Candidate) -> float:
-    return (line.box[2] - line.box[0]) / (len(line.text) * max(line.height, 1e-9))
+def _share_of_capitals(texts: Sequence[str]) -> float:
+    letters = [letter for text in texts for letter in text if letter.isalpha()]
+    return sum(letter.isupper() for letter in letters) / max(len(letters), 1)
 
 
-def _worth(line: Candidate, score: float) -> float:
-    letters = sum(character.isalnum() for character in line.text)
-    return score * score * math.log1p(letters)
+def _even(token: str, capitals: float) -> str:
+    """Cyrillic capitals look like their small letters: "кОт" is "КОТ" where most of the picture is capitals."""
+    core = bare(token)
+    if script(core) != "cyrillic" or core[1:] in {core[1:].lower(), core[1:].upper()}:
+        return token
+    return token.upper() if capitals >= 0.5 else token.lower()
 
 
 def _spell(line: Candidate, *, prefer_cyrillic: bool) -> str:
@@ -142,25 +144,19 @@ def _split_at_gaps(line: Sequence[Word]) -> list[list[Word]]:
     return parts
 
 
-def _is_speck(word: Word) -> bool:
-    core = bare(word.text)
-    if not core:
-        return True
-    if is_known(core):
-        return word.confidence < 0.25
-    return word.confidence < 0.45 or (len(core) <= 2 and not core.isdigit() and word.confidence < 0.85)
-
-
 def _trim(line: list[Word]) -> list[Word]:
+    """Without specks at the ends: marks that are no letters, unless the recogniser is sure of them."""
     start, end = 0, len(line)
     while start < end and _is_speck(line[start]):
         start += 1
     while end > start and _is_speck(line[end - 1]):
-        # A full stop or an ellipsis of its own still ends the sentence.
-        if end - 1 > start and line[end - 1].text in {"...", "…", "!", "?", "!!!", "—", "-", ":"}:
-            break
         end -= 1
     return line[start:end]
+
+
+def _is_speck(word: Word) -> bool:
+    core = bare(word.text)
+    return word.confidence < (0.4 if len(core) > 1 else 0.6)
 
 
 def _hull(boxes: Sequence[Box]) -> Box:
@@ -171,19 +167,6 @@ def _hull(boxes: Sequence[Box]) -> Box:
         max(box[3] for box in boxes),
     )
 
-
-def overlap(one: Box, other: Box) -> float:
-    """The intersection's share of the smaller box, 0..1."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return width * height / max(min(areas), 1e-9)
-
-
-# --- is it print?
-# -----------------------------------------------------------------------------------------------
 
 FEATURES = (
     "bias",
@@ -199,82 +182,126 @@ FEATURES = (
     "share of words of one or two letters",
     "mean word length",
     "log height",
+    "height by the tallest",
+    "height by the median",
     "width",
-    "passes that agree",
-    "best agreement",
-    "passes that see something here",
-    "log candidates",
-    "mean confidence of the pass",
+    "off the middle",
+    "left",
+    "middle height",
+    "to the upper or lower edge",
+    "log lines",
+    "mean confidence of the picture",
     "no known word",
     "latin",
+    "latin beyond the picture's",
     "capital inside words",
+    "digits",
+    "time or date",
+    "address",
+    "gap to the nearest line",
+    "lines alike near by",
+    "share of the picture's letters",
+    "lines above",
+    "lines below",
     "known and confident",
-    "agreed and confident",
-    "from bright",
-    "from large",
 )
 
 
 def features(lines: Sequence[Candidate], size: tuple[int, int]) -> Floats:
     """What the scorer looks at: (number of lines, number of FEATURES)."""
-    by_origin: dict[str, list[float]] = {}
-    for line in lines:
-        by_origin.setdefault(line.origin, []).extend(word.confidence for word in line.words)
-    means = {origin: sum(values) / len(values) for origin, values in by_origin.items()}
-    return np.array([_features(line, lines, size, means[line.origin]) for line in lines], dtype=np.float64)
+    words = [word for line in lines for word in line.words]
+    kinds = [script(word.text) for word in words]
+    picture = _Picture(
+        size,
+        lines,
+        tallest=max(line.height for line in lines),
+        median=median(line.height for line in lines),
+        confidence=sum(word.confidence for word in words) / len(words),
+        latin=kinds.count("latin") / len(kinds),
+        letters=sum(len(word.text) for word in words),
+    )
+    return np.array([_features(line, picture) for line in lines], dtype=np.float64)
 
 
-def _features(
-    line: Candidate, lines: Sequence[Candidate], size: tuple[int, int], pass_mean: float
-) -> list[float]:
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """What the lines of one picture are compared with."""
+
+    size: tuple[int, int]
+    lines: Sequence[Candidate]
+    tallest: float  # pixels
+    median: float  # pixels
+    confidence: float
+    latin: float
+    letters: int
+
+
+def _features(line: Candidate, picture: _Picture) -> list[float]:
+    width, height = picture.size
+    left, top, right, bottom = line.box
     confidences = [word.confidence for word in line.words]
     cores = [bare(word.text) for word in line.words]
     text = line.text
+    signs = len(text.replace(" ", ""))
     letters = sum(character.isalnum() for character in text)
     lengths = [max(len(core), 1) for core in cores]
     known = [bool(core) and (is_known(core) or (core.isdigit() and len(core) > 1)) for core in cores]
     kinds = [script(core) for core in cores]
-    agreement: dict[str, float] = {}
-    seen: set[str] = set()
-    for other in lines:
-        if other.origin != line.origin and overlap(line.box, other.box) > _SAME_PLACE:
-            seen.add(other.origin)
-            ratio = fuzz.ratio(text.lower(), other.text.lower())
-            agreement[other.origin] = max(agreement.get(other.origin, 0.0), ratio)
     count = len(line.words)
-    mean = sum(confidences) / count
     weighted = sum(c * n for c, n in zip(confidences, lengths, strict=True)) / sum(lengths)
     known_letters = sum(n for n, k in zip(lengths, known, strict=True) if k) / sum(lengths)
-    agreed = sum(ratio > _ALIKE for ratio in agreement.values())
     inner_capitals = sum(1 for core in cores if core[1:] != core[1:].lower() and core != core.upper())
+    latin = kinds.count("latin") / count
+    others = [other for other in picture.lines if other is not line]
+    gaps = [_gap(line.box, other.box) / max(line.height, 1.0) for other in others]
+    alike = sum(
+        gap < 1.2 and 0.7 < other.height / max(line.height, 1e-9) < 1.4
+        for gap, other in zip(gaps, others, strict=True)
+    )
     return [
         1.0,
-        mean,
+        sum(confidences) / count,
         min(confidences),
         weighted,
         math.log(count),
         math.log1p(letters),
-        letters / max(len(text.replace(" ", "")), 1),
+        letters / max(signs, 1),
         sum(known) / count,
         known_letters,
         kinds.count("mixed") / count,
         sum(len(core) <= 2 for core in cores) / count,
         min(sum(lengths) / count, 12) / 6,
-        math.log(max(line.height, 1) / min(size)),
-        (line.box[2] - line.box[0]) / size[0],
-        float(agreed),
-        max(agreement.values(), default=0.0) / 100,
-        float(len(seen)),
-        math.log(len(lines)),
-        pass_mean,
+        math.log(max(line.height, 1) / min(picture.size)),
+        line.height / max(picture.tallest, 1e-9),
+        min(line.height / max(picture.median, 1e-9), 4.0),
+        (right - left) / width,
+        abs((left + right) / 2 / width - 0.5),
+        left / width,
+        (top + bottom) / 2 / height,
+        min(top, height - bottom) / height,
+        math.log(len(picture.lines)),
+        picture.confidence,
         float(not any(known)),
-        kinds.count("latin") / count,
+        latin,
+        latin - picture.latin,
         inner_capitals / count,
+        sum(character.isdigit() for character in text) / max(signs, 1),
+        float(bool(_CLOCK.search(text))),
+        float(bool(_ADDRESS.search(text))),
+        min(gaps, default=5.0) if not gaps else min(*gaps, 5.0),
+        math.log1p(alike),
+        len(text) / max(picture.letters, 1),
+        math.log1p(sum(other.box[1] < top for other in others)),
+        math.log1p(sum(other.box[1] > top for other in others)),
         known_letters * weighted,
-        agreed * weighted,
-        float(line.origin == "bright"),
-        float(line.origin == "sparse-large"),
     ]
+
+
+def _gap(one: Box, other: Box) -> float:
+    """Pixels between two boxes, along the axis where they are further apart; 0 where they touch."""
+    across = max(one[0] - other[2], other[0] - one[2], 0.0)
+    down = max(one[1] - other[3], other[1] - one[3], 0.0)
+    return max(across, down)
 
 
 @dataclass(frozen=True, slots=True)

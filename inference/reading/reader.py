@@ -8,30 +8,30 @@ from PIL import Image
 
 from inference.reading.layout import arrange
 from inference.reading.merge import select
-from inference.reading.tesseract import ReadingUnavailableError, Tesseract
+from inference.reading.ocr import Ocr, OcrUnavailableError
 from inference.types import TextLine
 
 logger = logging.getLogger(__name__)
 
 
 class Reader:
-    """Reads with Tesseract where it is installed; without it every picture has no lines, and the log
-    says why once.
+    """Reads with the networks that ship. Where their weights are missing or damaged every picture has no
+    lines, and the log says why once.
     """
 
     def __init__(self) -> None:
-        self._tesseract: Tesseract | None = None
+        self._ocr: Ocr | None = None
         try:
-            self._tesseract = Tesseract()
-        except ReadingUnavailableError as error:
+            self._ocr = Ocr()
+        except OcrUnavailableError as error:
             logger.warning("Pictures are described without their words. %s", error)
 
     @property
     def available(self) -> bool:
-        return self._tesseract is not None
+        return self._ocr is not None
 
     def read(self, image: Image.Image) -> list[TextLine]:
         """The lines on one upright RGB picture, in reading order."""
-        if self._tesseract is None:
+        if self._ocr is None:
             return []
-        return arrange(select(self._tesseract.read(image), image.size), image.size)
+        return arrange(select(self._ocr.read(image), image.size), image.size)

@@ -17,8 +17,8 @@ from inference.decoders.slot_prefix import SlotPrefixConfig
 from inference.encoders.base import build_encoder
 from inference.meme_small import ENCODER, FREE, UNKNOWN, MemeSmall
 from inference.models import CONFIG_FILE, WEIGHTS_FILE, list_models
-from inference.reading import tesseract
-from inference.reading.tesseract import ReadingUnavailableError
+from inference.reading import reader
+from inference.reading.ocr import OcrUnavailableError
 from inference.slots import SPECIAL, SlotTokenizer
 from inference.types import Caption, DecodingOptions, UnknownModel
 from tests.drawing import draw_meme
@@ -134,13 +134,13 @@ def test_any_size_of_picture_is_captioned(models: Path, size: tuple[int, int]) -
     assert caption.words == ()
 
 
-def test_without_tesseract_pictures_are_described_and_the_note_says_so(
+def test_without_a_reader_pictures_are_described_and_the_note_says_so(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nowhere() -> Path:
-        raise ReadingUnavailableError("Tesseract's Russian data is missing.")
+    def damaged() -> None:
+        raise OcrUnavailableError("The reader's weights are damaged.")
 
-    monkeypatch.setattr(tesseract, "find_tessdata", nowhere)
+    monkeypatch.setattr(reader, "Ocr", damaged)
     for caption in load_captioner("tiny", models).caption(PICTURES, SHORT):
         assert caption.notes[0] == "no_reading"
         assert caption.words == ()

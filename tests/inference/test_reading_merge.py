@@ -1,4 +1,4 @@
-"""Lines that several passes agree on and disagree on; the scorer against a computation of its own."""
+"""Words to lines, and which of them count; the scorer against a computation of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.reading.merge import (
@@ -18,10 +18,9 @@ from inference.reading.merge import (
     candidates,
     features,
     load_scorer,
-    overlap,
     select,
 )
-from inference.reading.tesseract import Word
+from inference.reading.words import Word
 
 SIZE = (1000, 500)
 
@@ -36,92 +35,72 @@ def line(text: str, *, left: float, top: float, number: int = 0, confidence: flo
     return words
 
 
-def texts(passes: dict[str, list[Word]]) -> list[str]:
-    return [found.text for found in candidates(passes, SIZE)]
+def texts(words: list[Word]) -> list[str]:
+    return [found.text for found in candidates(words, SIZE)]
 
 
 def test_candidates_have_boxes_in_pixels() -> None:
-    (only,) = candidates({"page": line("Когда спишь", left=0.1, top=0.5)}, SIZE)
+    (only,) = candidates(line("Когда спишь", left=0.1, top=0.5), SIZE)
     assert only.text == "Когда спишь"
-    assert only.origin == "page"
     np.testing.assert_allclose(only.box, (100, 250, 320, 290))
     assert only.height == pytest.approx(40)
 
 
 def test_a_line_is_split_where_columns_part() -> None:
     row = line("левый столбец", left=0.05, top=0.2) + line("правый столбец", left=0.6, top=0.2)
-    assert texts({"page": row}) == ["левый столбец", "правый столбец"]
+    assert texts(row) == ["левый столбец", "правый столбец"]
 
 
 def test_words_come_from_the_left_whatever_order_they_were_seen_in() -> None:
-    assert texts({"page": line("один два три", left=0.1, top=0.2)[::-1]}) == ["один два три"]
+    assert texts(line("один два три", left=0.1, top=0.2)[::-1]) == ["один два три"]
 
 
 def test_specks_at_the_ends_go_and_those_in_the_middle_stay() -> None:
-    words = line("щъ Когда кщ спишь жь", left=0.1, top=0.2)
     words = [
         word if word.text in {"Когда", "спишь"} else Word(word.text, word.box, 0.3, word.line)
-        for word in words
+        for word in line("щъ Когда кщ спишь жь", left=0.1, top=0.2)
     ]
-    assert texts({"page": words}) == ["Когда кщ спишь"]
+    assert texts(words) == ["Когда кщ спишь"]
 
 
 def test_the_mark_that_ends_a_sentence_stays() -> None:
-    assert texts({"page": line("И тут я понял ...", left=0.1, top=0.2)}) == ["И тут я понял ..."]
+    assert texts(line("И тут я понял ...", left=0.1, top=0.2)) == ["И тут я понял ..."]
 
 
 def test_a_line_of_specks_is_no_candidate() -> None:
-    assert texts({"page": line("| ~ _", left=0.1, top=0.2), "sparse": []}) == []
-    assert select({"page": [], "sparse": []}, SIZE) == []
+    assert texts(line("| ~ _", left=0.1, top=0.2, confidence=0.3)) == []
+    assert select([], SIZE) == []
 
 
-def test_what_all_passes_saw_is_one_line() -> None:
-    passes = {
-        name: line("Когда спишь на работе", left=0.1, top=0.4) for name in ("page", "sparse", "sparse-large")
-    }
-    (only,) = select(passes, SIZE)
+def test_plain_words_are_one_line_that_is_quoted() -> None:
+    (only,) = select(line("Когда спишь на работе", left=0.1, top=0.4), SIZE)
     assert only.text == "Когда спишь на работе"
-    assert only.confidence > 0.9
-
-
-def test_the_whole_line_wins_over_its_pieces() -> None:
-    whole = line("Когда спишь на работе", left=0.1, top=0.4)
-    passes = {"page": whole[:2], "sparse": whole, "bright": whole[2:]}
-    assert [found.text for found in select(passes, SIZE)] == ["Когда спишь на работе"]
-
-
-def test_a_confident_reading_wins_over_a_doubtful_one_of_the_same_place() -> None:
-    passes = {
-        "page": line("Котда слишь нa рaбoге", left=0.1, top=0.4, confidence=0.4),
-        "sparse": line("Когда спишь на работе", left=0.1, top=0.4),
-        "sparse-large": line("Когда спишь на работе", left=0.1, top=0.4),
-    }
-    assert [found.text for found in select(passes, SIZE)] == ["Когда спишь на работе"]
+    assert only.confidence > 0.8
 
 
 def test_letters_of_a_photo_are_refused() -> None:
-    specks = line("кщя ЬП", left=0.5, top=0.1, confidence=0.5)
-    passes = {"page": line("Когда спишь на работе", left=0.1, top=0.7), "sparse": specks}
-    passes["sparse"] = specks + line("Когда спишь на работе", left=0.1, top=0.7, number=1)
-    assert [found.text for found in select(passes, SIZE)] == ["Когда спишь на работе"]
+    specks = line("кщя ЬП", left=0.7, top=0.1, number=1, confidence=0.3)
+    words = line("Когда спишь на работе", left=0.1, top=0.7) + specks
+    assert [found.text for found in select(words, SIZE)] == ["Когда спишь на работе"]
 
 
-def test_a_gutter_taken_for_three_wide_letters_is_refused() -> None:
-    gutter = [Word("ООО", (0.0, 0.48, 1.0, 0.52), 0.9, 0)]
-    passes = dict.fromkeys(("page", "sparse", "sparse-large", "bright"), gutter)
-    assert select(passes, SIZE, threshold=0.0) == []
+def test_the_time_of_a_message_is_less_likely_quoted_than_its_words() -> None:
+    words = line("Ты где вообще сейчас", left=0.1, top=0.4) + line("21:47", left=0.7, top=0.5, number=1)
+    values = features(candidates(words, SIZE), SIZE)
+    message, clock = load_scorer().probabilities(values)
+    assert clock < message
 
 
 def test_the_threshold_decides_how_sure_a_line_must_be() -> None:
-    passes = {"page": line("Когда спишь на работе", left=0.1, top=0.4)}
-    assert len(select(passes, SIZE, threshold=0.0)) == 1
-    assert select(passes, SIZE, threshold=1.0) == []
+    words = line("Когда спишь на работе", left=0.1, top=0.4)
+    assert len(select(words, SIZE, threshold=0.0)) == 1
+    assert select(words, SIZE, threshold=1.0) == []
 
 
 def test_alphabets_follow_the_picture() -> None:
-    russian = {name: line("КОГДА СПИШЬ HE ТАМ", left=0.1, top=0.4) for name in ("page", "sparse")}
+    russian = line("КОГДА СПИШЬ HE ТАМ", left=0.1, top=0.4)
     assert [found.text for found in select(russian, SIZE)] == ["КОГДА СПИШЬ НЕ ТАМ"]
-    english = {name: line("WHEN HE СOMES HOME", left=0.1, top=0.4) for name in ("page", "sparse")}
+    english = line("WHEN HE СOMES HOME", left=0.1, top=0.4)
     assert [found.text for found in select(english, SIZE)] == ["WHEN HE COMES HOME"]
 
 
@@ -152,26 +131,40 @@ def test_the_scorer_computes_what_its_file_says() -> None:
     assert own.max() - own.min() > 0.4  # the rows differ: nothing is equal by being constant
 
 
-def test_each_candidate_has_one_row_of_finite_features() -> None:
-    passes = {
-        "page": line("Когда спишь на работе", left=0.1, top=0.4),
-        "bright": line("1984 КОТов", left=0.1, top=0.1) + line("©@ ok", left=0.6, top=0.8, number=1),
-    }
-    found = candidates(passes, SIZE)
-    values = features(found, SIZE)
-    assert values.shape == (len(found), len(FEATURES))
-    assert np.isfinite(values).all()
+@st.composite
+def pages(draw: st.DrawFn) -> list[Word]:
+    words = []
+    for number in range(draw(st.integers(1, 5))):
+        left, top = draw(st.floats(0, 0.9)), draw(st.floats(0, 0.9))
+        box = (left, top, draw(st.floats(left, 1)), draw(st.floats(top, 1)))
+        text = draw(st.text(min_size=1, max_size=20).filter(lambda own: own.split() == [own]))
+        words.append(Word(text, box, draw(st.floats(0, 1)), number // 2))
+    return words
 
 
-def test_agreement_is_counted_over_other_passes_at_the_same_place() -> None:
-    same = line("Когда спишь", left=0.1, top=0.4)
-    elsewhere = line("Когда спишь", left=0.1, top=0.8)
-    other_words = line("Снова вдруг", left=0.1, top=0.4)
-    passes = {"page": same, "sparse": same, "sparse-large": elsewhere, "bright": other_words}
-    row = features(candidates(passes, SIZE), SIZE)[0]
-    assert row[FEATURES.index("passes that agree")] == 1
-    assert row[FEATURES.index("passes that see something here")] == 2
-    assert row[FEATURES.index("best agreement")] == 1
+@settings(max_examples=80, deadline=None)
+@given(words=pages())
+def test_each_candidate_has_one_row_of_finite_features(words: list[Word]) -> None:
+    found = candidates(words, SIZE)
+    if found:
+        values = features(found, SIZE)
+        assert values.shape == (len(found), len(FEATURES))
+        assert np.isfinite(values).all()
+    assert len(select(words, SIZE, threshold=0.0)) == len(found)
+
+
+def test_lines_are_compared_with_their_company() -> None:
+    words = line("Когда спишь на работе", left=0.1, top=0.3) + line(
+        "и видишь сон", left=0.1, top=0.4, number=1
+    )
+    far = line("ok", left=0.9, top=0.9, number=2)
+    values = features(candidates(words + far, SIZE), SIZE)
+    alike = values[:, FEATURES.index("lines alike near by")]
+    assert alike[0] == alike[1] > alike[2] == 0
+    assert values[:, FEATURES.index("lines above")].tolist() == sorted(
+        values[:, FEATURES.index("lines above")]
+    )
+    assert values[2, FEATURES.index("latin beyond the picture's")] > 0
 
 
 def test_a_scorer_of_other_features_is_refused(tmp_path: Path) -> None:
@@ -180,19 +173,3 @@ def test_a_scorer_of_other_features_is_refused(tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text(json.dumps(stored), encoding="utf-8")
     with pytest.raises(ValueError, match="train it again with 'python -m train_scripts line-scorer'"):
         load_scorer(tmp_path / "old.json")
-
-
-boxes = st.tuples(*[st.floats(0, 100)] * 4).map(
-    lambda b: (min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]) + 1, max(b[1], b[3]) + 1)
-)
-
-
-@given(one=boxes, other=boxes)
-def test_overlap_is_symmetric_and_a_share(
-    one: tuple[float, float, float, float], other: tuple[float, float, float, float]
-) -> None:
-    share = overlap(one, other)
-    assert share == pytest.approx(overlap(other, one))
-    assert 0 <= share <= 1 + 1e-9
-    assert overlap(one, one) == pytest.approx(1)
-    assert overlap(one, (one[2], one[1], one[2] + 5, one[3])) == 0

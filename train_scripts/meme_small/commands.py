@@ -12,19 +12,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
 from rich.console import Console
 from tqdm import tqdm
 
 from inference.pictures import load_picture
-from inference.reading.tesseract import Tesseract
+from inference.reading.ocr import Ocr
 from train_scripts.meme_small.data import read_rows
 from train_scripts.training.memory import keep_freed_memory
 
 Memes = Annotated[Path, typer.Argument(help="Folder with images/, train.jsonl and val.jsonl.", exists=True)]
 Readings = Annotated[Path, typer.Option(help="What 'read' wrote.", exists=True)]
 
-_reader: Tesseract | None = None
+_reader: Ocr | None = None
 
 
 def _end_with_parent() -> None:
@@ -41,16 +42,15 @@ def _end_with_parent() -> None:
 
 def _read_one(task: tuple[Path, str]) -> dict[str, Any]:
     global _reader  # noqa: PLW0603 - one engine a process: loading it takes longer than a picture
-    _reader = _reader or Tesseract()
+    if _reader is None:
+        torch.set_num_threads(1)
+        _reader = Ocr()
     folder, name = task
     image = load_picture((folder / name).read_bytes()).image
-    words = {
-        one: [
-            (word.text, [round(x, 4) for x in word.box], round(word.confidence, 3), word.line)
-            for word in found
-        ]
-        for one, found in _reader.read(image).items()
-    }
+    words = [
+        (word.text, [round(x, 4) for x in word.box], round(word.confidence, 3), word.line)
+        for word in _reader.read(image)
+    ]
     return {"file_name": name, "size": image.size, "words": words}
 
 
@@ -73,7 +73,7 @@ def read_command(
     ),
     processes: Annotated[int, typer.Option(help="Pictures read at once.", min=1)] = 2,
 ) -> None:
-    """Read every picture once, all passes of Tesseract, and keep what each of them saw."""
+    """Read every picture once, and keep every word with its place and confidence."""
     out.parent.mkdir(parents=True, exist_ok=True)
     done = _already_read(out)
     names = [row["file_name"] for split in ("train", "val") for row in read_rows(memes / f"{split}.jsonl")]

@@ -22,7 +22,7 @@ from inference.reading.merge import select
 from inference.slots import SPECIAL, SlotTokenizer, split_words
 from inference.types import TextLine
 from train_scripts.meme_small.align import Target, align, clean
-from train_scripts.meme_small.line_scorer import passes_from_row
+from train_scripts.meme_small.line_scorer import words_from_row
 from train_scripts.metrics.faithfulness import ContentLemmas
 
 LEVELS = 3  # how much a description tells beyond the quotes: by its number of content lemmas
@@ -76,7 +76,7 @@ def load_examples(
             raise ValueError(
                 f"{row['file_name']} is not among the readings: read it with 'python -m train_scripts read'."
             )
-        lines = arrange(select(passes_from_row(reading), image.size), image.size)[:MAX_LINES]
+        lines = arrange(select(words_from_row(reading), image.size), image.size)[:MAX_LINES]
         target = align(description, lines)
         examples.append(
             Example(

@@ -12,19 +12,16 @@ import torch
 from torch import nn
 
 from inference.reading.merge import FEATURES, SCORER_FILE, candidates, features
-from inference.reading.tesseract import Word
+from inference.reading.words import Word
 from train_scripts.meme_small.quotes import is_translated, match_line, normalise, quoted_spans
 
 _REAL = 0.6  # a line is print when this share of it stands in the quotes
 _HIDDEN = 16
 
 
-def passes_from_row(row: Mapping[str, Any]) -> dict[str, list[Word]]:
+def words_from_row(row: Mapping[str, Any]) -> list[Word]:
     """The words of a row written by ``train_scripts read``."""
-    return {
-        name: [Word(text, tuple(box), confidence, line) for text, box, confidence, line in words]
-        for name, words in row["words"].items()
-    }
+    return [Word(text, tuple(box), confidence, line) for text, box, confidence, line in row["words"]]
 
 
 def examples(
@@ -42,7 +39,7 @@ def examples(
             continue
         quote = [word for span in quoted_spans(reference) for word in normalise(span.text)]
         size = (row["size"][0], row["size"][1])
-        lines = candidates(passes_from_row(row), size)
+        lines = candidates(words_from_row(row), size)
         if not quote or not lines:
             continue
         matches = [match_line(normalise(line.text), quote)[0] for line in lines]

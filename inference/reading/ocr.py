@@ -1,0 +1,187 @@
+"""Optical character recognition of Cyrillic and Latin print: a picture to words with their places.
+
+A detector finds the lines, a recogniser reads each. The weights (``ocr.safetensors``, half precision) started
+from PP-OCRv6 small of PaddleOCR (Apache-2.0); the recogniser has learnt Russian by
+``python -m train_scripts recognizer``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from PIL import Image
+from torch import Tensor
+
+from inference.reading.networks import LINE_HEIGHT, STRIDE, LineRecognizer, TextDetector, decode
+from inference.reading.regions import Region, cut_out, find_regions
+from inference.reading.words import Word
+
+WEIGHTS_FILE = Path(__file__).with_name("ocr.safetensors")
+
+_LONG_SIDE = 800  # pixels to which the picture's longer side is brought for the detector
+_SHORT_SIDE = 400  # but its shorter side keeps these: strips of several screens
+_ENLARGE = 2.0  # at most
+_MOST_PIXELS = 3_000_000  # that the detector looks at: bounds its memory and time
+_LEAST_SIDE = 8  # pixels: nothing legible fits into less
+_MOST_LINES = 150  # of one picture: a page of a book takes seconds, not minutes
+_BATCH = 8
+_GREY = 127  # fills up the shorter lines of a batch
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A line's text; for each character its probability and its place along the line, each 0..1."""
+
+    text: str
+    sure: Sequence[float]
+    places: Sequence[float]
+
+
+_NOTHING = _Reading("", (), ())
+
+
+class OcrUnavailableError(RuntimeError):
+    """The weights are missing or damaged; the message says what to do."""
+
+
+class Ocr:
+    """The two networks, ready to read; not for several threads at once.
+
+    Raises:
+        OcrUnavailableError: on construction, when the weights cannot be read.
+    """
+
+    def __init__(self, path: Path = WEIGHTS_FILE) -> None:
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                self._characters: list[str] = json.loads(file.metadata()["characters"])
+                weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            self._detector = TextDetector()
+            self._recognizer = LineRecognizer(len(self._characters) + 1)
+            for prefix, network in (("detector.", self._detector), ("recognizer.", self._recognizer)):
+                network.load_state_dict(
+                    {
+                        name.removeprefix(prefix): value
+                        for name, value in weights.items()
+                        if name.startswith(prefix)
+                    }
+                )
+                network.eval().to(memory_format=torch.channels_last)
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+            raise OcrUnavailableError(
+                f"The reader's weights {path.name} are missing or damaged: install the program anew."
+            ) from error
+
+    @torch.no_grad()
+    def read(self, image: Image.Image) -> list[Word]:
+        """The words on one upright RGB picture; those of a line from left to right."""
+        if min(image.size) < _LEAST_SIDE:
+            return []
+        return self.recognize(image, self.detect(image))
+
+    @torch.no_grad()
+    def detect(self, image: Image.Image) -> list[Region]:
+        """The lines on one upright RGB picture of at least 8 x 8 pixels, unordered."""
+        scale = min(_ENLARGE, max(_LONG_SIDE / max(image.size), _SHORT_SIDE / min(image.size)))
+        scale = min(scale, (_MOST_PIXELS / (image.width * image.height)) ** 0.5)
+        width, height = (max(32, round(side * scale / 32) * 32) for side in image.size)
+        pixels = _pixels(image.resize((width, height), Image.Resampling.BILINEAR))
+        with _quick():
+            found = self._detector(_normalised(pixels[None]))
+        return find_regions(found[0].float().numpy(), image.size)
+
+    @torch.no_grad()
+    def recognize(self, image: Image.Image, regions: Sequence[Region]) -> list[Word]:
+        """What stands in the regions, line by line in their order."""
+        regions = regions[:_MOST_LINES]
+        views = [
+            (number, turned)
+            for number, region in enumerate(regions)
+            # A line that runs upwards or downwards: what reads better is right.
+            for turned in ((region.turned(1), region.turned(-1)) if region.tall else (region,))
+        ]
+        best: dict[int, tuple[float, list[Word]]] = {}
+        readings = self._readings([cut_out(image, region) for _, region in views])
+        for (number, region), reading in zip(views, readings, strict=True):
+            worth = sum(reading.sure) / len(reading.sure) if reading.sure else 0.0
+            if number not in best or worth > best[number][0]:
+                best[number] = (worth, _words(reading, region, image.size, number))
+        return [word for number in range(len(regions)) for word in best[number][1]]
+
+    def _readings(self, lines: Sequence[Image.Image]) -> list[_Reading]:
+        """What upright pictures of lines say."""
+        readings = [_NOTHING] * len(lines)
+        for batch in _batches([line.width for line in lines]):
+            width = -(-max(lines[number].width for number in batch) // STRIDE) * STRIDE
+            pixels = torch.full((len(batch), 3, LINE_HEIGHT, width), _GREY, dtype=torch.uint8)
+            for row, number in enumerate(batch):
+                pixels[row, :, :, : lines[number].width] = _pixels(lines[number])
+            with _quick():
+                logits = self._recognizer(_normalised(pixels))
+            for row, number in enumerate(batch):
+                text, sure, places = decode(logits[row].float().softmax(dim=-1), self._characters)
+                stretch = width / lines[number].width
+                readings[number] = _Reading(text, sure, [min(1.0, place * stretch) for place in places])
+        return readings
+
+
+def _pixels(image: Image.Image) -> Tensor:
+    """(3, height, width), uint8, blue first, as the networks learnt it."""
+    return torch.from_numpy(np.asarray(image)[..., ::-1].copy()).permute(2, 0, 1)
+
+
+def _normalised(pixels: Tensor) -> Tensor:
+    return (pixels.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+
+@contextlib.contextmanager
+def _quick() -> Iterator[None]:
+    """Half the time on processors that multiply bfloat16; no letter is read otherwise for it."""
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not in old versions
+    able = bool(capabilities.get("avx512_bf16"))
+    with torch.autocast("cpu", torch.bfloat16, enabled=able):
+        yield
+
+
+def _batches(widths: Sequence[int]) -> Iterator[list[int]]:
+    """Numbers of lines of about the same width: padding would cost time and change what is seen."""
+    batch: list[int] = []
+    for number in sorted(range(len(widths)), key=lambda item: widths[item]):
+        if batch and (len(batch) == _BATCH or widths[number] > 1.15 * widths[batch[0]] + 2 * STRIDE):
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch
+
+
+def _words(reading: _Reading, region: Region, size: tuple[int, int], line: int) -> list[Word]:
+    places = reading.places
+    pitch = (places[-1] - places[0]) / (len(places) - 1) if len(places) > 1 else 0.5
+    words = []
+    start = 0
+    for token in reading.text.split(" "):
+        end = start + len(token)
+        if token:
+            left = max(0.0, places[start] - pitch / 2)
+            right = min(1.0, max(places[end - 1] + pitch / 2, left + pitch / 2))
+            box = region.span(left, right)
+            fractions = [min(max(box[i] / size[i % 2], 0.0), 1.0) for i in range(4)]
+            words.append(
+                Word(
+                    token,
+                    (fractions[0], fractions[1], fractions[2], fractions[3]),
+                    sum(reading.sure[start:end]) / len(token),
+                    line,
+                )
+            )
+        start = end + 1
+    return words

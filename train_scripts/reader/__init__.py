@@ -1,0 +1,1 @@
+"""Trains the part of the reader that is our own: a recogniser of Cyrillic and Latin lines."""
