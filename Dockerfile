@@ -11,13 +11,10 @@ RUN python -m venv /opt/venv
 WORKDIR /build
 COPY pyproject.toml constraints.txt README.md ./
 # Only what the project needs, not the project: a change of its code does not repeat this step.
-RUN /opt/venv/bin/python -m pip install -c constraints.txt '.[reading,postgres]' \
+RUN /opt/venv/bin/python -m pip install -c constraints.txt '.[postgres]' \
     && /opt/venv/bin/python -m pip uninstall --yes meme-describer
 
 FROM python:${PYTHON}-slim-bookworm
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends tesseract-ocr tesseract-ocr-rus tesseract-ocr-eng \
-    && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin bot
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app

@@ -8,11 +8,10 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 .DEFAULT_GOAL := run
 
 run: $(VENV)/run.stamp
-	@./system-packages.sh tesseract-ocr tesseract-ocr-rus tesseract-ocr-eng
 	$(BIN)/python -m bot run
 
 test: $(VENV)/test.stamp
-	@./system-packages.sh tesseract-ocr tesseract-ocr-rus tesseract-ocr-eng chromium fonts-dejavu-core
+	@./system-packages.sh chromium fonts-dejavu-core
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/test.stamp
@@ -28,13 +27,12 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the packages of the bot (once; PyTorch is large)..."
 	@$(PIP) -e .
-	@$(PIP) -e '.[reading]' || echo "tesserocr could not be installed: the bot goes on without reading the words."
 	@touch $@
 
 $(VENV)/test.stamp: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the packages of the bot and of its tests (once; PyTorch is large)..."
-	@$(PIP) -e '.[reading,dev]'
+	@$(PIP) -e '.[dev]'
 	@touch $@ $(VENV)/run.stamp
 
 clean:

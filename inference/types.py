@@ -113,7 +113,7 @@ class Caption:
     seconds: dict[str, float] = field(default_factory=dict)
     confidence: float = 1.0  # 0..1
     # Codes of what the reader should know: "first_frame" (of an animation), "low_confidence",
-    # "no_reading" (Tesseract or its Russian data is missing).
+    # "no_reading" (the reader's weights are missing or damaged).
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ BEFORE, AFTER, NOTHING = "На картинке написано: «", "». Оп
 _QUOTE = re.compile(r'"([^"]+)"|«([^«»]+)»|“([^“”]+)”|„([^„“”]+)[“”]')
 _NO_WORD = re.compile(r"[\W_]+")
 _LINES_OF_A_QUOTE = 8
-_ALIKE = 75  # per cent: a quotation is these lines; people correct what Tesseract misreads
+_ALIKE = 75  # per cent: a quotation is these lines; people correct what is misread
 
 
 def slot_names(count: int) -> list[str]:

@@ -244,7 +244,7 @@ def main() -> None:
     inbox: _Inbox = queue.SimpleQueue()
     threading.Thread(target=_read_messages, args=(sys.stdin.buffer, inbox), daemon=True).start()
     if arguments.threads is not None:
-        # Read by OpenMP when torch and Tesseract load it: it must be set before they are imported.
+        # Read by OpenMP when torch loads it: it must be set before it is imported.
         os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     worker = Worker(
         loader(arguments.captioner, arguments.models_dir, arguments.threads),

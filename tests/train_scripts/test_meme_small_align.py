@@ -65,7 +65,7 @@ def test_a_line_is_found_in_its_quote_with_its_place() -> None:
     quote = normalise("когда проснулся утром и понял что сегодня понедельник")
     assert match_line(normalise("КОГДА ПРОСНУЛСЯ"), quote) == (1.0, 0.0)
     assert match_line(normalise("сегодня понедельник"), quote) == (1.0, 6.0)
-    score, place = match_line(normalise("провнулся утрам"), quote)  # Tesseract's slips
+    score, place = match_line(normalise("провнулся утрам"), quote)  # a reader's slips
     assert score > 0.8
     assert place == 1
     assert match_line(normalise("совсем другое"), quote)[0] < 0.5
