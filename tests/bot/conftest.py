@@ -49,20 +49,29 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., S
 
 
 @asynccontextmanager
+async def serving(app: App, sandbox: Sandbox) -> AsyncIterator[None]:
+    """The bot at work, stopped the way SIGTERM stops it."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(app.serve(stop))
+    try:
+        await sandbox.wait_for(
+            lambda: sandbox.calls_of("getUpdates") or sandbox.api.webhook or running.done()
+        )
+        yield
+    finally:
+        stop.set()
+        await running
+
+
+@asynccontextmanager
 async def working(settings: Settings, sandbox: Sandbox) -> AsyncIterator[App]:
-    """A bot at work, stopped the way SIGTERM stops it."""
+    """A bot with its own engine at work."""
     async with (
         Engine(settings.engine) as engine,
         build(settings, engine, token=sandbox.token, api_url=sandbox.url) as app,
+        serving(app, sandbox),
     ):
-        stop = asyncio.Event()
-        serving = asyncio.create_task(app.serve(stop))
-        try:
-            await sandbox.wait_for(lambda: sandbox.calls_of("getUpdates") or serving.done())
-            yield app
-        finally:
-            stop.set()
-            await serving
+        yield app
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +17,7 @@ from bot.feedback.tables import now
 from bot.sandbox import ME, Sandbox
 from bot.webhook import SECRET_HEADER
 from inference.engine import Engine
-from tests.bot.conftest import Json, data_of, replies_to, reply_to, until
+from tests.bot.conftest import Json, data_of, replies_to, reply_to, until, working
 from tests.drawing import draw_meme, jpeg_bytes
 
 MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
@@ -35,23 +33,6 @@ def hooked(settings: Callable[..., Settings], unused_tcp_port: int) -> Settings:
     )
 
 
-@asynccontextmanager
-async def receiving(settings: Settings, sandbox: Sandbox) -> AsyncIterator[App]:
-    """A bot at work, stopped the way SIGTERM stops it."""
-    async with (
-        Engine(settings.engine) as engine,
-        build(settings, engine, token=sandbox.token, api_url=sandbox.url) as app,
-    ):
-        stop = asyncio.Event()
-        serving = asyncio.create_task(app.serve(stop))
-        try:
-            await sandbox.wait_for(lambda: sandbox.api.webhook or serving.done())
-            yield app
-        finally:
-            stop.set()
-            await serving
-
-
 async def post(settings: Settings, body: Any, secret: str | None = SECRET) -> int:
     """Post an update as Telegram does; the status."""
     headers = {} if secret is None else {SECRET_HEADER: secret}
@@ -63,7 +44,7 @@ async def post(settings: Settings, body: Any, secret: str | None = SECRET) -> in
 
 
 async def test_pictures_and_presses_come_by_webhook(hooked: Settings, sandbox: Sandbox) -> None:
-    async with receiving(hooked, sandbox) as app:
+    async with working(hooked, sandbox) as app:
         answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
         sandbox.press(answer["message_id"], data_of(answer, "r:"))
         await sandbox.wait_for(lambda: "Ваша оценка: 1" in answer["text"])
@@ -80,7 +61,7 @@ async def healthy(app: App) -> bool:
 
 async def test_whoever_does_not_know_the_secret_is_refused(hooked: Settings, sandbox: Sandbox) -> None:
     body = {"update_id": 7, "message": message(sandbox, 50, "/help")}
-    async with receiving(hooked, sandbox):
+    async with working(hooked, sandbox):
         assert await post(hooked, body, secret=None) == 401
         assert await post(hooked, body, secret="another_secret_of_ours") == 401
         assert await post(hooked, ["nonsense"]) == 400
@@ -91,7 +72,7 @@ async def test_whoever_does_not_know_the_secret_is_refused(hooked: Settings, san
 
 async def test_what_is_posted_again_is_answered_once(hooked: Settings, sandbox: Sandbox) -> None:
     body = {"update_id": 7, "message": message(sandbox, 50, "/help")}
-    async with receiving(hooked, sandbox):
+    async with working(hooked, sandbox):
         assert [await post(hooked, body) for _ in range(3)] == [200, 200, 200]
         await post(hooked, {"update_id": 8, "message": message(sandbox, 51, "/privacy")})
         await sandbox.wait_for(lambda: "Что я храню" in sandbox.messages(by_bot=True)[-1]["text"])
@@ -99,7 +80,7 @@ async def test_what_is_posted_again_is_answered_once(hooked: Settings, sandbox: 
 
 
 async def test_telegram_is_answered_before_the_work_is_done(hooked: Settings, sandbox: Sandbox) -> None:
-    async with receiving(hooked, sandbox):
+    async with working(hooked, sandbox):
         gate = sandbox.hold("sendMessage")
         assert await post(hooked, {"update_id": 7, "message": message(sandbox, 50, "/help")}) == 200
         await sandbox.wait_for(lambda: gate.arrived)
@@ -133,7 +114,7 @@ async def test_what_a_dead_bot_left_is_taken_over(
         )
         await dead.store.claim(job.id)
     monkeypatch.setattr(bot.app, "LEASE", 1.0)
-    async with receiving(hooked, sandbox) as app:
+    async with working(hooked, sandbox) as app:
         for one in (photo, second):
             await reply_to(sandbox, one)
 
@@ -146,7 +127,7 @@ async def test_what_a_dead_bot_left_is_taken_over(
 
 
 async def test_updates_are_erased_with_their_person(hooked: Settings, sandbox: Sandbox) -> None:
-    async with receiving(hooked, sandbox) as app:
+    async with working(hooked, sandbox) as app:
         user = await app.store.user(ME, language="ru")
         await app.store.take_update(7, {"update_id": 7, "message": {"text": "тайна"}}, ME)
         await app.store.erase(user.id)

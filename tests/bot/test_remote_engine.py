@@ -1,0 +1,47 @@
+"""A bot whose models run elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from bot.__main__ import _engine
+from bot.app import build
+from bot.config import Settings
+from bot.sandbox import Sandbox
+from inference.remote import RemoteEngine
+from inference.serve import http_app
+from tests.bot.conftest import data_of, reply_to, serving
+from tests.drawing import draw_meme, jpeg_bytes
+from tests.inference.fakes import write_checkpoint
+
+MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
+
+
+async def test_pictures_are_described_by_a_service(
+    settings: Callable[..., Settings], sandbox: Sandbox, unused_tcp_port: int
+) -> None:
+    local = settings()
+    write_checkpoint(local.models_dir, "other")
+    runner = web.AppRunner(http_app(local.engine))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", unused_tcp_port).start()
+    try:
+        remote = settings(
+            engine_url=f"http://127.0.0.1:{unused_tcp_port}/", models_dir=local.data_dir, compare_with="other"
+        )
+        engine = _engine(remote)
+        assert isinstance(engine, RemoteEngine)
+        async with (
+            engine,
+            build(remote, engine, token=sandbox.token, api_url=sandbox.url) as app,
+            serving(app, sandbox),
+        ):
+            answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+            row = await app.store.caption(int(data_of(answer, "r:").split(":")[1]))
+            assert row is not None and row.model == "fake"
+            page = await reply_to(sandbox, await sandbox.send_text("/compare"))
+            assert "от fake и от other" in page["text"]
+    finally:
+        await runner.cleanup()
