@@ -358,7 +358,7 @@ def test_the_bots_export(tmp_path: Path) -> None:
 # Names ----------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.lists(st.text(alphabet="abАя./\\: \0-~$\n", min_size=1, max_size=30), max_size=6))
 def test_no_name_leaves_the_folder_or_is_used_twice(names: list[str]) -> None:
     files = sorted((ROOT / "tests").glob("*.py"))[:2] + sorted((ROOT / "tests" / "bot").glob("*.py"))[:4]
