@@ -151,10 +151,7 @@ def _thumbnail(row: SheetRow) -> str:
     image.save(file, "JPEG", quality=_QUALITY)
     data = base64.b64encode(file.getvalue()).decode("ascii")
     # The texts beside it say what is on it; a name that is read aloud twice helps nobody.
-    return (
-        f'<img alt="" width={image.width} height={image.height} '
-        f'src="data:image/jpeg;base64,{data}">'
-    )
+    return f'<img alt="" width={image.width} height={image.height} src="data:image/jpeg;base64,{data}">'
 
 
 def _words(text: str) -> frozenset[str]:
