@@ -170,14 +170,14 @@ class HubDescriber:
             if self.prompt:
                 asked["text"] = [self.prompt] * len(batch)
             try:
-                inputs = self.processor(**asked)
+                found, scores = self._generate(self.processor(**asked), options)
             except (TypeError, ValueError) as error:
                 if self.prompt:
                     raise
+                reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
                 raise HubError(
-                    f"The model wants a text with a picture ({error}): set HUB_PROMPT to what its page says."
+                    f"The model wants a text with a picture ({reason}): set HUB_PROMPT to what its page says."
                 ) from error
-            found, scores = self._generate(inputs, options)
             texts += found
             likelihoods += scores
         return texts, likelihoods

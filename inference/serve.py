@@ -137,19 +137,27 @@ def ray_app(settings: EngineSettings, *, replicas: int = 1) -> Any:
 def run_on_ray(settings: EngineSettings, *, address: str, host: str, port: int, replicas: int) -> None:
     """Deploy on the cluster at ``address`` ("local" starts one on this machine) and stay until interrupted.
 
-    Raises ImportError without Ray, ConnectionError when there is no cluster at that address.
+    Raises ImportError without Ray, EngineError when the cluster cannot be reached or does not take it.
     """
     import ray  # noqa: PLC0415 - an optional dependency
     from ray import serve  # noqa: PLC0415
 
     # Replicas start elsewhere: a path relative to this folder would mean nothing there.
     settings = replace(settings, models_dir=settings.models_dir.resolve())
-    ray.init(address=None if address == "local" else address, include_dashboard=False, log_to_driver=True)
     try:
+        if address == "local":
+            ray.init(address="local", include_dashboard=False)
+        else:
+            ray.init(address=address)
         serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port})
         serve.run(
             ray_app(settings, replicas=replicas), name="meme-describer", route_prefix="/", blocking=True
         )
+    except Exception as error:  # Ray's errors have no base class in common
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+        raise EngineError(
+            f"Ray at {address!r} does not serve ({first}): see its log, or try again."
+        ) from error
     finally:
         ray.shutdown()
 

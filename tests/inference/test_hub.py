@@ -310,6 +310,20 @@ def test_what_a_model_tells_itself_is_not_told(answer: str, text: str) -> None:
     assert hub._THOUGHTS.sub("", answer).strip() == text
 
 
+def test_a_model_that_wants_a_text_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save(folder: Path) -> None:
+        save_llava(folder)
+        (folder / "chat_template.jinja").unlink()
+
+    publish(tmp_path, "tiny/no-chat", save)
+    with pytest.raises(HubError, match=r"wants a text with a picture .*: set HUB_PROMPT"):
+        hub.load("hf:tiny/no-chat", tmp_path).caption(PICTURES[:1], GREEDY)
+    monkeypatch.setenv("HUB_PROMPT", "<image> caption ru")
+    (caption,) = hub.load("hf:tiny/no-chat", tmp_path).caption(PICTURES[1:], GREEDY)
+    assert caption.text
+    assert "caption ru" not in caption.text
+
+
 # --- what cannot be loaded ---
 
 
