@@ -9,6 +9,7 @@ from train_scripts.data.commands import app as prepare_app
 from train_scripts.evaluate import evaluate_command
 from train_scripts.feedback.commands import finetune_command, promote_command
 from train_scripts.meme_small.commands import line_scorer_command, read_command, train_command
+from train_scripts.reader.commands import recognizer_command
 from train_scripts.training.commands import train_preset_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -21,6 +22,7 @@ app.command("train")(train_preset_command)
 app.command("read")(read_command)
 app.command("line-scorer")(line_scorer_command)
 app.command("meme-small")(train_command)
+app.command("recognizer")(recognizer_command)
 
 if __name__ == "__main__":
     app(prog_name="python -m train_scripts")
