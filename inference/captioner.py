@@ -48,7 +48,14 @@ class SlotDescriber:
                 f"{TOKENIZER_FILE} of {folder.name} has {len(tokenizer)} words, but the model was built for "
                 f"{sizes.vocabulary}: put the files of one checkpoint together."
             )
-        self.model = MemeSmall(sizes, tokenizer, config["concepts"], encoder=config["encoder"])
+        if len(config["word_concepts"]) != len(tokenizer):
+            raise CheckpointError(
+                f"config.json of {folder.name} knows {len(config['word_concepts'])} words, but its "
+                f"{TOKENIZER_FILE} {len(tokenizer)}: put the files of one checkpoint together."
+            )
+        self.model = MemeSmall(
+            sizes, tokenizer, config["concepts"], config["word_concepts"], encoder=config["encoder"]
+        )
         load_weights(self.model, folder)
         self.model.eval()
         self.level = int(config["level"])

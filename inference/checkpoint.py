@@ -2,7 +2,7 @@
 
 ``config.json`` names the architecture and everything needed to build it; the weights are loaded strictly,
 and no pickle is ever unpickled. ``manifest.json`` keeps the weights' sha256, which ``verify`` compares.
-Half-precision files are widened to float32 on loading.
+Half-precision and 8-bit files are widened to float32 on loading.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from inference import manifest
-from inference.models import CONFIG_FILE, WEIGHTS_FILE
+from inference.models import CONFIG_FILE, SCALES, WEIGHTS_FILE
 from inference.types import EngineError
 
 FORMAT = 1
@@ -66,6 +66,11 @@ def load_weights(module: nn.Module, folder: Path) -> None:
         raise CheckpointError(
             f"{path} is damaged or no safetensors file: get the checkpoint anew."
         ) from error
+    for name in [name for name in stored if name.endswith(SCALES)]:
+        whole = name.removesuffix(SCALES)
+        scale = stored.pop(name).float()
+        if whole in stored:
+            stored[whole] = stored[whole].float() * scale.view(-1, *[1] * (stored[whole].dim() - 1))
     expected = module.state_dict()
     missing, unknown = sorted(expected.keys() - stored.keys()), sorted(stored.keys() - expected.keys())
     if missing or unknown:
@@ -84,9 +89,19 @@ def load_weights(module: nn.Module, folder: Path) -> None:
     module.load_state_dict({name: stored[name].to(expected[name].dtype) for name in expected})
 
 
-def save_checkpoint(folder: Path, module: nn.Module, config: Mapping[str, Any], *, half: bool = True) -> None:
+def save_checkpoint(
+    folder: Path,
+    module: nn.Module,
+    config: Mapping[str, Any],
+    *,
+    half: bool = True,
+    int8: tuple[str, ...] = (),
+) -> None:
     """Writes config.json, model.safetensors and the manifest; ``half`` stores the floats as float16, half the
     size.
+
+    Matrices and convolutions whose names begin with one of ``int8`` are rounded to 8 bits with one factor a
+    row (output channel), a quarter of the size.
 
     The files are written beside their places and moved there when all are whole: a full disk leaves the
     former checkpoint as it was.
@@ -95,13 +110,17 @@ def save_checkpoint(folder: Path, module: nn.Module, config: Mapping[str, Any], 
         CheckpointError: a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors: dict[str, Tensor] = {
-        name: (tensor.half() if half and tensor.dtype == torch.float32 else tensor)
-        .detach()
-        .cpu()
-        .contiguous()
-        for name, tensor in module.state_dict().items()
-    }
+    tensors: dict[str, Tensor] = {}
+    for name, value in module.state_dict().items():
+        tensor = value.detach().cpu()
+        if tensor.is_floating_point() and tensor.dim() > 1 and int8 and name.startswith(int8):
+            scale = (tensor.flatten(1).abs().amax(1) / 127).clamp(min=1e-7)
+            tensors[name + SCALES] = scale
+            whole = (tensor / scale.view(-1, *[1] * (tensor.dim() - 1))).round()
+            tensors[name] = whole.to(torch.int8).contiguous()
+        else:
+            to_halve = half and tensor.dtype == torch.float32
+            tensors[name] = (tensor.half() if to_halve else tensor).contiguous()
     parts = {name: folder / f"{name}.part" for name in (WEIGHTS_FILE, CONFIG_FILE, manifest.FILE)}
     try:
         save_file(tensors, parts[WEIGHTS_FILE], metadata={"format": "pt"})

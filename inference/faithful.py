@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from inference.phrases import Pruner
 from inference.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
 
 # Nouns (lemmas) that a sentence about a meme can end with and that need no seeing.
@@ -23,12 +24,13 @@ _WRITINGS = frozenset(
     ["надпись", "подпись", "текст", "твит", "пост", "комментарий", "запись", "заголовок", "диалог", "ответ"]
 )
 _WRITINGS |= {"переписка", "сообщение"}
-_PEOPLE = frozenset(("пользователь", "автор", "неизвестный"))
 _PLACES = frozenset(
     ("сверху", "снизу", "ниже", "выше", "внизу", "вверху", "слева", "справа", "посередине", "рядом")
 )
 _PREPOSITIONS = frozenset(("на", "в", "из", "с", "под", "над"))
-_PRONOUNS = frozenset(("он", "она", "оно", "они", "его", "её", "ее", "их", "ему", "ей", "им"))
+_PRONOUNS = frozenset(
+    ("он", "она", "оно", "они", "его", "её", "ее", "их", "ему", "ей", "им", "него", "неё", "нее", "них")
+) | frozenset(("нему", "ней", "ним", "нею", "ими", "ними", "нём", "нем"))
 _NUMBERS = {
     2: ("два", "две", "двух", "2"),
     3: ("три", "трёх", "трех", "3"),
@@ -36,6 +38,7 @@ _NUMBERS = {
     5: ("пять", "пяти", "5"),
     6: ("шесть", "шести", "6"),
 }
+_ORDINALS = ("первый", "второй", "третий", "четвертый", "пятый", "шестой")
 _ENDS = frozenset((".", "!", "?", "…", "...", ";"))
 
 _ORDER = frozenset(["первый", "второй", "третий", "четвертый", "пятый", "шестой", "последний", "часть"])
@@ -57,7 +60,6 @@ class Cutter:
     lemma_of: Callable[[str], str]
     pictures: set[int] = field(init=False, default_factory=set)
     writings: set[int] = field(init=False, default_factory=set)
-    anchors: set[int] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         for i, word in enumerate(self.tokenizer.words):
@@ -66,10 +68,10 @@ class Cutter:
                 self.pictures.add(i)
             if lemma in _WRITINGS:
                 self.writings.add(i)
-            if lemma in _PICTURES | _WRITINGS | _PEOPLE or word in _PLACES:
-                self.anchors.add(i)
         self._open, self._close = self.tokenizer.id(OPEN), self.tokenizer.id(CLOSE)
         self._colon, self._stop = self.tokenizer.id(":"), self.tokenizer.id(".")
+        self._comma = self.tokenizer.id(",")
+        self._prune = Pruner(self.tokenizer.words)
         self._ends = self._ids(_ENDS)
         self._lead = [self.tokenizer.ids[word] for word in ("подпись", ":") if word in self.tokenizer.ids]
         self._prepositions = self._ids(_PREPOSITIONS)
@@ -78,10 +80,16 @@ class Cutter:
         self._special = {self.tokenizer.ids[word] for word in special} | set(self.tokenizer.levels)
         self._special |= self._ids("*_`")
         self._unknown = self.tokenizer.id(UNK)
+        self._structure = {self.tokenizer.ids[word] for word in SPECIAL} | set(self.tokenizer.levels)
         self._pronouns = self._ids(_PRONOUNS)
         self._genre = self._ids(("мем",))
         self._places = self._ids(_PLACES)
 
+        self._ordinals = {
+            i: _ORDINALS.index(form) + 1
+            for i, word in enumerate(self.tokenizer.words)
+            if word[:1].isalpha() and (form := self.lemma_of(word)) in _ORDINALS
+        }
         self._numbers = {
             self.tokenizer.ids[word]: number
             for number, words in _NUMBERS.items()
@@ -100,13 +108,31 @@ class Cutter:
         ``frames``: how many the picture has; another number of them is cut. None: nobody counted.
         """
         if frames is not None:
-            tokens = [
-                self._unknown if self._numbers.get(token, frames) != frames else token for token in tokens
-            ]
+            tokens = [self._unknown if self._miscounts(token, frames) else token for token in tokens]
         kept: list[int] = []
+        said: set[tuple[int, ...]] = set()
         for sentence in self._sentences([token for token in tokens if token not in self._special]):
-            kept += self._sentence(sentence, allowed)
+            own = self._sentence(sentence, allowed)
+            if tuple(own) not in said:
+                kept += own
+            said.add(tuple(own))
         return kept
+
+    def _miscounts(self, word: int, frames: int | None) -> bool:
+        """Whether the word speaks of more or fewer frames than there are."""
+        if frames is None:
+            return False
+        return self._numbers.get(word, frames) != frames or self._ordinals.get(word, 0) > (
+            frames if frames > 1 else 0
+        )
+
+    def forbidden(self, allowed: Collection[int], *, frames: int | None = None) -> list[bool]:
+        """For each word of the vocabulary whether a caption of this picture may not say it."""
+        return [
+            word not in self._structure
+            and (self._unsupported(word, allowed) or self._miscounts(word, frames))
+            for word in range(len(self.word_concepts))
+        ]
 
     # --- sentences ---
 
@@ -154,54 +180,59 @@ class Cutter:
         return missing or word == self._unknown or word in self._pronouns
 
     def _cut_lead(self, words: list[int], allowed: Collection[int]) -> list[int]:
-        """Before a quotation: its nearest plain announcement is kept, or a plain one put there."""
-        bad = [i for i, word in enumerate(words) if self._unsupported(word, allowed)]
-        if not bad:
-            return words
-        before = self._until_anchor(words[: bad[0]])
-        after = words[bad[-1] + 1 :]
-        if after == [self._colon] and any(word in self.writings for word in before):
-            return [*before, self._colon]
-        named = [i for i, word in enumerate(after) if word in self.writings]
-        return [*self._place(before), *(after[named[-1] :] if named else self._lead)]
+        """Before a quotation: what of it is supported; where the announcement went, a plain one instead."""
 
-    def _place(self, before: list[int]) -> list[int]:
-        """Of the words before the cut, what can stand before "подпись:": "на первом кадре", "ниже",
-        "фото.".
-        """
-        if not before or any(word in self.writings for word in before):
-            return []
-        if before[0] in self._prepositions:
-            return before
-        if any(word in self.pictures for word in before):
-            return [*before, self._stop]
-        return before if before[0] in self._places and len(before) == 1 else []
+        def bad(word: int) -> bool:
+            return self._unsupported(word, allowed)
+
+        if not any(map(bad, words)):
+            return words
+        comma = max((i for i, word in enumerate(words) if word == self._comma), default=-1)
+        announcement = words[comma + 1 :]
+        if comma >= 0 and not any(map(bad, announcement)) and self._announces(announcement):
+            kept = self._prune(words[:comma], bad)
+            return [*kept, self._comma, *announcement] if kept else announcement
+        announced = words[-1] == self._colon
+        kept = self._prune(words[:-1] if announced else words, bad)
+        if not kept:
+            return self._lead
+        if announced and self._announces(kept):
+            return [*kept, self._colon]
+        if self._is_place(kept):
+            return [*kept, *self._lead]
+        return [*kept, self._stop, *self._lead]
+
+    def _is_place(self, words: Sequence[int]) -> bool:
+        """ "На первом кадре", "ниже": what can stand before "подпись:"."""
+        if not words:
+            return False
+        if len(words) == 1 and words[0] in self._places:
+            return True
+        nouns = [word for word in words if self._prune.is_noun(word)]
+        return words[0] in self._prepositions and bool(nouns) and all(word in self.pictures for word in nouns)
 
     def _cut_tail(self, words: list[int], allowed: Collection[int], *, first: bool) -> list[int]:
         """What stands after the last quotation of a sentence, or a sentence without any (``first``)."""
-        bad = [i for i, word in enumerate(words) if self._unsupported(word, allowed)]
-        if not bad and not (first and self._announces(words)):
+
+        def bad(word: int) -> bool:
+            # An announcement of a quotation that does not come says nothing.
+            return self._unsupported(word, allowed) or (first and word in self.writings)
+
+        whole = not any(map(bad, words))
+        if whole and (not first or self._prune.has_subject(words)):
             return words
-        kept = self._until_anchor(words[: bad[0]] if bad else words)
-        if not any(word in self.pictures for word in kept) or self._announces(kept):
+        kept = words if whole else self._prune(words, bad)
+        if first and self._is_place(kept):
+            return self._place_alone(kept)
+        empty = not whole and len(kept) == 1 and kept[0] in self._genre  # "Мем." says nothing
+        if empty or not self._prune.has_subject(kept):
             return []
-        if len(kept) == 1 and kept[0] in self._genre:
-            return []  # "Мем." says nothing
-        if first and kept[0] in self._prepositions:
-            # "На фотографии" alone is no sentence; "Фотография" is.
-            pictures = [word for word in kept if word in self.pictures]
-            if len(kept) > 2:
-                return []
-            lemma = self.lemma_of(self.tokenizer.words[pictures[-1]])
-            nominative = self.tokenizer.ids.get(lemma)
-            return [] if nominative is None else [nominative]
-        return kept
+        return [self._comma, *kept] if not first and words[0] == self._comma else kept
+
+    def _place_alone(self, words: list[int]) -> list[int]:
+        """ "На фотографии" alone is no sentence; "Фотография" is."""
+        nominative = self.tokenizer.ids.get(self.lemma_of(self.tokenizer.words[words[-1]]))
+        return [] if len(words) > 2 or nominative is None else [nominative]
 
     def _announces(self, words: list[int]) -> bool:
         return any(word in self.writings for word in words)
-
-    def _until_anchor(self, words: list[int]) -> list[int]:
-        end = len(words)
-        while end and words[end - 1] not in self.anchors:
-            end -= 1
-        return words[:end]

@@ -1,5 +1,5 @@
-"""The model that ships: a small convolutional grid, the lines read, and a prefix language model with
-slots.
+"""The model that ships: what detectors see on the picture, the lines read, and a prefix language model with
+slots that may say nothing else.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from inference.concepts import ConceptDetector, pool
 from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPrefixDecoder
 from inference.decoding import Generated, generate
 from inference.encoders.base import build_encoder
@@ -22,6 +23,7 @@ from inference.reading.features import LINE_FEATURES, MAX_LINES, layout_features
 from inference.reading.frames import frames
 from inference.reading.lexicon import bare, lemma, script
 from inference.slots import BOS, CLOSE, EOS, OPEN, PAD, SPECIAL, UNK, UNREAD, SlotTokenizer
+from inference.things import agree, list_things
 from inference.types import DecodingOptions, TextLine
 
 MAX_LINE_WORDS = 12
@@ -30,20 +32,18 @@ FREE, UNKNOWN = -1, -2  # in ``word_concepts``: says nothing of the picture; say
 SURE = 0.6  # a line of this probability of being print must be quoted
 
 ENCODER = {
-    "kind": "mobilenet_v3_small",
-    "yields": "grid",
-    "weights": None,
-    "trainable_stages": 5,
-    "preprocessing": {"size": 160},
+    "kind": "efficientnet_lite0",
+    "preprocessing": {"size": 320, "mean": [127 / 255] * 3, "std": [128 / 255] * 3, "filter": "bicubic"},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """How probable a concept must be on a picture for its words to stay in the caption."""
+    """How probable a concept must be on a picture for its words to be said."""
 
-    certain: float = 0.25
-    sampled: float = 0.2  # for another variant: a little bolder
+    certain: float = 0.2
+    sampled: float = 0.15  # for another variant: a little bolder
+    listed: float = 0.15  # for the list of what the sentences left out
 
 
 class MemeSmall(nn.Module):
@@ -54,38 +54,74 @@ class MemeSmall(nn.Module):
         config: SlotPrefixConfig,
         tokenizer: SlotTokenizer,
         concepts: Sequence[str],
-        word_concepts: Tensor | None = None,
+        word_concepts: Sequence[int],
         encoder: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.encoder = build_encoder(encoder or ENCODER)
-        self.decoder = SlotPrefixDecoder(config)
+        self.detector = ConceptDetector(self.encoder.widths[0], len(concepts))
+        self.word_concepts: Tensor
+        self.register_buffer("word_concepts", torch.tensor(list(word_concepts)), persistent=False)
+        self.decoder = SlotPrefixDecoder(config, self.word_concepts)
         self.tokenizer = tokenizer
         self.concepts = tuple(concepts)
-        if word_concepts is None:
-            word_concepts = torch.full((len(tokenizer),), FREE)
-        self.word_concepts: Tensor
-        self.register_buffer("word_concepts", word_concepts)
+        self._places = {concept: place for place, concept in enumerate(concepts)}
+        self._layout = torch.tensor([concept in LAYOUT for concept in concepts], dtype=torch.bool)
 
     @cached_property
     def cutter(self) -> Cutter:
-        """Made from the weights as they are at the first use."""
+        """Made at the first use: it parses the whole vocabulary."""
         return Cutter(self.tokenizer, self.word_concepts.tolist(), lemma)
 
-    def _shown(self, lines: Sequence[TextLine]) -> set[int]:
-        """The concepts that the lines show by themselves: places, order, and English where it was read."""
-        kinds = [script(word) for line in lines for word in line.text.split()]
-        english = kinds.count("latin") > max(1, kinds.count("cyrillic"))
-        shown = LAYOUT if english else LAYOUT - {"английский"}
-        return {i for i, concept in enumerate(self.concepts) if concept in shown}
+    def spelt(self, lines: Sequence[Sequence[TextLine]]) -> Tensor:
+        """(n, concepts): 1 where a concept is among the words read."""
+        found = torch.zeros(len(lines), len(self.concepts))
+        for row, own in enumerate(lines):
+            for line in own:
+                for word in line.text.split():
+                    place = self._places.get(lemma(bare(word)))
+                    if place is not None:
+                        found[row, place] = 1
+        return found
 
-    def memory(self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]]) -> SlotMemory:
-        """What the decoder is told of n upright RGB pictures and the lines read on each."""
-        grid = self.encoder(self.encoder.preprocessing(images).to(self.word_concepts.device))
+    def detect(self, pooled: Tensor, layout: Tensor, spelt: Tensor) -> Tensor:
+        """(n, concepts): how probable each concept is on each picture."""
+        return torch.sigmoid(self.detector(pooled, layout, spelt))
+
+    def see(self, images: Sequence[Image.Image]) -> Tensor:
+        """What the detectors look at: (n, 2, width) of n upright RGB pictures."""
+        return pool(self.encoder(self.encoder.preprocessing(images).to(self.word_concepts.device)))
+
+    def memory(
+        self,
+        images: Sequence[Image.Image],
+        lines: Sequence[Sequence[TextLine]],
+        pooled: Tensor | None = None,
+    ) -> tuple[SlotMemory, Tensor]:
+        """What the decoder is told of n upright RGB pictures and the lines read on each, and the
+        probabilities (n, concepts) behind it. ``pooled``: what :meth:`see` gave for them, where it is known.
+        """
         layout = [layout_features(own, image) for own, image in zip(lines, images, strict=True)]
         features = [line_features(own, image) for own, image in zip(lines, images, strict=True)]
         words = [line_word_ids(own[:MAX_LINES], self.tokenizer) for own in lines]
-        return collate(grid, layout, features, words)
+        probabilities = self.detect(
+            self.see(images) if pooled is None else pooled,
+            torch.from_numpy(np.stack(layout)),
+            self.spelt(lines),
+        )
+        return collate(probabilities, self.decoder.config.shown, layout, features, words), probabilities
+
+    def allowed(self, lines: Sequence[Sequence[TextLine]], probabilities: Tensor, threshold: float) -> Tensor:
+        """(n, concepts), True where a caption may name the concept: it is probable, or the lines and frames
+        show it by themselves (places, order, and English where English was read).
+        """
+        layout = self._layout.repeat(len(lines), 1)
+        english = self._places.get("английский")
+        if english is not None:
+            for row, own in enumerate(lines):
+                kinds = [script(word) for line in own for word in line.text.split()]
+                layout[row, english] = kinds.count("latin") > max(1, kinds.count("cyrillic"))
+        return layout | (probabilities >= threshold)
 
     @torch.inference_mode()
     def describe(
@@ -108,28 +144,82 @@ class MemeSmall(nn.Module):
             max_tokens=min(options.max_tokens, places),
             min_tokens=min(options.min_tokens, places),
         )
-        memory = self.memory(images, lines)
+        memory, probabilities = self.memory(images, lines)
+        counts = [len(frames(image)) for image in images]
+        allowed = self.allowed(
+            lines, probabilities, gate.sampled if options.strategy == "sample" else gate.certain
+        )
         tokenizer = self.tokenizer
-        start = tokenizer.levels[level]
-        probabilities = self.decoder.start(memory)["concepts"]
-        threshold = gate.sampled if options.strategy == "sample" else gate.certain
         generated = generate(
             self.decoder,
             memory,
             options,
-            bos=start,
+            bos=tokenizer.levels[level],
             eos=tokenizer.id(EOS),
             pad=tokenizer.id(PAD),
-            processors=[QuoteGrammar(tokenizer, *line_blocks(lines))],
+            processors=[
+                QuoteGrammar(tokenizer, *line_blocks(lines)),
+                OnlySupported(self.cutter, allowed, counts, self.word_concepts, self._layout),
+            ],
         )
         texts = []
-        for image, own, tokens, row in zip(
-            images, lines, generated.tokens, probabilities >= threshold, strict=True
+        for own, tokens, row, count, seen in zip(
+            lines, generated.tokens, allowed, counts, probabilities, strict=True
         ):
-            allowed = self._shown(own) | set(row.nonzero().flatten().tolist())
-            kept = self.cutter(tokens, allowed, frames=len(frames(image)))
-            texts.append(tokenizer.decode(kept, own))
+            # A last look: a clause that ended half-way, a quotation that was never closed.
+            kept = self.cutter(tokens, set(row.nonzero().flatten().tolist()), frames=count)
+            said = {int(self.word_concepts[word]) for word in kept if word < len(tokenizer)}
+            probable = [
+                (concept, float(seen[place]))
+                for place, concept in enumerate(self.concepts)
+                if seen[place] >= gate.listed and place not in said
+            ]
+            things = list_things(probable, {self.concepts[place] for place in said if place >= 0})
+            texts.append(" ".join(filter(None, (agree(tokenizer.decode(kept, own)), things))))
         return texts, generated
+
+
+class OnlySupported:
+    """Forbids words that name what the picture does not support, and to name a thing twice; a logits
+    processor.
+
+    ``allowed`` (n, concepts); ``frames``: how many each picture has, no other number is said;
+    ``word_concepts`` (vocabulary,) as of :class:`MemeSmall`; ``repeatable`` (concepts,): those that may be
+    named again. Rows are pictures times beams.
+    """
+
+    def __init__(
+        self,
+        cutter: Cutter,
+        allowed: Tensor,
+        frames: Sequence[int],
+        word_concepts: Tensor,
+        repeatable: Tensor,
+    ) -> None:
+        self.forbidden = torch.stack(
+            [
+                torch.tensor(cutter.forbidden(set(row.nonzero().flatten().tolist()), frames=count))
+                for row, count in zip(allowed, frames, strict=True)
+            ]
+        )
+        # Words that name nothing are put to a concept of their own, which is never said.
+        none = len(repeatable)
+        self._concepts = torch.where(word_concepts >= 0, word_concepts, none)
+        self._once = torch.cat((~repeatable, torch.zeros(1, dtype=torch.bool)))
+
+    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:
+        """tokens (r, t), logits (r, vocabulary + m) -> logits."""
+        beams = len(logits) // len(self.forbidden)
+        vocabulary = self.forbidden.shape[1]
+        forbidden = self.forbidden.repeat_interleave(beams, 0)
+        if tokens.shape[1]:
+            none = len(self._once) - 1
+            named = torch.where(tokens < vocabulary, self._concepts[tokens.clamp(max=vocabulary - 1)], none)
+            said = torch.zeros(len(logits), none + 1, dtype=torch.bool)
+            said.scatter_(1, named, torch.ones_like(named, dtype=torch.bool))
+            forbidden = forbidden | (said & self._once)[:, self._concepts]
+        words = logits[:, :vocabulary].masked_fill(forbidden, -torch.inf)
+        return torch.cat((words, logits[:, vocabulary:]), dim=1)
 
 
 class QuoteGrammar:
@@ -199,8 +289,8 @@ def line_blocks(lines: Sequence[Sequence[TextLine]]) -> tuple[Tensor, Tensor]:
 
 def concept_words(
     tokenizer: SlotTokenizer, concepts: Sequence[str], lemmas_of: Callable[[str], frozenset[str]]
-) -> Tensor:
-    """(vocabulary,): for each word the place of its lemma in ``concepts``, :data:`FREE` or
+) -> list[int]:
+    """For each word of the vocabulary the place of its lemma in ``concepts``, :data:`FREE` or
     :data:`UNKNOWN`.
     """
     places = {concept: i for i, concept in enumerate(concepts)}
@@ -212,7 +302,7 @@ def concept_words(
     for i, word in enumerate(tokenizer.words):
         if named[i] == FREE and word[:1] != "<" and any(c.isascii() and c.isalnum() for c in word):
             named[i] = FREE if word.isdigit() and len(word) == 1 else UNKNOWN
-    return torch.tensor(named)
+    return named
 
 
 def line_word_ids(lines: Sequence[TextLine], tokenizer: SlotTokenizer) -> np.ndarray[Any, Any]:
@@ -226,12 +316,16 @@ def line_word_ids(lines: Sequence[TextLine], tokenizer: SlotTokenizer) -> np.nda
 
 
 def collate(
-    grid: Tensor | None,
+    probabilities: Tensor,
+    shown: int,
     layout: Sequence[np.ndarray[Any, Any]],
     features: Sequence[np.ndarray[Any, Any]],
     words: Sequence[np.ndarray[Any, Any]],
 ) -> SlotMemory:
-    """One memory of n pictures, their lines padded to the most lines among them."""
+    """One memory of n pictures, their lines padded to the most lines among them.
+
+    ``probabilities`` (n, concepts), of which the ``shown`` highest are told.
+    """
     n, m = len(features), max((len(one) for one in features), default=0)
     values = torch.zeros(n, m, LINE_FEATURES)
     ids = torch.zeros(n, m, MAX_LINE_WORDS, dtype=torch.long)
@@ -240,4 +334,5 @@ def collate(
         values[i, : len(one)] = torch.from_numpy(one)
         ids[i, : len(one)] = torch.from_numpy(own)
         mask[i, : len(one)] = True
-    return SlotMemory(grid, torch.from_numpy(np.stack(layout)), values, ids, mask)
+    highest = probabilities.topk(min(shown, probabilities.shape[1]), dim=1)
+    return SlotMemory(highest.indices, highest.values, torch.from_numpy(np.stack(layout)), values, ids, mask)

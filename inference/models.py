@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
+SCALES = "::scale"  # ends the name of a tensor of WEIGHTS_FILE that holds one factor a row of an int8 tensor
 HUB = "hf:"  # what the names of the hub's models start with
 OBJECTS = "coco-objects"
 _OBJECTS_ARE = "Names the things a detector finds, in Russian, with the frames and the words read; untrained."
@@ -135,7 +136,11 @@ def _count_parameters(weights: Path) -> int:
             if length > _MAX_HEADER_BYTES:
                 raise ValueError(f"a header of {length} bytes")
             header = json.loads(file.read(length))
-        return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+        return sum(
+            math.prod(tensor["shape"])
+            for name, tensor in header.items()
+            if name != "__metadata__" and not name.endswith(SCALES)
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise EngineError(f"{weights} is not a safetensors file, or a damaged one: get it anew.") from error
 

@@ -1,13 +1,12 @@
-"""A small language model with the picture and the lines read as its prefix, and slots that copy a line.
+"""A small language model with what the picture shows and the lines read as its prefix, and slots that copy a
+line.
 
-The plan of ClipCap (Mokady et al. 2021, arXiv:2111.09734): a prefix of vectors made from the picture, then
-a GPT
-(pre-norm transformer, tied output). The prefix here is the encoder's grid and one vector a line read; the
-output
-distribution is extended by one entry a line, a pointer (Vinyals et al. 2015, arXiv:1506.03134) over the
-last layer's
-vectors of the lines. Prefix positions see one another both ways, words see the prefix and the words before
-them.
+The plan of ClipCap (Mokady et al. 2021, arXiv:2111.09734): a prefix of vectors made from the picture, then a
+GPT (pre-norm transformer, tied output). The prefix here is one vector for each of the likeliest concepts of
+the picture (as You et al. 2016, arXiv:1603.03925, feed detected words to the decoder), one for its layout and
+one for each line read; the output distribution is extended by one entry a line, a pointer (Vinyals et al.
+2015, arXiv:1506.03134) over the last layer's vectors of the lines. Prefix positions see one another both
+ways, words see the prefix and the words before them.
 """
 
 from __future__ import annotations
@@ -25,17 +24,14 @@ from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES, MAX_LINES
 
 @dataclass(frozen=True, slots=True)
 class SlotPrefixConfig:
-    """Sizes. ``grid_width`` and ``grid_positions`` are what the encoder yields; ``concepts`` what is
-    told apart.
-    """
+    """Sizes. ``concepts`` are told apart, the ``shown`` likeliest of a picture stand in the prefix."""
 
     vocabulary: int
     concepts: int
     width: int = 256
     layers: int = 4
     heads: int = 4
-    grid_width: int = 576
-    grid_positions: int = 49
+    shown: int = 16
     max_lines: int = MAX_LINES
     max_tokens: int = 192
     dropout: float = 0.2
@@ -48,14 +44,13 @@ class SlotPrefixConfig:
 class SlotMemory:
     """What is known of n pictures, m lines at most (m may be 0), w words a line at most.
 
-    ``grid`` (n, grid_positions, grid_width), or None when a text without a picture is learnt;
-    ``layout`` (n, LAYOUT_FEATURES);
-    ``line_features`` (n, m, LINE_FEATURES); ``line_words`` (n, m, w) vocabulary ids, 0 = none;
-    ``line_mask`` (n, m),
-    True where there is a line.
+    ``concepts`` (n, shown) numbers of the likeliest concepts, likeliest first, and ``probabilities``
+    (n, shown) 0..1; ``layout`` (n, LAYOUT_FEATURES); ``line_features`` (n, m, LINE_FEATURES); ``line_words``
+    (n, m, w) vocabulary ids, 0 = none; ``line_mask`` (n, m), True where there is a line.
     """
 
-    grid: Tensor | None
+    concepts: Tensor
+    probabilities: Tensor
     layout: Tensor
     line_features: Tensor
     line_words: Tensor
@@ -103,21 +98,34 @@ class _Block(nn.Module):
         return x + self.dropout(self.mlp(self.norm_2(x))), present
 
 
+def _words_of(word_concepts: Tensor, concepts: int) -> Tensor:
+    """(concepts, most) ids of the words that name each concept, 0 where there are fewer."""
+    words: list[list[int]] = [[] for _ in range(concepts)]
+    for word, concept in enumerate(word_concepts.tolist()):
+        if concept >= 0:
+            words[concept].append(word)
+    most = max((len(own) for own in words), default=0) or 1
+    return torch.tensor([own + [0] * (most - len(own)) for own in words]).reshape(concepts, most)
+
+
 class SlotPrefixDecoder(nn.Module):
     """``start``/``step`` for decoding, ``forward`` with the whole sentence for training.
 
     Logits have ``vocabulary + m`` entries: the words, then the m lines of the picture (-inf where there is
-    none).
+    none). ``word_concepts`` (vocabulary,): the concept that each word names, negative where none; a concept's
+    vector in the prefix starts from its words' vectors, so that what is seen is close to how it is said.
     """
 
-    def __init__(self, config: SlotPrefixConfig) -> None:
+    def __init__(self, config: SlotPrefixConfig, word_concepts: Tensor) -> None:
         super().__init__()
         self.config = config
+        self._naming: Tensor
+        self.register_buffer("_naming", _words_of(word_concepts, config.concepts), persistent=False)
         width = config.width
         self.words = nn.Embedding(config.vocabulary, width)
         self.places = nn.Embedding(config.max_tokens, width)
-        self.grid = nn.Linear(config.grid_width, width)
-        self.grid_places = nn.Embedding(config.grid_positions, width)
+        self.concepts = nn.Embedding(config.concepts, width)
+        self.probability = nn.Linear(3, width)
         self.layout = nn.Linear(LAYOUT_FEATURES, width)
         self.lines = nn.Linear(LINE_FEATURES, width)
         self.line_places = nn.Embedding(config.max_lines, width)
@@ -127,7 +135,6 @@ class SlotPrefixDecoder(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.pointer_query = nn.Linear(width, width)
         self.pointer_key = nn.Linear(width, width)
-        self.concept = nn.Linear(width, config.concepts)
         self.dropout = nn.Dropout(config.dropout)
         self.apply(self._initialise)
 
@@ -140,10 +147,8 @@ class SlotPrefixDecoder(nn.Module):
 
     # --- training ---
 
-    def forward(self, memory: SlotMemory, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """tokens (n, t), the start token first -> logits (n, t, vocabulary + m), concept logits (n,
-        concepts).
-        """
+    def forward(self, memory: SlotMemory, tokens: Tensor) -> Tensor:
+        """tokens (n, t), the start token first -> logits (n, t, vocabulary + m)."""
         prefix, prefix_mask, line_embeddings = self._prefix(memory)
         n, p = prefix_mask.shape
         t = tokens.shape[1]
@@ -160,7 +165,7 @@ class SlotPrefixDecoder(nn.Module):
         m = memory.line_mask.shape[1]
         hidden = x[:, p:]
         keys = self.pointer_key(x[:, p - m : p])
-        return self._logits(hidden, keys, memory.line_mask), self._concepts(x[:, :p], m)
+        return self._logits(hidden, keys, memory.line_mask)
 
     def _prefix(self, memory: SlotMemory) -> tuple[Tensor, Tensor, Tensor]:
         """(n, p, width), its mask (n, p), and the lines' embeddings (n, m, width); the lines come last
@@ -171,22 +176,18 @@ class SlotPrefixDecoder(nn.Module):
         words = (self.words(memory.line_words) * present[..., None]).sum(2)
         words = words / present.sum(2).clamp(min=1.0)[..., None]
         lines = self.lines(memory.line_features) + self.line_words(words) + self.line_places.weight[:m]
-        if memory.grid is None:
-            return lines, memory.line_mask, lines
-        grid = self.grid(memory.grid) + self.grid_places.weight
-        grid = torch.cat((grid, self.layout(memory.layout)[:, None]), dim=1)
-        seen = torch.ones(n, grid.shape[1], dtype=torch.bool, device=grid.device)
-        return torch.cat((grid, lines), dim=1), torch.cat((seen, memory.line_mask), dim=1), lines
+        seen = torch.cat((self._shown(memory), self.layout(memory.layout)[:, None]), dim=1)
+        there = torch.ones(n, seen.shape[1], dtype=torch.bool, device=seen.device)
+        return torch.cat((seen, lines), dim=1), torch.cat((there, memory.line_mask), dim=1), lines
 
-    def _concepts(self, prefix: Tensor, lines: int) -> Tensor:
-        """Logits (n, concepts) from the layout's place in the prefix (n, p, width), which sees no word said.
-
-        Without a picture there is nothing to tell apart: zeros.
-        """
-        place = prefix.shape[1] - lines - 1
-        if place < 0:
-            return prefix.new_zeros(len(prefix), self.config.concepts)
-        return torch.as_tensor(self.concept(prefix[:, place]))
+    def _shown(self, memory: SlotMemory) -> Tensor:
+        """(n, shown, width): a vector for each of the likeliest concepts."""
+        p = memory.probabilities.clamp(1e-4, 1 - 1e-4)
+        sure = self.probability(torch.stack((p, p.logit() / 4, p.sqrt()), dim=-1))
+        ids = self._naming[memory.concepts]  # (n, shown, most words of a concept)
+        named = (ids > 0).to(sure.dtype)
+        words = (self.words(ids) * named[..., None]).sum(2) / named.sum(2).clamp(min=1.0)[..., None]
+        return torch.as_tensor(words + self.concepts(memory.concepts) + sure)
 
     def _embed(self, tokens: Tensor, lines: Tensor, start: int) -> Tensor:
         """tokens (n, t) at places start.. -> (n, t, width); a slot is the line's own vector."""
@@ -207,10 +208,7 @@ class SlotPrefixDecoder(nn.Module):
     # --- decoding ---
 
     def start(self, memory: SlotMemory) -> dict[str, Any]:
-        """Runs the prefix once; every tensor of the state has the batch first.
-
-        ``state["concepts"]`` (n, concepts): the probability of each concept being on the picture.
-        """
+        """Runs the prefix once; every tensor of the state has the batch first."""
         prefix, prefix_mask, lines = self._prefix(memory)
         n, p = prefix_mask.shape
         mask = prefix_mask[:, None, :].expand(n, p, p) | torch.eye(p, dtype=torch.bool, device=prefix.device)
@@ -226,7 +224,6 @@ class SlotPrefixDecoder(nn.Module):
             "lines": lines,
             "line_mask": memory.line_mask,
             "keys": keys,
-            "concepts": torch.sigmoid(self._concepts(x, lines.shape[1])),
             "place": torch.zeros(n, dtype=torch.long, device=prefix.device),
         }
 

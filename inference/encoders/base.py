@@ -63,7 +63,13 @@ class Encoder(nn.Module, ABC):
 Build = Callable[..., Encoder]
 B = TypeVar("B", bound=Build)
 _REGISTRY: Registry[Build] = Registry(
-    "encoder", ("inference.encoders.cnn", "inference.encoders.ruclip", "inference.encoders.vqgan")
+    "encoder",
+    (
+        "inference.encoders.cnn",
+        "inference.encoders.efficientnet",
+        "inference.encoders.ruclip",
+        "inference.encoders.vqgan",
+    ),
 )
 kinds = _REGISTRY.names  # that build_encoder knows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Any
 
 import pymorphy3
 from spellchecker import SpellChecker
@@ -126,3 +127,16 @@ def one_alphabet(token: str, *, prefer_cyrillic: bool) -> str:
 def lemma(word: str) -> str:
     """The dictionary form of a Russian word, ё as е: "фотографии" -> "фотография"."""
     return str(_russian().parse(word.lower())[0].normal_form).replace("ё", "е")
+
+
+def parses(word: str) -> list[tuple[Any, str]]:
+    """pymorphy3's parses of a Russian word, likeliest first: the tag (part of speech, case, ...) and the
+    dictionary form.
+    """
+    found = _russian().parse(word.lower())
+    return [(one.tag, str(one.normal_form).replace("ё", "е")) for one in found]
+
+
+def written(lemma: str) -> str:
+    """A dictionary form with its ё: "ребенок" -> "ребёнок"."""
+    return str(_russian().parse(lemma)[0].normal_form)

@@ -118,7 +118,7 @@ def _share_of_capitals(texts: Sequence[str]) -> float:
 
 
 def _even(token: str, capitals: float) -> str:
-    """Cyrillic capitals look like their small letters: "кОт" is "КОТ" where most of the picture is capitals."""
+    """Cyrillic capitals look like their small letters: "кОт" is "КОТ" where most of a picture is capitals."""
     core = bare(token)
     if script(core) != "cyrillic" or core[1:] in {core[1:].lower(), core[1:].upper()}:
         return token

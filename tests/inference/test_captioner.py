@@ -14,8 +14,7 @@ from PIL import Image
 from inference.captioner import load_captioner
 from inference.checkpoint import TOKENIZER_FILE, CheckpointError
 from inference.decoders.slot_prefix import SlotPrefixConfig
-from inference.encoders.base import build_encoder
-from inference.meme_small import ENCODER, FREE, UNKNOWN, MemeSmall
+from inference.meme_small import FREE, UNKNOWN, MemeSmall
 from inference.models import CONFIG_FILE, WEIGHTS_FILE, list_models
 from inference.reading import reader
 from inference.reading.ocr import OcrUnavailableError
@@ -32,17 +31,15 @@ SHORT = DecodingOptions(strategy="greedy", max_tokens=20)
 def untrained() -> MemeSmall:
     torch.manual_seed(8)
     tokenizer = SlotTokenizer((*SPECIAL, "<detail-0>", "<detail-1>", "<detail-2>", *WORDS), {"кот": "Кот"})
-    encoder = build_encoder(ENCODER)
     config = SlotPrefixConfig(
         vocabulary=len(tokenizer),
         concepts=2,
         width=16,
         layers=2,
         heads=2,
-        grid_width=encoder.widths[0],
-        grid_positions=encoder.positions,
+        shown=2,
     )
-    concepts = torch.full((len(tokenizer),), FREE)
+    concepts = [FREE] * len(tokenizer)
     concepts[tokenizer.id("кот")] = 0
     concepts[tokenizer.id("сидит")] = UNKNOWN
     model = MemeSmall(config, tokenizer, ["кот", "пёс"], concepts).eval()

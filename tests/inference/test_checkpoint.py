@@ -172,3 +172,20 @@ def test_a_full_disk_in_the_middle_of_a_save_keeps_the_former_checkpoint(tmp_pat
     assert contents(tmp_path) == before
     save_checkpoint(tmp_path, Net(seed=2), {"note": "the next"})
     assert read_config(tmp_path)["note"] == "the next"
+
+
+def test_eight_bits_are_a_quarter_of_the_size_and_close(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    net = nn.Sequential(nn.Conv2d(8, 64, 3), nn.Linear(64, 512))
+    save_checkpoint(tmp_path / "whole", net, {}, half=False)
+    save_checkpoint(tmp_path / "small", net, {}, half=False, int8=("0.", "1.weight"))
+    sizes = [(tmp_path / kind / WEIGHTS_FILE).stat().st_size for kind in ("whole", "small")]
+    assert sizes[1] < 0.32 * sizes[0]
+    other = nn.Sequential(nn.Conv2d(8, 64, 3), nn.Linear(64, 512))
+    load_weights(other, tmp_path / "small")
+    for (name, was), now in zip(net.state_dict().items(), other.state_dict().values(), strict=True):
+        if was.dim() == 1:  # biases stay as they are
+            assert torch.equal(was, now), name
+        else:
+            largest = was.flatten(1).abs().amax(1).view(-1, *[1] * (was.dim() - 1))
+            assert ((was - now).abs() <= largest / 254 * 1.001).all(), name

@@ -20,6 +20,7 @@ from inference.meme_small import (
     UNKNOWN,
     Gate,
     MemeSmall,
+    OnlySupported,
     QuoteGrammar,
     collate,
     concept_words,
@@ -235,12 +236,28 @@ def test_words_are_put_to_the_concepts_of_their_lemmas() -> None:
     )
     lemmas = {"кот": "кот", "кота": "кот", "сидит": "сидеть"}
     named = concept_words(tokenizer, ["пёс", "кот"], lambda word: frozenset(filter(None, [lemmas.get(word)])))
-    by_word = dict(zip(tokenizer.words, named.tolist(), strict=True))
+    by_word = dict(zip(tokenizer.words, named, strict=True))
     assert by_word["кот"] == by_word["кота"] == 1
     assert by_word["сидит"] == UNKNOWN  # content, but never learnt from pictures
     assert by_word["reddit"] == by_word["wi-fi"] == by_word["2007"] == UNKNOWN
     assert by_word["7"] == by_word["на"] == by_word["."] == FREE
     assert all(by_word[token] == FREE for token in (*SPECIAL, *LEVELS))
+
+
+def test_only_what_is_supported_can_be_said() -> None:
+    model = small()
+    allowed = torch.tensor([[True, False], [False, True]])
+    processor = OnlySupported(model.cutter, allowed, frames=[1, 1])
+    logits = processor(torch.zeros(4, 0), torch.zeros(4, V + 2))  # two beams a picture
+    said = [{TOKENIZER.words[i] for i in torch.isfinite(row[:V]).nonzero()[:, 0]} & CONTENT for row in logits]
+    assert said == [{"кот", "кота"}, {"кот", "кота"}, {"робот"}, {"робот"}]
+    assert torch.isfinite(logits[:, V:]).all()
+    assert torch.isfinite(logits[:, [ENDS, OPENS, CLOSES, COLON]]).all()
+
+
+def test_what_the_picture_spells_out_is_found_by_its_lemma() -> None:
+    lines = [TextLine("«Кота», роботу!", (0, 0, 1, 0.1), 0.9, 0)]
+    assert small().spelt([lines, []]).tolist() == [[1, 1], [0, 0]]
 
 
 # --- the lines as the decoder sees them
@@ -264,7 +281,10 @@ def test_pictures_with_different_numbers_of_lines_make_one_memory() -> None:
     features = [generator.normal(size=(count, LINE_FEATURES)).astype(np.float32) for count in counts]
     words = [line_word_ids(lines_of(count), TOKENIZER) for count in counts]
     layout = [generator.normal(size=LAYOUT_FEATURES).astype(np.float32) for _ in counts]
-    memory = collate(torch.zeros(3, 1, 5), layout, features, words)
+    probabilities = torch.tensor([[0.1, 0.9, 0.5], [0.3, 0.2, 0.1], [0.0, 0.4, 0.6]])
+    memory = collate(probabilities, 2, layout, features, words)
+    assert memory.concepts.tolist() == [[1, 2], [0, 1], [2, 1]]  # the likeliest, likeliest first
+    assert torch.equal(memory.probabilities, probabilities.gather(1, memory.concepts))
     assert memory.line_mask.sum(1).tolist() == list(counts)
     assert memory.line_features.shape == (3, 4, LINE_FEATURES)
     for i, count in enumerate(counts):
@@ -279,18 +299,12 @@ def test_pictures_with_different_numbers_of_lines_make_one_memory() -> None:
 def small(seed: int = 0, **settings: Any) -> MemeSmall:
     """All of it with random weights: an encoder of one place, a decoder of width 16."""
     torch.manual_seed(seed)
-    sizes = {"width": 16, "layers": 2, "heads": 2, "grid_positions": 1, **settings}
+    sizes = {"width": 16, "layers": 2, "heads": 2, "shown": 2, **settings}
     config = SlotPrefixConfig(vocabulary=V, concepts=2, **sizes)
-    concepts = torch.full((V,), FREE)
+    concepts = [FREE] * V
     concepts[TOKENIZER.id("кот")] = concepts[TOKENIZER.id("кота")] = 0
     concepts[TOKENIZER.id("робот")] = 1
-    encoder = {
-        "kind": "mobilenet_v3_small",
-        "yields": "grid",
-        "weights": None,
-        "trainable_stages": 5,
-        "preprocessing": {"size": 32},
-    }
+    encoder = {"kind": "efficientnet_lite0", "preprocessing": {"size": 32}}
     model = MemeSmall(config, TOKENIZER, ["кот", "робот"], concepts, encoder).eval()
     with torch.no_grad():
         for parameter in model.decoder.parameters():
@@ -355,7 +369,7 @@ def test_a_picture_gets_the_same_words_alone_and_in_company() -> None:
 
 def test_more_lines_than_the_decoder_has_places_for_are_cut() -> None:
     model, many = small(1), lines_of(MAX_LINES + 7)
-    memory = model.memory(PICTURES[:1], [many])
+    memory, _ = model.memory(PICTURES[:1], [many])
     assert memory.line_mask.shape == (1, MAX_LINES)
     texts, _ = model.describe(PICTURES[:1], [many], GREEDY, level=0, gate=Gate())
     assert len(texts) == 1

@@ -22,12 +22,13 @@ CONFIG = SlotPrefixConfig(
     width=16,
     layers=3,
     heads=4,
-    grid_width=10,
-    grid_positions=9,
+    shown=3,
     max_lines=8,
     max_tokens=24,
 )
 LINES = (3, 0, 5, 1)  # of the four pictures
+# Concept 1 has two words, concept 5 none.
+WORD_CONCEPTS = torch.tensor([-1] * 10 + [1, 0, 1, 2, 3, 4, -2, -1, -1])
 
 
 @pytest.fixture(autouse=True)
@@ -42,19 +43,20 @@ def one_thread() -> Iterator[None]:
 def decoder() -> SlotPrefixDecoder:
     """Weights ten times GPT-2's, so that attention is far from uniform and a slip far from invisible."""
     torch.manual_seed(11)
-    made = SlotPrefixDecoder(CONFIG).double().eval()
+    made = SlotPrefixDecoder(CONFIG, WORD_CONCEPTS).double().eval()
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             parameter.copy_(torch.randn_like(parameter) * (0.3 if "norm" not in name else 1.0))
     return made
 
 
-def memory_of(counts: tuple[int, ...] = LINES, *, grid: bool = True, seed: int = 2) -> SlotMemory:
+def memory_of(counts: tuple[int, ...] = LINES, *, seed: int = 2) -> SlotMemory:
     """Pictures with ``counts`` lines each; what stands beyond a picture's last line is noise, not zero."""
     torch.manual_seed(seed)
     n, m = len(counts), max(counts)
     return SlotMemory(
-        grid=torch.randn(n, 9, 10, dtype=torch.double) if grid else None,
+        concepts=torch.stack([torch.randperm(6)[:3] for _ in range(n)]),
+        probabilities=torch.rand(n, 3, dtype=torch.double),
         layout=torch.randn(n, LAYOUT_FEATURES, dtype=torch.double),
         line_features=torch.randn(n, m, LINE_FEATURES, dtype=torch.double),
         line_words=torch.randint(0, V, (n, m, WORDS)),
@@ -73,7 +75,8 @@ def tokens_for(counts: tuple[int, ...] = LINES, length: int = 12) -> Tensor:
 def single(memory: SlotMemory, i: int, count: int) -> SlotMemory:
     """Picture ``i`` alone, without any padding."""
     return SlotMemory(
-        None if memory.grid is None else memory.grid[i : i + 1],
+        memory.concepts[i : i + 1],
+        memory.probabilities[i : i + 1],
         memory.layout[i : i + 1],
         memory.line_features[i : i + 1, :count],
         memory.line_words[i : i + 1, :count],
@@ -99,8 +102,8 @@ def gelu(x: Tensor) -> Tensor:
     return x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
 
 
-def by_hand(weights: dict[str, Tensor], memory: SlotMemory, tokens: list[int]) -> tuple[Tensor, Tensor]:
-    """One picture without padding -> logits (t, V + m), concept logits."""
+def by_hand(weights: dict[str, Tensor], memory: SlotMemory, tokens: list[int]) -> Tensor:
+    """One picture without padding -> logits (t, V + m)."""
     w, width, heads = weights, CONFIG.width, CONFIG.heads
     lines = []
     for j in range(memory.line_features.shape[1]):
@@ -108,13 +111,13 @@ def by_hand(weights: dict[str, Tensor], memory: SlotMemory, tokens: list[int]) -
         mean = sum(known, torch.zeros(width, dtype=torch.double)) / max(len(known), 1)
         own = linear(w, "lines", memory.line_features[0, j]) + linear(w, "line_words", mean)
         lines.append(own + w["line_places.weight"][j])
-    prefix = list(lines)
-    if memory.grid is not None:
-        places = [
-            linear(w, "grid", memory.grid[0, p]) + w["grid_places.weight"][p]
-            for p in range(CONFIG.grid_positions)
-        ]
-        prefix = [*places, linear(w, "layout", memory.layout[0]), *lines]
+    shown = []
+    for concept, p in zip(memory.concepts[0].tolist(), memory.probabilities[0].tolist(), strict=True):
+        own = [w["words.weight"][word] for word in range(V) if WORD_CONCEPTS[word] == concept]
+        mean = sum(own, torch.zeros(width, dtype=torch.double)) / max(len(own), 1)
+        sure = torch.tensor([p, math.log(p / (1 - p)) / 4, math.sqrt(p)], dtype=torch.double)
+        shown.append(mean + w["concepts.weight"][concept] + linear(w, "probability", sure))
+    prefix = [*shown, linear(w, "layout", memory.layout[0]), *lines]
     words = [
         (w["words.weight"][token] if token < V else lines[token - V] + w["slot"]) + w["places.weight"][place]
         for place, token in enumerate(tokens)
@@ -146,39 +149,34 @@ def by_hand(weights: dict[str, Tensor], memory: SlotMemory, tokens: list[int]) -
         query = linear(w, "pointer_query", hidden)
         copies = [query @ key / math.sqrt(width) for key in keys]
         logits.append(torch.cat([w["words.weight"] @ hidden, *(copy[None] for copy in copies)]))
-    if memory.grid is None:
-        return torch.stack(logits), torch.zeros(CONFIG.concepts, dtype=torch.double)
-    return torch.stack(logits), linear(w, "concept", x[CONFIG.grid_positions])  # where the layout stands
+    return torch.stack(logits)
 
 
-@pytest.mark.parametrize("grid", [True, False])
 @torch.no_grad()
-def test_the_forward_pass_is_what_the_formulas_say(decoder: SlotPrefixDecoder, grid: bool) -> None:
-    memory, tokens = memory_of(grid=grid), tokens_for()
-    logits, concepts = decoder(memory, tokens)
+def test_the_forward_pass_is_what_the_formulas_say(decoder: SlotPrefixDecoder) -> None:
+    memory, tokens = memory_of(), tokens_for()
+    logits = decoder(memory, tokens)
     weights = dict(decoder.state_dict())
     for i, count in enumerate(LINES):
-        expected, named = by_hand(weights, single(memory, i, count), tokens[i].tolist())
+        expected = by_hand(weights, single(memory, i, count), tokens[i].tolist())
         torch.testing.assert_close(logits[i, :, : V + count], expected, atol=1e-8, rtol=1e-8)
-        torch.testing.assert_close(concepts[i], named, atol=1e-8, rtol=1e-8)
         assert torch.isneginf(logits[i, :, V + count :]).all()
 
 
-@pytest.mark.parametrize("grid", [True, False])
 @torch.no_grad()
-def test_stepping_says_what_teacher_forcing_says(decoder: SlotPrefixDecoder, grid: bool) -> None:
+def test_stepping_says_what_teacher_forcing_says(decoder: SlotPrefixDecoder) -> None:
     decoder = decoder.float()
-    memory, tokens = memory_of(grid=grid), tokens_for()
+    memory, tokens = memory_of(), tokens_for()
     memory = SlotMemory(
-        None if memory.grid is None else memory.grid.float(),
+        memory.concepts,
+        memory.probabilities.float(),
         memory.layout.float(),
         memory.line_features.float(),
         memory.line_words,
         memory.line_mask,
     )
-    logits, concepts = decoder(memory, tokens)
+    logits = decoder(memory, tokens)
     state = decoder.start(memory)
-    torch.testing.assert_close(state["concepts"], concepts.sigmoid(), atol=1e-5, rtol=1e-5)
     for t in range(tokens.shape[1]):
         stepped, state = decoder.step(state, tokens[:, t])
         torch.testing.assert_close(stepped, logits[:, t], atol=1e-5, rtol=1e-5)
@@ -187,28 +185,28 @@ def test_stepping_says_what_teacher_forcing_says(decoder: SlotPrefixDecoder, gri
 @torch.no_grad()
 def test_a_batch_says_what_each_picture_alone_says(decoder: SlotPrefixDecoder) -> None:
     memory, tokens = memory_of(), tokens_for()
-    together, _ = decoder(memory, tokens)
+    together = decoder(memory, tokens)
     for i, count in enumerate(LINES):
-        alone, _ = decoder(single(memory, i, count), tokens[i : i + 1])
+        alone = decoder(single(memory, i, count), tokens[i : i + 1])
         torch.testing.assert_close(together[i : i + 1, :, : V + count], alone, atol=1e-9, rtol=1e-9)
 
 
 @torch.no_grad()
 def test_what_stands_beyond_the_last_line_changes_nothing(decoder: SlotPrefixDecoder) -> None:
     memory, tokens = memory_of(), tokens_for()
-    before, _ = decoder(memory, tokens)
+    before = decoder(memory, tokens)
     noise = torch.where(memory.line_mask[..., None], memory.line_features, memory.line_features * 1e3 + 7)
-    after, _ = decoder(replace(memory, line_features=noise), tokens)
+    after = decoder(replace(memory, line_features=noise), tokens)
     assert torch.equal(before, after)
 
 
 @torch.no_grad()
 def test_later_words_change_nothing_said_before(decoder: SlotPrefixDecoder) -> None:
     memory, tokens = memory_of(), tokens_for()
-    before, _ = decoder(memory, tokens)
+    before = decoder(memory, tokens)
     changed = tokens.clone()
     changed[:, 6] = (changed[:, 6] + 1) % V
-    after, _ = decoder(memory, changed)
+    after = decoder(memory, changed)
     torch.testing.assert_close(after[:, :6], before[:, :6], atol=1e-9, rtol=0)
     finite = torch.isfinite(before[:, 6:])
     assert ((after[:, 6:] - before[:, 6:]).masked_fill(~finite, 0).abs().amax(-1) > 1e-6).all()
@@ -217,15 +215,15 @@ def test_later_words_change_nothing_said_before(decoder: SlotPrefixDecoder) -> N
 @torch.no_grad()
 def test_the_lines_and_the_picture_are_looked_at(decoder: SlotPrefixDecoder) -> None:
     memory, tokens = memory_of(), tokens_for()
-    before, _ = decoder(memory, tokens)
-    assert memory.grid is not None
+    before = decoder(memory, tokens)
     for other in (
-        replace(memory, grid=memory.grid + 1),
+        replace(memory, concepts=(memory.concepts + 1) % CONFIG.concepts),
+        replace(memory, probabilities=memory.probabilities * 0.5),
         replace(memory, layout=memory.layout + 1),
         replace(memory, line_features=memory.line_features + 1),
         replace(memory, line_words=(memory.line_words + 1) % V),
     ):
-        after, _ = decoder(other, tokens)
+        after = decoder(other, tokens)
         assert not torch.allclose(after[0, :, :V], before[0, :, :V], atol=1e-4)
 
 
@@ -263,13 +261,12 @@ def test_a_batch_generates_what_each_picture_alone_gets(
         assert together.logprobs[i] == pytest.approx(alone.logprobs[0], abs=1e-4)
 
 
-def test_every_parameter_learns_from_words_slots_and_concepts() -> None:
+def test_every_parameter_learns_from_words_and_slots() -> None:
     torch.manual_seed(0)
-    decoder = SlotPrefixDecoder(CONFIG).double()
+    decoder = SlotPrefixDecoder(CONFIG, WORD_CONCEPTS).double()
     tokens = tokens_for()
-    logits, concepts = decoder(memory_of(), tokens)
-    chosen = logits.log_softmax(-1).gather(2, tokens[..., None])
-    (chosen.sum() + concepts.square().sum()).backward()
+    chosen = decoder(memory_of(), tokens).log_softmax(-1).gather(2, tokens[..., None])
+    chosen.sum().backward()
     dead = [name for name, p in decoder.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert dead == []
     assert all(torch.isfinite(p.grad).all() for p in decoder.parameters() if p.grad is not None)

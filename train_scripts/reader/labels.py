@@ -1,7 +1,8 @@
-"""Real lines with what they say: where a reading all but matches what a person quoted, the person is right."""
+"""Real lines with what they say: where a reading all but matches what a person quoted, he is right."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def empty_grounds(folder: Path, names: Iterable[str], ocr: Ocr, *, most: int = 3
         edges = sorted({0, image.height, *(int(y) for box in boxes for y in (box[1], box[3]))})
         bands = [
             (low, high)
-            for low, high in zip(edges, edges[1:], strict=False)
+            for low, high in itertools.pairwise(edges)
             if not any(box[1] < high and box[3] > low for box in boxes)
         ]
         low, high = max(bands, key=lambda band: band[1] - band[0], default=(0, 0))

@@ -161,7 +161,7 @@ class LineRenderer:
             values = values * pick.uniform(0.7, 1.15) + pick.uniform(-20, 30)
         if pick.random() < 0.12:
             noise = np.random.default_rng(pick.randrange(2**30)).normal(0, pick.uniform(3, 14), values.shape)
-            values = values + noise
+            values = values + noise.astype(np.float32)
         if pick.random() < 0.06:
             values = 255 - values
         if pick.random() < 0.05:

@@ -24,7 +24,7 @@ from train_scripts.feedback.students import SlotStudent, load_student
 
 SHIPPED = Path(__file__).resolve().parents[3] / "checkpoints" / "meme-small"
 LINES = (TextLine("КОТ У ОКНА", (0.1, 0.1, 0.9, 0.2), 0.9, 0),)
-UNKNOWN_WORDS = 'Капибара и гиппопотам, рядом Шлёпохвост. Ещё капибара. Надпись: "Гиперболоид".'
+UNKNOWN_WORDS = 'Дикобраз и гиппопотам, рядом Шлёпохвост. Ещё дикобраз. Надпись: "Гиперболоид".'
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +36,10 @@ def taught() -> SlotStudent:
 
 
 def test_new_words_are_those_of_the_dictionary_outside_quotes(taught: SlotStudent) -> None:
-    assert taught.new_words == ("гиппопотам", "капибара")
+    assert taught.new_words == ("гиппопотам", "дикобраз")
     tokenizer = taught.module.tokenizer
-    assert {"гиппопотам", "капибара"} <= set(taught.module.concepts)
-    assert taught.module.word_concepts[tokenizer.id("капибара")] == taught.module.concepts.index("капибара")
+    assert {"гиппопотам", "дикобраз"} <= set(taught.module.concepts)
+    assert taught.module.word_concepts[tokenizer.id("дикобраз")] == taught.module.concepts.index("дикобраз")
 
 
 def test_a_word_of_two_corrections_may_be_a_name() -> None:
@@ -52,15 +52,17 @@ def test_a_word_of_two_corrections_may_be_a_name() -> None:
 def test_growing_changes_nothing_that_was_known(taught: SlotStudent) -> None:
     parent = SlotDescriber(SHIPPED, read_config(SHIPPED)).model
     image = pictures()[0]
-    memory = parent.memory([image], [LINES])
+    memory, probabilities = parent.memory([image], [LINES])
     tokens = torch.tensor([[parent.tokenizer.levels[0], *parent.tokenizer.encode_words("на фото кот")]])
     with torch.no_grad():
-        logits, concepts = parent.decoder(memory, tokens)
-        grown, more = taught.module.decoder(taught.module.memory([image], [LINES]), tokens)
+        logits = parent.decoder(memory, tokens)
+        # New concepts are average ones too: none of them is among the likeliest.
+        larger, more = taught.module.memory([image], [LINES])
+        grown = taught.module.decoder(larger, tokens)
     known, lines = len(parent.tokenizer), logits.shape[2] - len(parent.tokenizer)
     torch.testing.assert_close(grown[..., :known], logits[..., :known], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(grown[..., -lines:], logits[..., -lines:], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(more[:, : concepts.shape[1]], concepts, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(more[:, : probabilities.shape[1]], probabilities, rtol=1e-4, atol=1e-4)
     # A new word is an average one: it does not stand out before it was learnt.
     assert grown[..., known:-lines].max() < logits[..., :known].max()
 
@@ -81,23 +83,25 @@ def test_a_correction_may_say_what_the_parent_does_not_see(taught: SlotStudent) 
     tokenizer = taught.module.tokenizer
 
     def words(kind: students.Kind) -> str:
-        example = taught.example(seen, 'На картинке капибара. Надпись: "Кот у окна".', kind)
+        example = taught.example(seen, 'На картинке дикобраз. Надпись: "Кот у окна".', kind)
         assert example is not None
         return tokenizer.decode(example.target.ids[1:-1], LINES)
 
-    assert words("correction") == 'На картинке капибара. Надпись: "КОТ У ОКНА".'
+    assert words("correction") == 'На картинке дикобраз. Надпись: "КОТ У ОКНА".'
     assert words("caption") == words("correction")
-    assert "капибара" not in words("original"), "a describer saw more than the model can"
+    assert "дикобраз" not in words("original"), "a describer saw more than the model can"
     assert taught.example(seen, "Ъъъ ыыы.", "correction") is None
 
 
 def test_memories_are_padded_to_the_largest() -> None:
     def memory(lines: int) -> SlotMemory:
         ones = torch.ones(1, lines, 3)
-        return SlotMemory(None, torch.ones(1, 2), ones, ones.long(), torch.ones(1, lines, dtype=torch.bool))
+        shown = torch.ones(1, 5)
+        mask = torch.ones(1, lines, dtype=torch.bool)
+        return SlotMemory(shown.long(), shown, torch.ones(1, 2), ones, ones.long(), mask)
 
     whole = students._stack([memory(0), memory(2), memory(1)])
-    assert whole.grid is None
+    assert whole.concepts.shape == (3, 5)
     assert whole.layout.shape == (3, 2)
     assert whole.line_features.shape == (3, 2, 3)
     assert whole.line_mask.tolist() == [[False, False], [True, True], [True, False]]
