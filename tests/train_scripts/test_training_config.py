@@ -20,13 +20,55 @@ def test_every_preset_has_a_recipe_of_its_own_name() -> None:
     assert config_names() == sorted(PRESETS)
     for name in PRESETS:
         assert load_config(name).preset == name
-    navec = load_config("resnet101-lstm-navec")
-    assert [(name, stage.epochs, stage.batch) for name, stage in navec.stages.items()] == [
-        ("photos", 30, 25),
-        ("memes", 20, 25),
-    ]
-    assert load_config("inception-lstm-glove").stages["photos"].teacher_forcing == 0.9
-    assert load_config("resnet50-lstm").stages["memes"].patience == 10
+
+
+# Of the last stage: optimizer, rate, rows a step, epochs. Clipped at 5 where the original clipped.
+ORIGINALS = {
+    "resnet50-lstm": ("adam", 1e-3, 10, 40),
+    "resnet101-lstm-navec": ("adam", 1e-3, 25, 20),
+    "resnet34-lstm": ("adam", 1e-3, 100, 10),
+    "fasterrcnn-lstm": ("adam", 1e-4, 16, 20),
+    "inception-lstm-glove": ("adam", 5e-4, 32, 4),  # 75,000 steps over COCO
+    "inception-lstm-crawl": ("adam", 5e-4, 32, 4),
+    "inception-attention": ("adam", 5e-4, 32, 30),
+    "resnext101-attention": ("adam", 5e-4, 32, 30),
+    "resnet101-attention": ("adam", 5e-4, 32, 30),
+    "resnet101-lstm": ("adam", 5e-4, 32, 30),
+    "resnet101-attention-dot": ("adam", 5e-4, 32, 30),
+    "inception-bahdanau": ("adam", 1e-3, 64, 45),
+    "inception-bahdanau-gru": ("adam", 1e-3, 64, 45),
+    "clipcap-mlp": ("adamw", 2e-5, 10, 10),
+    "clipcap-mlp-tuned": ("adamw", 2e-5, 10, 10),
+    "clipcap-transformer": ("adamw", 2e-5, 10, 10),
+    "gpt2-inception-prefix": ("adamw", 1e-3, 80, 10),
+    "rudolph": ("adam8bit", 2e-5, 5, 20),
+}
+
+
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_the_recipes_are_those_of_the_originals(name: str) -> None:
+    stage = list(load_config(name).stages.values())[-1]
+    rows = stage.batch * stage.accumulate
+    assert (stage.optimizer.name, stage.optimizer.rate, rows, stage.epochs) == ORIGINALS[name]
+
+
+def test_what_only_some_originals_did() -> None:
+    stages = {name: load_config(name).stages for name in PRESETS}
+    forced = {name for name, own in stages.items() if any(one.teacher_forcing < 1 for one in own.values())}
+    assert forced == {
+        *("inception-lstm-glove", "inception-lstm-crawl", "inception-attention", "resnext101-attention"),
+        *("resnet101-attention", "resnet101-lstm", "resnet101-attention-dot"),
+    }
+    assert stages["inception-lstm-glove"]["photos"].schedule.milestones == (25_000, 50_000)
+    assert stages["inception-bahdanau"]["coco"].pairs_per_epoch == 50_000
+    assert stages["gpt2-inception-prefix"]["photos"].schedule.name == "noam"
+    assert stages["gpt2-inception-prefix"]["photos"].schedule.warmup == 50
+    assert stages["rudolph"]["memes"].schedule.name == "onecycle"
+    memes = stages["resnet50-lstm"]["memes"]
+    assert (memes.metric, memes.patience) == ("bleu3", 10)
+    assert [one.checkpoint_every for one in stages["resnet101-lstm-navec"].values()] == [5, 5]
+    for own in stages.values():
+        assert all(one.augment is None for one in own.values())
 
 
 @pytest.mark.parametrize(

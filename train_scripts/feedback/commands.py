@@ -42,15 +42,15 @@ def finetune_command(
         Path | None,
         typer.Option(help="What 'read' wrote of --data: spares reading those pictures again.", exists=True),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="At most; it ends early when val suffers.")] = 12,
-    rate: Annotated[float, typer.Option(help="Learning rate.")] = 3e-4,
+    epochs: Annotated[int, typer.Option(min=1, help="At most; it ends early when val suffers.")] = 30,
+    rate: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
     batch: Annotated[int, typer.Option(min=1, help="Lessons a step.")] = 4,
     replay: Annotated[
         float, typer.Option(min=0, help="Rows of the original data for every lesson, against forgetting.")
     ] = 4.0,
     preference: Annotated[float, typer.Option(min=0, help="Weight of the preference pairs (DPO).")] = 0.2,
     beta: Annotated[float, typer.Option(help="Of DPO: larger stays nearer to the parent.")] = 0.1,
-    patience: Annotated[int, typer.Option(min=1, help="Epochs without coming nearer.")] = 3,
+    patience: Annotated[int, typer.Option(min=1, help="Epochs without coming nearer.")] = 5,
     measure: Annotated[str, typer.Option(help="The score that must not fall on val.")] = "meteor",
     val_pictures: Annotated[int, typer.Option(min=0, help="Of val, for every epoch; 0: all.")] = 200,
     seed: Annotated[int, typer.Option(help="Of everything drawn.")] = 7,

@@ -41,13 +41,13 @@ from train_scripts.feedback.students import Example, Student
 class Options:
     """What decides the outcome; written into the checkpoint."""
 
-    epochs: int = 12
-    rate: float = 3e-4  # of AdamW, after a short warm-up
+    epochs: int = 30
+    rate: float = 1e-3  # of AdamW, after a short warm-up
     batch: int = 4  # lessons a step
     replay: float = 4.0  # rows of the original training data for every lesson
     preference: float = 0.2  # weight of DPO beside the likelihood
     beta: float = 0.1  # of DPO: how far the student may go from its parent
-    patience: int = 3  # epochs that may pass without coming nearer to the corrections
+    patience: int = 5  # epochs that may pass without coming nearer to the corrections
     measure: str = "meteor"  # that must not fall on val
     val_pictures: int = 200  # of the val split, drawn once; 0 = all
     seed: int = 7

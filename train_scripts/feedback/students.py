@@ -197,7 +197,7 @@ class SlotStudent(Student):
     def example(self, seen: Seen, text: str, kind: Kind) -> Example | None:
         tokenizer = self.module.tokenizer
         named = [self._places[lemma] for lemma in self._lemmas.of(text) if lemma in self._places]
-        labels = seen.memory.probabilities[0]
+        labels = seen.memory.probabilities[0].clone()
         allowed = self._layout | set(named)
         if kind == "original":
             sure = (labels >= self._describer.gate.certain).nonzero().flatten().tolist()

@@ -316,24 +316,25 @@ class Training:
             leave=False,
             disable=not self.main,
         )
-        for own in bar:
-            row = self._step(own, stage, parts)
-            progress.step += 1
-            progress.steps += 1
-            progress.loss += row["loss"]
-            bar.set_postfix(loss=f"{progress.loss / progress.step:.3f}")
-            if self.main:
-                self.folder.record(
-                    "steps.jsonl", {"stage": name, "epoch": progress.epoch + 1, "step": progress.steps, **row}
-                )
-                self._show({f"train/{key}": value for key, value in row.items()})
-            if self._stopping:
-                bar.close()
-                if progress.step == len(batches):
-                    break
-                self._stop()
-            if self._is_due():
-                self._keep()
+        with bar:  # ends its line before whatever stops the epoch is told
+            for own in bar:
+                row = self._step(own, stage, parts)
+                progress.step += 1
+                progress.steps += 1
+                progress.loss += row["loss"]
+                bar.set_postfix(loss=f"{progress.loss / progress.step:.3f}", refresh=False)
+                if self.main:
+                    self.folder.record(
+                        "steps.jsonl",
+                        {"stage": name, "epoch": progress.epoch + 1, "step": progress.steps, **row},
+                    )
+                    self._show({f"train/{key}": value for key, value in row.items()})
+                if self._stopping:
+                    if progress.step == len(batches):
+                        break
+                    self._stop()
+                if self._is_due():
+                    self._keep()
         trained_for = time.perf_counter() - started
         measured = self._measure(stage, data)
         loss = progress.loss / max(progress.step, 1)

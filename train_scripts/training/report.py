@@ -45,7 +45,7 @@ def write_report(folder: Path, outcome: Outcome) -> None:
     if outcome.val is not None:
         tables.append(report_sheet(outcome.val, "val"))
     if outcome.train is not None:
-        tables.append(report_sheet(outcome.train, "pictures it learned from"))
+        tables.append(report_sheet(outcome.train, "Pictures it learned from"))
     notes = "".join(f"- {note}\n" for note in outcome.notes)
     pictures = "".join(
         f"### {row.name}\n\n{row.note}\n\n"

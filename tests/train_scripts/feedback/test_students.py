@@ -14,7 +14,7 @@ from inference.decoders.slot_prefix import SlotMemory
 from inference.models import WEIGHTS_FILE
 from inference.presets import build, make_tokenizer, preset
 from inference.types import TextLine
-from tests.inference.learning import CAPTIONS, pictures
+from tests.inference.learning import CAPTIONS, calibrate, pictures
 from train_scripts.feedback import students
 from train_scripts.feedback.errors import FeedbackError
 from train_scripts.feedback.finetune import Material, Options, Preferred, Weighted, finetune, margins
@@ -125,11 +125,12 @@ def test_another_architecture_does_not_learn_here(tmp_path: Path) -> None:
 
 @pytest.fixture
 def preset_folder(tmp_path: Path) -> Path:
-    """A small twin of the first meme baseline, of random weights."""
+    """A small twin of the lightest preset, of random weights."""
     torch.manual_seed(0)
-    tokenizer = make_tokenizer("resnet50-lstm", CAPTIONS)
-    model = build("resnet50-lstm", tokenizer=tokenizer, smoke=True)
-    model.save(tmp_path / "parent", preset("resnet50-lstm").options())
+    tokenizer = make_tokenizer("mobilenet-soft-attention", CAPTIONS)
+    model = build("mobilenet-soft-attention", tokenizer=tokenizer, smoke=True)
+    calibrate(model.encoder, model.encoder.preprocessing(pictures()))
+    model.save(tmp_path / "parent", preset("mobilenet-soft-attention").options())
     return tmp_path / "parent"
 
 
@@ -167,7 +168,7 @@ def test_a_preset_learns_corrections_and_preferences(preset_folder: Path, tmp_pa
         [Weighted(example(4, CAPTIONS[4]), 1.0)],
     )
     encoder = {name: tensor.clone() for name, tensor in student.module.encoder.state_dict().items()}
-    options = Options(epochs=40, rate=1e-2, batch=1, replay=1, preference=1.0, patience=40)
+    options = Options(epochs=24, rate=1e-2, batch=1, replay=1, preference=1.0, patience=4)
     outcome = finetune(student, material, judge(tmp_path, corrections), options, say=lambda _: None)
     assert outcome.verdict.nearness > 0.9
     assert outcome.verdict.feedback["0.png"] == CAPTIONS[0]
