@@ -24,11 +24,12 @@ COPY train_scripts train_scripts
 COPY checkpoints/meme-small checkpoints/meme-small
 # The database and the kept pictures; everything else belongs to root, and the bot cannot change it.
 RUN mkdir data && chown bot data
-# Without BOT_TOKEN the chat page must be reachable from outside the container: publish port 8080 to loopback.
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 HEALTH_PORT=8081 SANDBOX_HOST=0.0.0.0
+# Reachable from outside the container: the chat page (8080, without BOT_TOKEN: publish it to loopback) and the
+# webhook (8081, with WEBHOOK_URL).
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 HEALTH_PORT=8082 SANDBOX_HOST=0.0.0.0 WEBHOOK_HOST=0.0.0.0
 USER bot
 VOLUME /app/data
-EXPOSE 8080
+EXPOSE 8080 8081
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['HEALTH_PORT'] + '/healthz', timeout=5)"]
 CMD ["python", "-m", "bot", "run"]

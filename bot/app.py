@@ -225,13 +225,14 @@ async def run(
 ) -> None:
     """Run the bot until SIGTERM or SIGINT; without a token against the stand-in, in this process.
 
-    Raises TokenRefused, WebhookRefused, UnknownModel, StoreError or OSError; the texts are for the operator.
+    Raises OperatorError (TokenRefused, WebhookRefused...), StoreError or OSError; the operator reads the texts.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError):  # Windows has no such handlers
             loop.add_signal_handler(number, _stop, stop, number)
+    await _check_models(settings, engine)
     async with AsyncExitStack() as stack:
         if settings.bot_token is not None:
             token, api_url = settings.bot_token.get_secret_value(), settings.bot_api_url
@@ -247,17 +248,24 @@ async def run(
             logger.info("BOT_TOKEN is not set: the bot runs against its own stand-in of Telegram.")
             logger.info("Open %s in a browser and send it a picture.", sandbox.url)
         redact.add(token)
-        for name in (settings.ab_model, settings.compare_with):
-            if name is not None:  # a slip in a name must not wait for the first picture
-                try:
-                    await asyncio.to_thread(engine.checkpoint, name)
-                except UnknownModel:
-                    raise
-                except EngineError as error:  # a service that is not up yet
-                    logger.warning("%s", error)
         app = await stack.enter_async_context(build(settings, engine, token=token, api_url=api_url))
         await app.serve(stop, delete_webhook=delete_webhook)
         logger.info("Stopped.")
+
+
+async def _check_models(settings: Settings, engine: AnyEngine) -> None:
+    """A slip in a model's name must not wait for the first picture. Raises OperatorError."""
+    named = {"MODEL": settings.model, "AB_MODEL": settings.ab_model, "COMPARE_WITH": settings.compare_with}
+    for setting, name in named.items():
+        if name is None:
+            continue
+        try:
+            await asyncio.to_thread(engine.checkpoint, name)
+        except UnknownModel as error:
+            raise OperatorError(f"{setting}: {error}") from error
+        except EngineError as error:  # a service that is not up yet
+            logger.warning("%s", error)
+            return
 
 
 def _stop(stop: asyncio.Event, number: signal.Signals) -> None:

@@ -60,6 +60,7 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 5  # starts of the bot that may die with the same picture in work before it is given up
 FETCH_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between tries to fetch a file
 BUSY_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between tries to enter a full engine
+AWAY_PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds between tries to find out which weights a model has
 FETCH_TIMEOUT = 120  # seconds for one file
 DELIVERY_TIME = 3600.0  # seconds for which a finished reply is kept trying; then the next start tries
 LONGEST_PAUSE = 30.0
@@ -312,13 +313,25 @@ class Captioning:
             if job.part and name != job.model and name == job.compared_with:
                 break  # the other part is by the default model
             try:
-                return name, await asyncio.to_thread(self._engine.checkpoint, name)
+                return name, await self._checkpoint(name)
             except UnknownModel as error:
                 logger.error("Job %d: %s", job.id, error)
             except EngineError as error:
                 raise self._no_model(name, error) from error
         sentence = sentences.COMPARED_MODEL_GONE if job.part else sentences.OUT_OF_ORDER
         raise Unanswerable(sentence, f"there is no model {job.model}")
+
+    async def _checkpoint(self, name: str) -> str:
+        """The model's checkpoint. A service elsewhere may just be restarting: it is asked several times."""
+        for pause in AWAY_PAUSES:
+            try:
+                return await asyncio.to_thread(self._engine.checkpoint, name)
+            except UnknownModel:
+                raise
+            except EngineError as error:
+                logger.info("Asking for the model %s again in %.0f s (%s)", name, pause, error)
+            await asyncio.sleep(pause)
+        return await asyncio.to_thread(self._engine.checkpoint, name)
 
     def _no_model(self, name: str, error: EngineError) -> Unanswerable:
         logger.error("No caption: %s", error)

@@ -139,10 +139,7 @@ def marks_line(marks: Marks, texts: Texts) -> str:
     if marks.own is not None:
         return texts(sentences.YOUR_MARK, mark=marks.own, meaning=texts(sentences.MARKS[marks.own - 1]))
     if marks.mean is not None and marks.people:
-        mean = f"{marks.mean:.1f}"
-        if texts.language == "ru":
-            mean = mean.replace(".", ",")
-        return texts.plural(sentences.MEAN_MARK, marks.people, mean=mean)
+        return texts.plural(sentences.MEAN_MARK, marks.people, mean=texts.decimal(marks.mean, 1))
     return ""
 
 

@@ -30,6 +30,7 @@ SCALES = "::scale"  # ends the name of a tensor of WEIGHTS_FILE that holds one f
 HUB = "hf:"  # what the names of the hub's models start with
 OBJECTS = "coco-objects"
 _OBJECTS_ARE = "Names the things a detector finds, in Russian, with the frames and the words read; untrained."
+_OBJECTS_ARE_RU = "Называет предметы, которые находит детектор, кадры и прочитанные слова; без обучения."
 
 _MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 
@@ -42,6 +43,7 @@ class ModelInfo:
     checkpoint: str  # see checkpoint_hash
     description: str  # the first paragraph of the model card, on one line; "" without a card
     parameters: int  # numbers in all tensors of the weights; 0 where only loading them would tell
+    description_ru: str = ""  # the line `description_ru:` of the card's front matter; "" without one
 
 
 def list_models(models_dir: Path) -> list[ModelInfo]:
@@ -72,8 +74,11 @@ def model_info(models_dir: Path, name: str) -> ModelInfo:
     if has_folder(name):
         folder = find_model(models_dir, name)
         parameters = _count_parameters(folder / WEIGHTS_FILE)
-        return ModelInfo(name, checkpoint, _first_paragraph(folder / CARD_FILE), parameters)
-    return ModelInfo(name, checkpoint, _OBJECTS_ARE if name == OBJECTS else "", 0)
+        description, description_ru = _descriptions(folder / CARD_FILE)
+        return ModelInfo(name, checkpoint, description, parameters, description_ru)
+    if name == OBJECTS:
+        return ModelInfo(name, checkpoint, _OBJECTS_ARE, 0, _OBJECTS_ARE_RU)
+    return ModelInfo(name, checkpoint, "", 0)
 
 
 def has_folder(name: str) -> bool:
@@ -145,13 +150,17 @@ def _count_parameters(weights: Path) -> int:
         raise EngineError(f"{weights} is not a safetensors file, or a damaged one: get it anew.") from error
 
 
-def _first_paragraph(card: Path) -> str:
+def _descriptions(card: Path) -> tuple[str, str]:
+    """The first paragraph of a model card, and its `description_ru`; "" for what is missing."""
     try:
         lines = card.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
-        return ""
+        return "", ""
+    russian = ""
     if lines and lines[0].strip() == "---":  # the card's YAML front matter
         end = next((number for number, line in enumerate(lines[1:], 1) if line.strip() == "---"), 0)
+        told = (line.partition(":") for line in lines[:end])
+        russian = next((text.strip().strip("\"'") for key, _, text in told if key == "description_ru"), "")
         lines = lines[end + 1 :]
     paragraph: list[str] = []
     for line in lines:
@@ -160,4 +169,4 @@ def _first_paragraph(card: Path) -> str:
             paragraph.append(text)
         elif paragraph:
             break
-    return " ".join(paragraph)
+    return " ".join(paragraph), russian

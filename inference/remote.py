@@ -4,7 +4,8 @@ The other side is ``python -m inference serve``, on one machine or, with Ray Ser
 
 * ``POST /caption?model=NAME&options=JSON``, the picture's file as the body, to a caption
   (:meth:`inference.types.Caption.to_dict`); both parameters may be left out.
-* ``GET /models`` to ``{"default": NAME, "models": [{"name", "checkpoint", "description", "parameters"}]}``.
+* ``GET /models`` to ``{"default": NAME, "models": [{"name", "checkpoint", "description", "parameters",
+  "description_ru"}]}``.
 * ``GET /checkpoint?model=NAME`` to ``{"checkpoint": HASH}``.
 * ``GET /healthz``: 200 when the default model can caption, else 503.
 
@@ -19,6 +20,7 @@ import contextlib
 import http.client
 import io
 import json
+import logging
 import threading
 import time
 import urllib.error
@@ -40,6 +42,8 @@ from inference.types import (
     UnknownModel,
     WorkerCrashed,
 )
+
+logger = logging.getLogger(__name__)
 
 ERRORS: dict[str, tuple[type[EngineError], int]] = {
     "busy": (EngineBusy, 503),
@@ -76,6 +80,7 @@ class RemoteEngine:
         self._watcher: asyncio.Task[None] | None = None
         self._open = 0
         self._healthy = False
+        self._told: bool | None = None  # what the log says of its health
         self._hashes: dict[str | None, tuple[float, str]] = {}
         self._lock = threading.Lock()
 
@@ -247,6 +252,12 @@ class RemoteEngine:
             async with self._session.get(f"{self.url}/healthz", timeout=limit) as response:
                 healthy = response.status == http.HTTPStatus.OK
         self._healthy = healthy
+        if healthy != self._told:
+            self._told = healthy
+            if healthy:
+                logger.info("The inference service %s is ready", self.url)
+            else:
+                logger.warning("The inference service %s cannot be reached, or is not ready", self.url)
 
 
 class _NoAnswerError(Exception):

@@ -69,7 +69,7 @@ def test_env_example_names_every_setting_and_shows_its_default(no_environment: N
     assert shown == Settings(_env_file=None)
     # An empty line means the default too, but only where there is no value that could be shown.
     for name, value in example().items():
-        assert bool(value) != (Settings.model_fields[name.lower()].default in (None, frozenset())), name
+        assert bool(value) != (Settings.model_fields[name.lower()].default in (None, "", frozenset())), name
 
 
 def test_env_example_says_something_about_every_setting() -> None:
@@ -174,8 +174,11 @@ def test_compose_sets_only_what_the_bot_knows(service: dict[str, Any], no_enviro
     settings = Settings(_env_file=None, **{name.lower(): value for name, value in environment.items()})
     assert settings.health_port, "the HEALTHCHECK needs the endpoint"
     (exposed,) = instructions("EXPOSE")
-    assert service["ports"] == [f"127.0.0.1:{settings.sandbox_port}:{exposed}"]
-    assert str(settings.sandbox_port) == exposed
+    outside = [settings.sandbox_port, settings.webhook_port]
+    assert [int(port) for port in exposed.split()] == outside
+    assert service["ports"] == [f"127.0.0.1:{port}:{port}" for port in outside]
+    assert settings.sandbox_host == settings.webhook_host == "0.0.0.0"
+    assert len({*outside, settings.health_port}) == 3
     grace = int(service["stop_grace_period"].removesuffix("s"))
     assert grace > settings.drain_seconds, "or Docker kills what the bot is finishing"
 

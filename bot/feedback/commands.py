@@ -6,12 +6,14 @@ All raise StoreError (ExportError is one), whose text is one sentence that says 
 from __future__ import annotations
 
 import asyncio
+import html
 from pathlib import Path
 
 from bot.feedback.database import StoreError, database_url
 from bot.feedback.export import ExportFormat, export, parse_since
-from bot.feedback.reports import Stats
+from bot.feedback.reports import ModelStats, Stats
 from bot.feedback.store import Store
+from bot.texts import Texts, sentences, texts
 
 
 def run_export(
@@ -39,7 +41,7 @@ def run_stats(url: str, data_dir: Path) -> str:
 
     async def run() -> str:
         async with await _open(url, data_dir) as store:
-            return format_stats(await store.stats())
+            return format_stats(await store.stats(), texts("en"))
 
     return asyncio.run(run())
 
@@ -62,28 +64,51 @@ def run_erase(url: str, data_dir: Path, telegram_id: int) -> str:
     return asyncio.run(run())
 
 
-def format_stats(stats: Stats) -> str:
-    """Plain text: totals, then a line a model and checkpoint."""
-    jobs = ", ".join(f"{count} {state}" for state, count in sorted(stats.jobs.items())) or "none"
-    lines = [
-        f"People: {stats.users} ({stats.active_users} active, {stats.consenting_users} let pictures be kept)",
-        f"Pictures: {stats.pictures} ({stats.kept_pictures} kept)",
-        f"Jobs: {jobs}",
-    ]
+def format_stats(stats: Stats, words: Texts) -> str:
+    """Plain text: totals, then a paragraph a model and checkpoint."""
+    answered, failed = stats.jobs.get("answered", 0), stats.jobs.get("failed", 0)
+    totals = (
+        words(
+            sentences.STATS_PEOPLE,
+            people=stats.users,
+            active=stats.active_users,
+            consenting=stats.consenting_users,
+        ),
+        words(sentences.STATS_PICTURES, pictures=stats.pictures, kept=stats.kept_pictures),
+        words(
+            sentences.STATS_JOBS,
+            answered=answered,
+            failed=failed,
+            open=sum(stats.jobs.values()) - answered - failed,
+        ),
+    )
+    paragraphs = ["\n".join(totals)]
     for model in stats.models:
-        rated = "not rated"
-        if model.mean_rating is not None and model.interval is not None:
-            low, high = model.interval
-            marks = ", ".join(f"{mark}: {model.marks.get(mark, 0)}" for mark in range(1, 6))
-            rated = (
-                f"{model.ratings} marks by {model.raters} people, mean {model.mean_rating:.2f} of 5 "
-                f"(95 %: {low:.2f} to {high:.2f}; {marks})"
-            )
-        lines.append(
-            f"{model.model} ({model.checkpoint[:12]}): {model.captions} captions, {rated}, "
-            f"{model.corrections} corrections, {model.variants} other versions asked for"
+        said = words(
+            sentences.STATS_MODEL,
+            model=model.model,
+            checkpoint=model.checkpoint[:12],
+            captions=model.captions,
+            corrections=model.corrections,
+            variants=model.variants,
         )
-    return "\n".join(lines)
+        paragraphs.append(f"{said}\n{_marks(model, words)}")
+    return html.unescape("\n\n".join(paragraphs))
+
+
+def _marks(model: ModelStats, words: Texts) -> str:
+    if model.mean_rating is None or model.interval is None:
+        return words(sentences.STATS_UNRATED)
+    low, high = model.interval
+    return words(
+        sentences.STATS_MARKS,
+        marks=model.ratings,
+        raters=model.raters,
+        mean=words.decimal(model.mean_rating),
+        low=words.decimal(low),
+        high=words.decimal(high),
+        each=", ".join(f"{mark} – {model.marks.get(mark, 0)}" for mark in range(1, 6)),
+    )
 
 
 async def _open(url: str, data_dir: Path) -> Store:

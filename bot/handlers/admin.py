@@ -95,7 +95,10 @@ async def _export(message: Message, request: ExportRequest, words: Texts, store:
                 return
             for part in await archive(out, Path(folder) / "parts"):
                 await message.answer_document(FSInputFile(part), request_timeout=300)
-        await reply(message, words(sentences.EXPORT_DONE, rows=report.rows, without=report.without_pictures))
+        done = words(sentences.EXPORT_DONE, rows=report.rows)
+        if report.without_pictures:
+            done += " " + words(sentences.EXPORT_WITHOUT, without=report.without_pictures)
+        await reply(message, done)
     except Exception:
         logger.exception("The export failed")
         await reply(message, words(sentences.EXPORT_FAILED))
@@ -103,6 +106,6 @@ async def _export(message: Message, request: ExportRequest, words: Texts, store:
 
 async def stats(message: Message, words: Texts, store: Store) -> None:
     """Say the store in numbers."""
-    table = format_stats(await store.stats())
+    table = format_stats(await store.stats(), words)
     for piece in wrap(table):
         await message.answer(f"{words(sentences.STATS_TITLE)}\n\n{html.escape(piece, quote=False)}")

@@ -12,6 +12,7 @@ from bot.config import Settings
 from bot.feedback.store import Store
 from bot.handlers.common import answer, reply
 from bot.texts import Texts, choose_language, sentences, texts
+from inference.types import EngineError
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,11 @@ async def failed(event: ErrorEvent, settings: Settings, store: Store) -> bool:
             await store.deactivate(chat_id)
         logger.info("Not allowed to write to %s: %s", chat_id, error.message)
         return True
-    logger.error("Update %d failed", update.update_id, exc_info=error)
+    # What the engine says is a sentence for the operator; anything else needs its traceback.
+    if isinstance(error, EngineError):
+        logger.error("Update %d failed: %s", update.update_id, error)
+    else:
+        logger.error("Update %d failed", update.update_id, exc_info=error)
     words = texts(choose_language(sender.language_code if sender else None, settings.language))
     try:
         if isinstance(cause, CallbackQuery):

@@ -45,7 +45,10 @@ class ModelOffer:
     async def to(self, user: User) -> Offer:
         """What stands on this person's pages."""
         found = await asyncio.to_thread(self._engine.models)
-        descriptions = {model.name: model.description for model in found}
+        descriptions = {
+            model.name: (user.language == "ru" and model.description_ru) or model.description
+            for model in found
+        }
         for name in (self._settings.model, self._settings.ab_model, self._settings.compare_with):
             if name is not None:  # a model of a hub need not be listed
                 descriptions.setdefault(name, "")

@@ -35,8 +35,12 @@ async def start(message: Message, user: User, words: Texts) -> None:
 
 
 async def help_(message: Message, words: Texts, settings: Settings) -> None:
-    """Say how to use it."""
-    await message.answer(words(sentences.HELP, megabytes=f"{settings.max_file_mb:g}"))
+    """Say how to use it, to an operator in private also what nobody else may."""
+    text = words(sentences.HELP, megabytes=f"{settings.max_file_mb:g}")
+    # A private chat's number is the person's.
+    if message.chat.id in settings.admin_ids:
+        text += f"\n\n{words(sentences.HELP_OPERATOR)}"
+    await message.answer(text)
 
 
 async def moved(message: Message, migration: MigrationMiddleware) -> None:

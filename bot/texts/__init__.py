@@ -42,6 +42,11 @@ class Texts:
         form = self._catalogue.ngettext(sentence.one, sentence.many, number)
         return form.format(n=number, **_escaped(values))
 
+    def decimal(self, number: float, digits: int = 2) -> str:
+        """A number as it is written in this language."""
+        written = f"{number:.{digits}f}"
+        return written.replace(".", ",") if self.language == "ru" else written
+
 
 def _escaped(values: dict[str, object]) -> dict[str, str]:
     return {

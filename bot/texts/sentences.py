@@ -37,6 +37,11 @@ HELP: Final = (
     "/forget – erase everything I keep about you\n"
     "/help – this message"
 )
+HELP_OPERATOR: Final = (
+    "<b>For the operator</b>\n"
+    "/stats – numbers, for each model\n"
+    "/export – the marks and corrections as an archive"
+)
 CONSENT_QUESTION: Final = (
     "May I keep your pictures, to learn from them? Your descriptions do not depend on the answer. {state}\n\n"
     "/privacy tells what else I keep."
@@ -160,7 +165,7 @@ BUTTON_UNKNOWN: Final = "This button does not work any more. Send the picture on
 # --- Corrections ---
 PROMPT: Final = "Write how this picture should be described, as a reply to this message."
 PROMPT_FOR: Final = "{name}, write how this picture should be described, as a reply to this message."
-PROMPT_PLACEHOLDER: Final = "A better description"
+PROMPT_PLACEHOLDER: Final = "Your description"
 CORRECTION_TAKEN: Final = (
     "Thank you, your description is saved. To change it, edit your message or write another reply."
 )
@@ -195,8 +200,9 @@ LANGUAGE_PAGE: Final = "I speak English with you. Pictures are always described 
 # --- Privacy ---
 PRIVACY: Final = (
     "<b>What I keep</b>\n\n"
-    "Your Telegram number and name, for each picture its fingerprint and size, my descriptions of it, "
-    "your marks and corrections. They serve to make the descriptions better.\n\n"
+    "Your Telegram id, user name and language, and the model you chose. For each picture: where it was sent, "
+    "its fingerprint and size, my descriptions of it, your marks and corrections. They serve to make the "
+    "descriptions better.\n\n"
     "The pictures themselves are kept only if you allow it: then they may be used for training.\n\n"
     "{state}\n\n"
     "/forget erases everything at once."
@@ -215,8 +221,9 @@ EXPORT_STARTED: Final = "I am collecting the feedback. The archive will follow h
 EXPORT_EMPTY: Final = (
     "There is no feedback to export yet: nobody has rated or corrected a description that matches."
 )
-EXPORT_DONE: Final = (
-    "Rows: {rows}. Rows without a picture, because its sender has not let it be kept: {without}. "
+EXPORT_DONE: Final = "Rows: {rows}."
+EXPORT_WITHOUT: Final = (
+    "Of them without a picture: {without}, because its sender has not let it be kept. "
     "People change that with /privacy."
 )
 EXPORT_USAGE: Final = (
@@ -225,3 +232,14 @@ EXPORT_USAGE: Final = (
 )
 EXPORT_FAILED: Final = "The export failed. The reason is in the bot's log; try again when it is mended."
 STATS_TITLE: Final = "<b>Statistics</b>"
+STATS_PEOPLE: Final = "People: {people} (active: {active}, let pictures be kept: {consenting})"
+STATS_PICTURES: Final = "Pictures: {pictures} (kept: {kept})"
+STATS_JOBS: Final = "Requests: {answered} answered, {failed} refused or failed, {open} not finished"
+STATS_MODEL: Final = (
+    "{model}, checkpoint {checkpoint}\n"
+    "Captions: {captions}; corrections: {corrections}; other versions asked for: {variants}"
+)
+STATS_MARKS: Final = (
+    "Marks: {marks}, by people: {raters}; mean {mean} out of 5 (95 %: from {low} to {high}); by mark: {each}"
+)
+STATS_UNRATED: Final = "Marks: none"

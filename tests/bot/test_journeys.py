@@ -487,7 +487,15 @@ async def test_only_the_operator_exports(app: App, sandbox: Sandbox) -> None:
         assert [row["rating"] for row in rows] == [1]
         assert rows[0]["file_name"] in archive.namelist()
     await sandbox.send_text("/stats", user=ADMIN)
-    await sandbox.wait_for(lambda: "1 captions, 1 marks" in sandbox.messages(ADMIN)[-1].get("text", ""))
+    await sandbox.wait_for(lambda: "Статистика" in sandbox.messages(ADMIN)[-1].get("text", ""))
+    said = sandbox.messages(ADMIN)[-1]["text"]
+    assert "Людей: 2 (пользуются: 2, разрешили хранить картинки: 1)" in said
+    assert "Описаний: 1; исправлений: 0;" in said
+    assert "Оценок: 1, от людей: 1; средняя 1,00 из 5" in said
+    for person, told in ((ADMIN, True), (ME, False)):
+        await sandbox.send_text("/help", user=person)
+        await sandbox.wait_for(lambda who=person: "Команды" in sandbox.messages(who)[-1].get("text", ""))
+        assert ("/stats" in sandbox.messages(person)[-1]["text"]) is told
 
 
 # --- limits ---

@@ -37,7 +37,9 @@ async def app(settings: Callable[..., Settings], sandbox: Sandbox, models_dir: P
 def models_dir(tmp_path: Path, settings: Callable[..., Settings]) -> Path:
     folder = tmp_path / "models"
     write_checkpoint(folder, "other", card="# Other\n\nSees what others <do not> see.\n")
-    write_checkpoint(folder, "bad", weights="broken")
+    write_checkpoint(
+        folder, "bad", weights="broken", card="---\ndescription_ru: Сломана.\n---\n# Bad\n\nBroken.\n"
+    )
     return folder
 
 
@@ -55,6 +57,7 @@ async def test_a_person_chooses_a_model_and_goes_back_to_the_usual_one(app: App,
     page = await command(sandbox, "/model")
     assert "Сейчас: обычная, fake." in page["text"]
     assert "other – Sees what others <do not> see." in page["text"]
+    assert "bad – Сломана." in page["text"]
     assert labels(page) == ["✓ Обычная модель", "bad", "fake", "other", "Сравнивать две модели"]
 
     sandbox.press(page["message_id"], f"m:{key('other')}")
@@ -74,6 +77,13 @@ async def test_a_person_chooses_a_model_and_goes_back_to_the_usual_one(app: App,
     sandbox.press(page["message_id"], "m:0")
     await sandbox.wait_for(lambda: "Сейчас: обычная, fake." in page["text"])
     assert "✓ Обычная модель" in labels(page)
+
+
+async def test_the_page_in_english(app: App, sandbox: Sandbox) -> None:
+    sandbox.user(OTHER, language_code="en")
+    page = await reply_to(sandbox, await sandbox.send_text("/model", user=OTHER))
+    assert "Now: the usual one, fake." in page["text"]
+    assert "bad – Broken." in page["text"]
 
 
 async def test_a_model_is_chosen_by_its_name_too(app: App, sandbox: Sandbox) -> None:

@@ -37,11 +37,7 @@ class BotProcess:
         self.output = folder / "bot.log"
         self.environment = {
             # Nothing of the caller's own settings: only what a program needs to run at all.
-            **{
-                name: os.environ[name]
-                for name in ("PATH", "HOME", "LANG", "TESSDATA_PREFIX")
-                if name in os.environ
-            },
+            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             "BOT_TOKEN": sandbox.token,
@@ -96,7 +92,7 @@ class BotProcess:
         assert self.process is not None
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.process.wait(), 30)
+        return await asyncio.wait_for(self.process.wait(), 60)
 
     def log(self) -> str:
         """What it has printed so far."""

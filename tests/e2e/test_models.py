@@ -62,7 +62,7 @@ async def test_a_checkpoint_is_replaced_while_pictures_are_queued(bot: BotProces
     assert len({one["pid"] for one in begun(bot)}) == 1, "the worker goes on"
     assert bot.process is not None and bot.process.returncode is None
     stats = await bot.command("stats")
-    assert f"fake ({old[:12]})" in stats and f"fake ({new[:12]})" in stats
+    assert f"fake, checkpoint {old[:12]}\n" in stats and f"fake, checkpoint {new[:12]}\n" in stats
 
 
 async def test_a_comparison_killed_in_the_middle_is_finished_once_and_in_order(
@@ -102,8 +102,9 @@ async def test_a_person_at_the_page_compares_and_rates_both(chat: ChatPage, bot:
     await expect(first).to_contain_text("Ваша оценка: 2 из 5", timeout=WAIT)
     await expect(second).to_contain_text("Ваша оценка: 5 из 5", timeout=WAIT)
     stats = await bot.command("stats")
-    assert "1 marks by 1 people, mean 2.00 of 5" in stats
-    assert "1 marks by 1 people, mean 5.00 of 5" in stats
+    for name, mean in (("fake", "2.00"), ("other", "5.00")):
+        (paragraph,) = [part for part in stats.split("\n\n") if part.startswith(f"{name}, checkpoint")]
+        assert f"Marks: 1, by people: 1; mean {mean} out of 5" in paragraph
 
     await chat.write("/language")
     await chat.replies.last.get_by_role("button", name="English").click(timeout=WAIT)

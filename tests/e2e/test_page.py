@@ -71,6 +71,9 @@ async def test_a_meme_goes_in_and_a_rated_and_corrected_row_comes_out(
     await reply.get_by_role("button", name="Исправить").click()
     await expect(chat.text).to_be_focused(timeout=WAIT)
     await expect(chat.page.locator("#replying-name")).to_contain_text("В ответ")
+    # The bar about the answer took room: the conversation moved up with it.
+    below = "scroll => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight"
+    assert await chat.page.locator("#scroll").evaluate(below) < 2
     await chat.write("Рыжий кот никуда не ляжет.")
     await expect(chat.replies.last).to_contain_text("сохранено", timeout=WAIT)
     await expect(chat.page.locator("#replying")).to_be_hidden()

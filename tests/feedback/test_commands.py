@@ -27,11 +27,11 @@ async def filled(url: str, data_dir: Path) -> str:
 
 async def test_stats(filled: str, data_dir: Path) -> None:
     text = await asyncio.to_thread(run_stats, filled, data_dir)
-    assert "People: 2 (2 active, 1 let pictures be kept)" in text
-    assert "Jobs: 1 answered" in text
-    assert "meme-small (cccccccccccc): 1 captions, 2 marks by 2 people, mean 3.50 of 5" in text
-    assert "2: 1" in text
-    assert "1 corrections" in text
+    assert "People: 2 (active: 2, let pictures be kept: 1)" in text
+    assert "Requests: 1 answered, 0 refused or failed, 0 not finished" in text
+    assert "meme-small, checkpoint cccccccccccc\nCaptions: 1; corrections: 1;" in text
+    assert "Marks: 2, by people: 2; mean 3.50 out of 5" in text
+    assert "by mark: 1 – 0, 2 – 1," in text
 
 
 async def test_export(filled: str, data_dir: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tests.inference.fakes import write_checkpoint
 
 CARD = """---
 language: ru
+description_ru: "Описывает мемы: по порядку."
 ---
 # A small model
 
@@ -31,9 +32,10 @@ def test_models_are_listed_by_name_with_what_their_files_say(tmp_path: Path) -> 
     (tmp_path / "notes").mkdir()
     (tmp_path / "file.txt").touch()
     ant, zebra = list_models(tmp_path)
-    assert (ant.name, ant.description, ant.parameters) == ("ant", "", 6)
+    assert (ant.name, ant.description, ant.description_ru, ant.parameters) == ("ant", "", "", 6)
     assert (zebra.name, zebra.checkpoint, zebra.parameters) == ("zebra", second, 6)
     assert zebra.description == "Describes memes in Russian, and reads them."
+    assert zebra.description_ru == "Описывает мемы: по порядку."
 
 
 def test_a_damaged_model_hides_only_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -63,7 +65,7 @@ def test_models_without_a_folder_are_known_by_their_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    with pytest.raises(UnknownModel, match=r"coco-objects .* python -m inference pull"):
+    with pytest.raises(UnknownModel, match=r"coco-objects .*python -m inference pull"):
         checkpoint_hash(tmp_path, "coco-objects")
     (tmp_path / FILE).write_bytes(b"weights")
     assert checkpoint_hash(tmp_path, "coco-objects") == hashlib.sha256(b"weights").hexdigest()

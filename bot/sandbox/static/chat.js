@@ -861,6 +861,8 @@ function begin() {
   $("start").addEventListener("click", () => sendText("/start"));
   $("language").addEventListener("change", (event) => post("/api/language", { language: event.target.value }));
   $("scroll").addEventListener("scroll", watchScroll);
+  // What is written below may grow (an answer's bar, several lines): the end must not slip behind it.
+  new ResizeObserver(stick).observe($("scroll"));
   $("down").addEventListener("click", () => stick(true));
   addEventListener("resize", () => stick());
 
