@@ -294,9 +294,11 @@ class _Search:
         for process in self.processors:
             logits = process(tokens, logits)
         # Where the processors left nothing to say, the sentence ends.
-        stuck = torch.isneginf(logits).all(-1, keepdim=True)
-        end = torch.arange(logits.shape[1], device=logits.device) == self.eos
-        return logits.masked_fill(stuck & end, 0.0).log_softmax(-1), state
+        stuck = torch.isneginf(logits.amax(-1, keepdim=True))
+        if bool(stuck.any()):
+            end = torch.arange(logits.shape[1], device=logits.device) == self.eos
+            logits = logits.masked_fill(stuck & end, 0.0)
+        return logits.log_softmax(-1), state
 
     def single(self, state: State, first: Tensor, choose: Callable[[Tensor], Tensor]) -> Generated:
         n = first.shape[0]
@@ -326,8 +328,8 @@ class _Search:
         """Beam search as Hugging Face's: of 2k candidates the k best that go on, and those of the k best
         that end, are kept; the best of all by log-probability / length ** length_penalty is the answer."""
         n, k, device = first.shape[0], self.options.beams, first.device
-        rows = torch.arange(n, device=device)
-        state = reorder(state, rows.repeat_interleave(k))
+        rows = torch.arange(n * k, device=device)
+        state = reorder(state, rows // k)
         last = first.repeat_interleave(k)
         tokens = first.new_empty((n * k, 0))
         running = torch.full((n, k), float("-inf"), device=device)
@@ -336,12 +338,14 @@ class _Search:
         done = [False] * n
         for size in range(1, self.options.max_tokens + 1):
             logprobs, state = self.step(state, last, tokens)
-            width = logprobs.shape[1]
-            candidates = (running[:, :, None] + logprobs.view(n, k, width)).view(n, k * width)
-            if torch.isnan(candidates).any():
+            # Of the 2k best candidates none is below the 2k best of its own row.
+            values, token = logprobs.topk(min(2 * k, logprobs.shape[1]))  # (r, up to 2k), best first
+            if values.isnan().any():  # which stand before all numbers
                 raise ValueError(_NOT_NUMBERS)
-            values, where = candidates.topk(min(2 * k, k * width))  # (n, 2k), best first
-            parent, token = where // width + rows[:, None] * k, where % width
+            values = (running.view(-1, 1) + values).view(n, -1)
+            values, where = values.topk(min(2 * k, values.shape[1]))  # (n, 2k), best first
+            parent = where // token.shape[1] + rows[::k, None]
+            token = token.view(n, -1).gather(1, where)
             ends = token == self.eos
             # Those of the k best candidates that stop here: at their end token, or all where room ends.
             stops = ends[:, :k] | (size == self.options.max_tokens)
@@ -366,7 +370,8 @@ class _Search:
                 done[i] = done[i] or self._settled(best[i], leaders[i], size)
             if all(done):
                 break
-            state = reorder(state, index)
+            if not torch.equal(index, rows):
+                state = reorder(state, index)
             tokens = torch.cat([tokens[index], last[:, None]], 1)
         found = [hypothesis for hypothesis in best if hypothesis is not None]
         if len(found) < n:

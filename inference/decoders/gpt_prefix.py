@@ -1,7 +1,7 @@
 """GPT-2 with the picture as its first positions (a prefix), and a cache of keys and values.
 
 The language model is Hugging Face's GPT2LMHeadModel, so its files load as they are. Its arithmetic is run
-here, over its modules: one path for training and for cached steps, whose states are plain tensors.
+here, over its modules: one path for training and for cached steps.
 
 Shapes: n pictures, k prefix positions, L tokens, V words, w the width of the model, h its heads.
 """
@@ -17,7 +17,9 @@ from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from inference.decoders.base import CaptionDecoder, register
+from inference.decoders.caches import KeyValues
 from inference.decoders.mappers import GridMapper, LayersMapper, LinearMapper, MlpMapper, TransformerMapper
+from inference.decoders.products import conv1d, linear
 from inference.encoders.base import Memory
 
 
@@ -57,7 +59,7 @@ class GptPrefixConfig:
 class PrefixState:
     """Dimension 0 is the batch in all of it."""
 
-    caches: tuple[Tensor, ...]  # one a layer: (n, 2, h, t, w / h), keys and values
+    cache: KeyValues
     pending: Tensor | None  # (n, w): fed at the next step in place of the token
     text_type: Tensor | None  # (n, w): added to every place of the text
     # Where rows were fed unequally many tokens: what each has (n, t), bool, the rest is padding; and how many
@@ -110,11 +112,11 @@ class GptPrefixDecoder(CaptionDecoder):
         """Runs the prefix through the model; its last position waits for the first step in ClipCap's way."""
         prefix = self.prefix(memory)
         waits = self.config.image_token is None
-        caches = self._empty(prefix)
+        cache = KeyValues.empty(prefix, self.config.layers, self.config.heads)
         now = prefix[:, : prefix.shape[1] - waits]
         if now.shape[1]:
-            _, caches = self._run(now, caches)
-        return PrefixState(caches, prefix[:, -1] if waits else None, None)
+            _, cache = self._cached(now, cache)
+        return PrefixState(cache, prefix[:, -1] if waits else None, None)
 
     def feed(self, state: PrefixState, tokens: Tensor, lengths: Tensor) -> PrefixState:
         """See :class:`CaptionDecoder`: all at once, shorter rows padded."""
@@ -125,14 +127,14 @@ class GptPrefixDecoder(CaptionDecoder):
             x = x + text_type[:, None]
         if state.pending is not None:
             x = torch.cat([state.pending[:, None], x[:, 1:]], 1)
-        past = state.caches[0].shape[3]
-        _, caches = self._run(x, state.caches)
+        past = state.cache.length
+        _, cache = self._cached(x, state.cache)
         own = places = None
         if bool((lengths < tokens.shape[1]).any()):
             columns = torch.arange(past + tokens.shape[1], device=tokens.device)
             places = past + lengths
             own = columns < places[:, None]
-        return PrefixState(caches, None, text_type, own, places)
+        return PrefixState(cache, None, text_type, own, places)
 
     def step(self, state: PrefixState, tokens: Tensor) -> tuple[Tensor, PrefixState]:
         """See :class:`CaptionDecoder`."""
@@ -146,29 +148,32 @@ class GptPrefixDecoder(CaptionDecoder):
                 x = x + text_type
         if own is not None and places is not None:
             own = torch.cat([own, own.new_ones(len(own), 1)], 1)
-        hidden, caches = self._run(x[:, None], state.caches, own, places)
+        hidden, cache = self._cached(x[:, None], state.cache, own, places)
         places = None if places is None else places + 1
-        return self.gpt.lm_head(hidden[:, 0]), PrefixState(caches, None, text_type, own, places)
+        logits = linear(hidden[:, 0], self.gpt.lm_head.weight)
+        return logits, PrefixState(cache, None, text_type, own, places)
 
-    def _empty(self, x: Tensor) -> tuple[Tensor, ...]:
-        heads = self.config.heads
-        return (x.new_empty(len(x), 2, heads, 0, x.shape[2] // heads),) * self.config.layers
+    def _cached(
+        self, x: Tensor, cache: KeyValues, own: Tensor | None = None, places: Tensor | None = None
+    ) -> tuple[Tensor, KeyValues]:
+        cache = cache.grown(x.shape[1])
+        return self._run(x, cache, own, places), cache
 
     def _run(
         self,
         x: Tensor,
-        caches: tuple[Tensor, ...],
+        cache: KeyValues | None = None,
         own: Tensor | None = None,
         places: Tensor | None = None,
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """New places (n, t, w) after those cached, to (n, t, w) and the grown caches.
+    ) -> Tensor:
+        """(n, t, w) to (n, t, w): all places there are, or the last t of ``cache``, which are put there.
 
         ``own`` and ``places`` of :class:`PrefixState`, the former with the new place: of a single new one.
         """
         model = self.gpt.transformer
-        past = caches[0].shape[3]
         n, t, width = x.shape
-        end = past + t
+        end = t if cache is None else cache.length
+        past = end - t
         if end > self.config.positions:
             raise ValueError(
                 f"The sentence and its prefix have {end} places, the language model has "
@@ -180,18 +185,18 @@ class GptPrefixDecoder(CaptionDecoder):
         if t > 1:
             mask = torch.ones(t, end, dtype=torch.bool, device=x.device).tril(past)
         dropout = self.config.dropout if self.gpt.training else 0.0
-        grown = []
-        for block, cache in zip(model.h, caches, strict=True):
-            y = _conv1d(block.attn.c_attn, block.ln_1(x))
-            q, k, v = y.view(n, t, 3, self.config.heads, -1).permute(2, 0, 3, 1, 4)
-            cache = torch.cat([cache, torch.stack([k, v], 1)], 3)  # noqa: PLW2901 - grown in place of the old
-            mixed = functional.scaled_dot_product_attention(q, cache[:, 0], cache[:, 1], mask, dropout)
+        for i, block in enumerate(model.h):
+            y = _conv1d(block.attn.c_attn, block.ln_1(x)).view(n, t, 3, self.config.heads, -1).transpose(1, 3)
+            q, k, v = y.unbind(2)  # (n, h, t, w / h)
+            if cache is not None:
+                k, v = cache.put(i, y[:, :, 1:].transpose(1, 2))
+            mixed = functional.scaled_dot_product_attention(q, k, v, mask, dropout)
             y = _conv1d(block.attn.c_proj, mixed.transpose(1, 2).reshape(n, t, width))
             x = x + block.attn.resid_dropout(y)
             y = functional.gelu(_conv1d(block.mlp.c_fc, block.ln_2(x)), approximate="tanh")
             x = x + block.mlp.dropout(_conv1d(block.mlp.c_proj, y))
-            grown.append(cache)
-        return model.ln_f(x), tuple(grown)
+        normed: Tensor = model.ln_f(x)
+        return normed
 
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
         """See :class:`CaptionDecoder`. Padding behind a sentence changes nothing before it."""
@@ -202,8 +207,7 @@ class GptPrefixDecoder(CaptionDecoder):
         if self.config.image_token is None:
             words = words[:, 1:]
         x = torch.cat([prefix, words], 1)
-        hidden, _ = self._run(x, self._empty(x))
-        logits: Tensor = self.gpt.lm_head(hidden[:, -tokens.shape[1] :])
+        logits: Tensor = self.gpt.lm_head(self._run(x)[:, -tokens.shape[1] :])
         return logits
 
 
@@ -221,8 +225,7 @@ def _add_head(_module: nn.Module, state: dict[str, Tensor], prefix: str, *_: obj
 
 
 def _conv1d(layer: Any, x: Tensor) -> Tensor:
-    """Hugging Face's Conv1D, a Linear whose weight (in, out) is kept transposed."""
-    return torch.addmm(layer.bias, x.reshape(-1, x.shape[-1]), layer.weight).view(*x.shape[:-1], -1)
+    return conv1d(x, layer.weight, layer.bias)
 
 
 def _language_model(config: GptPrefixConfig) -> Any:
