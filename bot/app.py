@@ -225,7 +225,7 @@ async def run(
 ) -> None:
     """Run the bot until SIGTERM or SIGINT; without a token against the stand-in, in this process.
 
-    Raises OperatorError (TokenRefused, WebhookRefused...), StoreError or OSError; the operator reads the texts.
+    Raises OperatorError (TokenRefused, WebhookRefused...), StoreError or OSError; texts for the operator.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
