@@ -8,12 +8,11 @@ The loss of a step is
 Why both: a correction says what is right, and only likelihood teaches a text word by word; with a few dozen
 pairs DPO by itself mostly learns to push the worse text down and takes the better one along (Pal et al. 2024,
 arXiv:2402.13228). The likelihood beside it holds the better text up, and the pairs add what likelihood cannot
-know: which of the model's own captions people did not want. Replay keeps what was learnt before; so does the
-small learning rate.
+know: which of the model's own captions people did not want. Replay keeps what was learnt before.
 
 After every epoch the student captions the val pictures and the corrected ones. It is kept where it comes
-nearest to the corrections without being worse on val than chance explains; the training ends when it is
-worse, or comes no nearer.
+nearest to the corrections without being worse on val than chance explains; the training ends when no such
+epoch has come for a while.
 """
 
 from __future__ import annotations
@@ -41,8 +40,8 @@ from train_scripts.feedback.students import Example, Student
 class Options:
     """What decides the outcome; written into the checkpoint."""
 
-    epochs: int = 30
-    rate: float = 1e-3  # of AdamW, after a short warm-up
+    epochs: int = 16
+    rate: float = 2e-3  # of AdamW, after a short warm-up
     batch: int = 4  # lessons a step
     replay: float = 4.0  # rows of the original training data for every lesson
     preference: float = 0.2  # weight of DPO beside the likelihood
@@ -113,7 +112,7 @@ def finetune(
 ) -> Outcome:
     """Trains ``student`` in place and leaves it with the weights that were kept.
 
-    Raises FeedbackError when it became worse on val before it came nearer to the corrections, or never did.
+    Raises FeedbackError when it became worse on val, or came no nearer to the corrections.
     """
     shuffle = random.Random(options.seed)
     torch.manual_seed(options.seed)
@@ -146,23 +145,22 @@ def finetune(
         }
         history.append(row)
         say(json.dumps(row, ensure_ascii=False))
-        if verdict.worse:
-            stopped = f"at epoch {epoch}, which was worse on val in: {', '.join(verdict.worse)}"
-            break
         goal = verdict.nearness
         if math.isnan(goal):  # marks only
             goal = -mean(losses)
-        if goal > reach:
+        # What is worse is not kept; the next may not be, and some are so by chance alone.
+        if goal > reach and not verdict.worse:
             reach, best = goal, (epoch, verdict)
             kept = copy.deepcopy(student.module.state_dict())
         elif epoch - (best[0] if best else 0) >= options.patience:
-            stopped = f"at epoch {epoch}: no nearer to the corrections for {options.patience} epochs"
+            harmed = f", and worse on val in: {', '.join(verdict.worse)}" if verdict.worse else ""
+            stopped = f"at epoch {epoch}: no nearer to the corrections for {options.patience} epochs{harmed}"
             break
     if best is None or kept is None:
         if history[-1]["worse"]:
             raise FeedbackError(
-                f"The model became worse on val ({', '.join(history[-1]['worse'])}) before it came nearer to "
-                "the corrections, so nothing was written: try a smaller --rate or a larger --replay."
+                f"The model became worse on val ({', '.join(history[-1]['worse'])}), so nothing was written: "
+                "try a smaller --rate or a larger --replay."
             )
         raise FeedbackError(
             "The captions came no nearer to the corrections, so nothing was written: "

@@ -87,7 +87,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     except (OSError, CheckpointError) as error:
         shutil.rmtree(part, ignore_errors=True)
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).rstrip(".")
+        cause = error.__cause__ or error  # a CheckpointError says what to do too, which is said here
+        why = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause).rstrip(".")
         raise TrainingError(
             f"{folder} cannot be written ({why}): make room there and go on with --resume."
         ) from error
