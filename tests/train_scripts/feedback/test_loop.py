@@ -207,9 +207,10 @@ async def test_the_loop_closes(bot: Running, memes: Path, models: Path, tmp_path
 
 
 def test_rows_without_pictures_are_counted_and_named(memes: Path, models: Path, tmp_path: Path) -> None:
-    rows = [row(correction="Рыжий кот у окна."), row(None, correction="Кот."), row(None, rating=5)]
+    liked = row(caption='На картинке кот. Подпись: "КАРТИНКА 0".', rating=5)
+    rows = [liked, row(None, correction="Кот."), row(None, rating=5)]
     feedback = write(tmp_path / "feedback", rows)
-    done = finetune(feedback, memes, models, tmp_path / "run", "--epochs", 8, "--rate", "0.002")
+    done = finetune(feedback, memes, models, tmp_path / "run", "--epochs", 1, "--rate", "0.0001")
     assert "2 rows teach nothing: their pictures were not kept" in done.output
     assert done.exit_code == 0, done.output
     assert "2 of 3 rows, whose pictures were not kept" in (tmp_path / "run" / "report.md").read_text("utf-8")
@@ -220,16 +221,15 @@ async def test_an_erased_person_leaves_the_training_set(memes: Path, models: Pat
     async with await open_store(tmp_path) as store:
         chat = Chat(store)
         anna, boris = await chat.person(1), await chat.person(2)
-        for person, words in ((anna, "ЕЁ КАРТИНКА"), (boris, "ЕГО КАРТИНКА")):
-            answer = await chat.answer(person, meme(words))
-            await store.correct(
-                person.id, answer.id, f"Рыжий кот у окна, это {words.split()[0].lower()} слова."
-            )
+        answer = await chat.answer(anna, meme("ЕЁ КАРТИНКА"))
+        await store.correct(anna.id, answer.id, "Рыжий кот у окна, это её слова.")
+        answer = await chat.answer(boris, meme("ЕГО КАРТИНКА"))
+        await store.rate(boris.id, answer.id, 5)
         await export(store, tmp_path / "old")
         await store.erase(anna.id)
         await export(store, tmp_path / "new")
     done = finetune(
-        *(tmp_path / "old", memes, models, tmp_path / "run", "--epochs", 8, "--rate", "0.002"),
+        *(tmp_path / "old", memes, models, tmp_path / "run", "--epochs", 1, "--rate", "0.0001"),
         *("--erased", tmp_path / "new" / "erased.jsonl"),
     )
     assert "1 rows are left out: their author or picture was erased since the export." in done.output
