@@ -118,6 +118,8 @@ def test_a_config_extends_another_and_the_command_line_both(tmp_path: Path) -> N
     memes = config.stages["memes"]
     assert (memes.epochs, memes.batch, memes.optimizer.rate, config.seed) == (3, 10, 1e-4, 7)
     assert memes.metric == "bleu3"
+    off = load_config(path, ["cache=off", "mixed_precision=no"])  # which YAML reads as false
+    assert (off.cache, off.mixed_precision) == ("off", "no")
     with pytest.raises(TrainingError, match=r"--set has the unknown key 'sed': did you mean 'seed'"):
         load_config(path, ["sed=1"])
     with pytest.raises(TrainingError, match=r"cannot be read .* one of clipcap-mlp"):

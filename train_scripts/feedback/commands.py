@@ -42,8 +42,8 @@ def finetune_command(
         Path | None,
         typer.Option(help="What 'read' wrote of --data: spares reading those pictures again.", exists=True),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="At most; it ends early when nothing is gained.")] = 16,
-    rate: Annotated[float, typer.Option(help="Learning rate.")] = 2e-3,
+    epochs: Annotated[int, typer.Option(min=1, help="At most; it ends early when nothing is gained.")] = 24,
+    rate: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
     batch: Annotated[int, typer.Option(min=1, help="Lessons a step.")] = 4,
     replay: Annotated[
         float, typer.Option(min=0, help="Rows of the original data for every lesson, against forgetting.")

@@ -40,8 +40,8 @@ from train_scripts.feedback.students import Example, Student
 class Options:
     """What decides the outcome; written into the checkpoint."""
 
-    epochs: int = 16
-    rate: float = 2e-3  # of AdamW, after a short warm-up
+    epochs: int = 24
+    rate: float = 1e-3  # of AdamW, after a short warm-up
     batch: int = 4  # lessons a step
     replay: float = 4.0  # rows of the original training data for every lesson
     preference: float = 0.2  # weight of DPO beside the likelihood

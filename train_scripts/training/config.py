@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from inference.presets import PRESETS
 from inference.types import DecodingOptions
@@ -178,6 +186,12 @@ class TrainConfig(_Settings):
     save_minutes: float = Field(default=5.0, gt=0)  # how often the state is written from which a run goes on
     save_steps: int = Field(default=0, ge=0)  # the same by optimizer steps; 0: by the minutes alone
     half: bool = False  # write the checkpoint in 16 bits
+
+    @field_validator("cache", "mixed_precision", mode="before")
+    @classmethod
+    def _words(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads ``off`` and ``no`` as false."""
+        return {"cache": "off", "mixed_precision": "no"}[str(info.field_name)] if value is False else value
 
     @field_validator("stages", mode="before")
     @classmethod
