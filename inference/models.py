@@ -93,6 +93,10 @@ def find_model(models_dir: Path, name: str) -> Path:
     is_plain = name not in {"", ".", ".."} and Path(name).name == name
     if is_plain and (folder / CONFIG_FILE).is_file() and (folder / WEIGHTS_FILE).is_file():
         return folder
+    if is_plain and _lost_its_weights(folder):
+        raise UnknownModel(
+            f"The model {name!r} has no weights: {folder / WEIGHTS_FILE} is missing, get the checkpoint anew."
+        )
     names = [path.parent.name for path in sorted(models_dir.glob(f"*/{WEIGHTS_FILE}"))]
     if name in CATALOGUE:
         others = f", or choose one of {', '.join(names)}" if names else ""
@@ -103,6 +107,15 @@ def find_model(models_dir: Path, name: str) -> Path:
         )
     choice = f"choose one of {', '.join(names)}" if names else "put a checkpoint there first"
     raise UnknownModel(f"There is no model named {name!r} in {models_dir}: {choice}.")
+
+
+def _lost_its_weights(folder: Path) -> bool:
+    """Whether it is a checkpoint of ours but for the weights: others' folders have configs of other words."""
+    try:
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return "architecture" in config and not any(folder.glob("*.safetensors"))
 
 
 def checkpoint_hash(models_dir: Path, name: str) -> str:

@@ -61,6 +61,20 @@ def test_a_preset_is_no_model_until_it_has_weights(tmp_path: Path) -> None:
     assert checkpoint_hash(tmp_path, "rudolph") == written
 
 
+def test_a_checkpoint_without_its_weights_says_so(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, "bare")
+    (tmp_path / "bare" / "config.json").write_text('{"architecture": "encoder-decoder"}', encoding="utf-8")
+    (tmp_path / "bare" / "model.safetensors").unlink()
+    with pytest.raises(
+        UnknownModel, match=r"'bare' has no weights: .*bare/model\.safetensors is missing, get"
+    ):
+        checkpoint_hash(tmp_path, "bare")
+    # A language model that was fetched is no captioner at all.
+    (tmp_path / "bare" / "config.json").write_text('{"architectures": ["GPT2LMHeadModel"]}', encoding="utf-8")
+    with pytest.raises(UnknownModel, match="no model named 'bare'"):
+        checkpoint_hash(tmp_path, "bare")
+
+
 def test_models_without_a_folder_are_known_by_their_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
