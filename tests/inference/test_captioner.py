@@ -21,7 +21,7 @@ from inference.reading.ocr import OcrUnavailableError
 from inference.slots import SPECIAL, SlotTokenizer
 from inference.types import Caption, DecodingOptions, UnknownModel
 from tests.drawing import draw_meme
-from train_scripts.meme_small.export import DECODING, write_checkpoint
+from train_scripts.meme_small.export import DECODING, INT8, write_checkpoint
 
 WORDS = ("мем", "кот", "на", "надпись", "сверху", ":", ".", ",", "сидит")
 PICTURES = [draw_meme("caption_bar"), draw_meme("photo"), draw_meme("tweet")]
@@ -156,7 +156,9 @@ def test_the_listing_knows_the_checkpoint(models: Path) -> None:
 def test_the_weights_are_those_that_were_written(models: Path) -> None:
     loaded = load_captioner("tiny", models)._describer.model  # type: ignore[attr-defined]
     for name, tensor in untrained().state_dict().items():
-        torch.testing.assert_close(loaded.state_dict()[name], tensor, atol=1e-6, rtol=1e-3)
+        # Half precision; or 8 bits, which are off by at most half a step, a 127th of a row's largest number.
+        step = float(tensor.abs().max()) / 127 if name.startswith(INT8) and tensor.dim() > 1 else 0.0
+        torch.testing.assert_close(loaded.state_dict()[name], tensor, atol=1e-6 + 0.51 * step, rtol=1e-3)
     assert not loaded.training
 
 
