@@ -78,4 +78,4 @@ def test_the_three_ways_of_clipcaps_search_find_the_same_tokens() -> None:
         assert result.same
         assert set(result.seconds) == set(clipcap.WAYS)
         assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in result.seconds.values())
-        assert result.ratio(clipcap.OURS) == 1.0
+        assert result.ratio(clipcap.OURS) == result.ratio(clipcap.OURS, processor=True) == 1.0
