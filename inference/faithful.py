@@ -30,7 +30,9 @@ _PLACES = frozenset(
 _PREPOSITIONS = frozenset(("на", "в", "из", "с", "под", "над"))
 _PRONOUNS = frozenset(
     ("он", "она", "оно", "они", "его", "её", "ее", "их", "ему", "ей", "им", "него", "неё", "нее", "них")
-) | frozenset(("нему", "ней", "ним", "нею", "ими", "ними", "нём", "нем"))
+)
+_PRONOUNS |= {"нему", "ней", "ним", "нею", "ими", "ними", "нём", "нем", "я", "ты", "мы", "вы"}
+_PRONOUNS |= {"двое", "трое", "оба", "обе"}  # how many there are, nobody counted
 _NUMBERS = {
     2: ("два", "две", "двух", "2"),
     3: ("три", "трёх", "трех", "3"),
@@ -43,7 +45,7 @@ _ENDS = frozenset((".", "!", "?", "…", "...", ";"))
 
 _ORDER = frozenset(["первый", "второй", "третий", "четвертый", "пятый", "шестой", "последний", "часть"])
 _SIDES = frozenset(["нижний", "верхний", "левый", "правый", "сторона", "центр", "середина"])
-LAYOUT = _ORDER | _SIDES | {"английский", "русский", "фон", "белый", "черный"}
+LAYOUT = _ORDER | _SIDES | {"английский", "русский"}
 """Concepts that the lines and frames themselves show: always allowed."""
 
 
@@ -83,6 +85,8 @@ class Cutter:
         self._structure = {self.tokenizer.ids[word] for word in SPECIAL} | set(self.tokenizer.levels)
         self._pronouns = self._ids(_PRONOUNS)
         self._genre = self._ids(("мем",))
+        self._bare = self._ids(("фото", "фотография", "картинка", "изображение", "кадр", "снимок"))
+        self._bare |= self._ids(("фотографии", "картинке", "изображении", "кадре", "снимке"))
         self._places = self._ids(_PLACES)
 
         self._ordinals = {
@@ -90,6 +94,7 @@ class Cutter:
             for i, word in enumerate(self.tokenizer.words)
             if word[:1].isalpha() and (form := self.lemma_of(word)) in _ORDINALS
         }
+        self._several = self._ids(("кадров", "кадры", "кадрах", "частей", "фреймов", "фреймы", "картинок"))
         self._numbers = {
             self.tokenizer.ids[word]: number
             for number, words in _NUMBERS.items()
@@ -111,7 +116,7 @@ class Cutter:
             tokens = [self._unknown if self._miscounts(token, frames) else token for token in tokens]
         kept: list[int] = []
         said: set[tuple[int, ...]] = set()
-        for sentence in self._sentences([token for token in tokens if token not in self._special]):
+        for sentence in self.sentences([token for token in tokens if token not in self._special]):
             own = self._sentence(sentence, allowed)
             if tuple(own) not in said:
                 kept += own
@@ -122,9 +127,9 @@ class Cutter:
         """Whether the word speaks of more or fewer frames than there are."""
         if frames is None:
             return False
-        return self._numbers.get(word, frames) != frames or self._ordinals.get(word, 0) > (
-            frames if frames > 1 else 0
-        )
+        if frames < 2:
+            return word in self._several or word in self._numbers or word in self._ordinals
+        return self._numbers.get(word, frames) != frames or self._ordinals.get(word, 0) > frames
 
     def forbidden(self, allowed: Collection[int], *, frames: int | None = None) -> list[bool]:
         """For each word of the vocabulary whether a caption of this picture may not say it."""
@@ -136,7 +141,13 @@ class Cutter:
 
     # --- sentences ---
 
-    def _sentences(self, tokens: Sequence[int]) -> list[list[int]]:
+    def is_bare(self, sentence: Sequence[int]) -> bool:
+        """ "Фото.", "На картинке.": a sentence that only says that there is a picture."""
+        said = [word for word in sentence if word not in self._ends and word not in self._prepositions]
+        return bool(said) and all(word in self._bare for word in said)
+
+    def sentences(self, tokens: Sequence[int]) -> list[list[int]]:
+        """The tokens of a caption, a list for each sentence; what is quoted is one piece."""
         sentences: list[list[int]] = [[]]
         inside = False
         for token in tokens:

@@ -19,11 +19,13 @@ from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPre
 from inference.decoding import Generated, generate
 from inference.encoders.base import build_encoder
 from inference.faithful import LAYOUT, Cutter
+from inference.places import ABOVE, led, where
 from inference.reading.features import LINE_FEATURES, MAX_LINES, layout_features, line_features
 from inference.reading.frames import frames
 from inference.reading.lexicon import bare, lemma, script
+from inference.reading.merge import Box
 from inference.slots import BOS, CLOSE, EOS, OPEN, PAD, SPECIAL, UNK, UNREAD, SlotTokenizer
-from inference.things import agree, list_things
+from inference.things import agree, is_drawn, tell_things
 from inference.types import DecodingOptions, TextLine
 
 MAX_LINE_WORDS = 12
@@ -41,9 +43,13 @@ ENCODER = {
 class Gate:
     """How probable a concept must be on a picture for its words to be said."""
 
-    certain: float = 0.2
-    sampled: float = 0.15  # for another variant: a little bolder
-    listed: float = 0.15  # for the list of what the sentences left out
+    certain: float = 0.5  # by the language model, in its own sentences
+    listed: float = 0.13  # by the sentences after it: a thing
+    acting: float = 0.2  # by the sentences after it: what is done
+    boldness: float = 0.7  # all of them times this for another variant
+
+    def bolder(self) -> Gate:
+        return Gate(*(value * self.boldness for value in (self.certain, self.listed, self.acting)))
 
 
 class MemeSmall(nn.Module):
@@ -121,7 +127,11 @@ class MemeSmall(nn.Module):
             for row, own in enumerate(lines):
                 kinds = [script(word) for line in own for word in line.text.split()]
                 layout[row, english] = kinds.count("latin") > max(1, kinds.count("cyrillic"))
-        return layout | (probabilities >= threshold)
+        probable = probabilities >= threshold
+        ground, white = self._places.get("фон"), self._places.get("белый")
+        if ground is not None and white is not None:
+            probable[:, ground] &= probable[:, white]  # "на фоне" alone says nothing
+        return layout | probable
 
     @torch.inference_mode()
     def describe(
@@ -144,11 +154,12 @@ class MemeSmall(nn.Module):
             max_tokens=min(options.max_tokens, places),
             min_tokens=min(options.min_tokens, places),
         )
+        if options.strategy == "sample":
+            gate = gate.bolder()
         memory, probabilities = self.memory(images, lines)
-        counts = [len(frames(image)) for image in images]
-        allowed = self.allowed(
-            lines, probabilities, gate.sampled if options.strategy == "sample" else gate.certain
-        )
+        boxes = [frames(image) for image in images]
+        counts = [len(own) for own in boxes]
+        allowed = self.allowed(lines, probabilities, gate.certain)
         tokenizer = self.tokenizer
         generated = generate(
             self.decoder,
@@ -163,20 +174,53 @@ class MemeSmall(nn.Module):
             ],
         )
         texts = []
-        for own, tokens, row, count, seen in zip(
-            lines, generated.tokens, allowed, counts, probabilities, strict=True
+        for own, tokens, row, seen, own_frames in zip(
+            lines, generated.tokens, allowed, probabilities, boxes, strict=True
         ):
             # A last look: a clause that ended half-way, a quotation that was never closed.
-            kept = self.cutter(tokens, set(row.nonzero().flatten().tolist()), frames=count)
-            said = {int(self.word_concepts[word]) for word in kept if word < len(tokenizer)}
-            probable = [
-                (concept, float(seen[place]))
-                for place, concept in enumerate(self.concepts)
-                if seen[place] >= gate.listed and place not in said
-            ]
-            things = list_things(probable, {self.concepts[place] for place in said if place >= 0})
-            texts.append(" ".join(filter(None, (agree(tokenizer.decode(kept, own)), things))))
+            kept = self.cutter(tokens, set(row.nonzero().flatten().tolist()), frames=len(own_frames))
+            texts.append(self.tell(kept, own, own_frames, seen.tolist(), gate))
         return texts, generated
+
+    def tell(
+        self,
+        tokens: list[int],
+        lines: Sequence[TextLine],
+        boxes: Sequence[Box],
+        probabilities: Sequence[float],
+        gate: Gate,
+    ) -> str:
+        """The caption: what the decoder wrote, and among it, where the picture comes in reading order, what
+        the detectors saw.
+
+        ``tokens``: of the decoder, without start and end; ``boxes``: of the frames, as fractions of the
+        picture; ``probabilities``: of the concepts.
+        """
+        named = {int(self.word_concepts[word]) for word in tokens if word < len(self.tokenizer)}
+        said = {self.concepts[place] for place in named if place >= 0}
+        probable = [
+            (concept, probability)
+            for concept, probability in zip(self.concepts, probabilities, strict=True)
+            if probability >= gate.listed and concept not in said
+        ]
+        sentences = self.cutter.sentences(tokens)
+        size = len(self.tokenizer)
+        quoted = [[word - size for word in sentence if word >= size] for sentence in sentences]
+        places = [where(lines[own[0]], boxes) if own else None for own in quoted]
+        # After the quotations that stand above the pictures; else before the first one.
+        above = [number for number, place in enumerate(places, 1) if place == ABOVE]
+        split = above[-1] if above else next((n for n, own in enumerate(quoted) if own), len(sentences))
+        noun = "кадрах" if len(boxes) > 1 else "картинке" if is_drawn(one for one, _ in probable) else "фото"
+        lead = f"Ниже на {noun}" if above else f"На {noun}"
+        things = tell_things(probable, said, place=lead, acting=gate.acting)
+        told: list[str] = []
+        for number, sentence in enumerate(sentences):
+            text = agree(self.tokenizer.decode(sentence, lines))
+            if number == 0 or places[number] != places[number - 1]:
+                text = led(text, places[number])
+            # "Фото." says nothing beside "На фото кот."
+            told.append("" if things and self.cutter.is_bare(sentence) else text)
+        return " ".join(filter(None, (*told[:split], things, *told[split:])))
 
 
 class OnlySupported:

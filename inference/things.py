@@ -1,7 +1,8 @@
-"""What detectors saw and the sentence did not say, as a plain list: "На картинке: кот, диван и окно."
+"""What the detectors saw, in plain sentences: "На фото мужчина и кот сидят. Видны рука и диван."
 
-A language model trained on some thousands of descriptions leaves out most of what is known; a person who
-cannot see the picture wants it all the same.
+A language model trained on some thousands of descriptions says little of what is known, and what it is
+made to say breaks its sentences. So it writes the frame (layout and quotations), and these few templates
+the things and what they do; only words are chosen by what was seen, their forms by pymorphy3.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from inference.reading.lexicon import parses, written
+from inference.reading.lexicon import inflected, parses, written
 
-# Nouns of descriptions that are no things on a picture.
 _NO_THINGS = frozenset(
     """
     аккаунт буква вариант версия верх взгляд вид видео видеоролик вконтакте внешность внимание
@@ -35,49 +35,143 @@ _SOURCES = {
     "сериал": "сериала",
     "игра": "игры",
 }
+_DRAWN = frozenset({"мультсериал", "мультфильм", "аниме", "рисунок", "арт", "картина", "человечек"})
 # Names of the same: the likeliest of a group stands for it.
 _SAME = (
     frozenset({"мужчина", "парень", "мальчик", "юноша"}),
     frozenset({"женщина", "девушка", "девочка"}),
-    frozenset({"кот", "кошка", "котенок"}),
+    frozenset({"кот", "кошка", "котенок", "котик"}),
     frozenset({"собака", "пес", "щенок"}),
+    frozenset({"лягушка", "лягушонок", "жаба"}),
     frozenset({"лицо", "морда", "голова"}),
+    frozenset({"кровать", "диван"}),
+    frozenset({"компьютер", "ноутбук", "монитор"}),
 )
 _PEOPLE = frozenset().union(*_SAME[:2]) | {"ребенок", "человечек"}
-_MOST = 5
+_BODY = frozenset(
+    """
+    рука голова лицо глаз нога тело палец рот зуб нос волос шерсть лапа лапка морда спина грудь ухо плечо
+    улыбка борода живот ладонь лоб бровь подбородок шея колено кулак
+    """.split()  # noqa: SIM905 - a word list
+)
+_IN_PLURAL = {"глаз": "глаза", "волос": "волосы", "зуб": "зубы", "субтитр": "субтитры"}
+# What one can do beside another thing, and postures, of which one has only one at a time.
+_ACTIONS = {
+    "смотреть": "",
+    "улыбаться": "",
+    "держать": "что-то",
+    "говорить": "",
+    "думать": "",
+    "плакать": "",
+    "смеяться": "",
+    "кричать": "",
+    "курить": "",
+    "пить": "",
+    "читать": "",
+}
+_POSTURES = {
+    "сидеть": "сидеть",
+    "стоять": "стоять",
+    "стоить": "стоять",  # how pymorphy3 parses "стоит"
+    "лежать": "лежать",
+    "идти": "идти",
+    "бежать": "бежать",
+    "спать": "спать",
+    "лететь": "лететь",
+    "висеть": "висеть",
+}
+_MOST_BEINGS, _MOST_THINGS, _MOST_ACTIONS = 3, 5, 3
 
 
 def is_thing(concept: str) -> bool:
-    """Whether a concept can stand in the list."""
+    """Whether a concept can be listed."""
     tag, _ = parses(concept)[0]
     return tag.POS == "NOUN" and concept not in _NO_THINGS and concept not in _SOURCES
 
 
-def list_things(concepts: Sequence[tuple[str, float]], said: Collection[str]) -> str:
-    """One or two sentences, or "".
+def is_drawn(concepts: Iterable[str]) -> bool:
+    """Whether these concepts are of a drawing, not of a photo."""
+    return not _DRAWN.isdisjoint(concepts)
+
+
+def tell_things(
+    concepts: Sequence[tuple[str, float]], said: Collection[str], *, place: str, acting: float
+) -> str:
+    """A few sentences, or "".
 
     ``concepts``: those that are probable enough, with their probabilities; ``said``: lemmas that the caption
-    has already.
+    has already; ``place``: what the first sentence begins with ("На фото"); ``acting``: how probable an
+    action must be.
     """
-    ordered = [concept for concept, _ in sorted(concepts, key=lambda pair: -pair[1])]
-    named: list[str] = []
-    for concept in filter(is_thing, ordered):
-        same = next((group for group in _SAME if concept in group), frozenset({concept}))
-        if same & {*named, *said}:
-            continue
-        named.append(concept)
-    if _PEOPLE & {*named, *said}:
-        named = [concept for concept in named if concept != "человек"]
-    source = next((_SOURCES[one] for one in ordered if one in _SOURCES and one not in said), None)
-    sentences = [f"На картинке{_joined(map(written, named[:_MOST]))}."] if named else []
+    ordered = sorted(concepts, key=lambda pair: -pair[1])
+    names = _distinct([concept for concept, _ in ordered if is_thing(concept)], said)
+    beings = [name for name in names if _is_being(name)][:_MOST_BEINGS]
+    things = [name for name in names if not _is_being(name)][:_MOST_THINGS]
+    actions = _actions([concept for concept, probability in ordered if probability >= acting], said)
+    sentences = []
+    known = [lemma for lemma in said if _is_being(lemma)]
+    doing = _joined(_doing(action, many=len(beings) > 1) for action in actions)
+    if beings:
+        more = f"Ещё {place[0].lower()}{place[1:]}" if known else place
+        sentences.append(f"{more} {_joined(map(_name, beings))} {doing}".strip() + ".")
+    elif actions:
+        subject = written(known[0]).capitalize() if len(known) == 1 else f"{place} кто-то"
+        sentences.append(f"{subject} {doing}.")
+    if things:
+        things.sort(key=_BODY.__contains__)
+        lead = _agreeing("видн", things) if sentences or known else place
+        sentences.append(f"{lead} {_joined(map(_name, things))}.")
+    source = next((_SOURCES[one] for one, _ in ordered if one in _SOURCES and one not in said), None)
     if source:
         sentences.append(f"Похоже на кадр из {source}.")
     return " ".join(sentences)
 
 
+def _distinct(names: Iterable[str], said: Collection[str]) -> list[str]:
+    """Each thing by one name, and none that was said."""
+    kept: list[str] = []
+    for name in names:
+        same = next((group for group in _SAME if name in group), frozenset({name}))
+        if same.isdisjoint(kept) and same.isdisjoint(said):
+            kept.append(name)
+    if "человек" in said:
+        return [name for name in kept if name not in _PEOPLE]
+    someone = not _PEOPLE.isdisjoint([*kept, *said])
+    return [name for name in kept if name != "человек" or not someone]
+
+
+def _is_being(concept: str) -> bool:
+    return bool(is_thing(concept) and parses(concept)[0][0].animacy == "anim")
+
+
+def _name(concept: str) -> str:
+    return _IN_PLURAL.get(concept) or written(concept)
+
+
+def _actions(concepts: Sequence[str], said: Collection[str]) -> list[str]:
+    """At most one posture, first, and what is done in it."""
+    fresh = [concept for concept in concepts if concept not in said]
+    postures = (
+        [] if any(one in said for one in _POSTURES) else [_POSTURES[one] for one in fresh if one in _POSTURES]
+    )
+    return [*postures[:1], *(one for one in fresh if one in _ACTIONS)][:_MOST_ACTIONS]
+
+
+def _doing(action: str, *, many: bool) -> str:
+    form = inflected(action, {"VERB", "3per", "pres", "plur" if many else "sing"})
+    return f"{form} {_ACTIONS.get(action, '')}".strip()
+
+
+def _agreeing(stem: str, names: Sequence[str]) -> str:
+    """ "Видна", "видно", "виден" or "видны", by what is seen; with a capital."""
+    tag, _ = parses(_name(names[0]))[0]
+    ending = "ы" if len(names) > 1 or tag.number == "plur" else _FORMS[tag.gender]
+    return (f"{stem}{ending}" if ending else "виден").capitalize()
+
+
 def _joined(words: Iterable[str]) -> str:
-    *first, last = words
-    return f": {', '.join(first)} и {last}" if first else f" {last}"
+    *first, last = list(words) or [""]
+    return f"{', '.join(first)} и {last}" if first else last
 
 
 _SHOWN = re.compile(

@@ -140,3 +140,15 @@ def parses(word: str) -> list[tuple[Any, str]]:
 def written(lemma: str) -> str:
     """A dictionary form with its ё: "ребенок" -> "ребёнок"."""
     return str(_russian().parse(lemma)[0].normal_form)
+
+
+def inflected(lemma: str, grammemes: set[str]) -> str:
+    """The form of a dictionary form, by OpenCorpora's names: "сидеть", {"3per", "plur", ...} -> "сидят".
+
+    Raises:
+        ValueError: there is no such form.
+    """
+    form = _russian().parse(lemma)[0].inflect(grammemes)
+    if form is None:
+        raise ValueError(f"{lemma} has no form {sorted(grammemes)}.")
+    return str(form.word)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -247,12 +247,19 @@ def test_words_are_put_to_the_concepts_of_their_lemmas() -> None:
 def test_only_what_is_supported_can_be_said() -> None:
     model = small()
     allowed = torch.tensor([[True, False], [False, True]])
-    processor = OnlySupported(model.cutter, allowed, frames=[1, 1])
+    processor = OnlySupported(
+        model.cutter, allowed, [1, 1], model.word_concepts, repeatable=torch.tensor([False, True])
+    )
     logits = processor(torch.zeros(4, 0), torch.zeros(4, V + 2))  # two beams a picture
     said = [{TOKENIZER.words[i] for i in torch.isfinite(row[:V]).nonzero()[:, 0]} & CONTENT for row in logits]
     assert said == [{"кот", "кота"}, {"кот", "кота"}, {"робот"}, {"робот"}]
     assert torch.isfinite(logits[:, V:]).all()
     assert torch.isfinite(logits[:, [ENDS, OPENS, CLOSES, COLON]]).all()
+    # A thing is named once, under any of its forms; what may be repeated is.
+    named = torch.tensor([[TOKENIZER.id("кот")], [V], [TOKENIZER.id("робот")], [V]])
+    again = processor(named, torch.zeros(4, V + 2))
+    said = [{TOKENIZER.words[i] for i in torch.isfinite(row[:V]).nonzero()[:, 0]} & CONTENT for row in again]
+    assert said == [set(), {"кот", "кота"}, {"робот"}, {"робот"}]
 
 
 def test_what_the_picture_spells_out_is_found_by_its_lemma() -> None:
@@ -296,16 +303,16 @@ def test_pictures_with_different_numbers_of_lines_make_one_memory() -> None:
 # --- the whole model, small and untrained
 
 
-def small(seed: int = 0, **settings: Any) -> MemeSmall:
+def small(seed: int = 0, tokenizer: SlotTokenizer = TOKENIZER, **settings: Any) -> MemeSmall:
     """All of it with random weights: an encoder of one place, a decoder of width 16."""
     torch.manual_seed(seed)
     sizes = {"width": 16, "layers": 2, "heads": 2, "shown": 2, **settings}
-    config = SlotPrefixConfig(vocabulary=V, concepts=2, **sizes)
-    concepts = [FREE] * V
-    concepts[TOKENIZER.id("кот")] = concepts[TOKENIZER.id("кота")] = 0
-    concepts[TOKENIZER.id("робот")] = 1
+    config = SlotPrefixConfig(vocabulary=len(tokenizer), concepts=2, **sizes)
+    concepts = [FREE] * len(tokenizer)
+    concepts[tokenizer.id("кот")] = concepts[tokenizer.id("кота")] = 0
+    concepts[tokenizer.id("робот")] = 1
     encoder = {"kind": "efficientnet_lite0", "preprocessing": {"size": 32}}
-    model = MemeSmall(config, TOKENIZER, ["кот", "робот"], concepts, encoder).eval()
+    model = MemeSmall(config, tokenizer, ["кот", "робот"], concepts, encoder).eval()
     with torch.no_grad():
         for parameter in model.decoder.parameters():
             parameter.mul_(8)
@@ -333,6 +340,7 @@ def test_an_untrained_model_babbles_within_the_rules(seed: int, options: Decodin
         assert len(said) == len(set(said)) == sum(token >= V for token in tokens)
 
 
+NOTHING = Gate(certain=1.1, listed=1.1, acting=1.1)
 CONTENT = {"кот", "кота", "робот"}
 SAMPLE = DecodingOptions(strategy="sample", seed=5, max_tokens=30)
 
@@ -348,15 +356,40 @@ def content_said(options: DecodingOptions, gate: Gate) -> set[str]:
 
 def test_a_gate_that_nothing_passes_leaves_no_word_of_content() -> None:
     for options in (GREEDY, SAMPLE):
-        assert content_said(options, Gate(certain=0.0, sampled=0.0))
-        assert not content_said(options, Gate(certain=1.1, sampled=1.1))
+        assert content_said(options, Gate(certain=0.0, listed=1.1, acting=1.1))
+        assert content_said(options, Gate(certain=1.1, listed=0.0, acting=1.1, boldness=1.0))
+        assert not content_said(options, NOTHING)
 
 
-def test_another_variant_has_a_gate_of_its_own() -> None:
-    """``sampled`` decides when sampling, ``certain`` otherwise."""
-    assert content_said(SAMPLE, Gate(certain=1.1, sampled=0.0))
-    assert not content_said(GREEDY, Gate(certain=1.1, sampled=0.0))
-    assert not content_said(SAMPLE, Gate(certain=0.0, sampled=1.1))
+def test_another_variant_is_bolder() -> None:
+    assert content_said(SAMPLE, replace(NOTHING, boldness=0.0))
+    assert not content_said(GREEDY, replace(NOTHING, boldness=0.0))
+
+
+def test_things_stand_where_the_picture_comes_in_reading_order() -> None:
+    """Words above a picture, then what is on it, then the words below it."""
+    tokenizer = SlotTokenizer((*TOKENIZER.words, "подпись"))
+    model = small(tokenizer=tokenizer)
+    above, below = lines_of(2)
+    above, below = replace(above, box=(0.1, 0, 0.9, 0.1)), replace(below, box=(0.1, 0.9, 0.9, 1), block=1)
+    boxes = [(0.0, 0.2, 1.0, 0.8)]
+
+    def told(*lines: TextLine, boxes: list[tuple[float, float, float, float]] = boxes) -> str:
+        tokens: list[int] = []
+        for number in range(len(lines)):
+            slot = len(tokenizer) + number
+            tokens += [tokenizer.id("подпись"), COLON, OPENS, slot, CLOSES, tokenizer.id(".")]
+        return model.tell(tokens, lines, boxes, [0.9, 0.2], Gate(listed=0.5))
+
+    first, second = above.text, below.text
+    assert told(above, below) == (f'Надпись сверху: "{first}". Ниже на фото кот. Подпись снизу: "{second}".')
+    assert told(below) == f'На фото кот. Подпись снизу: "{second}".'
+    assert told(below, boxes=[]) == f'На фото кот. Подпись: "{second}".'
+    assert told() == "На фото кот."
+    frames = [(0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 1.0)]
+    assert told(above, below, boxes=frames) == (
+        f'На кадрах кот. На первом кадре подпись: "{first}". На втором кадре подпись: "{second}".'
+    )
 
 
 def test_a_picture_gets_the_same_words_alone_and_in_company() -> None:

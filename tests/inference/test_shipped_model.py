@@ -42,6 +42,7 @@ def test_is_small_and_says_what_it_is() -> None:
     assert {path.name for path in FOLDER.iterdir()} == {
         "README.md",
         "config.json",
+        "manifest.json",
         "model.safetensors",
         "tokenizer.json",
     }

@@ -183,7 +183,7 @@ def test_the_scorer_that_was_trained_is_the_scorer_that_is_used(tmp_path: Path) 
 
 
 def test_lines_are_examples_by_what_people_quoted() -> None:
-    def seen(*texts: str) -> dict[str, object]:
+    def seen(*texts: str) -> list[list[object]]:
         words = []
         for number, text in enumerate(texts):
             left = 0.05
@@ -191,7 +191,7 @@ def test_lines_are_examples_by_what_people_quoted() -> None:
                 right = left + 0.02 * len(token)
                 words.append([token, [left, 0.2 * number, right, 0.2 * number + 0.05], 0.95, number])
                 left = right + 0.01
-        return {"page": words}
+        return words
 
     readings = [
         {"file_name": "a", "size": [500, 400], "words": seen("Когда спишь дома", "совсем другие слова")},

@@ -52,7 +52,7 @@ def memes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split, own in (("train", rows[:12]), ("val", rows[12:])):
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in own]
         (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
-    captions = ["Собака бежит по траве.", "Мужчина и собака сидят на траве."] * 25
+    captions = ["Рыжий кот сидит на подоконнике.", "Кот смотрит в окно."] * 25
     photos = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in captions]
     (folder / "photos.jsonl").write_text("".join(photos), encoding="utf-8")
     return folder
@@ -104,7 +104,11 @@ def test_reading_goes_on_after_a_row_torn_by_a_kill(memes: Path, readings: Path)
     whole = readings.read_bytes()
     rows = [json.loads(line) for line in whole.decode().splitlines()]
     assert [row["file_name"] for row in rows] == [f"images/{number}.jpg" for number in range(14)]
-    assert all(set(row["words"]) == {"page", "sparse", "sparse-large", "bright"} for row in rows)
+    texts, boxes, confidences, lines = zip(*(word for row in rows for word in row["words"]), strict=True)
+    assert "ПРОСНУЛСЯ" in texts
+    assert all(0 <= side <= 1 for box in boxes for side in box)
+    assert all(0 <= confidence <= 1 for confidence in confidences)
+    assert all(isinstance(line, int) for line in lines)
     torn = readings.with_name("torn.jsonl")
     lines = whole.splitlines(keepends=True)
     torn.write_bytes(b"".join(lines[:12]) + lines[12][:40])

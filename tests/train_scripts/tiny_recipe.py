@@ -39,7 +39,7 @@ def arm(stage: str, epoch: int, moment: str) -> None:
     real_save, real_stage = torch.save, train.Trainer._stage
 
     def save(state: Any, path: Path) -> None:
-        last = state["history"][-1] if isinstance(state, dict) else {}
+        last = state["history"][-1] if isinstance(state, dict) and "history" in state else {}
         if moment == "save" and (last.get("stage"), last.get("epoch")) == (stage, epoch):
             whole = io.BytesIO()
             real_save(state, whole)

@@ -133,12 +133,15 @@ def train_command(  # noqa: PLR0917 - the options of a command
 ) -> None:
     """Train the shipped model and write its checkpoint. Only its encoder was trained by others."""
     from train_scripts.meme_small.export import write_checkpoint  # noqa: PLC0415 - torch
-    from train_scripts.meme_small.train import Recipe, Trainer  # noqa: PLC0415
+    from train_scripts.meme_small.train import Recipe, Trainer, TrainingDataError  # noqa: PLC0415
 
     keep_freed_memory()
     recipe = Recipe()
     weights = encoder or _packaged_weights()
     trainer = Trainer(memes, photos, readings, work, recipe, encoder_weights=weights)
-    model = trainer.run()
+    try:
+        model = trainer.run()
+    except TrainingDataError as error:
+        raise typer.BadParameter(str(error)) from error
     write_checkpoint(out, model, training={"recipe": asdict(recipe), "history": trainer.history})
     Console().print(f"Written to {out}. Measure it with 'python -m train_scripts evaluate'.")

@@ -107,6 +107,10 @@ def _words_told(ids: Sequence[int], tokenizer: SlotTokenizer) -> int:
     return sum(i < len(tokenizer) and tokenizer.words[i][0].isalnum() for i in ids)
 
 
+class TrainingDataError(ValueError):
+    """The recipe has nothing to learn from; ``str()`` is one sentence that says what to do."""
+
+
 class Trainer:
     """Holds the data and the model through the stages; ``work`` is the folder of the resumable state.
 
@@ -248,7 +252,7 @@ class Trainer:
                 value = value + self.recipe.ridge / 2 * detector.linear.weight.square().sum()
                 value.backward()  # type: ignore[no-untyped-call]
                 bar.update()
-                return float(value)
+                return float(value.detach())
 
             optimizer.step(loss)  # type: ignore[no-untyped-call]
         return detector
@@ -270,6 +274,12 @@ class Trainer:
         no_lines = np.zeros((0, LINE_FEATURES), dtype=np.float32)
         no_words = np.zeros((0, MAX_LINE_WORDS), dtype=np.int64)
         photos = self._photos()
+        if not photos:
+            raise TrainingDataError(
+                "No photo caption names anything that the memes' descriptions name often: give Russian "
+                "captions of things that are on the memes too."
+            )
+        torch.manual_seed(self.recipe.seed)  # wherever the stages before, or their files, left it
         # How sure the detectors are of what is there, for the concepts of captions without a picture.
         right = self.support[(self.labels > 0) & (self.support >= self.recipe.support)]
 

@@ -1,0 +1,40 @@
+"""Where words stand, said by rules: "Подпись снизу", "На втором кадре подпись"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from inference.reading.merge import Box
+from inference.types import TextLine
+
+ABOVE, BELOW = "above", "below"
+_PLAIN = "Подпись:"
+_ORDINALS = ("первом", "втором", "третьем", "четвёртом", "пятом", "шестом", "седьмом", "восьмом", "девятом")
+
+
+def where(line: TextLine, boxes: Sequence[Box]) -> str | int | None:
+    """:data:`ABOVE` or :data:`BELOW` all frames, the number of the frame (from 0) where there are several,
+    or None. ``boxes``: of the frames, as fractions of the picture.
+    """
+    left, top, right, bottom = line.box
+    x, y = (left + right) / 2, (top + bottom) / 2
+    if not boxes:
+        return None
+    if y < min(box[1] for box in boxes):
+        return ABOVE
+    if y > max(box[3] for box in boxes):
+        return BELOW
+    inside = (n for n, box in enumerate(boxes) if box[0] <= x <= box[2] and box[1] <= y <= box[3])
+    return next(inside, None) if len(boxes) > 1 else None
+
+
+def led(text: str, place: str | int | None) -> str:
+    """A sentence that begins with a plain "Подпись:" says where the words stand; others stay as they are."""
+    if not text.startswith(_PLAIN) or place is None:
+        return text
+    if isinstance(place, int):
+        frame = _ORDINALS[place] if place < len(_ORDINALS) else f"{place + 1}-м"
+        lead = f"На {frame} кадре подпись:"
+    else:
+        lead = "Надпись сверху:" if place == ABOVE else "Подпись снизу:"
+    return lead + text.removeprefix(_PLAIN)

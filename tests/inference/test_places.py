@@ -1,0 +1,40 @@
+"""Where words stand."""
+
+from __future__ import annotations
+
+import pytest
+
+from inference.places import ABOVE, BELOW, led, where
+from inference.types import TextLine
+
+PHOTO = [(0.0, 0.2, 1.0, 0.8)]
+STRIP = [(0.0, 0.1, 0.5, 0.9), (0.5, 0.1, 1.0, 0.9)]
+
+
+@pytest.mark.parametrize(
+    ("box", "boxes", "place"),
+    [
+        ((0.1, 0.0, 0.9, 0.1), PHOTO, ABOVE),
+        ((0.1, 0.85, 0.9, 0.95), PHOTO, BELOW),
+        ((0.1, 0.4, 0.9, 0.5), PHOTO, None),
+        ((0.1, 0.4, 0.9, 0.5), [], None),
+        ((0.1, 0.4, 0.4, 0.5), STRIP, 0),
+        ((0.6, 0.4, 0.9, 0.5), STRIP, 1),
+        ((0.1, 0.92, 0.9, 0.98), STRIP, BELOW),
+    ],
+)
+def test_words_stand_above_below_or_in_a_frame(
+    box: tuple[float, float, float, float],
+    boxes: list[tuple[float, float, float, float]],
+    place: str | int | None,
+) -> None:
+    assert where(TextLine("слова", box, 0.9, 0), boxes) == place
+
+
+def test_a_plain_lead_says_where() -> None:
+    assert led('Подпись: "да".', ABOVE) == 'Надпись сверху: "да".'
+    assert led('Подпись: "да".', BELOW) == 'Подпись снизу: "да".'
+    assert led('Подпись: "да".', 1) == 'На втором кадре подпись: "да".'
+    assert led('Подпись: "да".', 11) == 'На 12-м кадре подпись: "да".'
+    assert led('Подпись: "да".', None) == 'Подпись: "да".'
+    assert led('Твит пользователя: "да".', ABOVE) == 'Твит пользователя: "да".'

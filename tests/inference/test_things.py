@@ -1,0 +1,82 @@
+"""Plain sentences of what was seen."""
+
+from __future__ import annotations
+
+import pytest
+
+from inference.things import agree, is_drawn, is_thing, tell_things
+
+
+def told(*concepts: str, said: tuple[str, ...] = (), acting: float = 0.0) -> str:
+    """The first concept is the likeliest."""
+    seen = [(concept, 0.9 - 0.01 * number) for number, concept in enumerate(concepts)]
+    return tell_things(seen, said, place="На фото", acting=acting)
+
+
+@pytest.mark.parametrize(
+    ("concepts", "text"),
+    [
+        ((), ""),
+        (("кот",), "На фото кот."),
+        (("кот", "собака"), "На фото кот и собака."),
+        (("кот", "диван"), "На фото кот. Виден диван."),
+        (("кот", "окно"), "На фото кот. Видно окно."),
+        (("кот", "лапа"), "На фото кот. Видна лапа."),
+        (("кот", "глаз"), "На фото кот. Видны глаза."),
+        (("кот", "очки"), "На фото кот. Видны очки."),
+        (("рука", "стол", "девушка"), "На фото девушка. Видны стол и рука."),
+        (("стол", "книга", "лампа"), "На фото стол, книга и лампа."),
+        (("девушка", "сидеть"), "На фото девушка сидит."),
+        (("девушка", "кот", "сидеть", "смотреть"), "На фото девушка и кот сидят и смотрят."),
+        (("мужчина", "держать"), "На фото мужчина держит что-то."),
+        (("сидеть", "стол"), "На фото кто-то сидит. Виден стол."),
+        (("ребенок", "спать"), "На фото ребёнок спит."),
+        (("кот", "мультсериал"), "На фото кот. Похоже на кадр из мультсериала."),
+    ],
+)
+def test_what_was_seen_becomes_sentences(concepts: tuple[str, ...], text: str) -> None:
+    assert told(*concepts) == text
+
+
+def test_one_has_one_posture_and_the_likeliest_is_told() -> None:
+    assert told("кот", "лежать", "сидеть", "стоить") == "На фото кот лежит."
+    assert told("кот", "стоить") == "На фото кот стоит."  # pymorphy3's parse of "стоит"
+
+
+def test_a_thing_has_one_name() -> None:
+    assert told("парень", "мужчина", "человек") == "На фото парень."
+    assert told("кошка", "кот") == "На фото кошка."
+
+
+def test_nothing_is_told_twice() -> None:
+    assert told("кот", "лапа", said=("кот",)) == "Видна лапа."
+    assert told("кот", "смотреть", said=("кот",)) == "Кот смотрит."
+    assert told("девушка", said=("кот",)) == "Ещё на фото девушка."
+    assert told("мужчина", "рука", said=("человек",)) == "Видна рука."
+
+
+def test_actions_must_be_probable() -> None:
+    assert told("кот", "сидеть", acting=0.95) == "На фото кот."
+
+
+def test_what_is_no_thing_is_not_listed() -> None:
+    assert not any(map(is_thing, ("красный", "сидеть", "мнение", "мультсериал", "цвет")))
+    assert told("красный", "мнение") == ""
+
+
+def test_drawings_are_told_from_photos() -> None:
+    assert is_drawn(["кот", "аниме"])
+    assert not is_drawn(["кот", "диван"])
+
+
+@pytest.mark.parametrize(
+    ("text", "agreed"),
+    [
+        ("На фото изображен собака.", "На фото изображена собака."),
+        ("Ниже изображён девушка.", "Ниже изображёна девушка."),
+        ("Изображен кот.", "Изображен кот."),
+        ('Подпись: "изображен собака".', 'Подпись: "изображен собака".'),
+    ],
+)
+def test_participles_agree(text: str, agreed: str) -> None:
+    assert agree(text) == agreed
