@@ -223,6 +223,7 @@ def test_readme_names_commands_that_exist(name: str) -> None:
         ("train_scripts", training_commands),
     ):
         known = {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
+        known |= {str(one.name) for one in app.registered_groups}
         assert set(re.findall(rf"python -m {package} ([\w-]+)", text)) <= known, package
 
 

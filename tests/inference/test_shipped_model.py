@@ -49,8 +49,8 @@ def test_is_small_and_says_what_it_is() -> None:
     config = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
     assert config["architecture"] == "meme-small"
     assert config["training"]["recipe"]["seed"] == 7
-    assert config["scores"]["bleu4"]["value"] >= 0.19
-    assert config["scores"]["meteor"]["value"] >= 0.37
+    assert config["scores"]["bleu4"]["value"] >= 0.28
+    assert config["scores"]["meteor"]["value"] >= 0.44
     with safe_open(FOLDER / "model.safetensors", "pt") as weights:
         assert all(torch.isfinite(weights.get_tensor(name).float()).all() for name in weights.keys())  # noqa: SIM118
     assert model_info(CHECKPOINTS, "meme-small").description
