@@ -108,6 +108,9 @@ def tell_things(
     beings = [name for name in names if _is_being(name)][:_MOST_BEINGS]
     things = [name for name in names if not _is_being(name)][:_MOST_THINGS]
     actions = _actions([concept for concept, probability in ordered if probability >= acting], said)
+    if not beings and not actions and all(thing in _BODY for thing in things):
+        # A hand of nobody must be as sure as an action: "На фото рука" is said too easily.
+        things = [thing for thing in things if dict(concepts)[thing] >= acting]
     sentences = []
     known = [lemma for lemma in said if _is_being(lemma)]
     doing = _joined(_doing(action, many=len(beings) > 1) for action in actions)

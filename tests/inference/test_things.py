@@ -59,6 +59,12 @@ def test_actions_must_be_probable() -> None:
     assert told("кот", "сидеть", acting=0.95) == "На фото кот."
 
 
+def test_a_part_of_nobody_must_be_as_probable() -> None:
+    assert told("рука", "глаз", acting=0.895) == "На фото рука."
+    assert told("рука", "стол", acting=0.95) == "На фото стол и рука."
+    assert told("рука", acting=0.95) == ""
+
+
 def test_what_is_no_thing_is_not_listed() -> None:
     assert not any(map(is_thing, ("красный", "сидеть", "мнение", "мультсериал", "цвет")))
     assert told("красный", "мнение") == ""
