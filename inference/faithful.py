@@ -33,6 +33,7 @@ _PRONOUNS = frozenset(
 )
 _PRONOUNS |= {"нему", "ней", "ним", "нею", "ими", "ними", "нём", "нем", "я", "ты", "мы", "вы"}
 _PRONOUNS |= {"двое", "трое", "оба", "обе"}  # how many there are, nobody counted
+_PRONOUNS |= {"язык", "языка", "языке"}  # "на английском" says it; without that word nothing does
 _NUMBERS = {
     2: ("два", "две", "двух", "2"),
     3: ("три", "трёх", "трех", "3"),
@@ -127,6 +128,8 @@ class Cutter:
         """Whether the word speaks of more or fewer frames than there are."""
         if frames is None:
             return False
+        if frames == 0 and word in self._bare:
+            return True  # a page of text is no photo
         if frames < 2:
             return word in self._several or word in self._numbers or word in self._ordinals
         return self._numbers.get(word, frames) != frames or self._ordinals.get(word, 0) > frames

@@ -31,6 +31,8 @@ from inference.types import DecodingOptions, TextLine
 MAX_LINE_WORDS = 12
 FREE, UNKNOWN = -1, -2  # in ``word_concepts``: says nothing of the picture; says something never learnt
 
+_ONCE = frozenset({"английский", "русский"})  # the language of all words: said once
+
 SURE = 0.6  # a line of this probability of being print must be quoted
 
 ENCODER = {
@@ -73,6 +75,8 @@ class MemeSmall(nn.Module):
         self.concepts = tuple(concepts)
         self._places = {concept: place for place, concept in enumerate(concepts)}
         self._layout = torch.tensor([concept in LAYOUT for concept in concepts], dtype=torch.bool)
+        once = torch.tensor([concept in _ONCE for concept in concepts], dtype=torch.bool)
+        self._repeatable = self._layout & ~once
 
     @cached_property
     def cutter(self) -> Cutter:
@@ -170,7 +174,7 @@ class MemeSmall(nn.Module):
             pad=tokenizer.id(PAD),
             processors=[
                 QuoteGrammar(tokenizer, *line_blocks(lines)),
-                OnlySupported(self.cutter, allowed, counts, self.word_concepts, self._layout),
+                OnlySupported(self.cutter, allowed, counts, self.word_concepts, self._repeatable),
             ],
         )
         texts = []

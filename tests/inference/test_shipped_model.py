@@ -96,6 +96,56 @@ def test_only_words(captioner: Captioner) -> None:
     assert "Текст" in caption.summary
 
 
+def page(*lines: str, size: tuple[int, int] = (760, 420), step: int = 120, points: int = 40) -> Image.Image:
+    image = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(image)
+    for row, line in enumerate(lines):
+        draw.text((size[0] // 18, step // 3 + step * row), line, fill="black", font=font(points))
+    return image
+
+
+@pytest.mark.parametrize("angle", [5, -12, 30, 90])
+def test_rotated_words_are_read(captioner: Captioner, angle: int) -> None:
+    words = "КОГДА ВСЁ ПОШЛО НЕ ТАК"
+    image = page("", "", words, size=(760, 760), step=170)
+    (caption,) = captioner.caption([image.rotate(angle, fillcolor="white")])
+    assert letters(words) in letters(" ".join(quotations(caption.text))), caption.text
+
+
+def test_three_languages_are_quoted_as_they_are(captioner: Captioner) -> None:
+    lines = ("Доброе утро, соседи", "Good morning, neighbours", "Guten Morgen, liebe Nachbarn")
+    (caption,) = captioner.caption([page(*lines)])
+    told = letters(" ".join(quotations(caption.text)))
+    for line in lines:
+        assert letters(line) in told, caption.text
+
+
+def test_the_words_of_twenty_frames_are_all_quoted_in_their_order(captioner: Captioner) -> None:
+    words = ["дом", "лес", "сад", "море", "гора", "река", "поле", "сон", "утро", "вечер"]
+    words += ["зима", "лето", "кот", "пёс", "мышь", "чай", "хлеб", "соль", "окно", "дверь"]
+    image = Image.new("RGB", (1000, 1250), "white")
+    draw = ImageDraw.Draw(image)
+    for number, word in enumerate(words):
+        x, y = number % 4 * 250 + 8, number // 4 * 250 + 8
+        draw.rectangle((x, y, x + 234, y + 234), fill=(60 + 7 * number, 90, 190 - 6 * number))
+        draw.ellipse((x + 60, y + 90, x + 170, y + 200), fill=(220, 200 - 8 * number, 80))
+        draw.text((x + 20, y + 20), word.upper(), "white", font(36), stroke_width=2, stroke_fill="black")
+    (caption,) = captioner.caption([image])
+    told = [letters(quotation) for quotation in quotations(caption.text)]
+    found = [word for word in words if letters(word) in told]
+    assert len(found) >= 18, caption.text
+    assert [word for word in told if word in words] == [letters(word) for word in found]
+
+
+def test_small_and_tall_pictures_are_read(captioner: Captioner) -> None:
+    (small,) = captioner.caption([page("Утро доброе", size=(200, 150), points=24)])
+    assert letters("Утро доброе") in letters(" ".join(quotations(small.text)))
+    numbers = ("один", "два", "три", "четыре", "пять", "шесть", "семь", "восемь", "девять", "десять")
+    rows = [f"Строка номер {number}" for number in numbers]
+    (tall,) = captioner.caption([page(*rows, size=(700, 4000), step=390)])
+    assert letters("".join(rows)) == letters(" ".join(quotations(tall.text)))
+
+
 @pytest.mark.parametrize("size", [(200, 150), (700, 4000), (4000, 60), (1, 1)])
 def test_every_size_gets_a_sentence(captioner: Captioner, size: tuple[int, int]) -> None:
     (caption,) = captioner.caption([Image.new("RGB", size, (90, 140, 70))])

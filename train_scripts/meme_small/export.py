@@ -11,7 +11,7 @@ from inference.checkpoint import TOKENIZER_FILE, save_checkpoint
 from inference.meme_small import ENCODER, Gate, MemeSmall
 from inference.types import DecodingOptions
 
-DECODING = DecodingOptions(strategy="beam", beams=3, max_tokens=120, length_penalty=1.0)
+DECODING = DecodingOptions(strategy="beam", beams=3, max_tokens=180, length_penalty=1.0)
 LEVEL = 1
 INT8 = ("encoder.", "detector.")  # the parts that 8 bits do no harm: measured, see the model card
 
