@@ -28,12 +28,13 @@ _PLACES = frozenset(
     ("сверху", "снизу", "ниже", "выше", "внизу", "вверху", "слева", "справа", "посередине", "рядом")
 )
 _PREPOSITIONS = frozenset(("на", "в", "из", "с", "под", "над"))
-_PRONOUNS = frozenset(
+# Whom a caption speaks of is not known, and a name would have to be said first.
+_NEVER_SAID = frozenset(
     ("он", "она", "оно", "они", "его", "её", "ее", "их", "ему", "ей", "им", "него", "неё", "нее", "них")
 )
-_PRONOUNS |= {"нему", "ней", "ним", "нею", "ими", "ними", "нём", "нем", "я", "ты", "мы", "вы"}
-_PRONOUNS |= {"двое", "трое", "оба", "обе"}  # how many there are, nobody counted
-_PRONOUNS |= {"язык", "языка", "языке"}  # "на английском" says it; without that word nothing does
+_NEVER_SAID |= {"нему", "ней", "ним", "нею", "ими", "ними", "нём", "нем", "я", "ты", "мы", "вы"}
+_NEVER_SAID |= {"двое", "трое", "оба", "обе"}  # how many there are, nobody counted
+_NEVER_SAID |= {"язык", "языка", "языке"}  # "на английском" says it; without that word nothing does
 _NUMBERS = {
     2: ("два", "две", "двух", "2"),
     3: ("три", "трёх", "трех", "3"),
@@ -84,7 +85,7 @@ class Cutter:
         self._special |= self._ids("*_`")
         self._unknown = self.tokenizer.id(UNK)
         self._structure = {self.tokenizer.ids[word] for word in SPECIAL} | set(self.tokenizer.levels)
-        self._pronouns = self._ids(_PRONOUNS)
+        self._never_said = self._ids(_NEVER_SAID)
         self._genre = self._ids(("мем",))
         self._bare = self._ids(("фото", "фотография", "картинка", "изображение", "кадр", "снимок"))
         self._bare |= self._ids(("фотографии", "картинке", "изображении", "кадре", "снимке"))
@@ -191,7 +192,7 @@ class Cutter:
             return False
         concept = self.word_concepts[word]
         missing = concept == -2 or (concept >= 0 and concept not in allowed)
-        return missing or word == self._unknown or word in self._pronouns
+        return missing or word == self._unknown or word in self._never_said
 
     def _cut_lead(self, words: list[int], allowed: Collection[int]) -> list[int]:
         """Before a quotation: what of it is supported; where the announcement went, a plain one instead."""

@@ -122,8 +122,12 @@ def tell_things(
         sentences.append(f"{subject} {doing}.")
     if things:
         things.sort(key=_BODY.__contains__)
-        lead = _agreeing("видн", things) if sentences or known else place
-        sentences.append(f"{lead} {_joined(map(_name, things))}.")
+        listed = _joined(map(_name, things))
+        if sentences or known:
+            listed = f"Видны {listed}" if len(things) > 1 else agree(f"Виден {listed}")
+        else:
+            listed = f"{place} {listed}"
+        sentences.append(f"{listed}.")
     source = next((_SOURCES[one] for one, _ in ordered if one in _SOURCES and one not in said), None)
     if source:
         sentences.append(f"Похоже на кадр из {source}.")
@@ -163,13 +167,6 @@ def _actions(concepts: Sequence[str], said: Collection[str]) -> list[str]:
 def _doing(action: str, *, many: bool) -> str:
     form = inflected(action, {"VERB", "3per", "pres", "plur" if many else "sing"})
     return f"{form} {_ACTIONS.get(action, '')}".strip()
-
-
-def _agreeing(stem: str, names: Sequence[str]) -> str:
-    """ "Видна", "видно", "виден" or "видны", by what is seen; with a capital."""
-    tag, _ = parses(_name(names[0]))[0]
-    ending = "ы" if len(names) > 1 or tag.number == "plur" else _FORMS[tag.gender]
-    return (f"{stem}{ending}" if ending else "виден").capitalize()
 
 
 def _joined(words: Iterable[str]) -> str:

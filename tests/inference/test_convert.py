@@ -8,7 +8,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -41,13 +40,7 @@ ROOT = Path(__file__).parents[2]
 WORDS = ["PAD", "UNK", "BOS", "EOS", "кот", "мем", "надпись", "сидит", "на", ",", "."]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """So small models lose more to waiting for one another's threads than they gain."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def run(*arguments: object, models: Path) -> Result:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,12 +39,7 @@ NEVER = {TOKENIZER.id(token) for token in (PAD, BOS, UNK, UNREAD, *LEVELS)}
 OPENS, CLOSES, ENDS, COLON = (TOKENIZER.id(token) for token in (OPEN, CLOSE, EOS, ":"))
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def lines_of(count: int, *, first: int = 0) -> list[TextLine]:

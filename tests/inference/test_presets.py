@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +21,7 @@ from inference.types import DecodingOptions, EngineError
 from tests.inference.learning import CAPTIONS, captions_of, learn, pictures, smoke_model, tokenizer_for
 from tests.inference.tokenizers.test_vectors import write_navec
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """So small models lose more to waiting for one another's threads than they gain."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("name", PRESETS)

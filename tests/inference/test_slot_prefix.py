@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -31,12 +30,7 @@ LINES = (3, 0, 5, 1)  # of the four pictures
 WORD_CONCEPTS = torch.tensor([-1] * 10 + [1, 0, 1, 2, 3, 4, -2, -1, -1])
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,12 +26,7 @@ COLOURS = {"Красный": "red", "Синий": "blue", "Зелёный": "gre
 LETTERS = "абвгдезк"  # with fewer there are too few pairs to learn copying rather than the pairs
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def lines_of(*texts: str) -> tuple[TextLine, ...]:
