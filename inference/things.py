@@ -1,4 +1,4 @@
-"""What the detectors saw, in plain sentences: "На фото мужчина и кот сидят. Видны рука и диван."
+"""What the detectors saw, in plain sentences: "На фото мужчина и кот сидят. Также видно руку и диван."
 
 A language model trained on some thousands of descriptions says little of what is known, and what it is
 made to say breaks its sentences. So it writes the frame (layout and quotations), and these few templates
@@ -14,17 +14,18 @@ from inference.reading.lexicon import inflected, parses, written
 
 _NO_THINGS = frozenset(
     """
-    аккаунт буква вариант версия верх взгляд вид видео видеоролик вконтакте внешность внимание
-    водяной вопрос вотермарка время выражение герой год голос город группа дата движение действие
-    день друг жест жизнь звук знак зритель идея имя история канал качество количество конец контур
-    край лайк лево линия логотип место минута мир мнение момент мультик мысль название начало низ
-    новость номер образ опрос ответ отметка отношение оттенок паблик пара перед передача план
-    подписчик поза половина положение полоса помощь попытка пора порода право превью приложение
-    причина проблема продолжение процесс пункт работа раз размер рамка реакция результат реклама
-    репост ролик роль ряд сайт сезон середина серия символ система ситуация скорость слово смысл
-    содержание сообщение сообщество список способ статья стиль сторона страна сцена таблица тема тип
-    тон угол фамилия форма цвет цель центр час часть число читатель шутка экран эмоция эпизод язык
-    яркость
+    аккаунт банк боль буква вариант версия верх вещь взгляд вид видео видеоролик вконтакте внешность
+    внимание водяной воздух возраст вопрос вотермарка время выражение герой год голос город группа дата
+    движение действие день друг жест жизнь запись звук знак зритель идея имя история канал качество
+    количество конец контур копия край кусок кусочек куча лайк лево линия логотип мессенджер место минута
+    мир мнение множество момент мочь мультик мысль название направление начало недоумение низ новость
+    номер образ окружение опрос оригинал ответ отметка отношение оттенок паблик пара перед передача план
+    поверхность подписчик поза половина положение полоса помощь попытка пора порода порядок право превью
+    предел приложение причина проблема продолжение профиль процесс пункт путь работа раз размер ракурс
+    рамка реакция результат реклама репост ролик роль ряд сайт свет сезон середина серия символ синь
+    система ситуация скорость слово смысл содержание сообщение сообщество список способ статья стиль
+    сторона страна сцена таблица тема тип тон точка угол фамилия форма фрагмент цвет цель центр час часть
+    черта число читатель шутка экран эмоция эпизод язык яркость
     """.split()  # noqa: SIM905 - a word list
 )
 _SOURCES = {
@@ -54,7 +55,14 @@ _BODY = frozenset(
     улыбка борода живот ладонь лоб бровь подбородок шея колено кулак
     """.split()  # noqa: SIM905 - a word list
 )
-_IN_PLURAL = {"глаз": "глаза", "волос": "волосы", "зуб": "зубы", "субтитр": "субтитры"}
+_IN_PLURAL = {
+    "глаз": "глаза",
+    "волос": "волосы",
+    "зуб": "зубы",
+    "субтитр": "субтитры",
+    "деньга": "деньги",
+    "рельс": "рельсы",
+}
 # What one can do beside another thing, and postures, of which one has only one at a time.
 _ACTIONS = {
     "смотреть": "",
@@ -122,12 +130,10 @@ def tell_things(
         sentences.append(f"{subject} {doing}.")
     if things:
         things.sort(key=_BODY.__contains__)
-        listed = _joined(map(_name, things))
         if sentences or known:
-            listed = f"Видны {listed}" if len(things) > 1 else agree(f"Виден {listed}")
+            sentences.append(f"Также видно {_joined(map(_seen, things))}.")
         else:
-            listed = f"{place} {listed}"
-        sentences.append(f"{listed}.")
+            sentences.append(f"{place} {_joined(map(_name, things))}.")
     source = next((_SOURCES[one] for one, _ in ordered if one in _SOURCES and one not in said), None)
     if source:
         sentences.append(f"Похоже на кадр из {source}.")
@@ -153,6 +159,12 @@ def _is_being(concept: str) -> bool:
 
 def _name(concept: str) -> str:
     return _IN_PLURAL.get(concept) or written(concept)
+
+
+def _seen(concept: str) -> str:
+    """What "видно" asks for: "руку", "глаза"."""
+    number = {"accs", "plur"} if concept in _IN_PLURAL else {"accs"}
+    return inflected(concept, number)
 
 
 def _actions(concepts: Sequence[str], said: Collection[str]) -> list[str]:
@@ -199,7 +211,7 @@ def _agreed(found: re.Match[str]) -> str:
         ending = "ы"
     else:
         ending = _FORMS.get("plur" if tag.number == "plur" else tag.gender, "")
-    stem = participle
+    stem = participle.replace("ё", "е") if ending else participle
     if stem.lower() in ("виден", "видн"):
         stem = stem[:3] + ("н" if ending else "ен")
     return f"{stem}{ending} {between}{noun}"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,11 @@ from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES, MAX_LINES
 
 @dataclass(frozen=True, slots=True)
 class SlotPrefixConfig:
-    """Sizes. ``concepts`` are told apart, the ``shown`` likeliest of a picture stand in the prefix."""
+    """Sizes. ``concepts`` are told apart, the ``shown`` likeliest of a picture stand in the prefix.
+
+    ``copying``: a ``pointer`` compares with the lines' own vectors; ``slots`` are words of the vocabulary, the
+    first line, the second one, whatever stands there.
+    """
 
     vocabulary: int
     concepts: int
@@ -35,6 +39,7 @@ class SlotPrefixConfig:
     max_lines: int = MAX_LINES
     max_tokens: int = 192
     dropout: float = 0.2
+    copying: Literal["pointer", "slots"] = "pointer"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -134,7 +139,9 @@ class SlotPrefixDecoder(nn.Module):
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(width)
         self.pointer_query = nn.Linear(width, width)
-        self.pointer_key = nn.Linear(width, width)
+        self.pointer_key = (
+            nn.Linear(width, width) if config.copying == "pointer" else nn.Embedding(config.max_lines, width)
+        )
         self.dropout = nn.Dropout(config.dropout)
         self.apply(self._initialise)
 
@@ -164,8 +171,7 @@ class SlotPrefixDecoder(nn.Module):
         x = self.norm(x)
         m = memory.line_mask.shape[1]
         hidden = x[:, p:]
-        keys = self.pointer_key(x[:, p - m : p])
-        return self._logits(hidden, keys, memory.line_mask)
+        return self._logits(hidden, self._keys(x[:, p - m : p]), memory.line_mask)
 
     def _prefix(self, memory: SlotMemory) -> tuple[Tensor, Tensor, Tensor]:
         """(n, p, width), its mask (n, p), and the lines' embeddings (n, m, width); the lines come last
@@ -199,6 +205,12 @@ class SlotPrefixDecoder(nn.Module):
             x = torch.where((tokens >= vocabulary)[..., None], copied, x)
         return torch.as_tensor(x + self.places.weight[start : start + tokens.shape[1]])
 
+    def _keys(self, lines: Tensor) -> Tensor:
+        """lines (n, m, width), as the last layer has them -> what slots are compared with, alike."""
+        if isinstance(self.pointer_key, nn.Embedding):
+            return self.pointer_key.weight[: lines.shape[1]].expand_as(lines)
+        return torch.as_tensor(self.pointer_key(lines))
+
     def _logits(self, hidden: Tensor, keys: Tensor, line_mask: Tensor) -> Tensor:
         """hidden (n, t, width), keys (n, m, width) -> (n, t, vocabulary + m)."""
         words = hidden @ self.words.weight.T
@@ -217,7 +229,7 @@ class SlotPrefixDecoder(nn.Module):
             x, present = block(x, mask[:, None], None)
             past.append(present)
         x = self.norm(x)
-        keys = self.pointer_key(x[:, p - lines.shape[1] :])
+        keys = self._keys(x[:, p - lines.shape[1] :])
         return {
             "past": past,
             "mask": prefix_mask,

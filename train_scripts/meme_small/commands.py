@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import typer
@@ -130,13 +130,17 @@ def train_command(  # noqa: PLR0917 - the options of a command
             exists=True,
         ),
     ] = None,
+    photo_epochs: Annotated[int, typer.Option(help="Epochs of photo captions; 0: none.", min=0)] = 2,
+    copying: Annotated[
+        Literal["pointer", "slots"], typer.Option(help="How the decoder names the lines that it quotes.")
+    ] = "pointer",
 ) -> None:
     """Train the shipped model and write its checkpoint. Only its encoder was trained by others."""
     from train_scripts.meme_small.export import write_checkpoint  # noqa: PLC0415 - torch
     from train_scripts.meme_small.train import Recipe, Trainer, TrainingDataError  # noqa: PLC0415
 
     keep_freed_memory()
-    recipe = Recipe()
+    recipe = Recipe(photo_epochs=photo_epochs, copying=copying)
     weights = encoder or _packaged_weights()
     trainer = Trainer(memes, photos, readings, work, recipe, encoder_weights=weights)
     try:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -69,6 +69,7 @@ class Recipe:
     width: int = 256
     layers: int = 3
     dropout: float = 0.25
+    copying: Literal["pointer", "slots"] = "pointer"
 
 
 def _batches(lengths: Sequence[int], size: int, generator: random.Random) -> list[list[int]]:
@@ -148,6 +149,7 @@ class Trainer:
             width=recipe.width,
             layers=recipe.layers,
             dropout=recipe.dropout,
+            copying=recipe.copying,
         )
         words = concept_words(self.tokenizer, self.concepts, lemmas.of)
         self.model = MemeSmall(config, self.tokenizer, tuple(self.concepts), words, encoder)
@@ -273,8 +275,8 @@ class Trainer:
         no_layout = np.zeros(LAYOUT_FEATURES, dtype=np.float32)
         no_lines = np.zeros((0, LINE_FEATURES), dtype=np.float32)
         no_words = np.zeros((0, MAX_LINE_WORDS), dtype=np.int64)
-        photos = self._photos()
-        if not photos:
+        photos = self._photos() if self.recipe.photo_epochs else []
+        if self.recipe.photo_epochs and not photos:
             raise TrainingDataError(
                 "No photo caption names anything that the memes' descriptions name often: give Russian "
                 "captions of things that are on the memes too."
