@@ -161,7 +161,7 @@ class MemeSmall(nn.Module):
         if options.strategy == "sample":
             gate = gate.bolder()
         memory, probabilities = self.memory(images, lines)
-        boxes = [frames(image) for image in images]
+        boxes = [frames(image, own) for image, own in zip(images, lines, strict=True)]
         counts = [len(own) for own in boxes]
         allowed = self.allowed(lines, probabilities, gate.certain)
         tokenizer = self.tokenizer

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -45,11 +46,26 @@ def frames(image: Image.Image, lines: Sequence[TextLine] = ()) -> list[Box]:
     ``lines``: those read on the picture. Bars of text are left out. A photo on its own is one frame, and so is a
     drawing on a plain ground; a page of text has none.
     """
-    picture = _Picture.of(image, lines)
-    return [
-        (left / _SIDE, top / _SIDE, right / _SIDE, bottom / _SIDE)
-        for left, top, right, bottom in _split(picture, (0, 0, _SIDE, _SIDE), vertical=True, tried=0)
-    ]
+    grey = image.convert("L")
+    rows = grey.resize((_SIDE, _SIDE * _FINE), Image.Resampling.BOX)
+    columns = grey.resize((_SIDE * _FINE, _SIDE), Image.Resampling.BOX)
+    return list(_find(rows.tobytes(), columns.tobytes(), tuple(line.box for line in lines)))
+
+
+@lru_cache(maxsize=32)  # one description of a picture asks several times
+def _find(rows: bytes, columns: bytes, letters: tuple[Box, ...]) -> tuple[Box, ...]:
+    text = np.zeros((_SIDE, _SIDE), dtype=np.bool_)
+    for line in letters:
+        left, top, right, bottom = (round(edge * _SIDE) for edge in line)
+        grown = 1 + (bottom - top) // 4  # outlines, tails and marks above the letters
+        text[max(0, top - grown) : bottom + grown, max(0, left - grown) : right + grown] = True
+    fine = np.frombuffer(rows, dtype=np.uint8).reshape(_SIDE * _FINE, _SIDE).astype(np.int16)
+    across = np.frombuffer(columns, dtype=np.uint8).reshape(_SIDE, _SIDE * _FINE).astype(np.int16)
+    grey = fine.reshape(_SIDE, _FINE, _SIDE).mean(axis=1).astype(np.int16)
+    parts = _split(_Picture(grey, fine, across.T, text), (0, 0, _SIDE, _SIDE), vertical=True, tried=0)
+    return tuple(
+        (left / _SIDE, top / _SIDE, right / _SIDE, bottom / _SIDE) for left, top, right, bottom in parts
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +74,6 @@ class _Picture:
     rows: Grey  # (side * fine, side): fine across horizontal gutters
     columns: Grey  # (side * fine, side): the same of the picture lying on its side
     text: Mask  # (side, side)
-
-    @classmethod
-    def of(cls, image: Image.Image, lines: Sequence[TextLine]) -> _Picture:
-        grey = image.convert("L")
-
-        def sized(width: int, height: int) -> Grey:
-            return np.asarray(grey.resize((width, height), Image.Resampling.BOX), dtype=np.int16)
-
-        text = np.zeros((_SIDE, _SIDE), dtype=np.bool_)
-        for line in lines:
-            left, top, right, bottom = (round(edge * _SIDE) for edge in line.box)
-            grown = 1 + (bottom - top) // 4  # outlines, tails and marks above the letters
-            text[max(0, top - grown) : bottom + grown, max(0, left - grown) : right + grown] = True
-        return cls(
-            sized(_SIDE, _SIDE), sized(_SIDE, _SIDE * _FINE), sized(_SIDE * _FINE, _SIDE).T, text
-        )
 
 
 def _split(picture: _Picture, part: Part, *, vertical: bool, tried: int) -> list[Part]:
