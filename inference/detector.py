@@ -97,7 +97,7 @@ class ObjectDescriber:
         # One by one: together they would be padded to one size, and a picture's caption would depend on it.
         for image, own in zip(images, lines, strict=True):
             things = detect(self.detector, image)
-            texts.append(compose(things, own, frames(image)))
+            texts.append(compose(things, own, frames(image, own)))
             mean = sum(thing.score for thing in things) / len(things) if things else _NOTHING_SEEN
             likelihoods.append(math.log(mean))
         return texts, likelihoods

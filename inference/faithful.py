@@ -89,6 +89,8 @@ class Cutter:
         self._genre = self._ids(("мем",))
         self._bare = self._ids(("фото", "фотография", "картинка", "изображение", "кадр", "снимок"))
         self._bare |= self._ids(("фотографии", "картинке", "изображении", "кадре", "снимке"))
+        shown = ("изображен", "изображена", "изображено", "изображены", "показан", "показана", "показано")
+        self._shown = self._ids((*shown, *(word.replace("жен", "жён") for word in shown)))
         self._places = self._ids(_PLACES)
 
         self._ordinals = {
@@ -147,7 +149,8 @@ class Cutter:
 
     def is_bare(self, sentence: Sequence[int]) -> bool:
         """ "Фото.", "На картинке.": a sentence that only says that there is a picture."""
-        said = [word for word in sentence if word not in self._ends and word not in self._prepositions]
+        idle = self._ends | self._prepositions | self._shown
+        said = [word for word in sentence if word not in idle]
         return bool(said) and all(word in self._bare for word in said)
 
     def sentences(self, tokens: Sequence[int]) -> list[list[int]]:

@@ -118,7 +118,7 @@ class HubDescriber:
         if self.translator is not None:
             texts = self.translator.translate(texts)
         described = [
-            " ".join(filter(None, (_sentence(text), inscriptions(own, frames(image)))))
+            " ".join(filter(None, (_sentence(text), inscriptions(own, frames(image, own)))))
             for text, own, image in zip(texts, lines, images, strict=True)
         ]
         return described, likelihoods

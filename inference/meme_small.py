@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -161,7 +162,7 @@ class MemeSmall(nn.Module):
         if options.strategy == "sample":
             gate = gate.bolder()
         memory, probabilities = self.memory(images, lines)
-        boxes = [frames(image) for image in images]
+        boxes = [frames(image, own) for image, own in zip(images, lines, strict=True)]
         counts = [len(own) for own in boxes]
         allowed = self.allowed(lines, probabilities, gate.certain)
         tokenizer = self.tokenizer
@@ -173,7 +174,7 @@ class MemeSmall(nn.Module):
             eos=tokenizer.id(EOS),
             pad=tokenizer.id(PAD),
             processors=[
-                QuoteGrammar(tokenizer, *line_blocks(lines)),
+                QuoteGrammar(tokenizer, *line_blocks(lines), elsewhere(lines, boxes)),
                 OnlySupported(self.cutter, allowed, counts, self.word_concepts, self._repeatable),
             ],
         )
@@ -216,7 +217,8 @@ class MemeSmall(nn.Module):
         split = above[-1] if above else next((n for n, own in enumerate(quoted) if own), len(sentences))
         noun = "кадрах" if len(boxes) > 1 else "картинке" if is_drawn(one for one, _ in probable) else "фото"
         lead = f"Ниже на {noun}" if above else f"На {noun}"
-        things = tell_things(probable, said, place=lead, acting=gate.acting)
+        # A page of text shows nothing: what detectors see there are letters and portraits of writers.
+        things = tell_things(probable, said, place=lead, acting=gate.acting) if boxes or not lines else ""
         told: list[str] = []
         for number, sentence in enumerate(sentences):
             text = agree(self.tokenizer.decode(sentence, lines))
@@ -276,10 +278,12 @@ class QuoteGrammar:
     Nothing is quoted where nothing is left, and the caption does not end while a line that is surely print is
     still unquoted: who cannot see the picture wants all of its words. A logits processor for rows that are
     pictures times beams; ``blocks`` (n, m) are the lines' block numbers, -1 where there is no line, ``sure``
-    (n, m) the lines that must be quoted.
+    (n, m) the lines that must be quoted, ``apart`` (n, m) those that start a quotation of their own.
     """
 
-    def __init__(self, tokenizer: SlotTokenizer, blocks: Tensor, sure: Tensor) -> None:
+    def __init__(
+        self, tokenizer: SlotTokenizer, blocks: Tensor, sure: Tensor, apart: Tensor | None = None
+    ) -> None:
         self.vocabulary = len(tokenizer)
         self.open, self.close, self.eos = tokenizer.id(OPEN), tokenizer.id(CLOSE), tokenizer.id(EOS)
         never = [tokenizer.id(token) for token in (PAD, BOS, UNK, UNREAD)] + list(tokenizer.levels)
@@ -287,6 +291,7 @@ class QuoteGrammar:
         self.never[never] = True
         self.blocks = blocks
         self.sure = sure
+        self.apart = torch.zeros_like(sure) if apart is None else apart
         # What announces a quotation makes no sense where there is none to come.
         self.announcing = torch.tensor([i for i, word in enumerate(tokenizer.words) if word in _ANNOUNCING])
 
@@ -316,7 +321,8 @@ class QuoteGrammar:
         forbidden[:, self.eos] |= (left & sure).any(1)
         # Blocks are quoted in reading order: the next one is the first that is left.
         first = left & (left.cumsum(1) == 1)
-        forbidden[:, vocabulary:] = ~torch.where(bound[:, None], following, first & inside[:, None])
+        apart = self.apart.repeat_interleave(beams, 0) & ~opened[:, None]
+        forbidden[:, vocabulary:] = ~torch.where(bound[:, None], following, first & inside[:, None] & ~apart)
         return logits.masked_fill(forbidden, -torch.inf)
 
 
@@ -333,6 +339,18 @@ def line_blocks(lines: Sequence[Sequence[TextLine]]) -> tuple[Tensor, Tensor]:
             blocks[i, j] = line.block
             sure[i, j] = line.confidence >= SURE
     return blocks, sure
+
+
+def elsewhere(lines: Sequence[Sequence[TextLine]], boxes: Sequence[Sequence[Box]]) -> Tensor:
+    """For QuoteGrammar (n, m): True for the first line of a block that stands above, in or below other frames
+    than the block before it. ``boxes``: of each picture's frames, as fractions of it.
+    """
+    m = min(MAX_LINES, max((len(own) for own in lines), default=0))
+    apart = torch.zeros(len(lines), m, dtype=torch.bool)
+    for i, (own, frame) in enumerate(zip(lines, boxes, strict=True)):
+        for j, (before, line) in enumerate(pairwise(own[:m]), start=1):
+            apart[i, j] = before.block != line.block and where(before, frame) != where(line, frame)
+    return apart
 
 
 def concept_words(

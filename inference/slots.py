@@ -116,6 +116,7 @@ def clean_quote(line: str) -> str:
     ends go.
     """
     line = re.sub(r'["“”„«»]', "'", line)
+    line = re.sub(r"(?<!\.)\.\.(?!\.)", "...", line)  # two dots are three of which one was not seen
     line = re.sub(r"^[\s'‘’`|_\\/~=<>*^°\]}]+|[\s'‘’`|_\\/~=<>^°\[{]+$", "", line)
     return re.sub(r"\s+", " ", line)
 
@@ -138,6 +139,8 @@ def _join(pieces: Sequence[str]) -> str:
 def _finish(text: str) -> str:
     text = re.sub(r'\s*""', "", text).strip(" ,;:-—")
     text = re.sub(r"\s+([.,])", r"\1", text)
+    # In Russian the full stop stands behind the closing mark, and once.
+    text = re.sub(r'(?<!\.)\.("(?:\.|$))', r"\1", text)
     if not text:
         return ""
     return text if text[-1] in ".!?…" else f"{text}."

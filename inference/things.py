@@ -214,4 +214,6 @@ def _agreed(found: re.Match[str]) -> str:
     stem = participle.replace("ё", "е") if ending else participle
     if stem.lower() in ("виден", "видн"):
         stem = stem[:3] + ("н" if ending else "ен")
+    elif ending:
+        stem = stem.replace("ё", "е")
     return f"{stem}{ending} {between}{noun}"

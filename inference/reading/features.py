@@ -22,13 +22,13 @@ def line_features(lines: Sequence[TextLine], image: Image.Image) -> npt.NDArray[
     """(lines, LINE_FEATURES), about -1..2 each, for the first :data:`MAX_LINES` lines of an upright RGB
     picture.
     """
+    boxes = frames(image, lines)
     lines = lines[:MAX_LINES]
     if not lines:
         return np.zeros((0, LINE_FEATURES), dtype=np.float32)
     small = image.resize((160, 160), Image.Resampling.BILINEAR)
     grey = np.asarray(small.convert("L"), dtype=np.float32) / 255.0
     colour = np.asarray(small.convert("HSV"), dtype=np.float32)[..., 1] / 255.0
-    boxes = frames(image)
     tallest = max(line.box[3] - line.box[1] for line in lines)
     blocks = max(line.block for line in lines) + 1
     per_block = np.bincount([line.block for line in lines], minlength=blocks)
@@ -86,7 +86,7 @@ def line_features(lines: Sequence[TextLine], image: Image.Image) -> npt.NDArray[
 
 def layout_features(lines: Sequence[TextLine], image: Image.Image) -> npt.NDArray[np.float32]:
     """(LAYOUT_FEATURES,), about 0..2 each: how many frames, how much text, what kind of writing."""
-    boxes = frames(image)
+    boxes = frames(image, lines)
     small = (
         np.asarray(image.resize((64, 64), Image.Resampling.BILINEAR).convert("HSV"), dtype=np.float32) / 255.0
     )

@@ -1,72 +1,186 @@
-"""Frames of a comic or a collage: the picture cut along gutters and hard edges that run from side to side."""
+"""Frames of a comic or a collage: the picture cut along gutters, ruled lines and hard edges that run from side
+to side.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy import ndimage
 
 from inference.reading.merge import Box
+from inference.types import TextLine
 
-_SIDE = 240  # pixels of the picture looked at: gutters of one pixel in a hundred survive
+_SIDE = 240  # pixels of the picture looked at
+_FINE = 4  # times as many across a gutter: gutters of one pixel in a thousand survive
 _SAME = 14  # grey levels: a pixel of the gutter's colour
 _UNIFORM = 0.97  # share of a row in the gutter's colour
+_RULED = 0.9  # the same of a line that is ruled over a drawing
+_APART = 40  # grey levels between such a line and what it parts
+_THIN, _THICK = 0.5, 0.25  # share of the row beside a gutter that differs from it
 _STEP = 22  # grey levels between two rows at a hard edge
 _ACROSS = 0.82  # share of the row that steps
+_REGULAR = 0.6  # the same where the picture is parted evenly
+_EVENLY = 0.012  # of the part's side: how far off an even part may be
 _LEAST = 0.14  # of the picture's side: a smaller part is no frame
-_BUSY = 0.42  # share of pixels off the background's colour: below it stands text on a bar, no picture
+_BUSY = 0.42  # share of pixels off the background's colour: below it stands text on a bar, or a drawing
+_WRITTEN = 0.85  # share of a part covered by letters: there is no picture behind more of them
+_DRAWN, _DRAWN_ON = 0.03, 0.07  # of the picture's and the part's area: a smaller drawing is an icon
+_NARROW = 0.1  # of the picture's side: the same
+_BALLOON = 0.35  # share of letters within a shape that is there for them
 
 Grey = npt.NDArray[np.int16]
+Mask = npt.NDArray[np.bool_]
+Span = tuple[int, int]
+Part = tuple[int, int, int, int]  # left, top, right, bottom, in pixels of the small picture
 
 
-def frames(image: Image.Image) -> list[Box]:
+def frames(image: Image.Image, lines: Sequence[TextLine] = ()) -> list[Box]:
     """Boxes (left, top, right, bottom, fractions 0..1) of the pictures within one, in reading order.
 
-    Bars of text are left out. A photo on its own is one frame; a page of text has none.
+    ``lines``: those read on the picture. Bars of text are left out. A photo on its own is one frame, and so is a
+    drawing on a plain ground; a page of text has none.
     """
-    grey = np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.int16)
-    return [
-        (left / _SIDE, top / _SIDE, right / _SIDE, bottom / _SIDE)
-        for left, top, right, bottom in _split(grey, (0, 0, _SIDE, _SIDE), vertical=True, tried=0)
-    ]
+    grey = image.convert("L")
+    rows = grey.resize((_SIDE, _SIDE * _FINE), Image.Resampling.BOX)
+    columns = grey.resize((_SIDE * _FINE, _SIDE), Image.Resampling.BOX)
+    return list(_find(rows.tobytes(), columns.tobytes(), tuple(line.box for line in lines)))
 
 
-def _split(
-    grey: Grey, box: tuple[int, int, int, int], *, vertical: bool, tried: int
-) -> list[tuple[int, int, int, int]]:
-    left, top, right, bottom = box
-    part = grey[top:bottom, left:right]
-    if min(part.shape) < _LEAST * _SIDE or not _is_picture(part):
+@lru_cache(maxsize=32)  # one description of a picture asks several times
+def _find(rows: bytes, columns: bytes, letters: tuple[Box, ...]) -> tuple[Box, ...]:
+    text = np.zeros((_SIDE, _SIDE), dtype=np.bool_)
+    for line in letters:
+        left, top, right, bottom = (round(edge * _SIDE) for edge in line)
+        grown = 1 + (bottom - top) // 4  # outlines, tails and marks above the letters
+        text[max(0, top - grown) : bottom + grown, max(0, left - grown) : right + grown] = True
+    fine = np.frombuffer(rows, dtype=np.uint8).reshape(_SIDE * _FINE, _SIDE).astype(np.int16)
+    across = np.frombuffer(columns, dtype=np.uint8).reshape(_SIDE, _SIDE * _FINE).astype(np.int16)
+    grey = fine.reshape(_SIDE, _FINE, _SIDE).mean(axis=1).astype(np.int16)
+    parts = _split(_Picture(grey, fine, across.T, text), (0, 0, _SIDE, _SIDE), vertical=True, tried=0)
+    return tuple(
+        (left / _SIDE, top / _SIDE, right / _SIDE, bottom / _SIDE) for left, top, right, bottom in parts
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    grey: Grey  # (side, side)
+    rows: Grey  # (side * fine, side): fine across horizontal gutters
+    columns: Grey  # (side * fine, side): the same of the picture lying on its side
+    text: Mask  # (side, side)
+
+
+def _split(picture: _Picture, part: Part, *, vertical: bool, tried: int) -> list[Part]:
+    left, top, right, bottom = part
+    if min(right - left, bottom - top) < _LEAST * _SIDE:
         return []
-    spans = _spans(part if vertical else part.T)
+    grey = picture.grey[top:bottom, left:right]
+    background, off = _ground(grey)
+    text = picture.text[top:bottom, left:right]
+    drawn = text.mean() > _WRITTEN or off[~text].mean() < _BUSY
+    if drawn and not _has_drawing(off, text):
+        return []
+    plain = background if drawn else None
+    if vertical:
+        spans = _spans(grey, picture.rows[_FINE * top : _FINE * bottom, left:right], text, plain)
+    else:
+        fine = picture.columns[_FINE * left : _FINE * right, top:bottom]
+        spans = _spans(grey.T, fine, text.T, plain)
     if len(spans) <= 1 and tried:
-        return [box]
+        return [part]
     found = []
     for start, end in spans:
         inner = (left, top + start, right, top + end) if vertical else (left + start, top, left + end, bottom)
-        found += _split(grey, inner, vertical=not vertical, tried=1 if len(spans) <= 1 else 0)
+        found += _split(picture, inner, vertical=not vertical, tried=1 if len(spans) <= 1 else 0)
     return found
 
 
-def _spans(part: Grey) -> list[tuple[int, int]]:
-    """(start, end) of the runs of rows between gutters and hard edges."""
+def _spans(part: Grey, fine: Grey, text: Mask, background: int | None) -> list[Span]:
+    """(start, end) of the runs of rows between gutters and hard edges.
+
+    ``fine``: the same part with more rows; ``text``: where letters stand; ``background``: of a drawing, whose
+    gutters must differ from it.
+    """
     rows = len(part)
-    median = np.median(part, axis=1, keepdims=True)
-    uniform = (np.abs(part - median) <= _SAME).mean(axis=1) >= _UNIFORM
-    steps = (np.abs(np.diff(part, axis=0)) > _STEP).mean(axis=1) >= _ACROSS
+    cut = _gutters(fine, background).reshape(rows, _FINE).any(axis=1)
+    edges = np.zeros(rows, dtype=np.bool_) if background is not None else _edges(part, fine, text)
     cuts = [0]
-    spans: list[tuple[int, int]] = []
+    spans: list[Span] = []
     for row in range(rows):
-        if uniform[row] or (row and steps[row - 1] and not uniform[row - 1]):
+        if cut[row] or (edges[row] and not cut[row - 1]):
             if row - cuts[-1] > 0:
                 spans.append((cuts[-1], row))
-            cuts.append(row + 1 if uniform[row] else row)
+            cuts.append(row + 1 if cut[row] else row)
     if rows - cuts[-1] > 0:
         spans.append((cuts[-1], rows))
     return [(start, end) for start, end in spans if end - start >= _LEAST * _SIDE]
 
 
-def _is_picture(part: Grey) -> bool:
+def _gutters(fine: Grey, background: int | None) -> Mask:
+    """For each row whether it lies in a gutter or a ruled line."""
+    median = np.median(fine, axis=1).astype(np.int16)
+    share = (np.abs(fine - median[:, None]) <= _SAME).mean(axis=1)
+    if background is not None:
+        return np.asarray((share >= _RULED) & (np.abs(median - background) > _APART))
+    uniform = share >= _UNIFORM
+    # Rows of a sky or a shadow are even too: pictures end sharply at a gutter, on both sides of a thin one.
+    labels, _ = ndimage.label(uniform)
+    for number, (place,) in enumerate(ndimage.find_objects(labels), start=1):
+        thin = place.stop - place.start < _FINE
+        ends = [
+            (np.abs(fine[row] - median[end]) > _STEP).mean()
+            for end, row in ((place.start, place.start - 3), (place.stop - 1, place.stop + 2))
+            if 0 <= row < len(fine)
+        ]
+        if min(ends, default=1.0) < (_THIN if thin else _THICK):
+            uniform[labels == number] = False
+    return uniform
+
+
+def _edges(part: Grey, fine: Grey, text: Mask) -> Mask:
+    """For each row whether a hard edge runs above it."""
+    rows = len(part)
+    edges = np.zeros(rows, dtype=np.bool_)
+    edges[1:] = (np.abs(np.diff(part, axis=0)) > _STEP).mean(axis=1) >= _ACROSS
+    # Where pictures of one size stand together, half as clear an edge will do, if it is sharp and not of letters.
+    sharp = np.zeros(rows)
+    letters = text.any(axis=1)
+    for row in range(1, rows):
+        if not letters[row - 1 : row + 1].any():
+            seam = slice(_FINE * row - 3, _FINE * row + 2)
+            sharp[row] = (np.abs(fine[seam][3:] - fine[seam][:-3]) > _STEP).mean(axis=1).max()
+    usual = np.quantile(sharp, 0.9)
+    for count in (2, 3, 4):
+        seams = []
+        for number in range(1, count):
+            middle, reach = rows * number / count, max(1.0, _EVENLY * rows)
+            first = max(1, int(middle - reach))
+            seams.append(first + int(sharp[first : int(middle + reach) + 2].argmax()))
+        if all(sharp[seam] >= max(_REGULAR, 2 * usual) for seam in seams):
+            edges[seams] = True
+    return edges
+
+
+def _ground(part: Grey) -> tuple[int, Mask]:
+    """The background's grey level, and which pixels are off it."""
     values, counts = np.unique(part // 8, return_counts=True)
     background = int(values[counts.argmax()]) * 8 + 4
-    return float((np.abs(part - background) > _SAME).mean()) >= _BUSY
+    return background, np.abs(part - background) > _SAME
+
+
+def _has_drawing(off: Mask, text: Mask) -> bool:
+    """Whether anything of a picture's size is drawn on a plain ground; letters and their balloons are not."""
+    labels, _ = ndimage.label(ndimage.binary_dilation(off & ~text, iterations=2))
+    least = max(_DRAWN_ON * off.size, _DRAWN * _SIDE**2)
+    for down, across in ndimage.find_objects(labels):
+        height, width = down.stop - down.start, across.stop - across.start
+        large = min(height, width) > _NARROW * _SIDE and height * width > least
+        if large and text[down, across].mean() < _BALLOON:
+            return True
+    return False

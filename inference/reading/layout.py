@@ -12,6 +12,8 @@ from inference.types import TextLine
 _SAME_ROW = 0.5  # vertical overlap, as a share of the lower line, above which two pieces stand on one row
 _LEADING = 1.1  # vertical gap between lines of one block, in letter heights
 _HEIGHT_RATIO = 1.9  # letters of one block differ less than this
+_ASKEW = 0.03  # slope from which lines are not level
+_MOST = 0.7  # share of the print, by length, that has a page's slope
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +28,41 @@ def arrange(lines: Sequence[ReadLine], size: tuple[int, int]) -> list[TextLine]:
     """
     if not lines:
         return []
-    groups = _ordered(_blocks(_join_rows(lines)))
+    slope = _slope(lines)
+    groups = _ordered(_blocks(_join_rows([_straightened(line, slope) for line in lines])))
     width, height = size
-    return [
-        TextLine(
-            line.text,
-            (line.box[0] / width, line.box[1] / height, line.box[2] / width, line.box[3] / height),
-            line.confidence,
-            number,
-        )
-        for number, group in enumerate(groups)
-        for line in group.lines
-    ]
+    found = []
+    for number, group in enumerate(groups):
+        for line in group.lines:
+            left, top, right, bottom = line.box
+            top += min(slope * left, slope * right)
+            bottom += max(slope * left, slope * right)
+            box = (left / width, top / height, right / width, bottom / height)
+            found.append(TextLine(line.text, box, line.confidence, number))
+    return found
+
+
+def _slope(lines: Sequence[ReadLine]) -> float:
+    """Of a page that was photographed askew: pixels that its lines sink for each to the right; else 0."""
+    known = sorted((line.slope, line.box[2] - line.box[0]) for line in lines if line.slope is not None)
+    total = sum(length for _, length in known)
+    middle, passed = 0.0, 0.0
+    for middle, length in known:
+        passed += length
+        if passed >= total / 2:
+            break
+    alike = [length for slope, length in known if abs(slope - middle) < _ASKEW]
+    askew = abs(middle) >= _ASKEW and len(alike) > 1 and sum(alike) > _MOST * total
+    return middle if askew else 0.0
+
+
+def _straightened(line: ReadLine, slope: float) -> ReadLine:
+    if not slope:
+        return line
+    left, top, right, bottom = line.box
+    half = max(bottom - top - abs(slope) * (right - left), line.height / 2) / 2
+    middle = (top + bottom) / 2 - slope * (left + right) / 2
+    return replace(line, box=(left, middle - half, right, middle + half), height=min(line.height, 2 * half))
 
 
 def _union(one: Box, other: Box) -> Box:

@@ -54,6 +54,9 @@ _LATIN_LOOKALIKES = str.maketrans("aceopxyABCEHKMOPTXY", "асеорхуАВСЕ
 # More of them this way: a reader of Russian takes "my" for "ту", "on" for "оп".
 _CYRILLIC_LOOKALIKES = str.maketrans("асеорхутпикгАВСЕНКМОРТХУ", "aceopxymnukrABCEHKMOPTXY")
 
+_NUMBER = re.compile(r"^([\dЗзОоOo]+)[дД]?$")
+_DIGITS = str.maketrans("ЗзОоOo", "330000")
+
 EDGES = "".join(chr(c) for c in range(33, 48)) + ":;<=>?@[\\]^_`{|}~«»“”„‘’—–…•·|©®™°"
 
 
@@ -121,6 +124,18 @@ def one_alphabet(token: str, *, prefer_cyrillic: bool) -> str:
         short = len(bare(token)) <= 2
         return other if is_known(bare(other)) and (short or not is_known(bare(token))) else token
     return token
+
+
+def digits(token: str) -> str:
+    """Undo letters taken for digits they look like, and "l" for "I": "в З ночи", "15ооо", "ЗД", "l have"."""
+    core = bare(token)
+    if core == "l":
+        return token.replace("l", "I")
+    number = _NUMBER.match(core)
+    if not number or is_known(core) or not ((core[0] in "Зз" and len(core) <= 2) or any(map(str.isdigit, core))):
+        return token
+    read = number[1].translate(_DIGITS)
+    return token.replace(core, read + core[len(read) :])
 
 
 @lru_cache(maxsize=65536)

@@ -20,7 +20,7 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
-from inference.reading.lexicon import bare, is_known, one_alphabet, script
+from inference.reading.lexicon import bare, digits, is_known, one_alphabet, script
 from inference.reading.words import Word
 
 Box = tuple[float, float, float, float]
@@ -32,6 +32,13 @@ _WIDE_GAP = 2.2  # in letter heights: words further apart than this belong to tw
 _CLOCK = re.compile(
     r"\d{1,2}[:.]\d{2}|20\d\d|\d{1,2} (?:янв|фев|мар|апр|ма[йя]|июн|июл|авг|сен|окт|ноя|дек)", re.IGNORECASE
 )
+_FURNITURE = re.compile(
+    r"\d\s*(?:тыс\.?\s*|млн\s*|k\s*)?(?:отмет\w+ .?нравится|ретвит\w*|retweets?|likes?)\b"
+    r"|^\W*(?:\d+ )?(?:секунд\w*|минут\w*|час\w*|дн\w+|день|недел\w+) назад\W*$"
+    r"|twitter (?:for|web)|^\W*(?:цитировать твит|показать (?:ответы|перевод)|отметк\w+ .?нравится)\W*$",
+    re.IGNORECASE,
+)
+_GLUED = re.compile(r"(?<=[а-яё])([,;!?])(?=[а-яё])", re.IGNORECASE)
 _ADDRESS = re.compile(r"[@/_]|\w\.(?:com|ru|net|org|me|tv|info)\b|www", re.IGNORECASE)
 
 
@@ -52,17 +59,25 @@ class Candidate:
         heights = sorted(word.box[3] - word.box[1] for word in self.words)
         return heights[len(heights) // 2]
 
+    @property
+    def slope(self) -> float | None:
+        """How far the line sinks, in pixels for each to the right; None where it is too short to tell."""
+        first, last = self.words[0].box, self.words[-1].box
+        run = (last[0] + last[2] - first[0] - first[2]) / 2
+        return (last[1] + last[3] - first[1] - first[3]) / 2 / run if run > 3 * self.height else None
+
 
 @dataclass(frozen=True, slots=True)
 class ReadLine:
     """A line accepted: ``box`` in pixels of the picture, ``confidence`` the probability (0..1) that a person
-    would quote it.
+    would quote it, ``slope`` how far it sinks, in pixels for each to the right (None: too short to tell).
     """
 
     text: str
     box: Box
     height: float
     confidence: float
+    slope: float | None = None
 
 
 def candidates(words: Sequence[Word], size: tuple[int, int]) -> list[Candidate]:
@@ -95,7 +110,11 @@ def select(words: Sequence[Word], size: tuple[int, int], *, threshold: float | N
     if not lines:
         return []
     scores = scorer.probabilities(features(lines, size))
-    accepted = [(line, float(score)) for line, score in zip(lines, scores, strict=True) if score >= least]
+    accepted = [
+        (line, float(score))
+        for line, score in zip(lines, scores, strict=True)
+        if score >= least and not _is_furniture(line.text)
+    ]
     kinds = [script(word.text) for line, _ in accepted for word in line.words]
     prefer_cyrillic = kinds.count("cyrillic") >= kinds.count("latin")
     capitals = _share_of_capitals([line.text for line, _ in accepted])
@@ -107,9 +126,16 @@ def select(words: Sequence[Word], size: tuple[int, int], *, threshold: float | N
             line.box,
             line.height,
             score,
+            line.slope,
         )
         for line, score in accepted
     ]
+
+
+def _is_furniture(text: str) -> bool:
+    """Whether a line is no message: marks alone, or what a site writes under every post."""
+    said = any(character.isalnum() or character in "?!…" for character in text) or "..." in text
+    return not said or bool(_FURNITURE.search(text))
 
 
 def _share_of_capitals(texts: Sequence[str]) -> float:
@@ -129,7 +155,10 @@ def _spell(line: Candidate, *, prefer_cyrillic: bool) -> str:
     own = [script(word.text) for word in line.words]
     if own.count("cyrillic") != own.count("latin"):
         prefer_cyrillic = own.count("cyrillic") > own.count("latin")
-    return " ".join(one_alphabet(word.text, prefer_cyrillic=prefer_cyrillic) for word in line.words)
+    spelt = " ".join(
+        digits(one_alphabet(word.text, prefer_cyrillic=prefer_cyrillic)) for word in line.words
+    )
+    return _GLUED.sub(r"\1 ", spelt)
 
 
 def _split_at_gaps(line: Sequence[Word]) -> list[list[Word]]:
@@ -156,7 +185,7 @@ def _trim(line: list[Word]) -> list[Word]:
 
 def _is_speck(word: Word) -> bool:
     core = bare(word.text)
-    return word.confidence < (0.4 if len(core) > 1 else 0.6)
+    return word.confidence < (0.4 if len(core) > 1 else 0.45 if is_known(core) else 0.6)
 
 
 def _hull(boxes: Sequence[Box]) -> Box:

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_LOST = 0.05  # probability of a character between two spaces that was there
+_SPACE = 0.3  # probability of a space on its side
+_GAP = 3  # steps that two spaces and a character take at least
 LINE_HEIGHT = 48  # pixels of a line that the recogniser looks at
 STRIDE = 8  # pixels of a line's width for one step of the recogniser
 _WIDTH = 120
@@ -226,18 +229,49 @@ class LineRecognizer(nn.Module):
 def decode(probabilities: Tensor, characters: Sequence[str]) -> tuple[str, list[float], list[float]]:
     """The best path of CTC through (steps, classes): the text, for each character its probability 0..1 and
     its place, 0..1 of the line's steps. ``characters[i]`` is class ``i + 1``.
+
+    A letter or a dash on its own is too narrow to win a step from the spaces around it; the likeliest one
+    between two spaces is taken, its probability being that among the characters.
     """
     best, classes = probabilities.max(dim=-1)
-    text: list[str] = []
-    sure: list[float] = []
-    places: list[float] = []
+    space = characters.index(" ") + 1 if " " in characters else -1
+    found: list[tuple[int, float, int]] = []  # class, probability, step
     before = 0
+    gap = 0  # the first step since the last character that is no space
     for step, (number, probability) in enumerate(zip(classes.tolist(), best.tolist(), strict=True)):
+        if number not in (0, space):
+            if (number != before or gap < step) and step - gap >= _GAP and space > 0:
+                found = _with_lost(found, probabilities[gap:step], gap, space)
+            gap = step + 1
         if number and number != before:
-            text.append(characters[number - 1])
-            sure.append(probability)
-            places.append((step + 0.5) / len(classes))
+            found.append((number, probability, step))
         elif number:
-            sure[-1] = max(sure[-1], probability)
+            found[-1] = (number, max(found[-1][1], probability), found[-1][2])
         before = number
-    return "".join(text), sure, places
+    return (
+        "".join(characters[number - 1] for number, _, _ in found),
+        [probability for _, probability, _ in found],
+        [(step + 0.5) / len(classes) for _, _, step in found],
+    )
+
+
+def _with_lost(
+    found: list[tuple[int, float, int]], gap: Tensor, start: int, space: int
+) -> list[tuple[int, float, int]]:
+    """``found`` with the character that the steps ``gap`` (from step ``start``) hide between two spaces."""
+    spaces = (gap[:, space] >= _SPACE).nonzero().flatten().tolist()
+    if not spaces or spaces[-1] - spaces[0] < 2:
+        return found
+    inner = gap[spaces[0] + 1 : spaces[-1]].clone()
+    inner[:, [0, space]] = 0
+    step, number = divmod(int(inner.argmax()), inner.shape[1])
+    if inner[step, number] < _LOST:
+        return found
+    while found and found[-1][0] == space:
+        found = found[:-1]
+    place = start + spaces[0] + 1 + step
+    sure = float(inner[step, number] / inner[step].sum())
+    lost = [(number, sure, place), (space, float(gap[spaces[-1], space]), start + spaces[-1])]
+    if found:
+        lost.insert(0, (space, float(gap[spaces[0], space]), start + spaces[0]))
+    return [*found, *lost]

@@ -21,7 +21,7 @@ def summarise(image: Image.Image, lines: Sequence[TextLine], *, reading: bool = 
 
     ``reading`` False: nobody looked for words, so their absence is not claimed.
     """
-    boxes = frames(image)
+    boxes = frames(image, lines)
     if not lines:
         kind = _kind(boxes, text=False)
         return f"{kind}{' без надписей' if reading else ''}."

@@ -1,4 +1,4 @@
-"""Frames of drawn collages are counted and found; a page of text has none."""
+"""Frames of drawn collages and comics are counted and found; a page of text has none."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from inference.reading.frames import frames
+from inference.types import TextLine
 from tests.drawing import draw_meme, font
 
 
@@ -19,8 +20,10 @@ def photo(width: int, height: int, seed: int) -> Image.Image:
     return small.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def collage(columns: int, rows: int, *, gap: int, colour: str = "white") -> Image.Image:
-    width, height = 300, 260
+def collage(
+    columns: int, rows: int, *, gap: int, colour: str = "white", size: tuple[int, int] = (300, 260)
+) -> Image.Image:
+    width, height = size
     image = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), colour)
     for row in range(rows):
         for column in range(columns):
@@ -45,6 +48,77 @@ def test_a_collage_has_its_frames_row_by_row(columns: int, rows: int, colour: st
         assert row / rows < (top + bottom) / 2 < (row + 1) / rows
         assert right - left == pytest.approx(1 / columns, abs=0.1)
         assert bottom - top == pytest.approx(1 / rows, abs=0.1)
+
+
+@pytest.mark.parametrize("gap", [2, 3, 5])
+@pytest.mark.parametrize("colour", ["white", "black"])
+@pytest.mark.parametrize(("columns", "rows"), [(2, 2), (3, 3), (4, 5), (5, 4)])
+def test_gutters_of_a_few_pixels_part_small_frames(columns: int, rows: int, colour: str, gap: int) -> None:
+    assert len(frames(collage(columns, rows, gap=gap, colour=colour, size=(200, 180)))) == columns * rows
+
+
+def person(draw: ImageDraw.ImageDraw, x: int, y: int, *, scale: int = 1) -> None:
+    """A stick figure whose head is at a place."""
+    draw.ellipse((x - 50 * scale, y - 50 * scale, x + 50 * scale, y + 50 * scale), outline="black", width=4)
+    draw.line((x, y + 50 * scale, x, y + 140 * scale), fill="black", width=4)
+    draw.line((x - 60 * scale, y + 80 * scale, x + 60 * scale, y + 80 * scale), fill="black", width=4)
+
+
+@pytest.mark.parametrize("ground", ["white", "#a0d8ef"])
+def test_panels_of_a_comic_are_parted_by_ruled_lines(ground: str) -> None:
+    comic = Image.new("RGB", (800, 600), ground)
+    draw = ImageDraw.Draw(comic)
+    draw.line((400, 0, 400, 600), fill="black", width=5)
+    draw.line((0, 300, 800, 300), fill="black", width=5)
+    for x in (200, 600):
+        for y in (90, 390):
+            person(draw, x, y)
+    assert len(frames(comic)) == 4
+
+
+def written(image: Image.Image, place: tuple[int, int], text: str, size: int) -> TextLine:
+    """Draws a line; how it would be read."""
+    draw = ImageDraw.Draw(image)
+    draw.text(place, text, fill="black", font=font(size))
+    left, top, right, bottom = draw.textbbox(place, text, font=font(size))
+    box = (left / image.width, top / image.height, right / image.width, bottom / image.height)
+    return TextLine(text, box, 0.99, 0)
+
+
+def test_a_drawing_on_a_plain_ground_is_one_frame_and_letters_are_none() -> None:
+    image = Image.new("RGB", (800, 800), "white")
+    lines = [written(image, (60, 40), "Шаг первый", 90)]
+    assert frames(image, lines) == []
+    person(ImageDraw.Draw(image), 400, 300, scale=2)
+    assert len(frames(image, lines)) == 1
+
+
+def test_a_bar_full_of_large_letters_is_no_frame() -> None:
+    image = Image.new("RGB", (800, 800), "white")
+    image.paste(photo(800, 590, 5), (0, 210))
+    lines = [written(image, (10, 0), "КОГДА АДМИН", 110), written(image, (10, 100), "ЗАБЫЛ СОН", 110)]
+    ((_, top, _, _),) = frames(image, lines)
+    assert top == pytest.approx(210 / 800, abs=0.02)
+
+
+def test_a_chat_has_no_frames() -> None:
+    chat = Image.new("RGB", (700, 900), "#d0e8d0")
+    draw = ImageDraw.Draw(chat)
+    lines = []
+    for number in range(4):
+        top = 40 + 210 * number
+        draw.rounded_rectangle((30 + 80 * (number % 2), top, 600, top + 160), 24, fill="white")
+        for row in range(3):
+            lines.append(written(chat, (60 + 80 * (number % 2), top + 12 + 48 * row), "Сообщение о деле", 36))
+    assert frames(chat, lines) == []
+
+
+def test_an_even_sky_and_a_dark_edge_are_no_gutters() -> None:
+    sky = photo(800, 600, 6)
+    sky.paste(Image.linear_gradient("L").resize((800, 200)).convert("RGB"), (0, 200))
+    assert len(frames(sky)) <= 1 or all(box[3] - box[1] < 1 for box in frames(sky))
+    dark = photo(800, 600, 7).point(lambda level: level // 9)
+    assert len(frames(dark)) <= 1
 
 
 def test_frames_without_a_gutter_part_at_the_hard_edge() -> None:
