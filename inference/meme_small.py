@@ -20,19 +20,21 @@ from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPre
 from inference.decoding import Generated, generate
 from inference.encoders.base import build_encoder
 from inference.faithful import LAYOUT, Cutter
-from inference.places import ABOVE, led, where
+from inference.places import ABOVE, BELOW, frame_name, led, unled, where
 from inference.reading.features import LINE_FEATURES, MAX_LINES, layout_features, line_features
 from inference.reading.frames import frames
 from inference.reading.lexicon import bare, lemma, script
 from inference.reading.merge import Box
 from inference.slots import BOS, CLOSE, EOS, OPEN, PAD, SPECIAL, UNK, UNREAD, SlotTokenizer
-from inference.things import agree, is_drawn, tell_things
+from inference.things import agree, is_drawn, share_out, tell_things
 from inference.types import DecodingOptions, TextLine
 
 MAX_LINE_WORDS = 12
 FREE, UNKNOWN = -1, -2  # in ``word_concepts``: says nothing of the picture; says something never learnt
 
 _ONCE = frozenset({"английский", "русский"})  # the language of all words: said once
+
+MOST_FRAMES = 6  # whose things are told frame by frame; more would tire a listener
 
 SURE = 0.6  # a line of this probability of being print must be quoted
 
@@ -179,13 +181,29 @@ class MemeSmall(nn.Module):
             ],
         )
         texts = []
-        for own, tokens, row, seen, own_frames in zip(
-            lines, generated.tokens, allowed, probabilities, boxes, strict=True
+        for image, own, tokens, row, seen, own_frames in zip(
+            images, lines, generated.tokens, allowed, probabilities, boxes, strict=True
         ):
             # A last look: a clause that ended half-way, a quotation that was never closed.
             kept = self.cutter(tokens, set(row.nonzero().flatten().tolist()), frames=len(own_frames))
-            texts.append(self.tell(kept, own, own_frames, seen.tolist(), gate))
+            by_frame = self.detect_by_frame(image, own, own_frames)
+            texts.append(self.tell(kept, own, own_frames, seen.tolist(), gate, by_frame.tolist()))
         return texts, generated
+
+    def detect_by_frame(self, image: Image.Image, lines: Sequence[TextLine], boxes: Sequence[Box]) -> Tensor:
+        """(frames, concepts): how probable each concept is on each of some frames; no frames of a picture
+        that has one, or more than can be told one by one.
+        """
+        if not 2 <= len(boxes) <= MOST_FRAMES:
+            return torch.zeros(0, len(self.concepts))
+        width, height = image.size
+        crops = []
+        for left, top, right, bottom in boxes:
+            x, y = int(left * width), int(top * height)
+            crops.append(image.crop((x, y, max(int(right * width), x + 1), max(int(bottom * height), y + 1))))
+        n = len(crops)
+        layout = torch.from_numpy(layout_features(lines, image)).expand(n, -1)
+        return self.detect(self.see(crops), layout, self.spelt([lines]).expand(n, -1))
 
     def tell(
         self,
@@ -194,12 +212,14 @@ class MemeSmall(nn.Module):
         boxes: Sequence[Box],
         probabilities: Sequence[float],
         gate: Gate,
+        by_frame: Sequence[Sequence[float]] = (),
     ) -> str:
         """The caption: what the decoder wrote, and among it, where the picture comes in reading order, what
         the detectors saw.
 
         ``tokens``: of the decoder, without start and end; ``boxes``: of the frames, as fractions of the
-        picture; ``probabilities``: of the concepts.
+        picture; ``probabilities``: of the concepts; ``by_frame`` (frames, concepts): the same of each frame,
+        where they are to be told one by one.
         """
         named = {int(self.word_concepts[word]) for word in tokens if word < len(self.tokenizer)}
         said = {self.concepts[place] for place in named if place >= 0}
@@ -208,6 +228,8 @@ class MemeSmall(nn.Module):
             for concept, probability in zip(self.concepts, probabilities, strict=True)
             if probability >= gate.listed and concept not in said
         ]
+        if lines and not boxes:
+            probable = []  # a page of text: what detectors see there are letters and portraits of writers
         sentences = self.cutter.sentences(tokens)
         size = len(self.tokenizer)
         quoted = [[word - size for word in sentence if word >= size] for sentence in sentences]
@@ -217,16 +239,37 @@ class MemeSmall(nn.Module):
         split = above[-1] if above else next((n for n, own in enumerate(quoted) if own), len(sentences))
         noun = "кадрах" if len(boxes) > 1 else "картинке" if is_drawn(one for one, _ in probable) else "фото"
         lead = f"Ниже на {noun}" if above else f"На {noun}"
-        # A page of text shows nothing: what detectors see there are letters and portraits of writers.
-        things = tell_things(probable, said, place=lead, acting=gate.acting) if boxes or not lines else ""
+        seen = [dict(zip(self.concepts, own, strict=True)) for own in by_frame]
+        everywhere, single = share_out(probable, seen, gate.listed) if seen else (probable, [])
+        things = tell_things(everywhere, said, place=lead, acting=gate.acting)
+        scenes = {
+            number: scene
+            for number, own in enumerate(single)
+            if (scene := tell_things(own, said, place=frame_name(number), acting=gate.acting))
+        }
         told: list[str] = []
+        frame: int | None = None  # the one that was spoken of last
         for number, sentence in enumerate(sentences):
+            place = places[number]
+            if number == split:
+                told.append(things)
+            if number >= split and place is not None:
+                for due in [
+                    one for one in scenes if place == BELOW or isinstance(place, int) and one <= place
+                ]:
+                    told.append(scenes.pop(due))
+                    frame = due
             text = agree(self.tokenizer.decode(sentence, lines))
-            if number == 0 or places[number] != places[number - 1]:
-                text = led(text, places[number])
+            if isinstance(place, int) and place == frame:
+                text = unled(text, place)
+            elif number == 0 or place != places[number - 1]:
+                text = led(text, place)
+            frame = place if isinstance(place, int) else None
             # "Фото." says nothing beside "На фото кот."
-            told.append("" if things and self.cutter.is_bare(sentence) else text)
-        return " ".join(filter(None, (*told[:split], things, *told[split:])))
+            told.append("" if (things or scenes) and self.cutter.is_bare(sentence) else text)
+        if split == len(sentences):
+            told.append(things)
+        return " ".join(filter(None, (*told, *scenes.values())))
 
 
 class OnlySupported:

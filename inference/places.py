@@ -9,6 +9,7 @@ from inference.types import TextLine
 
 ABOVE, BELOW = "above", "below"
 _PLAIN = "Подпись:"
+_LEADS = {ABOVE: "Надпись сверху:", BELOW: "Подпись снизу:"}
 _ORDINALS = ("первом", "втором", "третьем", "четвёртом", "пятом", "шестом", "седьмом", "восьмом", "девятом")
 
 
@@ -28,13 +29,21 @@ def where(line: TextLine, boxes: Sequence[Box]) -> str | int | None:
     return next(inside, None) if len(boxes) > 1 else None
 
 
+def frame_name(number: int) -> str:
+    """ "На втором кадре" of frame 1; they count from 0."""
+    return f"На {_ORDINALS[number] if number < len(_ORDINALS) else f'{number + 1}-м'} кадре"
+
+
 def led(text: str, place: str | int | None) -> str:
     """A sentence that begins with a plain "Подпись:" says where the words stand; others stay as they are."""
     if not text.startswith(_PLAIN) or place is None:
         return text
-    if isinstance(place, int):
-        frame = _ORDINALS[place] if place < len(_ORDINALS) else f"{place + 1}-м"
-        lead = f"На {frame} кадре подпись:"
-    else:
-        lead = "Надпись сверху:" if place == ABOVE else "Подпись снизу:"
+    lead = f"{frame_name(place)} подпись:" if isinstance(place, int) else _LEADS[place]
     return lead + text.removeprefix(_PLAIN)
+
+
+def unled(text: str, frame: int) -> str:
+    """The sentence without "На втором кадре" at its beginning, where that frame was just spoken of."""
+    name = f"{frame_name(frame)} "
+    rest = text.removeprefix(name)
+    return text if rest == text else rest[0].upper() + rest[1:]

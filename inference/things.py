@@ -8,7 +8,7 @@ the things and what they do; only words are chosen by what was seen, their forms
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from inference.reading.lexicon import inflected, parses, written
 
@@ -140,6 +140,43 @@ def tell_things(
     return " ".join(sentences)
 
 
+Seen = tuple[str, float]
+"""A concept and how probable it is."""
+
+
+def share_out(
+    concepts: Sequence[Seen], by_frame: Sequence[Mapping[str, float]], listed: float
+) -> tuple[list[Seen], list[list[Seen]]]:
+    """What to tell of all frames together, and what of each, of what is on the picture.
+
+    A being is told of every frame that has it, anything else once, where it is likeliest; what beings do, and
+    their hands and faces, where there are beings. ``concepts``: of the whole picture; ``by_frame``: how
+    probable they are on each frame, where ``listed`` is enough (and the likeliest one has it in any case).
+    """
+    everywhere: list[Seen] = []
+    frames: list[list[Seen]] = [[] for _ in by_frame]
+    beings = [one for one in concepts if _is_being(one[0])]
+    for being, probability in beings:
+        own = [seen[being] for seen in by_frame]
+        least = min(listed, max(own))
+        there = [frame for frame, value in zip(frames, own, strict=True) if value >= least]
+        for told in [everywhere] if len(there) == len(frames) else there:
+            told.append((being, probability))
+    hosts = [number for number, frame in enumerate(frames) if frame]
+    for concept, probability in concepts:
+        if (concept, probability) in beings:
+            continue
+        of_beings = concept in _BODY or not is_thing(concept)
+        together = bool(everywhere) or not hosts
+        all_have_it = all(seen[concept] >= listed for seen in by_frame)
+        if together and (all_have_it or (of_beings and not hosts and everywhere)):
+            everywhere.append((concept, probability))
+            continue
+        among = hosts if of_beings and hosts else range(len(frames))
+        frames[max(among, key=lambda number: by_frame[number][concept])].append((concept, probability))
+    return everywhere, frames
+
+
 def _distinct(names: Iterable[str], said: Collection[str]) -> list[str]:
     """Each thing by one name, and none that was said."""
     kept: list[str] = []
@@ -211,7 +248,7 @@ def _agreed(found: re.Match[str]) -> str:
         ending = "ы"
     else:
         ending = _FORMS.get("plur" if tag.number == "plur" else tag.gender, "")
-    stem = participle.replace("ё", "е") if ending else participle
+    stem = participle
     if stem.lower() in ("виден", "видн"):
         stem = stem[:3] + ("н" if ending else "ен")
     elif ending:

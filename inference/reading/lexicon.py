@@ -132,7 +132,11 @@ def digits(token: str) -> str:
     if core == "l":
         return token.replace("l", "I")
     number = _NUMBER.match(core)
-    if not number or is_known(core) or not ((core[0] in "Зз" and len(core) <= 2) or any(map(str.isdigit, core))):
+    if (
+        not number
+        or is_known(core)
+        or not ((core[0] in "Зз" and len(core) <= 2) or any(map(str.isdigit, core)))
+    ):
         return token
     read = number[1].translate(_DIGITS)
     return token.replace(core, read + core[len(read) :])

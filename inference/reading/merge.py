@@ -155,9 +155,7 @@ def _spell(line: Candidate, *, prefer_cyrillic: bool) -> str:
     own = [script(word.text) for word in line.words]
     if own.count("cyrillic") != own.count("latin"):
         prefer_cyrillic = own.count("cyrillic") > own.count("latin")
-    spelt = " ".join(
-        digits(one_alphabet(word.text, prefer_cyrillic=prefer_cyrillic)) for word in line.words
-    )
+    spelt = " ".join(digits(one_alphabet(word.text, prefer_cyrillic=prefer_cyrillic)) for word in line.words)
     return _GLUED.sub(r"\1 ", spelt)
 
 

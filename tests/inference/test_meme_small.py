@@ -27,7 +27,7 @@ from inference.meme_small import (
     line_blocks,
     line_word_ids,
 )
-from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES, MAX_LINES
+from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES, MAX_LINES, layout_features
 from inference.slots import BOS, CLOSE, EOS, OPEN, PAD, SPECIAL, UNK, UNREAD, SlotTokenizer, split_words
 from inference.types import DecodingOptions, TextLine
 from tests.drawing import draw_meme
@@ -385,6 +385,48 @@ def test_things_stand_where_the_picture_comes_in_reading_order() -> None:
     assert told(above, below, boxes=frames) == (
         f'На кадрах кот. На первом кадре подпись: "{first}". На втором кадре подпись: "{second}".'
     )
+
+
+def test_frames_are_told_one_by_one() -> None:
+    """What is on each frame before the words on it, and the frame named once."""
+    tokenizer = SlotTokenizer((*TOKENIZER.words, "подпись"))
+    model = small(tokenizer=tokenizer)
+    first, second = lines_of(2)
+    first, second = (
+        replace(first, box=(0.1, 0.1, 0.9, 0.2)),
+        replace(second, box=(0.1, 0.6, 0.9, 0.7), block=1),
+    )
+    boxes = [(0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 1.0)]
+    tokens: list[int] = []
+    for number in range(2):
+        slot = len(tokenizer) + number
+        tokens += [tokenizer.id("подпись"), COLON, OPENS, slot, CLOSES, tokenizer.id(".")]
+
+    def told(tokens: list[int], *by_frame: tuple[float, float]) -> str:
+        return model.tell(tokens, [first, second], boxes, [0.9, 0.7], Gate(listed=0.5), by_frame)
+
+    assert told(tokens, (0.9, 0.1), (0.1, 0.8)) == (
+        f'На первом кадре кот. Подпись: "{first.text}". На втором кадре робот. Подпись: "{second.text}".'
+    )
+    assert told(tokens, (0.9, 0.1), (0.8, 0.2)) == (
+        f'На кадрах кот. На первом кадре подпись: "{first.text}". На втором кадре робот. '
+        f'Подпись: "{second.text}".'
+    )
+    assert told([], (0.9, 0.1), (0.1, 0.8)) == "На первом кадре кот. На втором кадре робот."
+
+
+def test_some_frames_are_looked_at_one_by_one() -> None:
+    model = small()
+    image = draw_meme("two_frames", "РАЗ", "ДВА")
+    half = [(0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 1.0)]
+    seen = model.detect_by_frame(image, [], half)
+    assert seen.shape == (2, len(model.concepts))
+    upper = image.crop((0, 0, image.width, image.height // 2))
+    layout = torch.from_numpy(layout_features([], image))[None]
+    alone = model.detect(model.see([upper]), layout, model.spelt([[]]))
+    torch.testing.assert_close(seen[:1], alone)
+    assert len(model.detect_by_frame(image, [], half[:1])) == 0
+    assert len(model.detect_by_frame(image, [], half * 4)) == 0
 
 
 def test_a_picture_gets_the_same_words_alone_and_in_company() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.places import ABOVE, BELOW, led, where
+from inference.places import ABOVE, BELOW, frame_name, led, unled, where
 from inference.types import TextLine
 
 PHOTO = [(0.0, 0.2, 1.0, 0.8)]
@@ -38,3 +38,10 @@ def test_a_plain_lead_says_where() -> None:
     assert led('Подпись: "да".', 11) == 'На 12-м кадре подпись: "да".'
     assert led('Подпись: "да".', None) == 'Подпись: "да".'
     assert led('Твит пользователя: "да".', ABOVE) == 'Твит пользователя: "да".'
+
+
+def test_a_frame_that_was_just_spoken_of_is_not_named_again() -> None:
+    assert frame_name(0) == "На первом кадре"
+    assert unled('На первом кадре надпись: "да".', 0) == 'Надпись: "да".'
+    assert unled('На первом кадре надпись: "да".', 1) == 'На первом кадре надпись: "да".'
+    assert unled('Подпись: "да".', 0) == 'Подпись: "да".'

@@ -264,3 +264,19 @@ def test_every_parameter_learns_from_words_and_slots() -> None:
     dead = [name for name, p in decoder.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert dead == []
     assert all(torch.isfinite(p.grad).all() for p in decoder.parameters() if p.grad is not None)
+
+
+def test_slots_as_words_know_the_number_of_a_line_and_nothing_else() -> None:
+    torch.manual_seed(3)
+    made = SlotPrefixDecoder(replace(CONFIG, copying="slots"), WORD_CONCEPTS).double().eval()
+    memory, tokens = memory_of(), tokens_for()
+    logits = made(memory, tokens)
+    table = made.state_dict()["pointer_key.weight"]
+    assert table.shape == (CONFIG.max_lines, CONFIG.width)
+    hidden: list[Tensor] = []
+    made.norm.register_forward_hook(lambda module, given, result: hidden.append(result))
+    made(memory, tokens)
+    query = made.pointer_query(hidden[0][:, -tokens.shape[1] :])
+    m = memory.line_mask.shape[1]
+    expected = (query @ table[:m].T / CONFIG.width**0.5).masked_fill(~memory.line_mask[:, None], -torch.inf)
+    torch.testing.assert_close(logits[..., -m:], expected)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.things import agree, is_drawn, is_thing, tell_things
+from inference.things import agree, is_drawn, is_thing, share_out, tell_things
 
 
 def told(*concepts: str, said: tuple[str, ...] = (), acting: float = 0.0) -> str:
@@ -68,6 +68,37 @@ def test_a_part_of_nobody_must_be_as_probable() -> None:
 def test_what_is_no_thing_is_not_listed() -> None:
     assert not any(map(is_thing, ("красный", "сидеть", "мнение", "мультсериал", "цвет")))
     assert told("красный", "мнение") == ""
+
+
+def shared(listed: float, **by_frame: tuple[float, ...]) -> tuple[list[str], list[list[str]]]:
+    """The concepts, the likeliest first, that are told of all frames and of each."""
+    seen = [(concept, 0.9 - 0.01 * number) for number, concept in enumerate(by_frame)]
+    probabilities = [
+        dict(zip(by_frame, values, strict=True)) for values in zip(*by_frame.values(), strict=True)
+    ]
+    everywhere, frames = share_out(seen, probabilities, listed)
+    return [concept for concept, _ in everywhere], [[concept for concept, _ in own] for own in frames]
+
+
+def test_things_are_told_of_the_frames_that_have_them() -> None:
+    assert shared(0.5, кот=(0.9, 0.8), стол=(0.7, 0.6), окно=(0.1, 0.3)) == (["кот", "стол"], [[], ["окно"]])
+    assert shared(0.5, кот=(0.9, 0.1), собака=(0.6, 0.7), стол=(0.6, 0.7)) == (
+        ["собака", "стол"],
+        [["кот"], []],
+    )
+
+
+def test_a_being_is_told_of_every_frame_and_a_thing_once() -> None:
+    assert shared(0.5, кот=(0.9, 0.1, 0.6), стол=(0.6, 0.1, 0.7)) == ([], [["кот"], [], ["кот", "стол"]])
+
+
+def test_what_beings_do_is_told_where_there_are_beings() -> None:
+    assert shared(0.5, кот=(0.9, 0.1), сидеть=(0.2, 0.8), рука=(0.1, 0.9), окно=(0.1, 0.9)) == (
+        [],
+        [["кот", "сидеть", "рука"], ["окно"]],
+    )
+    assert shared(0.5, кот=(0.9, 0.9), сидеть=(0.2, 0.8)) == (["кот", "сидеть"], [[], []])
+    assert shared(0.5, сидеть=(0.2, 0.8)) == ([], [[], ["сидеть"]])
 
 
 def test_drawings_are_told_from_photos() -> None:

@@ -79,10 +79,12 @@ def readings(memes: Path) -> Path:
     return out
 
 
-def train(memes: Path, readings: Path, work: Path, *, kill_at: str = "") -> subprocess.CompletedProcess[str]:
+def train(
+    memes: Path, readings: Path, work: Path, *options: str, photo_epochs: int = 1, kill_at: str = ""
+) -> subprocess.CompletedProcess[str]:
     return command(
         *("meme-small", memes, "--photos", memes / "photos.jsonl", "--readings", readings),
-        *("--work", work, "--out", work / "checkpoint"),
+        *("--work", work, "--out", work / "checkpoint", "--photo-epochs", str(photo_epochs), *options),
         kill_at=kill_at,
     )
 
@@ -151,6 +153,17 @@ def test_a_run_killed_twice_ends_where_an_uninterrupted_one_does(
     assert (tmp_path / "checkpoint" / WEIGHTS_FILE).read_bytes() == (
         uninterrupted / "checkpoint" / WEIGHTS_FILE
     ).read_bytes()
+
+
+def test_a_recipe_without_photos_whose_slots_are_words(memes: Path, readings: Path, tmp_path: Path) -> None:
+    done = train(memes, readings, tmp_path, "--copying", "slots", photo_epochs=0)
+    assert done.returncode == 0, done.stderr
+    assert [(row["stage"], row.get("epoch")) for row in history(tmp_path)] == [STAGES[0], *STAGES[2:]]
+    assert read_config(tmp_path / "checkpoint")["decoder"]["copying"] == "slots"
+    (caption,) = load_captioner("checkpoint", tmp_path, threads=1).caption(
+        [draw_meme("caption_bar", "СЛОВА")]
+    )
+    assert caption.words == ("СЛОВА",)
 
 
 def test_the_checkpoint_captions(uninterrupted: Path) -> None:

@@ -21,7 +21,6 @@ from train_scripts.meme_small import train
 
 TINY = {
     "batch": 8,
-    "photo_epochs": 1,
     "meme_epochs": 3,
     "folds": 2,
     "ridge_steps": 3,
