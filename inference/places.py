@@ -8,13 +8,17 @@ from inference.reading.merge import Box
 from inference.types import TextLine
 
 ABOVE, BELOW = "above", "below"
+TOP, BOTTOM = "top", "bottom"
+_EDGE = 0.25  # of a picture's height: words nearer to its upper or lower edge stand there
 _PLAIN = "Подпись:"
+_LEADS = {ABOVE: "Надпись сверху:", TOP: "Надпись сверху:", BELOW: "Подпись снизу:", BOTTOM: "Подпись снизу:"}
 _ORDINALS = ("первом", "втором", "третьем", "четвёртом", "пятом", "шестом", "седьмом", "восьмом", "девятом")
 
 
 def where(line: TextLine, boxes: Sequence[Box]) -> str | int | None:
     """:data:`ABOVE` or :data:`BELOW` all frames, the number of the frame (from 0) where there are several,
-    or None. ``boxes``: of the frames, as fractions of the picture.
+    :data:`TOP` or :data:`BOTTOM` of the only one, or None. ``boxes``: of the frames, as fractions of the
+    picture.
     """
     left, top, right, bottom = line.box
     x, y = (left + right) / 2, (top + bottom) / 2
@@ -24,8 +28,11 @@ def where(line: TextLine, boxes: Sequence[Box]) -> str | int | None:
         return ABOVE
     if y > max(box[3] for box in boxes):
         return BELOW
+    if len(boxes) == 1:
+        share = (y - boxes[0][1]) / (boxes[0][3] - boxes[0][1])
+        return TOP if share < _EDGE else BOTTOM if share > 1 - _EDGE else None
     inside = (n for n, box in enumerate(boxes) if box[0] <= x <= box[2] and box[1] <= y <= box[3])
-    return next(inside, None) if len(boxes) > 1 else None
+    return next(inside, None)
 
 
 def led(text: str, place: str | int | None) -> str:
@@ -36,5 +43,5 @@ def led(text: str, place: str | int | None) -> str:
         frame = _ORDINALS[place] if place < len(_ORDINALS) else f"{place + 1}-м"
         lead = f"На {frame} кадре подпись:"
     else:
-        lead = "Надпись сверху:" if place == ABOVE else "Подпись снизу:"
+        lead = _LEADS[place]
     return lead + text.removeprefix(_PLAIN)

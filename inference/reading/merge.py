@@ -110,11 +110,8 @@ def select(words: Sequence[Word], size: tuple[int, int], *, threshold: float | N
     if not lines:
         return []
     scores = scorer.probabilities(features(lines, size))
-    accepted = [
-        (line, float(score))
-        for line, score in zip(lines, scores, strict=True)
-        if score >= least and not _is_furniture(line.text)
-    ]
+    scores = np.where([_is_furniture(line.text) for line in lines], 0.0, scores)
+    accepted = [(line, float(score)) for line, score in zip(lines, scores, strict=True) if score >= least]
     kinds = [script(word.text) for line, _ in accepted for word in line.words]
     prefer_cyrillic = kinds.count("cyrillic") >= kinds.count("latin")
     capitals = _share_of_capitals([line.text for line, _ in accepted])
@@ -176,16 +173,20 @@ def _split_at_gaps(line: Sequence[Word]) -> list[list[Word]]:
 def _trim(line: list[Word]) -> list[Word]:
     """Without specks at the ends: marks that are no letters, unless the recogniser is sure of them."""
     start, end = 0, len(line)
-    while start < end and _is_speck(line[start]):
+    alone = len(line) == 1
+    while start < end and _is_speck(line[start], alone=alone):
         start += 1
-    while end > start and _is_speck(line[end - 1]):
+    while end > start and _is_speck(line[end - 1], alone=alone):
         end -= 1
     return line[start:end]
 
 
-def _is_speck(word: Word) -> bool:
+def _is_speck(word: Word, *, alone: bool) -> bool:
     core = bare(word.text)
-    return word.confidence < (0.4 if len(core) > 1 else 0.45 if is_known(core) else 0.6)
+    if len(core) > 1:
+        return word.confidence < 0.4
+    # A round thing is no "о"; beside other words a letter that is a word of its own is.
+    return word.confidence < (0.45 if is_known(core) and not alone else 0.6)
 
 
 def _hull(boxes: Sequence[Box]) -> Box:

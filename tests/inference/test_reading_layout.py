@@ -109,3 +109,17 @@ def test_every_word_is_kept_once_and_blocks_are_counted_in_order(
     for found in arranged:
         assert 0 <= found.box[0] <= found.box[2] <= 1
         assert 0 <= found.box[1] <= found.box[3] <= 1
+
+
+def test_lines_of_a_page_photographed_askew_stay_in_order() -> None:
+    """Each line sinks by more than its own height, so that the boxes of three overlap."""
+    slope = 0.15
+    page = [
+        ReadLine(f"строка {n}", (100, 100 + 50 * n, 700, 140 + 50 * n + slope * 600), 40, 0.9, slope)
+        for n in range(8)
+    ]
+    found = arrange([page[n] for n in (3, 0, 7, 5, 1, 6, 2, 4)], SIZE)
+    assert [one.text for one in found] == [one.text for one in page]
+    assert {one.block for one in found} == {0}
+    for one, drawn in zip(found, page, strict=True):
+        assert one.box == pytest.approx(tuple(edge / 1000 for edge in drawn.box), abs=0.001)

@@ -104,6 +104,47 @@ def test_alphabets_follow_the_picture() -> None:
     assert [found.text for found in select(english, SIZE)] == ["WHEN HE COMES HOME"]
 
 
+@pytest.mark.parametrize(
+    "mark", ["—", "= +", "2,1 тыс. отметок «Нравится»", "87 ретвитов", "час назад", "Twitter for iPhone"]
+)
+def test_marks_alone_and_what_a_site_writes_are_not_quoted(mark: str) -> None:
+    words = line("Когда спишь на работе", left=0.1, top=0.4) + line(mark, left=0.1, top=0.6, number=1)
+    assert [found.text for found in select(words, SIZE)] == ["Когда спишь на работе"]
+
+
+@pytest.mark.parametrize("text", ["Он пришёл час назад домой", "?!", "отметок 5 и выше", "..."])
+def test_words_that_only_look_like_it_stay(text: str) -> None:
+    words = line(text, left=0.1, top=0.4)
+    (furniture,) = select(line("час назад", left=0.1, top=0.4), SIZE, threshold=0.0)
+    (own,) = select(words, SIZE, threshold=0.0)
+    assert furniture.confidence == 0 < own.confidence
+
+
+def test_words_glued_at_a_comma_are_parted() -> None:
+    (only,) = select(line("Если ты зайка,то тебя съедят", left=0.05, top=0.4), SIZE)
+    assert only.text == "Если ты зайка, то тебя съедят"
+
+
+def test_a_letter_that_is_a_word_may_end_a_line_less_surely() -> None:
+    words = line("Когда мы и", left=0.1, top=0.4)
+    last = Word("и", words[-1].box, 0.5, 0)
+    assert texts([*words[:-1], last]) == ["Когда мы и"]
+    assert texts([*words[:-1], Word("ъ", last.box, 0.5, 0)]) == ["Когда мы"]
+
+
+def test_the_slope_of_a_line_is_measured_along_its_words() -> None:
+    falling = [
+        Word(word.text, (word.box[0], word.box[1] + place, word.box[2], word.box[3] + place), 0.95, 0)
+        for word, place in zip(line("Когда спишь на работе", left=0.1, top=0.3), (0, 0.02, 0.04, 0.05), strict=True)
+    ]
+    (level,) = candidates(line("Когда спишь на работе", left=0.1, top=0.4), SIZE)
+    (sloping,) = candidates(falling, SIZE)
+    (short,) = candidates(line("да", left=0.1, top=0.4), SIZE)
+    assert level.slope == pytest.approx(0)
+    assert sloping.slope is not None and sloping.slope > 0.05
+    assert short.slope is None
+
+
 # --- the scorer
 
 

@@ -13,6 +13,7 @@ from rapidfuzz import fuzz
 from safetensors.torch import save_file
 
 from inference.reading import reader as reader_module
+from inference.reading.networks import decode
 from inference.reading.ocr import WEIGHTS_FILE, Ocr, OcrUnavailableError
 from inference.reading.reader import Reader
 from inference.types import TextLine
@@ -281,3 +282,45 @@ def test_damaged_weights_mean_no_reading_and_one_sentence(
     assert blind.read(draw_meme("text_only")) == []
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "described without their words" in caplog.text
+
+
+CHARACTERS = [*"абвгдеI-, "]
+
+
+def steps(*pairs: dict[str, float]) -> torch.Tensor:
+    """Probabilities of a line's steps; what a step lacks is blank."""
+    rows = torch.zeros(len(pairs), len(CHARACTERS) + 1)
+    for row, pair in zip(rows, pairs, strict=True):
+        for character, probability in pair.items():
+            row[CHARACTERS.index(character) + 1] = probability
+        row[0] = 1 - row.sum()
+    return rows
+
+
+SPACE = {" ": 0.8}
+
+
+@pytest.mark.parametrize(
+    ("between", "text"),
+    [
+        ([SPACE, {"а": 0.24, "в": 0.02}, SPACE], "да а да"),  # a letter that lost its step to the blank
+        ([SPACE, {"-": 0.09, " ": 0.12}, {}, SPACE], "да - да"),
+        ([SPACE, {" ": 0.4, "I": 0.3}, SPACE], "да I да"),  # or to the spaces beside it
+        ([SPACE, {"а": 0.01}, SPACE], "да  да"),  # nothing was there
+        ([SPACE, {" ": 0.9, "а": 0.02}, SPACE], "да да"),
+        ([{"а": 0.2}, SPACE], "да да"),  # a letter beside one space is no word of its own
+    ],
+)
+def test_a_letter_alone_is_found_between_its_spaces(between: list[dict[str, float]], text: str) -> None:
+    word = [{"д": 0.9}, {}, {"а": 0.9}]
+    read, sure, places = decode(steps(*word, *between, *word), CHARACTERS)
+    assert read == text
+    assert len(sure) == len(places) == len(text)
+    assert places == sorted(places)
+    assert all(0 < probability <= 1 for probability in sure)
+
+
+def test_a_letter_alone_is_found_where_a_line_begins() -> None:
+    read, sure, _ = decode(steps(SPACE, {"а": 0.2, "в": 0.05}, SPACE, {"д": 0.9}, {"а": 0.9}), CHARACTERS)
+    assert read == "а да"
+    assert sure[0] == pytest.approx(0.8)
