@@ -20,7 +20,7 @@ from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPre
 from inference.decoding import Generated, generate
 from inference.encoders.base import build_encoder
 from inference.faithful import LAYOUT, Cutter
-from inference.places import ABOVE, led, where
+from inference.places import ABOVE, led, signed, where
 from inference.reading.features import LINE_FEATURES, MAX_LINES, layout_features, line_features
 from inference.reading.frames import frames
 from inference.reading.lexicon import bare, lemma, script
@@ -222,6 +222,8 @@ class MemeSmall(nn.Module):
         told: list[str] = []
         for number, sentence in enumerate(sentences):
             text = agree(self.tokenizer.decode(sentence, lines))
+            if quoted[number]:
+                text = signed(text, lines[quoted[number][0]].author)
             if number == 0 or places[number] != places[number - 1]:
                 text = led(text, places[number])
             # "Фото." says nothing beside "На фото кот."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from inference.reading.merge import Box
@@ -11,6 +12,10 @@ ABOVE, BELOW = "above", "below"
 TOP, BOTTOM = "top", "bottom"
 _EDGE = 0.25  # of a picture's height: words nearer to its upper or lower edge stand there
 _PLAIN = "Подпись:"
+_POSTS = ("Твит пользователя:", "Текст сверху:", "Надпись сверху:", "Подпись:")
+_SHOWN = re.compile(
+    r"^На (?:фото\w*|картинке|изображении|скриншоте) (?:изображ[её]н[аоы]? )?(?:бел\w+ )?подпись:"
+)
 _LEADS = {ABOVE: "Надпись сверху:", TOP: "Надпись сверху:", BELOW: "Подпись снизу:", BOTTOM: "Подпись снизу:"}
 _ORDINALS = ("первом", "втором", "третьем", "четвёртом", "пятом", "шестом", "седьмом", "восьмом", "девятом")
 
@@ -35,8 +40,15 @@ def where(line: TextLine, boxes: Sequence[Box]) -> str | int | None:
     return next(inside, None)
 
 
+def signed(text: str, author: str) -> str:
+    """A sentence with somebody's post says whose it is."""
+    lead = next((lead for lead in _POSTS if text.startswith(lead)), None)
+    return f"Твит пользователя {author}:{text.removeprefix(lead)}" if author and lead else text
+
+
 def led(text: str, place: str | int | None) -> str:
     """A sentence that begins with a plain "Подпись:" says where the words stand; others stay as they are."""
+    text = _SHOWN.sub(_PLAIN, text, count=1)  # a caption is no thing that a picture shows
     if not text.startswith(_PLAIN) or place is None:
         return text
     if isinstance(place, int):

@@ -1,5 +1,5 @@
-"""Frames of a comic or a collage: the picture cut along gutters, ruled lines and hard edges that run from side
-to side.
+"""Frames of a comic or a collage: the picture cut along gutters, ruled lines and hard edges that run from
+side to side.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ Part = tuple[int, int, int, int]  # left, top, right, bottom, in pixels of the s
 def frames(image: Image.Image, lines: Sequence[TextLine] = ()) -> list[Box]:
     """Boxes (left, top, right, bottom, fractions 0..1) of the pictures within one, in reading order.
 
-    ``lines``: those read on the picture. Bars of text are left out. A photo on its own is one frame, and so is a
-    drawing on a plain ground; a page of text has none.
+    ``lines``: those read on the picture. Bars of text are left out. A photo on its own is one frame, and so
+    is a drawing on a plain ground; a page of text has none.
     """
     grey = image.convert("L")
     rows = grey.resize((_SIDE, _SIDE * _FINE), Image.Resampling.BOX)
@@ -148,7 +148,7 @@ def _edges(part: Grey, fine: Grey, text: Mask) -> Mask:
     rows = len(part)
     edges = np.zeros(rows, dtype=np.bool_)
     edges[1:] = (np.abs(np.diff(part, axis=0)) > _STEP).mean(axis=1) >= _ACROSS
-    # Where pictures of one size stand together, half as clear an edge will do, if it is sharp and not of letters.
+    # Where pictures of one size stand together, half as clear an edge will do: sharp, and not of letters.
     sharp = np.zeros(rows)
     letters = text.any(axis=1)
     for row in range(1, rows):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from statistics import median
 
 from inference.reading.merge import Box, ReadLine
@@ -38,19 +39,17 @@ def arrange(lines: Sequence[ReadLine], size: tuple[int, int]) -> list[TextLine]:
             top += min(slope * left, slope * right)
             bottom += max(slope * left, slope * right)
             box = (left / width, top / height, right / width, bottom / height)
-            found.append(TextLine(line.text, box, line.confidence, number))
+            found.append(TextLine(line.text, box, line.confidence, number, line.author))
     return found
 
 
 def _slope(lines: Sequence[ReadLine]) -> float:
     """Of a page that was photographed askew: pixels that its lines sink for each to the right; else 0."""
     known = sorted((line.slope, line.box[2] - line.box[0]) for line in lines if line.slope is not None)
-    total = sum(length for _, length in known)
-    middle, passed = 0.0, 0.0
-    for middle, length in known:
-        passed += length
-        if passed >= total / 2:
-            break
+    passed = list(accumulate(length for _, length in known))
+    total = passed[-1] if passed else 0.0
+    # The median, each line counted by its length.
+    middle = next((own for (own, _), sofar in zip(known, passed, strict=True) if sofar >= total / 2), 0.0)
     alike = [length for slope, length in known if abs(slope - middle) < _ASKEW]
     askew = abs(middle) >= _ASKEW and len(alike) > 1 and sum(alike) > _MOST * total
     return middle if askew else 0.0
@@ -89,6 +88,7 @@ def _join_rows(lines: Sequence[ReadLine]) -> list[ReadLine]:
                     text=f"{before.text} {line.text}",
                     box=_union(before.box, line.box),
                     confidence=min(before.confidence, line.confidence),
+                    author=before.author or line.author,
                 )
                 break
         else:

@@ -126,13 +126,22 @@ def one_alphabet(token: str, *, prefer_cyrillic: bool) -> str:
     return token
 
 
+def as_latin(text: str) -> str:
+    """Cyrillic letters as the Latin ones that they look like, others as they are."""
+    return text.translate(_CYRILLIC_LOOKALIKES)
+
+
 def digits(token: str) -> str:
     """Undo letters taken for digits they look like, and "l" for "I": "в З ночи", "15ооо", "ЗД", "l have"."""
     core = bare(token)
     if core == "l":
         return token.replace("l", "I")
     number = _NUMBER.match(core)
-    if not number or is_known(core) or not ((core[0] in "Зз" and len(core) <= 2) or any(map(str.isdigit, core))):
+    if (
+        not number
+        or is_known(core)
+        or not ((core[0] in "Зз" and len(core) <= 2) or any(map(str.isdigit, core)))
+    ):
         return token
     read = number[1].translate(_DIGITS)
     return token.replace(core, read + core[len(read) :])

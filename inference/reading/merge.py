@@ -20,7 +20,7 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
-from inference.reading.lexicon import bare, digits, is_known, one_alphabet, script
+from inference.reading.lexicon import as_latin, bare, digits, is_known, one_alphabet, script
 from inference.reading.words import Word
 
 Box = tuple[float, float, float, float]
@@ -39,6 +39,8 @@ _FURNITURE = re.compile(
     re.IGNORECASE,
 )
 _GLUED = re.compile(r"(?<=[а-яё])([,;!?])(?=[а-яё])", re.IGNORECASE)
+_ACCOUNT = re.compile(r"(?:^|\s)@([a-z0-9_]{3,})(?:\s|$)", re.IGNORECASE)
+_REPLY = re.compile(r"ответ|repl", re.IGNORECASE)
 _ADDRESS = re.compile(r"[@/_]|\w\.(?:com|ru|net|org|me|tv|info)\b|www", re.IGNORECASE)
 
 
@@ -70,7 +72,8 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class ReadLine:
     """A line accepted: ``box`` in pixels of the picture, ``confidence`` the probability (0..1) that a person
-    would quote it, ``slope`` how far it sinks, in pixels for each to the right (None: too short to tell).
+    would quote it, ``slope`` how far it sinks, in pixels for each to the right (None: too short to tell),
+    ``author`` the account whose post begins with it.
     """
 
     text: str
@@ -78,6 +81,7 @@ class ReadLine:
     height: float
     confidence: float
     slope: float | None = None
+    author: str = ""
 
 
 def candidates(words: Sequence[Word], size: tuple[int, int]) -> list[Candidate]:
@@ -110,7 +114,8 @@ def select(words: Sequence[Word], size: tuple[int, int], *, threshold: float | N
     if not lines:
         return []
     scores = scorer.probabilities(features(lines, size))
-    scores = np.where([_is_furniture(line.text) for line in lines], 0.0, scores)
+    scores = np.where([_is_furniture(line.text) or _is_name(line, lines) for line in lines], 0.0, scores)
+    authors = _authors([line for line, score in zip(lines, scores, strict=True) if score >= least], lines)
     accepted = [(line, float(score)) for line, score in zip(lines, scores, strict=True) if score >= least]
     kinds = [script(word.text) for line, _ in accepted for word in line.words]
     prefer_cyrillic = kinds.count("cyrillic") >= kinds.count("latin")
@@ -124,6 +129,7 @@ def select(words: Sequence[Word], size: tuple[int, int], *, threshold: float | N
             line.height,
             score,
             line.slope,
+            authors.get(line.box, ""),
         )
         for line, score in accepted
     ]
@@ -133,6 +139,36 @@ def _is_furniture(text: str) -> bool:
     """Whether a line is no message: marks alone, or what a site writes under every post."""
     said = any(character.isalnum() or character in "?!…" for character in text) or "..." in text
     return not said or bool(_FURNITURE.search(text))
+
+
+def _is_name(line: Candidate, lines: Sequence[Candidate]) -> bool:
+    """Whether a line is the name that stands over an account ("Иван" over "@ivan"): who writes, not what."""
+    return any(
+        len(other.words) <= 2
+        and other.text.startswith("@")
+        and -0.5 * other.height < other.box[1] - line.box[3] < 1.2 * other.height
+        and abs(line.box[0] - other.box[0]) < 1.5 * other.height
+        for other in lines
+        if other is not line
+    )
+
+
+def _authors(accepted: Sequence[Candidate], lines: Sequence[Candidate]) -> dict[Box, str]:
+    """The accounts of posts, by the boxes of the lines that the posts begin with."""
+    found: dict[Box, str] = {}
+    for line in lines:
+        account = _ACCOUNT.search(as_latin(line.text))
+        if account is None or line in accepted or _REPLY.search(line.text):
+            continue
+        below = [
+            other
+            for other in accepted
+            if other.box[1] > line.box[3] - line.height / 2 and other.box[0] < line.box[2]
+        ]
+        first = min(below, key=lambda other: other.box[1], default=None)
+        if first is not None and first.box[1] - line.box[3] < 4 * line.height:
+            found.setdefault(first.box, account[1])
+    return found
 
 
 def _share_of_capitals(texts: Sequence[str]) -> float:
@@ -152,9 +188,7 @@ def _spell(line: Candidate, *, prefer_cyrillic: bool) -> str:
     own = [script(word.text) for word in line.words]
     if own.count("cyrillic") != own.count("latin"):
         prefer_cyrillic = own.count("cyrillic") > own.count("latin")
-    spelt = " ".join(
-        digits(one_alphabet(word.text, prefer_cyrillic=prefer_cyrillic)) for word in line.words
-    )
+    spelt = " ".join(digits(one_alphabet(word.text, prefer_cyrillic=prefer_cyrillic)) for word in line.words)
     return _GLUED.sub(r"\1 ", spelt)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.places import ABOVE, BELOW, BOTTOM, TOP, led, where
+from inference.places import ABOVE, BELOW, BOTTOM, TOP, led, signed, where
 from inference.types import TextLine
 
 PHOTO = [(0.0, 0.2, 1.0, 0.8)]
@@ -42,3 +42,16 @@ def test_a_plain_lead_says_where() -> None:
     assert led('Подпись: "да".', 11) == 'На 12-м кадре подпись: "да".'
     assert led('Подпись: "да".', None) == 'Подпись: "да".'
     assert led('Твит пользователя: "да".', ABOVE) == 'Твит пользователя: "да".'
+
+
+def test_a_caption_is_not_said_to_be_shown() -> None:
+    assert led('На фотографии изображена подпись: "да".', None) == 'Подпись: "да".'
+    assert led('На скриншоте подпись: "да".', BELOW) == 'Подпись снизу: "да".'
+    assert led('На втором кадре подпись: "да".', 1) == 'На втором кадре подпись: "да".'
+
+
+def test_a_post_says_whose_it_is() -> None:
+    assert signed('Твит пользователя: "да".', "kot_42") == 'Твит пользователя kot_42: "да".'
+    assert signed('Текст сверху: "да".', "kot_42") == 'Твит пользователя kot_42: "да".'
+    assert signed('Твит пользователя: "да".', "") == 'Твит пользователя: "да".'
+    assert signed('Кот говорит: "да".', "kot_42") == 'Кот говорит: "да".'

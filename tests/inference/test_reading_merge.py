@@ -135,7 +135,9 @@ def test_a_letter_that_is_a_word_may_end_a_line_less_surely() -> None:
 def test_the_slope_of_a_line_is_measured_along_its_words() -> None:
     falling = [
         Word(word.text, (word.box[0], word.box[1] + place, word.box[2], word.box[3] + place), 0.95, 0)
-        for word, place in zip(line("Когда спишь на работе", left=0.1, top=0.3), (0, 0.02, 0.04, 0.05), strict=True)
+        for word, place in zip(
+            line("Когда спишь на работе", left=0.1, top=0.3), (0, 0.02, 0.04, 0.05), strict=True
+        )
     ]
     (level,) = candidates(line("Когда спишь на работе", left=0.1, top=0.4), SIZE)
     (sloping,) = candidates(falling, SIZE)
@@ -143,6 +145,32 @@ def test_the_slope_of_a_line_is_measured_along_its_words() -> None:
     assert level.slope == pytest.approx(0)
     assert sloping.slope is not None and sloping.slope > 0.05
     assert short.slope is None
+
+
+def post(*extra: Word) -> list[Word]:
+    words = line("Котик Мурзик", left=0.1, top=0.1) + line("@kotik_42", left=0.1, top=0.2, number=1)
+    words += line("Сегодня я проспал работу", left=0.1, top=0.4, number=2)
+    return [*words, *line("и мне ни капли не стыдно", left=0.1, top=0.5, number=3), *extra]
+
+
+def test_who_wrote_a_post_is_told_apart_from_what_it_says() -> None:
+    found = sorted(select(post(), SIZE), key=lambda one: one.box[1])
+    assert [one.text for one in found] == ["Сегодня я проспал работу", "и мне ни капли не стыдно"]
+    assert [one.author for one in found] == ["kotik_42", ""]
+
+
+def test_an_account_that_is_answered_is_not_the_author() -> None:
+    words = line("В ответ @sobaka", left=0.1, top=0.2) + line(
+        "Сегодня я проспал работу", left=0.1, top=0.4, number=1
+    )
+    assert [one.author for one in select(words, SIZE) if one.text.startswith("Сегодня")] == [""]
+
+
+def test_an_account_far_above_has_nothing_to_do_with_the_words() -> None:
+    words = line("@kotik_42", left=0.1, top=0.05) + line(
+        "Сегодня я проспал работу", left=0.1, top=0.8, number=1
+    )
+    assert [one.author for one in select(words, SIZE) if one.text.startswith("Сегодня")] == [""]
 
 
 # --- the scorer
