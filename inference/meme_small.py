@@ -20,7 +20,7 @@ from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPre
 from inference.decoding import Generated, generate
 from inference.encoders.base import build_encoder
 from inference.faithful import LAYOUT, Cutter
-from inference.places import ABOVE, led, signed, where
+from inference.places import ABOVE, BELOW, BOTTOM, TOP, led, signed, where
 from inference.reading.features import LINE_FEATURES, MAX_LINES, layout_features, line_features
 from inference.reading.frames import frames
 from inference.reading.lexicon import bare, lemma, script
@@ -212,6 +212,11 @@ class MemeSmall(nn.Module):
         size = len(self.tokenizer)
         quoted = [[word - size for word in sentence if word >= size] for sentence in sentences]
         places = [where(lines[own[0]], boxes) if own else None for own in quoted]
+        # "Сверху" is one place: above the picture, where words stand there, else at its upper edge.
+        places = [
+            None if (place == TOP and ABOVE in places) or (place == BOTTOM and BELOW in places) else place
+            for place in places
+        ]
         # After the quotations that stand above the pictures; else before the first one.
         above = [number for number, place in enumerate(places, 1) if place == ABOVE]
         split = above[-1] if above else next((n for n, own in enumerate(quoted) if own), len(sentences))

@@ -43,6 +43,32 @@ def arrange(lines: Sequence[ReadLine], size: tuple[int, int]) -> list[TextLine]:
     return found
 
 
+def by_frames(lines: Sequence[TextLine], boxes: Sequence[Box]) -> list[TextLine]:
+    """Lines in reading order frame by frame; no block reaches into another frame.
+
+    ``lines`` as :func:`arrange` gives them, ``boxes`` of the frames in reading order, as fractions of the
+    picture.
+    """
+    if len(boxes) < 2:
+        return list(lines)
+    placed = sorted(lines, key=lambda line: (_frame(line.box, boxes), line.block))
+    numbers: dict[tuple[int, int], int] = {}
+    return [
+        replace(line, block=numbers.setdefault((_frame(line.box, boxes), line.block), len(numbers)))
+        for line in placed
+    ]
+
+
+def _frame(box: Box, boxes: Sequence[Box]) -> int:
+    """The number of the frame that a line stands in, or comes after; -1 above all, their number below all."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    if y > max(frame[3] for frame in boxes):
+        return len(boxes)
+    inside = (n for n, own in enumerate(boxes) if own[0] <= x <= own[2] and own[1] <= y <= own[3])
+    begun = (n for n in reversed(range(len(boxes))) if boxes[n][1] <= y)
+    return next(inside, next(begun, -1))
+
+
 def _slope(lines: Sequence[ReadLine]) -> float:
     """Of a page that was photographed askew: pixels that its lines sink for each to the right; else 0."""
     known = sorted((line.slope, line.box[2] - line.box[0]) for line in lines if line.slope is not None)

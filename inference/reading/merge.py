@@ -35,7 +35,8 @@ _CLOCK = re.compile(
 _FURNITURE = re.compile(
     r"\d\s*(?:тыс\.?\s*|млн\s*|k\s*)?(?:отмет\w+ .?нравится|ретвит\w*|retweets?|likes?)\b"
     r"|^\W*(?:\d+ )?(?:секунд\w*|минут\w*|час\w*|дн\w+|день|недел\w+) назад\W*$"
-    r"|twitter (?:for|web)|^\W*(?:цитировать твит|показать (?:ответы|перевод)|отметк\w+ .?нравится)\W*$",
+    r"|^\W*(?:\d+ )?(?:цитировать твит|показать (?:ответы|перевод)|отметк\w+ .?нравится)\W*$"
+    r"|twitter (?:for|web)",
     re.IGNORECASE,
 )
 _GLUED = re.compile(r"(?<=[а-яё])([,;!?])(?=[а-яё])", re.IGNORECASE)
@@ -177,10 +178,15 @@ def _share_of_capitals(texts: Sequence[str]) -> float:
 
 
 def _even(token: str, capitals: float) -> str:
-    """Cyrillic capitals look like their small letters: "кОт" is "КОТ" where most of a picture is capitals."""
+    """Cyrillic capitals look like their small letters: "кОт" is "КОТ" where most of a picture is capitals,
+    and "YouR" is "YOUR". Elsewhere Latin keeps them: "iPhone".
+    """
     core = bare(token)
-    if script(core) != "cyrillic" or core[1:] in {core[1:].lower(), core[1:].upper()}:
+    kind = script(core)
+    if kind not in ("cyrillic", "latin") or core[1:] in {core[1:].lower(), core[1:].upper()}:
         return token
+    if kind == "latin":
+        return token.upper() if capitals >= 0.7 else token
     return token.upper() if capitals >= 0.5 else token.lower()
 
 

@@ -260,8 +260,8 @@ def decode(probabilities: Tensor, characters: Sequence[str]) -> tuple[str, list[
 def _with_lost(
     found: list[tuple[int, float, int]], gap: Tensor, start: int, space: int, *, ends: bool = False
 ) -> list[tuple[int, float, int]]:
-    """``found`` with the character that the steps ``gap`` (from step ``start``) hide between two spaces; where
-    a line begins or ``ends`` nothing need stand beyond it.
+    """``found`` with the character that the steps ``gap`` (from step ``start``) hide between two spaces;
+    where a line begins or ``ends`` nothing need stand beyond it.
     """
     spaces = (gap[:, space] >= _SPACE).nonzero().flatten().tolist()
     kept = found[:]

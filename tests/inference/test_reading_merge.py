@@ -102,10 +102,23 @@ def test_alphabets_follow_the_picture() -> None:
     assert [found.text for found in select(russian, SIZE)] == ["КОГДА СПИШЬ НЕ ТАМ"]
     english = line("WHEN HE СOMES HOME", left=0.1, top=0.4)
     assert [found.text for found in select(english, SIZE)] == ["WHEN HE COMES HOME"]
+    mixed = line("WHAT'S YouR DREAM JoB", left=0.1, top=0.4)
+    assert [found.text for found in select(mixed, SIZE)] == ["WHAT'S YOUR DREAM JOB"]
+    name = line("my old iPhone again", left=0.1, top=0.4)
+    assert [found.text for found in select(name, SIZE)] == ["my old iPhone again"]
 
 
 @pytest.mark.parametrize(
-    "mark", ["—", "= +", "2,1 тыс. отметок «Нравится»", "87 ретвитов", "час назад", "Twitter for iPhone"]
+    "mark",
+    [
+        "—",
+        "= +",
+        "2,1 тыс. отметок «Нравится»",
+        "87 ретвитов",
+        "час назад",
+        "Twitter for iPhone",
+        "51 Цитировать твит",
+    ],
 )
 def test_marks_alone_and_what_a_site_writes_are_not_quoted(mark: str) -> None:
     words = line("Когда спишь на работе", left=0.1, top=0.4) + line(mark, left=0.1, top=0.6, number=1)
