@@ -127,7 +127,7 @@ def _spans(part: Grey, fine: Grey, text: Mask, background: int | None) -> list[S
     gutters must differ from it.
     """
     rows = len(part)
-    cut = _gutters(fine, background).reshape(rows, _FINE).any(axis=1)
+    cut: Mask = np.asarray(_gutters(fine, background).reshape(rows, _FINE).max(axis=1))
     edges = np.zeros(rows, dtype=np.bool_) if background is not None else _edges(part, fine, text)
     cuts = [0]
     spans: list[Span] = []
@@ -147,7 +147,7 @@ def _gutters(fine: Grey, background: int | None) -> Mask:
     share = (np.abs(fine - median[:, None]) <= _SAME).mean(axis=1)
     if background is not None:
         return np.asarray((share >= _RULED) & (np.abs(median - background) > _APART))
-    uniform = share >= _UNIFORM
+    uniform: Mask = np.asarray(share >= _UNIFORM)
     # Rows of a sky or a shadow are even too: pictures end sharply at a gutter, on both sides of a thin one.
     labels, _ = ndimage.label(uniform)
     for number, (place,) in enumerate(ndimage.find_objects(labels), start=1):
@@ -169,7 +169,7 @@ def _edges(part: Grey, fine: Grey, text: Mask) -> Mask:
     edges[1:] = (np.abs(np.diff(part, axis=0)) > _STEP).mean(axis=1) >= _ACROSS
     # Where pictures of one size stand together, half as clear an edge will do: sharp, and not of letters.
     sharp = np.zeros(rows)
-    letters = text.any(axis=1)
+    letters: Mask = np.asarray(text.max(axis=1))
     for row in range(1, rows):
         if not letters[row - 1 : row + 1].any():
             seam = slice(_FINE * row - 3, _FINE * row + 2)
