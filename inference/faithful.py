@@ -149,7 +149,7 @@ class Cutter:
 
     def is_bare(self, sentence: Sequence[int]) -> bool:
         """ "Фото.", "На картинке.": a sentence that only says that there is a picture."""
-        idle = self._ends | self._prepositions | self._shown
+        idle = self._ends | self._prepositions | self._shown | self._genre
         said = [word for word in sentence if word not in idle]
         return bool(said) and all(word in self._bare for word in said)
 
@@ -236,6 +236,8 @@ class Cutter:
             # An announcement of a quotation that does not come says nothing.
             return self._unsupported(word, allowed) or (first and word in self.writings)
 
+        if sum(word in self._shown for word in words) > 1:
+            return []  # "изображён изображена": nothing is said
         whole = not any(map(bad, words))
         if whole and (not first or self._prune.has_subject(words)):
             return words

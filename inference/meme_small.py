@@ -20,7 +20,8 @@ from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPre
 from inference.decoding import Generated, generate
 from inference.encoders.base import build_encoder
 from inference.faithful import LAYOUT, Cutter
-from inference.places import ABOVE, BELOW, frame_name, led, unled, where
+from inference.narration import Sentence, begins_below, narrate
+from inference.places import ABOVE, BELOW, BOTTOM, TOP, frame_name, signed, where
 from inference.reading.features import LINE_FEATURES, MAX_LINES, layout_features, line_features
 from inference.reading.frames import frames
 from inference.reading.lexicon import bare, lemma, script
@@ -187,7 +188,7 @@ class MemeSmall(nn.Module):
             # A last look: a clause that ended half-way, a quotation that was never closed.
             kept = self.cutter(tokens, set(row.nonzero().flatten().tolist()), frames=len(own_frames))
             by_frame = self.detect_by_frame(image, own, own_frames)
-            texts.append(self.tell(kept, own, own_frames, seen.tolist(), gate, by_frame.tolist()))
+            texts.append(self.tell(kept, own, own_frames, seen.tolist(), gate, by_frame=by_frame.tolist()))
         return texts, generated
 
     def detect_by_frame(self, image: Image.Image, lines: Sequence[TextLine], boxes: Sequence[Box]) -> Tensor:
@@ -212,6 +213,7 @@ class MemeSmall(nn.Module):
         boxes: Sequence[Box],
         probabilities: Sequence[float],
         gate: Gate,
+        *,
         by_frame: Sequence[Sequence[float]] = (),
     ) -> str:
         """The caption: what the decoder wrote, and among it, where the picture comes in reading order, what
@@ -230,15 +232,9 @@ class MemeSmall(nn.Module):
         ]
         if lines and not boxes:
             probable = []  # a page of text: what detectors see there are letters and portraits of writers
-        sentences = self.cutter.sentences(tokens)
-        size = len(self.tokenizer)
-        quoted = [[word - size for word in sentence if word >= size] for sentence in sentences]
-        places = [where(lines[own[0]], boxes) if own else None for own in quoted]
-        # After the quotations that stand above the pictures; else before the first one.
-        above = [number for number, place in enumerate(places, 1) if place == ABOVE]
-        split = above[-1] if above else next((n for n, own in enumerate(quoted) if own), len(sentences))
+        sentences = self._sentences(tokens, lines, boxes)
         noun = "кадрах" if len(boxes) > 1 else "картинке" if is_drawn(one for one, _ in probable) else "фото"
-        lead = f"Ниже на {noun}" if above else f"На {noun}"
+        lead = f"Ниже на {noun}" if begins_below(sentences) else f"На {noun}"
         seen = [dict(zip(self.concepts, own, strict=True)) for own in by_frame]
         everywhere, single = share_out(probable, seen, gate.listed) if seen else (probable, [])
         things = tell_things(everywhere, said, place=lead, acting=gate.acting)
@@ -247,29 +243,30 @@ class MemeSmall(nn.Module):
             for number, own in enumerate(single)
             if (scene := tell_things(own, said, place=frame_name(number), acting=gate.acting))
         }
-        told: list[str] = []
-        frame: int | None = None  # the one that was spoken of last
-        for number, sentence in enumerate(sentences):
-            place = places[number]
-            if number == split:
-                told.append(things)
-            if number >= split and place is not None:
-                for due in [
-                    one for one in scenes if place == BELOW or isinstance(place, int) and one <= place
-                ]:
-                    told.append(scenes.pop(due))
-                    frame = due
+        return narrate(sentences, things, scenes)
+
+    def _sentences(
+        self, tokens: list[int], lines: Sequence[TextLine], boxes: Sequence[Box]
+    ) -> list[Sentence]:
+        """What the decoder wrote, sentence by sentence; see :meth:`tell`."""
+        size = len(self.tokenizer)
+        written = self.cutter.sentences(tokens)
+        quoted = [[lines[word - size] for word in sentence if word >= size] for sentence in written]
+        places = [where(own[0], boxes) if own else None for own in quoted]
+        sentences = []
+        for sentence, own, place in zip(written, quoted, places, strict=True):
             text = agree(self.tokenizer.decode(sentence, lines))
-            if isinstance(place, int) and place == frame:
-                text = unled(text, place)
-            elif number == 0 or place != places[number - 1]:
-                text = led(text, place)
-            frame = place if isinstance(place, int) else None
-            # "Фото." says nothing beside "На фото кот."
-            told.append("" if (things or scenes) and self.cutter.is_bare(sentence) else text)
-        if split == len(sentences):
-            told.append(things)
-        return " ".join(filter(None, (*told, *scenes.values())))
+            # "Сверху" is one place: above the picture, where words stand there, else at its upper edge.
+            taken = (place == TOP and ABOVE in places) or (place == BOTTOM and BELOW in places)
+            sentences.append(
+                Sentence(
+                    signed(text, own[0].author) if own else text,
+                    quotes=bool(own),
+                    place=None if taken else place,
+                    bare=self.cutter.is_bare(sentence),
+                )
+            )
+        return sentences
 
 
 class OnlySupported:

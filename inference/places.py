@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from inference.reading.merge import Box
 from inference.types import TextLine
 
 ABOVE, BELOW = "above", "below"
+TOP, BOTTOM = "top", "bottom"
+_EDGE = 0.25  # of a picture's height: words nearer to its upper or lower edge stand there
 _PLAIN = "Подпись:"
-_LEADS = {ABOVE: "Надпись сверху:", BELOW: "Подпись снизу:"}
+_POSTS = ("Твит пользователя:", "Текст сверху:", "Надпись сверху:", "Подпись:")
+_SHOWN = re.compile(
+    r"^На (?:фото\w*|картинке|изображении|скриншоте) (?:изображ[её]н[аоы]? )?(?:бел\w+ )?подпись:"
+)
+_LEADS = {ABOVE: "Надпись сверху:", TOP: "Надпись сверху:", BELOW: "Подпись снизу:", BOTTOM: "Подпись снизу:"}
 _ORDINALS = ("первом", "втором", "третьем", "четвёртом", "пятом", "шестом", "седьмом", "восьмом", "девятом")
 
 
 def where(line: TextLine, boxes: Sequence[Box]) -> str | int | None:
     """:data:`ABOVE` or :data:`BELOW` all frames, the number of the frame (from 0) where there are several,
-    or None. ``boxes``: of the frames, as fractions of the picture.
+    :data:`TOP` or :data:`BOTTOM` of the only one, or None. ``boxes``: of the frames, as fractions of the
+    picture.
     """
     left, top, right, bottom = line.box
     x, y = (left + right) / 2, (top + bottom) / 2
@@ -25,8 +33,17 @@ def where(line: TextLine, boxes: Sequence[Box]) -> str | int | None:
         return ABOVE
     if y > max(box[3] for box in boxes):
         return BELOW
+    if len(boxes) == 1:
+        share = (y - boxes[0][1]) / (boxes[0][3] - boxes[0][1])
+        return TOP if share < _EDGE else BOTTOM if share > 1 - _EDGE else None
     inside = (n for n, box in enumerate(boxes) if box[0] <= x <= box[2] and box[1] <= y <= box[3])
-    return next(inside, None) if len(boxes) > 1 else None
+    return next(inside, None)
+
+
+def signed(text: str, author: str) -> str:
+    """A sentence with somebody's post says whose it is."""
+    lead = next((lead for lead in _POSTS if text.startswith(lead)), None)
+    return f"Твит пользователя {author}:{text.removeprefix(lead)}" if author and lead else text
 
 
 def frame_name(number: int) -> str:
@@ -36,6 +53,7 @@ def frame_name(number: int) -> str:
 
 def led(text: str, place: str | int | None) -> str:
     """A sentence that begins with a plain "Подпись:" says where the words stand; others stay as they are."""
+    text = _SHOWN.sub(_PLAIN, text, count=1)  # a caption is no thing that a picture shows
     if not text.startswith(_PLAIN) or place is None:
         return text
     lead = f"{frame_name(place)} подпись:" if isinstance(place, int) else _LEADS[place]

@@ -96,6 +96,7 @@ class TextLine:
     ]  # left, top, right, bottom: fractions (0..1) of the upright picture
     confidence: float  # 0..1
     block: int  # the block (paragraph, balloon, caption bar) it belongs to, in reading order from 0
+    author: str = ""  # the account whose post begins with this line, without the "@"
 
 
 @dataclass(frozen=True, slots=True)

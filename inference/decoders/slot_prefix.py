@@ -26,8 +26,8 @@ from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES, MAX_LINES
 class SlotPrefixConfig:
     """Sizes. ``concepts`` are told apart, the ``shown`` likeliest of a picture stand in the prefix.
 
-    ``copying``: a ``pointer`` compares with the lines' own vectors; ``slots`` are words of the vocabulary, the
-    first line, the second one, whatever stands there.
+    ``copying``: a ``pointer`` compares with the lines' own vectors; ``slots`` are words of the vocabulary:
+    the first line, the second one, whatever stands there.
     """
 
     vocabulary: int

@@ -1,5 +1,5 @@
-"""Frames of a comic or a collage: the picture cut along gutters, ruled lines and hard edges that run from side
-to side.
+"""Frames of a comic or a collage: the picture cut along gutters, ruled lines and hard edges that run from
+side to side.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ Part = tuple[int, int, int, int]  # left, top, right, bottom, in pixels of the s
 def frames(image: Image.Image, lines: Sequence[TextLine] = ()) -> list[Box]:
     """Boxes (left, top, right, bottom, fractions 0..1) of the pictures within one, in reading order.
 
-    ``lines``: those read on the picture. Bars of text are left out. A photo on its own is one frame, and so is a
-    drawing on a plain ground; a page of text has none.
+    ``lines``: those read on the picture. Bars of text are left out. A photo on its own is one frame, and so
+    is a drawing on a plain ground; a page of text has none.
     """
     grey = image.convert("L")
     rows = grey.resize((_SIDE, _SIDE * _FINE), Image.Resampling.BOX)
@@ -62,7 +62,10 @@ def _find(rows: bytes, columns: bytes, letters: tuple[Box, ...]) -> tuple[Box, .
     fine = np.frombuffer(rows, dtype=np.uint8).reshape(_SIDE * _FINE, _SIDE).astype(np.int16)
     across = np.frombuffer(columns, dtype=np.uint8).reshape(_SIDE, _SIDE * _FINE).astype(np.int16)
     grey = fine.reshape(_SIDE, _FINE, _SIDE).mean(axis=1).astype(np.int16)
-    parts = _split(_Picture(grey, fine, across.T, text), (0, 0, _SIDE, _SIDE), vertical=True, tried=0)
+    picture = _Picture(grey, fine, across.T, text)
+    parts = _split(picture, (0, 0, _SIDE, _SIDE), vertical=True, tried=0)
+    if len(parts) == 1:
+        parts = [_without_captions(picture, parts[0])]
     return tuple(
         (left / _SIDE, top / _SIDE, right / _SIDE, bottom / _SIDE) for left, top, right, bottom in parts
     )
@@ -80,11 +83,10 @@ def _split(picture: _Picture, part: Part, *, vertical: bool, tried: int) -> list
     left, top, right, bottom = part
     if min(right - left, bottom - top) < _LEAST * _SIDE:
         return []
-    grey = picture.grey[top:bottom, left:right]
+    grey, text = picture.grey[top:bottom, left:right], picture.text[top:bottom, left:right]
     background, off = _ground(grey)
-    text = picture.text[top:bottom, left:right]
-    drawn = text.mean() > _WRITTEN or off[~text].mean() < _BUSY
-    if drawn and not _has_drawing(off, text):
+    drawn = _is_drawn(off, text)
+    if drawn and not _drawings(off, text):
         return []
     plain = background if drawn else None
     if vertical:
@@ -101,6 +103,23 @@ def _split(picture: _Picture, part: Part, *, vertical: bool, tried: int) -> list
     return found
 
 
+def _is_drawn(off: Mask, text: Mask) -> bool:
+    """Whether a part is mostly plain ground, to be looked at for drawings."""
+    return bool(text.mean() > _WRITTEN or off[~text].mean() < _BUSY)
+
+
+def _without_captions(picture: _Picture, part: Part) -> Part:
+    """The only part of a picture; of a drawing on a plain ground what is drawn: words stand above it."""
+    left, top, right, bottom = part
+    text = picture.text[top:bottom, left:right]
+    _, off = _ground(picture.grey[top:bottom, left:right])
+    drawings = _drawings(off, text) if _is_drawn(off, text) else []
+    if not drawings:
+        return part
+    lefts, tops, rights, bottoms = zip(*drawings, strict=True)
+    return left + min(lefts), top + min(tops), left + max(rights), top + max(bottoms)
+
+
 def _spans(part: Grey, fine: Grey, text: Mask, background: int | None) -> list[Span]:
     """(start, end) of the runs of rows between gutters and hard edges.
 
@@ -108,7 +127,7 @@ def _spans(part: Grey, fine: Grey, text: Mask, background: int | None) -> list[S
     gutters must differ from it.
     """
     rows = len(part)
-    cut = _gutters(fine, background).reshape(rows, _FINE).any(axis=1)
+    cut: Mask = np.asarray(_gutters(fine, background).reshape(rows, _FINE).max(axis=1))
     edges = np.zeros(rows, dtype=np.bool_) if background is not None else _edges(part, fine, text)
     cuts = [0]
     spans: list[Span] = []
@@ -128,7 +147,7 @@ def _gutters(fine: Grey, background: int | None) -> Mask:
     share = (np.abs(fine - median[:, None]) <= _SAME).mean(axis=1)
     if background is not None:
         return np.asarray((share >= _RULED) & (np.abs(median - background) > _APART))
-    uniform = share >= _UNIFORM
+    uniform: Mask = np.asarray(share >= _UNIFORM)
     # Rows of a sky or a shadow are even too: pictures end sharply at a gutter, on both sides of a thin one.
     labels, _ = ndimage.label(uniform)
     for number, (place,) in enumerate(ndimage.find_objects(labels), start=1):
@@ -148,9 +167,9 @@ def _edges(part: Grey, fine: Grey, text: Mask) -> Mask:
     rows = len(part)
     edges = np.zeros(rows, dtype=np.bool_)
     edges[1:] = (np.abs(np.diff(part, axis=0)) > _STEP).mean(axis=1) >= _ACROSS
-    # Where pictures of one size stand together, half as clear an edge will do, if it is sharp and not of letters.
+    # Where pictures of one size stand together, half as clear an edge will do: sharp, and not of letters.
     sharp = np.zeros(rows)
-    letters = text.any(axis=1)
+    letters: Mask = np.asarray(text.max(axis=1))
     for row in range(1, rows):
         if not letters[row - 1 : row + 1].any():
             seam = slice(_FINE * row - 3, _FINE * row + 2)
@@ -174,13 +193,14 @@ def _ground(part: Grey) -> tuple[int, Mask]:
     return background, np.abs(part - background) > _SAME
 
 
-def _has_drawing(off: Mask, text: Mask) -> bool:
-    """Whether anything of a picture's size is drawn on a plain ground; letters and their balloons are not."""
+def _drawings(off: Mask, text: Mask) -> list[Part]:
+    """The boxes of what is drawn on a plain ground in a picture's size; letters and balloons are not."""
     labels, _ = ndimage.label(ndimage.binary_dilation(off & ~text, iterations=2))
     least = max(_DRAWN_ON * off.size, _DRAWN * _SIDE**2)
+    found = []
     for down, across in ndimage.find_objects(labels):
         height, width = down.stop - down.start, across.stop - across.start
         large = min(height, width) > _NARROW * _SIDE and height * width > least
         if large and text[down, across].mean() < _BALLOON:
-            return True
-    return False
+            found.append((across.start, down.start, across.stop, down.stop))
+    return found

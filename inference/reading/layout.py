@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from statistics import median
 
 from inference.reading.merge import Box, ReadLine
@@ -38,19 +39,43 @@ def arrange(lines: Sequence[ReadLine], size: tuple[int, int]) -> list[TextLine]:
             top += min(slope * left, slope * right)
             bottom += max(slope * left, slope * right)
             box = (left / width, top / height, right / width, bottom / height)
-            found.append(TextLine(line.text, box, line.confidence, number))
+            found.append(TextLine(line.text, box, line.confidence, number, line.author))
     return found
+
+
+def by_frames(lines: Sequence[TextLine], boxes: Sequence[Box]) -> list[TextLine]:
+    """Lines in reading order frame by frame; no block reaches into another frame.
+
+    ``lines`` as :func:`arrange` gives them, ``boxes`` of the frames in reading order, as fractions of the
+    picture.
+    """
+    if len(boxes) < 2:
+        return list(lines)
+    placed = sorted(lines, key=lambda line: (_frame(line.box, boxes), line.block))
+    numbers: dict[tuple[int, int], int] = {}
+    return [
+        replace(line, block=numbers.setdefault((_frame(line.box, boxes), line.block), len(numbers)))
+        for line in placed
+    ]
+
+
+def _frame(box: Box, boxes: Sequence[Box]) -> int:
+    """The number of the frame that a line stands in, or comes after; -1 above all, their number below all."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    if y > max(frame[3] for frame in boxes):
+        return len(boxes)
+    inside = (n for n, own in enumerate(boxes) if own[0] <= x <= own[2] and own[1] <= y <= own[3])
+    begun = (n for n in reversed(range(len(boxes))) if boxes[n][1] <= y)
+    return next(inside, next(begun, -1))
 
 
 def _slope(lines: Sequence[ReadLine]) -> float:
     """Of a page that was photographed askew: pixels that its lines sink for each to the right; else 0."""
     known = sorted((line.slope, line.box[2] - line.box[0]) for line in lines if line.slope is not None)
-    total = sum(length for _, length in known)
-    middle, passed = 0.0, 0.0
-    for middle, length in known:
-        passed += length
-        if passed >= total / 2:
-            break
+    passed = list(accumulate(length for _, length in known))
+    total = passed[-1] if passed else 0.0
+    # The median, each line counted by its length.
+    middle = next((own for (own, _), sofar in zip(known, passed, strict=True) if sofar >= total / 2), 0.0)
     alike = [length for slope, length in known if abs(slope - middle) < _ASKEW]
     askew = abs(middle) >= _ASKEW and len(alike) > 1 and sum(alike) > _MOST * total
     return middle if askew else 0.0
@@ -89,6 +114,7 @@ def _join_rows(lines: Sequence[ReadLine]) -> list[ReadLine]:
                     text=f"{before.text} {line.text}",
                     box=_union(before.box, line.box),
                     confidence=min(before.confidence, line.confidence),
+                    author=before.author or line.author,
                 )
                 break
         else:

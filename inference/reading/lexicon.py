@@ -126,6 +126,11 @@ def one_alphabet(token: str, *, prefer_cyrillic: bool) -> str:
     return token
 
 
+def as_latin(text: str) -> str:
+    """Cyrillic letters as the Latin ones that they look like, others as they are."""
+    return text.translate(_CYRILLIC_LOOKALIKES)
+
+
 def digits(token: str) -> str:
     """Undo letters taken for digits they look like, and "l" for "I": "в З ночи", "15ооо", "ЗД", "l have"."""
     core = bare(token)

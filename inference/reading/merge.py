@@ -20,7 +20,7 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
-from inference.reading.lexicon import bare, digits, is_known, one_alphabet, script
+from inference.reading.lexicon import as_latin, bare, digits, is_known, one_alphabet, script
 from inference.reading.words import Word
 
 Box = tuple[float, float, float, float]
@@ -35,10 +35,13 @@ _CLOCK = re.compile(
 _FURNITURE = re.compile(
     r"\d\s*(?:тыс\.?\s*|млн\s*|k\s*)?(?:отмет\w+ .?нравится|ретвит\w*|retweets?|likes?)\b"
     r"|^\W*(?:\d+ )?(?:секунд\w*|минут\w*|час\w*|дн\w+|день|недел\w+) назад\W*$"
-    r"|twitter (?:for|web)|^\W*(?:цитировать твит|показать (?:ответы|перевод)|отметк\w+ .?нравится)\W*$",
+    r"|^\W*(?:\d+ )?(?:цитировать твит|показать (?:ответы|перевод)|отметк\w+ .?нравится)\W*$"
+    r"|twitter (?:for|web)",
     re.IGNORECASE,
 )
 _GLUED = re.compile(r"(?<=[а-яё])([,;!?])(?=[а-яё])", re.IGNORECASE)
+_ACCOUNT = re.compile(r"(?:^|\s)@([a-z0-9_]{3,})(?:\s|$)", re.IGNORECASE)
+_REPLY = re.compile(r"ответ|repl", re.IGNORECASE)
 _ADDRESS = re.compile(r"[@/_]|\w\.(?:com|ru|net|org|me|tv|info)\b|www", re.IGNORECASE)
 
 
@@ -70,7 +73,8 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class ReadLine:
     """A line accepted: ``box`` in pixels of the picture, ``confidence`` the probability (0..1) that a person
-    would quote it, ``slope`` how far it sinks, in pixels for each to the right (None: too short to tell).
+    would quote it, ``slope`` how far it sinks, in pixels for each to the right (None: too short to tell),
+    ``author`` the account whose post begins with it.
     """
 
     text: str
@@ -78,6 +82,7 @@ class ReadLine:
     height: float
     confidence: float
     slope: float | None = None
+    author: str = ""
 
 
 def candidates(words: Sequence[Word], size: tuple[int, int]) -> list[Candidate]:
@@ -110,11 +115,9 @@ def select(words: Sequence[Word], size: tuple[int, int], *, threshold: float | N
     if not lines:
         return []
     scores = scorer.probabilities(features(lines, size))
-    accepted = [
-        (line, float(score))
-        for line, score in zip(lines, scores, strict=True)
-        if score >= least and not _is_furniture(line.text)
-    ]
+    scores = np.where([_is_furniture(line.text) or _is_name(line, lines) for line in lines], 0.0, scores)
+    authors = _authors([line for line, score in zip(lines, scores, strict=True) if score >= least], lines)
+    accepted = [(line, float(score)) for line, score in zip(lines, scores, strict=True) if score >= least]
     kinds = [script(word.text) for line, _ in accepted for word in line.words]
     prefer_cyrillic = kinds.count("cyrillic") >= kinds.count("latin")
     capitals = _share_of_capitals([line.text for line, _ in accepted])
@@ -127,6 +130,7 @@ def select(words: Sequence[Word], size: tuple[int, int], *, threshold: float | N
             line.height,
             score,
             line.slope,
+            authors.get(line.box, ""),
         )
         for line, score in accepted
     ]
@@ -138,16 +142,51 @@ def _is_furniture(text: str) -> bool:
     return not said or bool(_FURNITURE.search(text))
 
 
+def _is_name(line: Candidate, lines: Sequence[Candidate]) -> bool:
+    """Whether a line is the name that stands over an account ("Иван" over "@ivan"): who writes, not what."""
+    return any(
+        len(other.words) <= 2
+        and other.text.startswith("@")
+        and -0.5 * other.height < other.box[1] - line.box[3] < 1.2 * other.height
+        and abs(line.box[0] - other.box[0]) < 1.5 * other.height
+        for other in lines
+        if other is not line
+    )
+
+
+def _authors(accepted: Sequence[Candidate], lines: Sequence[Candidate]) -> dict[Box, str]:
+    """The accounts of posts, by the boxes of the lines that the posts begin with."""
+    found: dict[Box, str] = {}
+    for line in lines:
+        account = _ACCOUNT.search(as_latin(line.text))
+        if account is None or line in accepted or _REPLY.search(line.text):
+            continue
+        below = [
+            other
+            for other in accepted
+            if other.box[1] > line.box[3] - line.height / 2 and other.box[0] < line.box[2]
+        ]
+        first = min(below, key=lambda other: other.box[1], default=None)
+        if first is not None and first.box[1] - line.box[3] < 4 * line.height:
+            found.setdefault(first.box, account[1])
+    return found
+
+
 def _share_of_capitals(texts: Sequence[str]) -> float:
     letters = [letter for text in texts for letter in text if letter.isalpha()]
     return sum(letter.isupper() for letter in letters) / max(len(letters), 1)
 
 
 def _even(token: str, capitals: float) -> str:
-    """Cyrillic capitals look like their small letters: "кОт" is "КОТ" where most of a picture is capitals."""
+    """Cyrillic capitals look like their small letters: "кОт" is "КОТ" where most of a picture is capitals,
+    and "YouR" is "YOUR". Elsewhere Latin keeps them: "iPhone".
+    """
     core = bare(token)
-    if script(core) != "cyrillic" or core[1:] in {core[1:].lower(), core[1:].upper()}:
+    kind = script(core)
+    if kind not in ("cyrillic", "latin") or core[1:] in {core[1:].lower(), core[1:].upper()}:
         return token
+    if kind == "latin":
+        return token.upper() if capitals >= 0.7 else token
     return token.upper() if capitals >= 0.5 else token.lower()
 
 
@@ -174,16 +213,20 @@ def _split_at_gaps(line: Sequence[Word]) -> list[list[Word]]:
 def _trim(line: list[Word]) -> list[Word]:
     """Without specks at the ends: marks that are no letters, unless the recogniser is sure of them."""
     start, end = 0, len(line)
-    while start < end and _is_speck(line[start]):
+    alone = len(line) == 1
+    while start < end and _is_speck(line[start], alone=alone):
         start += 1
-    while end > start and _is_speck(line[end - 1]):
+    while end > start and _is_speck(line[end - 1], alone=alone):
         end -= 1
     return line[start:end]
 
 
-def _is_speck(word: Word) -> bool:
+def _is_speck(word: Word, *, alone: bool) -> bool:
     core = bare(word.text)
-    return word.confidence < (0.4 if len(core) > 1 else 0.45 if is_known(core) else 0.6)
+    if len(core) > 1:
+        return word.confidence < 0.4
+    # A round thing is no "о"; beside other words a letter that is a word of its own is.
+    return word.confidence < (0.45 if is_known(core) and not alone else 0.6)
 
 
 def _hull(boxes: Sequence[Box]) -> Box:

@@ -248,6 +248,8 @@ def decode(probabilities: Tensor, characters: Sequence[str]) -> tuple[str, list[
         elif number:
             found[-1] = (number, max(found[-1][1], probability), found[-1][2])
         before = number
+    if len(classes) - gap >= _GAP and space > 0:
+        found = _with_lost(found, probabilities[gap:], gap, space, ends=True)
     return (
         "".join(characters[number - 1] for number, _, _ in found),
         [probability for _, probability, _ in found],
@@ -256,22 +258,29 @@ def decode(probabilities: Tensor, characters: Sequence[str]) -> tuple[str, list[
 
 
 def _with_lost(
-    found: list[tuple[int, float, int]], gap: Tensor, start: int, space: int
+    found: list[tuple[int, float, int]], gap: Tensor, start: int, space: int, *, ends: bool = False
 ) -> list[tuple[int, float, int]]:
-    """``found`` with the character that the steps ``gap`` (from step ``start``) hide between two spaces."""
+    """``found`` with the character that the steps ``gap`` (from step ``start``) hide between two spaces;
+    where a line begins or ``ends`` nothing need stand beyond it.
+    """
     spaces = (gap[:, space] >= _SPACE).nonzero().flatten().tolist()
-    if not spaces or spaces[-1] - spaces[0] < 2:
+    kept = found[:]
+    while kept and kept[-1][0] == space:
+        kept.pop()
+    if not spaces or (ends and not kept):
         return found
-    inner = gap[spaces[0] + 1 : spaces[-1]].clone()
+    first = spaces[0] if kept else -1
+    last = spaces[-1] if not ends else len(gap)
+    if last - first < 2:
+        return found
+    inner = gap[first + 1 : last].clone()
     inner[:, [0, space]] = 0
     step, number = divmod(int(inner.argmax()), inner.shape[1])
     if inner[step, number] < _LOST:
         return found
-    while found and found[-1][0] == space:
-        found = found[:-1]
-    place = start + spaces[0] + 1 + step
-    sure = float(inner[step, number] / inner[step].sum())
-    lost = [(number, sure, place), (space, float(gap[spaces[-1], space]), start + spaces[-1])]
-    if found:
-        lost.insert(0, (space, float(gap[spaces[0], space]), start + spaces[0]))
-    return [*found, *lost]
+    lost = [(number, float(inner[step, number] / inner[step].sum()), start + first + 1 + step)]
+    if kept:
+        lost.insert(0, (space, float(gap[first, space]), start + first))
+    if not ends:
+        lost.append((space, float(gap[last, space]), start + last))
+    return [*kept, *lost]

@@ -6,7 +6,8 @@ import logging
 
 from PIL import Image
 
-from inference.reading.layout import arrange
+from inference.reading.frames import frames
+from inference.reading.layout import arrange, by_frames
 from inference.reading.merge import select
 from inference.reading.ocr import Ocr, OcrUnavailableError
 from inference.types import TextLine
@@ -34,4 +35,5 @@ class Reader:
         """The lines on one upright RGB picture, in reading order."""
         if self._ocr is None:
             return []
-        return arrange(select(self._ocr.read(image), image.size), image.size)
+        lines = arrange(select(self._ocr.read(image), image.size), image.size)
+        return by_frames(lines, frames(image, lines))

@@ -13,6 +13,7 @@ from inference.reading.lexicon import script
 from inference.reading.merge import Box
 from inference.types import TextLine
 
+_AVATAR = 0.15  # of the picture's area: what a post shows is larger than its writer's portrait
 _FRAMES = {2: "двух", 3: "трёх", 4: "четырёх", 5: "пяти", 6: "шести", 7: "семи", 8: "восьми", 9: "девяти"}
 
 
@@ -25,6 +26,10 @@ def summarise(image: Image.Image, lines: Sequence[TextLine], *, reading: bool = 
     if not lines:
         kind = _kind(boxes, text=False)
         return f"{kind}{' без надписей' if reading else ''}."
+    if any(line.author for line in lines) and len(boxes) < 2:
+        shown = any((right - left) * (bottom - top) > _AVATAR for left, top, right, bottom in boxes)
+        written = f"Скриншот поста в соцсети{' с картинкой' if shown else ''}"
+        return f"{written}, текст латиницей." if _mostly_latin(lines) else f"{written}."
     written = f"{_kind(boxes, text=True)}{_places(lines, boxes)}"
     if _mostly_latin(lines):
         written += ", надписи латиницей" if boxes else ", латиницей"

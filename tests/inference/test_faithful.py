@@ -28,6 +28,8 @@ FREE_WORDS = (
     ".",
     ",",
     "!",
+    "изображён",
+    "изображена",
 )
 CONTENT = ("кот", "сидит", "собака", "окне")
 UNLEARNT, PRONOUN = "небоскрёб", "он"
@@ -77,6 +79,26 @@ def test_an_announcement_of_nothing_goes() -> None:
 def test_a_caption_cut_short_within_a_quotation_keeps_what_was_read() -> None:
     assert cut("надпись", ":", OPEN, 0, 1) == 'Надпись: "С0 С1".'
     assert cut("собака", ":", OPEN, 0) == 'Подпись: "С0".'
+
+
+def test_a_sentence_that_stammers_goes() -> None:
+    assert (
+        cut("на", "фотографии", "изображён", "изображена", "кот", ".", "мем", ".", allowed=CONTENT) == "Мем."
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "bare"),
+    [
+        (("на", "фотографии", "."), True),
+        (("на", "фотографии", "изображена", "фотография", "."), True),
+        (("мем", "на", "фотографии", "."), True),
+        (("мем", "."), False),
+        (("на", "фотографии", "кот", "."), False),
+    ],
+)
+def test_a_sentence_that_only_says_that_there_is_a_picture(words: tuple[str, ...], bare: bool) -> None:
+    assert CUT.is_bare(ids(*words)) == bare
 
 
 def test_nothing_supported_nothing_said() -> None:

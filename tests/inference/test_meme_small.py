@@ -24,6 +24,7 @@ from inference.meme_small import (
     QuoteGrammar,
     collate,
     concept_words,
+    elsewhere,
     line_blocks,
     line_word_ids,
 )
@@ -113,6 +114,23 @@ def test_the_grammar_allows_exactly_what_the_rules_say(
                 kinds = expected - {ENDS} - {TOKENIZER.id(word) for word in (".", "кот", "кота", "робот")}
                 following += [(*sentence, token) for token in sorted(kinds)]
         sentences = following
+
+
+def test_what_stands_elsewhere_is_quoted_on_its_own() -> None:
+    """Words above the picture and words below it are not one quotation."""
+    above, below, beneath = ((0.1, 0, 0.9, 0.1), (0.1, 0.85, 0.9, 0.9), (0.1, 0.95, 0.9, 1))
+    own = [TextLine("да", box, 0.9, number) for number, box in enumerate((above, below, beneath))]
+    apart = elsewhere([own, []], [[(0.0, 0.2, 1.0, 0.8)], []])
+    assert apart.tolist() == [[False, True, False], [False] * 3]
+    grammar = QuoteGrammar(TOKENIZER, *line_blocks([own]), apart[:1])
+
+    def may(*said: int) -> set[int]:
+        allowed = torch.isfinite(grammar(torch.tensor([said]), torch.zeros(1, V + 3)))[0]
+        return set(allowed.nonzero()[:, 0].tolist())
+
+    assert may(OPENS, V) == {CLOSES}
+    assert may(OPENS, V, CLOSES, OPENS) == {V + 1}
+    assert may(OPENS, V, CLOSES, OPENS, V + 1) == {CLOSES, V + 2}
 
 
 def test_blocks_and_sure_lines_come_from_the_reading() -> None:
@@ -379,7 +397,7 @@ def test_things_stand_where_the_picture_comes_in_reading_order() -> None:
     first, second = above.text, below.text
     assert told(above, below) == (f'Надпись сверху: "{first}". Ниже на фото кот. Подпись снизу: "{second}".')
     assert told(below) == f'На фото кот. Подпись снизу: "{second}".'
-    assert told(below, boxes=[]) == f'На фото кот. Подпись: "{second}".'
+    assert told(below, boxes=[]) == f'Подпись: "{second}".'  # a page of text shows no cat
     assert told() == "На фото кот."
     frames = [(0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 1.0)]
     assert told(above, below, boxes=frames) == (
@@ -403,7 +421,7 @@ def test_frames_are_told_one_by_one() -> None:
         tokens += [tokenizer.id("подпись"), COLON, OPENS, slot, CLOSES, tokenizer.id(".")]
 
     def told(tokens: list[int], *by_frame: tuple[float, float]) -> str:
-        return model.tell(tokens, [first, second], boxes, [0.9, 0.7], Gate(listed=0.5), by_frame)
+        return model.tell(tokens, [first, second], boxes, [0.9, 0.7], Gate(listed=0.5), by_frame=by_frame)
 
     assert told(tokens, (0.9, 0.1), (0.1, 0.8)) == (
         f'На первом кадре кот. Подпись: "{first.text}". На втором кадре робот. Подпись: "{second.text}".'

@@ -90,7 +90,9 @@ def test_a_drawing_on_a_plain_ground_is_one_frame_and_letters_are_none() -> None
     lines = [written(image, (60, 40), "Шаг первый", 90)]
     assert frames(image, lines) == []
     person(ImageDraw.Draw(image), 400, 300, scale=2)
-    assert len(frames(image, lines)) == 1
+    ((_, top, _, bottom),) = frames(image, lines)
+    assert top > lines[0].box[3]  # the words stand above the drawing, not in it
+    assert bottom == pytest.approx(580 / 800, abs=0.03)
 
 
 def test_a_bar_full_of_large_letters_is_no_frame() -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.reading.layout import arrange
+from inference.reading.layout import arrange, by_frames
 from inference.reading.merge import ReadLine
+from inference.types import TextLine
 
 SIZE = (1000, 1000)
 
@@ -109,3 +110,38 @@ def test_every_word_is_kept_once_and_blocks_are_counted_in_order(
     for found in arranged:
         assert 0 <= found.box[0] <= found.box[2] <= 1
         assert 0 <= found.box[1] <= found.box[3] <= 1
+
+
+def test_lines_of_a_page_photographed_askew_stay_in_order() -> None:
+    """Each line sinks by more than its own height, so that the boxes of three overlap."""
+    slope = 0.15
+    page = [
+        ReadLine(f"строка {n}", (100, 100 + 50 * n, 700, 140 + 50 * n + slope * 600), 40, 0.9, slope)
+        for n in range(8)
+    ]
+    found = arrange([page[n] for n in (3, 0, 7, 5, 1, 6, 2, 4)], SIZE)
+    assert [one.text for one in found] == [one.text for one in page]
+    assert {one.block for one in found} == {0}
+    for one, drawn in zip(found, page, strict=True):
+        assert one.box == pytest.approx(tuple(edge / 1000 for edge in drawn.box), abs=0.001)
+
+
+def test_frames_are_read_one_after_the_other_and_part_blocks() -> None:
+    """Two frames side by side, their words close together across the gutter and to a caption above."""
+    boxes = [(0.0, 0.1, 0.5, 1.0), (0.5, 0.1, 1.0, 1.0)]
+    lines = [
+        TextLine("сверху", (0.1, 0.02, 0.9, 0.07), 0.9, 0),
+        TextLine("правый верх", (0.6, 0.12, 0.9, 0.17), 0.9, 0),
+        TextLine("левый низ", (0.1, 0.8, 0.4, 0.85), 0.9, 1),
+        TextLine("правый низ", (0.6, 0.82, 0.9, 0.87), 0.9, 1),
+    ]
+    assert [(one.text, one.block) for one in by_frames(lines, boxes)] == [
+        ("сверху", 0),
+        ("левый низ", 1),
+        ("правый верх", 2),
+        ("правый низ", 3),
+    ]
+    assert by_frames(lines, boxes[:1]) == lines
+    below = TextLine("снизу", (0.1, 0.96, 0.9, 0.99), 0.9, 0)
+    frame = [(0.0, 0.1, 0.5, 0.9), (0.5, 0.1, 1.0, 0.9)]
+    assert [one.text for one in by_frames([below, *lines[1:]], frame)][-1] == "снизу"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.reading.lexicon import bare, is_known, one_alphabet, script
+from inference.reading.lexicon import bare, digits, is_known, one_alphabet, script
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,23 @@ def test_only_look_alikes_are_ever_exchanged(token: str, prefer: bool) -> None:
     assert len(repaired) == len(token)
     assert all(a == b or frozenset((a, b)) in alike for a, b in zip(token, repaired, strict=True))
     assert one_alphabet(repaired, prefer_cyrillic=prefer) == repaired
+
+
+@pytest.mark.parametrize(
+    ("read", "meant"),
+    [
+        ("З", "3"),
+        ("ЗО,", "30,"),
+        ("Зд", "3д"),
+        ("15ооо", "15000"),
+        ("20З5", "2035"),
+        ("l", "I"),
+        ("за", "за"),
+        ("о", "о"),
+        ("Оо", "Оо"),
+        ("зоо", "зоо"),
+        ("4к", "4к"),
+    ],
+)
+def test_letters_taken_for_digits_become_digits(read: str, meant: str) -> None:
+    assert digits(read) == meant

@@ -102,6 +102,88 @@ def test_alphabets_follow_the_picture() -> None:
     assert [found.text for found in select(russian, SIZE)] == ["КОГДА СПИШЬ НЕ ТАМ"]
     english = line("WHEN HE СOMES HOME", left=0.1, top=0.4)
     assert [found.text for found in select(english, SIZE)] == ["WHEN HE COMES HOME"]
+    mixed = line("WHAT'S YouR DREAM JoB", left=0.1, top=0.4)
+    assert [found.text for found in select(mixed, SIZE)] == ["WHAT'S YOUR DREAM JOB"]
+    name = line("my old iPhone again", left=0.1, top=0.4)
+    assert [found.text for found in select(name, SIZE)] == ["my old iPhone again"]
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "—",
+        "= +",
+        "2,1 тыс. отметок «Нравится»",
+        "87 ретвитов",
+        "час назад",
+        "Twitter for iPhone",
+        "51 Цитировать твит",
+    ],
+)
+def test_marks_alone_and_what_a_site_writes_are_not_quoted(mark: str) -> None:
+    words = line("Когда спишь на работе", left=0.1, top=0.4) + line(mark, left=0.1, top=0.6, number=1)
+    assert [found.text for found in select(words, SIZE)] == ["Когда спишь на работе"]
+
+
+@pytest.mark.parametrize("text", ["Он пришёл час назад домой", "?!", "отметок 5 и выше", "..."])
+def test_words_that_only_look_like_it_stay(text: str) -> None:
+    words = line(text, left=0.1, top=0.4)
+    (furniture,) = select(line("час назад", left=0.1, top=0.4), SIZE, threshold=0.0)
+    (own,) = select(words, SIZE, threshold=0.0)
+    assert furniture.confidence == 0 < own.confidence
+
+
+def test_words_glued_at_a_comma_are_parted() -> None:
+    (only,) = select(line("Если ты зайка,то тебя съедят", left=0.05, top=0.4), SIZE)
+    assert only.text == "Если ты зайка, то тебя съедят"
+
+
+def test_a_letter_that_is_a_word_may_end_a_line_less_surely() -> None:
+    words = line("Когда мы и", left=0.1, top=0.4)
+    last = Word("и", words[-1].box, 0.5, 0)
+    assert texts([*words[:-1], last]) == ["Когда мы и"]
+    assert texts([*words[:-1], Word("ъ", last.box, 0.5, 0)]) == ["Когда мы"]
+
+
+def test_the_slope_of_a_line_is_measured_along_its_words() -> None:
+    falling = [
+        Word(word.text, (word.box[0], word.box[1] + place, word.box[2], word.box[3] + place), 0.95, 0)
+        for word, place in zip(
+            line("Когда спишь на работе", left=0.1, top=0.3), (0, 0.02, 0.04, 0.05), strict=True
+        )
+    ]
+    (level,) = candidates(line("Когда спишь на работе", left=0.1, top=0.4), SIZE)
+    (sloping,) = candidates(falling, SIZE)
+    (short,) = candidates(line("да", left=0.1, top=0.4), SIZE)
+    assert level.slope == pytest.approx(0)
+    assert sloping.slope is not None and sloping.slope > 0.05
+    assert short.slope is None
+
+
+def post(*extra: Word) -> list[Word]:
+    words = line("Котик Мурзик", left=0.1, top=0.1) + line("@kotik_42", left=0.1, top=0.2, number=1)
+    words += line("Сегодня я проспал работу", left=0.1, top=0.4, number=2)
+    return [*words, *line("и мне ни капли не стыдно", left=0.1, top=0.5, number=3), *extra]
+
+
+def test_who_wrote_a_post_is_told_apart_from_what_it_says() -> None:
+    found = sorted(select(post(), SIZE), key=lambda one: one.box[1])
+    assert [one.text for one in found] == ["Сегодня я проспал работу", "и мне ни капли не стыдно"]
+    assert [one.author for one in found] == ["kotik_42", ""]
+
+
+def test_an_account_that_is_answered_is_not_the_author() -> None:
+    words = line("В ответ @sobaka", left=0.1, top=0.2) + line(
+        "Сегодня я проспал работу", left=0.1, top=0.4, number=1
+    )
+    assert [one.author for one in select(words, SIZE) if one.text.startswith("Сегодня")] == [""]
+
+
+def test_an_account_far_above_has_nothing_to_do_with_the_words() -> None:
+    words = line("@kotik_42", left=0.1, top=0.05) + line(
+        "Сегодня я проспал работу", left=0.1, top=0.8, number=1
+    )
+    assert [one.author for one in select(words, SIZE) if one.text.startswith("Сегодня")] == [""]
 
 
 # --- the scorer

@@ -13,6 +13,7 @@ from rapidfuzz import fuzz
 from safetensors.torch import save_file
 
 from inference.reading import reader as reader_module
+from inference.reading.networks import decode
 from inference.reading.ocr import WEIGHTS_FILE, Ocr, OcrUnavailableError
 from inference.reading.reader import Reader
 from inference.types import TextLine
@@ -113,10 +114,13 @@ def test_four_frames_are_read_row_by_row(reader: Reader) -> None:
     assert_reads(reader.read(image), words)
 
 
-def test_a_tweet_has_its_author_before_its_text(reader: Reader) -> None:
+def test_a_tweet_is_its_text_and_knows_its_author(reader: Reader) -> None:
     lines = reader.read(draw_meme("tweet"))
     text = " ".join(line.text for line in lines)
-    assert text.index("Кот") < text.index("доказали") < text.index("будильник")
+    assert "Кот учёный" not in text
+    assert "@" not in text
+    assert text.index("доказали") < text.index("будильник")
+    assert [line.author for line in lines] == ["kot_uchyony", *[""] * (len(lines) - 1)]
     body = next(line.block for line in lines if "доказали" in line.text)
     assert len([line for line in lines if line.block == body]) >= 2
 
@@ -281,3 +285,72 @@ def test_damaged_weights_mean_no_reading_and_one_sentence(
     assert blind.read(draw_meme("text_only")) == []
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "described without their words" in caplog.text
+
+
+CHARACTERS = [*"абвгдеI-, "]
+
+
+def steps(*pairs: dict[str, float]) -> torch.Tensor:
+    """Probabilities of a line's steps; what a step lacks is blank."""
+    rows = torch.zeros(len(pairs), len(CHARACTERS) + 1)
+    for row, pair in zip(rows, pairs, strict=True):
+        for character, probability in pair.items():
+            row[CHARACTERS.index(character) + 1] = probability
+        row[0] = 1 - row.sum()
+    return rows
+
+
+SPACE = {" ": 0.8}
+
+
+@pytest.mark.parametrize(
+    ("between", "text"),
+    [
+        ([SPACE, {"а": 0.24, "в": 0.02}, SPACE], "да а да"),  # a letter that lost its step to the blank
+        ([SPACE, {"-": 0.09, " ": 0.12}, {}, SPACE], "да - да"),
+        ([SPACE, {" ": 0.4, "I": 0.3}, SPACE], "да I да"),  # or to the spaces beside it
+        ([SPACE, {"а": 0.01}, SPACE], "да  да"),  # nothing was there
+        ([SPACE, {" ": 0.9, "а": 0.02}, SPACE], "да да"),
+        ([{"а": 0.2}, SPACE], "да да"),  # a letter beside one space is no word of its own
+    ],
+)
+def test_a_letter_alone_is_found_between_its_spaces(between: list[dict[str, float]], text: str) -> None:
+    word = [{"д": 0.9}, {}, {"а": 0.9}]
+    read, sure, places = decode(steps(*word, *between, *word), CHARACTERS)
+    assert read == text
+    assert len(sure) == len(places) == len(text)
+    assert places == sorted(places)
+    assert all(0 < probability <= 1 for probability in sure)
+
+
+WORD = ({"д": 0.9}, {"а": 0.9})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        ([{}, {"а": 0.2, "в": 0.05}, SPACE], [], "а да"),
+        ([SPACE, {"а": 0.2}, SPACE], [], "а да"),
+        ([], [SPACE, {"в": 0.2}, {}], "да в"),
+        ([{}, {}, SPACE], [], " да"),
+        ([{"а": 0.2}, {}, {}], [], "да"),  # no space: a speck at the edge
+        ([], [{}, {"в": 0.2}, {}], "да"),
+    ],
+)
+def test_a_letter_alone_is_found_where_a_line_begins_or_ends(
+    before: list[dict[str, float]], after: list[dict[str, float]], text: str
+) -> None:
+    read, sure, places = decode(steps(*before, *WORD, *after), CHARACTERS)
+    assert read == text
+    assert len(sure) == len(places) == len(text)
+    assert places == sorted(places)
+
+
+def test_a_letter_alone_is_as_sure_as_it_is_among_the_letters() -> None:
+    _, sure, _ = decode(steps(SPACE, {"а": 0.2, "в": 0.05}, SPACE, *WORD), CHARACTERS)
+    assert sure[0] == pytest.approx(0.8)
+
+
+def test_no_line_is_nothing() -> None:
+    assert decode(torch.zeros(0, len(CHARACTERS) + 1), CHARACTERS) == ("", [], [])
+    assert decode(steps({}, SPACE, {"а": 0.2}, SPACE, {}), CHARACTERS)[0].strip() == ""

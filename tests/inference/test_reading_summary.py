@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,3 +68,12 @@ def test_it_is_always_one_clean_sentence(middles: list[float], picture: Image.Im
     assert sentence.count(".") == 1
     assert "  " not in sentence
     assert ("без надписей" in sentence) == (not lines)
+
+
+def test_a_post_is_called_one() -> None:
+    post = [replace(at(0.5), author="kot"), at(0.6)]
+    assert summarise(PAGE, post) == "Скриншот поста в соцсети."
+    assert summarise(PHOTO, post) == "Скриншот поста в соцсети с картинкой."
+    latin = [replace(at(0.5, "who did it again"), author="kot")]
+    assert summarise(PAGE, latin) == "Скриншот поста в соцсети, текст латиницей."
+    assert summarise(TWO, post).startswith("Мем из двух кадров")
