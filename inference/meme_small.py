@@ -50,7 +50,7 @@ class Gate:
     """How probable a concept must be on a picture for its words to be said."""
 
     certain: float = 0.5  # by the language model, in its own sentences
-    listed: float = 0.13  # by the sentences after it: a thing
+    listed: float = 0.11  # by the sentences after it: a thing
     acting: float = 0.2  # by the sentences after it: what is done
     boldness: float = 0.7  # all of them times this for another variant
 
