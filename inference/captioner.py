@@ -186,7 +186,10 @@ def _confidence(lines: Sequence[TextLine], likelihood: float) -> float:
 
 
 def _blocks(lines: Sequence[TextLine]) -> tuple[str, ...]:
-    blocks: dict[int, list[str]] = {}
+    """A string a block; the account that wrote a post before its first one."""
+    blocks: dict[tuple[int, bool], list[str]] = {}
     for line in lines:
-        blocks.setdefault(line.block, []).append(clean_quote(line.text))
+        if line.author:
+            blocks.setdefault((line.block, False), []).append(f"@{line.author}")
+        blocks.setdefault((line.block, True), []).append(clean_quote(line.text))
     return tuple(text for block in blocks.values() if (text := " ".join(filter(None, block))))

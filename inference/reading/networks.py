@@ -248,8 +248,6 @@ def decode(probabilities: Tensor, characters: Sequence[str]) -> tuple[str, list[
         elif number:
             found[-1] = (number, max(found[-1][1], probability), found[-1][2])
         before = number
-    if len(classes) - gap >= _GAP and space > 0:
-        found = _with_lost(found, probabilities[gap:], gap, space, ends=True)
     return (
         "".join(characters[number - 1] for number, _, _ in found),
         [probability for _, probability, _ in found],
@@ -258,19 +256,19 @@ def decode(probabilities: Tensor, characters: Sequence[str]) -> tuple[str, list[
 
 
 def _with_lost(
-    found: list[tuple[int, float, int]], gap: Tensor, start: int, space: int, *, ends: bool = False
+    found: list[tuple[int, float, int]], gap: Tensor, start: int, space: int
 ) -> list[tuple[int, float, int]]:
     """``found`` with the character that the steps ``gap`` (from step ``start``) hide between two spaces;
-    where a line begins or ``ends`` nothing need stand beyond it.
+    where a line begins nothing need stand before it. At its end too much else looks like a letter.
     """
     spaces = (gap[:, space] >= _SPACE).nonzero().flatten().tolist()
     kept = found[:]
     while kept and kept[-1][0] == space:
         kept.pop()
-    if not spaces or (ends and not kept):
+    if not spaces:
         return found
     first = spaces[0] if kept else -1
-    last = spaces[-1] if not ends else len(gap)
+    last = spaces[-1]
     if last - first < 2:
         return found
     inner = gap[first + 1 : last].clone()
@@ -278,9 +276,8 @@ def _with_lost(
     step, number = divmod(int(inner.argmax()), inner.shape[1])
     if inner[step, number] < _LOST:
         return found
-    lost = [(number, float(inner[step, number] / inner[step].sum()), start + first + 1 + step)]
+    sure = float(inner[step, number] / inner[step].sum())
+    lost = [(number, sure, start + first + 1 + step), (space, float(gap[last, space]), start + last)]
     if kept:
         lost.insert(0, (space, float(gap[first, space]), start + first))
-    if not ends:
-        lost.append((space, float(gap[last, space]), start + last))
     return [*kept, *lost]

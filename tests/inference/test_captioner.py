@@ -74,7 +74,8 @@ def test_pictures_get_captions_that_say_how_they_came_about(models: Path) -> Non
     assert bar.summary == "Картинка с надписью сверху."
     assert bar.words == ("КОГДА СКАЗАЛ, ЧТО ЛЯЖЕШЬ СПАТЬ ПОРАНЬШЕ",)
     assert (photo.summary, photo.words) == ("Картинка без надписей.", ())
-    assert tweet.words[0] == "Кот учёный"
+    assert tweet.words[0] == "@kot_uchyony"
+    assert tweet.summary == "Скриншот поста в соцсети."
 
 
 def test_only_words_that_were_read_stand_between_quotation_marks(models: Path) -> None:
