@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from PIL import Image
 
@@ -10,6 +11,7 @@ from inference.reading.frames import frames
 from inference.reading.layout import arrange, by_frames
 from inference.reading.merge import select
 from inference.reading.ocr import Ocr, OcrUnavailableError
+from inference.reading.words import Word
 from inference.types import TextLine
 
 logger = logging.getLogger(__name__)
@@ -35,5 +37,10 @@ class Reader:
         """The lines on one upright RGB picture, in reading order."""
         if self._ocr is None:
             return []
-        lines = arrange(select(self._ocr.read(image), image.size), image.size)
-        return by_frames(lines, frames(image, lines))
+        return in_reading_order(self._ocr.read(image), image)
+
+
+def in_reading_order(words: Sequence[Word], image: Image.Image) -> list[TextLine]:
+    """The lines that are print among the ``words`` found on an upright RGB picture, frame by frame."""
+    lines = arrange(select(words, image.size), image.size)
+    return by_frames(lines, frames(image, lines))

@@ -11,9 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from inference.pictures import load_picture
-from inference.reading.layout import arrange
-from inference.reading.merge import select
-from inference.reading.reader import Reader
+from inference.reading.reader import Reader, in_reading_order
 from inference.types import PictureError, TextLine
 from train_scripts.feedback.errors import FeedbackError
 from train_scripts.meme_small.line_scorer import words_from_row
@@ -62,7 +60,7 @@ def read_pictures(
             lines = reader.read(image)
         else:
             try:
-                lines = arrange(select(words_from_row(known), image.size), image.size)
+                lines = in_reading_order(words_from_row(known), image)
             except (KeyError, TypeError, ValueError):
                 raise FeedbackError(
                     f"The reading of {name} is damaged or of an older version: read the pictures again with "

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from inference.pictures import load_picture
 from inference.reading.features import MAX_LINES, layout_features, line_features
-from inference.reading.layout import arrange
 from inference.reading.lexicon import bare
-from inference.reading.merge import select
+from inference.reading.reader import in_reading_order
 from inference.slots import SPECIAL, SlotTokenizer, split_words
 from inference.types import TextLine
 from train_scripts.meme_small.align import Target, align, clean
@@ -74,7 +73,7 @@ def load_examples(
             raise ValueError(
                 f"{row['file_name']} is not among the readings: read it with 'python -m train_scripts read'."
             )
-        lines = arrange(select(words_from_row(reading), image.size), image.size)[:MAX_LINES]
+        lines = in_reading_order(words_from_row(reading), image)[:MAX_LINES]
         target = align(description, lines)
         examples.append(
             Example(
