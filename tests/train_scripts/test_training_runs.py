@@ -227,7 +227,7 @@ def test_pictures_that_cannot_be_read_are_named_before_the_first_step(
     assert f"{folder / 'images' / '3.png'}: The picture is damaged" in str(caught.value)
     assert f"{folder / 'images' / '6.png'}: The file is empty" in str(caught.value)
     assert str(caught.value).endswith("): mend the files, or remove their rows.")
-    assert not (tmp_path / "run" / "steps.jsonl").exists()
+    assert steps_of(tmp_path / "run") == []
 
 
 def test_augmented_pictures_and_a_trained_encoder_are_never_cached(data: Path, tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from train_scripts.metrics.chrf import chrf, chrf_counts
 from train_scripts.metrics.comparison import Comparison, compare
 from train_scripts.metrics.evaluator import MEASURES, evaluate
 
-GUARDED = ("quote_recall", "content_precision")
-"""Measures that must not fall beside the chosen one: who cannot see the picture needs all of its words, and
-nothing that is not there."""
+GUARDED = ("quote_recall", "quote_precision", "content_precision", "content_recall", "repeated_outside")
+"""Measures that must not get worse beside the chosen one, which weighs all words alike. Who cannot see the
+picture needs all of the words on it and no others, no fewer things than before and nothing that is not there,
+and hears a stutter of the decoder as often as it is written."""
 
 
 def worse(scores: Mapping[str, Mapping[str, Any]], measure: str) -> list[str]:

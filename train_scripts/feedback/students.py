@@ -30,7 +30,7 @@ from inference.meme_small import UNKNOWN, MemeSmall, concept_words
 from inference.models import CARD_FILE, CONFIG_FILE, SCALES, WEIGHTS_FILE
 from inference.reading.lexicon import is_known, script
 from inference.reading.summary import summarise
-from inference.slots import EOS, SlotTokenizer, split_words
+from inference.slots import EOS, PAD, SlotTokenizer, split_words
 from inference.types import DecodingOptions, TextLine
 from train_scripts.feedback.errors import FeedbackError
 from train_scripts.meme_small.align import align
@@ -195,14 +195,13 @@ class SlotStudent(Student):
 
     @torch.no_grad()
     def example(self, seen: Seen, text: str, kind: Kind) -> Example | None:
-        tokenizer = self.module.tokenizer
         named = [self._places[lemma] for lemma in self._lemmas.of(text) if lemma in self._places]
         labels = seen.memory.probabilities[0].clone()
-        allowed = self._layout | set(named)
-        if kind == "original":
-            sure = (labels >= self._describer.gate.certain).nonzero().flatten().tolist()
-            allowed = self._layout | set(sure)
-        ids = self.module.cutter(target_ids(align(text, seen.lines), tokenizer), allowed)
+        ids = target_ids(align(text, seen.lines), self.module.tokenizer)
+        if kind == "correction":
+            ids = self.module.cutter(ids, self._layout | set(named))
+        else:
+            ids = self._supported(ids, labels)
         if not ids:
             return None
         if kind == "correction":
@@ -210,24 +209,37 @@ class SlotStudent(Student):
         if kind != "original":
             labels[named] = 1.0
         start = self._start if kind != "original" else self._level(seen, ids)
-        return Example(seen, _SlotTarget((start, *ids, tokenizer.id(EOS)), labels))
+        return Example(seen, _SlotTarget(start, tuple(ids), labels, grows=kind == "correction"))
+
+    def _supported(self, ids: Sequence[int], probabilities: Tensor) -> list[int]:
+        """What the decoder may say of the text on a picture of these probabilities (concepts,)."""
+        sure = (probabilities >= self._describer.gate.certain).nonzero().flatten().tolist()
+        return self.module.cutter(ids, self._layout | set(sure))
 
     def same(self, one: Example, other: Example) -> bool:
         return bool(one.target.ids == other.target.ids)
 
     def score(self, examples: Sequence[Example]) -> Scores:
         targets: list[_SlotTarget] = [one.target for one in examples]
-        tokens = pad([one.ids for one in targets])
         sight: _SlotSight = _stack([one.seen.memory for one in examples])
         concepts = self.module.detector(sight.pooled, sight.memory.layout, sight.spelt)
         # The decoder is told what the detectors see by now, as it will be in service.
-        highest = concepts.detach().sigmoid().topk(sight.memory.concepts.shape[1], dim=1)
+        probabilities = concepts.detach().sigmoid()
+        highest = probabilities.topk(sight.memory.concepts.shape[1], dim=1)
         memory = replace(sight.memory, concepts=highest.indices, probabilities=highest.values)
+        tokens = pad([self._tokens(one, own) for one, own in zip(targets, probabilities, strict=True)])
         logits = self.module.decoder(memory, tokens[:, :-1])
         likelihood, count = _likelihood(logits, tokens[:, 1:].masked_fill(tokens[:, 1:] == 0, IGNORED))
         labels = torch.stack([one.labels for one in targets])
         beside = functional.binary_cross_entropy_with_logits(concepts, labels, reduction="none")
         return Scores(likelihood, count, _CONCEPTS * beside.mean(1))
+
+    def _tokens(self, target: _SlotTarget, probabilities: Tensor) -> list[int]:
+        """The text with its start and end; padding where nothing of it can be said yet, which teaches
+        nothing.
+        """
+        ids = self._supported(target.ids, probabilities) if target.grows else target.ids
+        return [target.start, *ids, self.module.tokenizer.id(EOS if ids else PAD)]
 
     def save(self, folder: Path, about: Mapping[str, Any]) -> None:
         sizes = {
@@ -241,9 +253,8 @@ class SlotStudent(Student):
     def _level(self, seen: Seen, ids: Sequence[int]) -> int:
         """The start token under which the parent finds this text likeliest: the detail that it has."""
         levels = self.module.tokenizer.levels
-        end = self.module.tokenizer.id(EOS)
         unused = torch.zeros(len(self.module.concepts))
-        scores = self.score([Example(seen, _SlotTarget((level, *ids, end), unused)) for level in levels])
+        scores = self.score([Example(seen, _SlotTarget(level, tuple(ids), unused)) for level in levels])
         return levels[int(scores.likelihood.argmax())]
 
     # --- words that it lacks ---
@@ -316,8 +327,12 @@ class _SlotSight:
 
 @dataclass(frozen=True, slots=True)
 class _SlotTarget:
-    ids: tuple[int, ...]  # start token, words and slots, end token
+    start: int
+    ids: tuple[int, ...]  # words and slots
     labels: Tensor  # (concepts,) 0..1: what is to be seen on the picture
+    # Whether the ids are more than may be said at first: the decoder learns those that the detectors support
+    # by now. What it writes is held to that in service too, so the rest would only teach it to get stuck.
+    grows: bool = False
 
 
 def _capitals(texts: Sequence[str], words: Collection[str]) -> dict[str, str]:
