@@ -202,12 +202,15 @@ def test_a_disk_that_fills_up_during_a_run_stops_it_with_one_sentence(data: Path
     assert len(steps_of(run)) == 8
 
 
+STAGE = {"epochs": 1, "batch": 4, "optimizer": {"rate": 0.003}}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {},
         {"cache": "off"},
-        {"stages": {"first": {"data": ["whole"], "epochs": 1}, "second": {"data": ["drawn"], "epochs": 1}}},
+        {"stages": {"first": {**STAGE, "data": ["whole"]}, "second": {**STAGE, "data": ["drawn"]}}},
         {"encoder": {"weights": "random", "settings": {"kind": "resnet34", "trainable_stages": 1}}},
     ],
     ids=["kept", "seen anew", "of a later stage", "by an encoder that learns"],
