@@ -6,17 +6,14 @@ Shapes: n pictures, L tokens, V words, E an embedding, H a hidden state, N layer
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from inference.decoders.attention import Attention
 from inference.decoders.base import IGNORED, CaptionDecoder, register
-from inference.decoders.lstm import Lstm
 from inference.encoders.base import Memory
 
 
@@ -118,7 +115,7 @@ class RecurrentDecoder(CaptionDecoder):
                 self.gate = nn.Linear(config.hidden, seen)
             entry += seen
         between = config.dropout if config.layers > 1 else 0.0
-        network = Lstm if config.cell == "lstm" else nn.GRU
+        network = nn.LSTM if config.cell == "lstm" else nn.GRU
         self.rnn = network(entry, config.hidden, config.layers, batch_first=True, dropout=between)
         self.dropout = nn.Dropout(config.dropout)
         self.head: nn.Module = nn.Identity()
@@ -209,43 +206,33 @@ class RecurrentDecoder(CaptionDecoder):
         return self._logits(top), state
 
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
-        """See :class:`CaptionDecoder`. Without attention the whole sentence is one call of the network."""
+        """See :class:`CaptionDecoder`."""
+        return self._logits(self._tops(memory, tokens))
+
+    def token_losses(self, memory: Memory, tokens: Tensor, targets: Tensor) -> Tensor:
+        """See :class:`CaptionDecoder`. The vocabulary is looked at only where a target counts."""
+        counted = (targets.flatten() != IGNORED).nonzero()[:, 0]
+        tops = self._tops(memory, tokens).flatten(0, 1).index_select(0, counted)
+        losses = functional.cross_entropy(
+            self._logits(tops), targets.flatten().index_select(0, counted), reduction="none"
+        )
+        return losses.new_zeros(targets.numel()).index_copy(0, counted, losses).view_as(targets)
+
+    def _tops(self, memory: Memory, tokens: Tensor) -> Tensor:
+        """The top layer's hidden states (n, L, H). Without attention they are one call of the network."""
         state = self.start(memory)
-        x = self._inputs(state, tokens)
+        x = self.lift(self.embedding(tokens))  # (n, L, input)
+        if state.pending is not None:
+            x = torch.cat([state.pending[:, None], x[:, 1:]], 1)
         if self.attention is None:
-            return self._logits(self.rnn(x, _of_torch(state))[0])
+            hidden = state.hidden.transpose(0, 1).contiguous()
+            if state.cell is None:
+                top, _ = self.rnn(x, hidden)
+            else:
+                top, _ = self.rnn(x, (hidden, state.cell.transpose(0, 1).contiguous()))
+            return cast(Tensor, top)
         tops = []
         for t in range(x.shape[1]):
             top, state = self._advance(state, x[:, t])
             tops.append(top)
-        return self._logits(torch.stack(tops, 1))
-
-    def _inputs(self, state: RecurrentState, tokens: Tensor) -> Tensor:
-        """What is fed for tokens (n, L): (n, L, input)."""
-        x: Tensor = self.lift(self.embedding(tokens))
-        if state.pending is not None:
-            x = torch.cat([state.pending[:, None], x[:, 1:]], 1)
-        return x
-
-    def token_losses(self, memory: Memory, tokens: Tensor, targets: Tensor) -> Tensor:
-        """See :class:`CaptionDecoder`. Without attention nothing is computed behind a sentence's end."""
-        if self.attention is not None:
-            return super().token_losses(memory, tokens, targets)
-        places = torch.arange(1, targets.shape[1] + 1, device=targets.device)
-        lengths = ((targets != IGNORED) * places).amax(1).clamp(min=1).cpu()
-        state = self.start(memory)
-        pack = partial(pack_padded_sequence, lengths=lengths, batch_first=True, enforce_sorted=False)
-        tops: PackedSequence = self.rnn(pack(self._inputs(state, tokens)), _of_torch(state))[0]
-        losses = functional.cross_entropy(
-            self._logits(tops.data), pack(targets).data, ignore_index=IGNORED, reduction="none"
-        )
-        padded, _ = pad_packed_sequence(
-            tops._replace(data=losses), batch_first=True, total_length=targets.shape[1]
-        )
-        return padded
-
-
-def _of_torch(state: RecurrentState) -> Any:
-    """The state as torch's networks take it."""
-    hidden = state.hidden.transpose(0, 1).contiguous()
-    return hidden if state.cell is None else (hidden, state.cell.transpose(0, 1).contiguous())
+        return torch.stack(tops, 1)

@@ -145,6 +145,7 @@ class Training:
         self._kept: FeatureCache | None = None  # of all stages that may keep features
         self._cache: FeatureCache | None = None  # of the stage
         self._features_seconds = 0.0  # that the epoch waited for them
+        self._lengths: list[int] = []  # in tokens, of the stage's captions
         self._saved_at = time.monotonic()
         self._stopping = False
         self._board: SummaryWriter | None = None
@@ -266,7 +267,11 @@ class Training:
     def _stage(self, name: str) -> None:
         stage, data, progress = self.config.stages[name], self.data[name], self.progress
         self._cache = self._kept if self._keeps(stage) else None
-        per_epoch = len(self._batches(stage, data, 0))
+        # In tokens, since a step takes as long as its longest sentence.
+        self._lengths = [
+            self.model.batch([row.text], self._lines_of([row])).tokens.shape[1] for row in data.train
+        ]
+        per_epoch = len(self._batches(stage, 0))
         self.model.train()
         objective = Objective(self.model)
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -295,16 +300,15 @@ class Training:
     def _enough(self, stage: StageConfig) -> bool:
         return stage.patience is not None and self.progress.stale >= stage.patience
 
-    def _batches(self, stage: StageConfig, data: _Data, epoch: int) -> list[list[int]]:
+    def _batches(self, stage: StageConfig, epoch: int) -> list[list[int]]:
         """The rows of each step of an epoch, of all processes."""
         size = stage.batch * stage.accumulate * self.accelerator.num_processes
         seed = f"{self.config.seed} {self.progress.stage} {epoch} order"
-        lengths = [len(row.text) for row in data.train]
-        return batches_of(lengths, size, seed=seed, pairs=stage.pairs_per_epoch)
+        return batches_of(self._lengths, size, seed=seed, pairs=stage.pairs_per_epoch)
 
     def _epoch(self, name: str, stage: StageConfig, data: _Data, parts: _Parts) -> None:
         progress = self.progress
-        batches = self._batches(stage, data, progress.epoch)
+        batches = self._batches(stage, progress.epoch)
         started = time.perf_counter()
         self.model.train()
         rest = batches[progress.step :]

@@ -31,6 +31,17 @@ def test_each_loss_has_its_name(old: str, new: str, titles: set[str]) -> None:
     assert set(worse(scores, "content_said")) == titles
 
 
+def test_a_loss_of_a_hundredth_is_none() -> None:
+    """However certain it is."""
+    scores = {
+        key: dict(score)
+        for key, score in compare(REFERENCES, REFERENCES, REFERENCES).to_dict()["scores"].items()
+    }
+    for high, titles in ((-0.004, []), (-0.006, ["METEOR"])):
+        scores["meteor"] = {"better": "A", "a": 0.5, "low": -0.01, "high": high}
+        assert worse(scores, "meteor") == titles
+
+
 def test_what_chance_explains_is_not_worse() -> None:
     changed = {**REFERENCES, "0.jpg": "На фото собака."}
     scores = compare(REFERENCES, changed, REFERENCES).to_dict()["scores"]

@@ -37,8 +37,10 @@ def finished(
     """
     run = tmp_path / "run"
     child = checkpoint(run / "checkpoint", value)
-    scores = {measure.key: {"better": "neither"} for measure in MEASURES}
-    scores[by] = {"better": better}
+    scores: dict[str, dict[str, Any]] = {measure.key: {"better": "neither"} for measure in MEASURES}
+    (measure,) = (measure for measure in MEASURES if measure.key == by)
+    lost = [0.1, 0.3] if measure.better == "lower" else [-0.3, -0.1]
+    scores[by] = {"better": better, "a": 0.5, "low": lost[0], "high": lost[1]}
     comparison: dict[str, Any] = {
         "parent": parent,
         "checkpoint": child,
