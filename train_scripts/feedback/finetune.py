@@ -11,8 +11,8 @@ arXiv:2402.13228). The likelihood beside it holds the better text up, and the pa
 know: which of the model's own captions people did not want. Replay keeps what was learnt before.
 
 After every epoch the student captions the val pictures and the corrected ones. It is kept where it comes
-nearest to the corrections without being worse on val (see :func:`judge.worse`); the training ends when no such
-epoch has come for a while.
+nearest to the corrections without being worse on val (:func:`train_scripts.feedback.judge.worse`); the
+training ends when no such epoch has come for a while.
 """
 
 from __future__ import annotations
