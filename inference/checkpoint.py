@@ -123,7 +123,7 @@ def save_checkpoint(
             tensors[name] = (tensor.half() if to_halve else tensor).contiguous()
     parts = {name: folder / f"{name}.part" for name in (WEIGHTS_FILE, CONFIG_FILE, manifest.FILE)}
     try:
-        save_file(tensors, parts[WEIGHTS_FILE], metadata={"format": "pt"})
+        write_tensors(parts[WEIGHTS_FILE], tensors, {"format": "pt"})
         parts[CONFIG_FILE].write_text(
             json.dumps({"format": FORMAT, **config}, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
         )
@@ -138,6 +138,18 @@ def save_checkpoint(
         ) from error
     for name, part in parts.items():
         part.replace(folder / name)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """A safetensors file with the permissions of any other: the library gives it to its owner alone.
+
+    Raises SafetensorError or OSError when it cannot be written; it may then be there, and is not whole.
+    """
+    path.unlink(missing_ok=True)
+    path.touch()  # as the umask says
+    mode = path.stat().st_mode
+    save_file(dict(tensors), path, metadata=dict(metadata))
+    path.chmod(mode)
 
 
 def _more(names: list[str]) -> str:

@@ -60,8 +60,13 @@ class CaptionDecoder(nn.Module, ABC):
 
         ``targets`` (n, L), int64: what follows each token, or IGNORED.
         """
+        return self.token_losses(memory, tokens, targets).sum() / (targets != IGNORED).sum()
+
+    def token_losses(self, memory: Memory, tokens: Tensor, targets: Tensor) -> Tensor:
+        """The cross-entropy of each target (n, L), 0 where it is IGNORED."""
         logits = self(memory, tokens).flatten(0, 1)
-        return functional.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED)
+        losses = functional.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED, reduction="none")
+        return losses.view_as(targets)
 
 
 Build = type[CaptionDecoder]

@@ -6,13 +6,14 @@ Shapes: n pictures, L tokens, V words, E an embedding, H a hidden state, N layer
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from inference.decoders.attention import Attention
-from inference.decoders.base import CaptionDecoder, register
+from inference.decoders.base import IGNORED, CaptionDecoder, register
 from inference.encoders.base import Memory
 
 
@@ -205,7 +206,20 @@ class RecurrentDecoder(CaptionDecoder):
         return self._logits(top), state
 
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
-        """See :class:`CaptionDecoder`. Without attention the whole sentence is one call of the network."""
+        """See :class:`CaptionDecoder`."""
+        return self._logits(self._tops(memory, tokens))
+
+    def token_losses(self, memory: Memory, tokens: Tensor, targets: Tensor) -> Tensor:
+        """See :class:`CaptionDecoder`. The vocabulary is looked at only where a target counts."""
+        counted = (targets.flatten() != IGNORED).nonzero()[:, 0]
+        tops = self._tops(memory, tokens).flatten(0, 1).index_select(0, counted)
+        losses = functional.cross_entropy(
+            self._logits(tops), targets.flatten().index_select(0, counted), reduction="none"
+        )
+        return losses.new_zeros(targets.numel()).index_copy(0, counted, losses).view_as(targets)
+
+    def _tops(self, memory: Memory, tokens: Tensor) -> Tensor:
+        """The top layer's hidden states (n, L, H). Without attention they are one call of the network."""
         state = self.start(memory)
         x = self.lift(self.embedding(tokens))  # (n, L, input)
         if state.pending is not None:
@@ -216,9 +230,9 @@ class RecurrentDecoder(CaptionDecoder):
                 top, _ = self.rnn(x, hidden)
             else:
                 top, _ = self.rnn(x, (hidden, state.cell.transpose(0, 1).contiguous()))
-            return self._logits(top)
+            return cast(Tensor, top)
         tops = []
         for t in range(x.shape[1]):
             top, state = self._advance(state, x[:, t])
             tops.append(top)
-        return self._logits(torch.stack(tops, 1))
+        return torch.stack(tops, 1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +74,18 @@ def test_what_was_saved_is_loaded(tmp_path: Path, half: bool) -> None:
     stored = load_file(folder / WEIGHTS_FILE)
     assert stored["first.weight"].dtype == (torch.float16 if half else torch.float32)
     assert stored["places"].tolist() == [-2, -1, 70_000]  # whole numbers are never rounded
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027])
+def test_the_files_are_readable_as_the_umask_says(mask: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        save_checkpoint(tmp_path, Net(), {})
+        save_checkpoint(tmp_path, Net(seed=1), {})  # in the place of the first
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == dict.fromkeys((CONFIG_FILE, WEIGHTS_FILE, manifest.FILE), 0o666 & ~mask)
 
 
 def damage(folder: Path, tensors: dict[str, Tensor]) -> None:

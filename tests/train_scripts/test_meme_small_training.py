@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,12 +59,14 @@ def memes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command(*arguments: str | Path, kill_at: str = "") -> subprocess.CompletedProcess[str]:
-    """A command of ``train_scripts`` in a process of its own, with the tiny recipe."""
+def command(
+    *arguments: str | Path, kill_at: str = "", recipe: str = "{}"
+) -> subprocess.CompletedProcess[str]:
+    """A command of ``train_scripts`` in a process of its own, with the tiny recipe and its changes (JSON)."""
     return subprocess.run(
         [sys.executable, "-m", "tests.train_scripts.tiny_recipe", *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, "KILL_AT": kill_at, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "KILL_AT": kill_at, "RECIPE": recipe, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=280,
@@ -80,12 +83,19 @@ def readings(memes: Path) -> Path:
 
 
 def train(
-    memes: Path, readings: Path, work: Path, *options: str, photo_epochs: int = 1, kill_at: str = ""
+    memes: Path,
+    readings: Path,
+    work: Path,
+    *options: str,
+    photo_epochs: int = 1,
+    kill_at: str = "",
+    recipe: str = "{}",
 ) -> subprocess.CompletedProcess[str]:
     return command(
         *("meme-small", memes, "--photos", memes / "photos.jsonl", "--readings", readings),
         *("--work", work, "--out", work / "checkpoint", "--photo-epochs", str(photo_epochs), *options),
         kill_at=kill_at,
+        recipe=recipe,
     )
 
 
@@ -164,6 +174,52 @@ def test_a_recipe_without_photos_whose_slots_are_words(memes: Path, readings: Pa
         [draw_meme("caption_bar", "СЛОВА")]
     )
     assert caption.words == ("СЛОВА",)
+
+
+def error_of(done: subprocess.CompletedProcess[str]) -> str:
+    """The one sentence in which the command ended."""
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    return sentence
+
+
+def test_the_state_of_another_run_is_refused(
+    memes: Path, readings: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    weights = (uninterrupted / "checkpoint" / WEIGHTS_FILE).read_bytes()
+    said = error_of(train(memes, readings, uninterrupted, recipe='{"batch": 4, "meme_rate": 0.5}'))
+    assert f"{uninterrupted} holds the state of a run that was begun otherwise" in said
+    assert "batch was 8, now it is 4; meme_rate was 0.0007, now it is 0.5" in said
+    assert said.endswith("name another folder with --work, or delete that one to begin anew.")
+    fewer = tmp_path / "readings.jsonl"
+    fewer.write_bytes(readings.read_bytes() + readings.read_bytes().splitlines(keepends=True)[0])
+    said = error_of(train(memes, fewer, uninterrupted))
+    assert "(the file of readings is another): restore that" in said
+    assert (uninterrupted / "checkpoint" / WEIGHTS_FILE).read_bytes() == weights
+    unknown = tmp_path / "work"
+    unknown.mkdir()
+    (unknown / "memes.pt").write_bytes((uninterrupted / "memes.pt").read_bytes())
+    said = error_of(train(memes, readings, unknown))
+    assert "holds the state of a run, but not what it was made from" in said
+
+
+def test_pictures_that_cannot_be_read_are_named_at_once(memes: Path, readings: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "memes"
+    shutil.copytree(memes, broken)
+    for number in (1, 5, 13):
+        (broken / "images" / f"{number}.jpg").write_bytes(b"")
+    begun = tmp_path / "begun.jsonl"
+    begun.write_bytes(readings.read_bytes().splitlines(keepends=True)[0])
+    for done in (
+        train(broken, readings, tmp_path / "work"),
+        command("read", broken, "--out", begun, "--processes", "1"),
+    ):
+        said = error_of(done)
+        assert "3 pictures cannot be read (" in said
+        assert all(str(broken / "images" / f"{number}.jpg") in said for number in (1, 5, 13))
+    assert begun.read_bytes() == readings.read_bytes().splitlines(keepends=True)[0]
+    assert not list((tmp_path / "work").glob("*.pt"))
 
 
 def test_the_checkpoint_captions(uninterrupted: Path) -> None:

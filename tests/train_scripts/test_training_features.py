@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 
 from inference.encoders.base import Encoder, build_encoder
 from tests.inference.learning import calibrate, pictures
+from train_scripts.pictures import UnreadablePicturesError
 from train_scripts.training.augment import augment
 from train_scripts.training.config import AugmentConfig
 from train_scripts.training.errors import TrainingError
@@ -117,7 +118,7 @@ def test_pictures_that_cannot_be_read_are_all_named_and_the_others_kept(
     text.write_text("no picture", encoding="utf-8")
     cut.write_bytes(files[0].read_bytes()[:200])
     cache = FeatureCache(tmp_path / "c", seen_by)
-    with pytest.raises(TrainingError) as caught:
+    with pytest.raises(UnreadablePicturesError) as caught:
         fill(cache, [files[0], text, files[1], cut], seen_by)
     assert str(caught.value).startswith("2 pictures cannot be read (")
     assert f"{text}: This is not a picture" in str(caught.value)

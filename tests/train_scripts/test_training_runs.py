@@ -21,7 +21,8 @@ from inference.decoders.base import IGNORED
 from inference.models import list_models
 from inference.types import DecodingOptions
 from tests.inference.learning import CAPTIONS, smoke_model
-from tests.train_scripts.drawn_data import drawn_data, small_config, write_rows
+from tests.train_scripts.drawn_data import drawn_data, small_config
+from train_scripts.pictures import UnreadablePicturesError
 from train_scripts.training.config import load_config
 from train_scripts.training.errors import TrainingError
 from train_scripts.training.files import load_tensors, save_tensors
@@ -201,19 +202,35 @@ def test_a_disk_that_fills_up_during_a_run_stops_it_with_one_sentence(data: Path
     assert len(steps_of(run)) == 8
 
 
-def test_a_picture_that_cannot_be_read_stops_the_run_before_its_first_step(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    rows = drawn_data(folder)
+STAGE = {"epochs": 1, "batch": 4, "optimizer": {"rate": 0.003}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"cache": "off"},
+        {"stages": {"first": {**STAGE, "data": ["whole"]}, "second": {**STAGE, "data": ["drawn"]}}},
+        {"encoder": {"weights": "random", "settings": {"kind": "resnet34", "trainable_stages": 1}}},
+    ],
+    ids=["kept", "seen anew", "of a later stage", "by an encoder that learns"],
+)
+def test_pictures_that_cannot_be_read_are_named_before_the_first_step(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    whole, folder = tmp_path / "whole", tmp_path / "data"
+    drawn_data(whole)
+    drawn_data(folder)
     (folder / "images" / "3.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
-    write_rows(folder, rows)
-    config = load_config(small_config(folder))
-    with pytest.raises(TrainingError, match=r"3\.png cannot be read .The picture is damaged"):
+    (folder / "images" / "6.png").write_bytes(b"")
+    sources = {"whole": str(whole), "drawn": str(folder)}
+    config = load_config(small_config(folder, **{"sources": sources, **changes}))
+    with pytest.raises(UnreadablePicturesError, match=r"^2 pictures cannot be read") as caught:
         train(config, tmp_path / "run")
-    with pytest.raises(TrainingError, match=r"3\.png cannot be read .The picture is damaged"):
-        train(
-            load_config(small_config(folder, cache="off", encoder={"weights": "random"}, decoder={})),
-            tmp_path / "b",
-        )
+    assert f"{folder / 'images' / '3.png'}: The picture is damaged" in str(caught.value)
+    assert f"{folder / 'images' / '6.png'}: The file is empty" in str(caught.value)
+    assert str(caught.value).endswith("): mend the files, or remove their rows.")
+    assert steps_of(tmp_path / "run") == []
 
 
 def test_augmented_pictures_and_a_trained_encoder_are_never_cached(data: Path, tmp_path: Path) -> None:

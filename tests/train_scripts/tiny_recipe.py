@@ -2,13 +2,14 @@
 
 ``KILL_AT="memes 2 save"``: SIGKILL when half of the state after that epoch is written; ``"memes 2 step"``:
 in the middle of that epoch. The process does it to itself, so that the moment is exact; no part of it can
-catch that.
+catch that. ``RECIPE``: changes of the recipe, as JSON.
 """
 
 from __future__ import annotations
 
 import functools
 import io
+import json
 import os
 import signal
 from pathlib import Path
@@ -71,7 +72,8 @@ def arm(stage: str, epoch: int, moment: str) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    train.Recipe = functools.partial(train.Recipe, **TINY)  # type: ignore[misc, assignment]
+    changed = {**TINY, **json.loads(os.environ.get("RECIPE", "{}"))}
+    train.Recipe = functools.partial(train.Recipe, **changed)  # type: ignore[misc, assignment]
     if at := os.environ.get("KILL_AT"):
         stage, epoch, moment = at.split()
         arm(stage, int(epoch), moment)

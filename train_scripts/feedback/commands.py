@@ -19,11 +19,12 @@ ModelsDir = Annotated[Path, typer.Option(help="Folder of the checkpoints.")]
 def _one_sentence_errors() -> Iterator[None]:
     """Ends the command with exit code 1 and one sentence on stderr for what its user can mend."""
     from train_scripts.metrics.evaluator import EvaluationError  # noqa: PLC0415 - with numpy and nltk
+    from train_scripts.pictures import UnreadablePicturesError  # noqa: PLC0415
     from train_scripts.sheets import SheetError  # noqa: PLC0415
 
     try:
         yield
-    except (FeedbackError, EngineError, EvaluationError, SheetError) as error:
+    except (FeedbackError, EngineError, EvaluationError, SheetError, UnreadablePicturesError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from None
 

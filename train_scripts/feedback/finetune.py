@@ -11,8 +11,8 @@ arXiv:2402.13228). The likelihood beside it holds the better text up, and the pa
 know: which of the model's own captions people did not want. Replay keeps what was learnt before.
 
 After every epoch the student captions the val pictures and the corrected ones. It is kept where it comes
-nearest to the corrections without being worse on val than chance explains; the training ends when no such
-epoch has come for a while.
+nearest to the corrections without being worse on val (:func:`train_scripts.feedback.judge.worse`); the
+training ends when no such epoch has come for a while.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Options:
     """What decides the outcome; written into the checkpoint."""
 
     epochs: int = 24
-    rate: float = 1e-3  # of AdamW, after a short warm-up
+    rate: float = 1e-3  # of AdamW, after a short warm-up; a student may give parts of it less
     batch: int = 4  # lessons a step
     replay: float = 4.0  # rows of the original training data for every lesson
     preference: float = 0.2  # weight of DPO beside the likelihood
@@ -117,7 +117,7 @@ def finetune(
     shuffle = random.Random(options.seed)
     torch.manual_seed(options.seed)
     steps = max(1, math.ceil(max(len(material.lessons), len(material.pairs)) / options.batch))
-    optimizer = torch.optim.AdamW(student.parameters(), lr=options.rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(student.groups(options.rate), weight_decay=0.01)
     warm = max(1, steps // 2)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / warm))
     kept: dict[str, Tensor] | None = None

@@ -14,15 +14,27 @@ from train_scripts.metrics.chrf import chrf, chrf_counts
 from train_scripts.metrics.comparison import Comparison, compare
 from train_scripts.metrics.evaluator import MEASURES, evaluate
 
-GUARDED = ("quote_recall", "content_precision")
-"""Measures that must not fall beside the chosen one: who cannot see the picture needs all of its words, and
-nothing that is not there."""
+GUARDED = ("quote_recall", "quote_precision", "content_precision", "content_recall", "repeated_outside")
+"""Measures that must not get worse beside the chosen one, which weighs all words alike. Who cannot see the
+picture needs all of the words on it and no others, no fewer things than before and nothing that is not there,
+and hears a stutter of the decoder as often as it is written."""
+
+
+_UNHEARD = 0.01  # of A's score: on the same pictures chance explains so little that less is certain too
 
 
 def worse(scores: Mapping[str, Mapping[str, Any]], measure: str) -> list[str]:
-    """The guarded measures in which B is worse than A beyond chance; ``scores`` of Comparison.to_dict()."""
-    titles = {one.key: one.title for one in MEASURES}
-    return [titles[key] for key in dict.fromkeys((measure, *GUARDED)) if scores[key]["better"] == "A"]
+    """The guarded measures in which B is worse than A by more than chance and a hundredth explain (the whole
+    95 % interval of the difference lies beyond); ``scores`` of Comparison.to_dict().
+    """
+    found = []
+    for one in MEASURES:
+        score = scores[one.key]
+        if one.key in {measure, *GUARDED} and score["better"] == "A":
+            certain = -score["high"] if one.better == "higher" else score["low"]
+            if certain > _UNHEARD * abs(score["a"]):
+                found.append(one.title)
+    return found
 
 
 @dataclass

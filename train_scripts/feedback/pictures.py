@@ -10,11 +10,11 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from inference.pictures import load_picture
 from inference.reading.reader import Reader, in_reading_order
-from inference.types import PictureError, TextLine
+from inference.types import TextLine
 from train_scripts.feedback.errors import FeedbackError
 from train_scripts.meme_small.line_scorer import words_from_row
+from train_scripts.pictures import open_picture
 
 _TOGETHER = 8  # pictures captioned at once
 
@@ -33,24 +33,12 @@ class Picture:
         return open_picture(self.path)
 
 
-def open_picture(path: Path) -> Image.Image:
-    """Raises FeedbackError, which names the file, when it is not there or no picture."""
-    try:
-        return load_picture(path.read_bytes()).image
-    except OSError as error:
-        raise FeedbackError(
-            f"{path} cannot be read ({error.strerror}): put the picture there, or remove its row."
-        ) from None
-    except PictureError as error:
-        raise FeedbackError(f"{path}: {error} Replace the picture, or remove its row.") from None
-
-
 def read_pictures(
     folder: Path, names: Iterable[str], readings: Mapping[str, Mapping[str, Any]], reader: Reader, what: str
 ) -> list[Picture]:
     """``readings``: what `train_scripts read` wrote, by file name; other pictures are read now.
 
-    Raises FeedbackError when a picture cannot be opened.
+    Raises UnreadablePicturesError when a picture cannot be opened, FeedbackError when a reading is damaged.
     """
     pictures = []
     for name in tqdm(list(names), desc=f"reading {what}", mininterval=5):

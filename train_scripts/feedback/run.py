@@ -24,6 +24,7 @@ from train_scripts.feedback.pictures import Picture, read_pictures
 from train_scripts.feedback.students import Example, Seen, Student, load_student
 from train_scripts.meme_small.data import read_rows
 from train_scripts.metrics.comparison import Comparison, compare
+from train_scripts.pictures import check_pictures
 
 CHECKPOINT, COMPARISON = "checkpoint", "comparison.json"
 
@@ -67,7 +68,8 @@ class Result:
 def run(sources: Sources, options: Options, *, say: Callable[[str], None] = print) -> Result:
     """Fine-tunes and writes everything but the report. ``say`` gets a line for the terminal at a time.
 
-    Raises FeedbackError and EngineError, whose text is one sentence that says what to do.
+    Raises FeedbackError, UnreadablePicturesError and EngineError, whose text is one sentence that says what
+    to do.
     """
     out = sources.out
     if out.exists() and any(out.iterdir()):
@@ -78,21 +80,26 @@ def run(sources: Sources, options: Options, *, say: Callable[[str], None] = prin
     parent_hash = checkpoint_hash(sources.models_dir, sources.model)
     train, references = _originals(sources.data)
     say(_summary(export, lessons))
+    draw = random.Random(options.seed)
+    again = _drawn(draw, train, round(options.replay * max(len(lessons.lessons), options.batch)))
+    some = dict(_drawn(draw, list(references.items()), options.val_pictures or len(references)))
 
-    # A typo in a name, a full disk, a damaged checkpoint are to be noticed before the long part.
+    # A typo in a name, a damaged picture or checkpoint, a full disk are to be noticed before the long part.
+    check_pictures(
+        [
+            *(export.folder / name for name in lessons.file_names),
+            *(sources.data / name for name in (*dict(again), *some)),
+        ]
+    )
     out.mkdir(parents=True, exist_ok=True)
     parent = load_student(folder)
     corrections = list(lessons.corrections.values())
     student = load_student(folder, corrections)
 
-    draw = random.Random(options.seed)
     readings = {} if sources.readings is None else {r["file_name"]: r for r in read_rows(sources.readings)}
     reader = Reader()
     own = read_pictures(export.folder, lessons.file_names, {}, reader, "the pictures of the feedback")
-    wanted = round(options.replay * max(len(lessons.lessons), options.batch))
-    again = _drawn(draw, train, wanted)
     replayed = read_pictures(sources.data, [name for name, _ in again], readings, reader, "training pictures")
-    some = dict(_drawn(draw, list(references.items()), options.val_pictures or len(references)))
     val = _unsent(read_pictures(sources.data, some, readings, reader, "val pictures"), own)
     if not val:
         raise FeedbackError(

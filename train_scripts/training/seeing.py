@@ -10,11 +10,9 @@ Shapes: n pictures; a memory is what an encoder yields, see :class:`inference.en
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -22,38 +20,12 @@ from PIL import Image
 from torch import Tensor
 
 from inference.encoders.base import Encoder, Memory
-from inference.pictures import load_picture
-from inference.types import PictureError
-from train_scripts.training.errors import TrainingError
+from train_scripts.pictures import cores
 
-__all__ = ["Seer", "UnreadablePictureError", "join", "open_picture", "pool_of", "split"]
+__all__ = ["GROUP", "Seer", "ahead", "join", "pool_of", "split"]
 
 T = TypeVar("T")
 GROUP = 8  # pictures that go through the encoder together: more are no faster on a core, and take memory
-
-
-class UnreadablePictureError(TrainingError):
-    """A picture that training needs cannot be opened."""
-
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path} cannot be read ({why}): mend the file, or remove its rows.")
-        self.path = path
-        self.why = why
-
-
-def open_picture(path: Path, data: bytes | None = None) -> Image.Image:
-    """Upright RGB. Raises UnreadablePictureError."""
-    try:
-        return load_picture(path.read_bytes() if data is None else data).image
-    except PictureError as error:
-        raise UnreadablePictureError(path, str(error).partition(":")[0].rstrip(".")) from None
-    except OSError as error:
-        raise UnreadablePictureError(path, error.strerror or str(error)) from None
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pool_of(workers: int) -> ThreadPoolExecutor:

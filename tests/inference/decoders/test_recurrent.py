@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference.decoders.attention import Attention
-from inference.decoders.base import build_decoder, register
+from inference.decoders.base import IGNORED, build_decoder, register
 from inference.decoders.recurrent import RecurrentConfig, RecurrentDecoder
 from inference.decoding import generate, reorder
 from inference.types import DecodingOptions
@@ -64,6 +64,36 @@ def test_stepping_says_what_teacher_forcing_says(chosen: RecurrentConfig) -> Non
     changed = tokens.clone()
     changed[:, 4] = (changed[:, 4] + 1) % V
     torch.testing.assert_close(decoder(memory, changed)[:, :4], logits[:, :4])
+
+
+@pytest.mark.parametrize(
+    "chosen", variants(), ids=lambda c: f"{c.cell}-{c.feed}-{c.attention}-{c.head}-{c.gate}"
+)
+def test_the_losses_are_those_of_the_logits(chosen: RecurrentConfig) -> None:
+    """Also of sentences of unlike lengths, and of what is given rather than said."""
+    torch.manual_seed(6)
+    decoder = RecurrentDecoder(chosen).eval()
+    memory = memory_for(chosen, 4)
+    tokens, targets = torch.randint(0, V, (4, 7)), torch.randint(0, V, (4, 7))
+    targets[0, 3:] = targets[1, 6:] = targets[2, :2] = targets[3] = IGNORED
+
+    def learned(losses: Tensor) -> tuple[Tensor, list[Tensor]]:
+        decoder.zero_grad()
+        (losses * torch.linspace(1, 2, 28).view(4, 7)).sum().backward()  # type: ignore[no-untyped-call]
+        gradients = [one.grad for one in decoder.parameters()]
+        return losses.detach(), [one.clone() for one in gradients if one is not None]
+
+    plain = functional.cross_entropy(
+        decoder(memory, tokens).flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
+    ).view(4, 7)
+    expected, wanted = learned(plain)
+    found, own = learned(decoder.token_losses(memory, tokens, targets))
+    torch.testing.assert_close(found, expected)
+    assert len(own) == len(wanted)
+    for one, other in zip(own, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    mean = decoder.loss(memory, tokens, targets)
+    torch.testing.assert_close(mean.detach(), expected.sum() / (targets != IGNORED).sum())
 
 
 @pytest.mark.parametrize("chosen", variants()[::4], ids=lambda c: f"{c.cell}-{c.feed}-{c.attention}")

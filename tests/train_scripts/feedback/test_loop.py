@@ -246,6 +246,9 @@ def test_errors_are_one_sentence(memes: Path, models: Path, tmp_path: Path) -> N
     nothing = write(tmp_path / "nothing", [])
     torn = write(tmp_path / "torn", [row(correction="Кот.")])
     (torn / "images" / "0.jpg").write_bytes(b"no picture at all")
+    shutil.copytree(memes, tmp_path / "memes")
+    for name in ("train-2", "val-3"):
+        (tmp_path / "memes" / "images" / f"{name}.jpg").write_bytes(b"")
     full = tmp_path / "full"
     (full / "something").mkdir(parents=True)
     shutil.copytree(models / "meme-small", models / "strange")
@@ -254,7 +257,8 @@ def test_errors_are_one_sentence(memes: Path, models: Path, tmp_path: Path) -> N
     cases = [
         (finetune(nothing, memes, models, tmp_path / "a"), "There is nothing to learn"),
         (finetune(tmp_path, memes, models, tmp_path / "a"), "no export of the bot"),
-        (finetune(torn, memes, models, tmp_path / "b"), "images/0.jpg: "),
+        (finetune(torn, memes, models, tmp_path / "b"), "images/0.jpg cannot be read (This is not a picture"),
+        (finetune(good, tmp_path / "memes", models, tmp_path / "b"), "2 pictures cannot be read ("),
         (finetune(good, memes, models, full), "is not empty: give a folder of its own"),
         (finetune(good, tmp_path, models, tmp_path / "c"), "train.jsonl is not there"),
         (

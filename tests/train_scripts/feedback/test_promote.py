@@ -16,6 +16,7 @@ from inference.models import checkpoint_hash, list_models
 from train_scripts.feedback import promote as promotion
 from train_scripts.feedback.errors import FeedbackError
 from train_scripts.feedback.promote import promote, rollback
+from train_scripts.metrics.evaluator import MEASURES
 
 
 def checkpoint(folder: Path, value: float) -> str:
@@ -28,12 +29,18 @@ def checkpoint(folder: Path, value: float) -> str:
     return checkpoint_hash(folder.parent, folder.name)
 
 
-def finished(tmp_path: Path, parent: str, *, better: str = "neither", value: float = 2.0) -> Path:
-    """A run whose child is, on val, as ``better`` says: A (the parent is better), B or neither."""
+def finished(
+    tmp_path: Path, parent: str, *, better: str = "neither", by: str = "meteor", value: float = 2.0
+) -> Path:
+    """A run whose child is, on val, as ``better`` says ``by`` a measure: A (the parent is better), B or
+    neither.
+    """
     run = tmp_path / "run"
     child = checkpoint(run / "checkpoint", value)
-    scores = {key: {"better": "neither"} for key in ("meteor", "quote_recall", "content_precision")}
-    scores["meteor"] = {"better": better}
+    scores: dict[str, dict[str, Any]] = {measure.key: {"better": "neither"} for measure in MEASURES}
+    (measure,) = (measure for measure in MEASURES if measure.key == by)
+    lost = [0.1, 0.3] if measure.better == "lower" else [-0.3, -0.1]
+    scores[by] = {"better": better, "a": 0.5, "low": lost[0], "high": lost[1]}
     comparison: dict[str, Any] = {
         "parent": parent,
         "checkpoint": child,
@@ -90,6 +97,23 @@ def test_what_is_worse_is_refused_unless_forced(tmp_path: Path, models: Path) ->
     done = promote(run, "small", models, force=True)
     assert str(done).startswith("Forced, although: It is worse than small")
     assert values(models) == {"small": "2.0", "small.previous": "1.0"}
+
+
+@pytest.mark.parametrize(
+    ("by", "title"),
+    [
+        ("quote_recall", "Quoted words, recall"),
+        ("quote_precision", "Quoted words, precision"),
+        ("content_precision", "Content lemmas, precision"),
+        ("content_recall", "Content lemmas, recall"),
+        ("repeated_outside", "Phrase repeated outside quotes"),
+    ],
+)
+def test_what_a_reader_would_miss_is_guarded(tmp_path: Path, models: Path, by: str, title: str) -> None:
+    run = finished(tmp_path, checkpoint_hash(models, "small"), better="A", by=by)
+    with pytest.raises(FeedbackError, match=f"in: {title}"):
+        promote(run, "small", models)
+    assert values(models) == {"small": "1.0"}
 
 
 def test_another_models_run_is_refused(tmp_path: Path, models: Path) -> None:

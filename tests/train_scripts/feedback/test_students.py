@@ -85,12 +85,50 @@ def test_a_correction_may_say_what_the_parent_does_not_see(taught: SlotStudent) 
     def words(kind: students.Kind) -> str:
         example = taught.example(seen, 'На картинке дикобраз. Надпись: "Кот у окна".', kind)
         assert example is not None
-        return tokenizer.decode(example.target.ids[1:-1], LINES)
+        return tokenizer.decode(example.target.ids, LINES)
 
     assert words("correction") == 'На картинке дикобраз. Надпись: "КОТ У ОКНА".'
-    assert words("caption") == words("correction")
+    assert "дикобраз" not in words("caption"), "what its own sentences cannot say is no preference"
     assert "дикобраз" not in words("original"), "a describer saw more than the model can"
     assert taught.example(seen, "Ъъъ ыыы.", "correction") is None
+
+
+def test_the_decoder_learns_what_the_detectors_support_by_now(taught: SlotStudent) -> None:
+    tokenizer = taught.module.tokenizer
+    seen = taught.see(pictures()[0], LINES)
+    example = taught.example(seen, 'На картинке дикобраз. Надпись: "Кот у окна".', "correction")
+    lone = taught.example(seen, "Дикобраз.", "correction")
+    assert example is not None
+    assert lone is not None
+
+    def told(one: students.Example, probable: float) -> str:
+        probabilities = torch.zeros(len(taught.module.concepts))
+        probabilities[taught.module.concepts.index("дикобраз")] = probable
+        start, *ids = taught._tokens(one.target, probabilities)
+        assert start in tokenizer.levels
+        return tokenizer.decode(ids, LINES)
+
+    assert "дикобраз" not in told(example, 0.4)
+    assert '"КОТ У ОКНА"' in told(example, 0.4)
+    assert told(example, 0.6) == 'На картинке дикобраз. Надпись: "КОТ У ОКНА".'
+    # Where nothing can be said yet, nothing is learnt of the words, but what is to be seen is.
+    with torch.no_grad():
+        scores = taught.score([lone])
+    assert (float(scores.likelihood), int(scores.tokens)) == (0.0, 0)
+    assert float(scores.beside) > 0
+
+
+def test_what_a_correction_leaves_unsaid_stays_as_probable_as_it_was(taught: SlotStudent) -> None:
+    seen = taught.see(pictures()[0], LINES)
+    before = seen.memory.probabilities[0]
+    before[:3] = torch.tensor([0.9, 0.2, 0.05])  # sure of one, would tell of the next, hardly sees the third
+    example = taught.example(seen, "На картинке дикобраз.", "correction")
+    assert example is not None
+    labels = example.target.labels
+    assert labels[taught.module.concepts.index("дикобраз")] == 1
+    assert labels[:3].tolist() == [0.0, 0.0, pytest.approx(0.05)]
+    rest = (before < 0.05) & (labels < 1)
+    assert torch.equal(labels[rest], before[rest])
 
 
 def test_memories_are_padded_to_the_largest() -> None:

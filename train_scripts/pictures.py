@@ -1,0 +1,78 @@
+"""Pictures from the disk, and one sentence about all of those that cannot be opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from inference.pictures import load_picture
+from inference.types import PictureError
+
+__all__ = ["UnreadablePicturesError", "check_pictures", "cores", "open_picture"]
+
+_SHOWN = 3
+
+
+class UnreadablePicturesError(ValueError):
+    """Pictures that a command needs cannot be opened; ``str()`` is one sentence that names them.
+
+    ``bad``: each of them, and why.
+    """
+
+    def __init__(self, bad: Sequence[tuple[Path, str]]) -> None:
+        self.bad = tuple(bad)
+        if len(bad) == 1:
+            text = f"{bad[0][0]} cannot be read ({bad[0][1]}): mend the file, or remove its rows."
+        else:
+            shown = "; ".join(f"{path}: {why}" for path, why in bad[:_SHOWN])
+            more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+            text = (
+                f"{len(bad)} pictures cannot be read ({shown}{more}): mend the files, or remove their rows."
+            )
+        super().__init__(text)
+
+
+def open_picture(path: Path, data: bytes | None = None) -> Image.Image:
+    """The picture, upright RGB; ``data``: its bytes, where they were read before. Raises
+    UnreadablePicturesError.
+    """
+    try:
+        return load_picture(path.read_bytes() if data is None else data).image
+    except PictureError as error:
+        # What comes behind the colon is said to somebody who sends the picture.
+        raise UnreadablePicturesError([(path, str(error).partition(":")[0].rstrip("."))]) from None
+    except OSError as error:
+        raise UnreadablePicturesError([(path, error.strerror or str(error))]) from None
+
+
+def check_pictures(paths: Iterable[Path]) -> None:
+    """Opens every picture once, on all cores: a few milliseconds each, before work that takes much longer.
+
+    Raises UnreadablePicturesError about all that cannot be opened, in their order.
+    """
+
+    def trouble(path: Path) -> list[tuple[Path, str]]:
+        try:
+            open_picture(path)
+        except UnreadablePicturesError as error:
+            return list(error.bad)
+        return []
+
+    wanted = list(dict.fromkeys(paths))
+    with ThreadPoolExecutor(cores()) as pool:
+        found = tqdm(
+            pool.map(trouble, wanted), desc="checking pictures", total=len(wanted), delay=2, leave=False
+        )
+        bad = [one for own in found for one in own]
+    if bad:
+        raise UnreadablePicturesError(bad)
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
