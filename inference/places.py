@@ -11,6 +11,7 @@ from inference.types import TextLine
 ABOVE, BELOW = "above", "below"
 TOP, BOTTOM = "top", "bottom"
 _EDGE = 0.25  # of a picture's height: words nearer to its upper or lower edge stand there
+_WITHIN = 0.2  # share of a line: words across a frame's edge belong to it, words between frames to none
 _PLAIN = "Подпись:"
 _POSTS = ("Твит пользователя:", "Текст сверху:", "Надпись сверху:", "Подпись:")
 _SHOWN = re.compile(
@@ -25,8 +26,7 @@ def where(line: TextLine, boxes: Sequence[Box]) -> str | int | None:
     :data:`TOP` or :data:`BOTTOM` of the only one, or None. ``boxes``: of the frames, as fractions of the
     picture.
     """
-    left, top, right, bottom = line.box
-    x, y = (left + right) / 2, (top + bottom) / 2
+    y = (line.box[1] + line.box[3]) / 2
     if not boxes:
         return None
     if y < min(box[1] for box in boxes):
@@ -36,8 +36,17 @@ def where(line: TextLine, boxes: Sequence[Box]) -> str | int | None:
     if len(boxes) == 1:
         share = (y - boxes[0][1]) / (boxes[0][3] - boxes[0][1])
         return TOP if share < _EDGE else BOTTOM if share > 1 - _EDGE else None
-    inside = (n for n, box in enumerate(boxes) if box[0] <= x <= box[2] and box[1] <= y <= box[3])
-    return next(inside, None)
+    shared = [_share(line.box, box) for box in boxes]
+    most = max(range(len(boxes)), key=shared.__getitem__)
+    return most if shared[most] >= _WITHIN else None
+
+
+def _share(line: Box, box: Box) -> float:
+    """Of a line's area, how much lies within a box."""
+    width = min(line[2], box[2]) - max(line[0], box[0])
+    height = min(line[3], box[3]) - max(line[1], box[1])
+    area = (line[2] - line[0]) * (line[3] - line[1])
+    return max(width, 0) * max(height, 0) / area if area else 0.0
 
 
 def signed(text: str, author: str) -> str:

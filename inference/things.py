@@ -153,6 +153,8 @@ def share_out(
     their hands and faces, where there are beings. ``concepts``: of the whole picture; ``by_frame``: how
     probable they are on each frame, where ``listed`` is enough (and the likeliest one has it in any case).
     """
+    names = _distinct([name for name, _ in sorted(concepts, key=lambda one: -one[1]) if is_thing(name)], ())
+    concepts = [one for one in concepts if not is_thing(one[0]) or one[0] in names]
     everywhere: list[Seen] = []
     frames: list[list[Seen]] = [[] for _ in by_frame]
     beings = [one for one in concepts if _is_being(one[0])]

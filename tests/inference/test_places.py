@@ -8,6 +8,7 @@ from inference.places import ABOVE, BELOW, BOTTOM, TOP, frame_name, led, signed,
 from inference.types import TextLine
 
 PHOTO = [(0.0, 0.2, 1.0, 0.8)]
+STACK = [(0.0, 0.0, 1.0, 0.4), (0.0, 0.6, 1.0, 1.0)]
 STRIP = [(0.0, 0.1, 0.5, 0.9), (0.5, 0.1, 1.0, 0.9)]
 
 
@@ -23,6 +24,8 @@ STRIP = [(0.0, 0.1, 0.5, 0.9), (0.5, 0.1, 1.0, 0.9)]
         ((0.1, 0.4, 0.4, 0.5), STRIP, 0),
         ((0.6, 0.4, 0.9, 0.5), STRIP, 1),
         ((0.1, 0.92, 0.9, 0.98), STRIP, BELOW),
+        ((0.1, 0.38, 0.9, 0.46), STACK, 0),
+        ((0.1, 0.44, 0.9, 0.56), STACK, None),
     ],
 )
 def test_words_stand_above_below_or_in_a_frame(

@@ -92,6 +92,11 @@ def test_a_being_is_told_of_every_frame_and_a_thing_once() -> None:
     assert shared(0.5, кот=(0.9, 0.1, 0.6), стол=(0.6, 0.1, 0.7)) == ([], [["кот"], [], ["кот", "стол"]])
 
 
+def test_a_being_has_one_name_on_all_frames() -> None:
+    assert shared(0.5, кот=(0.9, 0.9), котик=(0.1, 0.6)) == (["кот"], [[], []])
+    assert shared(0.5, человек=(0.9, 0.9), девушка=(0.1, 0.6)) == ([], [[], ["девушка"]])
+
+
 def test_what_beings_do_is_told_where_there_are_beings() -> None:
     assert shared(0.5, кот=(0.9, 0.1), сидеть=(0.2, 0.8), рука=(0.1, 0.9), окно=(0.1, 0.9)) == (
         [],
