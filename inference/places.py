@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from inference.reading.merge import Box
+from inference.reading.merge import Box, shared_area
 from inference.types import TextLine
 
 ABOVE, BELOW = "above", "below"
@@ -43,10 +43,8 @@ def where(line: TextLine, boxes: Sequence[Box]) -> str | int | None:
 
 def _share(line: Box, box: Box) -> float:
     """Of a line's area, how much lies within a box."""
-    width = min(line[2], box[2]) - max(line[0], box[0])
-    height = min(line[3], box[3]) - max(line[1], box[1])
     area = (line[2] - line[0]) * (line[3] - line[1])
-    return max(width, 0) * max(height, 0) / area if area else 0.0
+    return shared_area(line, box) / area if area else 0.0
 
 
 def signed(text: str, author: str) -> str:

@@ -166,7 +166,7 @@ def share_out(
             told.append((being, probability))
     hosts = [number for number, frame in enumerate(frames) if frame]
     for concept, probability in concepts:
-        if (concept, probability) in beings:
+        if _is_being(concept):
             continue
         of_beings = concept in _BODY or not is_thing(concept)
         together = bool(everywhere) or not hosts

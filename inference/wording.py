@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from inference.reading.merge import Box
+from inference.reading.merge import Box, shared_area
 from inference.slots import clean_quote
 from inference.types import TextLine
 
@@ -183,8 +183,8 @@ def inscriptions(lines: Sequence[TextLine], frames: Sequence[Box]) -> str:
 def _comic(things: Sequence[Thing], lines: Sequence[TextLine], frames: Sequence[Box]) -> str:
     inside: list[list[Thing]] = [[] for _ in frames]
     for thing in things:
-        best = max(range(len(frames)), key=lambda i: _shared(thing.box, frames[i]))
-        if _shared(thing.box, frames[best]) > 0:
+        best = max(range(len(frames)), key=lambda i: shared_area(thing.box, frames[i]))
+        if shared_area(thing.box, frames[best]) > 0:
             inside[best].append(thing)
     sentences = [
         f"{_ordinal(number)} кадр{_what(own, frame=True)}." for number, own in enumerate(inside) if own
@@ -237,12 +237,6 @@ def _area(box: Box) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _shared(one: Box, other: Box) -> float:
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    return width * height if width > 0 and height > 0 else 0.0
-
-
 def _blocks(lines: Sequence[TextLine]) -> list[tuple[str, Box]]:
     """(text, box) of each block, in reading order; those without a letter to quote are left out."""
     boxes: dict[int, Box] = {}
@@ -271,8 +265,8 @@ def _place(box: Box, frames: Sequence[Box]) -> str:
     if middle > bottom:
         return " снизу"
     if len(frames) > 1:
-        best = max(range(len(frames)), key=lambda i: _shared(box, frames[i]))
-        if _shared(box, frames[best]) <= 0:
+        best = max(range(len(frames)), key=lambda i: shared_area(box, frames[i]))
+        if shared_area(box, frames[best]) <= 0:
             return " между кадрами"
         return (
             f" на {_PREPOSITIONAL[best]} кадре" if best < len(_PREPOSITIONAL) else f" на {best + 1}-м кадре"

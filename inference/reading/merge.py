@@ -85,6 +85,13 @@ class ReadLine:
     author: str = ""
 
 
+def shared_area(one: Box, other: Box) -> float:
+    """What two boxes have in common, in the square of their unit."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return width * height if width > 0 and height > 0 else 0.0
+
+
 def candidates(words: Sequence[Word], size: tuple[int, int]) -> list[Candidate]:
     """The lines that the words make, split at wide gaps, specks at their ends cut off. ``size`` is (width,
     height) in pixels.
