@@ -26,6 +26,7 @@ from train_scripts.data.sources.flickr import read_flickr8k, read_flickr30k
 from train_scripts.data.sources.table import Columns, read_table
 from train_scripts.data.sources.vk import API, Vk, group_name, read_vk
 from train_scripts.data.translate import Translates
+from train_scripts.terminal import one_sentence
 
 __all__ = ["app"]
 
@@ -40,12 +41,10 @@ _SENTENCES = 10  # shown of those that were left out
 
 @contextmanager
 def one_sentence_errors() -> Iterator[None]:
-    """Ends the command with exit code 1 and one sentence on stderr for what its user can mend."""
+    """See :func:`train_scripts.terminal.one_sentence`; an interrupted command says how it goes on."""
     try:
-        yield
-    except (CaptionFileError, PrepareError, EngineError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
+        with one_sentence(CaptionFileError, PrepareError, EngineError):
+            yield
     except KeyboardInterrupt:
         typer.echo("Stopped. The same command goes on from here.", err=True)
         raise typer.Exit(130) from None

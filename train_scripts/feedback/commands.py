@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,22 +10,18 @@ import typer
 
 from inference.types import EngineError
 from train_scripts.feedback.errors import FeedbackError
+from train_scripts.terminal import one_sentence
 
 ModelsDir = Annotated[Path, typer.Option(help="Folder of the checkpoints.")]
 
 
-@contextmanager
-def _one_sentence_errors() -> Iterator[None]:
-    """Ends the command with exit code 1 and one sentence on stderr for what its user can mend."""
+def _one_sentence_errors() -> AbstractContextManager[None]:
+    """Of both commands; see :func:`train_scripts.terminal.one_sentence`."""
     from train_scripts.metrics.evaluator import EvaluationError  # noqa: PLC0415 - with numpy and nltk
     from train_scripts.pictures import UnreadablePicturesError  # noqa: PLC0415
     from train_scripts.sheets import SheetError  # noqa: PLC0415
 
-    try:
-        yield
-    except (FeedbackError, EngineError, EvaluationError, SheetError, UnreadablePicturesError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
+    return one_sentence(FeedbackError, EngineError, EvaluationError, SheetError, UnreadablePicturesError)
 
 
 def finetune_command(

@@ -9,7 +9,6 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +21,7 @@ from tqdm import tqdm
 from inference.reading.ocr import Ocr
 from train_scripts.meme_small.data import TrainingDataError, read_rows
 from train_scripts.pictures import UnreadablePicturesError, check_pictures, open_picture
+from train_scripts.terminal import one_sentence
 from train_scripts.training.memory import keep_freed_memory
 
 Memes = Annotated[Path, typer.Argument(help="Folder with images/, train.jsonl and val.jsonl.", exists=True)]
@@ -68,16 +68,6 @@ def _already_read(out: Path) -> set[str]:
     return {row["file_name"] for row in read_rows(out)}
 
 
-@contextmanager
-def _one_sentence_errors() -> Iterator[None]:
-    """Ends the command with exit code 1 and one sentence on stderr for what its user can mend."""
-    try:
-        yield
-    except (TrainingDataError, UnreadablePicturesError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
-
-
 def read_command(
     memes: Memes,
     out: Annotated[Path, typer.Option(help="JSON lines; rows already there are kept.")] = Path(
@@ -89,7 +79,7 @@ def read_command(
     done = _already_read(out)
     names = [row["file_name"] for split in ("train", "val") for row in read_rows(memes / f"{split}.jsonl")]
     tasks = [(memes, name) for name in names if name not in done]
-    with _one_sentence_errors():
+    with one_sentence(TrainingDataError, UnreadablePicturesError):
         check_pictures(memes / name for _, name in tasks)
     out.parent.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
@@ -155,7 +145,7 @@ def train_command(  # noqa: PLR0917 - the options of a command
     keep_freed_memory()
     recipe = Recipe(photo_epochs=photo_epochs, copying=copying)
     weights = encoder or _packaged_weights()
-    with _one_sentence_errors():
+    with one_sentence(TrainingDataError, UnreadablePicturesError):
         trainer = Trainer(memes, photos, readings, work, recipe, encoder_weights=weights)
         model = trainer.run()
     write_checkpoint(out, model, training={"recipe": asdict(recipe), "history": trainer.history})

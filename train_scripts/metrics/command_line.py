@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ from rich.console import Console
 from train_scripts.data.captions import CaptionFileError
 from train_scripts.metrics.evaluator import MEASURES, EvaluationError, Measure
 from train_scripts.sheets import SheetError
+from train_scripts.terminal import one_sentence
 
 __all__ = [
     "Clip",
@@ -42,14 +43,9 @@ def console() -> Console:
     return screen if screen.is_terminal else Console(width=_PIPED_WIDTH)
 
 
-@contextmanager
-def one_sentence_errors() -> Iterator[None]:
-    """Ends the command with exit code 1 and one sentence on stderr for what its user can mend."""
-    try:
-        yield
-    except (CaptionFileError, EvaluationError, SheetError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
+def one_sentence_errors() -> AbstractContextManager[None]:
+    """Of both commands; see :func:`train_scripts.terminal.one_sentence`."""
+    return one_sentence(CaptionFileError, EvaluationError, SheetError)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from inference.reading.ocr import WEIGHTS_FILE
 from train_scripts.pictures import UnreadablePicturesError, check_pictures
+from train_scripts.terminal import one_sentence
 
 
 def recognizer_command(  # noqa: PLR0917 - the options of a command
@@ -34,11 +35,8 @@ def recognizer_command(  # noqa: PLR0917 - the options of a command
     from train_scripts.reader import pretrained as published  # noqa: PLC0415
 
     rows = [json.loads(row) for row in (memes / "train.jsonl").read_text(encoding="utf-8").splitlines()]
-    try:
+    with one_sentence(UnreadablePicturesError):
         check_pictures(memes / row["file_name"] for row in rows)
-    except UnreadablePicturesError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
     captions = [json.loads(row)["text"] for row in photos.read_text(encoding="utf-8").splitlines()]
     corpus = text.build_corpus([row["text"] for row in rows], captions)
     detector = published.load_detector(pretrained)

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from train_scripts.terminal import one_sentence
+
 __all__ = ["train_preset_command"]
 
 
@@ -44,17 +46,15 @@ def train_preset_command(
     # accelerate reports the threads it chose for a process as a warning.
     warnings.filterwarnings("ignore", message="OMP_NUM_THREADS/MKL_NUM_THREADS unset")
     try:
-        if config is None:
-            if not resume or out is None:
-                raise TrainingError(
-                    "There is no config: give one with --config, or --resume a run with --out."
-                )
-            config = str(out / "config.yaml")
-        folder = out or Path("runs") / Path(config).stem
-        model = train(load_config(config, overrides or ()), folder, resume=resume)
-    except (TrainingError, CaptionFileError, SheetError, UnreadablePicturesError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
+        with one_sentence(TrainingError, CaptionFileError, SheetError, UnreadablePicturesError):
+            if config is None:
+                if not resume or out is None:
+                    raise TrainingError(
+                        "There is no config: give one with --config, or --resume a run with --out."
+                    )
+                config = str(out / "config.yaml")
+            folder = out or Path("runs") / Path(config).stem
+            model = train(load_config(config, overrides or ()), folder, resume=resume)
     except OSError as error:
         typer.echo(
             f"Error: {error.filename or 'A file'} cannot be written or read ({error.strerror or error}): "
