@@ -6,7 +6,7 @@ Shapes: n pictures, L tokens, V words, E an embedding, H a hidden state, N layer
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from inference.decoders.attention import Attention
 from inference.decoders.base import IGNORED, CaptionDecoder, register
+from inference.decoders.unrolling import Dropout, unroll
 from inference.encoders.base import Memory
 
 
@@ -117,7 +118,8 @@ class RecurrentDecoder(CaptionDecoder):
         between = config.dropout if config.layers > 1 else 0.0
         network = nn.LSTM if config.cell == "lstm" else nn.GRU
         self.rnn = network(entry, config.hidden, config.layers, batch_first=True, dropout=between)
-        self.dropout = nn.Dropout(config.dropout)
+        self.between = Dropout(between)
+        self.dropout = Dropout(config.dropout)
         self.head: nn.Module = nn.Identity()
         if config.head:
             self.head = nn.Sequential(
@@ -137,6 +139,13 @@ class RecurrentDecoder(CaptionDecoder):
 
     def start(self, memory: Memory) -> RecurrentState:
         """``memory`` (n, d), or (n, p, d) which attention needs."""
+        state = self._unfed(memory)
+        if self.config.feed == "first_input" and state.pending is not None:
+            return self._advance(state, state.pending)[1]
+        return state
+
+    def _unfed(self, memory: Memory) -> RecurrentState:
+        """Before the first input: where the picture is one, it is pending."""
         if isinstance(memory, tuple):
             raise TypeError("A recurrent decoder takes one vector or a grid, not several layers.")
         config = self.config
@@ -157,10 +166,8 @@ class RecurrentDecoder(CaptionDecoder):
         state = RecurrentState(
             hidden.transpose(0, 1), None if cell is None else cell.transpose(0, 1), keys, values
         )
-        if config.feed == "instead_of_start":
-            return replace(state, pending=self.bridge(pooled))
-        if config.feed == "first_input":
-            return self._advance(state, self.bridge(pooled))[1]
+        if config.feed in {"first_input", "instead_of_start"}:
+            state = replace(state, pending=self.bridge(pooled))
         return state
 
     def feed(self, state: RecurrentState, tokens: Tensor, lengths: Tensor) -> RecurrentState:
@@ -207,32 +214,37 @@ class RecurrentDecoder(CaptionDecoder):
 
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
         """See :class:`CaptionDecoder`."""
-        return self._logits(self._tops(memory, tokens))
+        return self._logits(self._tops(memory, tokens, [tokens.shape[1]] * len(tokens)))
 
     def token_losses(self, memory: Memory, tokens: Tensor, targets: Tensor) -> Tensor:
-        """See :class:`CaptionDecoder`. The vocabulary is looked at only where a target counts."""
-        counted = (targets.flatten() != IGNORED).nonzero()[:, 0]
-        tops = self._tops(memory, tokens).flatten(0, 1).index_select(0, counted)
+        """See :class:`CaptionDecoder`. Nothing is done behind a row's last target, and the vocabulary is
+        looked at only where a target counts."""
+        counts = targets != IGNORED
+        places = torch.arange(1, targets.shape[1] + 1, device=targets.device)
+        lengths: list[int] = (counts * places).amax(1).tolist()
+        counted = counts.flatten().nonzero()[:, 0]
+        tops = self._tops(memory, tokens, lengths).flatten(0, 1).index_select(0, counted)
         losses = functional.cross_entropy(
             self._logits(tops), targets.flatten().index_select(0, counted), reduction="none"
         )
         return losses.new_zeros(targets.numel()).index_copy(0, counted, losses).view_as(targets)
 
-    def _tops(self, memory: Memory, tokens: Tensor) -> Tensor:
-        """The top layer's hidden states (n, L, H). Without attention they are one call of the network."""
-        state = self.start(memory)
+    def _tops(self, memory: Memory, tokens: Tensor, lengths: list[int]) -> Tensor:
+        """The top layer's hidden states (n, L, H), of each row's first ``lengths`` tokens at least."""
         x = self.lift(self.embedding(tokens))  # (n, L, input)
-        if state.pending is not None:
-            x = torch.cat([state.pending[:, None], x[:, 1:]], 1)
         if self.attention is None:
-            hidden = state.hidden.transpose(0, 1).contiguous()
-            if state.cell is None:
-                top, _ = self.rnn(x, hidden)
-            else:
-                top, _ = self.rnn(x, (hidden, state.cell.transpose(0, 1).contiguous()))
-            return cast(Tensor, top)
+            state = self._unfed(memory)
+            if state.pending is not None:
+                words = x[:, 1:] if self.config.feed == "instead_of_start" else x
+                x = torch.cat([state.pending[:, None], words], 1)
+            more = x.shape[1] - tokens.shape[1]  # the picture, where it stands before the tokens
+            parts = [part for part in (state.hidden, state.cell) if part is not None]
+            began = tuple(part.transpose(0, 1).contiguous() for part in parts)
+            return unroll(self.rnn, self.between, x, began, [own + more for own in lengths])[:, more:]
+        state = self.start(memory)
         tops = []
         for t in range(x.shape[1]):
-            top, state = self._advance(state, x[:, t])
+            fed = x[:, t] if state.pending is None else state.pending
+            top, state = self._advance(state, fed)
             tops.append(top)
         return torch.stack(tops, 1)
