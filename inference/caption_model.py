@@ -10,6 +10,7 @@ from typing import Any, get_args
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from inference.checkpoint import CheckpointError, load_weights, read_config, save_checkpoint
 from inference.decoders.base import IGNORED, CaptionDecoder, build_decoder
@@ -42,10 +43,24 @@ class Batch:
     # (n, l), int64: the words read, where the decoder has a place for them before the picture (RuDOLPH).
     left: Tensor | None = None
 
+    @classmethod
+    def together(cls, parts: Sequence[Batch], pad: int) -> Batch:
+        """The sentences of all parts, padded to the longest with the token ``pad``."""
+        left = [part.left for part in parts if part.left is not None]
+        return cls(
+            _padded([row for part in parts for row in part.tokens], pad),
+            _padded([row for part in parts for row in part.targets], IGNORED),
+            torch.cat(left) if left else None,
+        )
+
     def to(self, device: torch.device | str) -> Batch:
         """The same on another device."""
         left = None if self.left is None else self.left.to(device)
         return Batch(self.tokens.to(device), self.targets.to(device), left)
+
+
+def _padded(rows: list[Tensor], value: int) -> Tensor:
+    return pad_sequence(rows, batch_first=True, padding_value=value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from inference.caption_model import Batch, CaptionModel
 from inference.decoders.base import IGNORED
 from inference.encoders.base import Memory
 from inference.presets import build, make_tokenizer
+from inference.tokenizers.base import Tokenizer
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
 from inference.tokenizers.words import WordTokenizer, split_words
 from inference.types import DecodingOptions, TextLine
-from inference.words_read import AFTER, BEFORE, NOTHING, from_slots, text_read, to_slots
+from inference.words_read import AFTER, BEFORE, NOTHING, WordsRead, from_slots, text_read, to_slots
 from tests.inference.learning import calibrate, tokenizer_for, train_bpe
 
 GREEDY = DecodingOptions("greedy", max_tokens=40)
@@ -117,6 +118,31 @@ def test_a_batch_holds_the_words_before_the_sentence_and_learns_the_sentence_alo
     assert batch.tokens[0].tolist() == [2, *bpe.encode(captions[0])]
     # Without the option what was read is not looked at.
     assert build("rudolph", tokenizer=bpe, smoke=True).batch(captions, lines).left is None
+
+
+@pytest.mark.parametrize(
+    ("preset", "words"),
+    [("mobilenet-soft-attention", "slots"), ("clipcap-mlp", "prompt"), ("rudolph", "prompt")],
+)
+def test_sentences_cut_one_by_one_stand_together_as_those_cut_at_once(
+    preset: str, words: WordsRead, tmp_path: Path
+) -> None:
+    captions = ["Надпись «Ура».", "Пусто.", "Кот и ещё один кот."]
+    lines = [lines_of("УРА", "ещё"), (), lines_of("кот")]
+    if words == "slots":
+        tokenizer: Tokenizer = make_tokenizer(preset, captions, lines, words=words, slots=3)
+    else:
+        tokenizer = tokenizer_for(preset, tmp_path)
+    model = build(preset, tokenizer=tokenizer, words=words, smoke=True)
+    parts = [model.batch([caption], [own]) for caption, own in zip(captions, lines, strict=True)]
+    together, expected = Batch.together(parts, model.special.pad), model.batch(captions, lines)
+    assert torch.equal(together.tokens, expected.tokens)
+    assert torch.equal(together.targets, expected.targets)
+    if expected.left is None:
+        assert together.left is None
+    else:
+        assert together.left is not None
+        assert torch.equal(together.left, expected.left)
 
 
 def colour_pictures() -> list[Image.Image]:
