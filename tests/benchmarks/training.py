@@ -25,7 +25,7 @@ from tests.drawing import DEFAULT_WORDS, KINDS, draw_meme, jpeg_bytes
 from train_scripts.training.config import load_config
 from train_scripts.training.data import read_rows
 from train_scripts.training.loop import Training, accelerator_of
-from train_scripts.training.memory import keep_freed_memory
+from train_scripts.training.process import set_up_process
 from train_scripts.training.seeing import ahead, pool_of
 
 _EPOCHS = 3
@@ -99,7 +99,7 @@ def main(
     words: Annotated[int, typer.Option(min=6, help="Words of a drawn meme's caption.")] = 50,
 ) -> None:
     """Measure, and print one table."""
-    keep_freed_memory()
+    set_up_process()
     work = Path(tempfile.mkdtemp(prefix="benchmark-"))
     try:
         chosen = work / "data"

@@ -22,7 +22,6 @@ from inference.reading.ocr import Ocr
 from train_scripts.meme_small.data import TrainingDataError, read_rows
 from train_scripts.pictures import UnreadablePicturesError, check_pictures, open_picture
 from train_scripts.terminal import one_sentence
-from train_scripts.training.memory import keep_freed_memory
 
 Memes = Annotated[Path, typer.Argument(help="Folder with images/, train.jsonl and val.jsonl.", exists=True)]
 Readings = Annotated[Path, typer.Option(help="What 'read' wrote.", exists=True)]
@@ -141,8 +140,9 @@ def train_command(  # noqa: PLR0917 - the options of a command
     """Train the shipped model and write its checkpoint. Only its encoder was trained by others."""
     from train_scripts.meme_small.export import write_checkpoint  # noqa: PLC0415 - torch
     from train_scripts.meme_small.train import Recipe, Trainer  # noqa: PLC0415
+    from train_scripts.training.process import set_up_process  # noqa: PLC0415
 
-    keep_freed_memory()
+    set_up_process()
     recipe = Recipe(photo_epochs=photo_epochs, copying=copying)
     weights = encoder or _packaged_weights()
     with one_sentence(TrainingDataError, UnreadablePicturesError):

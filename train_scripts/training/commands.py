@@ -39,10 +39,10 @@ def train_preset_command(
     from train_scripts.training.config import load_config  # noqa: PLC0415
     from train_scripts.training.errors import TrainingError  # noqa: PLC0415
     from train_scripts.training.loop import Interrupted  # noqa: PLC0415
-    from train_scripts.training.memory import keep_freed_memory  # noqa: PLC0415
+    from train_scripts.training.process import set_up_process  # noqa: PLC0415
     from train_scripts.training.run import train  # noqa: PLC0415
 
-    keep_freed_memory()
+    set_up_process()
     # accelerate reports the threads it chose for a process as a warning.
     warnings.filterwarnings("ignore", message="OMP_NUM_THREADS/MKL_NUM_THREADS unset")
     try:
