@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from inference.decoders.attention import Attention
 from inference.decoders.base import IGNORED, CaptionDecoder, register
-from inference.decoders.unrolling import Dropout, unroll
+from inference.decoders.unrolling import dropout, unroll
 from inference.encoders.base import Memory
 
 
@@ -118,8 +118,6 @@ class RecurrentDecoder(CaptionDecoder):
         between = config.dropout if config.layers > 1 else 0.0
         network = nn.LSTM if config.cell == "lstm" else nn.GRU
         self.rnn = network(entry, config.hidden, config.layers, batch_first=True, dropout=between)
-        self.between = Dropout(between)
-        self.dropout = Dropout(config.dropout)
         self.head: nn.Module = nn.Identity()
         if config.head:
             self.head = nn.Sequential(
@@ -203,7 +201,8 @@ class RecurrentDecoder(CaptionDecoder):
 
     def _logits(self, top: Tensor) -> Tensor:
         """(..., H) to (..., V)."""
-        logits: Tensor = self.output(self.head(self.dropout(top)))
+        top = dropout(top, self.config.dropout, training=self.training)
+        logits: Tensor = self.output(self.head(top))
         return logits
 
     def step(self, state: RecurrentState, tokens: Tensor) -> tuple[Tensor, RecurrentState]:
@@ -240,7 +239,7 @@ class RecurrentDecoder(CaptionDecoder):
             more = x.shape[1] - tokens.shape[1]  # the picture, where it stands before the tokens
             parts = [part for part in (state.hidden, state.cell) if part is not None]
             began = tuple(part.transpose(0, 1).contiguous() for part in parts)
-            return unroll(self.rnn, self.between, x, began, [own + more for own in lengths])[:, more:]
+            return unroll(self.rnn, x, began, [own + more for own in lengths])[:, more:]
         state = self.start(memory)
         tops = []
         for t in range(x.shape[1]):

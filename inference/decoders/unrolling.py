@@ -16,24 +16,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Dropout", "Span", "spans", "unroll"]
+__all__ = ["Span", "dropout", "spans", "unroll"]
 
 # What a further call of the network costs, in rows times inputs: the weights' gradients are made once more.
 _CALL = 100
 
 
-class Dropout(nn.Dropout):
-    """torch's, in a fifth of its time on a processor: there a Bernoulli variable costs as much as drawing 64
-    bits, of which a number needs 16 (so ``p`` is rounded to a multiple of 2^-16)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``x`` of any shape; other places are zero at each call."""
-        if not self.training or not 0 < self.p < 1 or x.device.type != "cpu":
-            return super().forward(x)
-        drawn = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        numbers = drawn.view(torch.int16)[: x.numel()].view(x.shape)
-        kept = numbers >= min(round(self.p * 2**16) - 2**15, 2**15 - 1)
-        return x * (kept.to(x.dtype) / (1 - self.p))
+def dropout(x: Tensor, p: float, *, training: bool) -> Tensor:
+    """torch's, of any shape, in a fifth of its time on a processor: there a Bernoulli variable costs as much
+    as drawing 64 bits, of which a number needs 16 (so ``p`` is rounded to a multiple of 2^-16)."""
+    if not training or not 0 < p < 1 or x.device.type != "cpu":
+        return functional.dropout(x, p, training)
+    drawn = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    numbers = drawn.view(torch.int16)[: x.numel()].view(x.shape)
+    kept = numbers >= min(round(p * 2**16) - 2**15, 2**15 - 1)
+    return x * (kept.to(x.dtype) / (1 - p))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +58,10 @@ def spans(lengths: Sequence[int], call: float = _CALL) -> list[Span]:
     return best[-1][1]
 
 
-def unroll(
-    network: nn.LSTM | nn.GRU,
-    between: nn.Module,
-    x: Tensor,
-    state: tuple[Tensor, ...],
-    lengths: Sequence[int],
-) -> Tensor:
+def unroll(network: nn.LSTM | nn.GRU, x: Tensor, state: tuple[Tensor, ...], lengths: Sequence[int]) -> Tensor:
     """The top layer's hidden states (n, L, H). Those behind a row's first ``lengths`` inputs mean nothing.
 
-    ``x`` (n, L, d); ``state``: an LSTM's (hidden, cell) or a GRU's (hidden,), each (N, n, H); ``between``:
-    the dropout between layers, in place of the network's own.
+    ``x`` (n, L, d); ``state``: an LSTM's (hidden, cell) or a GRU's (hidden,), each (N, n, H).
     """
     if x.device.type != "cpu":  # a GPU is quickest in one call
         return _whole(network, x, state)
@@ -82,7 +72,7 @@ def unroll(
     tops = []
     for span in spans(lengths):
         state = tuple(part[:, : span.rows].contiguous() for part in state)
-        top, state = _by_layer(network, between, x[: span.rows, span.start : span.end], state)
+        top, state = _by_layer(network, x[: span.rows, span.start : span.end], state)
         tops.append(functional.pad(top, (0, 0, 0, 0, 0, len(x) - span.rows)))
     tops.append(x.new_zeros(len(x), x.shape[1] - max(lengths), network.hidden_size))
     return torch.cat(tops, 1)[longest_first.argsort()]
@@ -94,12 +84,12 @@ def _whole(network: nn.LSTM | nn.GRU, x: Tensor, state: tuple[Tensor, ...]) -> T
 
 
 def _by_layer(
-    network: nn.LSTM | nn.GRU, between: nn.Module, x: Tensor, state: tuple[Tensor, ...]
+    network: nn.LSTM | nn.GRU, x: Tensor, state: tuple[Tensor, ...]
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """One layer after the other, so that the dropout between them can be ours."""
     ends: list[list[Tensor]] = []
     for layer, weights in enumerate(network.all_weights):
-        x = between(x) if layer else x
+        x = dropout(x, network.dropout, training=network.training) if layer else x
         began = tuple(part[layer : layer + 1] for part in state)
         w: list[Tensor] = list(weights)
         train, first = network.training, network.batch_first

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from inference.decoders import unrolling
-from inference.decoders.unrolling import Dropout, Span, spans, unroll
+from inference.decoders.unrolling import Span, dropout, spans, unroll
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -69,7 +69,7 @@ def test_hidden_states_and_gradients_are_those_of_packed_sequences(
     state = tuple(torch.randn(2, len(lengths), 4) for _ in range(2 if kind is nn.LSTM else 1))
     counts = torch.arange(x.shape[1]) < torch.tensor(lengths)[:, None]
     monkeypatch.setattr(unrolling, "spans", lambda wanted: spans(wanted, call))
-    tops = unroll(network, Dropout(0.0), x, state, lengths)
+    tops = unroll(network, x, state, lengths)
     assert tops.shape == (len(lengths), x.shape[1], 4)
     own = gradients(network, x, tops, counts)
     # A packed sequence holds no empty sentence: torch sees one word of those, which do not count.
@@ -81,19 +81,20 @@ def test_hidden_states_and_gradients_are_those_of_packed_sequences(
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_dropout_stands_between_the_layers_and_nowhere_else() -> None:
+def test_dropout_stands_between_the_layers_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(2)
     network = nn.LSTM(3, 6, 2, batch_first=True, dropout=0.5)
     x, lengths = torch.randn(4, 9, 3), [9, 9, 5, 2]
     state = (torch.zeros(2, 4, 6), torch.zeros(2, 4, 6))
     seen: list[Tensor] = []
 
-    class Watched(nn.Module):
-        def forward(self, tops: Tensor) -> Tensor:
-            seen.append(tops)
-            return torch.zeros_like(tops)
+    def watched(tops: Tensor, p: float, *, training: bool) -> Tensor:
+        assert (p, training) == (0.5, True)
+        seen.append(tops)
+        return torch.zeros_like(tops)
 
-    tops = unroll(network, Watched(), x, state, lengths)
+    monkeypatch.setattr(unrolling, "dropout", watched)
+    tops = unroll(network, x, state, lengths)
     first = nn.LSTM(3, 6, batch_first=True)
     first.load_state_dict({key: value for key, value in network.state_dict().items() if key.endswith("0")})
     torch.testing.assert_close(torch.cat(seen, 1)[:2], first(x[:2])[0])
@@ -110,7 +111,7 @@ def test_dropout_is_torchs(p: float, dtype: torch.dtype) -> None:
     """Its scale, its share of zeros, and that places have nothing to do with one another."""
     torch.manual_seed(3)
     x = torch.full((401, 1003), 3.0, dtype=dtype, requires_grad=True)
-    tops = Dropout(p)(x)
+    tops = dropout(x, p, training=True)
     assert tops.dtype == dtype
     kept = tops != 0
     expected = nn.functional.dropout(x, p)
@@ -124,13 +125,13 @@ def test_dropout_is_torchs(p: float, dtype: torch.dtype) -> None:
     if 0.05 <= p <= 0.95:
         neighbours = torch.stack([kept.flatten()[:-1], kept.flatten()[1:]]).double()
         assert abs(torch.corrcoef(neighbours)[0, 1]) < 0.01
-        assert not torch.equal(Dropout(p)(x) != 0, kept)
+        assert not torch.equal(dropout(x, p, training=True) != 0, kept)
         torch.manual_seed(3)
-        assert torch.equal(Dropout(p)(x), tops)
+        assert torch.equal(dropout(x, p, training=True), tops)
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0])
 def test_dropout_of_nothing_and_of_all(p: float) -> None:
     x = torch.randn(5, 7)
-    assert torch.equal(Dropout(p)(x), x * (1 - p))
-    assert torch.equal(Dropout(0.5).eval()(x), x)
+    assert torch.equal(dropout(x, p, training=True), x * (1 - p))
+    assert torch.equal(dropout(x, 0.5, training=False), x)
