@@ -60,7 +60,8 @@ class Batch:
 
 
 def _padded(rows: list[Tensor], value: int) -> Tensor:
-    return pad_sequence(rows, batch_first=True, padding_value=value)
+    """Rows of unlike lengths as (n, L), int64."""
+    return pad_sequence(rows, True, value) if rows else torch.empty(0, 0, dtype=torch.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +150,12 @@ class CaptionModel(nn.Module):
         places = self.decoder.places(self.encoder.positions)
         if places is not None:
             rows = [row[: places + 1] for row in rows]
-        length = max(map(len, rows), default=1) - 1
-        tokens = torch.full((len(rows), length), special.pad)
-        targets = torch.full((len(rows), length), IGNORED)
-        for i, (row, prompt) in enumerate(zip(rows, prompts, strict=True)):
-            tokens[i, : len(row) - 1] = torch.tensor(row[:-1])
-            targets[i, len(prompt) : len(row) - 1] = torch.tensor(row[1 + len(prompt) :])
-        return Batch(tokens, targets, left)
+        tokens = [torch.tensor(row[:-1]) for row in rows]
+        targets = [
+            torch.tensor([*[IGNORED] * len(prompt), *row[1 + len(prompt) :]][: len(row) - 1])
+            for row, prompt in zip(rows, prompts, strict=True)
+        ]
+        return Batch(_padded(tokens, special.pad), _padded(targets, IGNORED), left)
 
     def _tokenizer(self) -> Tokenizer:
         if self.tokenizer is None:

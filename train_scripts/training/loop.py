@@ -146,7 +146,7 @@ class Training:
         self._kept: FeatureCache | None = None  # of all stages that may keep features
         self._cache: FeatureCache | None = None  # of the stage
         self._features_seconds = 0.0  # that the epoch waited for them
-        self._sentences: list[Batch] = []  # of the stage, one a row
+        self._sentences: dict[TrainRow, Batch] = {}
         self._saved_at = time.monotonic()
         self._stopping = False
         self._board: SummaryWriter | None = None
@@ -268,9 +268,7 @@ class Training:
     def _stage(self, name: str) -> None:
         stage, data, progress = self.config.stages[name], self.data[name], self.progress
         self._cache = self._kept if self._keeps(stage) else None
-        # Cut into tokens once: that is a seventh of a step over kept features.
-        self._sentences = [self.model.batch([row.text], self._lines_of([row])) for row in data.train]
-        per_epoch = len(self._batches(stage, 0))
+        per_epoch = len(self._batches(stage, data, 0))
         self.model.train()
         objective = Objective(self.model)
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -299,17 +297,17 @@ class Training:
     def _enough(self, stage: StageConfig) -> bool:
         return stage.patience is not None and self.progress.stale >= stage.patience
 
-    def _batches(self, stage: StageConfig, epoch: int) -> list[list[int]]:
+    def _batches(self, stage: StageConfig, data: _Data, epoch: int) -> list[list[int]]:
         """The rows of each step of an epoch, of all processes."""
         size = stage.batch * stage.accumulate * self.accelerator.num_processes
         seed = f"{self.config.seed} {self.progress.stage} {epoch} order"
         # In tokens, since a step takes as long as its longest sentence.
-        lengths = [sentence.tokens.shape[1] for sentence in self._sentences]
+        lengths = [self._sentence(row).tokens.shape[1] for row in data.train]
         return batches_of(lengths, size, seed=seed, pairs=stage.pairs_per_epoch)
 
     def _epoch(self, name: str, stage: StageConfig, data: _Data, parts: _Parts) -> None:
         progress = self.progress
-        batches = self._batches(stage, progress.epoch)
+        batches = self._batches(stage, data, progress.epoch)
         started = time.perf_counter()
         self.model.train()
         rest = batches[progress.step :]
@@ -386,9 +384,17 @@ class Training:
             weights = tuple(row.weight if part else 0.0 for row in own)
             seeds = [f"{self.config.seed} {self.progress.stage} {epoch} {i}" for i in chosen]
             memory = self._memory(own, stage, seeds)
-            batch = Batch.together([self._sentences[i] for i in chosen], self.model.special.pad)
-            prepared.append(_Rows(memory, batch, weights))
+            prepared.append(_Rows(memory, self._batch(own), weights))
         return prepared
+
+    def _sentence(self, row: TrainRow) -> Batch:
+        """Cut into tokens once in a run: that is a seventh of a step over kept features."""
+        if row not in self._sentences:
+            self._sentences[row] = self.model.batch([row.text], self._lines_of([row]))
+        return self._sentences[row]
+
+    def _batch(self, rows: Sequence[TrainRow]) -> Batch:
+        return Batch.together([self._sentence(row) for row in rows], self.model.special.pad)
 
     def _memory(self, rows: Sequence[TrainRow], stage: StageConfig, seeds: Sequence[str] | None) -> Memory:
         """What the encoder sees of the rows' pictures; pixels where it is trained. ``seeds``: of changes."""
@@ -519,7 +525,7 @@ class Training:
         objective = Objective(self.model)
         with torch.no_grad(), accelerator.autocast():
             for group in groups:
-                batch = self.model.batch([row.text for row in group], self._lines_of(group)).to(self.device)
+                batch = self._batch(group).to(self.device)
                 memory = self._moved(self._memory(group, stage, None))
                 sums[0] += objective(memory, batch, (1.0,) * len(group)).double()
                 sums[1] += tokens_of(batch).sum()

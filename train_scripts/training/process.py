@@ -1,4 +1,4 @@
-"""What a process sets before it trains on a processor; nothing of it changes what is learnt."""
+"""What a process sets before it trains on a processor, for speed alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["set_up_process"]
 
 def set_up_process() -> None:
     """To be called before torch starts its threads: they take over how tiny numbers are treated."""
-    # Gradients of the first words of a long caption are below 1e-38, where a processor is many times slower.
+    # Gradients of the first words of a long caption are below 1e-38, where a processor is slower.
     torch.set_flush_denormal(True)
     _keep_freed_memory()
 
