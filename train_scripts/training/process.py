@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 
 import torch
 
@@ -10,7 +11,10 @@ __all__ = ["set_up_process"]
 
 
 def set_up_process() -> None:
-    """To be called before torch starts its threads: they take over how tiny numbers are treated."""
+    """To be called before there is a tensor, when torch reads the environment, and before it starts threads,
+    which take over how tiny numbers are treated."""
+    # Pages of 2 MB for large tensors, where the system allows it (torch's pull request 107697).
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # Gradients of the first words of a long caption are below 1e-38, where a processor is slower.
     torch.set_flush_denormal(True)
     _keep_freed_memory()
