@@ -144,8 +144,7 @@ class RecurrentDecoder(CaptionDecoder):
 
     def _unfed(self, memory: Memory) -> RecurrentState:
         """Before the first input: where the picture is one, it is pending."""
-        if isinstance(memory, tuple):
-            raise TypeError("A recurrent decoder takes one vector or a grid, not several layers.")
+        memory = _one(memory)
         config = self.config
         pooled = memory.mean(1) if memory.dim() == 3 else memory
         shape = (config.layers, len(pooled), config.hidden)
@@ -220,13 +219,15 @@ class RecurrentDecoder(CaptionDecoder):
         looked at only where a target counts."""
         counts = targets != IGNORED
         places = torch.arange(1, targets.shape[1] + 1, device=targets.device)
-        lengths: list[int] = (counts * places).amax(1).tolist()
-        counted = counts.flatten().nonzero()[:, 0]
-        tops = self._tops(memory, tokens, lengths).flatten(0, 1).index_select(0, counted)
-        losses = functional.cross_entropy(
-            self._logits(tops), targets.flatten().index_select(0, counted), reduction="none"
-        )
-        return losses.new_zeros(targets.numel()).index_copy(0, counted, losses).view_as(targets)
+        # The longest first, while rows are numbers: vectors with gradients are slow to sort.
+        lengths, order = (counts * places).amax(1).sort(descending=True)
+        counted = counts[order].flatten().nonzero()[:, 0]
+        tops = self._tops(_one(memory)[order], tokens[order], lengths.tolist())
+        logits = self._logits(tops.flatten(0, 1).index_select(0, counted))
+        wanted = targets[order].flatten().index_select(0, counted)
+        losses = functional.cross_entropy(logits, wanted, reduction="none")
+        found = losses.new_zeros(targets.numel()).index_copy(0, counted, losses).view_as(targets)
+        return found[order.argsort()]
 
     def _tops(self, memory: Memory, tokens: Tensor, lengths: list[int]) -> Tensor:
         """The top layer's hidden states (n, L, H), of each row's first ``lengths`` tokens at least."""
@@ -247,3 +248,9 @@ class RecurrentDecoder(CaptionDecoder):
             top, state = self._advance(state, fed)
             tops.append(top)
         return torch.stack(tops, 1)
+
+
+def _one(memory: Memory) -> Tensor:
+    if isinstance(memory, tuple):
+        raise TypeError("A recurrent decoder takes one vector or a grid, not several layers.")
+    return memory

@@ -14,7 +14,7 @@ from inference.decoders.unrolling import Span, dropout, spans, unroll
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-LENGTHS = [[5], [7, 7, 7], [2, 9, 4, 9], [0, 3, 1], [0, 0], [1, 40, 2, 41, 3, 39, 80]]
+LENGTHS = [[5], [7, 7, 7], [9, 9, 4, 2], [3, 1, 0], [0, 0], [80, 41, 40, 39, 3, 2, 1]]
 
 
 def cost(found: list[Span], call: float) -> float:
@@ -73,12 +73,18 @@ def test_hidden_states_and_gradients_are_those_of_packed_sequences(
     assert tops.shape == (len(lengths), x.shape[1], 4)
     own = gradients(network, x, tops, counts)
     # A packed sequence holds no empty sentence: torch sees one word of those, which do not count.
-    packed = pack_padded_sequence(x, [max(n, 1) for n in lengths], batch_first=True, enforce_sorted=False)
+    packed = pack_padded_sequence(x, [max(n, 1) for n in lengths], batch_first=True)
     hidden = network(packed, state if kind is nn.LSTM else state[0])[0]
     expected = pad_packed_sequence(hidden, batch_first=True, total_length=x.shape[1])[0]
     torch.testing.assert_close(tops[counts], expected[counts])
     for one, other in zip(own, gradients(network, x, expected, counts), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_the_longest_row_must_come_first() -> None:
+    network, state = nn.GRU(3, 4), (torch.zeros(1, 3, 4),)
+    with pytest.raises(ValueError, match=r"the lengths are \[5, 2, 3\]: sort the rows"):
+        unroll(network, torch.zeros(3, 5, 3), state, [5, 2, 3])
 
 
 def test_dropout_stands_between_the_layers_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
