@@ -28,7 +28,7 @@ from train_scripts.training.loop import Training, accelerator_of
 from train_scripts.training.process import set_up_process
 from train_scripts.training.seeing import ahead, pool_of
 
-_EPOCHS = 3
+_EPOCHS = 8  # of which the first is counted by itself
 _ROUNDS = 3
 _WORDS = ("кот", "собака", "сидит", "смотрит", "на", "белом", "фоне", "надпись", "сверху", "человек", "дом")
 
