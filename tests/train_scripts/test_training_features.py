@@ -19,7 +19,7 @@ from train_scripts.training.augment import augment
 from train_scripts.training.config import AugmentConfig
 from train_scripts.training.errors import TrainingError
 from train_scripts.training.features import FeatureCache
-from train_scripts.training.seeing import pool_of
+from train_scripts.training.seeing import GROUP, groups_of, pool_of
 
 CPU = torch.device("cpu")
 
@@ -64,6 +64,20 @@ def test_what_is_kept_is_what_the_encoder_yields(yields: str, files: list[Path],
 class _Blind(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         raise AssertionError("a picture that is known was seen again")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 16])
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 17, 100, 129])
+def test_no_worker_sees_more_than_its_share(count: int, workers: int) -> None:
+    groups = groups_of(range(count), workers)
+    assert [one for group in groups for one in group] == list(range(count))
+    assert all(1 <= len(group) <= GROUP for group in groups)
+    assert max(map(len, groups), default=0) - min(map(len, groups), default=0) <= 1
+    # Taken in turn: at the end nobody has seen more than one picture a round more than another.
+    rounds = -(-len(groups) // workers)
+    seen = [sum(map(len, groups[worker::workers])) for worker in range(workers)]
+    assert max(seen) - min(seen) <= rounds
+    assert len(groups) == min(rounds * workers, count)
 
 
 def test_a_later_run_sees_only_what_is_new(files: list[Path], tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from inference.encoders.base import Encoder, Memory
 from train_scripts.pictures import UnreadablePicturesError, open_picture
 from train_scripts.training.errors import TrainingError
 from train_scripts.training.files import write_text
-from train_scripts.training.seeing import GROUP, Seer, ahead, split
+from train_scripts.training.seeing import Seer, ahead, groups_of, split
 
 __all__ = ["FeatureCache", "encoder_identity"]
 
@@ -158,7 +158,7 @@ class FeatureCache:
         unseen = [one for one in wanted if one not in digests or digests[one] not in self._places]
         self._must_fit(len(unseen))
         bad: list[tuple[Path, str]] = []
-        groups = [unseen[i : i + GROUP] for i in range(0, len(unseen), GROUP)]
+        groups = groups_of(unseen, pool._max_workers)
         tasks = [lambda group=group: self._see(group, seer) for group in groups]
         bar = tqdm(total=len(unseen), desc="features", unit="picture", disable=quiet or not unseen)
         # Unbuffered: a disk that is full says so here, not when the file is closed.

@@ -10,9 +10,11 @@ Shapes: n pictures; a memory is what an encoder yields, see :class:`inference.en
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -22,7 +24,7 @@ from torch import Tensor
 from inference.encoders.base import Encoder, Memory
 from train_scripts.pictures import cores
 
-__all__ = ["GROUP", "Seer", "ahead", "join", "pool_of", "split"]
+__all__ = ["GROUP", "Seer", "ahead", "groups_of", "join", "pool_of", "split"]
 
 T = TypeVar("T")
 GROUP = 8  # pictures that go through the encoder together: more are no faster on a core, and take memory
@@ -37,6 +39,15 @@ def pool_of(workers: int) -> ThreadPoolExecutor:
     list(pool.map(lambda _: None, range(workers)))
     torch.set_num_threads(kept)
     return pool
+
+
+def groups_of(items: Sequence[T], workers: int) -> list[Sequence[T]]:
+    """In their order, at most ``GROUP`` together, and as many groups of like size for each worker: nobody
+    works alone at the end."""
+    rounds = math.ceil(len(items) / (GROUP * workers))
+    count = min(rounds * workers, len(items))
+    ends = [i * len(items) // count for i in range(count + 1)] if count else []
+    return [items[start:end] for start, end in pairwise(ends)]
 
 
 class Seer:
