@@ -217,15 +217,14 @@ class RecurrentDecoder(CaptionDecoder):
     def token_losses(self, memory: Memory, tokens: Tensor, targets: Tensor) -> Tensor:
         """See :class:`CaptionDecoder`. Nothing is done behind a row's last target, and the vocabulary is
         looked at only where a target counts."""
-        counts = targets != IGNORED
         places = torch.arange(1, targets.shape[1] + 1, device=targets.device)
         # The longest first, while rows are numbers: vectors with gradients are slow to sort.
-        lengths, order = (counts * places).amax(1).sort(descending=True)
-        counted = counts[order].flatten().nonzero()[:, 0]
+        lengths, order = ((targets != IGNORED) * places).amax(1).sort(descending=True)
+        wanted = targets[order].flatten()
+        counted = (wanted != IGNORED).nonzero()[:, 0]
         tops = self._tops(_one(memory)[order], tokens[order], lengths.tolist())
         logits = self._logits(tops.flatten(0, 1).index_select(0, counted))
-        wanted = targets[order].flatten().index_select(0, counted)
-        losses = functional.cross_entropy(logits, wanted, reduction="none")
+        losses = functional.cross_entropy(logits, wanted.index_select(0, counted), reduction="none")
         found = losses.new_zeros(targets.numel()).index_copy(0, counted, losses).view_as(targets)
         return found[order.argsort()]
 

@@ -32,7 +32,7 @@ def dropout(x: Tensor, p: float, *, training: bool) -> Tensor:
     drawn = torch.empty(-(-x.numel() * bits // 64), dtype=torch.int64).random_(-(2**63), None)
     numbers = drawn.view(kind)[: x.numel()].view(x.shape)
     least = min(round(p * 2**bits) - 2 ** (bits - 1), 2 ** (bits - 1) - 1)
-    # Written as numbers at once: turning truth values into numbers takes longer than all the rest.
+    # Written as numbers at once: to turn truth values into numbers takes several times as long.
     kept = torch.ge(numbers, least, out=x.new_empty(x.shape))
     return x * kept.mul_(1 / (1 - p))
 

@@ -14,7 +14,6 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from inference.encoders.base import Encoder, Memory
 from train_scripts.pictures import cores
+from train_scripts.training.data import shares
 
 __all__ = ["GROUP", "Seer", "ahead", "groups_of", "join", "pool_of", "split"]
 
@@ -41,13 +41,12 @@ def pool_of(workers: int) -> ThreadPoolExecutor:
     return pool
 
 
-def groups_of(items: Sequence[T], workers: int) -> list[Sequence[T]]:
+def groups_of(items: Sequence[T], workers: int) -> list[list[T]]:
     """In their order, at most ``GROUP`` together, and as many groups of like size for each worker: nobody
     works alone at the end."""
     rounds = math.ceil(len(items) / (GROUP * workers))
-    count = min(rounds * workers, len(items))
-    ends = [i * len(items) // count for i in range(count + 1)] if count else []
-    return [items[start:end] for start, end in pairwise(ends)]
+    parts = shares(range(len(items)), max(rounds * workers, 1))
+    return [[items[i] for i in part] for part in parts if part]
 
 
 class Seer:
