@@ -4,7 +4,6 @@ by name.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -14,13 +13,12 @@ from typing import Any, Protocol
 import torch
 from PIL import Image
 
-from inference.checkpoint import TOKENIZER_FILE, CheckpointError, load_weights, read_config
-from inference.decoders.slot_prefix import SlotPrefixConfig
-from inference.meme_small import Gate, MemeSmall
-from inference.models import OBJECTS, checkpoint_hash, find_model, has_folder
+from inference.checkpoint import CheckpointError, read_config
+from inference.meme_small.describer import SlotDescriber
+from inference.models import HUB, OBJECTS, checkpoint_hash, find_model
+from inference.reading.inscriptions import clean_quote
 from inference.reading.reader import Reader
 from inference.reading.summary import summarise
-from inference.slots import SlotTokenizer, clean_quote
 from inference.types import Caption, DecodingOptions, TextLine
 
 logger = logging.getLogger(__name__)
@@ -37,41 +35,8 @@ class Describer(Protocol):
         """One description a picture, and the mean log-probability of its tokens."""
 
 
-class SlotDescriber:
-    """The shipped architecture with the settings of its checkpoint."""
-
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
-        tokenizer = SlotTokenizer.load(folder / TOKENIZER_FILE)
-        sizes = SlotPrefixConfig(**config["decoder"])
-        if sizes.vocabulary != len(tokenizer):
-            raise CheckpointError(
-                f"{TOKENIZER_FILE} of {folder.name} has {len(tokenizer)} words, but the model was built for "
-                f"{sizes.vocabulary}: put the files of one checkpoint together."
-            )
-        if len(config["word_concepts"]) != len(tokenizer):
-            raise CheckpointError(
-                f"config.json of {folder.name} knows {len(config['word_concepts'])} words, but its "
-                f"{TOKENIZER_FILE} {len(tokenizer)}: put the files of one checkpoint together."
-            )
-        self.model = MemeSmall(
-            sizes, tokenizer, config["concepts"], config["word_concepts"], encoder=config["encoder"]
-        )
-        load_weights(self.model, folder)
-        self.model.eval()
-        self.level = int(config["level"])
-        if not 0 <= self.level < len(tokenizer.levels):
-            raise CheckpointError(
-                f"{folder.name} asks for level of detail {self.level}, but its {TOKENIZER_FILE} has "
-                f"{len(tokenizer.levels)} levels: put the files of one checkpoint together."
-            )
-        self.gate = Gate(**config["gate"])
-
-    def describe(
-        self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]], options: DecodingOptions
-    ) -> tuple[list[str], list[float]]:
-        texts, generated = self.model.describe(images, lines, options, level=self.level, gate=self.gate)
-        lengths = [max(len(tokens) + 1, 1) for tokens in generated.tokens]
-        return texts, [total / n for total, n in zip(generated.logprobs, lengths, strict=True)]
+def _meme_small(folder: Path, config: dict[str, Any]) -> Describer:
+    return SlotDescriber(folder, config)
 
 
 def _encoder_decoder(folder: Path, config: dict[str, Any]) -> Describer:
@@ -82,7 +47,7 @@ def _encoder_decoder(folder: Path, config: dict[str, Any]) -> Describer:
 
 
 ARCHITECTURES: dict[str, Callable[[Path, dict[str, Any]], Describer]] = {
-    "meme-small": SlotDescriber,
+    "meme-small": _meme_small,
     "encoder-decoder": _encoder_decoder,
 }
 
@@ -147,15 +112,25 @@ def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -
 
     Raises:
         UnknownModel: no model has that name; the message says which there are, or how to get it.
-        CheckpointError: the checkpoint is damaged or of an architecture this version does not know.
+        EngineError: it is damaged, or of an architecture this version does not know.
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    if not has_folder(name):
-        # By name: these modules build on this one.
-        module: Any = importlib.import_module("inference.composer" if name == OBJECTS else "inference.hub")
-        captioner: Captioner = module.load(name, models_dir, threads=threads)
-        return captioner
+    describer, options = _describer(name, models_dir)
+    return Captioner(name, checkpoint_hash(models_dir, name), describer, Reader(), options)
+
+
+def _describer(name: str, models_dir: Path) -> tuple[Describer, DecodingOptions]:
+    """The model itself, and the options it was made for; torchvision and transformers only where needed."""
+    if name == OBJECTS:
+        from inference.coco_objects.describer import ObjectDescriber  # noqa: PLC0415
+
+        return ObjectDescriber.load(models_dir), ObjectDescriber.options
+    if name.startswith(HUB):
+        from inference.hub.describer import HubDescriber  # noqa: PLC0415
+
+        hub = HubDescriber.load(name, models_dir)
+        return hub, hub.options
     folder = find_model(models_dir, name)
     config = read_config(folder)
     build = ARCHITECTURES.get(config.get("architecture", ""))
@@ -165,14 +140,12 @@ def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -
             f"(it knows {', '.join(ARCHITECTURES)}): use a newer version of the program."
         )
     try:
-        options = DecodingOptions.from_dict(config["decoding"])
-        describer = build(folder, config)
+        return build(folder, config), DecodingOptions.from_dict(config["decoding"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"The files of {name} are damaged or do not fit together ({type(error).__name__}: {error}): "
             "get the checkpoint anew, whole."
         ) from error
-    return Captioner(name, checkpoint_hash(models_dir, name), describer, Reader(), options)
 
 
 def _confidence(lines: Sequence[TextLine], likelihood: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ def sha256_of(path: Path) -> str:
     """64 hexadecimal digits. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_again(path: Path) -> str:
+    """As :func:`sha256_of`, but a file whose size and time are still the same is not read again."""
+    status = path.stat()
+    return _known(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _known(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - they make the cache's key
+    return sha256_of(path)
 
 
 def entry_of(path: Path, **about: Any) -> Entry:

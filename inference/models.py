@@ -7,18 +7,17 @@ card ``README.md``; the folder's name is the model's name. Two kinds of models h
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 import json
 import logging
 import math
 import struct
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from inference.catalogue import CATALOGUE
+from inference.coco_objects import weights as coco_objects
+from inference.hub import files as hub
+from inference.manifest import sha256_again
 from inference.types import EngineError, UnknownModel
 
 logger = logging.getLogger(__name__)
@@ -27,8 +26,8 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
 SCALES = "::scale"  # ends the name of a tensor of WEIGHTS_FILE that holds one factor a row of an int8 tensor
-HUB = "hf:"  # what the names of the hub's models start with
-OBJECTS = "coco-objects"
+HUB = hub.PREFIX
+OBJECTS = coco_objects.NAME
 _OBJECTS_ARE = "Names the things a detector finds, in Russian, with the frames and the words read; untrained."
 _OBJECTS_ARE_RU = "Называет предметы, которые находит детектор, кадры и прочитанные слова; без обучения."
 
@@ -120,30 +119,20 @@ def _lost_its_weights(folder: Path) -> bool:
 
 def checkpoint_hash(models_dir: Path, name: str) -> str:
     """What the named model's captions depend on: sha256 of its weights, 64 hexadecimal digits; of a hub model
-    the commit of its files, 40 digits, see :func:`inference.hub_files.checkpoint`.
+    the commit of its files, 40 digits, see :func:`inference.hub.files.checkpoint`.
 
     The first call for a file reads all of it; later ones only look whether its size and time are the same.
     Raises UnknownModel, or EngineError when the file cannot be read.
     """
-    # By name, not imported: these modules lead to torch, which the bot's process must not reach.
     if name == OBJECTS:
-        composer: Any = importlib.import_module("inference.composer")
-        return str(composer.checkpoint(models_dir))
+        return coco_objects.checkpoint(models_dir)
     if name.startswith(HUB):
-        hub: Any = importlib.import_module("inference.hub_files")
-        return str(hub.checkpoint(name, models_dir))
+        return hub.checkpoint(name, models_dir)
     weights = find_model(models_dir, name) / WEIGHTS_FILE
     try:
-        status = weights.stat()
-        return _sha256(weights.resolve(), status.st_size, status.st_mtime_ns)
+        return sha256_again(weights)
     except OSError as error:
         raise EngineError(f"{weights} cannot be read ({error.strerror}): check its permissions.") from error
-
-
-@lru_cache(maxsize=64)
-def _sha256(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - they make the cache's key
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _count_parameters(weights: Path) -> int:

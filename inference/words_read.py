@@ -14,7 +14,7 @@ from typing import Literal
 
 from rapidfuzz import fuzz
 
-from inference.slots import clean_quote
+from inference.reading.inscriptions import clean_quote
 from inference.types import TextLine
 
 WordsRead = Literal["none", "slots", "prompt"]

@@ -14,8 +14,8 @@ from rich.table import Table
 from tqdm import tqdm
 
 from inference.commands.common import DEFAULTS, ModelsDir
-from inference.hub_files import PREFIX, HubSettings
-from inference.hub_files import fetch as fetch_from_hub
+from inference.hub.files import PREFIX, HubSettings
+from inference.hub.files import fetch as fetch_from_hub
 from inference.pull import KNOWN, Progress, Pulled, PullError, Weights, find_pulled, read_list
 from inference.pull import pull as fetch
 from inference.types import EngineError

@@ -14,11 +14,11 @@ from PIL import Image
 from inference.captioner import load_captioner
 from inference.checkpoint import TOKENIZER_FILE, CheckpointError
 from inference.decoders.slot_prefix import SlotPrefixConfig
-from inference.meme_small import FREE, UNKNOWN, MemeSmall
+from inference.meme_small.model import FREE, UNKNOWN, MemeSmall
 from inference.models import CONFIG_FILE, WEIGHTS_FILE, list_models
 from inference.reading import reader
 from inference.reading.ocr import OcrUnavailableError
-from inference.slots import SPECIAL, SlotTokenizer
+from inference.tokenizers.slots import SPECIAL, SlotTokenizer
 from inference.types import Caption, DecodingOptions, UnknownModel
 from tests.drawing import draw_meme
 from train_scripts.meme_small.export import DECODING, INT8, write_checkpoint

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.faithful import Cutter
+from inference.meme_small.faithful import Cutter
 from inference.reading.lexicon import lemma
-from inference.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
+from inference.tokenizers.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
 from inference.types import TextLine
 
 LEVELS = ("<detail-0>", "<detail-1>", "<detail-2>")

@@ -20,10 +20,11 @@ from transformers import (
     pipeline,
 )
 
-from inference import hub
-from inference.hub_files import HubModel, find_snapshot
-from inference.hub_loading import HubError
-from inference.translation import Translator
+from inference.captioner import load_captioner
+from inference.hub import describer as hub
+from inference.hub.files import HubModel, find_snapshot
+from inference.hub.loading import HubError
+from inference.hub.translation import Translator
 from inference.types import DecodingOptions, TextLine, UnknownModel
 from tests.drawing import draw_meme
 from tests.inference.hub_cache import (
@@ -200,14 +201,14 @@ def test_a_batch_gets_what_each_picture_gets_alone(
 
 
 def test_a_captioners_own_settings_are_its_options(cache: Path) -> None:
-    options = hub.load("hf:tiny/ved", cache).options
+    options = load_captioner("hf:tiny/ved", cache).options
     assert (options.strategy, options.beams, options.max_tokens) == ("beam", 3, 24)
-    options = hub.load("hf:tiny/qwen", cache).options
+    options = load_captioner("hf:tiny/qwen", cache).options
     assert (options.strategy, options.max_tokens, options.repetition_penalty) == ("greedy", 300, 1.05)
 
 
 def test_the_words_read_stand_behind_a_caption(cache: Path) -> None:
-    captioner = hub.load("hf:tiny/ved", cache)
+    captioner = load_captioner("hf:tiny/ved", cache)
     captions = captioner.caption(PICTURES)
     for image, caption in zip(PICTURES, captions, strict=True):
         bare = plain(directly(cache, "tiny/ved", image, num_beams=3, max_new_tokens=24))
@@ -221,14 +222,14 @@ def test_the_words_read_stand_behind_a_caption(cache: Path) -> None:
 def test_captions_are_translated(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     english = directly(cache, "tiny/blip", PICTURES[1], num_beams=1, max_new_tokens=12)
     (russian,) = Translator("tiny/en-ru", cache).translate([english])
-    both = hub.load("hf:tiny/blip+tiny/en-ru", cache)
+    both = load_captioner("hf:tiny/blip+tiny/en-ru", cache)
     assert plain(both.caption(PICTURES[1:], GREEDY)[0].text) == plain(russian)
-    alone = hub.load("hf:tiny/blip", cache)
+    alone = load_captioner("hf:tiny/blip", cache)
     assert plain(alone.caption(PICTURES[1:], GREEDY)[0].text) == plain(english)
     # Another text, so another checkpoint: an answer kept from before must not be given again.
     assert both.checkpoint.startswith(f"{alone.checkpoint}-")
     monkeypatch.setenv("HUB_TRANSLATION", "tiny/en-ru")
-    assert hub.load("hf:tiny/blip", cache).checkpoint == both.checkpoint
+    assert load_captioner("hf:tiny/blip", cache).checkpoint == both.checkpoint
 
 
 def test_weights_in_half_precision_are_computed_in_single(cache: Path, tmp_path: Path) -> None:
@@ -237,7 +238,7 @@ def test_weights_in_half_precision_are_computed_in_single(cache: Path, tmp_path:
         BlipForConditionalGeneration.from_pretrained(folder).half().save_pretrained(folder)
 
     publish(tmp_path, "tiny/half", save)
-    captioner = hub.load("hf:tiny/half", tmp_path)
+    captioner = load_captioner("hf:tiny/half", tmp_path)
     (caption,) = captioner.caption(PICTURES[1:], GREEDY)
     wanted = directly(tmp_path, "tiny/half", PICTURES[1], num_beams=1, max_new_tokens=12)
     assert plain(caption.text) == plain(wanted)
@@ -287,9 +288,9 @@ def test_a_chat_model_is_asked_in_russian_and_told_the_words(
 def test_a_prompt_comes_from_the_environment_or_the_env_file(
     cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    commit = hub.load("hf:tiny/blip", cache).checkpoint
+    commit = load_captioner("hf:tiny/blip", cache).checkpoint
     (tmp_path / ".env").write_text("HUB_PROMPT=a man in\n")
-    prompted = hub.load("hf:tiny/blip", cache)
+    prompted = load_captioner("hf:tiny/blip", cache)
     assert prompted.checkpoint.startswith(f"{commit}-")
     folder = snapshot(cache, "tiny/blip")
     inputs = AutoProcessor.from_pretrained(folder)(images=PICTURES[1], text="a man in", return_tensors="pt")
@@ -297,8 +298,8 @@ def test_a_prompt_comes_from_the_environment_or_the_env_file(
     whole = AutoTokenizer.from_pretrained(folder).decode(tokens[0], skip_special_tokens=True)
     assert plain(f"a man in {prompted.caption(PICTURES[1:], GREEDY)[0].text}") == plain(whole)
     monkeypatch.setenv("HUB_PROMPT", "two dogs")
-    assert hub.load("hf:tiny/blip", cache).checkpoint != prompted.checkpoint
-    hub.load("hf:tiny/ved", cache)
+    assert load_captioner("hf:tiny/blip", cache).checkpoint != prompted.checkpoint
+    load_captioner("hf:tiny/ved", cache)
     assert "tiny/ved takes no prompt" in caplog.text
 
 
@@ -317,9 +318,9 @@ def test_a_model_that_wants_a_text_says_so(tmp_path: Path, monkeypatch: pytest.M
 
     publish(tmp_path, "tiny/no-chat", save)
     with pytest.raises(HubError, match=r"wants a text with a picture .*: set HUB_PROMPT"):
-        hub.load("hf:tiny/no-chat", tmp_path).caption(PICTURES[:1], GREEDY)
+        load_captioner("hf:tiny/no-chat", tmp_path).caption(PICTURES[:1], GREEDY)
     monkeypatch.setenv("HUB_PROMPT", "<image> caption ru")
-    (caption,) = hub.load("hf:tiny/no-chat", tmp_path).caption(PICTURES[1:], GREEDY)
+    (caption,) = load_captioner("hf:tiny/no-chat", tmp_path).caption(PICTURES[1:], GREEDY)
     assert caption.text
     assert "caption ru" not in caption.text
 
@@ -330,7 +331,7 @@ def test_a_model_that_wants_a_text_says_so(tmp_path: Path, monkeypatch: pytest.M
 def test_other_models_and_code_of_their_own_are_refused(cache: Path, tmp_path: Path) -> None:
     publish(tmp_path, "tiny/bert", save_bert)
     with pytest.raises(HubError, match="of the kind 'bert', which describes no pictures"):
-        hub.load("hf:tiny/bert", tmp_path)
+        load_captioner("hf:tiny/bert", tmp_path)
 
     trap = tmp_path / "run"
 
@@ -345,7 +346,7 @@ def test_other_models_and_code_of_their_own_are_refused(cache: Path, tmp_path: P
 
     publish(tmp_path, "tiny/code", save_code)
     with pytest.raises(HubError, match="brings code of its own, which is not run here"):
-        hub.load("hf:tiny/code", tmp_path)
+        load_captioner("hf:tiny/code", tmp_path)
     assert not trap.exists()
 
 
@@ -357,12 +358,12 @@ def test_damaged_files_are_one_sentence(tmp_path: Path, damage: str) -> None:
 
     publish(tmp_path, "tiny/damaged", save)
     with pytest.raises(HubError, match=r"tiny/damaged cannot be loaded .*: get it anew") as caught:
-        hub.load("hf:tiny/damaged", tmp_path)
+        load_captioner("hf:tiny/damaged", tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_model_that_is_not_here_says_what_to_do(cache: Path, offline: None) -> None:
     with pytest.raises(UnknownModel, match=r"not on this machine: .*python -m inference pull hf:tiny/none"):
-        hub.load("hf:tiny/none", cache)
+        load_captioner("hf:tiny/none", cache)
     with pytest.raises(UnknownModel, match=r"pull hf:tiny/none"):
-        hub.load("hf:tiny/blip+tiny/none", cache)
+        load_captioner("hf:tiny/blip+tiny/none", cache)

@@ -16,7 +16,7 @@ from aiohttp import web
 from typer.testing import CliRunner
 
 from inference.__main__ import app
-from inference.hub_files import HubModel, HubSettings, checkpoint, fetch, find_snapshot, weight_files
+from inference.hub.files import HubModel, HubSettings, checkpoint, fetch, find_snapshot, weight_files
 from inference.types import UnknownModel
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -135,7 +135,7 @@ def test_a_download_that_broke_off_is_not_taken_for_whole(offline: None, tmp_pat
 
 def test_nothing_here_needs_torch() -> None:
     code = (
-        "import sys, inference.hub_files, inference.remote, inference.composer; "
+        "import sys, inference.hub.files, inference.remote, inference.coco_objects.weights; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'transformers')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from inference.decoders.slot_prefix import SlotPrefixConfig
 from inference.decoding import generate
-from inference.meme_small import (
+from inference.meme_small.model import (
     FREE,
     UNKNOWN,
     Gate,
@@ -29,7 +29,18 @@ from inference.meme_small import (
     line_word_ids,
 )
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES, MAX_LINES, layout_features
-from inference.slots import BOS, CLOSE, EOS, OPEN, PAD, SPECIAL, UNK, UNREAD, SlotTokenizer, split_words
+from inference.tokenizers.slots import (
+    BOS,
+    CLOSE,
+    EOS,
+    OPEN,
+    PAD,
+    SPECIAL,
+    UNK,
+    UNREAD,
+    SlotTokenizer,
+    split_words,
+)
 from inference.types import DecodingOptions, TextLine
 from tests.drawing import draw_meme
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.composer import FILE
+from inference.coco_objects.weights import FILE
 from inference.models import checkpoint_hash, list_models, model_info
 from inference.types import EngineError, UnknownModel
 from tests.inference.fakes import write_checkpoint

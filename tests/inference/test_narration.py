@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from inference.narration import Sentence, begins_below, narrate
-from inference.places import ABOVE, BELOW, TOP
+from inference.meme_small.narration import Sentence, begins_below, narrate
+from inference.meme_small.places import ABOVE, BELOW, TOP
 
 INTRO = Sentence("Мем из двух кадров.", quotes=False)
 PHOTO = Sentence("Фото.", quotes=False, bare=True)

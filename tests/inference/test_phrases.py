@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from inference.phrases import Pruner
-from inference.slots import SPECIAL, UNK
+from inference.meme_small.phrases import Pruner
+from inference.tokenizers.slots import SPECIAL, UNK
 
 
 def pruned(sentence: str, *bad: str) -> str:

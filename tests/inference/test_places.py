@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.places import ABOVE, BELOW, BOTTOM, TOP, frame_name, led, signed, unled, where
+from inference.meme_small.places import ABOVE, BELOW, BOTTOM, TOP, frame_name, led, signed, unled, where
 from inference.types import TextLine
 
 PHOTO = [(0.0, 0.2, 1.0, 0.8)]

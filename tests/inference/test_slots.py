@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inference.slots import (
+from inference.tokenizers.slots import (
     CLOSE,
     EOS,
     OPEN,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.things import agree, is_drawn, is_thing, share_out, tell_things
+from inference.meme_small.things import agree, is_drawn, is_thing, share_out, tell_things
 
 
 def told(*concepts: str, said: tuple[str, ...] = (), acting: float = 0.0) -> str:

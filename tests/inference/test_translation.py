@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer, MarianMTModel
 
-from inference.hub_loading import HubError
-from inference.translation import Translator
+from inference.hub.loading import HubError
+from inference.hub.translation import Translator
 from inference.types import UnknownModel
 from tests.inference.hub_cache import publish, save_bert, save_marian
 

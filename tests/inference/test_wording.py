@@ -6,9 +6,10 @@ import pymorphy3
 import pytest
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
+from inference.coco_objects.wording import COCO, Thing, compose, counted
+from inference.reading.inscriptions import inscriptions
 from inference.reading.merge import Box
 from inference.types import TextLine
-from inference.wording import COCO, Thing, compose, counted, inscriptions
 
 PHOTO: list[Box] = [(0, 0, 1, 1)]
 UNDER_A_BAR: list[Box] = [(0, 0.2, 1, 1)]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inference.slots import CLOSE, OPEN, UNREAD
+from inference.tokenizers.slots import CLOSE, OPEN, UNREAD
 from inference.types import TextLine
 from train_scripts.meme_small.align import align, clean
 from train_scripts.meme_small.quotes import (

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from inference.reading.merge import FEATURES, load_scorer
-from inference.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
+from inference.tokenizers.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
 from tests.drawing import draw_meme, jpeg_bytes
 from train_scripts.meme_small import line_scorer
 from train_scripts.meme_small.align import Target

@@ -111,7 +111,7 @@ class Common:
         _say(report, self.out)
 
     def _load(self) -> Translates:
-        from inference.translation import Translator  # noqa: PLC0415 - torch
+        from inference.hub.translation import Translator  # noqa: PLC0415 - torch
 
         assert self.model is not None  # noqa: S101
         return Translator(self.model, self.models_dir)

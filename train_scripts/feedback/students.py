@@ -21,16 +21,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inference.caption_model import CaptionModel
-from inference.captioner import SlotDescriber
 from inference.checkpoint import TOKENIZER_FILE, CheckpointError, read_config, save_checkpoint
 from inference.decoders.base import IGNORED
 from inference.decoders.slot_prefix import SlotMemory
-from inference.faithful import LAYOUT
-from inference.meme_small import UNKNOWN, MemeSmall, concept_words
+from inference.meme_small.describer import SlotDescriber
+from inference.meme_small.faithful import LAYOUT
+from inference.meme_small.model import UNKNOWN, MemeSmall, concept_words
 from inference.models import CARD_FILE, CONFIG_FILE, SCALES, WEIGHTS_FILE
 from inference.reading.lexicon import is_known, script
 from inference.reading.summary import summarise
-from inference.slots import EOS, PAD, SlotTokenizer, split_words
+from inference.tokenizers.slots import EOS, PAD, SlotTokenizer, split_words
 from inference.types import DecodingOptions, TextLine
 from train_scripts.feedback.errors import FeedbackError
 from train_scripts.meme_small.align import align

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inference.slots import CLOSE, OPEN, UNREAD, split_words
+from inference.tokenizers.slots import CLOSE, OPEN, UNREAD, split_words
 from inference.types import TextLine
 from train_scripts.meme_small.quotes import Span, match_line, normalise, quoted_spans, without_translations
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from inference.reading.features import MAX_LINES, layout_features, line_features
 from inference.reading.lexicon import bare
 from inference.reading.reader import in_reading_order
-from inference.slots import SPECIAL, SlotTokenizer, split_words
+from inference.tokenizers.slots import SPECIAL, SlotTokenizer, split_words
 from inference.types import TextLine
 from train_scripts.meme_small.align import Target, align, clean
 from train_scripts.meme_small.line_scorer import words_from_row

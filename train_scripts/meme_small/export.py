@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.checkpoint import TOKENIZER_FILE, save_checkpoint
-from inference.meme_small import ENCODER, Gate, MemeSmall
+from inference.meme_small.model import ENCODER, Gate, MemeSmall
 from inference.types import DecodingOptions
 
 DECODING = DecodingOptions(strategy="beam", beams=3, max_tokens=180, length_penalty=1.0)

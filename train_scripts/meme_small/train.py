@@ -29,13 +29,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from inference.concepts import ConceptDetector, pool
 from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig
 from inference.encoders.efficientnet import EfficientNetLite, load_packaged
-from inference.faithful import LAYOUT
-from inference.meme_small import MAX_LINE_WORDS, MemeSmall, collate, concept_words, line_word_ids
+from inference.meme_small.concepts import ConceptDetector, pool
+from inference.meme_small.faithful import LAYOUT
+from inference.meme_small.model import MAX_LINE_WORDS, MemeSmall, collate, concept_words, line_word_ids
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES
-from inference.slots import EOS, UNK, SlotTokenizer
+from inference.tokenizers.slots import EOS, UNK, SlotTokenizer
 from train_scripts.meme_small.data import (
     Example,
     TrainingDataError,

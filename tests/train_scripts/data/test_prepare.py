@@ -277,7 +277,7 @@ def test_english_is_translated_by_the_named_model_once(tmp_path: Path, english: 
     assert done.exit_code == 0, done.output
     rows = read_rows(tmp_path / "out" / "metadata.jsonl")
     assert [row["original"] for row in rows] == list(ENGLISH)
-    from inference.translation import Translator
+    from inference.hub.translation import Translator
 
     assert [row["text"] for row in rows] == Translator("tiny/en-ru", cache).translate(ENGLISH)
     assert report(tmp_path / "out")["notes"] == {"Translated by tiny/en-ru": len(ENGLISH)}

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from inference.captioner import SlotDescriber
 from inference.checkpoint import CheckpointError, read_config, save_checkpoint
 from inference.decoders.slot_prefix import SlotMemory
+from inference.meme_small.describer import SlotDescriber
 from inference.models import WEIGHTS_FILE
 from inference.presets import build, make_tokenizer, preset
 from inference.types import TextLine

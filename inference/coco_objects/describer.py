@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import torch
 import torchvision
@@ -15,11 +16,11 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops.misc import FrozenBatchNorm2d
 from torchvision.transforms.functional import pil_to_tensor
 
-from inference.composer import PULLED, WEIGHTS
+from inference.coco_objects.weights import PULLED, WEIGHTS, weights
+from inference.coco_objects.wording import Thing, compose
 from inference.importers.files import ImportFailed, read_state
 from inference.reading.frames import frames
 from inference.types import DecodingOptions, EngineError, TextLine
-from inference.wording import Thing, compose
 
 _CATEGORIES: list[str] = FasterRCNN_ResNet50_FPN_Weights[WEIGHTS].meta["categories"]
 
@@ -83,8 +84,16 @@ def detect(detector: nn.Module, image: Image.Image, *, sure: float = SURE) -> li
 class ObjectDescriber:
     """A describer as :class:`inference.captioner.Captioner` wants it; decoding options change nothing."""
 
+    # Nothing is searched for among tokens here; something must stand in a caption all the same.
+    options = DecodingOptions(strategy="greedy")
+
     def __init__(self, detector: nn.Module) -> None:
         self.detector = detector
+
+    @classmethod
+    def load(cls, models_dir: Path) -> Self:
+        """Raises UnknownModel when the weights are missing, EngineError as :func:`load_detector` does."""
+        return cls(load_detector(weights(models_dir)))
 
     def describe(
         self,

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from inference.reading.inscriptions import clean_quote
 from inference.types import TextLine
 
 PAD, BOS, EOS, UNK, OPEN, CLOSE, UNREAD = (
@@ -109,16 +110,6 @@ class SlotTokenizer:
     def load(cls, path: Path) -> SlotTokenizer:
         stored = json.loads(path.read_text(encoding="utf-8"))
         return cls(tuple(stored["words"]), stored["casing"])
-
-
-def clean_quote(line: str) -> str:
-    """A line read, fit to stand between quotation marks: marks of its own become single, specks at its
-    ends go.
-    """
-    line = re.sub(r'["“”„«»]', "'", line)
-    line = re.sub(r"(?<!\.)\.\.(?!\.)", "...", line)  # two dots are three of which one was not seen
-    line = re.sub(r"^[\s'‘’`|_\\/~=<>*^°\]}]+|[\s'‘’`|_\\/~=<>^°\[{]+$", "", line)
-    return re.sub(r"\s+", " ", line)
 
 
 def _join(pieces: Sequence[str]) -> str:

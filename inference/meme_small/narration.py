@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from inference.places import ABOVE, BELOW, led, unled
+from inference.meme_small.places import ABOVE, BELOW, led, unled
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """Of the decoder. ``place``: where its quotation stands (see :func:`inference.places.where`)."""
+    """Of the decoder. ``place``: where its quotation stands (:func:`inference.meme_small.places.where`)."""
 
     text: str
     quotes: bool

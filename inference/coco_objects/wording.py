@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from inference.reading.inscriptions import inscriptions
 from inference.reading.merge import Box, shared_area
-from inference.slots import clean_quote
 from inference.types import TextLine
 
 
@@ -128,9 +128,6 @@ _COLLECTIVE = (
 _ORDINALS = (
     "первый", "второй", "третий", "четвёртый", "пятый", "шестой", "седьмой", "восьмой", "девятый",
 )  # fmt: skip
-_PREPOSITIONAL = (
-    "первом", "втором", "третьем", "четвёртом", "пятом", "шестом", "седьмом", "восьмом", "девятом",
-)  # fmt: skip
 
 _MOST_KINDS = 6  # of things that one sentence names: a longer list is not listened to
 _NARROW = 0.45  # of the picture's side: a wider thing is not "on the left"
@@ -167,17 +164,6 @@ def compose(things: Sequence[Thing], lines: Sequence[TextLine], frames: Sequence
         return _comic(things, lines, frames)
     seen = f"На картинке{_what(things)}." if things else _NOTHING
     return " ".join(filter(None, (seen, inscriptions(lines, frames))))
-
-
-def inscriptions(lines: Sequence[TextLine], frames: Sequence[Box]) -> str:
-    """The words read and their places: Надпись сверху: «…». Надписи снизу: «…», «…». Empty without any."""
-    blocks = _blocks(lines)
-    where = [(_place(box, frames), text) for text, box in blocks]
-    sentences = []
-    for place in dict.fromkeys(place for place, _ in where):
-        texts = [f"«{text}»" for other, text in where if other == place]
-        sentences.append(f"{'Надписи' if len(texts) > 1 else 'Надпись'}{place}: {', '.join(texts)}.")
-    return " ".join(sentences)
 
 
 def _comic(things: Sequence[Thing], lines: Sequence[TextLine], frames: Sequence[Box]) -> str:
@@ -235,41 +221,3 @@ def _in_a_row(boxes: Sequence[Box], axis: int) -> bool:
 
 def _area(box: Box) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
-
-
-def _blocks(lines: Sequence[TextLine]) -> list[tuple[str, Box]]:
-    """(text, box) of each block, in reading order; those without a letter to quote are left out."""
-    boxes: dict[int, Box] = {}
-    texts: dict[int, list[str]] = {}
-    for line in lines:
-        if text := clean_quote(line.text):
-            old = boxes.get(line.block, line.box)
-            boxes[line.block] = (
-                min(old[0], line.box[0]),
-                min(old[1], line.box[1]),
-                max(old[2], line.box[2]),
-                max(old[3], line.box[3]),
-            )
-            texts.setdefault(line.block, []).append(text)
-    return [(" ".join(texts[block]), boxes[block]) for block in texts]
-
-
-def _place(box: Box, frames: Sequence[Box]) -> str:
-    """Сверху, посередине, снизу or на втором кадре, with a space before it; empty on a page of text."""
-    if not frames:
-        return ""
-    top, bottom = min(frame[1] for frame in frames), max(frame[3] for frame in frames)
-    middle = (box[1] + box[3]) / 2
-    if middle < top:
-        return " сверху"
-    if middle > bottom:
-        return " снизу"
-    if len(frames) > 1:
-        best = max(range(len(frames)), key=lambda i: shared_area(box, frames[i]))
-        if shared_area(box, frames[best]) <= 0:
-            return " между кадрами"
-        return (
-            f" на {_PREPOSITIONAL[best]} кадре" if best < len(_PREPOSITIONAL) else f" на {best + 1}-м кадре"
-        )
-    share = (middle - top) / (bottom - top)
-    return " сверху" if share < 0.25 else " снизу" if share > 0.75 else " посередине"

@@ -12,8 +12,9 @@ from PIL import Image
 from torchvision.models.detection import fasterrcnn_resnet50_fpn
 from torchvision.transforms.functional import to_tensor
 
-from inference import composer
-from inference.detector import PROPOSALS, ObjectDescriber, detect, load_detector
+from inference.captioner import load_captioner
+from inference.coco_objects import weights
+from inference.coco_objects.describer import PROPOSALS, ObjectDescriber, detect, load_detector
 from inference.types import DecodingOptions, EngineError, UnknownModel
 from tests.drawing import draw_meme
 
@@ -61,13 +62,13 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory, reference: torch.nn.Mod
     folder = tmp_path_factory.mktemp("models")
     state = old_names(reference.state_dict())
     assert len(state) == 295  # as many as the published file has
-    torch.save(state, folder / composer.FILE)
+    torch.save(state, folder / weights.FILE)
     return folder
 
 
 def test_the_file_loads_and_sees_what_torchvision_sees(models_dir: Path, reference: torch.nn.Module) -> None:
     image = draw_meme("photo").resize((160, 120))
-    detector = load_detector(composer.weights(models_dir), side=SIDE)
+    detector = load_detector(weights.weights(models_dir), side=SIDE)
     with torch.inference_mode():
         (theirs,) = reference([to_tensor(image)])
         (ours,) = detector([to_tensor(image)])
@@ -85,8 +86,8 @@ def test_the_file_loads_and_sees_what_torchvision_sees(models_dir: Path, referen
 
 
 def test_a_picture_gets_a_caption_from_what_is_seen_and_read(models_dir: Path) -> None:
-    captioner = composer.load(composer.NAME, models_dir)
-    digest = hashlib.sha256((models_dir / composer.FILE).read_bytes()).hexdigest()
+    captioner = load_captioner(weights.NAME, models_dir)
+    digest = hashlib.sha256((models_dir / weights.FILE).read_bytes()).hexdigest()
     assert (captioner.name, captioner.checkpoint) == ("coco-objects", digest)
     meme = draw_meme("caption_bar")
     (caption,) = captioner.caption([meme], DecodingOptions(strategy="greedy"))
@@ -103,30 +104,30 @@ def test_weights_are_found_where_torchvision_keeps_its_own(
     hub = tmp_path / "hub" / "checkpoints"
     hub.mkdir(parents=True)
     assert str(hub) == torch.hub.get_dir() + "/checkpoints"
-    (hub / composer.FILE).symlink_to(models_dir / composer.FILE)
-    assert composer.weights(tmp_path / "nowhere") == hub / composer.FILE
-    assert composer.checkpoint(tmp_path / "nowhere") == composer.checkpoint(models_dir)
+    (hub / weights.FILE).symlink_to(models_dir / weights.FILE)
+    assert weights.weights(tmp_path / "nowhere") == hub / weights.FILE
+    assert weights.checkpoint(tmp_path / "nowhere") == weights.checkpoint(models_dir)
 
 
 def test_missing_weights_say_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
-    for ask in (composer.weights, composer.checkpoint, lambda folder: composer.load("coco-objects", folder)):
+    for ask in (weights.weights, weights.checkpoint, lambda folder: load_captioner("coco-objects", folder)):
         with pytest.raises(UnknownModel, match="python -m inference pull fasterrcnn_fpn"):
             ask(tmp_path)
 
 
 def test_damaged_weights_and_those_of_another_network_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / composer.FILE
+    path = tmp_path / weights.FILE
     path.write_bytes(b"no weights")
     with pytest.raises(EngineError, match="damaged or no weight file"):
-        composer.load("coco-objects", tmp_path)
+        load_captioner("coco-objects", tmp_path)
     torch.save({"fc.weight": torch.zeros(2, 2)}, path)
     with pytest.raises(EngineError, match=r"another network than torchvision's Faster R-CNN"):
-        composer.load("coco-objects", tmp_path)
+        load_captioner("coco-objects", tmp_path)
 
 
 def test_what_is_seen_does_not_depend_on_the_neighbours(models_dir: Path) -> None:
-    describer = ObjectDescriber(load_detector(models_dir / composer.FILE, side=SIDE))
+    describer = ObjectDescriber(load_detector(models_dir / weights.FILE, side=SIDE))
     images = [Image.new("RGB", (60, 90), "white"), Image.new("RGB", (120, 40), "grey")]
     options = DecodingOptions(strategy="greedy")
     together = describer.describe(images, [[], []], options)

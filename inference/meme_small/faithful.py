@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from inference.phrases import Pruner
-from inference.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
+from inference.meme_small.phrases import Pruner
+from inference.tokenizers.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
 
 # Nouns (lemmas) that a sentence about a meme can end with and that need no seeing.
 _PICTURES = frozenset(

@@ -7,7 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from inference.hub_files import HubModel, weight_files
+from inference.hub.files import HubModel, weight_files
 from inference.types import EngineError
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from inference.hub_files import PREFIX, HubModel, fetch
-from inference.hub_loading import HubError, load_model, load_part
+from inference.hub.files import PREFIX, HubModel, fetch
+from inference.hub.loading import HubError, load_model, load_part
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+(?=[^a-z\s])")
 _EXAMPLE = "Helsinki-NLP/opus-mt-en-ru"

@@ -3,7 +3,7 @@
 Two kinds are told apart by their processor. A *chat* model (Qwen-VL, LLaVA, SmolVLM: it has a chat template)
 gets the picture, a Russian prompt and the words read. A *captioner* (an encoder and a decoder, BLIP, GIT ...)
 gets the picture; its caption is translated where a translation model is named, and the words read are put
-behind it. See :mod:`inference.hub_files` for names and settings.
+behind it. See :mod:`inference.hub.files` for names and settings.
 """
 
 from __future__ import annotations
@@ -12,22 +12,19 @@ import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from inference.captioner import Captioner
 from inference.decoding import NoRepeatNgram, RepetitionPenalty
-from inference.hub_files import HubModel, HubSettings, checkpoint, fetch
-from inference.hub_loading import HubError, load_model, load_part
+from inference.hub.files import HubModel, HubSettings, fetch
+from inference.hub.loading import HubError, load_model, load_part
+from inference.hub.translation import Translator
 from inference.reading.frames import frames
-from inference.reading.reader import Reader
-from inference.slots import clean_quote
-from inference.translation import Translator
+from inference.reading.inscriptions import clean_quote, inscriptions
 from inference.types import DecodingOptions, TextLine
-from inference.wording import inscriptions
 
 logger = logging.getLogger(__name__)
 
@@ -44,25 +41,6 @@ _NEW_TOKENS = {"chat": 300, "captioner": 60}  # where the model's own settings n
 _THOUGHTS = re.compile(r"^.*</think>", re.DOTALL)  # what a reasoning model tells itself first
 _CYRILLIC = re.compile(r"[а-яё]", re.IGNORECASE)
 _LATIN = re.compile(r"[a-z]", re.IGNORECASE)
-
-
-def load(name: str, models_dir: Path, *, threads: int | None = None) -> Captioner:
-    """The captioner ``hf:ORG/NAME[@REVISION][+ORG/NAME[@REVISION]]``; what is not here is fetched.
-
-    ``threads``: of torch; None leaves its own choice. A GPU is used where there is one.
-
-    Raises:
-        UnknownModel: the model, or the one that translates, is neither here nor to be had.
-        HubError: it is damaged, unsafe, needs code of its own, or describes no pictures.
-    """
-    if threads is not None:
-        torch.set_num_threads(threads)
-    settings = HubSettings.of(name)
-    translator = None
-    if settings.translation is not None:
-        translator = Translator(str(settings.translation), models_dir)
-    describer = HubDescriber(settings.model, fetch(settings.model, models_dir), settings.prompt, translator)
-    return Captioner(name, checkpoint(name, models_dir), describer, Reader(), describer.options)
 
 
 class HubDescriber:
@@ -107,6 +85,21 @@ class HubDescriber:
             self.prompt = None
         self.options = self._own_options()
         self._ends = self._end_tokens()
+
+    @classmethod
+    def load(cls, name: str, models_dir: Path) -> Self:
+        """The describer ``hf:ORG/NAME[@REVISION][+ORG/NAME[@REVISION]]``; what is not here is fetched. A GPU
+        is used where there is one.
+
+        Raises:
+            UnknownModel: the model, or the one that translates, is neither here nor to be had.
+            HubError: it is damaged, unsafe, needs code of its own, or describes no pictures.
+        """
+        settings = HubSettings.of(name)
+        translator = None
+        if settings.translation is not None:
+            translator = Translator(str(settings.translation), models_dir)
+        return cls(settings.model, fetch(settings.model, models_dir), settings.prompt, translator)
 
     def describe(
         self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]], options: DecodingOptions

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from inference.reading.lexicon import parses
-from inference.slots import UNK
+from inference.tokenizers.slots import UNK
 
 _NOUNS = frozenset({"NOUN", "NPRO"})
 _ATTRIBUTES = frozenset({"ADJF", "PRTF", "NUMR"})
