@@ -237,7 +237,7 @@ async def run(
         if settings.bot_token is not None:
             token, api_url = settings.bot_token.get_secret_value(), settings.bot_api_url
         else:
-            from bot.sandbox.server import ME, Sandbox  # noqa: PLC0415 - not needed with a real token
+            from bot.sandbox import ME, Sandbox  # noqa: PLC0415 - not needed with a real token
 
             sandbox = Sandbox(settings.sandbox_host, settings.sandbox_port)
             stack.push_async_callback(sandbox.stop)

@@ -13,10 +13,10 @@ from safetensors import SafetensorError, safe_open
 from inference import manifest
 from inference.captioner import load_captioner
 from inference.checkpoint import CheckpointError, read_config
-from inference.importers.files import ImportFailed, read_state
 from inference.importers.ruclip import RUCLIP_FILE, import_ruclip
 from inference.models import CONFIG_FILE, WEIGHTS_FILE
 from inference.types import EngineError
+from inference.weight_files.state import ImportFailed, read_state
 
 _DIGITS = re.compile(r"-([0-9a-f]{8})\.[a-z]+$")  # of torchvision's file names
 _WEIGHTS = {".pt", ".pth", ".dth", ".bin", ".ckpt", ".safetensors"}

@@ -16,7 +16,6 @@ from train_scripts.metrics.command_line import (
     Pictures,
     Split,
     clip_scores,
-    console,
     known_measure,
     one_sentence_errors,
     picture_folder,
@@ -29,6 +28,7 @@ from train_scripts.metrics.comparison import Comparison, compare
 from train_scripts.metrics.evaluator import EvaluationError, check
 from train_scripts.metrics.tables import comparison_sheet, examples_sheet
 from train_scripts.sheets import SheetRow, pictures_html, table_html, write_page
+from train_scripts.terminal import console
 
 __all__ = ["compare_command"]
 

@@ -15,7 +15,6 @@ from train_scripts.metrics.command_line import (
     Pictures,
     Split,
     clip_scores,
-    console,
     known_measure,
     one_sentence_errors,
     picture_folder,
@@ -25,6 +24,7 @@ from train_scripts.metrics.command_line import (
 )
 from train_scripts.metrics.evaluator import EvaluationError, check, evaluate
 from train_scripts.metrics.tables import report_sheet
+from train_scripts.terminal import console
 
 __all__ = ["evaluate_command"]
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from inference.pictures import load_picture
 from inference.types import PictureError
-from train_scripts.metrics.tables import Sheet
+from train_scripts.tables import Sheet
 
 __all__ = ["SheetError", "SheetRow", "pictures_html", "sheet", "table_html", "write_page"]
 

@@ -1,4 +1,4 @@
-"""How the commands end."""
+"""Where the commands write, and how they end."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
+from rich.console import Console
 
-__all__ = ["one_sentence"]
+__all__ = ["console", "one_sentence"]
+
+_PIPED_WIDTH = 120  # characters; rich takes 80 where there is no terminal, which breaks the tables' lines
+
+
+def console() -> Console:
+    """The console that the tables go to."""
+    screen = Console()
+    return screen if screen.is_terminal else Console(width=_PIPED_WIDTH)
 
 
 @contextmanager

@@ -8,19 +8,15 @@ from __future__ import annotations
 import asyncio
 import json
 from importlib import resources
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from aiohttp import web
 
 from bot.sandbox.api import Upload
 from bot.sandbox.pictures import NotAPhotoError, photo_sizes, picture_size
+from bot.sandbox.scene import ME, Scene
 from bot.sandbox.world import Json
 
-if TYPE_CHECKING:
-    from bot.sandbox.server import Sandbox
-
-ME = 5_000_001  # the person whom the page speaks for
 _STATIC = {
     "index.html": "text/html",
     "style.css": "text/css",
@@ -36,10 +32,10 @@ _POLICY = (
 
 
 class ChatPage:
-    """The handlers of the page, over the `Sandbox` that they play a person in."""
+    """The handlers of the page, over the `Scene` that they play a person in."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
 
     def routes(self) -> list[web.RouteDef]:
         """What the page is served by."""
@@ -71,7 +67,7 @@ class ChatPage:
         return web.Response(body=body, content_type=_STATIC[name], charset="utf-8", headers=headers)
 
     async def _state(self, _: web.Request) -> web.StreamResponse:
-        world = self._sandbox.world
+        world = self._scene.world
         me = world.users[ME]
         language = me["language_code"]
         chats = [world.chats[ME], *(chat for chat in world.chats.values() if not chat.private)]
@@ -97,9 +93,9 @@ class ChatPage:
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
         await response.prepare(request)
-        queue = self._sandbox.world.subscribe()
+        queue = self._scene.world.subscribe()
         try:
-            while not self._sandbox.world.stopping:
+            while not self._scene.world.stopping:
                 try:
                     event = await asyncio.wait_for(queue.get(), 15)
                     await response.write(f"data: {json.dumps(event, ensure_ascii=False)}\n\n".encode())
@@ -108,11 +104,11 @@ class ChatPage:
         except ConnectionError:
             pass  # the page was closed
         finally:
-            self._sandbox.world.unsubscribe(queue)
+            self._scene.world.unsubscribe(queue)
         return response
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
-        stored = self._sandbox.world.files.get(request.match_info["file_id"])
+        stored = self._scene.world.files.get(request.match_info["file_id"])
         if stored is None:
             raise web.HTTPNotFound
         shown = stored.mime_type in _SHOWN and "download" not in request.query
@@ -143,7 +139,7 @@ class ChatPage:
             if files:
                 sent = await self._send_files(files, text, form.get("as_file") == "1", place)
             elif text:
-                sent = [await self._sandbox.send_text(text[:4096], **place)]
+                sent = [await self._scene.send_text(text[:4096], **place)]
             else:
                 sent = []
         except ValueError as error:
@@ -174,9 +170,9 @@ class ChatPage:
         for start in range(0, len(photos), 10):
             part = photos[start : start + 10]
             if len(part) == 1:
-                sent.append(await self._sandbox.send_photo(part[0], **how))
+                sent.append(await self._scene.send_photo(part[0], **how))
             else:
-                sent += await self._sandbox.send_album(part, **how)
+                sent += await self._scene.send_album(part, **how)
             how = place
         for file in rest:
             sent.append(await self._send_file(file, as_file, how))
@@ -187,20 +183,20 @@ class ChatPage:
         known = picture_size(file.data)
         if not as_file:
             if known and known[0] == "GIF":
-                return await self._sandbox.send_animation(file.data, file.name, **how)
+                return await self._scene.send_animation(file.data, file.name, **how)
             if known and known[0] == "WEBP" and max(known[1:]) <= 512:
-                return await self._sandbox.send_sticker(file.data, **{**how, "caption": ""})
+                return await self._scene.send_sticker(file.data, **{**how, "caption": ""})
             if file.mime_type.startswith("video/"):
-                return await self._sandbox.send_video(file.data, file.name, **how)
+                return await self._scene.send_video(file.data, file.name, **how)
             if file.mime_type == "audio/ogg":
-                return await self._sandbox.send_voice(file.data, **how)
-        return await self._sandbox.send_document(file.data, file.name, file.mime_type, **how)
+                return await self._scene.send_voice(file.data, **how)
+        return await self._scene.send_document(file.data, file.name, file.mime_type, **how)
 
     async def _edit(self, request: web.Request) -> web.StreamResponse:
         asked = await _json(request)
         try:
             text = str(asked["text"]).strip()
-            message = self._sandbox.edit_text(int(asked["message_id"]), text[:4096]) if text else {}
+            message = self._scene.edit_text(int(asked["message_id"]), text[:4096]) if text else {}
         except (KeyError, TypeError, ValueError) as error:
             raise web.HTTPConflict(text=f"no such message: {error}") from error
         return web.json_response({"message_ids": [message["message_id"]] if message else []})
@@ -208,7 +204,7 @@ class ChatPage:
     async def _press(self, request: web.Request) -> web.StreamResponse:
         asked = await _json(request)
         try:
-            state = self._sandbox.press(int(asked["message_id"]), str(asked["data"]))
+            state = self._scene.press(int(asked["message_id"]), str(asked["data"]))
         except (KeyError, TypeError, ValueError) as error:
             raise web.HTTPConflict(text=f"no such button: {error}") from error
         return web.json_response({"callback_query_id": state.query["id"]})
@@ -218,18 +214,18 @@ class ChatPage:
         language = str(asked.get("language", ""))
         if language not in ("ru", "en"):
             raise web.HTTPBadRequest(text="language: ru or en")
-        self._sandbox.user(ME, language_code=language)
-        self._sandbox.world.publish({"type": "bot"})
+        self._scene.user(ME, language_code=language)
+        self._scene.world.publish({"type": "bot"})
         return web.json_response({"language": language})
 
     async def _faults(self, request: web.Request) -> web.StreamResponse:
         """`{"method", "kind", "times", "retry_after"}`: see `Fault`; `{"clear": true}` takes all back."""
         asked = await _json(request)
         if asked.pop("clear", False):
-            self._sandbox.faults.clear()
+            self._scene.faults.clear()
             return web.json_response({})
         try:
-            self._sandbox.fail(**asked)
+            self._scene.fail(**asked)
         except (TypeError, ValueError) as error:
             raise web.HTTPBadRequest(text=str(error)) from error
         return web.json_response({})
@@ -242,7 +238,7 @@ class ChatPage:
                 "status": call.status,
                 "description": call.description,
             }
-            for call in self._sandbox.calls
+            for call in self._scene.calls
         ]
         return web.json_response({"calls": calls})
 

@@ -18,9 +18,9 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from inference.coco_objects.weights import PULLED, WEIGHTS, weights
 from inference.coco_objects.wording import Thing, compose
-from inference.importers.files import ImportFailed, read_state
 from inference.reading.frames import frames
 from inference.types import DecodingOptions, EngineError, TextLine
+from inference.weight_files.state import ImportFailed, read_state
 
 _CATEGORIES: list[str] = FasterRCNN_ResNet50_FPN_Weights[WEIGHTS].meta["categories"]
 

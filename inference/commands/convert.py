@@ -50,7 +50,7 @@ def convert(  # noqa: PLR0917 - Typer passes everything by name
     """
     from inference.importers.convert import Request  # noqa: PLC0415 - torch, only now
     from inference.importers.convert import convert as run  # noqa: PLC0415
-    from inference.importers.files import ImportFailed  # noqa: PLC0415
+    from inference.weight_files.state import ImportFailed  # noqa: PLC0415
 
     folder = models_dir / out if Path(out).name == out else Path(out)
     request = Request(

@@ -17,8 +17,6 @@ from inference.caption_model import CaptionModel, SpecialTokens
 from inference.checkpoint import CheckpointError, save_checkpoint
 from inference.encoders.base import Encoder
 from inference.importers.clipcap import import_clipcap, is_clipcap
-from inference.importers.files import ImportFailed, State, read_state
-from inference.importers.pickles import DamagedPickle, Record, UnsafePickle, read_file
 from inference.importers.recurrent import (
     fitting_vocabulary,
     import_meme_baseline,
@@ -45,6 +43,8 @@ from inference.tokenizers.gpt2 import Gpt2Tokenizer
 from inference.tokenizers.youtokentome import FILE as BPE_FILE
 from inference.tokenizers.youtokentome import YouTokenToMe
 from inference.types import DecodingOptions
+from inference.weight_files.pickles import DamagedPickle, Record, UnsafePickle, read_file
+from inference.weight_files.state import ImportFailed, State, read_state
 
 FORMATS = ("clipcap", "meme-baseline", "soft-attention", "ruclip", "rudolph")
 _WEIGHTS = {".pt", ".pth", ".dth", ".bin", ".ckpt", ".safetensors"}

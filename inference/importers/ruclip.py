@@ -10,9 +10,9 @@ from typing import Any
 from inference.encoders.base import build_encoder
 from inference.encoders.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from inference.encoders.ruclip import RuClip, RuClipConfig, RuClipEncoder, ruclip_preprocessing
-from inference.importers.files import ImportFailed, State, count, fill, read_state, take
 from inference.tokenizers.youtokentome import FILE as BPE_FILE
 from inference.tokenizers.youtokentome import YouTokenToMe
+from inference.weight_files.state import ImportFailed, State, count, fill, read_state, take
 
 WHAT = "ruCLIP model"
 RUCLIP_FILE = "ruclip.safetensors"  # in a folder that `convert` wrote

@@ -13,7 +13,7 @@ from inference.decoders.base import build_decoder
 from inference.decoders.rudolph import BOS, EOS, PAD, UNK, RudolphConfig, RudolphDecoder, layer_mask
 from inference.encoders.base import build_encoder
 from inference.encoders.vqgan import VqganEncoder
-from inference.importers.files import ImportFailed, State, count, fill, read_state, take
+from inference.weight_files.state import ImportFailed, State, count, fill, read_state, take
 
 WHAT = "RuDOLPH model"
 _HEAD_WIDTH = 64

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from inference.importers.files import ImportFailed
-from inference.importers.pickles import DamagedPickle, Record, UnsafePickle, read_file
 from inference.tokenizers.words import WordTokenizer, in_order
+from inference.weight_files.pickles import DamagedPickle, Record, UnsafePickle, read_file
+from inference.weight_files.state import ImportFailed
 
 # What classes of vocabularies call the words in the order of their numbers, or the table of both.
 _ATTRIBUTES = (

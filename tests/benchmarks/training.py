@@ -22,10 +22,10 @@ from rich.table import Table
 from inference.pictures import load_picture
 from inference.presets import build
 from tests.drawing import DEFAULT_WORDS, KINDS, draw_meme, jpeg_bytes
+from train_scripts.process import set_up_process
 from train_scripts.training.config import load_config
 from train_scripts.training.data import read_rows
 from train_scripts.training.loop import Training, accelerator_of
-from train_scripts.training.process import set_up_process
 from train_scripts.training.seeing import ahead, pool_of
 
 _EPOCHS = 8  # of which the first is counted by itself

@@ -12,7 +12,7 @@ import pytest
 from bot.app import App
 from bot.config import Settings
 from bot.sandbox import ME, Sandbox
-from bot.sandbox.server import GROUP
+from bot.sandbox.scene import GROUP
 from tests.bot.conftest import ADMIN, OTHER, data_of, labels, replies_to, reply_to, until, working
 from tests.drawing import (
     bomb_png_bytes,

@@ -16,7 +16,7 @@ from bot.feedback.tables import User
 from bot.models import by_key, choices, key, operators
 from bot.replies import Offer, compare_keyboard, model_keyboard, model_page
 from bot.sandbox import ME, Sandbox
-from bot.sandbox.server import GROUP
+from bot.sandbox.scene import GROUP
 from bot.texts import texts
 from tests.bot.conftest import OTHER, Json, data_of, labels, replies_to, reply_to, until, working
 from tests.drawing import draw_meme, jpeg_bytes

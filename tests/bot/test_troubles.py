@@ -15,7 +15,7 @@ from bot.app import App, build
 from bot.config import Settings
 from bot.polling import Poller, TokenRefused
 from bot.sandbox import ME, Sandbox
-from bot.sandbox.server import GROUP
+from bot.sandbox.scene import GROUP
 from inference.engine import Engine
 from tests.bot.conftest import data_of, replies_to, reply_to, until, working
 from tests.drawing import draw_meme, jpeg_bytes

@@ -11,7 +11,7 @@ import pytest_asyncio
 from PIL import Image
 
 from bot.sandbox import Sandbox
-from bot.sandbox.server import GROUP
+from bot.sandbox.scene import GROUP
 from bot.sandbox.world import Json
 from tests.drawing import (
     bomb_png_bytes,

@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from bot.sandbox import Sandbox
-from bot.sandbox.server import GROUP
+from bot.sandbox.scene import GROUP
 from tests.drawing import KINDS, draw_meme, gif_bytes, jpeg_bytes, png_bytes
 from tests.e2e.fakes import SUMMARY, TEXT, WORDS
 from tests.e2e.page import WAIT, ChatPage, chat_page

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from bot.sandbox import ME, Sandbox
-from bot.sandbox.server import Call
+from bot.sandbox.faults import Call
 from bot.sandbox.world import Json
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.e2e.fakes import SUMMARY

@@ -33,9 +33,8 @@ from aiogram.types import (
 from PIL import Image
 
 from bot.sandbox import ME, Sandbox
-from bot.sandbox.page import ME as PAGE_PERSON
 from bot.sandbox.pictures import NotAPhotoError
-from bot.sandbox.server import GROUP
+from bot.sandbox.scene import GROUP
 from tests.drawing import (
     bomb_png_bytes,
     draw_meme,
@@ -463,7 +462,6 @@ async def test_people_edit_their_texts(bot: Bot, sandbox: Sandbox) -> None:
 
 
 async def test_languages_and_commands(bot: Bot, sandbox: Sandbox) -> None:
-    assert PAGE_PERSON == ME
     sandbox.user(language_code="en")
     await sandbox.send_text("hi")
     message = (await updates(bot))[0].message

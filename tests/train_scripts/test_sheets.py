@@ -14,8 +14,8 @@ from playwright.sync_api import sync_playwright
 
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.e2e.processes import CHROMIUM, CHROMIUM_ARGUMENTS
-from train_scripts.metrics.tables import Sheet
 from train_scripts.sheets import SheetError, SheetRow, pictures_html, sheet, table_html, write_page
+from train_scripts.tables import Sheet
 
 
 def balanced(page: str) -> bool:

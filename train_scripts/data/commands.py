@@ -118,7 +118,7 @@ class Common:
 
 
 def _say(report: Report, out: Path) -> None:
-    from train_scripts.metrics.command_line import console  # noqa: PLC0415
+    from train_scripts.terminal import console  # noqa: PLC0415
 
     for one in report.refused[:_SENTENCES]:
         typer.echo(one.sentence, err=True)

@@ -26,7 +26,7 @@ from train_scripts.data.files import json_rows
 from train_scripts.data.pictures import inspect, safe_names, take
 from train_scripts.data.records import Item, PrepareError, Record, Refused, find_picture
 from train_scripts.data.translate import Translates, translate
-from train_scripts.metrics.tables import Sheet
+from train_scripts.tables import Sheet
 
 __all__ = ["UNDESCRIBED", "WORK", "Plan", "Report", "prepare"]
 

@@ -17,11 +17,14 @@ ModelsDir = Annotated[Path, typer.Option(help="Folder of the checkpoints.")]
 
 def _one_sentence_errors() -> AbstractContextManager[None]:
     """Of both commands; see :func:`train_scripts.terminal.one_sentence`."""
+    from train_scripts.data.exports import ExportError  # noqa: PLC0415
     from train_scripts.metrics.evaluator import EvaluationError  # noqa: PLC0415 - with numpy and nltk
     from train_scripts.pictures import UnreadablePicturesError  # noqa: PLC0415
     from train_scripts.sheets import SheetError  # noqa: PLC0415
 
-    return one_sentence(FeedbackError, EngineError, EvaluationError, SheetError, UnreadablePicturesError)
+    return one_sentence(
+        ExportError, FeedbackError, EngineError, EvaluationError, SheetError, UnreadablePicturesError
+    )
 
 
 def finetune_command(

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import mean
 
+from train_scripts.data.exports import Export, Row
 from train_scripts.feedback.errors import FeedbackError
-from train_scripts.feedback.exports import Export, Row
 
 _LIKED = {5: 1.0, 4: 0.5}  # mark, rounded -> weight
 _OWN_GAP, _OTHERS_GAP = 1.0, 2.0

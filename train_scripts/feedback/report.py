@@ -10,8 +10,9 @@ from train_scripts.feedback.finetune import as_rows
 from train_scripts.feedback.judge import GUARDED, near
 from train_scripts.feedback.run import CHECKPOINT, Result
 from train_scripts.metrics.evaluator import MEASURES
-from train_scripts.metrics.tables import Sheet, comparison_sheet, examples_sheet
+from train_scripts.metrics.tables import comparison_sheet, examples_sheet
 from train_scripts.sheets import SheetRow, pictures_html, table_html, write_page
+from train_scripts.tables import Sheet
 
 MARKDOWN, PAGE = "report.md", "report.html"
 _PARENT, _CHILD = "before", "after"

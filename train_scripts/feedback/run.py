@@ -14,9 +14,9 @@ from inference.checkpoint import CheckpointError
 from inference.models import checkpoint_hash, find_model
 from inference.reading.reader import Reader
 from train_scripts.data.duplicates import find_duplicates
+from train_scripts.data.exports import Export, read_export
 from train_scripts.data.pictures import look
 from train_scripts.feedback.errors import FeedbackError
-from train_scripts.feedback.exports import Export, read_export
 from train_scripts.feedback.finetune import Material, Options, Outcome, Preferred, Weighted, finetune, margins
 from train_scripts.feedback.judge import Judge
 from train_scripts.feedback.lessons import Lessons, learn_from
@@ -68,8 +68,8 @@ class Result:
 def run(sources: Sources, options: Options, *, say: Callable[[str], None] = print) -> Result:
     """Fine-tunes and writes everything but the report. ``say`` gets a line for the terminal at a time.
 
-    Raises FeedbackError, UnreadablePicturesError and EngineError, whose text is one sentence that says what
-    to do.
+    Raises ExportError, FeedbackError, UnreadablePicturesError and EngineError, whose text is one sentence
+    that says what to do.
     """
     out = sources.out
     if out.exists() and any(out.iterdir()):

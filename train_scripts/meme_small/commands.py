@@ -140,7 +140,7 @@ def train_command(  # noqa: PLR0917 - the options of a command
     """Train the shipped model and write its checkpoint. Only its encoder was trained by others."""
     from train_scripts.meme_small.export import write_checkpoint  # noqa: PLC0415 - torch
     from train_scripts.meme_small.train import Recipe, Trainer  # noqa: PLC0415
-    from train_scripts.training.process import set_up_process  # noqa: PLC0415
+    from train_scripts.process import set_up_process  # noqa: PLC0415
 
     set_up_process()
     recipe = Recipe(photo_epochs=photo_epochs, copying=copying)

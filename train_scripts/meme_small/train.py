@@ -36,6 +36,7 @@ from inference.meme_small.faithful import LAYOUT
 from inference.meme_small.model import MAX_LINE_WORDS, MemeSmall, collate, concept_words, line_word_ids
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES
 from inference.tokenizers.slots import EOS, UNK, SlotTokenizer
+from train_scripts.files import write_text
 from train_scripts.meme_small.data import (
     Example,
     TrainingDataError,
@@ -48,7 +49,6 @@ from train_scripts.meme_small.data import (
 )
 from train_scripts.metrics.faithfulness import ContentLemmas
 from train_scripts.pictures import check_pictures, open_picture
-from train_scripts.training.files import write_text
 
 _LEVEL_BOUNDS = (4, 9)  # words outside quotations: where the next level of detail begins
 

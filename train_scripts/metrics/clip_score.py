@@ -18,10 +18,10 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from inference.encoders.ruclip import BOS, EOS, PAD
-from inference.importers.files import ImportFailed
 from inference.importers.ruclip import import_ruclip
 from inference.pictures import load_picture
 from inference.types import PictureError
+from inference.weight_files.state import ImportFailed
 from train_scripts.metrics.evaluator import MEAN, EvaluationError, Measure
 
 __all__ = ["CLIP_SCORE", "ClipScorer", "Embedded", "find_ruclip"]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from train_scripts.data.captions import CaptionFileError
 from train_scripts.metrics.evaluator import MEASURES, EvaluationError, Measure
@@ -24,7 +23,6 @@ __all__ = [
     "Pictures",
     "Split",
     "clip_scores",
-    "console",
     "known_measure",
     "one_sentence_errors",
     "picture_folder",
@@ -33,14 +31,6 @@ __all__ = [
     "write_rows",
     "write_text",
 ]
-
-_PIPED_WIDTH = 120  # characters; rich takes 80 where there is no terminal, which breaks the tables' lines
-
-
-def console() -> Console:
-    """The console that the tables go to."""
-    screen = Console()
-    return screen if screen.is_terminal else Console(width=_PIPED_WIDTH)
 
 
 def one_sentence_errors() -> AbstractContextManager[None]:

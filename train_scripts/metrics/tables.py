@@ -1,49 +1,16 @@
-"""Reports for reading: the same rows as a table on the terminal and as Markdown."""
+"""Reports for reading, as tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-from rich.table import Table
-from rich.text import Text
 
 from train_scripts.metrics.comparison import Comparison
 from train_scripts.metrics.evaluator import Report
+from train_scripts.tables import Sheet
 
-__all__ = ["Sheet", "comparison_sheet", "examples_sheet", "report_sheet"]
+__all__ = ["comparison_sheet", "examples_sheet", "report_sheet"]
 
 _SIGN = {"higher": "↑", "lower": "↓", "neither": ""}
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """A titled table of plain strings; columns after the first `text_columns` hold numbers."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    text_columns: int = 1
-
-    def to_rich(self) -> Table:
-        """For a rich console; nothing in it is read as rich's markup."""
-        table = Table(title=Text(self.title), title_justify="left")
-        for i, column in enumerate(self.columns):
-            is_text = i < self.text_columns
-            table.add_column(Text(column), justify="left" if is_text else "right", overflow="fold")
-        for row in self.rows:
-            table.add_row(*(Text(cell) for cell in row))
-        return table
-
-    def to_markdown(self) -> str:
-        """A heading-less Markdown table under its title, ending in a line break."""
-        rule = [":--" if i < self.text_columns else "--:" for i in range(len(self.columns))]
-        lines = [self.columns, rule, *self.rows]
-        return f"{self.title}\n\n" + "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").split())
 
 
 def report_sheet(report: Report, name: str) -> Sheet:

@@ -25,7 +25,6 @@ from inference.encoders.cnn import (
 )
 from inference.encoders.ruclip import RuClipEncoder
 from inference.encoders.vqgan import VqganEncoder
-from inference.importers.files import ImportFailed, read_state
 from inference.importers.ruclip import import_ruclip
 from inference.importers.rudolph import import_rudolph, import_vqgan
 from inference.presets import Preset, build, make_tokenizer, preset
@@ -33,6 +32,7 @@ from inference.tokenizers.base import Tokenizer, load_tokenizer
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
 from inference.tokenizers.words import WordTokenizer
 from inference.types import EngineError, TextLine
+from inference.weight_files.state import ImportFailed, read_state
 from inference.words_read import SLOTS, WordsRead, to_slots
 from train_scripts.pictures import UnreadablePicturesError, open_picture
 from train_scripts.training.config import RANDOM, TrainConfig

@@ -35,11 +35,11 @@ def train_preset_command(
     _start_missing_processes()
     from train_scripts.data.files import CaptionFileError  # noqa: PLC0415 - torch, transformers, accelerate
     from train_scripts.pictures import UnreadablePicturesError  # noqa: PLC0415
+    from train_scripts.process import set_up_process  # noqa: PLC0415
     from train_scripts.sheets import SheetError  # noqa: PLC0415
     from train_scripts.training.config import load_config  # noqa: PLC0415
     from train_scripts.training.errors import TrainingError  # noqa: PLC0415
     from train_scripts.training.loop import Interrupted  # noqa: PLC0415
-    from train_scripts.training.process import set_up_process  # noqa: PLC0415
     from train_scripts.training.run import train  # noqa: PLC0415
 
     set_up_process()

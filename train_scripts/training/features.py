@@ -32,9 +32,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from inference.encoders.base import Encoder, Memory
+from train_scripts.files import write_text
 from train_scripts.pictures import UnreadablePicturesError, open_picture
 from train_scripts.training.errors import TrainingError
-from train_scripts.training.files import write_text
 from train_scripts.training.seeing import Seer, ahead, groups_of, split
 
 __all__ = ["FeatureCache", "encoder_identity"]

@@ -1,8 +1,7 @@
-"""Files and folders that are whole or not there, whatever interrupts the writing."""
+"""Tensors and folders that are whole or not there, whatever interrupts the writing."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,29 +11,10 @@ from typing import Any
 import torch
 
 from inference.checkpoint import CheckpointError
+from train_scripts.files import replacing
 from train_scripts.training.errors import TrainingError
 
-__all__ = ["load_tensors", "new_folder", "save_tensors", "write_text"]
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A path to write to; moved to ``path`` when all went well, else removed."""
-    part = path.with_name(path.name + ".part")
-    try:
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replaces the file. Raises OSError; the former file is then as it was."""
-    with _beside(path) as part:
-        part.write_text(text, encoding="utf-8")
+__all__ = ["load_tensors", "new_folder", "save_tensors"]
 
 
 def save_tensors(path: Path, values: dict[str, Any]) -> None:
@@ -43,7 +23,7 @@ def save_tensors(path: Path, values: dict[str, Any]) -> None:
     Raises TrainingError when it cannot be written; the former file is then as it was.
     """
     try:
-        with _beside(path) as part, part.open("wb") as file:
+        with replacing(path) as part, part.open("wb") as file:
             torch.save(values, file)
     except (OSError, RuntimeError) as error:
         # torch wraps what the file says into an error of its own.

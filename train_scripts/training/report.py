@@ -11,8 +11,9 @@ from typing import Any
 
 from train_scripts.metrics.evaluator import MEASURES
 from train_scripts.metrics.evaluator import Report as Scores
-from train_scripts.metrics.tables import Sheet, report_sheet
+from train_scripts.metrics.tables import report_sheet
 from train_scripts.sheets import SheetRow, pictures_html, table_html, write_page
+from train_scripts.tables import Sheet
 from train_scripts.training.config import TrainConfig
 
 __all__ = ["Outcome", "curve", "write_report"]

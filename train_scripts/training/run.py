@@ -8,12 +8,12 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
+from train_scripts.files import write_text
 from train_scripts.metrics.evaluator import Report, evaluate
 from train_scripts.sheets import SheetError, SheetRow
 from train_scripts.training.config import TrainConfig
 from train_scripts.training.data import TrainRow, first_rows
 from train_scripts.training.errors import TrainingError
-from train_scripts.training.files import write_text
 from train_scripts.training.loop import Training, accelerator_of
 from train_scripts.training.report import Outcome, write_report
 

@@ -22,9 +22,10 @@ import torch
 from torch import Tensor
 
 from inference.caption_model import CaptionModel
+from train_scripts.files import write_text
 from train_scripts.training.config import TrainConfig, load_config
 from train_scripts.training.errors import TrainingError
-from train_scripts.training.files import load_tensors, write_text
+from train_scripts.training.files import load_tensors
 
 __all__ = ["Progress", "RunFolder", "frozen_digest", "trained_state"]
 

@@ -13,8 +13,8 @@ from torch.nn.functional import layer_norm
 from inference.decoders.base import build_decoder
 from inference.decoding import generate
 from inference.importers.clipcap import import_clipcap, is_clipcap
-from inference.importers.files import ImportFailed
 from inference.types import DecodingOptions
+from inference.weight_files.state import ImportFailed
 
 V, W, LAYERS, POSITIONS = 90, 128, 2, 48  # two heads of 64
 D, K, CLIP = 20, 5, 3

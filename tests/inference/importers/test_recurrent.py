@@ -12,7 +12,6 @@ import torchvision
 from torch import Tensor, nn
 
 from inference.decoding import generate
-from inference.importers.files import ImportFailed
 from inference.importers.recurrent import (
     import_meme_baseline,
     import_soft_attention,
@@ -21,6 +20,7 @@ from inference.importers.recurrent import (
     is_soft_attention,
 )
 from inference.types import DecodingOptions
+from inference.weight_files.state import ImportFailed
 
 State = dict[str, Tensor]
 WORDS = ["кот", "мем", "надпись", ",", "."]

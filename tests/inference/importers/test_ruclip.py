@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from inference.encoders.base import build_encoder
-from inference.importers.files import ImportFailed
 from inference.importers.ruclip import config_of, import_ruclip, is_ruclip
+from inference.weight_files.state import ImportFailed
 from tests.inference.encoders.test_ruclip import (
     SMALL,
     TEXTS,

@@ -16,9 +16,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from inference.importers.files import ImportFailed, read_state
-from inference.importers.pickles import DamagedPickle, Record, UnsafePickle, read_file, read_pickle
 from inference.importers.vocabulary import read_vocabulary
+from inference.weight_files.pickles import DamagedPickle, Record, UnsafePickle, read_file, read_pickle
+from inference.weight_files.state import ImportFailed, read_state
 
 WORDS = ["<pad>", "<start>", "<end>", "<unk>", "кот", "мем"]
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from inference.importers.files import ImportFailed, count, fill, read_state, take
+from inference.weight_files.state import ImportFailed, count, fill, read_state, take
 
 
 class Bomb:

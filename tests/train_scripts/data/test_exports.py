@@ -13,8 +13,7 @@ from bot.feedback.export import export
 from bot.feedback.store import Store
 from tests.feedback.conftest import Chat, meme
 from tests.train_scripts.feedback.exports import CAPTION, row, write
-from train_scripts.feedback.errors import FeedbackError
-from train_scripts.feedback.exports import read_export
+from train_scripts.data.exports import ExportError, read_export
 from train_scripts.feedback.lessons import learn_from
 
 
@@ -78,18 +77,18 @@ def test_a_picture_that_may_be_kept_again_is_used_again(tmp_path: Path) -> None:
 def test_an_old_export_needs_a_list_of_today(tmp_path: Path) -> None:
     old = (datetime.now(UTC) - timedelta(days=3)).isoformat()
     folder = write(tmp_path / "out", [row(correction="Кот.")], made_at=old)
-    with pytest.raises(FeedbackError, match=r"asked to be erased since: export again, or give .*--erased"):
+    with pytest.raises(ExportError, match=r"asked to be erased since: export again, or give .*--erased"):
         read_export(folder)
     newer = tmp_path / "erased.jsonl"
     newer.write_text(json.dumps({"made_at": datetime.now(UTC).isoformat()}) + "\n")
     assert len(read_export(folder, newer).rows) == 1
     newer.write_text(json.dumps({"made_at": old}) + "\n")
-    with pytest.raises(FeedbackError, match="erased since"):
+    with pytest.raises(ExportError, match="erased since"):
         read_export(folder, newer)
     newer.write_text('{"made_at": "soon"}\n')
-    with pytest.raises(FeedbackError, match=r"erased\.jsonl, line 1"):
+    with pytest.raises(ExportError, match=r"erased\.jsonl, line 1"):
         read_export(folder, newer)
-    with pytest.raises(FeedbackError, match="is not there"):
+    with pytest.raises(ExportError, match="is not there"):
         read_export(folder, tmp_path / "nowhere.jsonl")
 
 
@@ -115,30 +114,28 @@ def test_a_damaged_row_is_named(tmp_path: Path, damage: str, sentence: str) -> N
     folder = write(tmp_path / "out", [row(correction="Кот спит.")])
     with (folder / "metadata.jsonl").open("ab") as file:
         file.write(damage.encode("utf-8", "surrogateescape") + b"\n")
-    with pytest.raises(FeedbackError, match=sentence):
+    with pytest.raises(ExportError, match=sentence):
         read_export(folder)
 
 
 def test_a_missing_picture_is_named(tmp_path: Path) -> None:
     folder = write(tmp_path / "out", [row(rating=5), row("images/1.jpg", correction="Кот.")])
     (folder / "images" / "1.jpg").unlink()
-    with pytest.raises(
-        FeedbackError, match=r"line 2, names images/1\.jpg, which is not in .*unpack all parts"
-    ):
+    with pytest.raises(ExportError, match=r"line 2, names images/1\.jpg, which is not in .*unpack all parts"):
         read_export(folder)
 
 
 def test_what_is_no_export_is_said(tmp_path: Path) -> None:
-    with pytest.raises(FeedbackError, match=r"no export of the bot .*python -m bot export"):
+    with pytest.raises(ExportError, match=r"no export of the bot .*python -m bot export"):
         read_export(tmp_path)
     (tmp_path / "export.json").write_text("{")
-    with pytest.raises(FeedbackError, match=r"export\.json is damaged"):
+    with pytest.raises(ExportError, match=r"export\.json is damaged"):
         read_export(tmp_path)
     (tmp_path / "export.json").write_text(json.dumps({"made_at": datetime.now(UTC).isoformat()}))
-    with pytest.raises(FeedbackError, match=r"holds none of metadata\.jsonl"):
+    with pytest.raises(ExportError, match=r"holds none of metadata\.jsonl"):
         read_export(tmp_path)
     (tmp_path / "feedback.parquet").write_bytes(b"PAR1 but not really")
-    with pytest.raises(FeedbackError, match=r"feedback\.parquet is damaged"):
+    with pytest.raises(ExportError, match=r"feedback\.parquet is damaged"):
         read_export(tmp_path)
 
 
@@ -151,7 +148,7 @@ def test_what_is_no_export_is_said(tmp_path: Path) -> None:
     ],
 )
 def test_an_export_of_nothing_says_why(tmp_path: Path, rows: list[dict[str, Any]], why: str) -> None:
-    with pytest.raises(FeedbackError, match=f"nothing to learn.*{why}"):
+    with pytest.raises(ExportError, match=f"nothing to learn.*{why}"):
         learn_from(read_export(write(tmp_path / "out", rows)))
 
 

@@ -1,4 +1,4 @@
-"""Weight files of others, opened without running anything that is written in them."""
+"""The table of tensors in a weight file, whatever its format, and how parts are filled from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from inference.importers.pickles import DamagedPickle, Record, UnsafePickle, read_file, state_of
+from inference.weight_files.pickles import DamagedPickle, Record, UnsafePickle, read_file, state_of
 
 State = dict[str, Tensor]
 
@@ -33,8 +33,8 @@ def read_state(path: Path) -> State:
 
     A state dict, a training checkpoint that holds one beside its optimiser, a whole pickled module and a
     TorchScript archive are read, in torch's zip format and in its older one; the last two by
-    :mod:`inference.importers.pickles`, which runs nothing. What wrappers write before the names (``module.``,
-    ``_orig_mod.``, ``model.``) is taken off.
+    :mod:`inference.weight_files.pickles`, which runs nothing. What wrappers write before the names
+    (``module.``, ``_orig_mod.``, ``model.``) is taken off.
 
     Raises FileNotFoundError, or :class:`ImportFailed` when it is damaged or would have to be run to be read.
     """

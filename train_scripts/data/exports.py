@@ -16,11 +16,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from train_scripts.feedback.errors import FeedbackError
-
 REPORT, ERASED = "export.json", "erased.jsonl"
 TABLES = {"imagefolder": "metadata.jsonl", "csv": "feedback.csv", "parquet": "feedback.parquet"}
 FRESH = timedelta(days=1)
+
+
+class ExportError(ValueError):
+    """The export cannot be used: ``str()`` is one English sentence that says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +63,17 @@ class Export:
 def read_export(folder: Path, erased: Path | None = None, *, now: datetime | None = None) -> Export:
     """Reads an export of `python -m bot export`; ``erased``: the erased.jsonl of a newer one.
 
-    Raises FeedbackError: the folder is no export, a row is damaged, a picture is missing, or the export is
+    Raises ExportError: the folder is no export, a row is damaged, a picture is missing, or the export is
     older than a day and nothing says who was erased since.
     """
     made_at = _made_at(folder)
     own = folder / ERASED
     erasures = [read_erasures(path) for path in (own, erased) if path is not None and path.is_file()]
     if erased is not None and not erased.is_file():
-        raise FeedbackError(f"{erased} is not there: give the erased.jsonl of a newer export.")
+        raise ExportError(f"{erased} is not there: give the erased.jsonl of a newer export.")
     known_until = max((one.made_at for one in erasures), default=made_at)
     if (now or datetime.now(UTC)) - known_until > FRESH:
-        raise FeedbackError(
+        raise ExportError(
             f"{folder} was exported on {made_at:%Y-%m-%d}, and people may have asked to be erased since: "
             "export again, or give the erased.jsonl of an export of today with --erased."
         )
@@ -81,7 +83,7 @@ def read_export(folder: Path, erased: Path | None = None, *, now: datetime | Non
     rows = tuple(row for row in everything if row.user not in users and row.picture not in pictures)
     for row in rows:
         if row.file_name is not None and not (folder / row.file_name).is_file():
-            raise FeedbackError(
+            raise ExportError(
                 f"{row.where} names {row.file_name}, which is not in {folder}: unpack all parts of the "
                 "archive into one folder, or export again."
             )
@@ -89,7 +91,7 @@ def read_export(folder: Path, erased: Path | None = None, *, now: datetime | Non
 
 
 def read_erasures(path: Path) -> Erasures:
-    """Reads an erased.jsonl. Raises FeedbackError when it is damaged."""
+    """Reads an erased.jsonl. Raises ExportError when it is damaged."""
     made_at: datetime | None = None
     users, pictures = set(), {}
     for number, value in _json_lines(path):
@@ -101,11 +103,11 @@ def read_erasures(path: Path) -> Erasures:
             else:
                 pictures[str(value["picture"])] = _moment(value["erased_at"])
         except (KeyError, TypeError, ValueError):
-            raise FeedbackError(
+            raise ExportError(
                 f"{path}, line {number}, names no user and no picture: take the file from the export anew."
             ) from None
     if made_at is None:
-        raise FeedbackError(f"{path} does not say when it was made: take the file from the export anew.")
+        raise ExportError(f"{path} does not say when it was made: take the file from the export anew.")
     return Erasures(made_at, frozenset(users), pictures)
 
 
@@ -114,12 +116,12 @@ def _made_at(folder: Path) -> datetime:
     try:
         return _moment(json.loads(path.read_text(encoding="utf-8"))["made_at"])
     except FileNotFoundError:
-        raise FeedbackError(
+        raise ExportError(
             f"{folder} is no export of the bot (there is no {REPORT} in it): make one with "
             "'python -m bot export --out FOLDER'."
         ) from None
     except (OSError, ValueError, KeyError, TypeError):
-        raise FeedbackError(f"{path} is damaged: export again.") from None
+        raise ExportError(f"{path} is damaged: export again.") from None
 
 
 def _moment(text: Any) -> datetime:
@@ -130,7 +132,7 @@ def _moment(text: Any) -> datetime:
 def _rows(folder: Path) -> Iterator[Row]:
     table = next((folder / name for name in TABLES.values() if (folder / name).is_file()), None)
     if table is None:
-        raise FeedbackError(
+        raise ExportError(
             f"{folder} holds none of {', '.join(TABLES.values())}: unpack all parts of the archive into one "
             "folder, or export again."
         )
@@ -152,7 +154,7 @@ def _values(table: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
                 for value in reader:
                     yield reader.line_num, value
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise FeedbackError(f"{table} is damaged ({error}): export again.") from None
+            raise ExportError(f"{table} is damaged ({error}): export again.") from None
     else:
         import pyarrow as pa  # noqa: PLC0415 - large, and only this format needs it
         import pyarrow.parquet as pq  # noqa: PLC0415
@@ -160,7 +162,7 @@ def _values(table: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         try:
             values = pq.read_table(table).to_pylist()
         except (OSError, pa.ArrowException) as error:
-            raise FeedbackError(f"{table} is damaged ({error}): export again.") from None
+            raise ExportError(f"{table} is damaged ({error}): export again.") from None
         yield from enumerate(values, start=1)
 
 
@@ -168,7 +170,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
-        raise FeedbackError(f"{path} cannot be read ({error.strerror}): check the path.") from None
+        raise ExportError(f"{path} cannot be read ({error.strerror}): check the path.") from None
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -177,7 +179,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         except ValueError:  # a UnicodeDecodeError is one too
             value = None
         if not isinstance(value, dict):
-            raise FeedbackError(
+            raise ExportError(
                 f"{path.name}, line {number}, is damaged (a write may have been cut short): export again, "
                 "or remove the line."
             )
@@ -218,7 +220,7 @@ def _row(where: str, value: Mapping[str, Any]) -> Row:
     except (KeyError, TypeError, ValueError) as error:
         column = error.args[0] if error.args and error.args[0] in value else None
         problem = f"has no usable {column!r}" if column else "lacks what a row of an export has"
-        raise FeedbackError(f"{where} {problem}: export again, or remove the row.") from None
+        raise ExportError(f"{where} {problem}: export again, or remove the row.") from None
 
 
 def _is_inside(name: str) -> bool:

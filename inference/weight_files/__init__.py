@@ -1,0 +1,1 @@
+"""Weight files of others, opened without running anything that is written in them."""
