@@ -52,6 +52,7 @@ from inference.types import (
     PictureError,
     PictureTimeout,
     UnknownModel,
+    Version,
     WorkerCrashed,
 )
 
@@ -288,8 +289,8 @@ class Captioning:
         if job.caption_id is not None and (row := await self._store.caption(job.caption_id)) is not None:
             return row
         options = job.decoding_options()
-        model, checkpoint = await self._model(job)
-        cached = await self._store.cached_caption(job.file_unique_id, model, checkpoint, options_key(options))
+        model, version = await self._model(job)
+        cached = await self._store.cached_caption(job.file_unique_id, model, version, options_key(options))
         if cached is not None:
             await self._store.use_caption(job.id, cached.id, data=await self._bytes_to_keep(job, cached))
             return cached
@@ -306,14 +307,14 @@ class Captioning:
         )
         return await self._store.save_caption(job.id, picture=picture, caption=caption)
 
-    async def _model(self, job: Job) -> tuple[str, str]:
-        """The model for a job, and its checkpoint: the default one when the chosen one is there no more."""
+    async def _model(self, job: Job) -> tuple[str, Version]:
+        """The model for a job, and its version: the default one when the chosen one is there no more."""
         default = self._settings.model
         for name in dict.fromkeys((job.model or default, default)):
             if job.part and name != job.model and name == job.compared_with:
                 break  # the other part is by the default model
             try:
-                return name, await self._checkpoint(name)
+                return name, await self._version(name)
             except UnknownModel as error:
                 logger.error("Job %d: %s", job.id, error)
             except EngineError as error:
@@ -321,17 +322,17 @@ class Captioning:
         sentence = sentences.COMPARED_MODEL_GONE if job.part else sentences.OUT_OF_ORDER
         raise Unanswerable(sentence, f"there is no model {job.model}")
 
-    async def _checkpoint(self, name: str) -> str:
-        """The model's checkpoint. A service elsewhere may just be restarting: it is asked several times."""
+    async def _version(self, name: str) -> Version:
+        """The model's version. A service elsewhere may just be restarting: it is asked several times."""
         for pause in AWAY_PAUSES:
             try:
-                return await asyncio.to_thread(self._engine.checkpoint, name)
+                return await asyncio.to_thread(self._engine.version, name)
             except UnknownModel:
                 raise
             except EngineError as error:
                 logger.info("Asking for the model %s again in %.0f s (%s)", name, pause, error)
             await asyncio.sleep(pause)
-        return await asyncio.to_thread(self._engine.checkpoint, name)
+        return await asyncio.to_thread(self._engine.version, name)
 
     def _no_model(self, name: str, error: EngineError) -> Unanswerable:
         logger.error("No caption: %s", error)

@@ -20,6 +20,7 @@ from typing import Self
 
 from inference import protocol
 from inference.models import ModelInfo, checkpoint_hash, list_models
+from inference.program import program
 from inference.types import (
     Caption,
     DecodingOptions,
@@ -28,6 +29,7 @@ from inference.types import (
     ModelNotLoaded,
     PictureError,
     PictureTimeout,
+    Version,
     WorkerCrashed,
 )
 
@@ -314,6 +316,10 @@ class Engine:
             else:
                 self._known.add(name)
                 return found
+
+    def version(self, model: str | None = None) -> Version:
+        """What this model's captions (default: the default model's) come from. As :meth:`checkpoint`."""
+        return Version(self.checkpoint(model), program())
 
     def models(self) -> list[ModelInfo]:
         """The models there are, by name. Blocking, as :meth:`checkpoint` is."""

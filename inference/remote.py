@@ -6,7 +6,7 @@ The other side is ``python -m inference serve``, on one machine or, with Ray Ser
   (:meth:`inference.types.Caption.to_dict`); both parameters may be left out.
 * ``GET /models`` to ``{"default": NAME, "models": [{"name", "checkpoint", "description", "parameters",
   "description_ru"}]}``.
-* ``GET /checkpoint?model=NAME`` to ``{"checkpoint": HASH}``.
+* ``GET /checkpoint?model=NAME`` to ``{"checkpoint": HASH, "program": HASH}``.
 * ``GET /healthz``: 200 when the default model can caption, else 503.
 
 Where nothing can be answered the status is not 200, and the body is
@@ -40,6 +40,7 @@ from inference.types import (
     PictureError,
     PictureTimeout,
     UnknownModel,
+    Version,
     WorkerCrashed,
 )
 
@@ -55,7 +56,7 @@ ERRORS: dict[str, tuple[type[EngineError], int]] = {
 }
 
 _PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds before another try where nobody answers, as while a service restarts
-_KEPT = 5.0  # seconds that a model's hash is believed without asking again
+_KEPT = 5.0  # seconds that a model's version is believed without asking again
 _WATCH = 2.0  # seconds between two looks at the service's health
 
 
@@ -81,7 +82,7 @@ class RemoteEngine:
         self._open = 0
         self._healthy = False
         self._told: bool | None = None  # what the log says of its health
-        self._hashes: dict[str | None, tuple[float, str]] = {}
+        self._versions: dict[str | None, tuple[float, Version]] = {}
         self._lock = threading.Lock()
 
     async def __aenter__(self) -> Self:
@@ -131,22 +132,27 @@ class RemoteEngine:
             self._open -= 1
 
     def checkpoint(self, model: str | None = None) -> str:
-        """The hash of the model (default: the default model's) that the service has.
+        """The hash of the model (default: the default model's) that the service has. As :meth:`version`."""
+        return self.version(model).checkpoint
+
+    def version(self, model: str | None = None) -> Version:
+        """What the service's captions by this model (default: the default model) come from.
 
         Blocking; may be called in any thread. What was asked lately is not asked again. Raises UnknownModel,
         or EngineError when the service cannot be reached.
         """
         name = model or self.model
         with self._lock:
-            asked, found = self._hashes.get(name, (-_KEPT, ""))
+            asked, found = self._versions.get(name, (-_KEPT, Version("", "")))
             if time.monotonic() - asked < _KEPT:
                 return found
             answer = self._get("/checkpoint", {"model": name} if name else {})
             try:
-                found = str(answer["checkpoint"])
-            except (KeyError, TypeError) as error:
+                # A service of before there was a program's hash says none, and its captions have none.
+                found = Version(str(answer["checkpoint"]), str(answer.get("program", "")))
+            except (KeyError, TypeError, AttributeError) as error:
                 raise self._stranger() from error
-            self._hashes[name] = (time.monotonic(), found)
+            self._versions[name] = (time.monotonic(), found)
             return found
 
     def models(self) -> list[ModelInfo]:

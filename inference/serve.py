@@ -42,8 +42,8 @@ async def respond(
                 models = [asdict(model) for model in await asyncio.to_thread(engine.models)]
                 answer = HTTPStatus.OK, {"default": engine.settings.model, "models": models}
             case "GET", "/checkpoint":
-                checkpoint = await asyncio.to_thread(engine.checkpoint, query.get("model"))
-                answer = HTTPStatus.OK, {"checkpoint": checkpoint}
+                version = await asyncio.to_thread(engine.version, query.get("model"))
+                answer = HTTPStatus.OK, asdict(version)
             case "GET", "/healthz":
                 status = HTTPStatus.OK if engine.healthy else HTTPStatus.SERVICE_UNAVAILABLE
                 answer = status, {"healthy": engine.healthy, "waiting": engine.waiting}

@@ -100,6 +100,14 @@ class TextLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Version:
+    """What makes a caption besides its picture and its options."""
+
+    checkpoint: str  # sha256 of the weights, see inference.models.checkpoint_hash
+    program: str  # see inference.program
+
+
+@dataclass(frozen=True, slots=True)
 class Caption:
     """What is said about one picture, and everything needed to tell later how it came about."""
 
@@ -108,6 +116,7 @@ class Caption:
     words: tuple[str, ...]  # the words read on the picture: one string a block, in reading order
     model: str
     checkpoint: str  # sha256 of the weights, 64 hexadecimal digits
+    program: str = ""  # see inference.program; the worker fills it in
     options: DecodingOptions = field(default_factory=DecodingOptions)
     # By stage: decode (bytes to pixels), read (the words), encode, generate; total = from the bytes' arrival
     # in the worker to the answer, which for a picture in a batch holds its companions' time too.
@@ -125,6 +134,7 @@ class Caption:
             "words": list(self.words),
             "model": self.model,
             "checkpoint": self.checkpoint,
+            "program": self.program,
             "options": self.options.to_dict(),
             "seconds": dict(self.seconds),
             "confidence": self.confidence,

@@ -27,6 +27,7 @@ from PIL import Image
 from inference import protocol
 from inference.models import checkpoint_hash
 from inference.pictures import Picture, load_picture
+from inference.program import program
 from inference.types import Caption, DecodingOptions, EngineError, PictureError
 
 logger = logging.getLogger("inference.worker")
@@ -169,7 +170,9 @@ def caption_files(
                 "total": time.perf_counter() - begun[position],
             }
             notes = (*pictures[position].notes, *caption.notes)
-            results[position] = {"caption": replace(caption, seconds=seconds, notes=notes).to_dict()}
+            results[position] = {
+                "caption": replace(caption, seconds=seconds, notes=notes, program=program()).to_dict()
+            }
         else:
             results[position] = {"failed": caption}
     return results

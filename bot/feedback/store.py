@@ -58,7 +58,7 @@ from bot.feedback.tables import (
     User,
     now,
 )
-from inference.types import Caption, DecodingOptions
+from inference.types import Caption, DecodingOptions, Version
 
 _log = logging.getLogger(__name__)
 
@@ -402,9 +402,10 @@ class Store:
     # ---- captions ----
 
     async def cached_caption(
-        self, file_unique_id: str, model: str, checkpoint: str, options_key: str
+        self, file_unique_id: str, model: str, version: Version, options_key: str
     ) -> CaptionRow | None:
-        """The newest caption of this picture by this checkpoint with these options (:attr:`Job.options_key`).
+        """The newest caption of this picture by this model and version with these options
+        (:attr:`Job.options_key`).
 
         Give it to the job with :meth:`use_caption`.
         """
@@ -415,7 +416,8 @@ class Store:
                 .where(
                     Picture.file_unique_id == file_unique_id,
                     CaptionRow.model == model,
-                    CaptionRow.checkpoint == checkpoint,
+                    CaptionRow.checkpoint == version.checkpoint,
+                    CaptionRow.program == version.program,
                     CaptionRow.options_key == options_key,
                 )
                 .order_by(CaptionRow.id.desc())
@@ -448,6 +450,7 @@ class Store:
                 picture_id=(await keep(session, job, (await session.scalars(upsert)).one())).id,
                 model=caption.model,
                 checkpoint=caption.checkpoint,
+                program=caption.program,
                 options=caption.options.to_dict(),
                 options_key=job.options_key,
                 summary=caption.summary,

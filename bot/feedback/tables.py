@@ -138,6 +138,7 @@ class CaptionRow(Table):
     picture_id: Mapped[int] = mapped_column(ForeignKey("pictures.id", ondelete="CASCADE"))
     model: Mapped[str] = mapped_column(String(128))
     checkpoint: Mapped[str] = mapped_column(String(64))
+    program: Mapped[str] = mapped_column(String(16), server_default=text("''"))  # that wrote it
     options: Mapped[dict[str, Any]] = mapped_column(JSON)  # those the captioner used
     options_key: Mapped[str] = mapped_column(String(64))  # of those that were asked for: the job's
     summary: Mapped[str] = mapped_column(Text)
@@ -156,6 +157,7 @@ class CaptionRow(Table):
             words=tuple(self.words),
             model=self.model,
             checkpoint=self.checkpoint,
+            program=self.program,
             options=DecodingOptions.from_dict(self.options),
             seconds=dict(self.seconds),
             confidence=self.confidence,

@@ -8,7 +8,7 @@ import logging
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,7 +77,7 @@ def caption(  # noqa: PLR0917 - Typer passes everything by name
     )
     try:
         engine = Engine(settings)
-        identity = {"model": model, "checkpoint": engine.checkpoint()}
+        identity = {"model": model, **asdict(engine.version())}
         items = gather(paths)
         kept = kept_rows(output, identity) if output else {}
         missing = [item for item in items if item.file_name not in kept]
@@ -171,7 +171,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Row]]:
 def kept_rows(output: Path, identity: Row) -> dict[str, Row]:
     """The rows already in the file, by file_name, its torn last line cut off. Raises UserError.
 
-    `identity`: the model and checkpoint the new rows will name; those of another are not mixed with them.
+    `identity`: the model and version the new rows will name; those of another are not mixed with them.
     """
     try:
         if not output.exists():
@@ -188,10 +188,15 @@ def kept_rows(output: Path, identity: Row) -> dict[str, Row]:
     for number, row in _json_lines(output):
         if "file_name" not in row:
             raise UserError(f"{output}, line {number} is not a caption's row: choose another --output.")
-        if any(row.get(key) != value for key, value in identity.items()):
+        if any(row.get(key) != identity[key] for key in ("model", "checkpoint")):
             raise UserError(
                 f"{output}, line {number} is by {row.get('model')} ({str(row.get('checkpoint'))[:12]}), not "
                 f"by {identity['model']} ({identity['checkpoint'][:12]}): choose another --output."
+            )
+        if row.get("program") != identity["program"]:
+            raise UserError(
+                f"{output}, line {number} is by another version of this program, which may say other things: "
+                "choose another --output."
             )
         rows[row["file_name"]] = row
     return rows

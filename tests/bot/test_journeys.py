@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -144,6 +147,26 @@ async def test_the_same_picture_is_described_once_and_rated_by_each_person(
     await sandbox.wait_for(lambda: "оценка: 1" in sandbox.messages(ME)[-1]["text"])
     await sandbox.wait_for(lambda: "оценка: 5" in sandbox.messages(OTHER)[-1]["text"])
     assert await app.store.mean_rating(caption_id) == (3.0, 2)
+
+
+async def test_after_an_update_of_the_program_a_picture_is_described_anew(
+    app: App, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    before = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    old = int(data_of(before, "r:").split(":")[1])
+    with closing(sqlite3.connect(tmp_path / "bot.db")) as database, database:
+        database.execute("UPDATE captions SET program = 'before', text = 'Как описывали раньше.'")
+    after = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    assert "Как описывали раньше" not in after["text"]
+    assert int(data_of(after, "r:").split(":")[1]) != old
+    # What was said of the old text stays there.
+    sandbox.press(before["message_id"], f"r:{old}:2")
+    await sandbox.wait_for(lambda: "оценка: 2" in sandbox.messages(ME)[1]["text"])
+    assert await app.store.mean_rating(old) == (2.0, 1)
+    # From now on the new one is at hand.
+    again = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    assert data_of(again, "r:") == data_of(after, "r:")
+    assert len(sandbox.calls_of("download")) == 2
 
 
 async def test_every_picture_of_an_album_is_answered_under_itself_in_order(

@@ -20,6 +20,7 @@ from tests.drawing import draw_meme, jpeg_bytes
 
 MODEL = "meme-small"
 CHECKPOINT = "c" * 64
+PROGRAM = "b" * 16
 
 
 @pytest.fixture
@@ -103,6 +104,7 @@ def said(text: str = "На картинке кот спит.", *, words: tuple[s
         words=words,
         model=model,
         checkpoint=CHECKPOINT,
+        program=PROGRAM,
         options=DecodingOptions(beams=4),
         seconds={"decode": 0.01, "read": 0.2, "encode": 0.1, "generate": 0.3, "total": 0.61},
         confidence=0.75,

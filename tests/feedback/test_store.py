@@ -15,8 +15,8 @@ import pytest
 from bot.feedback.reports import ModelStats
 from bot.feedback.store import NotStored, Store, options_key
 from bot.feedback.tables import Choice, now
-from inference.types import DecodingOptions
-from tests.feedback.conftest import CHECKPOINT, MODEL, Chat, fields, meme, said
+from inference.types import DecodingOptions, Version
+from tests.feedback.conftest import CHECKPOINT, MODEL, PROGRAM, Chat, fields, meme, said
 
 
 async def test_a_person_is_met_once(store: Store) -> None:
@@ -172,7 +172,7 @@ async def test_a_caption_is_read_back_whole_and_found_by_its_message(chat: Chat,
     )
 
 
-async def test_the_cache_knows_picture_model_checkpoint_and_options(chat: Chat, store: Store) -> None:
+async def test_the_cache_knows_picture_model_version_and_options(chat: Chat, store: Store) -> None:
     user = await chat.person(10)
     picture = fields(meme())
     job = await chat.job(user, picture.file_unique_id)
@@ -183,16 +183,19 @@ async def test_the_cache_knows_picture_model_checkpoint_and_options(chat: Chat, 
             "file_unique_id": picture.file_unique_id,
             "model": MODEL,
             "checkpoint": CHECKPOINT,
+            "program": PROGRAM,
             "options_key": options_key(None),
             **changes,
         }
-        found = await store.cached_caption(**keys)
+        version = Version(keys.pop("checkpoint"), keys.pop("program"))
+        found = await store.cached_caption(**keys, version=version)
         return None if found is None else found.id
 
     assert await cached() == row.id
     assert await cached(file_unique_id="other") is None
     assert await cached(model="other") is None
     assert await cached(checkpoint="d" * 64) is None
+    assert await cached(program="older") is None
     assert await cached(options_key=options_key(DecodingOptions(beams=7))) is None
 
     second = await chat.job(await chat.person(11), picture.file_unique_id)

@@ -232,6 +232,15 @@ def test_rows_of_another_model_are_not_mixed(cli: Cli) -> None:
     assert_one_sentence(done, "line 1 is by fake", "not by other", "choose another --output")
 
 
+def test_rows_of_another_version_of_the_program_are_not_mixed(cli: Cli) -> None:
+    cli.write("a.png", picture())
+    cli.run("caption", "a.png", "--output", "rows.jsonl")
+    rows = cli.folder / "rows.jsonl"
+    rows.write_text(json.dumps({**json.loads(rows.read_text("utf-8")), "program": "older"}) + "\n")
+    done = cli.run("caption", "a.png", "--output", "rows.jsonl")
+    assert_one_sentence(done, "line 1 is by another version of this program", "choose another --output")
+
+
 def test_every_slip_of_the_user_is_one_sentence(cli: Cli) -> None:
     cli.write("a.png", picture())
     cli.write("x/a.png", picture())

@@ -26,6 +26,7 @@ from inference.types import (
     PictureError,
     PictureTimeout,
     UnknownModel,
+    Version,
     WorkerCrashed,
 )
 from tests.inference.fakes import (
@@ -110,7 +111,7 @@ async def test_a_picture_gets_its_caption(engine: Engine, house: House) -> None:
     assert caption.summary == "40 x 30"
     assert caption.words == ("СЛОВА", "вторые 40")
     assert (caption.model, caption.checkpoint) == ("fake", house.checkpoint)
-    assert caption.checkpoint == engine.checkpoint()
+    assert Version(caption.checkpoint, caption.program) == engine.version()
     assert caption.options == DecodingOptions()
     assert list(caption.seconds) == ["decode", "read", "encode", "generate", "total"]
     assert 0 < caption.seconds["decode"] <= caption.seconds["total"]

@@ -106,6 +106,7 @@ async def test_models_and_their_hashes_are_those_of_the_service(
     assert await asyncio.to_thread(engine.models) == there.models()
     assert [model.name for model in there.models()] == ["first", "second"]
     for name in (None, "first", "second"):
+        assert await asyncio.to_thread(engine.version, name) == there.version(name)
         assert await asyncio.to_thread(engine.checkpoint, name) == there.checkpoint(name)
     with pytest.raises(UnknownModel, match="no model named 'third'"):
         await asyncio.to_thread(engine.checkpoint, "third")

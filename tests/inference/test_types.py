@@ -14,6 +14,7 @@ def a_caption(**changes: object) -> Caption:
         "words": ("ПОНЕДЕЛЬНИК", "опять"),
         "model": "meme-small",
         "checkpoint": "ab" * 32,
+        "program": "cd" * 8,
         "options": DecodingOptions(strategy="sample", temperature=0.7, seed=5),
         "seconds": {"decode": 0.01, "total": 0.5},
         "confidence": 0.25,
