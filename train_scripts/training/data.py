@@ -20,7 +20,16 @@ from train_scripts.data.dataset import is_inside
 from train_scripts.data.files import CaptionFileError, json_rows
 from train_scripts.meme_small.line_scorer import words_from_row
 
-__all__ = ["TrainRow", "batches_of", "digest_of", "first_rows", "read_lines", "read_rows", "shares"]
+__all__ = [
+    "TrainRow",
+    "batches_of",
+    "digest_of",
+    "first_rows",
+    "read_lines",
+    "read_rows",
+    "references_of",
+    "shares",
+]
 
 _WINDOW = 40  # batches among which captions of like length are put together
 
@@ -89,6 +98,15 @@ def first_rows(rows: Sequence[TrainRow]) -> list[TrainRow]:
     for row in rows:
         seen.setdefault(row.picture, row)
     return list(seen.values())
+
+
+def references_of(rows: Iterable[TrainRow], shown: Iterable[TrainRow]) -> dict[str, list[str]]:
+    """By path: every caption that ``rows`` have of the pictures ``shown``."""
+    references: dict[str, list[str]] = {str(row.picture): [] for row in shown}
+    for row in rows:
+        if str(row.picture) in references:
+            references[str(row.picture)].append(row.text)
+    return references
 
 
 def read_lines(path: Path) -> Mapping[str, tuple[TextLine, ...]]:

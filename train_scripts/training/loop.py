@@ -6,7 +6,6 @@ times, are one step's rows, and its loss is the mean over all their tokens.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import signal
 import time
@@ -21,36 +20,31 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast, gather_object
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from inference.caption_model import Batch, CaptionModel
-from inference.encoders.base import Memory
+from inference.caption_model import CaptionModel
 from inference.presets import preset
-from inference.types import DecodingOptions, TextLine
-from train_scripts.metrics.evaluator import MEASURES, evaluate
-from train_scripts.pictures import check_pictures, open_picture
-from train_scripts.training.augment import augment
+from inference.types import DecodingOptions
+from train_scripts.metrics.evaluator import MEASURES
 from train_scripts.training.building import build_model, start_from_checkpoint
-from train_scripts.training.config import VAL_LOSS, StageConfig, TrainConfig
-from train_scripts.training.data import TrainRow, batches_of, first_rows, read_lines, read_rows, shares
+from train_scripts.training.config import StageConfig, TrainConfig
+from train_scripts.training.data import TrainRow
 from train_scripts.training.errors import TrainingError
-from train_scripts.training.features import FeatureCache, encoder_identity
 from train_scripts.training.files import load_tensors, save_tensors
+from train_scripts.training.inputs import Inputs, Lines, Part, hash_of, lines_of, read_stage, readings_of
+from train_scripts.training.measuring import captions, measure
 from train_scripts.training.objective import Objective, tokens_of
 from train_scripts.training.optimising import ADAM8BIT, make_optimizer, make_schedule, synchronise
 from train_scripts.training.saving import lineage_of, save_model
-from train_scripts.training.seeing import Seer, ahead, pool_of
+from train_scripts.training.seeing import ahead, pool_of
 from train_scripts.training.state import Progress, RunFolder, frozen_digest, trained_state
 
 __all__ = ["Interrupted", "Training", "accelerator_of"]
-
-_GENERATED = 16  # pictures captioned together
-_DEFAULT_CACHE = Path("runs/features")
 
 
 class Interrupted(Exception):  # noqa: N818 - what happened, not what went wrong
@@ -58,30 +52,13 @@ class Interrupted(Exception):  # noqa: N818 - what happened, not what went wrong
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
-    """One process's part of a batch, ready for the objective."""
-
-    memory: Memory
-    batch: Batch
-    weights: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
+class _Tools:
     """What makes the steps of a stage."""
 
     objective: Any  # an Objective, wrapped by accelerate
     optimizer: Any  # of accelerate
     schedule: LRScheduler
     trained: list[torch.nn.Parameter]
-
-
-@dataclass(frozen=True, slots=True)
-class _Data:
-    """What a stage learns from and is measured by."""
-
-    train: list[TrainRow]
-    val: list[TrainRow]
 
 
 def accelerator_of(config: TrainConfig) -> Accelerator:
@@ -116,22 +93,20 @@ class Training:
         self.accelerator = accelerator
         self.main = accelerator.is_main_process
         self.device: torch.device = accelerator.device
-        self.notes: list[str] = []
         self.folder = RunFolder(folder, config, resume=resume, processes=accelerator.num_processes)
         accelerator.wait_for_everyone()
         self.names = list(config.stages)
-        self.data = self._read()
-        self.lines = self._lines()
+        self.data = {name: read_stage(config, name) for name in self.names}
+        self.notes = [note for name in self.names for note in self.data[name].notes(name)]
+        lines = readings_of(config, self.data)
         self.options = DecodingOptions.from_dict(
             {**preset(config.preset).options().to_dict(), **config.decoding}
         )
-        self.pool = pool_of(config.workers)
-        self.model = self._model().to(self.device)
+        self.model = self._model(lines).to(self.device)
         if accelerator.num_processes > 1:
             synchronise(self.model.decoder)
             if self.device.type == "cuda":
                 self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
-        self.trains_encoder = any(parameter.requires_grad for parameter in self.model.encoder.parameters())
         self.model.encoder.to(memory_format=torch.channels_last)
         for stage in config.stages.values():
             self._must_have_rows_enough(stage)
@@ -143,78 +118,25 @@ class Training:
         self._state = state
         if self.main and not resume:
             self.folder.begin(config)
-        self._kept: FeatureCache | None = None  # of all stages that may keep features
-        self._cache: FeatureCache | None = None  # of the stage
+        self.pool = pool_of(config.workers)
+        self.inputs = Inputs(
+            config, self.data, self.model, lines=lines, accelerator=accelerator, pool=self.pool
+        )
         self._features_seconds = 0.0  # that the epoch waited for them
-        self._sentences: dict[TrainRow, Batch] = {}
         self._saved_at = time.monotonic()
         self._stopping = False
         self._board: SummaryWriter | None = None
 
     # --- what is trained on what ---
 
-    def _read(self) -> dict[str, _Data]:
-        found: dict[str, _Data] = {}
-        sources: dict[tuple[str, str], list[TrainRow]] = {}
-        for name, stage in self.config.stages.items():
-            for source in stage.data:
-                for split in ("train", "val"):
-                    if (source, split) not in sources:
-                        sources[source, split] = read_rows(self.config.sources[source], split)
-            train = [row for source in stage.data for row in sources[source, "train"]]
-            train = train[: stage.limit] if stage.limit else train
-            if not train:
-                raise TrainingError(
-                    f"Stage {name} has no rows of the split train in {', '.join(stage.data)}: give it others."
-                )
-            val = [row for source in stage.data for row in sources[source, "val"]]
-            found[name] = _Data(train, val)
-            if not val and (stage.metric != VAL_LOSS or stage.patience):
-                raise TrainingError(
-                    f"Stage {name} is to stop by {stage.metric}, but its data have no rows of the split val: "
-                    f"prepare the data with one, or leave stages.{name}.metric and patience out."
-                )
-            both = {row.picture.resolve() for row in train} & {row.picture.resolve() for row in val}
-            if both:
-                self.notes.append(
-                    f"{len(both)} pictures of stage {name} are both in train and in val: its metrics say how "
-                    "much is remembered, not how much is understood."
-                )
-        return found
-
-    def _lines(self) -> dict[Path, tuple[TextLine, ...]] | None:
-        """The lines read on each picture, for a model that is given them."""
-        if self.config.words in {None, "none"} and self.config.start_from is None:
-            return None
-        found: dict[Path, tuple[TextLine, ...]] = {}
-        for source, path in self.config.readings.items():
-            if source not in self.config.sources:
-                raise TrainingError(
-                    f"readings names {source}, which is none of the sources: name it as there."
-                )
-            folder = self.config.sources[source]
-            found |= {folder / name: lines for name, lines in read_lines(path).items()}
-        if self.config.words not in {None, "none"}:
-            rows = [row for data in self.data.values() for row in (*data.train, *data.val)]
-            unread = next((row for row in rows if row.picture not in found), None)
-            if unread is not None:
-                raise TrainingError(
-                    f"{unread.where}, names {unread.file_name}, which was never read: read the pictures with "
-                    "'python -m train_scripts read' and name the file under readings."
-                )
-        return found
-
-    def _lines_of(self, rows: Sequence[TrainRow]) -> list[tuple[TextLine, ...]] | None:
-        return None if self.lines is None else [self.lines.get(row.picture, ()) for row in rows]
-
-    def _model(self) -> CaptionModel:
+    def _model(self, lines: Lines | None) -> CaptionModel:
         config = self.config
         if config.start_from is not None:
             return start_from_checkpoint(config.start_from)
         # A row that several stages learn from counts once for the vocabulary.
         rows = list({(r.where, r.text): r for data in self.data.values() for r in data.train}.values())
         pictures = list(dict.fromkeys(row.picture for row in rows))
-        model, notes = build_model(config, [row.text for row in rows], self._lines_of(rows), pictures)
+        model, notes = build_model(config, [row.text for row in rows], lines_of(lines, rows), pictures)
         self.notes += notes
         for stage in config.stages.values():
             if stage.optimizer.name == "adam8bit" and ADAM8BIT not in self.notes:
@@ -231,9 +153,8 @@ class Training:
     def _must_fit(self, state: Mapping[str, Any]) -> None:
         if state["frozen"] != self._frozen:
             raise TrainingError(
-                f"The weights that {self.folder.path} was trained beside (of the encoder, or of the "
-                "frozen language "
-                "model) are not those there are now: restore the files, or start a new run."
+                f"The weights that {self.folder.path} was trained beside (of the encoder, or of the frozen "
+                "language model) are not those there are now: restore the files, or start a new run."
             )
 
     # --- the run ---
@@ -252,7 +173,7 @@ class Training:
         try:
             if self._state is not None and self.progress.stage >= len(self.names):
                 self._load(self._state["model"])
-            self._see_pictures(self.names[self.progress.stage :])
+            self._features_seconds = self.inputs.see(self.names[self.progress.stage :])
             while self.progress.stage < len(self.names):
                 self._stage(self.names[self.progress.stage])
         finally:
@@ -266,9 +187,8 @@ class Training:
             tqdm.write(text)
 
     def _stage(self, name: str) -> None:
-        stage, data, progress = self.config.stages[name], self.data[name], self.progress
-        self._cache = self._kept if self._keeps(stage) else None
-        per_epoch = len(self._batches(stage, data, 0))
+        stage, progress = self.config.stages[name], self.progress
+        per_epoch = len(self.inputs.steps(name, self._seed(0)))
         self.model.train()
         objective = Objective(self.model)
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -277,7 +197,7 @@ class Training:
         if self._state is not None:
             self._load(self._state["model"])
         wrapped, optimizer = self.accelerator.prepare(objective, plain)
-        parts = _Parts(wrapped, optimizer, schedule, trained)
+        tools = _Tools(wrapped, optimizer, schedule, trained)
         if self._state is not None and self._state["optimizer"] is not None:
             optimizer.load_state_dict(self._state["optimizer"])
             schedule.load_state_dict(self._state["schedule"])
@@ -287,7 +207,7 @@ class Training:
         self._keep = partial(self._save, optimizer=optimizer, schedule=schedule)
         with self._stoppable():
             while progress.epoch < stage.epochs and not self._enough(stage):
-                self._epoch(name, stage, data, parts)
+                self._epoch(name, stage, tools)
                 if self._stopping:
                     self._stop()
         self._finish(name)
@@ -297,21 +217,18 @@ class Training:
     def _enough(self, stage: StageConfig) -> bool:
         return stage.patience is not None and self.progress.stale >= stage.patience
 
-    def _batches(self, stage: StageConfig, data: _Data, epoch: int) -> list[list[int]]:
-        """The rows of each step of an epoch, of all processes."""
-        size = stage.batch * stage.accumulate * self.accelerator.num_processes
-        seed = f"{self.config.seed} {self.progress.stage} {epoch} order"
-        # In tokens, since a step takes as long as its longest sentence.
-        lengths = [self._sentence(row).tokens.shape[1] for row in data.train]
-        return batches_of(lengths, size, seed=seed, pairs=stage.pairs_per_epoch)
+    def _seed(self, epoch: int) -> str:
+        """Of everything drawn in an epoch of this stage, by itself: a run that goes on needs no memory."""
+        return f"{self.config.seed} {self.progress.stage} {epoch}"
 
-    def _epoch(self, name: str, stage: StageConfig, data: _Data, parts: _Parts) -> None:
+    def _epoch(self, name: str, stage: StageConfig, tools: _Tools) -> None:
         progress = self.progress
-        batches = self._batches(stage, data, progress.epoch)
+        seed = self._seed(progress.epoch)
+        batches = self.inputs.steps(name, seed)
         started = time.perf_counter()
         self.model.train()
         rest = batches[progress.step :]
-        tasks = [partial(self._prepare, stage, data, progress.epoch, rows) for rows in rest]
+        tasks = [partial(self.inputs.parts, name, rows, seed) for rows in rest]
         bar = tqdm(
             ahead(self.pool, tasks, 2),
             desc=f"{name} {progress.epoch + 1}/{stage.epochs}",
@@ -324,7 +241,7 @@ class Training:
         )
         with bar:  # ends its line before whatever stops the epoch is told
             for own in bar:
-                row = self._step(own, stage, parts)
+                row = self._step(own, stage, tools)
                 progress.step += 1
                 progress.steps += 1
                 progress.loss += row["loss"]
@@ -342,7 +259,7 @@ class Training:
                 if self._is_due():
                     self._keep()
         trained_for = time.perf_counter() - started
-        measured = self._measure(stage, data)
+        measured = self._measure(name, stage)
         loss = progress.loss / max(progress.step, 1)
         progress.epoch += 1
         progress.step, progress.loss = 0, 0.0
@@ -372,45 +289,7 @@ class Training:
         elif self._is_due():
             self._keep()
 
-    def _prepare(self, stage: StageConfig, data: _Data, epoch: int, rows: list[int]) -> list[_Rows]:
-        """This process's rows of a step, in as many parts as are accumulated; in a thread."""
-        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
-        parts = shares(rows, processes * stage.accumulate)
-        prepared = []
-        for part in parts[rank * stage.accumulate : (rank + 1) * stage.accumulate]:
-            # A process without a row still has to take part: with a row that does not count.
-            chosen = part or rows[:1]
-            own = [data.train[i] for i in chosen]
-            weights = tuple(row.weight if part else 0.0 for row in own)
-            seeds = [f"{self.config.seed} {self.progress.stage} {epoch} {i}" for i in chosen]
-            memory = self._memory(own, stage, seeds)
-            prepared.append(_Rows(memory, self._batch(own), weights))
-        return prepared
-
-    def _sentence(self, row: TrainRow) -> Batch:
-        """Cut into tokens once in a run: that is a seventh of a step over kept features."""
-        if row not in self._sentences:
-            self._sentences[row] = self.model.batch([row.text], self._lines_of([row]))
-        return self._sentences[row]
-
-    def _batch(self, rows: Sequence[TrainRow]) -> Batch:
-        return Batch.together([self._sentence(row) for row in rows], self.model.special.pad)
-
-    def _memory(self, rows: Sequence[TrainRow], stage: StageConfig, seeds: Sequence[str] | None) -> Memory:
-        """What the encoder sees of the rows' pictures; pixels where it is trained. ``seeds``: of changes."""
-        if self._cache is not None:
-            return self._cache.read([row.picture for row in rows])
-        images = [open_picture(row.picture) for row in rows]
-        if seeds is not None and stage.augment is not None:
-            size = self.model.encoder.preprocessing.size
-            images = [
-                augment(image, stage.augment, seed, size=size)
-                for image, seed in zip(images, seeds, strict=True)
-            ]
-        encodes = not self.trains_encoder or seeds is None
-        return Seer(self.model.encoder, self.device, encodes=encodes)(images)
-
-    def _step(self, rows: list[_Rows], stage: StageConfig, parts: _Parts) -> dict[str, float]:
+    def _step(self, rows: list[Part], stage: StageConfig, tools: _Tools) -> dict[str, float]:
         accelerator, progress = self.accelerator, self.progress
         # Every step has chances of its own: a run that goes on needs no memory of those before.
         torch.manual_seed(
@@ -428,15 +307,18 @@ class Training:
         loss = torch.zeros((), dtype=torch.float64, device=self.device)
         for i, part in enumerate(rows):
             last = i == len(rows) - 1
-            with nullcontext() if last else accelerator.no_sync(parts.objective):
-                summed = parts.objective(
-                    self._moved(part.memory), part.batch.to(self.device), part.weights, stage.teacher_forcing
+            with nullcontext() if last else accelerator.no_sync(tools.objective):
+                summed = tools.objective(
+                    self.inputs.moved(part.memory),
+                    part.batch.to(self.device),
+                    part.weights,
+                    stage.teacher_forcing,
                 )
                 # Data-parallel training takes the mean over processes; the total is of all of them.
                 accelerator.backward(summed * accelerator.num_processes / total)
             loss += summed.detach().to(loss.device, torch.float64)
         summed_loss = float(accelerator.reduce(loss, "sum"))
-        rate = float(parts.schedule.get_last_lr()[0])
+        rate = float(tools.schedule.get_last_lr()[0])
         row: dict[str, float] = {"loss": summed_loss / total, "rate": rate}
         if not math.isfinite(summed_loss):
             raise TrainingError(
@@ -445,110 +327,27 @@ class Training:
             )
         if stage.clip is not None:
             accelerator.unscale_gradients()
-            norm = get_total_norm([one.grad for one in parts.trained if one.grad is not None])
+            norm = get_total_norm([one.grad for one in tools.trained if one.grad is not None])
             row["norm"] = float(norm)
             if row["norm"] > stage.clip:  # torch's own clipping also multiplies by 1
-                clip_grads_with_norm_(parts.trained, stage.clip, norm)
-        parts.optimizer.step()
+                clip_grads_with_norm_(tools.trained, stage.clip, norm)
+        tools.optimizer.step()
         if not accelerator.optimizer_step_was_skipped:
-            parts.schedule.step()
-        parts.optimizer.zero_grad()
+            tools.schedule.step()
+        tools.optimizer.zero_grad()
         return row
-
-    def _moved(self, memory: Memory) -> Memory:
-        if isinstance(memory, Tensor):
-            return memory.to(self.device, non_blocking=True)
-        return tuple(part.to(self.device, non_blocking=True) for part in memory)
-
-    # --- the features ---
-
-    def _keeps(self, stage: StageConfig) -> bool:
-        """Whether what the encoder sees in this stage may be kept: it is the same in every epoch."""
-        return not self.trains_encoder and stage.augment is None and self.config.cache != "off"
-
-    def _see_pictures(self, names: Sequence[str]) -> None:
-        """The frozen encoder's features of these stages' pictures, from the disk or seen now; the pictures
-        that are seen anew in every epoch are opened once. So those that cannot be read are told before the
-        first step of the first stage.
-        """
-
-        def pictures(*, kept: bool) -> list[Path]:
-            rows = [self.data[name] for name in names if self._keeps(self.config.stages[name]) == kept]
-            return list(dict.fromkeys(row.picture for data in rows for row in (*data.train, *data.val)))
-
-        if self.main:
-            check_pictures(pictures(kept=False))
-        wanted = pictures(kept=True)
-        if not wanted:
-            return
-        encoder = self.model.encoder.eval()
-        if self.config.cache == "auto":
-            key = hash_of(str(encoder_identity(encoder)), self.config.cache_half)
-            folder = _DEFAULT_CACHE / f"{self.config.preset}-{key:016x}"
-        else:
-            folder = Path(self.config.cache)
-        cache = FeatureCache(folder, encoder, half=self.config.cache_half)
-        started = time.perf_counter()
-        with self.accelerator.local_main_process_first():
-            quiet = not self.accelerator.is_local_main_process
-            cache.add(wanted, encoder, self.device, self.pool, quiet=quiet)
-        self._kept = cache
-        self._features_seconds = time.perf_counter() - started
 
     # --- measuring ---
 
-    def _measure(self, stage: StageConfig, data: _Data) -> dict[str, float]:
-        """The loss on val, and the stage's metric of the captions where it is another."""
-        due = (self.progress.epoch + 1) % stage.validate_every == 0 or self.progress.epoch + 1 == stage.epochs
-        if not data.val or not due:
+    def _measure(self, name: str, stage: StageConfig) -> dict[str, float]:
+        rows, epoch = self.data[name].val, self.progress.epoch + 1
+        if not rows or (epoch % stage.validate_every and epoch != stage.epochs):
             return {}
-        self.model.eval()
-        found = {VAL_LOSS: self._val_loss(stage, data.val)}
-        if stage.metric != VAL_LOSS:
-            rows = first_rows(data.val)
-            rows = rows[: stage.validate_pictures] if stage.validate_pictures else rows
-            captions = self.captions(rows, stage)
-            references: dict[str, list[str]] = {str(row.picture): [] for row in rows}
-            for row in data.val:
-                if str(row.picture) in references:
-                    references[str(row.picture)].append(row.text)
-            found[stage.metric] = evaluate(captions, references, resamples=1)[stage.metric]
-        self.model.train()
-        return found
+        return measure(self.inputs, stage, rows, self.options)
 
-    def _val_loss(self, stage: StageConfig, rows: Sequence[TrainRow]) -> float:
-        accelerator = self.accelerator
-        own = list(rows[accelerator.process_index :: accelerator.num_processes])
-        own.sort(key=lambda row: len(row.text))
-        groups = [own[i : i + stage.batch] for i in range(0, len(own), stage.batch)]
-        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
-        objective = Objective(self.model)
-        with torch.no_grad(), accelerator.autocast():
-            for group in groups:
-                batch = self._batch(group).to(self.device)
-                memory = self._moved(self._memory(group, stage, None))
-                sums[0] += objective(memory, batch, (1.0,) * len(group)).double()
-                sums[1] += tokens_of(batch).sum()
-        total = accelerator.reduce(sums, "sum")
-        return float(total[0] / total[1])
-
-    def captions(self, rows: Sequence[TrainRow], stage: StageConfig | None = None) -> dict[str, str]:
-        """What the model says of the rows' pictures, by path."""
-        stage = stage or self.config.stages[self.names[-1]]
-        accelerator = self.accelerator
-        self.model.eval()
-        own = list(rows[accelerator.process_index :: accelerator.num_processes])
-        said: list[tuple[str, str]] = []
-        torch.manual_seed(self.config.seed)  # of a preset that samples
-        with torch.inference_mode():
-            for start in range(0, len(own), _GENERATED):
-                group = own[start : start + _GENERATED]
-                memory = self._moved(self._memory(group, stage, None))
-                texts, _ = self.model.describe_memory(memory, self._lines_of(group), self.options)
-                said += [(str(row.picture), text) for row, text in zip(group, texts, strict=True)]
-        if accelerator.num_processes > 1:
-            said = gather_object(said)
-        return dict(said)
+    def captions(self, rows: Sequence[TrainRow]) -> dict[str, str]:
+        """What the model says of the rows' pictures, by path, seen as in the last stage."""
+        return captions(self.inputs, self.config.stages[self.names[-1]], rows, self.options)
 
     def _compare(self, stage: StageConfig, measured: Mapping[str, float]) -> None:
         """Keeps the weights when the metric is the best so far."""
@@ -601,9 +400,8 @@ class Training:
         own = trained_state(self.model)
         if own.keys() != state.keys() or any(own[key].shape != state[key].shape for key in own):
             raise TrainingError(
-                f"The state in {self.folder.path} is of another model than the data give now (its "
-                "vocabulary is "
-                "made from them): restore the data, or start a new run."
+                f"The state in {self.folder.path} is of another model than the data give now (its vocabulary "
+                "is made from them): restore the data, or start a new run."
             )
         with torch.no_grad():
             for key, tensor in own.items():
@@ -669,9 +467,3 @@ class Training:
         )
 
     _keep: Callable[[], None]
-
-
-def hash_of(*parts: object) -> int:
-    """63 bits, the same in every process."""
-
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1

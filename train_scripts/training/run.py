@@ -12,7 +12,7 @@ from train_scripts.files import write_text
 from train_scripts.metrics.evaluator import Report, evaluate
 from train_scripts.sheets import SheetError, SheetRow
 from train_scripts.training.config import TrainConfig
-from train_scripts.training.data import TrainRow, first_rows
+from train_scripts.training.data import TrainRow, first_rows, references_of
 from train_scripts.training.errors import TrainingError
 from train_scripts.training.loop import Training, accelerator_of
 from train_scripts.training.report import Outcome, write_report
@@ -33,8 +33,7 @@ def train(
     Under ``accelerate launch`` every process calls it.
 
     Raises TrainingError, CaptionFileError and UnreadablePicturesError (data) or SheetError (report), one
-    sentence each, and Interrupted
-    when the person stopped it; its state is then written.
+    sentence each, and Interrupted when the person stopped it; its state is then written.
     """
     accelerator = accelerator or accelerator_of(config)
     training = Training(config, folder, resume=resume, accelerator=accelerator)
@@ -90,10 +89,7 @@ def _scores(
     """Against every caption that `rows` have of the pictures."""
     if not pictures:
         return None
-    references: dict[str, list[str]] = {str(row.picture): [] for row in pictures}
-    for row in rows:
-        if str(row.picture) in references:
-            references[str(row.picture)].append(row.text)
+    references = references_of(rows, pictures)
     return evaluate({name: captions[name] for name in references}, references)
 
 

@@ -1,0 +1,244 @@
+"""What the steps of a run are made from: rows, the lines read on their pictures, captions in tokens, and what
+the encoder sees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from accelerate import Accelerator
+from torch import Tensor
+
+from inference.caption_model import Batch, CaptionModel
+from inference.encoders.base import Memory
+from inference.types import TextLine
+from train_scripts.pictures import check_pictures, open_picture
+from train_scripts.training.augment import augment
+from train_scripts.training.config import VAL_LOSS, StageConfig, TrainConfig
+from train_scripts.training.data import TrainRow, batches_of, read_lines, read_rows, shares
+from train_scripts.training.errors import TrainingError
+from train_scripts.training.features import FeatureCache, encoder_identity
+from train_scripts.training.seeing import Seer
+
+__all__ = ["Inputs", "Lines", "Part", "StageRows", "hash_of", "lines_of", "read_stage", "readings_of"]
+
+_DEFAULT_CACHE = Path("runs/features")
+
+Lines = Mapping[Path, tuple[TextLine, ...]]  # read on each picture
+
+
+@dataclass(frozen=True, slots=True)
+class StageRows:
+    """What a stage learns from and is measured by."""
+
+    train: list[TrainRow]
+    val: list[TrainRow]
+
+    def notes(self, stage: str) -> list[str]:
+        """What a person should know about them, one sentence each."""
+        both = {row.picture.resolve() for row in self.train} & {row.picture.resolve() for row in self.val}
+        if not both:
+            return []
+        return [
+            f"{len(both)} pictures of stage {stage} are both in train and in val: its metrics say how much "
+            "is remembered, not how much is understood."
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows that go through the model together, ready for the objective."""
+
+    memory: Memory  # or pixels, where the encoder is trained
+    batch: Batch
+    weights: tuple[float, ...]
+
+
+def read_stage(config: TrainConfig, name: str) -> StageRows:
+    """The rows of a stage. Raises CaptionFileError, and TrainingError when there are none that it needs."""
+    stage = config.stages[name]
+    train, val = (
+        [row for source in stage.data for row in read_rows(config.sources[source], split)]
+        for split in ("train", "val")
+    )
+    train = train[: stage.limit] if stage.limit else train
+    if not train:
+        raise TrainingError(
+            f"Stage {name} has no rows of the split train in {', '.join(stage.data)}: give it others."
+        )
+    if not val and (stage.metric != VAL_LOSS or stage.patience):
+        raise TrainingError(
+            f"Stage {name} is to stop by {stage.metric}, but its data have no rows of the split val: "
+            f"prepare the data with one, or leave stages.{name}.metric and patience out."
+        )
+    return StageRows(train, val)
+
+
+def readings_of(config: TrainConfig, data: Mapping[str, StageRows]) -> Lines | None:
+    """The lines read on each picture, for a model that is given them; else None.
+
+    Raises TrainingError when a picture was never read, and CaptionFileError for damaged readings.
+    """
+    given = config.words not in {None, "none"}
+    if not given and config.start_from is None:
+        return None
+    found: dict[Path, tuple[TextLine, ...]] = {}
+    for source, path in config.readings.items():
+        if source not in config.sources:
+            raise TrainingError(f"readings names {source}, which is none of the sources: name it as there.")
+        folder = config.sources[source]
+        found |= {folder / name: lines for name, lines in read_lines(path).items()}
+    rows = [row for stage in data.values() for row in (*stage.train, *stage.val)] if given else []
+    unread = next((row for row in rows if row.picture not in found), None)
+    if unread is not None:
+        raise TrainingError(
+            f"{unread.where}, names {unread.file_name}, which was never read: read the pictures with "
+            "'python -m train_scripts read' and name the file under readings."
+        )
+    return found
+
+
+def lines_of(lines: Lines | None, rows: Sequence[TrainRow]) -> list[tuple[TextLine, ...]] | None:
+    """Those read on the rows' pictures, for a model that is given them."""
+    return None if lines is None else [lines.get(row.picture, ()) for row in rows]
+
+
+class Inputs:
+    """Makes the parts of every step, on this process; the heavy work in the threads of ``pool``."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: Mapping[str, StageRows],
+        model: CaptionModel,
+        *,
+        lines: Lines | None,
+        accelerator: Accelerator,
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self.config = config
+        self.data = data
+        self.model = model
+        self.accelerator = accelerator
+        self.pool = pool
+        self.trains_encoder = any(parameter.requires_grad for parameter in model.encoder.parameters())
+        self._lines = lines
+        self._cache: FeatureCache | None = None  # of all stages that keep features
+        self._sentences: dict[TrainRow, Batch] = {}
+
+    def lines_of(self, rows: Sequence[TrainRow]) -> list[tuple[TextLine, ...]] | None:
+        """See :func:`lines_of`."""
+        return lines_of(self._lines, rows)
+
+    # --- captions ---
+
+    def _sentence(self, row: TrainRow) -> Batch:
+        """Cut into tokens once in a run: that is a seventh of a step over kept features."""
+        if row not in self._sentences:
+            self._sentences[row] = self.model.batch([row.text], self.lines_of([row]))
+        return self._sentences[row]
+
+    def batch(self, rows: Sequence[TrainRow]) -> Batch:
+        """The rows' captions in tokens, padded to the longest."""
+        return Batch.together([self._sentence(row) for row in rows], self.model.special.pad)
+
+    # --- steps ---
+
+    def steps(self, name: str, seed: str) -> list[list[int]]:
+        """The rows of each step of an epoch, of all processes, as places in the stage's training rows."""
+        stage = self.config.stages[name]
+        size = stage.batch * stage.accumulate * self.accelerator.num_processes
+        # In tokens, since a step takes as long as its longest sentence.
+        lengths = [self._sentence(row).tokens.shape[1] for row in self.data[name].train]
+        return batches_of(lengths, size, seed=f"{seed} order", pairs=stage.pairs_per_epoch)
+
+    def parts(self, name: str, rows: Sequence[int], seed: str) -> list[Part]:
+        """This process's rows of a step, in as many parts as are accumulated. May run in a thread.
+
+        ``seed``: of the changes that pictures are seen with.
+        """
+        stage, train = self.config.stages[name], self.data[name].train
+        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
+        shared = shares(rows, processes * stage.accumulate)
+        parts = []
+        for part in shared[rank * stage.accumulate : (rank + 1) * stage.accumulate]:
+            # A process without a row still has to take part: with a row that does not count.
+            chosen = part or rows[:1]
+            own = [train[i] for i in chosen]
+            weights = tuple(row.weight if part else 0.0 for row in own)
+            memory = self.memory(own, stage, [f"{seed} {i}" for i in chosen])
+            parts.append(Part(memory, self.batch(own), weights))
+        return parts
+
+    # --- pictures ---
+
+    def memory(
+        self, rows: Sequence[TrainRow], stage: StageConfig, seeds: Sequence[str] | None = None
+    ) -> Memory:
+        """What the encoder sees of the rows' pictures. With ``seeds``, one a row, as a step needs it: changed
+        where the stage says so, and pixels where the encoder is trained.
+        """
+        if self._cache is not None and self._keeps(stage):
+            return self._cache.read([row.picture for row in rows])
+        images = [open_picture(row.picture) for row in rows]
+        if seeds is not None and stage.augment is not None:
+            size = self.model.encoder.preprocessing.size
+            images = [
+                augment(image, stage.augment, seed, size=size)
+                for image, seed in zip(images, seeds, strict=True)
+            ]
+        encodes = not self.trains_encoder or seeds is None
+        return Seer(self.model.encoder, self.accelerator.device, encodes=encodes)(images)
+
+    def moved(self, memory: Memory) -> Memory:
+        """On the device."""
+        device = self.accelerator.device
+        if isinstance(memory, Tensor):
+            return memory.to(device, non_blocking=True)
+        return tuple(part.to(device, non_blocking=True) for part in memory)
+
+    def _keeps(self, stage: StageConfig) -> bool:
+        """Whether what the encoder sees in this stage may be kept: it is the same in every epoch."""
+        return not self.trains_encoder and stage.augment is None and self.config.cache != "off"
+
+    def see(self, names: Sequence[str]) -> float:
+        """The frozen encoder's features of these stages' pictures, from the disk or seen now; the pictures
+        that are seen anew in every epoch are opened once. So those that cannot be read are told before the
+        first step of the first stage. Returns the seconds that making features took.
+
+        Raises UnreadablePicturesError, and TrainingError when the features there are another encoder's.
+        """
+
+        def pictures(*, kept: bool) -> list[Path]:
+            rows = [self.data[name] for name in names if self._keeps(self.config.stages[name]) == kept]
+            return list(dict.fromkeys(row.picture for data in rows for row in (*data.train, *data.val)))
+
+        accelerator = self.accelerator
+        if accelerator.is_main_process:
+            check_pictures(pictures(kept=False))
+        wanted = pictures(kept=True)
+        if not wanted:
+            return 0.0
+        encoder = self.model.encoder.eval()
+        if self.config.cache == "auto":
+            key = hash_of(str(encoder_identity(encoder)), self.config.cache_half)
+            folder = _DEFAULT_CACHE / f"{self.config.preset}-{key:016x}"
+        else:
+            folder = Path(self.config.cache)
+        cache = FeatureCache(folder, encoder, half=self.config.cache_half)
+        started = time.perf_counter()
+        with accelerator.local_main_process_first():
+            quiet = not accelerator.is_local_main_process
+            cache.add(wanted, encoder, accelerator.device, self.pool, quiet=quiet)
+        self._cache = cache
+        return time.perf_counter() - started
+
+
+def hash_of(*parts: object) -> int:
+    """63 bits, the same in every process."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,73 @@
+"""How good the model in training is: its loss on val, and a score of what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from accelerate.utils import gather_object
+
+from inference.types import DecodingOptions
+from train_scripts.metrics.evaluator import evaluate
+from train_scripts.training.config import VAL_LOSS, StageConfig
+from train_scripts.training.data import TrainRow, first_rows, references_of
+from train_scripts.training.inputs import Inputs
+from train_scripts.training.objective import Objective, tokens_of
+
+__all__ = ["captions", "measure"]
+
+_GENERATED = 16  # pictures captioned together
+
+
+def measure(
+    inputs: Inputs, stage: StageConfig, rows: Sequence[TrainRow], options: DecodingOptions
+) -> dict[str, float]:
+    """The loss on ``rows``, and the stage's metric of the captions where it is another. Every process takes
+    its share of the rows, and all get the same numbers.
+    """
+    model = inputs.model.eval()
+    found = {VAL_LOSS: _loss(inputs, stage, rows)}
+    if stage.metric != VAL_LOSS:
+        shown = first_rows(rows)
+        shown = shown[: stage.validate_pictures] if stage.validate_pictures else shown
+        said = captions(inputs, stage, shown, options)
+        found[stage.metric] = evaluate(said, references_of(rows, shown), resamples=1)[stage.metric]
+    model.train()
+    return found
+
+
+def _loss(inputs: Inputs, stage: StageConfig, rows: Sequence[TrainRow]) -> float:
+    """The mean over all tokens."""
+    accelerator = inputs.accelerator
+    own = list(rows[accelerator.process_index :: accelerator.num_processes])
+    own.sort(key=lambda row: len(row.text))
+    groups = [own[i : i + stage.batch] for i in range(0, len(own), stage.batch)]
+    sums = torch.zeros(2, dtype=torch.float64, device=accelerator.device)
+    objective = Objective(inputs.model)
+    with torch.no_grad(), accelerator.autocast():
+        for group in groups:
+            batch = inputs.batch(group).to(accelerator.device)
+            memory = inputs.moved(inputs.memory(group, stage))
+            sums[0] += objective(memory, batch, (1.0,) * len(group)).double()
+            sums[1] += tokens_of(batch).sum()
+    total = accelerator.reduce(sums, "sum")
+    return float(total[0] / total[1])
+
+
+def captions(
+    inputs: Inputs, stage: StageConfig, rows: Sequence[TrainRow], options: DecodingOptions
+) -> dict[str, str]:
+    """What the model says of the rows' pictures, by path; ``stage`` says how pictures are seen."""
+    accelerator, model = inputs.accelerator, inputs.model.eval()
+    own = list(rows[accelerator.process_index :: accelerator.num_processes])
+    said: list[tuple[str, str]] = []
+    torch.manual_seed(inputs.config.seed)  # of a preset that samples
+    with torch.inference_mode():
+        for start in range(0, len(own), _GENERATED):
+            group = own[start : start + _GENERATED]
+            memory = inputs.moved(inputs.memory(group, stage))
+            texts, _ = model.describe_memory(memory, inputs.lines_of(group), options)
+            said += [(str(row.picture), text) for row, text in zip(group, texts, strict=True)]
+    if accelerator.num_processes > 1:
+        said = gather_object(said)
+    return dict(said)
