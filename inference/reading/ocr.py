@@ -22,6 +22,7 @@ from torch import Tensor
 
 from inference.reading.networks import LINE_HEIGHT, STRIDE, LineRecognizer, TextDetector, decode
 from inference.reading.regions import Region, cut_out, find_regions
+from inference.reading.spelling import respell
 from inference.reading.words import Word
 
 WEIGHTS_FILE = Path(__file__).with_name("ocr.safetensors")
@@ -127,7 +128,10 @@ class Ocr:
             with _quick():
                 logits = self._recognizer(_normalised(pixels))
             for row, number in enumerate(batch):
-                text, sure, places = decode(logits[row].float().softmax(dim=-1), self._characters)
+                probabilities = logits[row].float().softmax(dim=-1)
+                text, sure, places = respell(
+                    *decode(probabilities, self._characters), probabilities, self._characters
+                )
                 stretch = width / lines[number].width
                 readings[number] = _Reading(text, sure, [min(1.0, place * stretch) for place in places])
         return readings
