@@ -14,8 +14,10 @@ import torch
 from PIL import Image
 
 from inference.checkpoint import CheckpointError, read_config
+from inference.hub.files import without_translation
 from inference.meme_small.describer import SlotDescriber
 from inference.models import HUB, OBJECTS, checkpoint_hash, find_model
+from inference.reading.foreign import Translate, in_russian
 from inference.reading.inscriptions import clean_quote
 from inference.reading.reader import Reader
 from inference.reading.summary import summarise
@@ -56,18 +58,27 @@ class Captioner:
     """A model ready to caption; not thread-safe."""
 
     def __init__(
-        self, name: str, checkpoint: str, describer: Describer, reader: Reader, options: DecodingOptions
+        self,
+        name: str,
+        checkpoint: str,
+        describer: Describer,
+        reader: Reader,
+        options: DecodingOptions,
+        *,
+        translate: Translate | None = None,
     ) -> None:
         self.name = name
         self.checkpoint = checkpoint
         self.options = options
         self._describer = describer
         self._reader = reader
+        self._translate = translate
 
     def caption(self, images: Sequence[Image.Image], options: DecodingOptions | None = None) -> list[Caption]:
         """One caption for each upright RGB picture; None = the options of the checkpoint.
 
-        ``seconds`` holds "read" (this picture's own) and "generate" (the batch's, shared evenly).
+        ``seconds`` holds "read" (this picture's own) and "generate" (the batch's, shared evenly; what
+        translating takes is in it).
         """
         if not images:
             return []
@@ -80,10 +91,13 @@ class Captioner:
             reading.append(time.perf_counter() - started)
         started = time.perf_counter()
         texts, likelihoods = self._describer.describe(images, lines, options)
+        blocks = [_blocks(own) for own in lines]
+        if self._translate is not None:
+            texts = in_russian(texts, blocks, self._translate)
         share = (time.perf_counter() - started) / max(len(images), 1)
         captions = []
-        for image, own, text, likelihood, seconds in zip(
-            images, lines, texts, likelihoods, reading, strict=True
+        for image, own, words, text, likelihood, seconds in zip(
+            images, lines, blocks, texts, likelihoods, reading, strict=True
         ):
             confidence = _confidence(own, likelihood)
             notes = () if self._reader.available else ("no_reading",)
@@ -95,7 +109,7 @@ class Captioner:
                 Caption(
                     summary=summary,
                     text=text or summary,
-                    words=_blocks(own),
+                    words=words,
                     model=self.name,
                     checkpoint=self.checkpoint,
                     options=options,
@@ -116,21 +130,33 @@ def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    describer, options = _describer(name, models_dir)
-    return Captioner(name, checkpoint_hash(models_dir, name), describer, Reader(), options)
+    # Modules are imported only where they are needed: torchvision and transformers take seconds.
+    describer: Describer
+    if name.startswith(HUB):
+        from inference.hub.describer import HubDescriber  # noqa: PLC0415
+
+        describer = hub = HubDescriber.load(name, models_dir)
+        options, translator = hub.options, hub.translator
+    else:
+        plain, translation = without_translation(name)
+        describer, options = _describer(plain, models_dir)
+        translator = None
+        if translation is not None:
+            from inference.hub.translation import Translator  # noqa: PLC0415
+
+            translator = Translator(translation, models_dir)
+    translate = None if translator is None else translator.translate
+    return Captioner(
+        name, checkpoint_hash(models_dir, name), describer, Reader(), options, translate=translate
+    )
 
 
 def _describer(name: str, models_dir: Path) -> tuple[Describer, DecodingOptions]:
-    """The model itself, and the options it was made for; torchvision and transformers only where needed."""
+    """A model that is none of the hub's, and the options it was made for."""
     if name == OBJECTS:
         from inference.coco_objects.describer import ObjectDescriber  # noqa: PLC0415
 
         return ObjectDescriber.load(models_dir), ObjectDescriber.options
-    if name.startswith(HUB):
-        from inference.hub.describer import HubDescriber  # noqa: PLC0415
-
-        hub = HubDescriber.load(name, models_dir)
-        return hub, hub.options
     folder = find_model(models_dir, name)
     config = read_config(folder)
     build = ARCHITECTURES.get(config.get("architecture", ""))

@@ -2,11 +2,13 @@
 
 A checkpoint is a folder of MODELS_DIR with ``config.json``, ``model.safetensors``, its tokenizer and a model
 card ``README.md``; the folder's name is the model's name. Two kinds of models have no such folder:
-``coco-objects``, and those of the Hugging Face hub, ``hf:ORG/NAME``.
+``coco-objects``, and those of the Hugging Face hub, ``hf:ORG/NAME``. Behind any name may stand ``+ORG/NAME``,
+a model of the hub that translates the English words read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -70,12 +72,13 @@ def list_models(models_dir: Path) -> list[ModelInfo]:
 def model_info(models_dir: Path, name: str) -> ModelInfo:
     """The named model. Raises UnknownModel, or EngineError when its weights are damaged."""
     checkpoint = checkpoint_hash(models_dir, name)
-    if has_folder(name):
-        folder = find_model(models_dir, name)
+    plain, _ = hub.without_translation(name)
+    if has_folder(plain):
+        folder = find_model(models_dir, plain)
         parameters = _count_parameters(folder / WEIGHTS_FILE)
         description, description_ru = _descriptions(folder / CARD_FILE)
         return ModelInfo(name, checkpoint, description, parameters, description_ru)
-    if name == OBJECTS:
+    if plain == OBJECTS:
         return ModelInfo(name, checkpoint, _OBJECTS_ARE, 0, _OBJECTS_ARE_RU)
     return ModelInfo(name, checkpoint, "", 0)
 
@@ -118,16 +121,24 @@ def _lost_its_weights(folder: Path) -> bool:
 
 
 def checkpoint_hash(models_dir: Path, name: str) -> str:
-    """What the named model's captions depend on: sha256 of its weights, 64 hexadecimal digits; of a hub model
-    the commit of its files, 40 digits, see :func:`inference.hub.files.checkpoint`.
+    """What the named model's captions depend on: sha256 of its weights, 64 hexadecimal digits, or of that and
+    the translation model's commit; of a hub model the commit of its files, 40 digits, see
+    :func:`inference.hub.files.checkpoint`.
 
     The first call for a file reads all of it; later ones only look whether its size and time are the same.
     Raises UnknownModel, or EngineError when the file cannot be read.
     """
-    if name == OBJECTS:
-        return coco_objects.checkpoint(models_dir)
     if name.startswith(HUB):
         return hub.checkpoint(name, models_dir)
+    plain, translation = hub.without_translation(name)
+    own = coco_objects.checkpoint(models_dir) if plain == OBJECTS else _hash_of_weights(models_dir, plain)
+    if translation is None:
+        return own
+    commit = hub.find_snapshot(translation, models_dir).name
+    return hashlib.sha256(f"{own} {commit}".encode()).hexdigest()
+
+
+def _hash_of_weights(models_dir: Path, name: str) -> str:
     weights = find_model(models_dir, name) / WEIGHTS_FILE
     try:
         return sha256_again(weights)

@@ -50,8 +50,10 @@ class ModelOffer:
             for model in found
         }
         for name in (self._settings.model, self._settings.ab_model, self._settings.compare_with):
-            if name is not None:  # a model of a hub need not be listed
-                descriptions.setdefault(name, "")
+            if (
+                name is not None
+            ):  # a model of a hub need not be listed, nor one with a translation behind its name
+                descriptions.setdefault(name, descriptions.get(name.partition("+")[0], ""))
         compares = user.compare_with is not None
         return Offer(
             descriptions=descriptions,

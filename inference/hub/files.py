@@ -1,7 +1,8 @@
 """Models of the Hugging Face hub on this machine: their names, files and fetching, without torch.
 
 A name is ``hf:ORG/NAME``, at will with ``@REVISION`` (a branch, a tag or a commit; else ``main``), and at
-will with ``+ORG/NAME`` behind it, the model that translates its English captions. The files lie in the hub's
+will with ``+ORG/NAME`` behind it, the model that translates its English captions (and, behind any model's
+name, the English words read). The files lie in the hub's
 own cache layout (``models--ORG--NAME/{refs,snapshots}``), in MODELS_DIR or in the hub's cache
 (``HF_HUB_CACHE``, ``HF_HOME``).
 """
@@ -73,14 +74,20 @@ class HubSettings:
     @classmethod
     def of(cls, name: str) -> Self:
         """Settings from the name (``hf:...``), the environment and ``.env``. Raises UnknownModel."""
-        model, _, translation = name.removeprefix(PREFIX).partition("+")
+        plain, translation = without_translation(name)
         values = {**dotenv_values(".env"), **os.environ}
-        translation = translation or (values.get("HUB_TRANSLATION") or "").removeprefix(PREFIX)
+        usual = (values.get("HUB_TRANSLATION") or "").removeprefix(PREFIX)
         return cls(
-            HubModel.parse(model),
-            HubModel.parse(translation) if translation else None,
+            HubModel.parse(plain.removeprefix(PREFIX)),
+            translation or (HubModel.parse(usual) if usual else None),
             (values.get("HUB_PROMPT") or "").strip() or None,
         )
+
+
+def without_translation(name: str) -> tuple[str, HubModel | None]:
+    """Any model's name without its ``+ORG/NAME``, and the model that this names. Raises UnknownModel."""
+    plain, _, translation = name.partition("+")
+    return plain, HubModel.parse(translation.removeprefix(PREFIX)) if translation else None
 
 
 def caches(models_dir: Path | None) -> tuple[Path, ...]:

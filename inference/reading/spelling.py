@@ -82,6 +82,8 @@ def _word_for(token: str, probabilities: Tensor, characters: Sequence[str]) -> s
             return None
         # Marks around the word are none of the dictionary's business: they stay.
         inner = text.removeprefix(before).removesuffix(behind)
+        if core.startswith(inner) or core.endswith(inner):
+            continue  # a letter less at an end makes a word of many a name
         parts = inner.split(" ")
         if f"{before}{inner}{behind}" == text and all(
             part == bare(part) and script(part) == script(core) and is_known(part) for part in parts

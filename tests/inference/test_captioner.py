@@ -14,13 +14,16 @@ from PIL import Image
 from inference.captioner import load_captioner
 from inference.checkpoint import TOKENIZER_FILE, CheckpointError
 from inference.decoders.slot_prefix import SlotPrefixConfig
+from inference.hub.translation import Translator
 from inference.meme_small.model import FREE, UNKNOWN, MemeSmall
-from inference.models import CONFIG_FILE, WEIGHTS_FILE, list_models
+from inference.models import CONFIG_FILE, WEIGHTS_FILE, checkpoint_hash, list_models, model_info
 from inference.reading import reader
+from inference.reading.inscriptions import clean_quote
 from inference.reading.ocr import OcrUnavailableError
 from inference.tokenizers.slots import SPECIAL, SlotTokenizer
 from inference.types import Caption, DecodingOptions, UnknownModel
 from tests.drawing import draw_meme
+from tests.inference.hub_cache import publish, save_marian
 from train_scripts.meme_small.export import DECODING, INT8, write_checkpoint
 
 WORDS = ("мем", "кот", "на", "надпись", "сверху", ":", ".", ",", "сидит")
@@ -216,3 +219,46 @@ def test_a_name_that_is_not_there_is_answered_with_those_that_are(models: Path) 
     for name in ("large", "../tiny", ""):
         with pytest.raises(UnknownModel, match="choose one of tiny"):
             load_captioner(name, models)
+
+
+# --- with a translation model behind the name ---
+
+
+def test_english_words_are_given_in_russian(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(models)
+    publish(models, "tiny/en-ru", save_marian)
+    pictures = [draw_meme("caption_bar", "WHEN YOU SEE THE CAT"), PICTURES[0]]
+    plain, russian = load_captioner("tiny", models).caption(pictures, SHORT)
+    captioner = load_captioner("tiny+tiny/en-ru", models)
+    explained, untouched = captioner.caption(pictures, SHORT)
+    assert plain.words == explained.words == ("WHEN YOU SEE THE CAT",)
+    (meaning,) = Translator("tiny/en-ru", models).translate(["When you see the cat"])
+    assert f'по-русски: "{clean_quote(meaning)}"' in explained.text.replace("По", "по")
+    assert "по-русски" not in plain.text.lower()
+    assert untouched.text == russian.text
+    # Another text, so another checkpoint: an answer kept from before must not be given again.
+    assert captioner.checkpoint == explained.checkpoint == checkpoint_hash(models, "tiny+hf:tiny/en-ru")
+    assert len(captioner.checkpoint) == 64
+    assert captioner.checkpoint != plain.checkpoint
+    assert model_info(models, "tiny+tiny/en-ru").parameters == model_info(models, "tiny").parameters
+    refs = models / "models--tiny--en-ru"
+    commit = (refs / "refs" / "main").read_text()
+    (refs / "snapshots" / commit).rename(refs / "snapshots" / ("0" * 40))
+    (refs / "refs" / "main").write_text("0" * 40)
+    assert checkpoint_hash(models, "tiny+tiny/en-ru") != captioner.checkpoint
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("tiny+no/such", r"The hub model no/such is not on this machine: .*pull hf:no/such"),
+        ("tiny+../up", r"'../up' is no name of a hub model: write it as ORG/NAME"),
+        ("none+no/such", r"There is no model named 'none'"),
+    ],
+)
+def test_a_translation_that_is_not_here_says_what_to_do(
+    models: Path, offline: None, name: str, sentence: str
+) -> None:
+    for ask in (lambda: load_captioner(name, models), lambda: checkpoint_hash(models, name)):
+        with pytest.raises(UnknownModel, match=sentence):
+            ask()

@@ -1,0 +1,44 @@
+"""Words read in English, given in Russian behind their quotation: rules around somebody's translation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from inference.reading.inscriptions import clean_quote
+from inference.reading.lexicon import bare, is_known, script
+
+Translate = Callable[[Sequence[str]], list[str]]  # texts to texts, one each, in order
+
+
+def in_russian(texts: Sequence[str], blocks: Sequence[Sequence[str]], translate: Translate) -> list[str]:
+    """The descriptions with what their pictures' ``blocks`` of words mean, where those are English.
+
+    Behind its quotation, ``"Hold on" (по-русски: "Подожди")``, or at the end where it is not quoted whole.
+    """
+    foreign = [[block for block in dict.fromkeys(own) if is_english(block)] for own in blocks]
+    # Print in capitals is what such models know least.
+    asked = [block.capitalize() if block.isupper() else block for own in foreign for block in own]
+    said = iter(translate(asked) if asked else ())
+    return [
+        _explained(text, [(block, clean_quote(next(said))) for block in own])
+        for text, own in zip(texts, foreign, strict=True)
+    ]
+
+
+def is_english(block: str) -> bool:
+    """Whether most words of a block are Latin, and half of those in the dictionary: no name, no nickname."""
+    words = [bare(token) for token in block.split() if script(token) != "none"]
+    latin = [word for word in words if script(word) == "latin"]
+    return 2 * len(latin) > len(words) and 2 * sum(map(is_known, latin)) >= len(latin)
+
+
+def _explained(text: str, meanings: Sequence[tuple[str, str]]) -> str:
+    for block, meaning in meanings:
+        if not meaning or meaning.lower() == block.lower():
+            continue
+        quoted = next((mark for mark in (f'"{block}"', f"«{block}»") if mark in text), None)
+        if quoted is None:
+            text = f'{text} По-русски: "{meaning}".'
+        else:
+            text = text.replace(quoted, f'{quoted} (по-русски: "{meaning}")', 1)
+    return text.strip()
