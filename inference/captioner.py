@@ -37,10 +37,6 @@ class Describer(Protocol):
         """One description a picture, and the mean log-probability of its tokens."""
 
 
-def _meme_small(folder: Path, config: dict[str, Any]) -> Describer:
-    return SlotDescriber(folder, config)
-
-
 def _encoder_decoder(folder: Path, config: dict[str, Any]) -> Describer:
     """The presets of the originals; they import transformers, which the shipped model does without."""
     from inference.caption_model import CaptionModel  # noqa: PLC0415
@@ -49,7 +45,7 @@ def _encoder_decoder(folder: Path, config: dict[str, Any]) -> Describer:
 
 
 ARCHITECTURES: dict[str, Callable[[Path, dict[str, Any]], Describer]] = {
-    "meme-small": _meme_small,
+    "meme-small": SlotDescriber,
     "encoder-decoder": _encoder_decoder,
 }
 

@@ -73,19 +73,13 @@ def model_info(models_dir: Path, name: str) -> ModelInfo:
     """The named model. Raises UnknownModel, or EngineError when its weights are damaged."""
     checkpoint = checkpoint_hash(models_dir, name)
     plain, _ = hub.without_translation(name)
-    if has_folder(plain):
-        folder = find_model(models_dir, plain)
-        parameters = _count_parameters(folder / WEIGHTS_FILE)
-        description, description_ru = _descriptions(folder / CARD_FILE)
-        return ModelInfo(name, checkpoint, description, parameters, description_ru)
+    if plain.startswith(HUB):
+        return ModelInfo(name, checkpoint, "", 0)
     if plain == OBJECTS:
         return ModelInfo(name, checkpoint, _OBJECTS_ARE, 0, _OBJECTS_ARE_RU)
-    return ModelInfo(name, checkpoint, "", 0)
-
-
-def has_folder(name: str) -> bool:
-    """Whether a model of this name is a checkpoint folder, if there is one."""
-    return name != OBJECTS and not name.startswith(HUB)
+    folder = find_model(models_dir, plain)
+    description, description_ru = _descriptions(folder / CARD_FILE)
+    return ModelInfo(name, checkpoint, description, _count_parameters(folder / WEIGHTS_FILE), description_ru)
 
 
 def find_model(models_dir: Path, name: str) -> Path:
