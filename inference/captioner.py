@@ -140,7 +140,7 @@ def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -
         if translation is not None:
             from inference.hub.translation import Translator  # noqa: PLC0415
 
-            translator = Translator(translation, models_dir)
+            translator = Translator(str(translation), models_dir)
     translate = None if translator is None else translator.translate
     return Captioner(
         name, checkpoint_hash(models_dir, name), describer, Reader(), options, translate=translate

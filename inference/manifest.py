@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,17 @@ def sha256_again(path: Path) -> str:
 @lru_cache(maxsize=64)
 def _known(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - they make the cache's key
     return sha256_of(path)
+
+
+def sha256_of_folder(folder: Path, suffixes: Collection[str] = ()) -> str:
+    """64 hexadecimal digits of the names and contents of all files below, or of those with these suffixes:
+    the same wherever the folder lies. Raises OSError.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if not suffixes or path.suffix in suffixes:
+            digest.update(f"{path.relative_to(folder).as_posix()} {sha256_of(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def entry_of(path: Path, **about: Any) -> Entry:

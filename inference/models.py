@@ -72,7 +72,7 @@ def list_models(models_dir: Path) -> list[ModelInfo]:
 def model_info(models_dir: Path, name: str) -> ModelInfo:
     """The named model. Raises UnknownModel, or EngineError when its weights are damaged."""
     checkpoint = checkpoint_hash(models_dir, name)
-    plain, _ = hub.without_translation(name)
+    plain = hub.plain_name(name)
     if plain.startswith(HUB):
         return ModelInfo(name, checkpoint, "", 0)
     if plain == OBJECTS:
@@ -125,19 +125,18 @@ def checkpoint_hash(models_dir: Path, name: str) -> str:
     if name.startswith(HUB):
         return hub.checkpoint(name, models_dir)
     plain, translation = hub.without_translation(name)
-    own = coco_objects.checkpoint(models_dir) if plain == OBJECTS else _hash_of_weights(models_dir, plain)
+    if plain == OBJECTS:
+        weights = coco_objects.weights(models_dir)
+    else:
+        weights = find_model(models_dir, plain) / WEIGHTS_FILE
+    try:
+        own = sha256_again(weights)
+    except OSError as error:
+        raise EngineError(f"{weights} cannot be read ({error.strerror}): check its permissions.") from error
     if translation is None:
         return own
     commit = hub.find_snapshot(translation, models_dir).name
     return hashlib.sha256(f"{own} {commit}".encode()).hexdigest()
-
-
-def _hash_of_weights(models_dir: Path, name: str) -> str:
-    weights = find_model(models_dir, name) / WEIGHTS_FILE
-    try:
-        return sha256_again(weights)
-    except OSError as error:
-        raise EngineError(f"{weights} cannot be read ({error.strerror}): check its permissions.") from error
 
 
 def _count_parameters(weights: Path) -> int:

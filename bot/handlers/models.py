@@ -32,6 +32,7 @@ from bot.replies import (
 )
 from bot.targets import Target, find_target
 from bot.texts import Texts, sentences
+from inference.hub.files import plain_name
 
 
 class ModelOffer:
@@ -50,10 +51,9 @@ class ModelOffer:
             for model in found
         }
         for name in (self._settings.model, self._settings.ab_model, self._settings.compare_with):
-            if (
-                name is not None
-            ):  # a model of a hub need not be listed, nor one with a translation behind its name
-                descriptions.setdefault(name, descriptions.get(name.partition("+")[0], ""))
+            # A model of a hub need not be listed, nor one with a translation behind its name.
+            if name is not None:
+                descriptions.setdefault(name, descriptions.get(plain_name(name), ""))
         compares = user.compare_with is not None
         return Offer(
             descriptions=descriptions,

@@ -1,12 +1,11 @@
-"""The weight file of ``coco-objects``'s detector: where it lies and what it holds, without torch."""
+"""The weight file of ``coco-objects``'s detector: where it lies and how to get it, without torch."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from inference.manifest import sha256_again
-from inference.types import EngineError, UnknownModel
+from inference.types import UnknownModel
 
 NAME = "coco-objects"
 WEIGHTS = "COCO_V1"  # of torchvision's fasterrcnn_resnet50_fpn
@@ -30,12 +29,3 @@ def weights(models_dir: Path) -> Path:
         f"The weights of {NAME} ({FILE}) are not in {models_dir}: fetch them with "
         f"'python -m inference pull {PULLED}'."
     )
-
-
-def checkpoint(models_dir: Path) -> str:
-    """sha256 of the weight file, 64 hexadecimal digits. Raises UnknownModel, or EngineError."""
-    path = weights(models_dir)
-    try:
-        return sha256_again(path)
-    except OSError as error:
-        raise EngineError(f"{path} cannot be read ({error.strerror}): check its permissions.") from error

@@ -98,7 +98,7 @@ class HubDescriber:
         settings = HubSettings.of(name)
         translator = None
         if settings.translation is not None:
-            translator = Translator(settings.translation, models_dir)
+            translator = Translator(str(settings.translation), models_dir)
         return cls(settings.model, fetch(settings.model, models_dir), settings.prompt, translator)
 
     def describe(

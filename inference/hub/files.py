@@ -1,10 +1,9 @@
 """Models of the Hugging Face hub on this machine: their names, files and fetching, without torch.
 
 A name is ``hf:ORG/NAME``, at will with ``@REVISION`` (a branch, a tag or a commit; else ``main``), and at
-will with ``+ORG/NAME`` behind it, the model that translates its English captions (and, behind any model's
-name, the English words read). The files lie in the hub's
-own cache layout (``models--ORG--NAME/{refs,snapshots}``), in MODELS_DIR or in the hub's cache
-(``HF_HUB_CACHE``, ``HF_HOME``).
+will with ``+ORG/NAME`` behind it, the model that translates its English captions and, behind any model's
+name, the English words read. The files lie in the hub's own cache layout
+(``models--ORG--NAME/{refs,snapshots}``), in MODELS_DIR or in the hub's cache (``HF_HUB_CACHE``, ``HF_HOME``).
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ class HubSettings:
     """What the operator wants of a hub captioner.
 
     ``prompt``: HUB_PROMPT, None = ours for chat models and none for the others. ``translation``: the model
-    behind the name's ``+``, else HUB_TRANSLATION; None = captions are left as they are.
+    behind the name's ``+``, else HUB_TRANSLATION; None = captions and words are left as they are.
     """
 
     model: HubModel
@@ -84,9 +83,15 @@ class HubSettings:
         )
 
 
+def plain_name(name: str) -> str:
+    """Any model's name without its ``+ORG/NAME``."""
+    return name.partition("+")[0]
+
+
 def without_translation(name: str) -> tuple[str, HubModel | None]:
     """Any model's name without its ``+ORG/NAME``, and the model that this names. Raises UnknownModel."""
-    plain, _, translation = name.partition("+")
+    plain = plain_name(name)
+    translation = name[len(plain) + 1 :]
     return plain, HubModel.parse(translation.removeprefix(PREFIX)) if translation else None
 
 

@@ -34,7 +34,7 @@ class Translator:
 
     def __init__(
         self,
-        name: str | HubModel,
+        name: str,
         models_dir: Path | None = None,
         *,
         beams: int | None = None,
@@ -43,7 +43,7 @@ class Translator:
     ) -> None:
         from transformers import AutoConfig, AutoTokenizer, MarianMTModel  # noqa: PLC0415 - a slow import
 
-        model = name if isinstance(name, HubModel) else HubModel.parse(name.removeprefix(PREFIX))
+        model = HubModel.parse(name.removeprefix(PREFIX))
         snapshot = fetch(model, models_dir)
         self.name = str(model)
         self.checkpoint = snapshot.name  # the commit, 40 hexadecimal digits

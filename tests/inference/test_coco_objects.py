@@ -15,6 +15,7 @@ from torchvision.transforms.functional import to_tensor
 from inference.captioner import load_captioner
 from inference.coco_objects import weights
 from inference.coco_objects.describer import PROPOSALS, ObjectDescriber, detect, load_detector
+from inference.models import checkpoint_hash
 from inference.types import DecodingOptions, EngineError, UnknownModel
 from tests.drawing import draw_meme
 
@@ -106,12 +107,16 @@ def test_weights_are_found_where_torchvision_keeps_its_own(
     assert str(hub) == torch.hub.get_dir() + "/checkpoints"
     (hub / weights.FILE).symlink_to(models_dir / weights.FILE)
     assert weights.weights(tmp_path / "nowhere") == hub / weights.FILE
-    assert weights.checkpoint(tmp_path / "nowhere") == weights.checkpoint(models_dir)
+    assert checkpoint_hash(tmp_path / "nowhere", weights.NAME) == checkpoint_hash(models_dir, weights.NAME)
 
 
 def test_missing_weights_say_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
-    for ask in (weights.weights, weights.checkpoint, lambda folder: load_captioner("coco-objects", folder)):
+    for ask in (
+        weights.weights,
+        lambda folder: checkpoint_hash(folder, weights.NAME),
+        lambda folder: load_captioner(weights.NAME, folder),
+    ):
         with pytest.raises(UnknownModel, match="python -m inference pull fasterrcnn_fpn"):
             ask(tmp_path)
 

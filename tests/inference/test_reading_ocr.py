@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from inference.reading.ocr import WEIGHTS_FILE, Ocr, OcrUnavailableError
 from inference.reading.reader import Reader
 from inference.types import TextLine
 from tests.drawing import draw_meme, font
+from tests.inference import ctc
 
 
 @pytest.fixture(scope="module")
@@ -290,14 +292,7 @@ def test_damaged_weights_mean_no_reading_and_one_sentence(
 CHARACTERS = [*"абвгдеI-, "]
 
 
-def steps(*pairs: dict[str, float]) -> torch.Tensor:
-    """Probabilities of a line's steps; what a step lacks is blank."""
-    rows = torch.zeros(len(pairs), len(CHARACTERS) + 1)
-    for row, pair in zip(rows, pairs, strict=True):
-        for character, probability in pair.items():
-            row[CHARACTERS.index(character) + 1] = probability
-        row[0] = 1 - row.sum()
-    return rows
+steps = partial(ctc.steps, CHARACTERS)
 
 
 SPACE = {" ": 0.8}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -12,20 +13,14 @@ from inference.reading.networks import LineRecognizer, decode
 from inference.reading.ocr import Ocr
 from inference.reading.spelling import readings_of, respell
 from tests.drawing import draw_meme
+from tests.inference import ctc
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CHARACTERS = [*'абвгдежзийклмнопрстуфхцчшщъыьэюяoT," ']
 
 
-def steps(*pairs: dict[str, float]) -> torch.Tensor:
-    """Probabilities of a line's steps; what a step lacks is blank."""
-    rows = torch.zeros(len(pairs), len(CHARACTERS) + 1)
-    for row, pair in zip(rows, pairs, strict=True):
-        for character, probability in pair.items():
-            row[CHARACTERS.index(character) + 1] = probability
-        row[0] = 1 - row.sum()
-    return rows
+steps = partial(ctc.steps, CHARACTERS)
 
 
 def line(text: str, doubts: dict[int, dict[str, float]] | None = None) -> torch.Tensor:

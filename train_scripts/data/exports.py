@@ -8,13 +8,15 @@ export of more than a day ago is read only together with such a list.
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from inference.manifest import sha256_of_folder
+from train_scripts.data.dataset import is_inside
 
 REPORT, ERASED = "export.json", "erased.jsonl"
 TABLES = {"imagefolder": "metadata.jsonl", "csv": "feedback.csv", "parquet": "feedback.parquet"}
@@ -87,7 +89,7 @@ def read_export(folder: Path, erased: Path | None = None, *, now: datetime | Non
                 f"{row.where} names {row.file_name}, which is not in {folder}: unpack all parts of the "
                 "archive into one folder, or export again."
             )
-    return Export(folder, _digest(folder), made_at, rows, len(everything) - len(rows))
+    return Export(folder, sha256_of_folder(folder), made_at, rows, len(everything) - len(rows))
 
 
 def read_erasures(path: Path) -> Erasures:
@@ -204,7 +206,7 @@ def _row(where: str, value: Mapping[str, Any]) -> Row:
             raise ValueError("caption" if not caption.strip() else "text")
         said_at = value["corrected_at"] if corrected else value["rated_at"]
         name = text("file_name") or None
-        if name is not None and not _is_inside(name):
+        if name is not None and not is_inside(name):
             raise ValueError("file_name")
         return Row(
             where,
@@ -221,18 +223,3 @@ def _row(where: str, value: Mapping[str, Any]) -> Row:
         column = error.args[0] if error.args and error.args[0] in value else None
         problem = f"has no usable {column!r}" if column else "lacks what a row of an export has"
         raise ExportError(f"{where} {problem}: export again, or remove the row.") from None
-
-
-def _is_inside(name: str) -> bool:
-    path = Path(name)
-    return not path.is_absolute() and ".." not in path.parts
-
-
-def _digest(folder: Path) -> str:
-    """Of every file with its name, so that it is the same wherever the folder lies."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
-    return digest.hexdigest()
