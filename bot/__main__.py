@@ -147,7 +147,7 @@ def stats() -> None:
 
 @cli.command()
 def erase(
-    telegram_id: Annotated[int, typer.Argument(help="The person's Telegram number.")],
+    telegram_id: Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="The person's Telegram number.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
 ) -> None:
     """Erase everything that is kept about a person."""

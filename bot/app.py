@@ -105,7 +105,7 @@ class App:
 
     async def serve(self, stop: asyncio.Event, *, delete_webhook: bool = False) -> None:
         """Work until ``stop`` is set, then drain. Raises TokenRefused."""
-        working = self.nursery.start(self._work(delete_webhook), name="polling")
+        working = self.nursery.start(self._work(delete_webhook), name="polling", watched=True)
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()

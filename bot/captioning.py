@@ -6,6 +6,9 @@ process killed between that moment and Telegram's answer leaves the outcome unkn
 neither repeats the caption nor drops it, but sends a short note with a button that shows it. While the
 process lives, a request whose outcome is unknown (the connection broke) is repeated: a caption twice is
 better than none.
+
+While the database cannot be written (a full disk), it is asked again for half a minute. Then the person is
+told that something is broken, and the picture is left for the next start.
 """
 
 from __future__ import annotations
@@ -14,12 +17,13 @@ import asyncio
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 from aiogram import Bot
@@ -33,6 +37,7 @@ from aiogram.types import InlineKeyboardMarkup, Message, ReplyParameters
 from aiohttp import ClientError, ClientResponseError
 
 from bot.config import Settings
+from bot.feedback.database import StoreError
 from bot.feedback.store import NotStored, PictureFields, Store, options_key
 from bot.feedback.tables import CaptionRow, Choice, Job, JobKind, User, now
 from bot.middlewares.requests import TRANSIENT, single_attempt, surely_not_done
@@ -58,10 +63,14 @@ from inference.types import (
 
 logger = logging.getLogger(__name__)
 
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
 ATTEMPTS = 5  # starts of the bot that may die with the same picture in work before it is given up
 FETCH_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between tries to fetch a file
 BUSY_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between tries to enter a full engine
 AWAY_PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds between tries to find out which weights a model has
+STORE_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between tries to write into the database
 FETCH_TIMEOUT = 120  # seconds for one file
 DELIVERY_TIME = 3600.0  # seconds for which a finished reply is kept trying; then the next start tries
 LONGEST_PAUSE = 30.0
@@ -221,16 +230,18 @@ class Captioning:
 
     async def show(
         self, row: CaptionRow, job: Job | None, *, chat_id: int, reply_to: int | None, language: str
-    ) -> None:
-        """Send a caption that exists already, with its buttons; ``job``: the one it answered."""
+    ) -> Message:
+        """Send a caption that exists already, with its buttons; ``job``: the one it answered.
+
+        Returns the last message of it, which has the buttons.
+        """
         reply = self._caption_reply(row, job, texts(language))
-        for number, message in enumerate(reply.messages, start=1):
-            await self._bot.send_message(
-                chat_id,
-                message,
-                reply_markup=reply.keyboard if number == len(reply.messages) else None,
-                reply_parameters=_reply_parameters(reply_to),
-            )
+        *firsts, last = reply.messages
+        for message in firsts:
+            await self._bot.send_message(chat_id, message, reply_parameters=_reply_parameters(reply_to))
+        return await self._bot.send_message(
+            chat_id, last, reply_markup=reply.keyboard, reply_parameters=_reply_parameters(reply_to)
+        )
 
     # --- one job ---
 
@@ -238,18 +249,32 @@ class Captioning:
         try:
             async with self._typing.show(job.chat_id):
                 async with self._place_told(job), self._turn(job.user_id):
-                    claimed = await self._store.claim(job.id, resume=resume)
+                    claimed = await _insist(self._store.claim, job.id, resume=resume)
                     if claimed is None:
                         return
                     reply = await self._reply(claimed)
                 if before is not None:
                     await before.wait()
                 if reply.failure is not None and await self._is_said(claimed, reply.failure):
-                    await self._store.failed(claimed.id, reply.failure)
+                    await _insist(self._store.failed, claimed.id, reply.failure)
                 else:
                     await self._deliver(claimed, reply)
         except NotStored:
             logger.info("Job %d was erased while it was in work", job.id)
+        except StoreError as error:
+            logger.error("Job %d is left for the next start: %s", job.id, error)
+            await self._tell_of_trouble(job)
+
+    async def _tell_of_trouble(self, job: Job) -> None:
+        """Say, without the database, that no caption comes just now."""
+        try:
+            await self._bot.send_message(
+                job.chat_id,
+                texts(job.language)(sentences.OUT_OF_ORDER),
+                reply_parameters=_reply_parameters(job.message_id),
+            )
+        except AiogramError as error:
+            logger.info("Job %d: the person could not be told: %s", job.id, error)
 
     async def _is_said(self, job: Job, failure: str) -> bool:
         """Whether the first of two parts failed for the same reason: a bad picture is told of once."""
@@ -292,7 +317,8 @@ class Captioning:
         model, version = await self._model(job)
         cached = await self._store.cached_caption(job.file_unique_id, model, version, options_key(options))
         if cached is not None:
-            await self._store.use_caption(job.id, cached.id, data=await self._bytes_to_keep(job, cached))
+            kept = await self._bytes_to_keep(job, cached)
+            await _insist(self._store.use_caption, job.id, cached.id, data=kept)
             return cached
         data = await self._fetch(job.file_id)
         caption = await self._describe(data, options, model)
@@ -305,7 +331,7 @@ class Captioning:
             height=height,
             data=data,
         )
-        return await self._store.save_caption(job.id, picture=picture, caption=caption)
+        return await _insist(self._store.save_caption, job.id, picture=picture, caption=caption)
 
     async def _model(self, job: Job) -> tuple[str, Version]:
         """The model for a job, and its version: the default one when the chosen one is there no more."""
@@ -432,7 +458,7 @@ class Captioning:
         async with asyncio.timeout(DELIVERY_TIME):
             while messages:
                 if sent is None:
-                    await self._store.mark_reply_sending(job.id)
+                    await _insist(self._store.mark_reply_sending, job.id)
                 try:
                     with single_attempt():
                         sent = await self._bot.send_message(
@@ -446,15 +472,15 @@ class Captioning:
                     continue
                 except TelegramForbiddenError as error:
                     if job.chat_id > 0:  # a private chat: this person blocked the bot
-                        await self._store.deactivate(job.chat_id)
-                    await self._store.failed(job.id, error.message)
+                        await _insist(self._store.deactivate, job.chat_id)
+                    await _insist(self._store.failed, job.id, error.message)
                     return
                 except TelegramBadRequest as error:
                     if reply_to is not None and "repl" in error.message.lower():
                         reply_to = None  # a server that does not know allow_sending_without_reply
                         continue
                     logger.warning("Job %d: the reply is refused: %s", job.id, error.message)
-                    await self._store.failed(job.id, error.message)
+                    await _insist(self._store.failed, job.id, error.message)
                     return
                 except TelegramRetryAfter as error:
                     wait: float = error.retry_after
@@ -463,13 +489,16 @@ class Captioning:
                     wait, pause = pause, min(pause * 2, LONGEST_PAUSE)
                     surely_not_sent = surely_not_done(error)
                 if sent is None and surely_not_sent:
-                    await self._store.reply_not_sent(job.id)
+                    await _insist(self._store.reply_not_sent, job.id)
                 logger.info("Job %d: the reply is tried again in %.1f s", job.id, wait)
                 await asyncio.sleep(wait)
-        if reply.failure is not None:
-            await self._store.failed(job.id, reply.failure)
-        elif sent is not None:
-            await self._store.answered(job.id, sent.message_id)
+        try:
+            if reply.failure is not None:
+                await _insist(self._store.failed, job.id, reply.failure)
+            elif sent is not None:
+                await _insist(self._store.answered, job.id, sent.message_id)
+        except StoreError as error:  # the person has the reply: the next start asks whether it came
+            logger.error("Job %d is answered, which could not be written down: %s", job.id, error)
 
     # --- the place in the queue ---
 
@@ -516,6 +545,22 @@ class Captioning:
             await notice.delete()
         except AiogramError as error:
             logger.debug("The queue notice in %s: %s", job.chat_id, error)
+
+
+async def _insist(
+    ask: Callable[_Arguments, Awaitable[_Result]], *args: _Arguments.args, **kwargs: _Arguments.kwargs
+) -> _Result:
+    """What a method of the store returns; it is called again while the database cannot be used.
+
+    Raises StoreError when that lasts longer than STORE_PAUSES.
+    """
+    for pause in STORE_PAUSES:
+        try:
+            return await ask(*args, **kwargs)
+        except StoreError as error:
+            logger.warning("Trying again in %.0f s: %s", pause, error)
+        await asyncio.sleep(pause)
+    return await ask(*args, **kwargs)
 
 
 def _reply_parameters(message_id: int | None) -> ReplyParameters | None:

@@ -3,15 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+from aiogram import Bot
 from aiogram.types import Update
+from pydantic import ValidationError
 
 from bot.nursery import Nursery
+
+logger = logging.getLogger(__name__)
 
 HANDLERS_AT_ONCE = 200  # two full batches of long polling
 
 Lane = tuple[str, int]  # what kind of update, by whom
+
+
+def read_update(row: dict[str, Any], bot: Bot) -> Update | None:
+    """The update as aiogram knows it; None: it cannot be read.
+
+    Telegram's types grow: what aiogram does not know of a message (a new kind of forward, say) is left out
+    where the rest can be read without it, so that the picture is not lost.
+    """
+    try:
+        return Update.model_validate(row, context={"bot": bot})
+    except ValidationError as error:
+        told = error.errors(include_input=False, include_url=False)
+    strange = {one["loc"][:2] for one in told}
+    known = {
+        kind: {name: value for name, value in content.items() if (kind, name) not in strange}
+        if isinstance(content, dict)
+        else content
+        for kind, content in row.items()
+    }
+    try:
+        update = Update.model_validate(known, context={"bot": bot})
+    except ValidationError:
+        logger.error("An update cannot be read and is left out: %s", told)
+        return None
+    logger.warning("A part of an update cannot be read and is left out: %s", told)
+    return update
 
 
 def _lane(update: Update) -> Lane | None:

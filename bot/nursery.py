@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -19,16 +20,19 @@ class Nursery:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def start(self, work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
-        """Run ``work`` in the background; an exception is logged under ``name``, never raised elsewhere."""
+    def start(self, work: Coroutine[Any, Any, Any], *, name: str, watched: bool = False) -> asyncio.Task[Any]:
+        """Run ``work`` in the background; an exception is logged under ``name``, never raised elsewhere.
+
+        ``watched``: whoever starts it looks at how it ended, so an exception is theirs to tell.
+        """
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._finished)
+        task.add_done_callback(partial(self._finished, watched=watched))
         return task
 
-    def _finished(self, task: asyncio.Task[Any]) -> None:
+    def _finished(self, task: asyncio.Task[Any], *, watched: bool) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if not task.cancelled() and (error := task.exception()) is not None and not watched:
             logger.error("%s failed", task.get_name(), exc_info=error)
 
     async def drain(self, seconds: float) -> int:

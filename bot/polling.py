@@ -24,10 +24,9 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import GetUpdates
 from aiogram.types import Update, User
-from pydantic import ValidationError
 
 from bot.config import OperatorError
-from bot.intake import Intake
+from bot.intake import Intake, read_update
 
 logger = logging.getLogger(__name__)
 
@@ -132,15 +131,11 @@ class Poller:
             return None
         readable = []
         for row in rows:
-            try:
-                readable.append(Update.model_validate(row, context={"bot": self._bot}))
-            except ValidationError as error:
-                logger.error(
-                    "An update cannot be read and is left out: %s",
-                    error.errors(include_input=False, include_url=False),
-                )
-                if isinstance(row, dict) and isinstance(row.get("update_id"), int):
-                    readable.append(Update(update_id=row["update_id"]))  # empty: only to be confirmed
+            if not isinstance(row, dict) or not isinstance(row.get("update_id"), int):
+                logger.error("What is no update is left out: it has no update_id")
+                continue
+            # Empty where it cannot be read: only to be confirmed.
+            readable.append(read_update(row, self._bot) or Update(update_id=row["update_id"]))
         return readable
 
     async def confirm(self) -> None:

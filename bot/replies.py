@@ -79,6 +79,12 @@ def wrap(text: str, limit: int = MESSAGE_LIMIT) -> list[str]:
     return [piece for piece in (*pieces, text) if piece]
 
 
+def shortened(text: str, limit: int) -> str:
+    """At most ``limit`` (>= 2) UTF-16 units of a text, with an ellipsis behind them where more followed."""
+    pieces = wrap(text, limit)
+    return pieces[0] + ("…" if len(pieces) > 1 else "") if pieces else ""
+
+
 def _head(text: str, limit: int) -> str:
     # Cutting the encoded form could split a surrogate pair: "ignore" drops the half.
     return text.encode("utf-16-le")[: limit * 2].decode("utf-16-le", errors="ignore")
@@ -220,8 +226,7 @@ def _models(offer: Offer) -> str:
     names = [f"<b>{html.escape(name, quote=False)}</b>" for name in offer.descriptions]
     lines = []
     for name, description in zip(names, offer.descriptions.values(), strict=True):
-        pieces = wrap(description, _DESCRIPTION)
-        told = pieces[0] + ("…" if len(pieces) > 1 else "") if pieces else ""
+        told = shortened(description, _DESCRIPTION)
         lines.append(f"{name} – {html.escape(told, quote=False)}" if told else name)
     for told in ("\n".join(lines), "\n".join(names)):
         if length(told) <= MESSAGE_LIMIT - 1000:  # the rest of the page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from mimetypes import MimeTypes
 from pathlib import PurePath
 
 from aiogram.enums import ChatType, MessageEntityType
@@ -13,6 +14,7 @@ from inference.pictures import PICTURE_SUFFIXES
 
 # What is clearly no picture is told so without being fetched; all else is the engine's to judge.
 _VAGUE_TYPES = frozenset({"application/octet-stream", "binary/octet-stream"})
+_KNOWN_SUFFIXES = frozenset(MimeTypes().types_map[True])  # Python's own list, not this machine's
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ def _document(document: Document) -> Found | Refused:
         return Refused(sentences.NOT_A_VIDEO)
     if kind.startswith("audio/"):
         return Refused(sentences.NOT_A_VOICE)
-    unknown = (not kind or kind in _VAGUE_TYPES) and not suffix
+    # A name may have a dot that begins no suffix: "Meme of 12.05".
+    unknown = (not kind or kind in _VAGUE_TYPES) and suffix not in _KNOWN_SUFFIXES
     if kind.startswith("image/") or suffix in PICTURE_SUFFIXES or unknown:
         return Found(document.file_id, document.file_unique_id, document.file_size)
     return Refused(sentences.NOT_AN_IMAGE_FILE)

@@ -18,13 +18,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aiogram import Bot
-from aiogram.types import Update
 from aiohttp import web
-from pydantic import ValidationError
 
 from bot.feedback.store import Store
 from bot.feedback.tables import now
-from bot.intake import Intake
+from bot.intake import Intake, read_update
 
 logger = logging.getLogger(__name__)
 
@@ -96,11 +94,8 @@ class Webhook:
         return web.Response()
 
     async def _begin(self, update_id: int, body: dict[str, Any]) -> None:
-        try:
-            update = Update.model_validate(body, context={"bot": self._bot})
-        except ValidationError as error:
-            details = error.errors(include_input=False, include_url=False)
-            logger.error("An update cannot be read and is left out: %s", details)
+        update = read_update(body, self._bot)
+        if update is None:
             self._mine.discard(update_id)
             await self._store.update_done(update_id)
             return

@@ -107,9 +107,9 @@ def parse_since(text: str) -> datetime:
     """An ISO 8601 date or date with time; UTC unless it names another zone. Raises ExportError."""
     try:
         moment = datetime.fromisoformat(text.strip())
-    except ValueError as error:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # the year 0 or 10000 in UTC
         raise ExportError(f"{text!r} is not a date; write it like 2026-01-31 or 2026-01-31T18:00.") from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 async def export(

@@ -1,5 +1,6 @@
 """What the bot remembers. Every method is one short transaction, safe to call from many tasks at once.
 
+All raise StoreError when the database cannot be used just then: a full disk, a lock, a server that is away.
 ``user_id`` is always :attr:`User.id`, never Telegram's number. Moments are timezone-aware and in UTC.
 """
 
@@ -10,6 +11,7 @@ import hashlib
 import hmac
 import logging
 import secrets as randomness
+import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
@@ -126,10 +128,10 @@ class Store:
             except BaseException:
                 await store.close()
                 raise
-        except (DBAPIError, OSError) as error:
-            reason = error.orig if isinstance(error, DBAPIError) else error
+        except (DBAPIError, OSError, sqlite3.Error) as error:
             raise StoreError(
-                f"The database {address.render_as_string(hide_password=True)} cannot be opened ({reason}); "
+                f"The database {address.render_as_string(hide_password=True)} cannot be opened "
+                f"({_reason(error)}); "
                 "check DATABASE_URL and DATA_DIR, that the server runs and that both may be written to."
             ) from error
         return store
@@ -698,8 +700,11 @@ class Store:
 
     @asynccontextmanager
     async def _read(self) -> AsyncIterator[AsyncSession]:
-        async with AsyncSession(self._engine, expire_on_commit=False) as session:
-            yield session
+        try:
+            async with AsyncSession(self._engine, expire_on_commit=False) as session:
+                yield session
+        except (DBAPIError, OSError) as error:
+            raise _unusable(error) from error
 
     @asynccontextmanager
     async def _write(self) -> AsyncIterator[AsyncSession]:
@@ -715,6 +720,8 @@ class Store:
             if "foreign key" in str(error.orig).lower():
                 raise NotStored("This person or caption was erased.") from error
             raise
+        except (DBAPIError, OSError) as error:
+            raise _unusable(error) from error
 
     def _insert(self, table: type[Table]) -> sqlite.Insert | postgresql.Insert:
         """An insert that can say what to do on a conflict: the one thing the dialects spell apart."""
@@ -848,10 +855,23 @@ def _sent(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     )
 
 
+def _unusable(error: DBAPIError | OSError) -> StoreError:
+    return StoreError(
+        f"The database cannot be used ({_reason(error)}); check the space on its disk, and that it is whole."
+    )
+
+
+def _reason(error: DBAPIError | OSError | sqlite3.Error) -> object:
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
 def _make_folders(address: URL, data_dir: Path) -> None:
     data_dir.mkdir(parents=True, exist_ok=True)
     if address.get_backend_name() == "sqlite" and address.database:
         Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+        if not address.database.startswith("file:"):
+            # A file that aiosqlite cannot open leaves it with a thread that complains of a closed loop.
+            sqlite3.connect(address.database).close()
 
 
 async def _changed(session: AsyncSession, statement: Update | Delete) -> bool:

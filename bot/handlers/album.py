@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiogram import Bot, F, Router
-from aiogram.filters import Command, Filter
+from aiogram.filters import Filter
 from aiogram.types import Message
 
 from bot.captioning import Captioning, QueueFull
 from bot.config import Settings
 from bot.feedback.tables import Job, User
-from bot.handlers.common import reply
+from bot.handlers.common import AnyCommand, reply
 from bot.handlers.picture import is_too_large, too_large
 from bot.nursery import Nursery
 from bot.targets import Refused, find, is_addressed, is_private
@@ -94,7 +94,7 @@ class OfAlbum(Filter):
         addressed = (
             is_private(message)
             or is_addressed(message, await bot.me())
-            or bool(await Command("caption")(message, bot))
+            or bool(await AnyCommand("caption")(message, bot))
         )
         messages = albums.take(message, addressed=addressed)
         return {"messages": messages} if messages else False

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiogram import Bot, F
 from aiogram.enums import ChatType
-from aiogram.exceptions import TelegramAPIError, TelegramBadRequest
+from aiogram.exceptions import AiogramError, TelegramBadRequest
 from aiogram.filters import Command
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, ReplyMarkupUnion, ReplyParameters
 
@@ -25,7 +25,14 @@ _TOAST_LIMIT = 200  # characters of the answer to a press
 _HARMLESS = ("message is not modified", "message to edit not found", "message can't be edited")
 
 
-class TextCommand(Command):
+class AnyCommand(Command):
+    """A command, also under a picture, in whatever case it is written."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, ignore_case=True)
+
+
+class TextCommand(AnyCommand):
     """A command as a text; in groups only when it names this bot (/help@bot), since others listen too.
 
     A picture with "/help" under it is a picture.
@@ -53,8 +60,8 @@ async def answer(callback: CallbackQuery, text: str | None = None, *, alert: boo
     """Stop the spinner on a pressed button. Failing is harmless: the query may be too old."""
     try:
         await callback.answer(text, show_alert=alert)
-    except TelegramAPIError as error:
-        logger.debug("A press stays unanswered: %s", error.message)
+    except AiogramError as error:
+        logger.debug("A press stays unanswered: %s", error)
 
 
 async def edit(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 
 from aiogram import Router
-from aiogram.exceptions import TelegramAPIError, TelegramForbiddenError
+from aiogram.exceptions import AiogramError, TelegramForbiddenError
 from aiogram.types import CallbackQuery, ErrorEvent, Message
 
 from bot.config import Settings
+from bot.feedback.database import StoreError
 from bot.feedback.store import Store
 from bot.handlers.common import answer, reply
 from bot.texts import Texts, choose_language, sentences, texts
@@ -48,8 +49,8 @@ async def failed(event: ErrorEvent, settings: Settings, store: Store) -> bool:
             await store.deactivate(chat_id)
         logger.info("Not allowed to write to %s: %s", chat_id, error.message)
         return True
-    # What the engine says is a sentence for the operator; anything else needs its traceback.
-    if isinstance(error, EngineError):
+    # What the engine and the store say is a sentence for the operator; anything else needs its traceback.
+    if isinstance(error, EngineError | StoreError):
         logger.error("Update %d failed: %s", update.update_id, error)
     else:
         logger.error("Update %d failed", update.update_id, exc_info=error)
@@ -59,6 +60,6 @@ async def failed(event: ErrorEvent, settings: Settings, store: Store) -> bool:
             await answer(cause, words(sentences.SOMETHING_BROKE), alert=True)
         elif isinstance(cause, Message):
             await reply(cause, words(sentences.SOMETHING_BROKE))
-    except TelegramAPIError as second:
-        logger.info("The person could not be told: %s", second.message)
+    except AiogramError as second:
+        logger.info("The person could not be told: %s", second)
     return True

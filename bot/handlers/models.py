@@ -7,13 +7,13 @@ import re
 from typing import Any
 
 from aiogram import F, Router
-from aiogram.filters import Command, CommandObject, Filter
+from aiogram.filters import CommandObject, Filter
 from aiogram.types import CallbackQuery, Message
 
 from bot.config import Settings
 from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import User
-from bot.handlers.common import TextCommand, answer, reply, turn_page
+from bot.handlers.common import AnyCommand, TextCommand, answer, reply, turn_page
 from bot.handlers.picture import describe
 from bot.models import AnyEngine, by_key, choices, first_model, second_model
 from bot.nursery import Nursery
@@ -29,10 +29,13 @@ from bot.replies import (
     model_keyboard,
     model_page,
     model_state,
+    shortened,
 )
 from bot.targets import Target, find_target
 from bot.texts import Texts, sentences
 from inference.hub.files import plain_name
+
+_NAME = 128  # UTF-16 units that are repeated of a model's name that is none
 
 
 class ModelOffer:
@@ -88,7 +91,7 @@ def router() -> Router:
     """A new router."""
     made = Router(name="models")
     made.message.register(model, TextCommand("model"))
-    made.message.register(compare_one, Command("compare"), AnswersPicture())
+    made.message.register(compare_one, AnyCommand("compare"), AnswersPicture())
     made.message.register(compare, TextCommand("compare"))
     made.callback_query.register(choose, F.data.regexp(MODELS, mode="fullmatch").as_("pressed"))
     return made
@@ -100,6 +103,11 @@ def _named(offer: Offer, text: str | None) -> str | None:
     return next((name for name in offer.descriptions if name.casefold() == wanted), None)
 
 
+def _unknown(name: str, words: Texts) -> str:
+    # Whatever was written after the command: all of it might not fit into a message.
+    return words(sentences.MODEL_UNKNOWN, model=shortened(name, _NAME))
+
+
 async def model(
     message: Message, *, command: CommandObject, user: User, words: Texts, store: Store, offers: ModelOffer
 ) -> None:
@@ -108,7 +116,7 @@ async def model(
     if command.args:
         name = _named(offer, command.args)
         if name is None:
-            await reply(message, words(sentences.MODEL_UNKNOWN, model=command.args))
+            await reply(message, _unknown(command.args, words))
             return
         await store.choose_model(user.id, name)
         offer = await offers.again(user)
@@ -124,7 +132,7 @@ async def compare(
     if command.args:
         partner = _named(offer, command.args)
         if partner is None:
-            await reply(message, words(sentences.MODEL_UNKNOWN, model=command.args))
+            await reply(message, _unknown(command.args, words))
             return
     if partner is not None:
         await store.compare_with(user.id, partner)

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiogram import Bot, F, Router
-from aiogram.filters import Command, Filter
+from aiogram.filters import Filter
 from aiogram.types import Message
 
 from bot.captioning import Captioning, QueueFull
 from bot.config import Settings
 from bot.feedback.store import Store
 from bot.feedback.tables import Choice, Job, User
-from bot.handlers.common import IN_PRIVATE, reply
+from bot.handlers.common import IN_PRIVATE, AnyCommand, reply
 from bot.targets import Found, Refused, Target, find, find_target, is_addressed, is_private
 from bot.texts import Texts, sentences
 
@@ -31,7 +31,7 @@ class Addressed(Filter):
 def router() -> Router:
     """A new router."""
     made = Router(name="picture")
-    made.message.register(asked, Command("caption"))
+    made.message.register(asked, AnyCommand("caption"))
     made.message.register(asked, Addressed())
     made.message.register(sent, IN_PRIVATE, F.func(find))
     made.message.register(unknown_command, IN_PRIVATE, F.text.startswith("/"))

@@ -48,12 +48,13 @@ def router() -> Router:
         if row is None:
             await answer(callback, words(sentences.CAPTION_GONE), alert=True)
             return
-        # Beside the work, not before it: the spinner stops at once, and no failure here can lose the mark.
-        nursery.start(answer(callback, words(sentences.MARK_TAKEN, mark=mark)), name="answer to a mark")
         try:
             await store.rate(user.id, caption_id, mark)
-        except NotStored:
-            return  # erased this very moment
+        except NotStored:  # erased this very moment
+            await answer(callback, words(sentences.CAPTION_GONE), alert=True)
+            return
+        # Once it is true, and beside the rest of the work: a press that waits for its answer keeps nobody up.
+        nursery.start(answer(callback, words(sentences.MARK_TAKEN, mark=mark)), name="answer to a mark")
         message = callback.message
         if message is None:
             return

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import zlib
+from contextlib import suppress
 
 from aiogram import Bot, F, Router
-from aiogram.exceptions import TelegramAPIError
+from aiogram.exceptions import AiogramError
 from aiogram.types import CallbackQuery
 
 from bot.captioning import Captioning, QueueFull
@@ -99,12 +100,18 @@ async def show(
         await answer(callback, words(sentences.CAPTION_GONE), alert=True)
         return
     nursery.start(answer(callback), name="answer to show")
-    source = await store.job(int(pressed[2])) if pressed[2] else None
-    if source is None:
-        source = await store.job_of_caption(row.id, message.chat.id)
+    noted = await store.job(int(pressed[2])) if pressed[2] else None
+    if noted is not None and noted.reply_message_id not in (None, message.message_id):
+        return  # pressed twice: the description has taken the note's place
+    source = noted or await store.job_of_caption(row.id, message.chat.id)
     reply_to = source.message_id if source is not None and source.chat_id == message.chat.id else None
-    await captioning.show(row, source, chat_id=message.chat.id, reply_to=reply_to, language=words.language)
+    shown = await captioning.show(
+        row, source, chat_id=message.chat.id, reply_to=reply_to, language=words.language
+    )
+    if noted is not None:
+        with suppress(NotStored):
+            await store.answered(noted.id, shown.message_id)
     try:
         await bot.delete_message(message.chat.id, message.message_id)
-    except TelegramAPIError:  # older than two days: it stays, without its button
+    except AiogramError:  # older than two days: it stays, without its button
         await edit(bot, message.chat.id, message.message_id, words(sentences.INTERRUPTED), None)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiogram import BaseMiddleware
-from aiogram.exceptions import TelegramAPIError
+from aiogram.exceptions import AiogramError
 from aiogram.types import CallbackQuery, Message, TelegramObject
 from aiogram.types import User as TelegramUser
 
@@ -54,7 +54,7 @@ class ThrottleMiddleware(BaseMiddleware):
             elif isinstance(event, Message) and sender.id not in self._told:
                 self._told.add(sender.id)
                 await event.reply(sentence)
-        except TelegramAPIError:
+        except AiogramError:
             pass  # telling is a courtesy
         return None
 

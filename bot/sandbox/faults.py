@@ -8,7 +8,9 @@ from typing import Any, Literal, get_args
 
 from bot.sandbox.api import ApiError
 
-FaultKind = Literal["flood", "server_error", "forbidden", "reset", "reset_after", "bad_request"]
+FaultKind = Literal[
+    "flood", "server_error", "bad_gateway", "forbidden", "reset", "reset_after", "bad_request"
+]
 DOWNLOAD = "download"  # the name under which fetching a file is logged and made to fail
 
 
@@ -16,7 +18,8 @@ DOWNLOAD = "download"  # the name under which fetching a file is logged and made
 class Fault:
     """The next `times` calls of `method` fail.
 
-    `flood`: 429 with `retry_after` (s); `server_error`: 500; `forbidden`: 403; `bad_request`: 400 with
+    `flood`: 429 with `retry_after` (s); `server_error`: 500; `bad_gateway`: a proxy's page
+    of HTML instead of JSON, with 502; `forbidden`: 403; `bad_request`: 400 with
     `description`; `reset`: the connection breaks before anything is done; `reset_after`: the call is carried
     out, then the connection breaks, so that the caller cannot know.
     """

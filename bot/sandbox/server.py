@@ -202,6 +202,10 @@ class Sandbox(Scene):
         try:
             if fault and (error := fault.error()):
                 raise error
+            if fault and fault.kind == "bad_gateway":
+                call.status = 502
+                page = "<html><body><h1>502 Bad Gateway</h1></body></html>"
+                return web.Response(status=502, text=page, content_type="text/html")
             if fault and fault.kind == "reset":
                 return _break(request, call)
             response = await work()

@@ -108,6 +108,7 @@ def test_feedback_is_exported_counted_and_erased(environment: dict[str, str], tm
     assert "Marks: 1, by people: 1;" in bot(environment, tmp_path, "stats").stdout
     assert bot(environment, tmp_path, "export", "--out", "x", "--since", "soon").returncode == 1
     assert bot(environment, tmp_path, "erase", "77").returncode == 1  # it asks, and nobody says yes
+    assert "Traceback" not in bot(environment, tmp_path, "erase", "9" * 20, "--yes").stderr
     assert "Erased: 1 pictures" in bot(environment, tmp_path, "erase", "77", "--yes").stdout
     assert bot(environment, tmp_path, "erase", "77", "--yes").returncode == 1
 

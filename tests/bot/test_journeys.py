@@ -185,6 +185,7 @@ async def test_pictures_of_every_kind_are_described(app: App, sandbox: Sandbox) 
     sent = [
         await sandbox.send_document(png_bytes(meme), "meme.png"),
         await sandbox.send_document(png_bytes(meme), "meme.bin", "application/octet-stream"),
+        await sandbox.send_document(png_bytes(meme), "Мем от 12.05", "application/octet-stream"),
         await sandbox.send_sticker(webp_bytes(meme)),
         await sandbox.send_photo(
             MEME,
@@ -194,7 +195,7 @@ async def test_pictures_of_every_kind_are_described(app: App, sandbox: Sandbox) 
         await sandbox.send_document(png_bytes(meme.convert("I;16")), "deep.png"),
     ]
     # A file without a suffix and without a useful type is refused only when its name says what it is.
-    kinds = ["60 x 45", None, "60 x 45", "400", "60 x 45", "60 x 45"]
+    kinds = ["60 x 45", None, "60 x 45", "60 x 45", "400", "60 x 45", "60 x 45"]
     for message, kind in zip(sent, kinds, strict=True):
         text = (await reply_to(sandbox, message))["text"]
         assert ("не картинка" in text) if kind is None else text.startswith(kind), text
@@ -294,6 +295,14 @@ async def test_start_and_the_menu_of_commands(app: App, sandbox: Sandbox) -> Non
         assert [entry["command"] for entry in menu] == MENU
     assert menus[0][0]["description"] == "Описать картинку, на которую вы отвечаете"
     assert menus[1][0]["description"] == "Describe the picture you answer"
+
+
+async def test_commands_are_understood_in_any_case(app: App, sandbox: Sandbox) -> None:
+    await sandbox.send_text("/START")
+    await sandbox.wait_for(lambda: "Здравствуйте" in sandbox.messages()[-1]["text"])
+    photo = await sandbox.send_photo(MEME, chat=GROUP)
+    await sandbox.send_text("/Caption", chat=GROUP, reply_to=photo["message_id"])
+    assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
 
 
 async def test_start_asks_once_whether_pictures_may_be_kept(app: App, sandbox: Sandbox) -> None:

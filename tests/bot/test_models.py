@@ -48,6 +48,12 @@ async def command(sandbox: Sandbox, text: str) -> Json:
     return await reply_to(sandbox, await sandbox.send_text(text))
 
 
+@pytest.mark.parametrize("name", ["/model", "/compare"])
+async def test_a_name_as_long_as_a_message_is_answered(app: App, sandbox: Sandbox, name: str) -> None:
+    page = await command(sandbox, f"{name} {'<' * (4095 - len(name))}")
+    assert "/model покажет" in page["text"]
+
+
 async def two(sandbox: Sandbox, message: Json) -> list[Json]:
     """Both answers to a picture, in their order."""
     return await sandbox.wait_for(lambda: (found := replies_to(sandbox, message))[1:] and found)

@@ -126,11 +126,16 @@ async def test_killed_while_the_reply_is_on_its_way_nothing_is_said_twice_and_no
         await sandbox.wait_for(lambda: len(replies_to(sandbox, photo)) == arrived + 1)
         note = replies_to(sandbox, photo)[-1]
         assert "Если выше его нет, нажмите кнопку" in note["text"]
-        sandbox.press(note["message_id"], data_of(note, "s:"))
+        presses = [sandbox.press(note["message_id"], data_of(note, "s:")) for _ in range(2)]  # a quick thumb
         await sandbox.wait_for(
             lambda: sum("400 x" in one["text"] for one in replies_to(sandbox, photo)) == arrived + 1
         )
         await sandbox.wait_for(lambda: note["message_id"] not in sandbox.world.chats[ME].messages)
+        await sandbox.wait_for(lambda: all(press.answer is not None for press in presses))
+        # What is pressed is handled in its order: when this is answered, so is all that came before.
+        later = sandbox.press(replies_to(sandbox, photo)[-1]["message_id"], "x:nothing", stale=True)
+        await sandbox.wait_for(lambda: later.answer is not None)
+        assert sum("400 x" in one["text"] for one in replies_to(sandbox, photo)) == arrived + 1
 
 
 async def test_killed_during_a_rate_limit_the_caption_comes_once(

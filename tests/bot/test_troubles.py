@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import aiohttp
@@ -30,7 +32,7 @@ async def settled(app: App) -> bool:
 
 
 @pytest.mark.parametrize("method", ["sendMessage", "getFile", "download", "getUpdates"])
-@pytest.mark.parametrize("kind", ["flood", "server_error", "reset"])
+@pytest.mark.parametrize("kind", ["flood", "server_error", "bad_gateway", "reset"])
 async def test_a_passing_failure_delays_the_answer_and_nothing_else(
     app: App, sandbox: Sandbox, method: str, kind: str
 ) -> None:
@@ -171,6 +173,22 @@ async def test_a_mark_is_saved_although_its_press_cannot_be_answered(app: App, s
     assert len(sandbox.messages(by_bot=True)) == 1
 
 
+async def test_a_proxys_page_instead_of_an_answer_to_a_press_is_no_alarm(
+    app: App, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    sandbox.fail("answerCallbackQuery", "bad_gateway", times=2)  # as often as it is tried
+    sandbox.press(answer["message_id"], data_of(answer, "r:"))
+    await sandbox.wait_for(lambda: "Ваша оценка: 1" in sandbox.messages()[-1]["text"])
+
+    async def given_up() -> bool:
+        return len(app.nursery) == 1  # polling
+
+    await sandbox.wait_for(lambda: len(sandbox.calls_of("answerCallbackQuery")) == 2)
+    await until(given_up)
+    assert "Traceback" not in caplog.text
+
+
 async def test_a_mark_is_saved_although_the_message_cannot_be_edited(app: App, sandbox: Sandbox) -> None:
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
     caption_id = int(data_of(answer, "r:").split(":")[1])
@@ -202,6 +220,72 @@ async def test_what_breaks_inside_is_said_and_logged(
     assert "что-то сломалось" in answer["text"]
     assert "the disk is full" in caplog.text
     assert (await reply_to(sandbox, await sandbox.send_photo(MEME)))["text"].startswith("400 x")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Nobody else can write to the database."""
+    with closing(sqlite3.connect(folder / "bot.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+async def test_a_database_that_cannot_be_written_for_a_while_delays_the_answer_and_nothing_else(
+    settings: Callable[..., Settings],
+    sandbox: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("bot.feedback.database._SQLITE_WAIT", 1)
+    monkeypatch.setattr("bot.captioning.STORE_PAUSES", (0.01,) * 10_000)
+    async with working(settings(), sandbox) as app:
+        gate = sandbox.hold("download")
+        photo = await sandbox.send_photo(MEME)
+        await sandbox.wait_for(lambda: gate.arrived)
+
+        async def refused() -> bool:
+            return "database is locked" in caplog.text
+
+        with locked(tmp_path):
+            gate.release()
+            await until(refused)
+        assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
+        await until(lambda: settled(app))
+        assert len(sandbox.messages(by_bot=True)) == 1
+
+
+async def test_a_mark_that_cannot_be_written_down_is_not_said_to_be_taken(
+    settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.feedback.database._SQLITE_WAIT", 1)
+    async with working(settings(), sandbox) as app:
+        answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+        await until(lambda: settled(app))
+        with locked(tmp_path):
+            pressed = sandbox.press(answer["message_id"], data_of(answer, "r:"))
+            await sandbox.wait_for(lambda: pressed.answer is not None)
+        assert pressed.answer is not None
+        assert "что-то сломалось" in pressed.answer["text"]
+
+
+async def test_a_database_that_stays_broken_is_said_and_the_next_start_answers(
+    settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.feedback.database._SQLITE_WAIT", 1)
+    monkeypatch.setattr("bot.captioning.STORE_PAUSES", (0.01,))
+    async with working(settings(), sandbox):
+        gate = sandbox.hold("download")
+        photo = await sandbox.send_photo(MEME)
+        await sandbox.wait_for(lambda: gate.arrived)
+        with locked(tmp_path):
+            gate.release()
+            assert "у меня неполадка" in (await reply_to(sandbox, photo))["text"]
+    async with working(settings(), sandbox) as app:
+        await sandbox.wait_for(lambda: len(replies_to(sandbox, photo)) == 2)
+        assert replies_to(sandbox, photo)[1]["text"].startswith("400 x")
+        await until(lambda: settled(app))
 
 
 @pytest.mark.parametrize(
@@ -291,7 +375,7 @@ async def test_the_bot_waits_for_a_server_that_is_not_there_yet(
 
 
 async def test_a_wrong_token_is_an_error_of_one_sentence(
-    settings: Callable[..., Settings], sandbox: Sandbox
+    settings: Callable[..., Settings], sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with (
         Engine(settings().engine) as engine,
@@ -299,6 +383,7 @@ async def test_a_wrong_token_is_an_error_of_one_sentence(
     ):
         with pytest.raises(TokenRefused, match="BOT_TOKEN"):
             await app.serve(asyncio.Event())
+    assert "Traceback" not in caplog.text
 
 
 async def test_an_update_that_cannot_be_read_does_not_hold_back_the_others(
@@ -306,6 +391,11 @@ async def test_an_update_that_cannot_be_read_does_not_hold_back_the_others(
 ) -> None:
     sandbox.world.add_update("message", {"nonsense": True})
     photo = await sandbox.send_photo(MEME)
+    assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
+
+
+async def test_what_is_new_to_us_in_a_message_does_not_lose_its_picture(app: App, sandbox: Sandbox) -> None:
+    photo = await sandbox.send_photo(MEME, forward_origin={"type": "from_the_future", "date": 0})
     assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
 
 

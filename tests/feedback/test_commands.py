@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -53,3 +56,25 @@ async def test_a_mistyped_path_is_not_an_empty_database(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="check DATABASE_URL"):
         await asyncio.to_thread(run_stats, f"sqlite:///{tmp_path}/typo.db", tmp_path)
     assert not (tmp_path / "typo.db").exists()
+
+
+async def test_a_damaged_database_is_one_sentence(tmp_path: Path, data_dir: Path) -> None:
+    path = tmp_path / "bot.db"
+    url = f"sqlite+aiosqlite:///{path}"
+    async with await Store.open(url, data_dir) as store:
+        chat = Chat(store)
+        anna = await chat.person(1)
+        await store.rate(anna.id, (await chat.answer(anna, meme())).id, 5)
+    with closing(sqlite3.connect(path)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'ratings'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:  # the only page of the marks
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    for command in (
+        partial(run_export, url, data_dir, tmp_path / "out"),
+        partial(run_stats, url, data_dir),
+        partial(run_erase, url, data_dir, 1),
+    ):
+        with pytest.raises(StoreError, match="malformed"):
+            await asyncio.to_thread(command)

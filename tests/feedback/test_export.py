@@ -195,8 +195,9 @@ def test_since_as_people_write_it() -> None:
     assert parse_since("2026-01-31") == datetime(2026, 1, 31, tzinfo=UTC)
     assert parse_since("2026-01-31T18:00") == datetime(2026, 1, 31, 18, tzinfo=UTC)
     assert parse_since("2026-01-31T18:00+03:00") == datetime(2026, 1, 31, 15, tzinfo=UTC)
-    with pytest.raises(ExportError, match=r"write it like 2026-01-31"):
-        parse_since("yesterday")
+    for text in ("yesterday", "0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00"):
+        with pytest.raises(ExportError, match=r"write it like 2026-01-31"):
+            parse_since(text)
 
 
 async def test_the_pseudonym_is_stable_and_tells_nothing(

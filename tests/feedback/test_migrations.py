@@ -144,3 +144,17 @@ async def test_an_unreachable_server_is_one_sentence_without_the_password(tmp_pa
     with pytest.raises(StoreError, match="cannot be opened") as caught:
         await Store.open("postgresql://bot:hidden@127.0.0.1:9/base", tmp_path / "data")
     assert "hidden" not in str(caught.value)
+
+
+async def test_a_file_that_cannot_be_opened_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaints: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", complaints.append)
+    before = set(threading.enumerate())
+    with pytest.raises(StoreError, match=r"cannot be opened \(unable to open database file\)"):
+        await Store.open(f"sqlite:///{tmp_path}", tmp_path / "data")  # a folder
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith("Thread-"):  # of the driver, not of the event loop
+            await asyncio.to_thread(thread.join, 60)
+    assert not complaints

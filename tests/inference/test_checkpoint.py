@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +15,7 @@ from torch import Tensor, nn
 from inference import manifest
 from inference.checkpoint import FORMAT, CheckpointError, load_weights, read_config, save_checkpoint
 from inference.models import CONFIG_FILE, WEIGHTS_FILE
+from tests.disk import files_of_at_most
 
 
 class Net(nn.Module):
@@ -34,17 +32,6 @@ class Net(nn.Module):
 
 def values(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """The system refuses to write more than ``size`` bytes to any file, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
