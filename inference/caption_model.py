@@ -257,7 +257,9 @@ class CaptionModel(nn.Module):
         """:meth:`describe` from what the encoder yielded for the pictures."""
         tokenizer = self._tokenizer()
         generated = self.generate(memory, options, lines)
-        texts = [tokenizer.decode(tokens) for tokens in generated.tokens]
+        # An end that is a word (a full stop, as in the English ClipCap) belongs to the sentence.
+        ends = [[self.special.eos] if done else [] for done in generated.finished]
+        texts = [tokenizer.decode([*said, *end]) for said, end in zip(generated.tokens, ends, strict=True)]
         if self.words == "slots" and lines is not None:
             texts = [from_slots(text, own) for text, own in zip(texts, lines, strict=True)]
         lengths = [
@@ -313,7 +315,12 @@ class CaptionModel(nn.Module):
                 words=config.get("words", "none"),
                 prompt_tokens=config.get("prompt_tokens", PROMPT_TOKENS),
             )
-        except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
+        except KeyError as error:
+            raise CheckpointError(
+                f"The checkpoint {folder.name} cannot be built: its config.json says nothing of {error}, so "
+                "get it anew."
+            ) from error
+        except (TypeError, ValueError, FileNotFoundError) as error:
             raise CheckpointError(f"The checkpoint {folder.name} cannot be built: {error}") from error
         load_weights(model, folder)
         return model.eval()

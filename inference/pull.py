@@ -20,6 +20,7 @@ import shutil
 import ssl
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +40,7 @@ _DIGITS = re.compile(
 )  # torchvision's file names end with the sha256's first digits
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ETAG = ".etag"
+_ADDRESS_MARKS = "%/:?#[]@!$&'()*+,;=~"  # what an address may hold besides letters and digits
 _CUT_OFF = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
 
 Progress = Callable[[int, int | None], None]  # (bytes there, bytes in all or None)
@@ -261,7 +263,12 @@ def _pull_file(
     pauses: Sequence[float],
 ) -> Pulled:
     url = _address(remote.url)
-    name = remote.file or url.split("?", 1)[0].rsplit("/", 1)[-1]
+    name = remote.file or urllib.parse.unquote(url.split("?", 1)[0].rsplit("/", 1)[-1])
+    for kept in (name, remote.member or name):
+        if Path(kept).name != kept or kept in {"", ".", ".."}:
+            raise PullError(
+                f"{url} would be kept as {kept!r}, which is no file's name: give it a file of one."
+            )
     final = folder / (remote.member or name)
     recorded = _recorded(folder, final)
     if recorded and manifest.sha256_of(final) == recorded["sha256"]:
@@ -291,18 +298,25 @@ def _recorded(folder: Path, final: Path) -> manifest.Entry | None:
 
 
 def _address(url: str) -> str:
-    """http(s) of one of the short forms."""
+    """http(s) of one of the short forms, in ASCII. Raises PullError when it is no address."""
     scheme, _, rest = url.partition(":")
-    if scheme == "hf":
-        organisation, repository, file = rest.split("/", 2)
-        return f"{_HUB}/{organisation}/{repository}/resolve/main/{file}"
-    if scheme == "torchvision":
-        import torchvision  # noqa: PLC0415 - heavy, and only for its own files
+    try:
+        if scheme == "hf":
+            organisation, repository, file = rest.split("/", 2)
+            url = f"{_HUB}/{organisation}/{repository}/resolve/main/{file}"
+        elif scheme == "torchvision":
+            import torchvision  # noqa: PLC0415 - heavy, and only for its own files
 
-        model, _, weights = rest.partition("/")
-        found: str = torchvision.models.get_model_weights(model)[weights].url
-        return found
-    return url
+            model, _, weights = rest.partition("/")
+            url = torchvision.models.get_model_weights(model)[weights].url
+        elif not urllib.parse.urlsplit(url).hostname:
+            raise ValueError(url)
+    except (ValueError, KeyError) as error:
+        raise PullError(
+            f"{url!r} is no address of weights: write https://..., hf:ORG/REPOSITORY/FILE or "
+            "torchvision:MODEL/WEIGHTS."
+        ) from error
+    return urllib.parse.quote(url, safe=_ADDRESS_MARKS)
 
 
 @contextlib.contextmanager
@@ -361,6 +375,7 @@ def _download(url: str, part: Path, tell: Progress, pauses: Sequence[float]) -> 
         try:
             return _attempt(url, part, there, tell)
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code < 500 and error.code not in {408, 429}:
                 raise PullError(_refused(url, error)) from error
             reason = f"{error.code} {error.reason}"
@@ -381,7 +396,8 @@ def _download(url: str, part: Path, tell: Progress, pauses: Sequence[float]) -> 
 def _refused(url: str, error: urllib.error.HTTPError) -> str:
     if error.code in {401, 403}:
         return f"{url} is refused ({error.code} {error.reason}): it needs a right that this command lacks."
-    return f"{url} is not there ({error.code} {error.reason}): its author may have moved it, so look for it."
+    reason = " ".join(str(error.reason).split())
+    return f"{url} is not there ({error.code} {reason}): its author may have moved it, so look for it."
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self, get_args
@@ -13,6 +14,8 @@ PictureErrorCode = Literal[
     "empty", "not_a_picture", "truncated", "too_many_pixels", "too_large", "unsupported"
 ]
 
+_WHOLE = ("beams", "top_k", "min_tokens", "max_tokens", "no_repeat_ngram")
+_REAL = ("temperature", "top_p", "length_penalty", "repetition_penalty")
 # Which options decide the outcome of each strategy: the others must not split a cache.
 _SHARED_OPTIONS = frozenset(
     {"strategy", "min_tokens", "max_tokens", "length_penalty", "repetition_penalty", "no_repeat_ngram"}
@@ -39,7 +42,7 @@ class DecodingOptions:
     seed: int | None = None  # of "sample"; None = another draw every time
     min_tokens: int = 0  # >= 0, <= max_tokens; the end token is forbidden before
     max_tokens: int = 160  # >= 1
-    length_penalty: float = 1.0  # a beam's score is its log-probability / length ** length_penalty
+    length_penalty: float = 1.0  # -50..50; a beam's score is its log-probability / length ** length_penalty
     repetition_penalty: float = 1.0  # > 0; 1 = none (Keskar et al. 2019, CTRL)
     no_repeat_ngram: int = 0  # >= 0; no n-gram of this length twice, 0 = off
 
@@ -48,6 +51,15 @@ class DecodingOptions:
             raise ValueError(
                 f"Strategy must be one of {', '.join(get_args(Strategy))}, not {self.strategy!r}."
             )
+        for name in _WHOLE:
+            if type(value := getattr(self, name)) is not int:
+                raise ValueError(f"Decoding option {name} must be a whole number, not {value!r}.")
+        for name in _REAL:
+            value = getattr(self, name)
+            if type(value) not in {int, float} or not math.isfinite(value):
+                raise ValueError(f"Decoding option {name} must be a number, not {value!r}.")
+        if self.seed is not None and (type(self.seed) is not int or not -(2**63) <= self.seed < 2**64):
+            raise ValueError(f"Decoding option seed must be a whole number of 64 bits, not {self.seed!r}.")
         checks = (
             (self.beams >= 1, "beams must be at least 1"),
             (self.temperature > 0, "temperature must be above 0"),
@@ -55,6 +67,7 @@ class DecodingOptions:
             (0 < self.top_p <= 1, "top_p must be above 0 and at most 1"),
             (self.max_tokens >= 1, "max_tokens must be at least 1"),
             (0 <= self.min_tokens <= self.max_tokens, "min_tokens must be between 0 and max_tokens"),
+            (abs(self.length_penalty) <= 50, "length_penalty must be between -50 and 50"),
             (self.repetition_penalty > 0, "repetition_penalty must be above 0"),
             (self.no_repeat_ngram >= 0, "no_repeat_ngram must be 0 (off) or more"),
         )
@@ -69,6 +82,8 @@ class DecodingOptions:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The options of :meth:`to_dict`; what is missing keeps its default. ValueError: an unknown name."""
+        if not isinstance(values, Mapping):
+            raise ValueError("Decoding options must be a table of names and values.")
         unknown = sorted(set(values) - {option.name for option in fields(cls)})
         if unknown:
             raise ValueError(f"Unknown decoding option: {', '.join(unknown)}.")

@@ -144,7 +144,12 @@ def _ranker(folder: Path) -> str:
 def _pulled(folder: Path) -> str:
     """The files of a folder that ``pull`` wrote."""
     recorded = _recorded(folder)
-    names = sorted(manifest.read_manifest(folder))
+    entries = manifest.read_manifest(folder)
+    if WEIGHTS_FILE in entries and "url" not in entries[WEIGHTS_FILE]:  # a checkpoint's, not fetched alone
+        raise CheckpointError(
+            f"{folder} is no whole checkpoint: its {CONFIG_FILE} is missing, so get it anew."
+        )
+    names = sorted(entries)
     for name in names:
         if Path(name).suffix in _WEIGHTS:
             _readable(folder / name)

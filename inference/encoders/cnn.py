@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -210,15 +210,8 @@ class FeaturePyramidEncoder(Encoder):
         return level.flatten(2).transpose(1, 2)
 
 
-def _builder(architecture: str) -> Callable[..., ConvolutionalEncoder]:
-    def build(**settings: Any) -> ConvolutionalEncoder:
-        return ConvolutionalEncoder(architecture, **settings)
-
-    return build
-
-
 for _name in _ARCHITECTURES:
-    register(_name)(_builder(_name))
+    register(_name)(partial(ConvolutionalEncoder, _name))
 register("fasterrcnn_fpn")(FeaturePyramidEncoder)
 
 

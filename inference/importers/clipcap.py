@@ -9,7 +9,7 @@ import torch
 
 from inference.decoders.base import build_decoder
 from inference.decoders.gpt_prefix import GptPrefixDecoder
-from inference.weight_files.state import ImportFailed, State, count, fill, read_state, take
+from inference.weight_files.state import ImportFailed, State, count, fill, heads_of, read_state, take
 
 _BUFFERS = re.compile(r"\.attn\.(bias|masked_bias)$")  # causal masks that old versions of the library saved
 _MAPPER_HEADS = 8  # fixed in ClipCap's code
@@ -37,7 +37,7 @@ def import_clipcap(
     """
     state = read_state(path) if state is None else state
     state = {key: value for key, value in state.items() if not _BUFFERS.search(key)}
-    words = take(state, "gpt.transformer.wte.weight", WHAT)
+    words = take(state, "gpt.transformer.wte.weight", WHAT, 2)
     vocabulary, width = words.shape
     # The output layer is the embedding itself; files that drop shared tensors do not hold it twice.
     if not torch.equal(state.pop("gpt.lm_head.weight", words), words):
@@ -47,7 +47,7 @@ def import_clipcap(
         "vocabulary": vocabulary,
         "width": width,
         "layers": count(state, "gpt.transformer.h."),
-        "heads": heads or _HEADS.get(width, max(1, width // _HEAD_WIDTH)),
+        "heads": heads_of(width, _HEADS.get(width, max(1, width // _HEAD_WIDTH)), heads),
         "positions": len(take(state, "gpt.transformer.wpe.weight", WHAT)),
         "train_gpt": train_gpt,
         **_mapper(state, width),
@@ -68,7 +68,7 @@ def _renamed(key: str) -> str:
 def _mapper(state: State, width: int) -> dict[str, object]:
     name = "clip_project."
     if name + "prefix_const" in state:
-        places, picture = take(state, name + "linear.weight", WHAT).shape
+        places, picture = take(state, name + "linear.weight", WHAT, 2).shape
         inner = take(state, name + "transformer.layers.0.mlp.fc1.weight", WHAT)
         return {
             "mapper": "transformer",
@@ -80,10 +80,10 @@ def _mapper(state: State, width: int) -> dict[str, object]:
             "mapper_ratio": len(inner) / width,
         }
     if name + "weight" in state:
-        places, picture = state[name + "weight"].shape
+        places, picture = take(state, name + "weight", WHAT, 2).shape
         return {"mapper": "linear", "pictures": (picture,), "prefix": places // width}
     return {
         "mapper": "mlp",
-        "pictures": (take(state, name + "model.0.weight", WHAT).shape[1],),
+        "pictures": (take(state, name + "model.0.weight", WHAT, 2).shape[1],),
         "prefix": len(take(state, name + "model.2.weight", WHAT)) // width,
     }

@@ -164,6 +164,8 @@ def convert(request: Request, out: Path) -> str:
         (part / CARD_FILE).write_text(_card(out.name, chosen, parts), encoding="utf-8")
         part.rename(out)
     except OSError as error:
+        if error.errno is None:  # a part that is missing: the sentence says which
+            raise
         raise CheckpointError(
             f"The checkpoint cannot be written to {out} ({error.strerror or error}): make room there."
         ) from error
@@ -185,6 +187,10 @@ def _sorted(request: Request) -> _Parts:
     if request.vocabulary is not None:
         parts.paths["words"] = request.vocabulary
     if request.tokenizer is not None:
+        if not request.tokenizer.exists():
+            raise FileNotFoundError(
+                f"The tokenizer {request.tokenizer} is missing: check the path, or fetch it with 'pull'."
+            )
         role = "bpe" if _bpe_of(request.tokenizer) else "tokenizer"
         parts.paths[role] = _bpe_of(request.tokenizer) or request.tokenizer
     if request.encoder is not None:
@@ -196,7 +202,10 @@ def _sorted(request: Request) -> _Parts:
                 parts.states[role] = named.states[role]
                 break
         else:
-            raise ImportFailed(f"{request.encoder} is no encoder that is known: name a CLIP model's folder.")
+            raise ImportFailed(
+                f"{request.encoder} is no encoder that is known: name a CLIP model's folder, or a VQGAN's or "
+                "MobileNet-v3-small's file."
+            )
     return parts
 
 
@@ -405,7 +414,7 @@ def _soft_attention(request: Request, parts: _Parts) -> Built:
 
 def _rudolph(request: Request, parts: _Parts) -> Built:
     path = parts.paths["rudolph"]
-    decoder, special = import_rudolph(path, state=parts.states.pop("rudolph"))
+    decoder, special = import_rudolph(path, heads=request.heads, state=parts.states.pop("rudolph"))
     for role, name, pattern in (
         ("vqgan", "vqgan-gumbel-f8", "*.ckpt"),
         ("bpe", "rudolph", BPE_FILE),

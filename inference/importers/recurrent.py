@@ -91,14 +91,20 @@ def import_meme_baseline(
 
     what = "baseline's decoder (decoder_epN.dth)"
     spoken = read_state(decoder_path) if spoken is None else spoken
-    size, width = take(spoken, "embed.weight", what).shape
-    hidden = take(spoken, "linear.weight", what).shape[1]
+    size, width = take(spoken, "embed.weight", what, 2).shape
+    hidden = take(spoken, "linear.weight", what, 2).shape[1]
+    places, picture = take(seen, "embed.weight", "baseline's encoder", 2).shape
+    if picture != encoder.widths[0] or places != width:
+        raise ImportFailed(
+            f"{encoder_path} turns {picture} numbers of a picture into {places}, where {network} gives "
+            f"{encoder.widths[0]} and {decoder_path} takes {width}: find the two that were saved together."
+        )
     words = fitting_vocabulary(vocabulary_path, decoder_path, size)
     decoder = build_decoder(
         {
             "kind": "recurrent",
             "vocabulary": size,
-            "picture": take(seen, "embed.weight", "baseline's encoder").shape[1],
+            "picture": picture,
             "embedding": width,
             "hidden": hidden,
             "layers": sum(key.startswith("lstm.weight_ih_l") for key in spoken),
@@ -143,15 +149,15 @@ def import_soft_attention(path: Path, *, state: State | None = None) -> Recurren
     what = "soft attention decoder"
     state = read_state(path) if state is None else state
     state = {_renamed(key, _TUTORIAL): value for key, value in state.items()}
-    size, width = take(state, "embed.weight", what).shape
-    attended, picture = take(state, "attention.encoder_attn.weight", what).shape
+    size, width = take(state, "embed.weight", what, 2).shape
+    attended, picture = take(state, "attention.encoder_attn.weight", what, 2).shape
     decoder = build_decoder(
         {
             "kind": "recurrent",
             "vocabulary": size,
             "picture": picture,
             "embedding": width,
-            "hidden": take(state, "fc.weight", what).shape[1],
+            "hidden": take(state, "fc.weight", what, 2).shape[1],
             "feed": "initial_state",
             "attention": "soft",
             "attention_width": attended,

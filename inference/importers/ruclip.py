@@ -134,10 +134,10 @@ def _fold_bias(state: State) -> None:
 
 def config_of(state: State) -> RuClipConfig:
     """The sizes that the shapes tell; heads are 64 wide, as in all published models."""
-    width, _, patch, _ = take(state, "visual.conv1.weight", WHAT).shape
+    width, _, patch, _ = take(state, "visual.conv1.weight", WHAT, 4).shape
     places = len(take(state, "visual.positional_embedding", WHAT)) - 1
-    text = take(state, "text_projection", WHAT)
-    words = take(state, "token_embedding.weight", WHAT)
+    text = take(state, "text_projection", WHAT, 2)
+    words = take(state, "token_embedding.weight", WHAT, 2)
     return RuClipConfig(
         embed_dim=text.shape[1],
         image_resolution=round(places**0.5) * patch,
@@ -158,10 +158,24 @@ def _checked(config: RuClipConfig, stated: dict[str, Any], path: Path) -> RuClip
     A picture's side need not be a multiple of the patch's: what is left over at the edge is not looked at.
     """
     heads = {"transformer_heads", "vision_heads"}
+    known = {name: stated[name] for name in (*heads, "image_resolution") if name in stated}
+    for name, value in known.items():
+        if not isinstance(value, int):
+            raise ImportFailed(f"{path} says {name} is {value!r}, which is no whole number: fetch it again.")
     for name, value in stated.items():
         told = getattr(config, name, value)
         rest = value - told if name == "image_resolution" else 0
         if name not in heads and told != value and not 0 < rest < config.vision_patch_size:
             raise ImportFailed(f"{path} says {name} is {value}, the weights have {told}: fetch both again.")
-    known = (*heads, "image_resolution")
-    return replace(config, **{name: int(stated[name]) for name in known if name in stated})
+    config = replace(config, **known)
+    towers = {
+        "vision": (config.vision_width, config.vision_heads or config.vision_width // _HEAD_WIDTH),
+        "transformer": (config.transformer_width, config.transformer_heads),
+    }
+    for name, (width, told_heads) in towers.items():
+        if told_heads < 1 or width % told_heads:
+            raise ImportFailed(
+                f"{path} must say {name}_heads: the weights are {width} wide, which {told_heads} do not "
+                "divide."
+            )
+    return config

@@ -13,7 +13,7 @@ from inference.decoders.base import build_decoder
 from inference.decoders.rudolph import BOS, EOS, PAD, UNK, RudolphConfig, RudolphDecoder, layer_mask
 from inference.encoders.base import build_encoder
 from inference.encoders.vqgan import VqganEncoder
-from inference.weight_files.state import ImportFailed, State, count, fill, read_state, take
+from inference.weight_files.state import ImportFailed, State, count, fill, heads_of, read_state, take
 
 WHAT = "RuDOLPH model"
 _HEAD_WIDTH = 64
@@ -27,16 +27,19 @@ def is_rudolph(state: State) -> bool:
     return {"l_text_pos_embeddings.weight", "image_row_embeddings.weight"} <= state.keys()
 
 
-def import_rudolph(path: Path, *, state: State | None = None) -> tuple[RudolphDecoder, SpecialTokens]:
+def import_rudolph(
+    path: Path, *, heads: int | None = None, state: State | None = None
+) -> tuple[RudolphDecoder, SpecialTokens]:
     """The decoder and the numbers of its tokens; the edition is told by the shapes.
 
     The second edition has more codes than a power of two: so many special tokens stand behind its words too.
-    ``state``: the file's tensors, where they were read already.
+    ``heads``: of attention, where they are not 64 wide as RuDOLPH-350M's. ``state``: the file's tensors,
+    where they were read already.
 
     Raises FileNotFoundError, or ImportFailed when the file is not one.
     """
     state = dict(read_state(path) if state is None else state)
-    vocabulary, width = take(state, "text_embeddings.weight", WHAT).shape
+    vocabulary, width = take(state, "text_embeddings.weight", WHAT, 2).shape
     codes = len(take(state, "image_embeddings.weight", WHAT))
     left = len(take(state, "l_text_pos_embeddings.weight", WHAT)) - 1
     right = len(take(state, "r_text_pos_embeddings.weight", WHAT)) - 1
@@ -52,7 +55,7 @@ def import_rudolph(path: Path, *, state: State | None = None) -> tuple[RudolphDe
         "side": side,
         "width": width,
         "layers": count(state, "transformer.layers."),
-        "heads": max(1, width // _HEAD_WIDTH),
+        "heads": heads_of(width, max(1, width // _HEAD_WIDTH), heads),
         "right_prompt": (BOS,) if extra else (),
         "left_prompt": (BOS, words + _LEFT_TASK, EOS) if extra else (),
     }
@@ -112,7 +115,7 @@ def import_vqgan(path: Path, *, size: int = 128, state: State | None = None) -> 
     channels = len(take(state, "encoder.conv_in.weight", what))
     levels = count(state, "encoder.down.")
     widths = [len(take(state, f"encoder.down.{i}.block.0.conv1.weight", what)) for i in range(levels)]
-    codes, depth = take(state, "quantize.embed.weight", what).shape
+    codes, depth = take(state, "quantize.embed.weight", what, 2).shape
     encoder = build_encoder(
         {
             "kind": "vqgan",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,11 @@ def read_vocabulary(path: Path) -> WordTokenizer:
     suffix = path.suffix.lower()
     try:
         if suffix in {".pkl", ".pickle", ".p"}:
-            return WordTokenizer(_words(read_file(path)))
-        if suffix == ".txt":
-            return WordTokenizer(path.read_text(encoding="utf-8").rstrip("\n").split("\n"))
-        return WordTokenizer.read(path)
+            words = _words(read_file(path))
+        elif suffix == ".txt":
+            words = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+        else:
+            words = in_order(json.loads(path.read_text(encoding="utf-8")))
     except UnsafePickle as error:
         raise ImportFailed(
             f"{path} is refused, because it {error}: pickled code would run when it is opened, so ask its "
@@ -53,11 +55,13 @@ def read_vocabulary(path: Path) -> WordTokenizer:
         ) from error
     except (DamagedPickle, OSError) as error:
         raise ImportFailed(f"{path} is damaged or no vocabulary: fetch it again.") from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ImportFailed(
             f"{path} is no vocabulary: it must hold the words in the order of their numbers, or map the one "
             "to the other."
         ) from error
+    try:
+        return WordTokenizer(words)
     except ValueError as error:
         raise ImportFailed(f"{path}: {error}") from error
 

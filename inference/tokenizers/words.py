@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -75,7 +76,6 @@ class WordTokenizer:
         self.eos = pad if eos is None else eos
         self.unk = self._special("unk")
         self.slots = [i for i, word in enumerate(self.words) if SLOT.fullmatch(word)]
-        self._silent = {self.pad, self.bos, self.eos}
 
     def _special(self, role: str) -> int | None:
         return next((self.ids[name] for name in _NAMES[role] if name in self.ids), None)
@@ -112,8 +112,10 @@ class WordTokenizer:
         return [token for token in ids if token is not None]
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The sentence as people write it."""
-        return join_words([self.words[token] for token in tokens if token not in self._silent])
+        """The sentence as people write it, to its end or to its first padding, where the meme project's
+        baselines, which learned padding as a word, end too."""
+        said = itertools.takewhile(lambda token: token not in {self.eos, self.pad}, tokens)
+        return join_words([self.words[token] for token in said if token != self.bos])
 
     def save(self, folder: Path) -> None:
         """A JSON list of words."""
@@ -133,15 +135,17 @@ class WordTokenizer:
         if not path.is_file():
             raise FileNotFoundError(f"The vocabulary {path} is missing: put the captioner's JSON there.")
         try:
-            return cls(in_order(json.loads(path.read_text(encoding="utf-8"))))
-        except (AttributeError, json.JSONDecodeError, KeyError, TypeError) as error:
+            words = in_order(json.loads(path.read_text(encoding="utf-8")))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is no vocabulary: it must map numbers 0, 1, 2 ... to words.") from error
+        return cls(words)
 
 
 def in_order(found: Any) -> list[str]:
     """The words in the order of their numbers, of a list, a table number to word, or word to number.
 
-    Raises KeyError when a number is missing, TypeError or AttributeError when it is none of these.
+    Raises KeyError when a number is missing, TypeError, AttributeError or ValueError when it is none of
+    these.
     """
     if isinstance(found, list):
         return [str(word) for word in found]

@@ -50,6 +50,11 @@ def read_state(path: Path) -> State:
         ) from error
     except (DamagedPickle, SafetensorError, EOFError, OSError) as error:
         raise ImportFailed(f"{path} is damaged or no weight file: fetch it again.") from error
+    if not state and len(several := _tables(found)) > 1:
+        raise ImportFailed(
+            f"{path} holds several tables of tensors ({', '.join(several)}): save the one that is meant in a "
+            "file of its own."
+        )
     if not state:
         raise ImportFailed(f"{path} holds no table of named tensors (a state_dict): it cannot be imported.")
     state = {_INSIDE.sub("", key): value for key, value in state.items()}
@@ -82,23 +87,50 @@ def _tensors(found: Any) -> State:
     for key in _WRAPPERS:
         if key in inner and (state := _tensors(inner[key])):
             return state
-    tables = [value for value in inner.values() if _is_table(value)]
+    tables = list(_tables(found).values())
     return _tensors(tables[0]) if len(tables) == 1 else {}
+
+
+def _tables(found: Any) -> dict[str, Any]:
+    """The tables of tensors and the modules that a training checkpoint holds, by name."""
+    held = found.items() if isinstance(found, Mapping) else ()
+    return {str(key): value for key, value in held if _is_table(value)}
 
 
 def _is_table(found: Any) -> bool:
     if isinstance(found, Record):
         return "_parameters" in found.state
-    return bool(found) and all(isinstance(value, Tensor) for value in found.values())
+    if not isinstance(found, Mapping) or not found:
+        return False
+    return all(isinstance(value, Tensor) for value in found.values())
 
 
-def take(state: State, key: str, what: str) -> Tensor:
-    """One tensor by name. Raises :class:`ImportFailed` when it is missing: the file is no ``what``."""
+def take(state: State, key: str, what: str, dimensions: int | None = None) -> Tensor:
+    """One tensor by name. Raises :class:`ImportFailed` when it is missing, or has not as many ``dimensions``
+    as are asked for: the file is no ``what``."""
     if key not in state:
+        raise ImportFailed(f"This is no {what}: it has no tensor {key!r}, so name the file that is one.")
+    found = state[key]
+    if dimensions is not None and found.dim() != dimensions:
         raise ImportFailed(
-            f"This is no {what}: it has no tensor {key!r}. Choose the importer that fits the file."
+            f"This is no {what}: its tensor {key!r} has the shape {tuple(found.shape)} instead of "
+            f"{dimensions} dimensions, so name the file that is one."
         )
-    return state[key]
+    return found
+
+
+def heads_of(width: int, usual: int, told: int | None = None) -> int:
+    """Attention heads of a model of ``width``, which no shape tells: ``told``, else the ``usual`` number.
+
+    Raises :class:`ImportFailed` when so many do not divide the width.
+    """
+    heads = told or usual
+    if width % heads:
+        raise ImportFailed(
+            f"The model is {width} wide, which {heads} attention heads do not divide: name its own number "
+            "with --heads."
+        )
+    return heads
 
 
 def count(state: Iterable[str], prefix: str) -> int:
@@ -119,5 +151,8 @@ def fill(module: nn.Module, state: State, what: str) -> None:
     ]
     if wrong:
         some = "; ".join(sorted(wrong)[:3])
-        raise ImportFailed(f"The file does not fit the {what}: {some}{' ...' if len(wrong) > 3 else ''}.")
+        raise ImportFailed(
+            f"The file does not fit the {what} ({some}{' ...' if len(wrong) > 3 else ''}): it is damaged or "
+            "of another model, so fetch it again or name another."
+        )
     module.load_state_dict(state)

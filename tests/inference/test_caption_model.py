@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch.nn import functional
 
 from inference.caption_model import CaptionModel
 from inference.decoders.base import IGNORED
+from inference.decoding import Generated
 from inference.encoders.base import Memory
 from inference.presets import build
 from inference.types import DecodingOptions
@@ -121,6 +123,24 @@ def test_every_decoder_finds_alone_what_it_finds_in_company(name: str, tmp_path:
     drawn = DecodingOptions("sample", max_tokens=7)
     seeds = [model.generate(memory, drawn, seeds=[seed] * 3).tokens[0] for seed in range(4)]
     assert len({tuple(tokens) for tokens in seeds}) > 1
+
+
+@pytest.mark.parametrize(("finished", "said"), [(True, "Кот спит."), (False, "Кот спит")])
+def test_an_end_that_is_a_word_belongs_to_the_sentence(
+    finished: bool, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The English ClipCap stops at a full stop, and its own code prints it."""
+    model = model_of("clipcap-mlp", tmp_path)
+    tokenizer = model.tokenizer
+    assert tokenizer is not None
+    stop = tokenizer.encode(".")
+    assert len(stop) == 1
+    model.special = replace(model.special, eos=stop[0])
+    found = Generated([tokenizer.encode("Кот спит")], [-1.0], [-3.0], [finished])
+    monkeypatch.setattr(model, "generate", lambda *_: found)
+    assert model.describe_memory(torch.zeros(1, 1), None, DecodingOptions())[0] == [said]
+    model.special = replace(model.special, eos=tokenizer.eos)
+    assert model.describe_memory(torch.zeros(1, 1), None, DecodingOptions())[0] == ["Кот спит"]
 
 
 def row_of(memory: Memory, i: int) -> Memory:

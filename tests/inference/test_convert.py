@@ -133,6 +133,13 @@ def test_what_a_clipcap_file_needs_besides_is_named(tmp_path: Path) -> None:
     torch.save(clipcap_state("mlp", words + 500, SMALL.embed_dim), source)
     done = run(*again, "--encoder", ruclip, "--tokenizer", tokenizer, models=models)
     assert_one_sentence(done, 2, f"has {words} tokens", f"trained with {words + 500}")
+    done = run(*again, "--encoder", ruclip, "--tokenizer", tmp_path / "nowhere", models=models)
+    assert_one_sentence(done, 2, "The tokenizer", "nowhere is missing: check the path")
+    done = run(*again, "--encoder", ruclip, "--tokenizer", tmp_path, models=models)
+    assert_one_sentence(done, 2, f"{tmp_path} holds no tokenizer")
+    assert "cannot be written" not in done.stderr
+    done = run(*again, "--encoder", ruclip, "--tokenizer", tokenizer, "--heads", 5, models=models)
+    assert_one_sentence(done, 2, "which 5 attention heads do not divide", "--heads")
     assert not models.exists() or list(models.iterdir()) == []
 
 
@@ -156,6 +163,15 @@ def test_a_meme_baseline(start: bool, tmp_path: Path) -> None:
         assert_one_sentence(done, 2, "A meme baseline's decoder is missing")
         done = run("convert", encoder, decoder, "--out", "x", models=models)
         assert_one_sentence(done, 2, "A vocabulary is missing", "--vocabulary")
+        again = ("convert", encoder, decoder, "--out", "x", "--vocabulary")
+        done = run(*again, tmp_path / "nowhere.json", models=models)
+        assert_one_sentence(done, 2, "nowhere.json is missing: name the file that was saved")
+        assert "cannot be written" not in done.stderr
+        for written in (b'{"0": "<pad>"', b"\xff\xfe", b'{"<pad>": {}}', b'{"0.5": "<pad>"}'):
+            vocabulary.write_bytes(written)
+            done = run(*again, vocabulary, models=models)
+            assert_one_sentence(done, 2, "is no vocabulary: it must hold the words in the order")
+            assert done.stderr.count(str(vocabulary)) == 1
 
 
 class Attention(nn.Module):
@@ -307,6 +323,16 @@ def test_a_whole_checkpoint_is_proved_in_a_process_of_its_own(whole: Path) -> No
 def test_what_was_changed_is_found(copy: Path) -> None:
     weights, recorded = copy / "model.safetensors", copy / "manifest.json"
     good, known = weights.read_bytes(), recorded.read_text(encoding="utf-8")
+    config = (copy / "config.json").read_text(encoding="utf-8")
+    (copy / "config.json").unlink()
+    done = run("verify", copy, models=copy.parent)
+    assert_one_sentence(done, 1, "is no whole checkpoint: its config.json is missing")
+    told = json.loads(config)
+    del told["encoder"]
+    (copy / "config.json").write_text(json.dumps(told), encoding="utf-8")
+    done = run("verify", copy, models=copy.parent)
+    assert_one_sentence(done, 1, "cannot be built: its config.json says nothing of 'encoder'")
+    (copy / "config.json").write_text(config, encoding="utf-8")
     weights.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
     done = run("verify", copy, models=copy.parent)
     assert_one_sentence(done, 1, "has the sha256", "recorded", "changed or damaged")

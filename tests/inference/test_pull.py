@@ -13,6 +13,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
@@ -301,6 +302,38 @@ def test_the_command_says_what_is_not_known_beforehand(host: Host, tmp_path: Pat
     wrong = CliRunner().invoke(app, [*command, "nothing"])
     assert wrong.exit_code == 2
     assert wrong.stderr.startswith("There are no weights named 'nothing': choose one of resnet34, ")
+
+
+@pytest.mark.parametrize(
+    ("remote", "sentence"),
+    [
+        (Remote("torchvision:nothing/IMAGENET1K_V1"), "is no address of weights: write https"),
+        (Remote("torchvision:resnet34/NEWEST"), "is no address of weights"),
+        (Remote("hf:name"), "is no address of weights"),
+        (Remote("weights.bin"), "is no address of weights"),
+        (Remote("http:///w.bin"), "is no address of weights"),
+        (Remote("/w.bin", file="../w.bin"), r"would be kept as '\.\./w\.bin', which is no file's name"),
+        (Remote("/w.bin", member="/etc/w.bin"), "would be kept as '/etc/w.bin'"),
+        (Remote("/..%2Fw.bin"), "would be kept as"),
+        (Remote("/around"), r"is not there \(302 [^\n]*\): its author"),
+    ],
+)
+def test_an_entry_that_cannot_be_followed_is_one_sentence(
+    remote: Remote, sentence: str, host: Host, tmp_path: Path
+) -> None:
+    host.redirects = {"/around": "/around"}
+    if remote.url.startswith("/"):
+        remote = replace(remote, url=host.url + remote.url)
+    with pytest.raises(PullError, match=sentence) as refused:
+        list(pull(Weights("x", "", (remote,)), tmp_path / "models", pauses=()))
+    assert "\n" not in str(refused.value)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_an_address_may_be_written_with_any_letters(host: Host, tmp_path: Path) -> None:
+    host.files["/%D0%B2%D0%B5%D1%81%D0%B0%201.bin"] = DATA
+    (found,) = pull(Weights("x", "", (Remote(f"{host.url}/веса 1.bin"),)), tmp_path, pauses=())
+    assert (found.path.name, found.sha256) == ("веса 1.bin", SHA256)
 
 
 def test_a_wrong_list_is_one_sentence(tmp_path: Path) -> None:

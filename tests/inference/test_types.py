@@ -42,6 +42,8 @@ def test_options_survive_json_and_defaults_fill_the_rest() -> None:
 
 
 def test_an_unknown_option_is_named() -> None:
+    with pytest.raises(ValueError, match="must be a table of names and values"):
+        DecodingOptions.from_dict([])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="beamz"):
         DecodingOptions.from_dict({"beamz": 3})
 
@@ -60,6 +62,18 @@ def test_an_unknown_option_is_named() -> None:
         {"min_tokens": -1},
         {"repetition_penalty": 0},
         {"no_repeat_ngram": -1},
+        {"beams": 2.5},
+        {"beams": "3"},
+        {"max_tokens": True},
+        {"top_k": None},
+        {"temperature": "1"},
+        {"temperature": float("inf")},
+        {"top_p": float("nan")},
+        {"length_penalty": 51},
+        {"length_penalty": None},
+        {"seed": 1.5},
+        {"seed": 2**64},
+        {"seed": "7"},
     ],
 )
 def test_values_out_of_range_are_refused_by_name(values: dict[str, object]) -> None:

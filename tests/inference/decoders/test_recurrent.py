@@ -220,7 +220,9 @@ def test_a_decoder_is_built_from_a_config_file() -> None:
     assert decoder.vocabulary == V
     with pytest.raises(ValueError, match=r"Unknown decoder 'rnn': choose one of .*recurrent"):
         build_decoder({"kind": "rnn"})
-    with pytest.raises(ValueError, match="settings of decoder 'recurrent' do not fit"):
+    with pytest.raises(
+        ValueError, match="decoder 'recurrent' has no setting 'depth': choose one of vocabulary"
+    ):
         build_decoder({"kind": "recurrent", "depth": 3})
     with pytest.raises(ValueError, match="Two decoders want the name 'recurrent'"):
         register("recurrent", RecurrentConfig)(RecurrentDecoder)

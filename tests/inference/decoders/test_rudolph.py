@@ -287,6 +287,11 @@ def test_its_settings_build_its_like_and_other_files_are_refused(tmp_path: Path)
         torch.save({**state, **change}, path)
         with pytest.raises(ImportFailed, match=sentence):
             import_rudolph(path)
+    # No shape tells the heads: they are named where they are not 64 wide.
+    torch.save(state, path)
+    assert import_rudolph(path, heads=2)[0].config.heads == 2
+    with pytest.raises(ImportFailed, match="which 5 attention heads do not divide"):
+        import_rudolph(path, heads=5)
     torch.save({"a": torch.zeros(1)}, path)
     with pytest.raises(ImportFailed, match="This is no RuDOLPH model"):
         import_rudolph(path)

@@ -208,5 +208,5 @@ def test_the_registry_refuses_what_it_cannot_tell_apart() -> None:
         register("resnet50")(ConvolutionalEncoder)
     with pytest.raises(ValueError, match=r"Unknown encoder 'resnet9': choose one of .*resnet50"):
         build_encoder({"kind": "resnet9"})
-    with pytest.raises(ValueError, match="settings of encoder 'resnet50' do not fit"):
+    with pytest.raises(ValueError, match="encoder 'resnet50' has no setting 'depth': choose one of yields"):
         build_encoder({"kind": "resnet50", "depth": 9})

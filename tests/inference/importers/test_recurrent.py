@@ -133,6 +133,14 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     vocabulary.write_text(json.dumps(original.words[:-1]), encoding="utf-8")
     with pytest.raises(ImportFailed, match=r"has 8 words, .* was trained with 9"):
         import_meme_baseline(encoder, decoder, vocabulary)
+    # The halves of two captioners: neither the network's width nor the decoder's may differ.
+    for shape, turns in (((12, 2048), "2048 numbers of a picture into 12"), ((10, 512), "512 .* into 10")):
+        torch.save({**original.encoder, "embed.weight": draw(*shape)}, encoder)
+        with pytest.raises(ImportFailed, match=f"turns {turns}.* find the two that were saved together"):
+            import_meme_baseline(encoder, decoder, vocabulary)
+    torch.save({**original.decoder, "embed.weight": draw(7)}, decoder)
+    with pytest.raises(ImportFailed, match=r"'embed\.weight' has the shape \(7,\) instead of 2"):
+        import_meme_baseline(encoder, decoder, vocabulary)
 
 
 def soft_attention_state(size: int = 11, picture: int = 6) -> State:

@@ -67,6 +67,10 @@ def test_a_config_of_another_model_is_refused(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**asdict(SMALL), "image_resolution": 64}))
     with pytest.raises(ImportFailed, match=r"says image_resolution is 64, the weights have 32"):
         import_ruclip(folder)
+    for heads, sentence in ((7, "which 7 do not divide"), (0, "which 0 do not"), ("8", "is no whole number")):
+        (folder / "config.json").write_text(json.dumps({**asdict(SMALL), "transformer_heads": heads}))
+        with pytest.raises(ImportFailed, match=f"transformer_heads.* {sentence}"):
+            import_ruclip(folder)
     with pytest.raises(FileNotFoundError, match="are missing"):
         import_ruclip(folder / "elsewhere")
     torch.save({"a": torch.zeros(1)}, folder / "pytorch_model.bin")

@@ -36,6 +36,7 @@ def test_a_vocabulary_counts_what_it_takes() -> None:
     assert (words.pad, words.bos, words.eos, words.unk) == (0, 1, 2, 3)
     assert words.encode("Кот спит.") == [4, 3, 6]
     assert words.decode([1, 4, 5, 6, 2, 0]) == "Кот сидит."
+    assert words.decode([4, 0, 5, 6]) == words.decode([4, 2, 5, 6]) == "Кот"
     assert len(WordTokenizer.from_captions(CAPTIONS)) == 4 + 13
     assert words.has_start
     few = WordTokenizer.from_captions([*CAPTIONS, "сидит"], limit=6)
