@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from statistics import median
 
+from inference.reading.lexicon import bare, is_known
 from inference.reading.merge import Box, ReadLine
 from inference.types import TextLine
 
@@ -15,6 +17,7 @@ _LEADING = 1.1  # vertical gap between lines of one block, in letter heights
 _HEIGHT_RATIO = 1.9  # letters of one block differ less than this
 _ASKEW = 0.03  # slope from which lines are not level
 _MOST = 0.7  # share of the print, by length, that has a page's slope
+_DIVIDED = re.compile(r"(\S*[^\W\d_])[-‐\u00ad]$")  # at the end of a line; a dash has a space before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ def arrange(lines: Sequence[ReadLine], size: tuple[int, int]) -> list[TextLine]:
     width, height = size
     found = []
     for number, group in enumerate(groups):
-        for line in group.lines:
+        for line in _undivided(group.lines):
             left, top, right, bottom = line.box
             top += min(slope * left, slope * right)
             bottom += max(slope * left, slope * right)
@@ -57,6 +60,25 @@ def by_frames(lines: Sequence[TextLine], boxes: Sequence[Box]) -> list[TextLine]
         replace(line, block=numbers.setdefault((_frame(line.box, boxes), line.block), len(numbers)))
         for line in placed
     ]
+
+
+def _undivided(lines: Sequence[ReadLine]) -> list[ReadLine]:
+    """The lines of a block with each word that goes on in the next line whole in the one where it begins."""
+    whole: list[ReadLine] = []
+    for line in lines:
+        begun = _DIVIDED.search(whole[-1].text) if whole else None
+        end, _, rest = line.text.partition(" ")
+        if not begun or line.author or not end[:1].isalpha() or begun[1][-1].isupper() != end[0].isupper():
+            whole.append(line)
+            continue
+        # A word of two parts keeps the hyphen that it has anyway: "во-первых".
+        hyphen = "" if is_known(bare(begun[1] + end)) else "-"
+        whole[-1] = replace(whole[-1], text=f"{whole[-1].text[:-1]}{hyphen}{end}")
+        if rest:
+            whole.append(replace(line, text=rest))
+        else:
+            whole[-1] = replace(whole[-1], box=_union(whole[-1].box, line.box))
+    return whole
 
 
 def _frame(box: Box, boxes: Sequence[Box]) -> int:

@@ -39,7 +39,9 @@ _FURNITURE = re.compile(
     r"|twitter (?:for|web)",
     re.IGNORECASE,
 )
-_GLUED = re.compile(r"(?<=[а-яё])([,;!?])(?=[а-яё])", re.IGNORECASE)
+_LETTERS = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+# Marks without the space behind them. Between small letters a full stop may belong to an address.
+_GLUED = re.compile(r"(?<=[а-яёА-ЯЁ])[,;!?](?=[а-яёА-ЯЁ])|(?<=[а-яё]{2})\.(?=[А-ЯЁ][а-яё])")
 _ACCOUNT = re.compile(r"(?:^|\s)@([a-z0-9_]{3,})(?:\s|$)", re.IGNORECASE)
 _REPLY = re.compile(r"ответ|repl", re.IGNORECASE)
 _ADDRESS = re.compile(r"[@/_]|\w\.(?:com|ru|net|org|me|tv|info)\b|www", re.IGNORECASE)
@@ -185,16 +187,19 @@ def _share_of_capitals(texts: Sequence[str]) -> float:
 
 
 def _even(token: str, capitals: float) -> str:
-    """Cyrillic capitals look like their small letters: "кОт" is "КОТ" where most of a picture is capitals,
-    and "YouR" is "YOUR". Elsewhere Latin keeps them: "iPhone".
+    """Cyrillic capitals look like their small letters: "кОт" and "кОТ" are "КОТ" where most of a picture is
+    capitals, and "YouR" is "YOUR". Elsewhere Latin keeps them: "iPhone".
     """
-    core = bare(token)
-    kind = script(core)
-    if kind not in ("cyrillic", "latin") or core[1:] in {core[1:].lower(), core[1:].upper()}:
-        return token
+    return _LETTERS.sub(lambda word: _evened(word[0], capitals), token)
+
+
+def _evened(word: str, capitals: float) -> str:
+    kind = script(word)
+    if kind == "mixed" or word in {word.lower(), word.upper(), word.capitalize()}:
+        return word
     if kind == "latin":
-        return token.upper() if capitals >= 0.7 else token
-    return token.upper() if capitals >= 0.5 else token.lower()
+        return word.upper() if capitals >= 0.7 else word
+    return word.upper() if capitals >= 0.5 else word.lower()
 
 
 def _spell(line: Candidate, *, prefer_cyrillic: bool) -> str:
@@ -202,7 +207,7 @@ def _spell(line: Candidate, *, prefer_cyrillic: bool) -> str:
     if own.count("cyrillic") != own.count("latin"):
         prefer_cyrillic = own.count("cyrillic") > own.count("latin")
     spelt = " ".join(digits(one_alphabet(word.text, prefer_cyrillic=prefer_cyrillic)) for word in line.words)
-    return _GLUED.sub(r"\1 ", spelt)
+    return _GLUED.sub(r"\g<0> ", spelt)
 
 
 def _split_at_gaps(line: Sequence[Word]) -> list[list[Word]]:

@@ -41,6 +41,32 @@ def test_space_or_another_size_of_letters_makes_another_block() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("above", "below", "read"),
+    [
+        ("с этой точки зре-", "ния всё ясно", ["с этой точки зрения", "всё ясно"]),
+        ("КАК ТЫ СЕБЕ ПРЕД-", "СТАВЛЯЕШЬ?", ["КАК ТЫ СЕБЕ ПРЕДСТАВЛЯЕШЬ?"]),
+        ("но во-", "первых, это", ["но во-первых,", "это"]),
+        ("ей нужен тайм-", "менеджмент", ["ей нужен тайм-менеджмент"]),
+        ("Он сказал -", "иди домой", ["Он сказал -", "иди домой"]),
+        ("Я не мо-", "Что?", ["Я не мо-", "Что?"]),
+        ("с 2019-", "го года", ["с 2019-", "го года"]),
+    ],
+)
+def test_a_word_divided_between_two_lines_is_whole(above: str, below: str, read: list[str]) -> None:
+    assert [text for text, _ in order(line(above, 100, 100), line(below, 100, 150))] == read
+
+
+def test_a_line_whose_word_went_up_is_covered_by_the_line_above() -> None:
+    (only,) = arrange([line("пред-", 100, 100), line("ставление", 100, 150)], SIZE)
+    assert only.text == "представление"
+    assert only.box == pytest.approx((0.1, 0.1, 0.4, 0.19))
+
+
+def test_words_of_two_blocks_stay_apart() -> None:
+    assert order(line("тайм-", 100, 50), line("менеджмент", 100, 900)) == [("тайм-", 0), ("менеджмент", 1)]
+
+
 def test_boxes_are_shares_of_the_picture() -> None:
     (only,) = arrange([line("слово", 100, 200)], (1000, 400))
     assert only.box == pytest.approx((0.1, 0.5, 0.4, 0.6))

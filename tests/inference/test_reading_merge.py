@@ -109,6 +109,22 @@ def test_alphabets_follow_the_picture() -> None:
 
 
 @pytest.mark.parametrize(
+    ("found", "read"),
+    [
+        ("КОГДА мОЙ КОТ НЕ иДЕТ", "КОГДА МОЙ КОТ НЕ ИДЕТ"),
+        ("Когда Мой кот бежИт", "Когда Мой кот бежит"),
+        ("Зимой мы едем в Нотр-Дам", "Зимой мы едем в Нотр-Дам"),
+        ("WHAT's WRONG WITH oF", "WHAT'S WRONG WITH OF"),
+        ("Кот очень жирный.Если спит", "Кот очень жирный. Если спит"),
+        ("Смотри на сайт почта.рф сейчас", "Смотри на сайт почта.рф сейчас"),
+        ("Ой,всё!Я ушла спать", "Ой, всё! Я ушла спать"),
+    ],
+)
+def test_capitals_and_spaces_are_as_people_write_them(found: str, read: str) -> None:
+    assert [one.text for one in select(line(found, left=0.1, top=0.4), SIZE)] == [read]
+
+
+@pytest.mark.parametrize(
     "mark",
     [
         "—",
