@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from inference.meme_small.faithful import Cutter
+from inference.meme_small.faithful import Cutter, Evident
 from inference.meme_small.places import where
 from inference.reading.features import MAX_LINES
 from inference.reading.merge import Box
@@ -26,7 +26,7 @@ class OnlySupported:
     """Forbids words that name what the picture does not support, and to name a thing twice; a logits
     processor.
 
-    ``allowed`` (n, concepts); ``frames``: how many each picture has, no other number is said;
+    ``allowed`` (n, concepts); ``evident``: of each picture, nothing else is said of its frames and author;
     ``word_concepts`` (vocabulary,) as of :class:`MemeSmall`; ``repeatable`` (concepts,): those that may be
     named again. Rows are pictures times beams.
     """
@@ -35,14 +35,14 @@ class OnlySupported:
         self,
         cutter: Cutter,
         allowed: Tensor,
-        frames: Sequence[int],
+        evident: Sequence[Evident],
         word_concepts: Tensor,
         repeatable: Tensor,
     ) -> None:
         self.forbidden = torch.stack(
             [
-                torch.tensor(cutter.forbidden(set(row.nonzero().flatten().tolist()), frames=count))
-                for row, count in zip(allowed, frames, strict=True)
+                torch.tensor(cutter.forbidden(set(row.nonzero().flatten().tolist()), own))
+                for row, own in zip(allowed, evident, strict=True)
             ]
         )
         # Words that name nothing are put to a concept of their own, which is never said.

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from inference.meme_small.grammar import is_well_formed
 from inference.meme_small.phrases import Pruner
 from inference.tokenizers.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
 
@@ -45,10 +46,20 @@ _NUMBERS = {
 _ORDINALS = ("первый", "второй", "третий", "четвертый", "пятый", "шестой")
 _ENDS = frozenset((".", "!", "?", "…", "...", ";"))
 
+_POSTS = frozenset(["твит", "твиттер", "пост", "комментарий", "пользователь", "автор", "ник"])
+_POSTS |= {"вк", "вконтакте", "сайт"}
 _ORDER = frozenset(["первый", "второй", "третий", "четвертый", "пятый", "шестой", "последний", "часть"])
 _SIDES = frozenset(["нижний", "верхний", "левый", "правый", "сторона", "центр", "середина"])
 LAYOUT = _ORDER | _SIDES | {"английский", "русский"}
 """Concepts that the lines and frames themselves show: always allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evident:
+    """What the lines and frames of a picture show without a detector."""
+
+    frames: int  # how many: another number of them is not said
+    signed: bool  # an account is read that posted the words: without one, nobody's post is told of
 
 
 @dataclass
@@ -64,6 +75,7 @@ class Cutter:
     lemma_of: Callable[[str], str]
     pictures: set[int] = field(init=False, default_factory=set)
     writings: set[int] = field(init=False, default_factory=set)
+    posts: set[int] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         for i, word in enumerate(self.tokenizer.words):
@@ -72,6 +84,8 @@ class Cutter:
                 self.pictures.add(i)
             if lemma in _WRITINGS:
                 self.writings.add(i)
+            if lemma in _POSTS:
+                self.posts.add(i)
         self._open, self._close = self.tokenizer.id(OPEN), self.tokenizer.id(CLOSE)
         self._colon, self._stop = self.tokenizer.id(":"), self.tokenizer.id(".")
         self._comma = self.tokenizer.id(",")
@@ -110,38 +124,40 @@ class Cutter:
         return {self.tokenizer.ids[word] for word in words if word in self.tokenizer.ids}
 
     def __call__(
-        self, tokens: Sequence[int], allowed: Collection[int], *, frames: int | None = None
+        self, tokens: Sequence[int], allowed: Collection[int], *, evident: Evident | None = None
     ) -> list[int]:
         """The caption's tokens (no start and end tokens) without what ``allowed`` concepts do not support.
 
-        ``frames``: how many the picture has; another number of them is cut. None: nobody counted.
+        ``evident``: of a picture that a decoder described: without what is evidently not so, or no Russian.
+        None: a person wrote it.
         """
-        if frames is not None:
-            tokens = [self._unknown if self._miscounts(token, frames) else token for token in tokens]
+        if evident is not None:
+            tokens = [self._unknown if self._is_belied(token, evident) else token for token in tokens]
         kept: list[int] = []
         said: set[tuple[int, ...]] = set()
         for sentence in self.sentences([token for token in tokens if token not in self._special]):
-            own = self._sentence(sentence, allowed)
+            own = self._sentence(sentence, allowed, checked=evident is not None)
             if tuple(own) not in said:
                 kept += own
             said.add(tuple(own))
         return kept
 
-    def _miscounts(self, word: int, frames: int | None) -> bool:
+    def _is_belied(self, word: int, evident: Evident) -> bool:
+        return self._miscounts(word, evident.frames) or (word in self.posts and not evident.signed)
+
+    def _miscounts(self, word: int, frames: int) -> bool:
         """Whether the word speaks of more or fewer frames than there are."""
-        if frames is None:
-            return False
         if frames == 0 and word in self._bare:
             return True  # a page of text is no photo
         if frames < 2:
             return word in self._several or word in self._numbers or word in self._ordinals
         return self._numbers.get(word, frames) != frames or self._ordinals.get(word, 0) > frames
 
-    def forbidden(self, allowed: Collection[int], *, frames: int | None = None) -> list[bool]:
+    def forbidden(self, allowed: Collection[int], evident: Evident) -> list[bool]:
         """For each word of the vocabulary whether a caption of this picture may not say it."""
         return [
             word not in self._structure
-            and (self._unsupported(word, allowed) or self._miscounts(word, frames))
+            and (self._unsupported(word, allowed) or self._is_belied(word, evident))
             for word in range(len(self.word_concepts))
         ]
 
@@ -164,7 +180,13 @@ class Cutter:
                 sentences.append([])
         return [sentence for sentence in sentences if sentence]
 
-    def _sentence(self, sentence: list[int], allowed: Collection[int]) -> list[int]:
+    def _sentence(self, sentence: list[int], allowed: Collection[int], *, checked: bool) -> list[int]:
+        """``checked``: what stands around its quotations must also be Russian."""
+
+        def lead_of(words: list[int]) -> list[int]:
+            lead = self._cut_lead(words, allowed)
+            return self._lead if checked and not self._reads_well(lead) else lead
+
         end = [sentence.pop()] if sentence[-1] in self._ends else []
         out: list[int] = []
         words: list[int] = []
@@ -175,7 +197,7 @@ class Cutter:
             elif token == self._close:
                 # A quotation of nothing goes with its lead.
                 if quote:
-                    lead = self._cut_lead(words, allowed)
+                    lead = lead_of(words)
                     if out and lead == self._lead and out[-1] == self._close:
                         out.append(self._stop)
                     out += [*lead, self._open, *quote, token]
@@ -185,10 +207,15 @@ class Cutter:
             else:
                 words.append(token)
         if quote:  # the caption was cut short within a quotation: what was read is told all the same
-            out += [*self._cut_lead(words, allowed), self._open, *quote, self._close]
+            out += [*lead_of(words), self._open, *quote, self._close]
             words = []
-        out += self._cut_tail(words, allowed, first=not out)
+        tail = self._cut_tail(words, allowed, first=not out)
+        if not checked or self._reads_well(tail):
+            out += tail
         return [*out, *(end or [self._stop])] if out else []
+
+    def _reads_well(self, words: Sequence[int]) -> bool:
+        return is_well_formed([self.tokenizer.words[word] for word in words])
 
     def _unsupported(self, word: int, allowed: Collection[int]) -> bool:
         if word >= len(self.word_concepts):

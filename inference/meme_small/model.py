@@ -19,7 +19,7 @@ from inference.decoding import Generated, generate
 from inference.encoders.base import build_encoder
 from inference.meme_small.concepts import ConceptDetector, pool
 from inference.meme_small.constraints import OnlySupported, QuoteGrammar, elsewhere, line_blocks
-from inference.meme_small.faithful import LAYOUT, Cutter
+from inference.meme_small.faithful import LAYOUT, Cutter, Evident
 from inference.meme_small.narration import Sentence, begins_below, narrate
 from inference.meme_small.places import ABOVE, BELOW, BOTTOM, TOP, frame_name, signed, where
 from inference.meme_small.things import agree, is_drawn, share_out, tell_things
@@ -164,7 +164,10 @@ class MemeSmall(nn.Module):
             gate = gate.bolder()
         memory, probabilities = self.memory(images, lines)
         boxes = [frames(image, own) for image, own in zip(images, lines, strict=True)]
-        counts = [len(own) for own in boxes]
+        evident = [
+            Evident(len(found), any(line.author for line in own))
+            for found, own in zip(boxes, lines, strict=True)
+        ]
         allowed = self.allowed(lines, probabilities, gate.certain)
         tokenizer = self.tokenizer
         generated = generate(
@@ -176,15 +179,17 @@ class MemeSmall(nn.Module):
             pad=tokenizer.id(PAD),
             processors=[
                 QuoteGrammar(tokenizer, *line_blocks(lines), elsewhere(lines, boxes)),
-                OnlySupported(self.cutter, allowed, counts, self.word_concepts, self._repeatable),
+                OnlySupported(self.cutter, allowed, evident, self.word_concepts, self._repeatable),
             ],
         )
         texts = []
-        for image, own, tokens, row, seen, own_frames in zip(
-            images, lines, generated.tokens, allowed, probabilities, boxes, strict=True
+        for image, own, tokens, row, seen, own_frames, shown in zip(
+            images, lines, generated.tokens, allowed, probabilities, boxes, evident, strict=True
         ):
-            # A last look: a clause that ended half-way, a quotation that was never closed.
-            kept = self.cutter(tokens, set(row.nonzero().flatten().tolist()), frames=len(own_frames))
+            # A last look: a clause that ended half-way, a quotation that was never closed. The decoder tells
+            # of words and frames: where there are none, it says what memes have in general.
+            tellable = tokens if own or shown.frames > 1 else []
+            kept = self.cutter(tellable, set(row.nonzero().flatten().tolist()), evident=shown)
             by_frame = self.detect_by_frame(image, own, own_frames)
             texts.append(self.tell(kept, own, own_frames, seen.tolist(), gate, by_frame=by_frame.tolist()))
         return texts, generated

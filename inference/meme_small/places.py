@@ -13,7 +13,7 @@ TOP, BOTTOM = "top", "bottom"
 _EDGE = 0.25  # of a picture's height: words nearer to its upper or lower edge stand there
 _WITHIN = 0.2  # share of a line: words across a frame's edge belong to it, words between frames to none
 _PLAIN = "Подпись:"
-_POSTS = ("Твит пользователя:", "Текст сверху:", "Надпись сверху:", "Подпись:")
+_POST = re.compile(r'^(?:(?:Твит|Пост)\b[^:"]*|Текст на (?:твит\w+|вк)|Текст сверху|Надпись сверху|Подпись):')
 _SHOWN = re.compile(
     r"^На (?:фото\w*|картинке|изображении|скриншоте) (?:изображ[её]н[аоы]? )?(?:бел\w+ )?подпись:"
 )
@@ -49,8 +49,7 @@ def _share(line: Box, box: Box) -> float:
 
 def signed(text: str, author: str) -> str:
     """A sentence with somebody's post says whose it is."""
-    lead = next((lead for lead in _POSTS if text.startswith(lead)), None)
-    return f"Твит пользователя {author}:{text.removeprefix(lead)}" if author and lead else text
+    return _POST.sub(f"Твит пользователя {author}:", text) if author else text
 
 
 def frame_name(number: int) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.meme_small.faithful import Cutter
+from inference.meme_small.faithful import Cutter, Evident
 from inference.reading.lexicon import lemma
 from inference.tokenizers.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
 from inference.types import TextLine
@@ -30,6 +30,8 @@ FREE_WORDS = (
     "!",
     "изображён",
     "изображена",
+    "твит",
+    "пользователя",
 )
 CONTENT = ("кот", "сидит", "собака", "окне")
 UNLEARNT, PRONOUN = "небоскрёб", "он"
@@ -99,6 +101,27 @@ def test_a_sentence_that_stammers_goes() -> None:
 )
 def test_a_sentence_that_only_says_that_there_is_a_picture(words: tuple[str, ...], bare: bool) -> None:
     assert CUT.is_bare(ids(*words)) == bare
+
+
+def test_nobodys_post_is_told_of_where_no_account_is_read() -> None:
+    tweet = ids("твит", "пользователя", ":", OPEN, 0, CLOSE, ".")
+    signed, unsigned = Evident(frames=1, signed=True), Evident(frames=1, signed=False)
+    assert TOKENIZER.decode(CUT(tweet, (), evident=signed), LINES) == 'Твит пользователя: "С0".'
+    assert TOKENIZER.decode(CUT(tweet, (), evident=unsigned), LINES) == 'Подпись: "С0".'
+    words = {TOKENIZER.id("твит"), TOKENIZER.id("пользователя")}
+    assert not any(CUT.forbidden((), signed)[word] for word in words)
+    assert all(CUT.forbidden((), unsigned)[word] for word in words)
+    assert not CUT.forbidden((), unsigned)[TOKENIZER.id("надпись")]
+
+
+def test_what_is_no_russian_is_said_plainly_or_not_at_all() -> None:
+    def told(*pieces: str | int) -> str:
+        return TOKENIZER.decode(CUT(ids(*pieces), (), evident=Evident(frames=1, signed=True)), LINES)
+
+    assert told("мем", "из", "мем", ":", OPEN, 0, CLOSE, ".") == 'Подпись: "С0".'
+    assert told("мем", "из", "надпись", ".", "надпись", ":", OPEN, 0, CLOSE, ".") == 'Надпись: "С0".'
+    assert told("надпись", ":", OPEN, 0, CLOSE, "на", "сверху", ".") == 'Надпись: "С0".'
+    assert told("мем", "на", "фотографии", ":", OPEN, 0, CLOSE, ".") == 'Мем на фотографии: "С0".'
 
 
 def test_nothing_supported_nothing_said() -> None:

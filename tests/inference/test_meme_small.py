@@ -15,6 +15,7 @@ from torch import Tensor
 
 from inference.decoders.slot_prefix import SlotPrefixConfig
 from inference.decoding import generate
+from inference.meme_small.faithful import Evident
 from inference.meme_small.model import (
     FREE,
     UNKNOWN,
@@ -272,7 +273,11 @@ def test_only_what_is_supported_can_be_said() -> None:
     model = small()
     allowed = torch.tensor([[True, False], [False, True]])
     processor = OnlySupported(
-        model.cutter, allowed, [1, 1], model.word_concepts, repeatable=torch.tensor([False, True])
+        model.cutter,
+        allowed,
+        [Evident(1, signed=True)] * 2,
+        model.word_concepts,
+        repeatable=torch.tensor([False, True]),
     )
     logits = processor(torch.zeros(4, 0), torch.zeros(4, V + 2))  # two beams a picture
     said = [{TOKENIZER.words[i] for i in torch.isfinite(row[:V]).nonzero()[:, 0]} & CONTENT for row in logits]

@@ -62,6 +62,8 @@ def test_a_caption_is_not_said_to_be_shown() -> None:
 
 def test_a_post_says_whose_it_is() -> None:
     assert signed('Твит пользователя: "да".', "kot_42") == 'Твит пользователя kot_42: "да".'
+    assert signed('Текст на твиттера: "да".', "kot_42") == 'Твит пользователя kot_42: "да".'
     assert signed('Текст сверху: "да".', "kot_42") == 'Твит пользователя kot_42: "да".'
-    assert signed('Твит пользователя: "да".', "") == 'Твит пользователя: "да".'
+    assert signed('Текст сверху: "да".', "") == 'Текст сверху: "да".'
     assert signed('Кот говорит: "да".', "kot_42") == 'Кот говорит: "да".'
+    assert signed('Постер: "да".', "kot_42") == 'Постер: "да".'

@@ -85,6 +85,12 @@ def test_a_picture_without_words_is_described_without_quotations(captioner: Capt
     assert caption.text.endswith(".")
 
 
+@pytest.mark.parametrize("colour", ["white", "black", "#5a7828"])
+def test_of_an_empty_picture_nothing_is_made_up(captioner: Captioner, colour: str) -> None:
+    (caption,) = captioner.caption([Image.new("RGB", (600, 600), colour)])
+    assert caption.text == "Картинка без надписей."
+
+
 def test_only_words(captioner: Captioner) -> None:
     image = Image.new("RGB", (700, 500), "white")
     draw = ImageDraw.Draw(image)
@@ -131,7 +137,7 @@ def test_the_words_of_twenty_frames_are_all_quoted_in_their_order(captioner: Cap
         draw.ellipse((x + 60, y + 90, x + 170, y + 200), fill=(220, 200 - 8 * number, 80))
         draw.text((x + 20, y + 20), word.upper(), "white", font(36), stroke_width=2, stroke_fill="black")
     (caption,) = captioner.caption([image])
-    told = [letters(quotation) for quotation in quotations(caption.text)]
+    told = [letters(word) for quotation in quotations(caption.text) for word in quotation.split()]
     found = [word for word in words if letters(word) in told]
     assert len(found) >= 18, caption.text
     assert [word for word in told if word in words] == [letters(word) for word in found]
