@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from inference.presets import PRESETS
-from tests.train_scripts.drawn_data import drawn_data
+from tests.train_scripts.drawn_data import drawn_data, small_config
 from train_scripts.data.files import CaptionFileError
+from train_scripts.training.building import build_model
 from train_scripts.training.config import StageConfig, config_names, load_config
 from train_scripts.training.data import batches_of, read_rows
 from train_scripts.training.errors import TrainingError
@@ -96,6 +97,14 @@ def test_what_only_some_originals_did() -> None:
             "extends: resnet50-lstm\nstages: {memes: {data: [cats]}}",
             "needs the data 'cats', which sources does not",
         ),
+        (
+            "extends: resnet50-lstm\nstages: {memes: {optimizer: {betas: [1, 2]}}}",
+            "betas .it is .1, 2.. is not right: both must be at least 0 and below 1",
+        ),
+        (
+            "extends: resnet50-lstm\nwords: bananas",
+            "words .it is 'bananas'. is not right: Input should be 'none'",
+        ),
         ("preset: resnet50-lstm", "lacks the key 'sources'"),
         ("a: [1", "line 1, is not valid YAML"),
         ("- 1", "is no config"),
@@ -107,6 +116,45 @@ def test_what_is_wrong_is_one_sentence(text: str, sentence: str, tmp_path: Path)
     with pytest.raises(TrainingError, match=sentence) as caught:
         load_config(path)
     assert "mine.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("decoder.hiden=5", "The decoder 'recurrent' has no setting 'hiden': did you mean 'hidden'?"),
+        ("decoder.zzz=5", "The decoder 'recurrent' has no setting 'zzz': choose one of vocabulary, picture,"),
+        (
+            "decoder.cell=rnn",
+            "The setting 'cell' of the decoder 'recurrent' is 'rnn': choose one of lstm, gru.",
+        ),
+        (
+            "decoder.hidden=abc",
+            "The setting 'hidden' of the decoder 'recurrent' is 'abc': write a whole number.",
+        ),
+        ("decoder.batchnorm=1", "is 1: write true or false."),
+        (
+            "encoder.settings.yield=grid",
+            "The encoder 'resnet34' has no setting 'yield': did you mean 'yields'?",
+        ),
+        ("encoder.settings.yields=place", "is 'place': choose one of global, grid, layers"),
+        ("decoder.picture=2048", "cannot take what the encoder yields, 'global' of the width 512 (addmm"),
+        (
+            "decoder.attention=dot",
+            "cannot take what the encoder yields, 'global' of the width 512 (Attention needs",
+        ),
+        (
+            "encoder.settings.yields=layers",
+            "'layers' of the width 64, 128, 256, 512 (A recurrent decoder takes",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_are_one_sentence(setting: str, sentence: str, tmp_path: Path) -> None:
+    drawn_data(tmp_path / "data")
+    config = load_config(small_config(tmp_path / "data"), [setting])
+    with pytest.raises(TrainingError) as caught:
+        build_model(config, ["кот сидит"], None, [])
+    assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -162,6 +210,16 @@ def test_an_epoch_holds_every_row_once_in_even_batches_of_like_length() -> None:
     spread = [max(lengths[i] for i in batch) - min(lengths[i] for i in batch) for batch in batches]
     assert max(spread) <= 13
     assert sum(map(len, batches_of(lengths, 25, seed="a", pairs=30))) == 30
+
+
+def test_no_batch_has_a_single_row_where_two_are_needed() -> None:
+    """Whatever is left over behind the batches that are sorted together, or by an odd number of rows."""
+    for rows, size in ((3, 2), (81, 2), (401, 10), (1001, 25), (1999, 25)):
+        batches = batches_of([i % 7 for i in range(rows)], size, seed="a", least=2)
+        assert sorted(i for batch in batches for i in batch) == list(range(rows))
+        assert 2 <= min(map(len, batches)) <= max(map(len, batches)) <= max(size, 3)
+    plain = batches_of([1] * 1001, 25, seed="a")
+    assert (len(plain), min(map(len, plain))) == (41, 24)
 
 
 def _rates(schedule: dict[str, object], total: int) -> list[float]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from inference.encoders.base import Encoder, build_encoder
+from tests.disk import files_of_at_most
 from tests.inference.learning import calibrate, pictures
 from train_scripts.pictures import UnreadablePicturesError
 from train_scripts.training.augment import augment
@@ -106,6 +104,22 @@ def test_a_write_that_was_cut_short_is_made_again(files: list[Path], tmp_path: P
     torch.testing.assert_close(after.read(files[:4]), expected)
 
 
+@pytest.mark.parametrize("kept", [1, 3, 6])
+def test_a_run_killed_while_it_looks_goes_on_to_the_same_bits(
+    kept: int, files: list[Path], tmp_path: Path
+) -> None:
+    """What a picture yields depends, in its last bits, on those that go through the encoder with it."""
+    seen_by = encoder()
+    fill(FeatureCache(tmp_path / "c", seen_by), files, seen_by)
+    features, index = tmp_path / "c" / "features.bin", tmp_path / "c" / "index.bin"
+    whole = features.read_bytes()
+    features.write_bytes(whole[: len(whole) // 8 * kept])
+    index.write_bytes(index.read_bytes()[: 32 * kept])
+    (tmp_path / "c" / "files.json").unlink()
+    fill(FeatureCache(tmp_path / "c", seen_by), files, seen_by)
+    assert features.read_bytes() == whole
+
+
 def test_the_features_of_another_encoder_are_refused(files: list[Path], tmp_path: Path) -> None:
     seen_by = encoder()
     fill(FeatureCache(tmp_path / "c", seen_by), files[:1], seen_by)
@@ -138,17 +152,6 @@ def test_pictures_that_cannot_be_read_are_all_named_and_the_others_kept(
     assert f"{text}: This is not a picture" in str(caught.value)
     assert f"{cut}: The picture is damaged" in str(caught.value)
     assert (tmp_path / "c" / "features.bin").stat().st_size == 2 * 512 * 4
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """The system refuses to write more than ``size`` bytes to any file, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_keeps_what_was_seen(files: list[Path], tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,17 @@ from inference.caption_model import Batch, CaptionModel
 from inference.decoders.base import IGNORED
 from inference.models import list_models
 from inference.types import DecodingOptions
+from tests.disk import files_of_at_most
 from tests.inference.learning import CAPTIONS, smoke_model
 from tests.train_scripts.drawn_data import drawn_data, small_config
 from train_scripts.pictures import UnreadablePicturesError
+from train_scripts.training.board import Board
 from train_scripts.training.config import load_config
 from train_scripts.training.errors import TrainingError
 from train_scripts.training.files import load_tensors, save_tensors
 from train_scripts.training.objective import Objective, sampled_logits
 from train_scripts.training.run import train
+from train_scripts.training.state import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 240.0
@@ -158,23 +161,63 @@ def test_two_processes_learn_what_one_does_with_twice_the_batch(data: Path, tmp_
     assert state["processes"] == 2
 
 
+@pytest.mark.parametrize(("rows", "accumulate"), [(3, 1), (5, 4), (3, 8)])
+def test_a_row_that_is_left_over_is_learned_from_too(
+    rows: int, accumulate: int, data: Path, tmp_path: Path
+) -> None:
+    """The BatchNorm of the bridge cannot learn from one row alone."""
+    stage = {"epochs": 1, "batch": 2, "limit": rows, "accumulate": accumulate}
+    train(load_config(small_config(data, cache="off", stage=stage)), tmp_path / "run")
+    assert len(steps_of(tmp_path / "run")) == 1
+
+
+def test_a_stage_of_one_row_cannot_be_normalised(data: Path, tmp_path: Path) -> None:
+    config = load_config(small_config(data, cache="off", stage={"epochs": 1, "limit": 1}))
+    with pytest.raises(TrainingError, match="stage drawn has only 1: give it more rows"):
+        train(config, tmp_path / "run")
+
+
 def test_a_full_disk_leaves_the_state_before(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     save_tensors(path, {"weights": torch.arange(10.0)})
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    try:
-        with pytest.raises(
-            TrainingError, match=r"File too large; the one before it is whole.: make room there"
-        ):
-            save_tensors(path, {"weights": torch.zeros(1_000_000)})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    sentence = r"File too large; the one before it is whole.: make room there"
+    with files_of_at_most(100_000), pytest.raises(TrainingError, match=sentence):
+        save_tensors(path, {"weights": torch.zeros(1_000_000)})
     assert torch.equal(load_tensors(path)["weights"], torch.arange(10.0))
     assert list(tmp_path.iterdir()) == [path]
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(TrainingError, match="is damaged"):
         load_tensors(path)
+
+
+def test_curves_that_cannot_be_written_are_told_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """TensorBoard writes in a thread of its own, which would show a traceback beside the sentence."""
+    hook = threading.excepthook
+    sentence = r"^The curves cannot be written to .*board \(File too large\): make room there"
+    with files_of_at_most(10), pytest.raises(TrainingError, match=sentence):
+        Board(tmp_path / "board", None)
+    assert threading.excepthook is hook
+    board = Board(tmp_path / "board", None)
+    with files_of_at_most(100), pytest.raises(TrainingError, match=sentence):
+        for step in range(10):
+            board.show({"train/loss": 1.0}, step)
+        board.close()
+    board.close()
+    assert threading.excepthook is hook
+    assert capfd.readouterr().err == ""
+
+
+def test_a_record_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    config = load_config("resnet50-lstm")
+    folder = RunFolder(tmp_path / "run", config, resume=False, processes=1)
+    folder.begin(config)
+    with (
+        files_of_at_most(10),
+        pytest.raises(TrainingError, match=r"steps.jsonl cannot be written \(File too"),
+    ):
+        folder.record("steps.jsonl", {"loss": 1.23456789})
 
 
 def test_a_disk_that_fills_up_during_a_run_stops_it_with_one_sentence(data: Path, tmp_path: Path) -> None:

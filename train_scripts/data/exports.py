@@ -197,14 +197,11 @@ def _row(where: str, value: Mapping[str, Any]) -> Row:
 
     try:
         caption, own = text("caption"), text("text")
-        corrected = value["corrected"] in (True, "true")
-        mark = value["rating"]
-        rating = None if mark in (None, "") else int(mark)
-        if rating is not None and rating not in range(1, 6):
-            raise ValueError("rating")
+        corrected = _truth(value["corrected"])
+        rating = _rating(value["rating"])
         if not caption.strip() or (corrected and not own.strip()):
             raise ValueError("caption" if not caption.strip() else "text")
-        said_at = value["corrected_at"] if corrected else value["rated_at"]
+        said_at = _said_at(value, "corrected_at" if corrected else "rated_at")
         name = text("file_name") or None
         if name is not None and not is_inside(name):
             raise ValueError("file_name")
@@ -217,9 +214,37 @@ def _row(where: str, value: Mapping[str, Any]) -> Row:
             text("model"),
             text("user"),
             text("picture"),
-            _moment(said_at).astimezone(UTC).isoformat(),
+            said_at.astimezone(UTC).isoformat(),
         )
     except (KeyError, TypeError, ValueError) as error:
         column = error.args[0] if error.args and error.args[0] in value else None
         problem = f"has no usable {column!r}" if column else "lacks what a row of an export has"
         raise ExportError(f"{where} {problem}: export again, or remove the row.") from None
+
+
+def _truth(value: Any) -> bool:
+    """Tables write it in letters, and programs that write them again in others."""
+    known = {"true": True, "false": False}.get(str(value).lower())
+    if known is None:
+        raise ValueError("corrected")
+    return known
+
+
+def _rating(mark: Any) -> int | None:
+    """None where there is none; a table with empty cells may come back with 4.0 for 4."""
+    if mark in (None, ""):
+        return None
+    try:
+        number = float(mark)
+    except (TypeError, ValueError):
+        raise ValueError("rating") from None
+    if isinstance(mark, bool) or number not in range(1, 6):  # nor is NaN
+        raise ValueError("rating")
+    return int(number)
+
+
+def _said_at(value: Mapping[str, Any], column: str) -> datetime:
+    try:
+        return _moment(value[column])
+    except ValueError:
+        raise ValueError(column) from None

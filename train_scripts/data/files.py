@@ -17,6 +17,8 @@ Row = dict[str, Any]
 # A cell may hold a long text; csv's own limit is 128 kB.
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
+_END = "\x1eend of the table"  # a line that no table has
+
 
 class CaptionFileError(ValueError):
     """A file of captions cannot be used; `str()` is one English sentence that names the file, the line and
@@ -69,12 +71,27 @@ def json_document(path: Path) -> Any:
         raise CaptionFileError(f"{path} is not valid JSON ({error}): fetch the file again.") from None
 
 
+class _Plain(csv.excel):
+    quoting = csv.QUOTE_NONE
+
+
+def _is_quoted(text: str, separator: str) -> bool:
+    """Whether all quotation marks at the beginning of a cell are those of a table."""
+    try:
+        for _ in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True):
+            pass
+    except csv.Error:
+        return False
+    return True
+
+
 def table_rows(path: Path, *, separator: str | None = None) -> Iterator[tuple[int, Row]]:
     """The rows of a CSV file as dicts by the names in its first line, with the line each begins at.
 
     `separator`: one character; None: the one of tab, semicolon, bar and comma that the first line holds most
-    often. A cell that is missing at the end of a row is None; surplus cells are under None. Names lose the
-    white space around them, cells keep theirs. Raises CaptionFileError.
+    often. Quotation marks of a table by tabs belong to the text where not every cell that begins with one
+    ends with one. A cell that is missing at the end of a row is None; surplus cells are under None. Names
+    lose the white space around them, cells keep theirs. Raises CaptionFileError.
     """
     data = _bytes(path)
     try:
@@ -82,18 +99,32 @@ def table_rows(path: Path, *, separator: str | None = None) -> Iterator[tuple[in
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
         raise CaptionFileError(f"{path}, line {number}, is not UTF-8: save the file as UTF-8.") from None
-    head = text.split("\n", 1)[0]
+    head = next((line for line in text.splitlines() if line.strip()), "")
     separator = separator or max("\t;|,", key=head.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    plain = separator == "\t" and not _is_quoted(text, separator)
+    # Behind an open quotation mark the last line would be a part of that cell.
+    lines = io.StringIO(f"{text}\n{_END}", newline="")
+    dialect: type[csv.Dialect] = _Plain if plain else csv.excel
+    reader = csv.reader(lines, dialect, delimiter=separator)
     names: list[str] | None = None
     before = 0
     try:
         for cells in reader:
             number, before = before + 1, reader.line_num
+            if cells == [_END]:
+                return
+            if any(_END in cell for cell in cells):
+                raise CaptionFileError(
+                    f"{path}, line {number}, has a quotation mark that is never closed: close it, or double "
+                    "the marks that belong to the text."
+                )
             if not any(cell.strip() for cell in cells):
                 continue
             if names is None:
                 names = [cell.strip() for cell in cells]
+                twice = next((name for name in names if name and names.count(name) > 1), None)
+                if twice is not None:
+                    raise CaptionFileError(f"{path} has two columns named {twice}: rename one of them.")
                 continue
             row: Row = dict(zip(names, cells, strict=False))
             row.update(dict.fromkeys(names[len(cells) :]))

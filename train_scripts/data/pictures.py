@@ -74,7 +74,8 @@ def look(path: Path) -> Seen:
     try:
         image = load_picture(path.read_bytes()).image
     except PictureError as error:
-        return Seen(error=str(error))
+        # What comes behind the colon is said to somebody who sends the picture.
+        return Seen(error=str(error).partition(":")[0].rstrip(".") + ".")
     except OSError as error:
         return Seen(error=f"The file cannot be read ({error.strerror}).")
     return Seen(str(imagehash.phash(image, hash_size=_SIDE)))

@@ -62,7 +62,9 @@ def finetune_command(
     from train_scripts.feedback.report import summary, write_report  # noqa: PLC0415
     from train_scripts.feedback.run import Sources, run  # noqa: PLC0415
     from train_scripts.metrics.command_line import known_measure  # noqa: PLC0415
+    from train_scripts.process import set_up_process  # noqa: PLC0415
 
+    set_up_process()
     if threads is not None:
         torch.set_num_threads(threads)
     with _one_sentence_errors():

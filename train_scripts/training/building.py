@@ -16,7 +16,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from inference.caption_model import CaptionModel, SpecialTokens
 from inference.decoders.base import CaptionDecoder, build_decoder
-from inference.encoders.base import Encoder, build_encoder
+from inference.encoders.base import Encoder, Memory, build_encoder
 from inference.encoders.cnn import (
     ConvolutionalEncoder,
     FeaturePyramidEncoder,
@@ -62,9 +62,10 @@ def build_model(
     torch.manual_seed(config.seed)
     chosen = preset(config.preset)
     try:
-        words: Any = config.words or "none"
+        words: WordsRead = config.words or "none"
         tokenizer = _tokenizer(config, chosen, texts, lines, words)
         model, notes = _assembled(config, chosen, tokenizer, words)
+        _must_fit(model)
         notes += _see(model.encoder, config, pictures)
     except TrainingError:
         raise
@@ -151,6 +152,31 @@ def _assembled(
     elif config.language_model is not None:
         raise TrainingError(f"{chosen.name} has no language model: leave language_model out.")
     return model, notes
+
+
+def _must_fit(model: CaptionModel) -> None:
+    """Raises TrainingError when the decoder cannot take what the encoder yields."""
+    encoder, decoder = model.encoder, model.decoder
+    if encoder.yields == "codes":  # of RuDOLPH alone, with one encoder
+        return
+    rows = [torch.zeros(1, width) for width in encoder.widths]
+    grid = torch.zeros(1, encoder.positions, encoder.widths[0])
+    memory: Memory = (
+        tuple(rows) if encoder.yields == "layers" else grid if encoder.yields == "grid" else rows[0]
+    )
+    decoder.eval()
+    try:
+        with torch.no_grad():
+            decoder.start(memory)
+    except (RuntimeError, TypeError, ValueError) as error:
+        why = str(error).splitlines()[0].rstrip(".")
+        raise TrainingError(
+            f"The decoder cannot take what the encoder yields, {encoder.yields!r} of the width "
+            f"{', '.join(map(str, encoder.widths))} ({why}): change decoder or encoder.settings, for example "
+            f"decoder.picture to {encoder.widths[-1]}."
+        ) from error
+    finally:
+        decoder.train()
 
 
 def _vectors(config: TrainConfig, chosen: Preset) -> tuple[Path | None, list[str]]:

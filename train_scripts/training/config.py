@@ -21,7 +21,9 @@ from pydantic import (
 )
 
 from inference.presets import PRESETS
+from inference.registry import hint
 from inference.types import DecodingOptions
+from inference.words_read import WordsRead
 from train_scripts.metrics.evaluator import MEASURES
 from train_scripts.training.errors import TrainingError
 
@@ -55,6 +57,13 @@ class OptimizerConfig(_Settings):
     weight_decay: float = Field(default=0.0, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(default=1e-8, gt=0)
+
+    @field_validator("betas")
+    @classmethod
+    def _below_one(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not all(0 <= beta < 1 for beta in value):
+            raise ValueError("both must be at least 0 and below 1")
+        return value
 
 
 class ScheduleConfig(_Settings):
@@ -173,7 +182,7 @@ class TrainConfig(_Settings):
     tokenizer: str | None = None  # its folder or file; None: the language model's, or made from the captions
     vocabulary: VocabularyConfig = VocabularyConfig()
     vectors: str | None = None  # the file of word vectors (navec, GloVe, fastText), or `random`
-    words: str | None = None  # how the words read on a picture are given to the model; None: the preset's way
+    words: WordsRead | None = None  # how the words read are given to the model; None: the preset's way
     readings: dict[str, Path] = {}  # by source: what `train_scripts read` wrote; needed where words are given
     decoding: dict[str, Any] = {}  # changes of how the preset searches
     start_from: Path | None = None  # a trained checkpoint's folder: its model is trained further, as it is
@@ -319,10 +328,7 @@ def _sentence(error: ValidationError, layers: Sequence[tuple[str, Mapping[str, A
     key = ".".join(place)
     where = next((name for name, values in reversed(layers) if _has(values, place)), layers[-1][0])
     if first["type"] == "extra_forbidden":
-        known = _keys(place[:-1])
-        near = difflib.get_close_matches(place[-1], known, 1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}."
-        return f"{where} has the unknown key {key!r}: {hint}"
+        return f"{where} has the unknown key {key!r}: {hint(place[-1], _keys(place[:-1]))}"
     if first["type"] == "missing":
         return f"{layers[-1][0]} lacks the key {key!r}: add it, or begin from a recipe with 'extends'."
     message = str(first["msg"]).removeprefix("Value error, ").rstrip(".")

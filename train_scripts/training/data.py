@@ -123,22 +123,28 @@ def read_lines(path: Path) -> Mapping[str, tuple[TextLine, ...]]:
     return found
 
 
-def batches_of(lengths: Sequence[int], size: int, *, seed: str, pairs: int = 0) -> list[list[int]]:
+def batches_of(
+    lengths: Sequence[int], size: int, *, seed: str, pairs: int = 0, least: int = 1
+) -> list[list[int]]:
     """The rows of an epoch in batches of at most ``size``, as even as can be, in an order that only ``seed``
     decides.
 
     Captions of like length stand together, chosen among some batches of the shuffled rows: padding is work
-    for nothing. ``pairs``: only so many rows, others in each epoch; 0: all.
+    for nothing. ``pairs``: only so many rows, others in each epoch; 0: all. ``least``: where batches would
+    have fewer rows than this, some are larger than ``size`` instead.
     """
     chance = random.Random(seed)
     order = list(range(len(lengths)))
     chance.shuffle(order)
     if pairs:
         order = order[:pairs]
+    count = max(1, min(math.ceil(len(order) / size), len(order) // least))
+    even = shares(order, count)
     batches: list[list[int]] = []
-    for start in range(0, len(order), size * _WINDOW):
-        window = sorted(order[start : start + size * _WINDOW], key=lambda i: (lengths[i], i))
-        batches += shares(window, math.ceil(len(window) / size))
+    for start in range(0, count, _WINDOW):
+        together = even[start : start + _WINDOW]
+        window = sorted((i for batch in together for i in batch), key=lambda i: (lengths[i], i))
+        batches += shares(window, len(together))
     chance.shuffle(batches)
     return batches
 

@@ -217,23 +217,26 @@ class FeatureCache:
     def _see(
         self, group: Sequence[Path], seer: Seer
     ) -> list[tuple[Path, bytes, bytes | UnreadablePicturesError | None]]:
-        """For each picture: the sha256 of its file, and its features; None in their place where they are
-        there already, an error where it cannot be read.
+        """For each picture: the sha256 of its file, and its features; None in their place where those of the
+        whole group are there already, an error where it cannot be read.
         """
         found: dict[Path, tuple[bytes, bytes | UnreadablePicturesError | None]] = {}
-        images = {}
+        files, images = {}, {}
         for picture in group:
             try:
-                data = picture.read_bytes()
-                digest = hashlib.sha256(data).digest()
-                found[picture] = (digest, None)
-                if digest not in self._places:
-                    images[picture] = open_picture(picture, data)
-            except UnreadablePicturesError as error:
-                found[picture] = (b"", error)
+                files[picture] = picture.read_bytes()
+                found[picture] = (hashlib.sha256(files[picture]).digest(), None)
             except OSError as error:
                 why = error.strerror or str(error)
                 found[picture] = (b"", UnreadablePicturesError([(picture, why)]))
+        # All of them or none: the last bits of what is seen depend on the pictures that are seen together,
+        # and a run that was killed here must go on with the same.
+        if any(found[picture][0] not in self._places for picture in files):
+            for picture, data in files.items():
+                try:
+                    images[picture] = open_picture(picture, data)
+                except UnreadablePicturesError as error:
+                    found[picture] = (b"", error)
         if images:
             rows = split(seer(list(images.values())))
             for picture, tensors in zip(images, rows, strict=True):

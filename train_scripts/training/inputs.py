@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 from torch import Tensor
 
@@ -25,7 +26,17 @@ from train_scripts.training.errors import TrainingError
 from train_scripts.training.features import FeatureCache, encoder_identity
 from train_scripts.training.seeing import Seer
 
-__all__ = ["Inputs", "Lines", "Part", "StageRows", "hash_of", "lines_of", "read_stage", "readings_of"]
+__all__ = [
+    "Inputs",
+    "Lines",
+    "Part",
+    "StageRows",
+    "hash_of",
+    "least_rows",
+    "lines_of",
+    "read_stage",
+    "readings_of",
+]
 
 _DEFAULT_CACHE = Path("runs/features")
 
@@ -108,6 +119,12 @@ def lines_of(lines: Lines | None, rows: Sequence[TrainRow]) -> list[tuple[TextLi
     return None if lines is None else [lines.get(row.picture, ()) for row in rows]
 
 
+def least_rows(model: CaptionModel) -> int:
+    """So many rows must go through the model together for it to learn: a BatchNorm needs two."""
+    norms = torch.nn.modules.batchnorm._BatchNorm
+    return 2 if any(isinstance(module, norms) for module in model.decoder.modules()) else 1
+
+
 class Inputs:
     """Makes the parts of every step, on this process; the heavy work in the threads of ``pool``."""
 
@@ -127,6 +144,7 @@ class Inputs:
         self.accelerator = accelerator
         self.pool = pool
         self.trains_encoder = any(parameter.requires_grad for parameter in model.encoder.parameters())
+        self.least_rows = least_rows(model)
         self._lines = lines
         self._cache: FeatureCache | None = None  # of all stages that keep features
         self._sentences: dict[TrainRow, Batch] = {}
@@ -155,18 +173,23 @@ class Inputs:
         size = stage.batch * stage.accumulate * self.accelerator.num_processes
         # In tokens, since a step takes as long as its longest sentence.
         lengths = [self._sentence(row).tokens.shape[1] for row in self.data[name].train]
-        return batches_of(lengths, size, seed=f"{seed} order", pairs=stage.pairs_per_epoch)
+        return batches_of(
+            lengths, size, seed=f"{seed} order", pairs=stage.pairs_per_epoch, least=self.least_rows
+        )
 
     def parts(self, name: str, rows: Sequence[int], seed: str) -> list[Part]:
-        """This process's rows of a step, in as many parts as are accumulated. May run in a thread.
+        """This process's rows of a step, in as many parts as are accumulated, if there are rows enough. May
+        run in a thread.
 
         ``seed``: of the changes that pictures are seen with.
         """
         stage, train = self.config.stages[name], self.data[name].train
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
-        shared = shares(rows, processes * stage.accumulate)
+        # Fewer parts where some would have no row, or too few.
+        count = max(1, min(stage.accumulate, len(rows) // max(processes, self.least_rows)))
+        shared = shares(rows, processes * count)
         parts = []
-        for part in shared[rank * stage.accumulate : (rank + 1) * stage.accumulate]:
+        for part in shared[rank * count : (rank + 1) * count]:
             # A process without a row still has to take part: with a row that does not count.
             chosen = part or rows[:1]
             own = [train[i] for i in chosen]

@@ -10,7 +10,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
@@ -24,19 +24,28 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.lr_scheduler import LRScheduler
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from inference.caption_model import CaptionModel
 from inference.presets import preset
 from inference.types import DecodingOptions
 from train_scripts.metrics.evaluator import MEASURES
+from train_scripts.training.board import Board
 from train_scripts.training.building import build_model, start_from_checkpoint
 from train_scripts.training.config import StageConfig, TrainConfig
 from train_scripts.training.data import TrainRow
 from train_scripts.training.errors import TrainingError
 from train_scripts.training.files import load_tensors, save_tensors
-from train_scripts.training.inputs import Inputs, Lines, Part, hash_of, lines_of, read_stage, readings_of
+from train_scripts.training.inputs import (
+    Inputs,
+    Lines,
+    Part,
+    hash_of,
+    least_rows,
+    lines_of,
+    read_stage,
+    readings_of,
+)
 from train_scripts.training.measuring import captions, measure
 from train_scripts.training.objective import Objective, tokens_of
 from train_scripts.training.optimising import ADAM8BIT, make_optimizer, make_schedule, synchronise
@@ -108,8 +117,8 @@ class Training:
             if self.device.type == "cuda":
                 self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
         self.model.encoder.to(memory_format=torch.channels_last)
-        for stage in config.stages.values():
-            self._must_have_rows_enough(stage)
+        for name in self.names:
+            self._must_have_rows_enough(name)
         self._frozen = frozen_digest(self.model)
         self.progress = Progress()
         state = self.folder.state() if resume else None
@@ -125,7 +134,7 @@ class Training:
         self._features_seconds = 0.0  # that the epoch waited for them
         self._saved_at = time.monotonic()
         self._stopping = False
-        self._board: SummaryWriter | None = None
+        self._board: Board | None = None
 
     # --- what is trained on what ---
 
@@ -143,11 +152,17 @@ class Training:
                 self.notes.append(ADAM8BIT)
         return model
 
-    def _must_have_rows_enough(self, stage: StageConfig) -> None:
-        norms = any(isinstance(module, torch.nn.BatchNorm1d) for module in self.model.decoder.modules())
-        if norms and stage.batch < 2 and self.accelerator.num_processes == 1:
+    def _must_have_rows_enough(self, name: str) -> None:
+        stage, least = self.config.stages[name], least_rows(self.model)
+        if stage.batch < least and self.accelerator.num_processes == 1:
             raise TrainingError(
-                f"{self.config.preset} normalises over the rows of a batch: set batch to at least 2."
+                f"{self.config.preset} normalises over the rows of a batch: set batch to at least {least}."
+            )
+        rows = min(len(self.data[name].train), stage.pairs_per_epoch or least)
+        if rows < least:
+            raise TrainingError(
+                f"{self.config.preset} normalises over the rows of a batch, but stage {name} has only "
+                f"{rows}: give it more rows, or set decoder.batchnorm to false."
             )
 
     def _must_fit(self, state: Mapping[str, Any]) -> None:
@@ -167,19 +182,20 @@ class Training:
             self.progress = Progress(**self._state["progress"])
         if self.main:
             self.folder.keep_until(self.progress.steps, self.progress.epochs)
-            self._board = SummaryWriter(
-                str(self.folder.path / "tensorboard"), purge_step=self.progress.steps or None
-            )
+            self._board = Board(self.folder.path / "tensorboard", purge_step=self.progress.steps or None)
         try:
             if self._state is not None and self.progress.stage >= len(self.names):
                 self._load(self._state["model"])
             self._features_seconds = self.inputs.see(self.names[self.progress.stage :])
             while self.progress.stage < len(self.names):
                 self._stage(self.names[self.progress.stage])
+            if self._board is not None:
+                self._board.close()
         finally:
             self.pool.shutdown(cancel_futures=True)
             if self._board is not None:
-                self._board.close()
+                with suppress(TrainingError):  # what stopped the run is to be told
+                    self._board.close()
         return self.model.eval()
 
     def _say(self, text: str) -> None:
@@ -367,8 +383,7 @@ class Training:
 
     def _show(self, values: Mapping[str, float]) -> None:
         if self._board is not None:
-            for key, value in values.items():
-                self._board.add_scalar(key, value, self.progress.steps)
+            self._board.show(values, self.progress.steps)
 
     # --- the state ---
 

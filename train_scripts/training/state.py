@@ -108,9 +108,15 @@ class RunFolder:
             write_text(path, b"".join(lines[:count]).decode())
 
     def record(self, name: str, row: dict[str, Any]) -> None:
-        """Adds a line to ``steps.jsonl`` or ``epochs.jsonl``."""
-        with (self.path / name).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        """Adds a line to ``steps.jsonl`` or ``epochs.jsonl``. Raises TrainingError when the disk is full."""
+        path = self.path / name
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise TrainingError(
+                f"{path} cannot be written ({error.strerror}): make room there and go on with --resume."
+            ) from error
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The lines of ``steps.jsonl`` or ``epochs.jsonl``."""

@@ -109,4 +109,7 @@ def test_a_damaged_picture_is_named_with_its_reason(tmp_path: Path) -> None:
     error = look(path).error
     assert error is not None
     assert "damaged" in error
+    assert "send" not in error  # which is for people who talk with the bot
+    path.write_bytes(b"")
+    assert look(path).error == "The file is empty."
     assert look(tmp_path / "none.jpg").error == "The file cannot be read (No such file or directory)."

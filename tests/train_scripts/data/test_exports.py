@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -103,11 +104,15 @@ def test_an_old_export_needs_a_list_of_today(tmp_path: Path) -> None:
             "line 2, lacks what a row of an export has",
         ),
         (json.dumps(row(rating=7)), r"line 2, has no usable 'rating'"),
-        (json.dumps(row(rating="good")), r"line 2, lacks|line 2, has no usable"),
+        (json.dumps(row(rating="good")), r"line 2, has no usable 'rating'"),
+        (json.dumps(row(rating=float("nan"))), r"line 2, has no usable 'rating'"),
+        (json.dumps(row(rating=4.5)), r"line 2, has no usable 'rating'"),
+        (json.dumps(row(rating=True)), r"line 2, has no usable 'rating'"),
+        (json.dumps(row(correction="Кот.") | {"corrected": "1"}), r"line 2, has no usable 'corrected'"),
         (json.dumps(row(caption=" ", rating=5)), r"line 2, has no usable 'caption'"),
         (json.dumps(row(caption=["a"], rating=5)), r"line 2, has no usable"),
         (json.dumps(row("../../secret.jpg", rating=5)), r"line 2, has no usable 'file_name'"),
-        (json.dumps(row(rating=5) | {"rated_at": "soon"}), "line 2,"),
+        (json.dumps(row(rating=5) | {"rated_at": "soon"}), r"line 2, has no usable 'rated_at'"),
     ],
 )
 def test_a_damaged_row_is_named(tmp_path: Path, damage: str, sentence: str) -> None:
@@ -116,6 +121,19 @@ def test_a_damaged_row_is_named(tmp_path: Path, damage: str, sentence: str) -> N
         file.write(damage.encode("utf-8", "surrogateescape") + b"\n")
     with pytest.raises(ExportError, match=sentence):
         read_export(folder)
+
+
+def test_a_table_that_another_program_wrote_again(tmp_path: Path) -> None:
+    """Numbers with a point, where the column has empty cells, and True for true."""
+    folder = write(tmp_path / "out", [row(rating=4, correction="Кот."), row("images/1.jpg", rating=5)])
+    rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text("utf-8").splitlines()]
+    (folder / "metadata.jsonl").unlink()
+    with (folder / "feedback.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(one | {"rating": float(one["rating"])} for one in rows)
+    found = read_export(folder).rows
+    assert [(one.rating, one.correction) for one in found] == [(4, "Кот."), (5, None)]
 
 
 def test_a_missing_picture_is_named(tmp_path: Path) -> None:

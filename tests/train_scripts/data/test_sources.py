@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.train_scripts.data.pictures import save, write_rows
-from train_scripts.data.files import CaptionFileError
+from train_scripts.data.files import CaptionFileError, table_rows
 from train_scripts.data.records import Item, PrepareError, Record, Refused
 from train_scripts.data.sources.coco import QUALITY, read_coco
 from train_scripts.data.sources.flickr import read_flickr8k, read_flickr30k
@@ -80,6 +80,20 @@ def test_karpathys_split_file_is_recognised(tmp_path: Path) -> None:
     assert [reason for reason, _ in refused(items)] == ["no caption", "damaged row"]
     assert isinstance(items[0], Record)
     assert items[0].picture == tmp_path / "val2014" / "COCO_val2014_1.jpg"
+
+
+def test_coco_rows_without_a_usable_id_are_refused(tmp_path: Path) -> None:
+    images = [{"id": [1], "file_name": "1.jpg"}, {"id": 2, "file_name": "2.jpg"}]
+    annotations = [{"image_id": [1], "caption": "a"}, 7, {"image_id": 2, "caption": "A dog ."}]
+    file = tmp_path / "captions_train.json"
+    file.write_text(json.dumps({"images": images, "annotations": annotations}))
+    items = list(read_coco(file, tmp_path, source="coco"))
+    assert kept(items) == [("2.jpg", None, "A dog .", "train")]
+    assert [sentence.removeprefix(f"{file}, ") for _, sentence in refused(items)] == [
+        "annotation 1, is no object with an image_id.",
+        "annotation 2, is no object with an image_id.",
+        "image 1, has no id or file_name.",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -169,6 +183,20 @@ def test_flickr8k_with_its_lists(tmp_path: Path) -> None:
         list(read_flickr8k(tmp_path / "pictures", tmp_path))
 
 
+def test_flickr_as_a_csv_with_commas(tmp_path: Path) -> None:
+    file = tmp_path / "captions.txt"
+    file.write_text('image,caption\n1.jpg,"A child , outside ."\n1.jpg,A girl .\n2.jpg,\n')
+    captions = [("1.jpg", None, "A child , outside .", None), ("1.jpg", None, "A girl .", None)]
+    for items in (list(read_flickr8k(tmp_path, tmp_path)), list(read_flickr30k(tmp_path, file, None))):
+        assert kept(items) == captions
+        assert refused(items) == [("no caption", f"{file}, line 4, has no caption for 2.jpg.")]
+    file.write_text("image_name,comment_number,comment\n1.jpg,1,A girl .\n1.jpg,0,A child .\n")
+    russian = tmp_path / "ru.jsonl"
+    russian.write_text('{"image_id": "1", "comment_number": 0, "text": "Ребёнок."}\n')
+    (pair,) = [one for one in read_flickr30k(tmp_path, file, russian) if isinstance(one, Record)]
+    assert (pair.text, pair.original) == ("Ребёнок.", "A child .")
+
+
 # Tables ----------------------------------------------------------------------------------------------------
 
 
@@ -186,6 +214,38 @@ def test_a_table_by_the_names_of_its_columns(tmp_path: Path) -> None:
     assert kept(english)[0] == ("a.jpg", None, "Кот\nи пёс", "test")
     with pytest.raises(PrepareError, match=r"has no column file_name: .*\(it has image, caption, set\)"):
         list(read_table(file))
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        ('file_name\ttext\n1\t"Когда" и кот\n2\t"пёс\n', [("1", '"Когда" и кот'), ("2", '"пёс')]),
+        ('file_name\ttext\n1\t"""Когда"" и кот"\n2\tпёс\n', [("1", '"Когда" и кот'), ("2", "пёс")]),
+        ("file_name,text\r1,кот; пёс; кит\r", [("1", "кот; пёс; кит")]),
+        ("\n\nfile_name,text\n1,кот\n", [("1", "кот")]),
+        ('file_name,text\n1,"кот"', [("1", "кот")]),
+    ],
+)
+def test_odd_tables(content: str, rows: list[tuple[str, str]], tmp_path: Path) -> None:
+    """Quotation marks that belong to the text stay; lines may end as they like."""
+    path = tmp_path / "x.csv"
+    path.write_bytes(content.encode())
+    assert [(row["file_name"], row["text"]) for _, row in table_rows(path)] == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ('file_name,text\n1,кот\n2,"пёс\n3,кит\n', "line 3, has a quotation mark that is never closed"),
+        ('"file_name,text\n1,кот\n', "line 1, has a quotation mark that is never closed"),
+        ("file_name,text,text\n1,кот,пёс\n", "has two columns named text: rename one of them"),
+    ],
+)
+def test_a_table_in_which_rows_would_be_lost_is_refused(content: str, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(CaptionFileError, match=sentence):
+        list(table_rows(path))
 
 
 def test_json_lines_take_the_split_from_the_files_name_and_keep_their_source(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class Wall:
     )  # answers of the next calls: an error code, a status, bytes
     broken_files: dict[str, list[int]] = field(default_factory=dict)  # statuses of the next answers, by path
     url: str = ""
+    deleted: int = 0  # of the newest posts, when the second page is asked for
     blocked: threading.Event | None = None  # the page after the second one waits for it
 
     def photo(self, number: int, **sizes: Any) -> dict[str, Any]:
@@ -89,7 +90,10 @@ class Handler(BaseHTTPRequestHandler):
                 return self.answer(200, error)
             if error >= 400:
                 return self.answer(error, b"gateway")
-            return self.reply({"error": {"error_code": error, "error_msg": "Too many requests per second"}})
+            message = "Access to {wall} denied" if error == 223 else "Too many requests per second"
+            return self.reply({"error": {"error_code": error, "error_msg": message}})
+        if len(self.wall.calls) == 2:
+            del self.wall.posts[: self.wall.deleted]
         offset, count = int(values["offset"]), int(values["count"])
         if offset >= 200 and self.wall.blocked is not None:
             self.wall.blocked.wait(120)
@@ -188,6 +192,13 @@ def test_all_pages_are_read_and_later_only_new_ones(tmp_path: Path, wall: Wall, 
     assert len(wall.files) == len(set(wall.files)) == 370
 
 
+@pytest.mark.parametrize("last", [250, 130])
+def test_posts_deleted_meanwhile_hide_no_other(last: int, tmp_path: Path, wall: Wall, vk: Vk) -> None:
+    wall.posts, wall.deleted = [wall.post(n, str(n)) for n in range(last, 0, -1)], 30
+    kept, _ = records(read_vk(["cats"], vk, tmp_path))
+    assert [r.text for r in kept] == [str(n) for n in range(last, 0, -1)]
+
+
 def test_it_goes_on_after_a_kill_though_posts_came_and_went(tmp_path: Path, wall: Wall) -> None:
     def post(n: int) -> Post:
         return wall.post(n, str(n)) if n % 10 == 0 else wall.post(n, attachments=[])
@@ -253,6 +264,7 @@ def test_what_passes_is_tried_again(tmp_path: Path, wall: Wall, vk: Vk, errors: 
         ([29], "run the same command again tomorrow, it goes on from here"),
         ([100], "VK knows no group cats: check the name"),
         ([222], r"VK refuses to show cats \(error 222"),
+        ([223], r"VK refuses to show cats \(error 223: Access to {wall} denied\)"),
         ([500] * 20, r"VK does not answer \(HTTP status 500\): check the network"),
         ([6] * 20, r"VK does not answer \(Too many requests per second\)"),
     ],

@@ -48,13 +48,13 @@ def read_coco(file: Path, pictures: Path, *, source: str, split: str | None = No
     names = {
         one["id"]: one["file_name"]
         for one in images
-        if isinstance(one, dict) and "id" in one and isinstance(one.get("file_name"), str)
+        if isinstance(one, dict) and _is_id(one.get("id")) and isinstance(one.get("file_name"), str)
     }
     described = set()
     for number, one in enumerate(annotations, start=1):
         where = f"{file}, annotation {number}"
-        if not isinstance(one, dict):
-            yield Refused(where, "damaged row", f"{where}, is not an object.")
+        if not isinstance(one, dict) or not _is_id(one.get("image_id")):
+            yield Refused(where, "damaged row", f"{where}, is no object with an image_id.")
             continue
         name, text = names.get(one.get("image_id")), one.get("caption")
         described.add(one.get("image_id"))
@@ -69,10 +69,14 @@ def read_coco(file: Path, pictures: Path, *, source: str, split: str | None = No
             yield Record(where, name, found, None, source, text.strip(), part)
     for number, one in enumerate(images, start=1):
         where = f"{file}, image {number}"
-        if not isinstance(one, dict) or one.get("id") not in names:
+        if not isinstance(one, dict) or not _is_id(one.get("id")) or one["id"] not in names:
             yield Refused(where, "damaged row", f"{where}, has no id or file_name.")
         elif one["id"] not in described:
             yield Refused(where, "no caption", f"{where}, {one['file_name']}, has no caption.")
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int | str)
 
 
 def read_karpathy(file: Path, document: Mapping[str, Any], pictures: Path, *, source: str) -> Items:

@@ -2,6 +2,7 @@
 
 * `Flickr8k.token.txt`, `results_20130124.token`: `name.jpg#0<tab>caption`;
 * `results.csv` of Flickr30k: `image_name| comment_number| comment`;
+* `captions.txt`, as both are published as well: a CSV of `image,caption`, perhaps with `comment_number`;
 * Russian captions: JSON lines or a CSV, whose rows name the picture (with or without `.jpg`), the text, and
   perhaps the number of the comment and the split;
 * Karpathy's `dataset_flickr8k.json` and `dataset_flickr30k.json`.
@@ -10,7 +11,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -44,6 +45,9 @@ def _captions(file: Path) -> Iterator[tuple[str, str, int, str] | Refused]:
     for number, line in text_lines(file):
         where = f"{file}, line {number}"
         if number == 1 and _HEAD.match(line):
+            if "|" not in line:
+                yield from _of_table(file)
+                return
             continue
         found = _NUMBERED.fullmatch(line) or _BARS.fullmatch(line) or _BAR.fullmatch(line)
         if found is None:
@@ -54,12 +58,29 @@ def _captions(file: Path) -> Iterator[tuple[str, str, int, str] | Refused]:
             yield where, found["name"].strip(), int(found["number"]), found["text"].strip()
 
 
+def _of_table(file: Path) -> Iterator[tuple[str, str, int, str] | Refused]:
+    """As `_captions`, of a CSV; where it does not number the comments, they are in their order."""
+    counts: Counter[str] = Counter()
+    for number, row in table_rows(file, separator=","):
+        where = f"{file}, line {number}"
+        name, text, comment = (_first(row, keys) for keys in (_NAMES, _TEXTS, _NUMBERS))
+        if not name or None in row:
+            yield Refused(where, "damaged row", f"{where}, is no picture, number and caption.")
+        elif not text:
+            yield Refused(where, "no caption", f"{where}, has no caption for {name}.")
+        else:
+            yield where, name, int(comment) if comment.isdecimal() else counts[name], text
+            counts[name] += 1
+
+
 def read_flickr8k(texts: Path, pictures: Path) -> Items:
-    """`texts`: the folder with `Flickr8k.token.txt` and the lists `Flickr_8k.trainImages.txt`,
-    `.devImages.txt`, `.testImages.txt`; pictures in none of the lists are refused. Without any list the
-    pictures have no split. Raises CaptionFileError, PrepareError.
+    """`texts`: the folder with `Flickr8k.token.txt` (or `captions.txt`) and the lists
+    `Flickr_8k.trainImages.txt`, `.devImages.txt`, `.testImages.txt`; pictures in none of the lists are
+    refused. Without any list the pictures have no split. Raises CaptionFileError, PrepareError.
     """
     file = texts / "Flickr8k.token.txt"
+    if not file.is_file() and (texts / "captions.txt").is_file():
+        file = texts / "captions.txt"
     if not file.is_file():
         raise PrepareError(f"{file} is not there: give the folder of Flickr8k_text.")
     lists = {split: texts / f"Flickr_8k.{name}" for split, name in _LISTS.items()}

@@ -173,8 +173,9 @@ class _Client:
                 continue
             code, last = int(error.get("error_code", 0)), str(error.get("error_msg", ""))
             if code not in _AGAIN:
-                known = _SENTENCES.get(code, f"VK refuses to show {{group}} (error {code}: {last}).")
-                raise PrepareError(known.format(group=group))
+                if code in _SENTENCES:
+                    raise PrepareError(_SENTENCES[code].format(group=group))
+                raise PrepareError(f"VK refuses to show {group} (error {code}: {last}).")
         raise PrepareError(
             f"VK does not answer ({last}): check the network, then run the same command again, it goes on "
             "from here."
@@ -251,10 +252,15 @@ async def _wall(client: _Client, name: str, folder: Path, limit: int | None) -> 
     if mark.exists():
         state = json.loads(mark.read_text(encoding="utf-8"))
     seen = {post["id"] for post in kept_rows(journal)}
-    offset = max(0, state["read"] - _PAGE)
+    offset, known = max(0, state["read"] - _PAGE), 0
     with tqdm(desc=f"Reading {name}", initial=offset, unit="post", disable=None) as bar:
         while True:
             page = await client.wall(name, offset)
+            count = int(page.get("count", 0))
+            if 0 < count < known:  # posts were deleted since the last page: those behind it have moved up
+                offset, known = max(0, offset - (known - count)), count
+                continue
+            known = count
             posts = [one for one in page["items"] if isinstance(one, dict) and isinstance(one.get("id"), int)]
             append_rows(journal, [_short(post, name) for post in posts if post["id"] not in seen])
             seen.update(post["id"] for post in posts)
@@ -263,9 +269,9 @@ async def _wall(client: _Client, name: str, folder: Path, limit: int | None) -> 
             offset += len(page["items"])
             state["read"] = offset
             state["newest"] = max([state["newest"], *free])
-            bar.total = int(page.get("count", 0))
+            bar.total = count
             bar.update(len(page["items"]))
-            at_end = not page["items"] or offset >= int(page.get("count", 0))
+            at_end = not page["items"] or offset >= count
             if at_end or (free and min(free) <= state["floor"]):
                 floor = max(state["floor"], state["newest"])
                 break
