@@ -18,6 +18,11 @@ from inference.decoders.unrolling import dropout, unroll
 from inference.encoders.base import Memory
 
 
+# The vocabulary is looked at for a multiple of so many tokens: oneDNN compiles a product of matrices anew for
+# every shape it has not seen, and for 2,500 words that takes four times as long as the product.
+_ROUND = 64
+
+
 @dataclass(frozen=True, slots=True)
 class RecurrentConfig:
     """Raises ValueError when the settings contradict each other."""
@@ -223,10 +228,12 @@ class RecurrentDecoder(CaptionDecoder):
         wanted = targets[order].flatten()
         counted = (wanted != IGNORED).nonzero()[:, 0]
         tops = self._tops(_one(memory)[order], tokens[order], lengths.tolist())
-        logits = self._logits(tops.flatten(0, 1).index_select(0, counted))
-        losses = functional.cross_entropy(logits, wanted.index_select(0, counted), reduction="none")
-        found = losses.new_zeros(targets.numel()).index_copy(0, counted, losses).view_as(targets)
-        return found[order.argsort()]
+        more = (0, -len(counted) % _ROUND)
+        logits = self._logits(tops.flatten(0, 1).index_select(0, functional.pad(counted, more)))
+        sought = functional.pad(wanted.index_select(0, counted), more, value=IGNORED)
+        losses = functional.cross_entropy(logits, sought, ignore_index=IGNORED, reduction="none")
+        found = losses.new_zeros(targets.numel()).index_copy(0, counted, losses[: len(counted)])
+        return found.view_as(targets)[order.argsort()]
 
     def _tops(self, memory: Memory, tokens: Tensor, lengths: list[int]) -> Tensor:
         """The top layer's hidden states (n, L, H), of each row's first ``lengths`` tokens at least."""
