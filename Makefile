@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# By itself, before the rest: pip keeps every archive until all are unpacked, and those of PyTorch take 2 GB.
+TORCH  := torch torchvision
 
 .PHONY: run test lint bench clean
 .DEFAULT_GOAL := run
@@ -25,13 +27,15 @@ bench: $(VENV)/test.stamp
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing the packages of the bot (once; PyTorch is large)..."
+	@echo "Installing the packages of the bot (once; PyTorch is large: 8 GB of disk, 7 of which stay)..."
+	@$(PIP) $(TORCH)
 	@$(PIP) -e .
 	@touch $@
 
 $(VENV)/test.stamp: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing the packages of the bot and of its tests (once; PyTorch is large)..."
+	@echo "Installing the packages of the bot and of its tests (once; PyTorch is large: 8 GB of disk, 7 of which stay)..."
+	@$(PIP) $(TORCH)
 	@$(PIP) -e '.[dev]'
 	@touch $@ $(VENV)/run.stamp
 
