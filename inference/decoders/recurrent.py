@@ -17,7 +17,6 @@ from inference.decoders.base import IGNORED, CaptionDecoder, register
 from inference.decoders.unrolling import dropout, unroll
 from inference.encoders.base import Memory
 
-
 # The vocabulary is looked at for a multiple of so many tokens: oneDNN compiles a product of matrices anew for
 # every shape it has not seen, and for 2,500 words that takes four times as long as the product.
 _ROUND = 64

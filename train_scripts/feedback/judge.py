@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ picture needs all of the words on it and no others, no fewer things than before 
 and hears a stutter of the decoder as often as it is written."""
 
 
+_ROUNDING = 1e-9  # an interval of no width may lie above its value by so much
 _UNHEARD = 0.01  # of A's score: on the same pictures chance explains so little that less is certain too
 
 
@@ -37,6 +39,11 @@ def worse(scores: Mapping[str, Mapping[str, Any]], measure: str) -> list[str]:
     return found
 
 
+def fallen(floors: Mapping[str, float], values: Mapping[str, float]) -> list[str]:
+    """Titles of the scores that lie below their floors; both by keys of measures."""
+    return [one.title for one in MEASURES if values.get(one.key, inf) < floors.get(one.key, -inf) - _ROUNDING]
+
+
 @dataclass
 class Judge:
     """Holds what the parent says; ``val`` and ``references`` are never trained on."""
@@ -48,37 +55,41 @@ class Judge:
     corrections: Mapping[str, str]
     parent_val: dict[str, str] = field(default_factory=dict)
     parent_feedback: dict[str, str] = field(default_factory=dict)
-    floor: float = float("-inf")  # the lower end of the parent's own interval
+    # By key, for all measures of which more is better: the lower ends of the parent's own intervals.
+    floors: dict[str, float] = field(default_factory=dict)
 
     def hear(self, parent: Student) -> None:
         """What the parent says of all pictures."""
         self.parent_val = say(parent, self.val)
         self.parent_feedback = say(parent, self.feedback)
-        self.floor = evaluate(self.parent_val, self.references).estimates[self.measure].low
+        estimates = evaluate(self.parent_val, self.references).estimates
+        self.floors = {one.key: estimates[one.key].low for one in MEASURES if one.better == "higher"}
 
     def judge(self, student: Student) -> Verdict:
         """Student against parent on val, and how near both are to the corrections."""
         said = say(student, self.val)
         told = say(student, self.feedback)
         comparison = compare(self.parent_val, said, self.references)
-        value = comparison.differences[self.measure].b
-        reasons = worse(comparison.to_dict()["scores"], self.measure)
-        if value < self.floor and not reasons:
-            reasons = [comparison.differences[self.measure].measure.title]
+        values = {key: one.b for key, one in comparison.differences.items()}
+        reasons = [
+            *worse(comparison.to_dict()["scores"], self.measure),
+            *fallen(self.floors, values),
+        ]
         return Verdict(
             said,
             told,
             comparison,
-            value,
+            values[self.measure],
             near(told, self.corrections),
-            tuple(reasons),
+            tuple(dict.fromkeys(reasons)),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """``value``: the deciding measure on val. ``nearness``: chrF of the captions against the corrections,
-    0..1 (NaN without corrections). ``worse``: titles of the guarded measures that fell beyond chance.
+    0..1 (NaN without corrections). ``worse``: titles of the guarded measures that fell beyond chance, and of
+    all that fell below their floors.
     """
 
     val: Mapping[str, str]

@@ -95,7 +95,8 @@ def _paragraphs(result: Result) -> list[str]:
         f"On {len(judge.val)} val pictures, never learnt from, {name} went from {difference.a:.3f} to "
         f"{difference.b:.3f} (difference {difference.difference.value:+.3f}, 95 % interval "
         f"{difference.difference.low:+.3f} … {difference.difference.high:+.3f}; the floor, the lower end of "
-        f"the parent's own interval, is {judge.floor:.3f}). Guarded beside it: {guarded}.",
+        f"the parent's own interval, is {judge.floors[judge.measure]:.3f}). Guarded beside it: {guarded}. No "
+        "other score fell below its floor.",
         f"Learnt: {_learnt(result)}.",
         *([f"Not learnt: {'; '.join(_not_learnt(result))}."] if _not_learnt(result) else []),
         f"The weights of epoch {outcome.epoch} were kept. The training ended {outcome.stopped}.",

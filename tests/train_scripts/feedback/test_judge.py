@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from train_scripts.feedback.judge import worse
+from train_scripts.feedback.judge import fallen, worse
 from train_scripts.metrics.comparison import compare
+from train_scripts.metrics.evaluator import evaluate
 
 THINGS = ("кот", "собака", "дом", "окно", "стол", "дерево", "машина", "река", "птица", "мост")
 REFERENCES = {
@@ -47,3 +48,18 @@ def test_what_chance_explains_is_not_worse() -> None:
     scores = compare(REFERENCES, changed, REFERENCES).to_dict()["scores"]
     assert scores["content_recall"]["b"] < scores["content_recall"]["a"]
     assert worse(scores, "meteor") == []
+
+
+def test_no_score_may_fall_below_its_interval() -> None:
+    """The words in another order are a loss of nothing that is guarded, but BLEU sees it."""
+    parent = {name: text.replace("На фото", "На снимке") for name, text in REFERENCES.items()}
+    turned = {
+        name: text.replace(f"{thing} и лодка", f"лодка и {thing}")
+        for (name, text), thing in zip(parent.items(), THINGS * 3, strict=True)
+    }
+    compared = compare(parent, turned, REFERENCES)
+    assert worse(compared.to_dict()["scores"], "content_recall") == []
+    floors = {key: one.low for key, one in evaluate(parent, REFERENCES).estimates.items()}
+    assert fallen(floors, {key: one.a for key, one in compared.differences.items()}) == []
+    assert "BLEU-4" in fallen(floors, {key: one.b for key, one in compared.differences.items()})
+    assert fallen({}, {}) == []
