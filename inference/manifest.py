@@ -27,13 +27,17 @@ def sha256_of(path: Path) -> str:
 
 
 def sha256_again(path: Path) -> str:
-    """As :func:`sha256_of`, but a file whose size and time are still the same is not read again."""
+    """As :func:`sha256_of`, but a file that is still the same one and unchanged is not read again.
+
+    Its size and time alone do not tell: weights of one architecture have one size, and archives and copies
+    bring the times with them.
+    """
     status = path.stat()
-    return _known(path.resolve(), status.st_size, status.st_mtime_ns)
+    return _known(path.resolve(), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @lru_cache(maxsize=64)
-def _known(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - they make the cache's key
+def _known(path: Path, *_: int) -> str:  # they make the cache's key
     return sha256_of(path)
 
 

@@ -119,7 +119,7 @@ def checkpoint_hash(models_dir: Path, name: str) -> str:
     the translation model's commit; of a hub model the commit of its files, 40 digits, see
     :func:`inference.hub.files.checkpoint`.
 
-    The first call for a file reads all of it; later ones only look whether its size and time are the same.
+    The first call for a file reads all of it; later ones only look whether it is still the same.
     Raises UnknownModel, or EngineError when the file cannot be read.
     """
     if name.startswith(HUB):

@@ -9,7 +9,7 @@ import pytest
 from inference.coco_objects.weights import FILE
 from inference.models import checkpoint_hash, list_models, model_info
 from inference.types import EngineError, UnknownModel
-from tests.inference.fakes import write_checkpoint
+from tests.inference.fakes import promote, write_checkpoint
 
 CARD = """---
 language: ru
@@ -47,6 +47,22 @@ def test_a_damaged_model_hides_only_itself(tmp_path: Path, caplog: pytest.LogCap
         with pytest.raises(EngineError, match="safetensors"):
             model_info(tmp_path, "bad")
     assert "bad/model.safetensors is not a safetensors file" in caplog.text
+
+
+def test_weights_of_the_same_size_and_time_are_told_apart(tmp_path: Path) -> None:
+    """As out of an archive without times: by another file in their place, and by what was written into it."""
+    weights = tmp_path / "ant" / "model.safetensors"
+
+    def unpacked() -> str:
+        os.utime(weights, (0, 0))
+        return checkpoint_hash(tmp_path, "ant")
+
+    first = write_checkpoint(tmp_path, "ant", weights="first")
+    assert unpacked() == first
+    second = promote(tmp_path, "ant", "second")
+    assert unpacked() == second
+    weights.write_bytes(weights.read_bytes().replace(b"second", b"third."))
+    assert unpacked() == hashlib.sha256(weights.read_bytes()).hexdigest() != second
 
 
 def test_a_preset_is_no_model_until_it_has_weights(tmp_path: Path) -> None:
@@ -118,11 +134,12 @@ def test_the_hash_follows_the_file(tmp_path: Path) -> None:
     assert checkpoint_hash(tmp_path, "model") == hashlib.sha256(other).hexdigest() != first
 
 
-def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
+def test_an_unchanged_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = write_checkpoint(tmp_path, "model")
     assert checkpoint_hash(tmp_path, "model") == first
-    weights = tmp_path / "model" / "model.safetensors"
-    status = weights.stat()
-    weights.write_bytes(bytes(status.st_size))
-    os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def read(*_: object) -> None:
+        raise AssertionError("it was read again")
+
+    monkeypatch.setattr(hashlib, "file_digest", read)
     assert checkpoint_hash(tmp_path, "model") == first
