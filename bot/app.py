@@ -201,6 +201,9 @@ async def build(settings: Settings, engine: AnyEngine, *, token: str, api_url: s
     """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(await Store.open(settings.database_url, settings.data_dir))
+        if settings.webhook_url is None:
+            # Whatever is not finished is taken up as a dead bot's: a living one's would be answered twice.
+            await stack.enter_async_context(store.one_bot())
         server = TelegramAPIServer.from_base(api_url, is_local=settings.bot_api_local)
         bot = Bot(
             token,

@@ -13,7 +13,7 @@ import logging
 import secrets as randomness
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -139,6 +139,10 @@ class Store:
     async def close(self) -> None:
         """Give the connections back. The store cannot be used afterwards."""
         await self._engine.dispose()
+
+    def one_bot(self) -> AbstractAsyncContextManager[None]:
+        """See database.one_bot."""
+        return database.one_bot(self._engine)
 
     async def __aenter__(self) -> Self:
         return self

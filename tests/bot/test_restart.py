@@ -191,6 +191,29 @@ async def test_a_correction_is_taken_by_the_next_process(
         assert "сохранено" in (await reply_to(sandbox, written))["text"]
 
 
+async def test_a_second_bot_on_the_same_database_refuses_to_start(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """It would take the pictures in work for those of a dead bot, and answer them too."""
+    (tmp_path / "second").mkdir()
+    gate = sandbox.hold("download")
+    async with process(environment, tmp_path) as bot:
+        photo = await sandbox.send_photo(MEME)
+        await sandbox.wait_for(lambda: gate.arrived)
+        async with process(environment, tmp_path / "second") as second:
+            async with asyncio.timeout(60):
+                assert await second.wait() == 1
+        told = (tmp_path / "second" / "bot.log").read_text().splitlines()[-1]
+        assert told.startswith(f"Another bot is at work with the database {tmp_path}/bot.db; stop it")
+        assert gate.arrived == 1
+        gate.release()
+        assert (await answered_once(sandbox, tmp_path, photo))["text"].startswith("400 x")
+        bot.send_signal(signal.SIGKILL)
+        await bot.wait()
+    async with process(environment, tmp_path / "second"):
+        await reply_to(sandbox, await sandbox.send_photo(jpeg_bytes(draw_meme("tweet", width=300))))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_the_process_cleanly(
     environment: dict[str, str], sandbox: Sandbox, tmp_path: Path, number: signal.Signals
