@@ -18,7 +18,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -510,8 +510,12 @@ class Captioning:
 
     @asynccontextmanager
     async def _place_told(self, job: Job) -> AsyncIterator[None]:
-        """When many pictures are ahead, tell the chat how many, once for all its pictures that wait."""
-        if self._ahead(job) < self._settings.queue_notice or job.chat_id in self._noticed:
+        """When many pictures are ahead, tell the chat how many, once for all its pictures that wait.
+
+        The notice of a bot that was killed is gone on with.
+        """
+        many = self._ahead(job) >= self._settings.queue_notice
+        if job.notice_message_id is None and (not many or job.chat_id in self._noticed):
             yield
             return
         self._noticed.add(job.chat_id)
@@ -525,14 +529,11 @@ class Captioning:
 
     async def _tell_place(self, job: Job, over: asyncio.Event) -> None:
         words = texts(job.language)
-        shown = self._ahead(job)
+        shown, notice = 0, job.notice_message_id
         try:
-            notice = await self._bot.send_message(
-                job.chat_id,
-                words.plural(sentences.QUEUE_PLACE, shown),
-                reply_parameters=_reply_parameters(job.message_id),
-                disable_notification=True,
-            )
+            if notice is None:
+                shown = self._ahead(job)
+                notice = await self._send_notice(job, words.plural(sentences.QUEUE_PLACE, shown))
             while not over.is_set():
                 try:
                     async with asyncio.timeout(NOTICE_PERIOD):
@@ -541,10 +542,28 @@ class Captioning:
                     place = self._ahead(job)
                     if place not in (shown, 0):
                         shown = place
-                        await notice.edit_text(words.plural(sentences.QUEUE_PLACE, shown))
-            await notice.delete()
+                        with suppress(AiogramError):  # whatever it says: in the end it must go
+                            await self._bot.edit_message_text(
+                                words.plural(sentences.QUEUE_PLACE, shown),
+                                chat_id=job.chat_id,
+                                message_id=notice,
+                            )
+            await self._bot.delete_message(job.chat_id, notice)
         except AiogramError as error:
             logger.debug("The queue notice in %s: %s", job.chat_id, error)
+
+    async def _send_notice(self, job: Job, text: str) -> int:
+        notice = await self._bot.send_message(
+            job.chat_id,
+            text,
+            reply_parameters=_reply_parameters(job.message_id),
+            disable_notification=True,
+        )
+        try:
+            await self._store.noticed(job.id, notice.message_id)
+        except (StoreError, NotStored) as error:
+            logger.info("The queue notice in %s would outlive a kill: %s", job.chat_id, error)
+        return notice.message_id
 
 
 async def _insist(

@@ -191,6 +191,34 @@ async def test_a_correction_is_taken_by_the_next_process(
         assert "сохранено" in (await reply_to(sandbox, written))["text"]
 
 
+async def test_the_place_in_the_queue_is_told_on_and_goes_after_a_restart(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    def notices() -> list[Json]:
+        return [one for one in sandbox.messages(by_bot=True) if "в очереди" in one["text"]]
+
+    environment |= {"QUEUE_NOTICE": "2", "PER_USER_LIMIT": "1"}
+    gate = sandbox.hold("download")
+    async with process(environment, tmp_path) as bot:
+        sent = [await sandbox.send_document(picture(size=(40 + number, 30)), "a.png") for number in range(3)]
+        (notice,) = await sandbox.wait_for(notices)
+
+        async def written_down() -> bool:
+            async with await Store.open(environment["DATABASE_URL"], tmp_path / "data") as store:
+                return any(job.notice_message_id for job in await store.pending_jobs())
+
+        await until(written_down)
+        bot.send_signal(signal.SIGKILL)
+        await bot.wait()
+    async with process(environment, tmp_path):
+        await sandbox.wait_for(lambda: gate.arrived == 2)
+        assert notices() == [notice]
+        gate.release()
+        for one in sent:
+            await answered_once(sandbox, tmp_path, one)
+        await sandbox.wait_for(lambda: not notices())
+
+
 async def test_a_second_bot_on_the_same_database_refuses_to_start(
     environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
 ) -> None:
