@@ -29,6 +29,8 @@ from weakref import WeakValueDictionary
 from aiogram import Bot
 from aiogram.exceptions import (
     AiogramError,
+    ClientDecodeError,
+    TelegramAPIError,
     TelegramBadRequest,
     TelegramForbiddenError,
     TelegramRetryAfter,
@@ -40,7 +42,7 @@ from bot.config import Settings
 from bot.feedback.database import StoreError
 from bot.feedback.store import NotStored, PictureFields, Store, options_key
 from bot.feedback.tables import CaptionRow, Choice, Job, JobKind, User, now
-from bot.middlewares.requests import TRANSIENT, single_attempt, surely_not_done
+from bot.middlewares.requests import single_attempt, surely_not_done
 from bot.models import AnyEngine, choices
 from bot.nursery import Nursery
 from bot.replies import caption_keyboard, caption_messages, introduction, show_keyboard
@@ -482,15 +484,13 @@ class Captioning:
                     logger.warning("Job %d: the reply is refused: %s", job.id, error.message)
                     await _insist(self._store.failed, job.id, error.message)
                     return
-                except TelegramRetryAfter as error:
-                    wait: float = error.retry_after
-                    surely_not_sent = True
-                except TRANSIENT as error:
-                    wait, pause = pause, min(pause * 2, LONGEST_PAUSE)
-                    surely_not_sent = surely_not_done(error)
+                except (TelegramAPIError, ClientDecodeError) as error:
+                    wait = float(error.retry_after) if isinstance(error, TelegramRetryAfter) else pause
+                    pause = min(pause * 2, LONGEST_PAUSE)
+                    surely_not_sent, name = surely_not_done(error), type(error).__name__
                 if sent is None and surely_not_sent:
                     await _insist(self._store.reply_not_sent, job.id)
-                logger.info("Job %d: the reply is tried again in %.1f s", job.id, wait)
+                logger.info("Job %d: the reply is tried again in %.1f s (%s)", job.id, wait, name)
                 await asyncio.sleep(wait)
         try:
             if reply.failure is not None:

@@ -42,8 +42,9 @@ def single_attempt() -> Iterator[None]:
 
 
 def surely_not_done(error: BaseException) -> bool:
-    """Whether the failed request certainly had no effect: refused for its rate, or never connected."""
-    return isinstance(error, TelegramRetryAfter) or isinstance(error.__cause__, ClientConnectorError)
+    """Whether the failed request certainly had no effect: Telegram refused it, or was never reached."""
+    refused = isinstance(error, TelegramAPIError) and not isinstance(error, TRANSIENT)
+    return refused or isinstance(error.__cause__, ClientConnectorError)
 
 
 class RetryMiddleware(BaseRequestMiddleware):

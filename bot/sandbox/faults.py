@@ -9,8 +9,22 @@ from typing import Any, Literal, get_args
 from bot.sandbox.api import ApiError
 
 FaultKind = Literal[
-    "flood", "server_error", "bad_gateway", "forbidden", "reset", "reset_after", "bad_request"
+    "flood",
+    "server_error",
+    "bad_gateway",
+    "forbidden",
+    "not_found",
+    "conflict",
+    "reset",
+    "reset_after",
+    "bad_request",
 ]
+_REFUSALS: dict[FaultKind, tuple[int, str]] = {
+    "server_error": (500, "Internal Server Error"),
+    "forbidden": (403, "Forbidden: bot was blocked by the user"),
+    "not_found": (404, "Not Found"),
+    "conflict": (409, "Conflict: made to fail"),
+}
 DOWNLOAD = "download"  # the name under which fetching a file is logged and made to fail
 
 
@@ -19,9 +33,9 @@ class Fault:
     """The next `times` calls of `method` fail.
 
     `flood`: 429 with `retry_after` (s); `server_error`: 500; `bad_gateway`: a proxy's page
-    of HTML instead of JSON, with 502; `forbidden`: 403; `bad_request`: 400 with
-    `description`; `reset`: the connection breaks before anything is done; `reset_after`: the call is carried
-    out, then the connection breaks, so that the caller cannot know.
+    of HTML instead of JSON, with 502; `forbidden`: 403; `not_found`: 404; `conflict`: 409;
+    `bad_request`: 400 with `description`; `reset`: the connection breaks before anything is done;
+    `reset_after`: the call is carried out, then the connection breaks, so that the caller cannot know.
     """
 
     method: str
@@ -39,13 +53,10 @@ class Fault:
         if self.kind == "flood":
             wait = self.retry_after
             return ApiError(429, f"Too Many Requests: retry after {wait}", retry_after=wait)
-        if self.kind == "server_error":
-            return ApiError(500, "Internal Server Error")
-        if self.kind == "forbidden":
-            return ApiError(403, "Forbidden: bot was blocked by the user")
         if self.kind == "bad_request":
             return ApiError(400, self.description)
-        return None
+        refusal = _REFUSALS.get(self.kind)
+        return ApiError(*refusal) if refusal else None
 
 
 @dataclass(slots=True)

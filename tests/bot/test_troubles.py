@@ -32,7 +32,7 @@ async def settled(app: App) -> bool:
 
 
 @pytest.mark.parametrize("method", ["sendMessage", "getFile", "download", "getUpdates"])
-@pytest.mark.parametrize("kind", ["flood", "server_error", "bad_gateway", "reset"])
+@pytest.mark.parametrize("kind", ["flood", "server_error", "bad_gateway", "reset", "not_found", "conflict"])
 async def test_a_passing_failure_delays_the_answer_and_nothing_else(
     app: App, sandbox: Sandbox, method: str, kind: str
 ) -> None:
