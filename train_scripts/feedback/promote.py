@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,22 +61,14 @@ def promote(run: Path, name: str, models_dir: Path, *, force: bool = False) -> P
     if name in {"", ".", ".."} or Path(name).name != name or name.startswith("."):
         raise FeedbackError(f"{name!r} is no name for a model: give that of a folder in {models_dir}.")
     try:
-        previous: str | None = checkpoint_hash(models_dir, name)
-    except UnknownModel:
-        previous = None
-    if previous == info.checkpoint:
-        raise FeedbackError(f"{name} is this checkpoint already: there is nothing to do.")
-    reason = None if previous is None else _objection(run, info.checkpoint, name, previous)
-    if reason is not None and not force:
-        raise FeedbackError(f"{reason} To promote it all the same, add --force.")
-    try:
-        _put(folder, models_dir, name, exchange=previous is not None)
+        models_dir.mkdir(parents=True, exist_ok=True)
+        with _taking_turns(models_dir):
+            return _promote(run, folder, info.checkpoint, name, models_dir, force=force)
     except OSError as error:
         raise FeedbackError(
             f"{name} was left as it was, since {models_dir} cannot be written ({error}): make room there, or "
             "check its permissions."
         ) from error
-    return Promotion(name, info.checkpoint, previous, reason)
 
 
 def rollback(name: str, models_dir: Path) -> Promotion:
@@ -84,16 +78,46 @@ def rollback(name: str, models_dir: Path) -> Promotion:
     """
     before = f"{name}{PREVIOUS}"
     try:
-        was, now = checkpoint_hash(models_dir, name), checkpoint_hash(models_dir, before)
+        with _taking_turns(models_dir):
+            was, now = checkpoint_hash(models_dir, name), checkpoint_hash(models_dir, before)
+            _exchange(models_dir / name, models_dir / before)
     except UnknownModel:
         raise FeedbackError(
             f"There is nothing to go back to: {models_dir} does not hold both {name} and {before}."
         ) from None
-    try:
-        _exchange(models_dir / name, models_dir / before)
     except OSError as error:
         raise FeedbackError(f"{name} was left as it was ({error}): check {models_dir}.") from error
     return Promotion(name, now, was, None)
+
+
+@contextmanager
+def _taking_turns(models_dir: Path) -> Iterator[None]:
+    """One promotion at a time in a folder; whoever waited meets what the one before has made of it.
+
+    The lock goes with the process, whatever becomes of it.
+    """
+    descriptor = os.open(models_dir, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _promote(
+    run: Path, folder: Path, checkpoint: str, name: str, models_dir: Path, *, force: bool
+) -> Promotion:
+    try:
+        previous: str | None = checkpoint_hash(models_dir, name)
+    except UnknownModel:
+        previous = None
+    if previous == checkpoint:
+        raise FeedbackError(f"{name} is this checkpoint already: there is nothing to do.")
+    reason = None if previous is None else _objection(run, checkpoint, name, previous)
+    if reason is not None and not force:
+        raise FeedbackError(f"{reason} To promote it all the same, add --force.")
+    _put(folder, models_dir, name, exchange=previous is not None)
+    return Promotion(name, checkpoint, previous, reason)
 
 
 def _objection(run: Path, checkpoint: str, name: str, serving: str) -> str | None:

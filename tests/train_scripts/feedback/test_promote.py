@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,29 @@ def test_another_models_run_is_refused(tmp_path: Path, models: Path) -> None:
     run = finished(tmp_path, "d" * 64)
     with pytest.raises(FeedbackError, match=r"another model's checkpoint \(d{12}\).*--model small"):
         promote(run, "small", models)
+
+
+def test_of_two_runs_at_once_the_second_meets_what_the_first_has_made(tmp_path: Path, models: Path) -> None:
+    """It was compared with a model that serves no longer; and neither takes the other's files away."""
+    serving, number = checkpoint_hash(models, "small"), 1.0
+    for _ in range(10):
+        runs = {value: tmp_path / str(value) for value in (number + 1, number + 2)}
+        for value, folder in runs.items():
+            finished(folder, serving, value=value)
+
+        def promoted(value: float, runs: Mapping[float, Path] = runs) -> float | str:
+            try:
+                promote(runs[value] / "run", "small", models)
+            except FeedbackError as error:
+                return str(error)
+            return value
+
+        with ThreadPoolExecutor(2) as pool:
+            said = list(pool.map(promoted, runs))
+        (winner,) = [one for one in said if isinstance(one, float)]
+        assert any("was made from another model's checkpoint" in one for one in said if isinstance(one, str))
+        assert values(models) == {"small": str(winner), "small.previous": str(number)}
+        serving, number = checkpoint_hash(models, "small"), winner
 
 
 def test_other_weights_than_those_compared_are_refused(tmp_path: Path, models: Path) -> None:
