@@ -11,7 +11,6 @@ Imports nothing heavy.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import http.client
 import json
 import os
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from inference import manifest
+from inference.locks import Locked, locked
 from inference.types import EngineError
 
 _HUB = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
@@ -321,17 +321,16 @@ def _address(url: str) -> str:
 
 @contextlib.contextmanager
 def _locked(part: Path) -> Iterator[None]:
-    """One process at a time writes a file. The lock goes with the process, whatever becomes of it."""
+    """One process at a time writes a file."""
     lock = part.with_suffix(".lock")
-    with lock.open("w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise PullError(f"{part.stem} is being fetched by another process: wait for it.") from error
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+    try:
+        with locked(lock):
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+    except Locked as error:
+        raise PullError(f"{part.stem} is being fetched by another process: wait for it.") from error
 
 
 def _checked_download(

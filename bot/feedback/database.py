@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
+
+from inference.locks import Locked, locked
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -119,30 +120,22 @@ async def truncate_journal(engine: AsyncEngine) -> None:
 async def one_bot(engine: AsyncEngine) -> AsyncIterator[None]:
     """No other bot that asks for this works with the same SQLite file. Raises StoreError when one does.
 
-    The lock goes with the process, whatever becomes of it. It lies on a file beside the database: who opens
-    and closes the database itself takes SQLite's own locks away. PostgreSQL has no such lock: its server may
-    not notice for hours that the machine of a bot is gone.
+    The lock lies on a file beside the database: who opens and closes the database itself takes SQLite's own
+    locks away. PostgreSQL has no such lock: its server may not notice for hours that a bot's machine is gone.
     """
     if engine.dialect.name != "sqlite":
         yield
         return
     async with engine.connect() as connection:
         file = (await connection.exec_driver_sql("PRAGMA database_list")).one().file
-    with _locked(Path(file)):
-        yield
-
-
-@contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    with file.with_name(f"{file.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreError(
-                f"Another bot is at work with the database {file}; stop it, or give this one another "
-                "DATABASE_URL and DATA_DIR."
-            ) from error
-        yield
+    try:
+        with locked(Path(f"{file}.lock")):
+            yield
+    except Locked as error:
+        raise StoreError(
+            f"Another bot is at work with the database {file}; stop it, or give this one another "
+            "DATABASE_URL and DATA_DIR."
+        ) from error
 
 
 async def migrate(url: URL) -> None:

@@ -33,6 +33,7 @@ from bot.feedback.database import StoreError
 from bot.feedback.reports import Feedback
 from bot.feedback.store import Store
 from bot.feedback.tables import Tombstone, now
+from inference.locks import Locked, locked
 
 ExportFormat = Literal["imagefolder", "csv", "parquet"]
 
@@ -126,7 +127,8 @@ async def export(
     only where the mark is at least that; rows with a correction and no mark are kept as well. An earlier
     export in ``out`` is replaced once the new one is complete, so that nothing erased stays there.
 
-    Raises ExportError when ``out`` holds anything else, cannot be written, or an argument is out of range.
+    Raises ExportError when ``out`` holds anything else, cannot be written or is just being written to, or an
+    argument is out of range.
     """
     if format not in get_args(ExportFormat):
         raise ExportError(f"There is no format {format!r}; use {', '.join(get_args(ExportFormat))}.")
@@ -135,7 +137,13 @@ async def export(
     if since is not None and since.tzinfo is None:
         raise ExportError("The moment to export since needs a time zone.")
     try:
-        return await _export(store, out, format, since, min_rating)
+        await asyncio.to_thread(out.mkdir, parents=True, exist_ok=True)
+        with locked(out):
+            return await _export(store, out, format, since, min_rating)
+    except Locked as error:
+        raise ExportError(
+            f"Another export is being written to {out}; wait for it, or give another folder."
+        ) from error
     except OSError as error:
         raise ExportError(f"The export cannot be written to {out} ({error}); give another folder.") from error
 
@@ -175,7 +183,6 @@ async def _export(
 
 def _prepare(out: Path) -> Path:
     """The folder beside the old export in which the new one grows."""
-    out.mkdir(parents=True, exist_ok=True)
     names = {entry.name for entry in out.iterdir()} - {_PARTIAL}
     if names and (_REPORT not in names or names - _OURS):
         raise ExportError(f"{out} is not empty and is not an earlier export alone; give another folder.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import hashlib
 import json
@@ -16,9 +17,10 @@ import pytest
 from sqlalchemy import update
 
 from bot.feedback import database
-from bot.feedback.export import ExportError, archive, export, parse_since
+from bot.feedback.export import ExportError, ExportReport, archive, export, parse_since
 from bot.feedback.store import Store
 from bot.feedback.tables import Correction, Rating
+from inference.locks import locked
 from tests.feedback.conftest import CHECKPOINT, MODEL, Chat, meme
 
 COLUMNS = [
@@ -85,6 +87,18 @@ async def test_imagefolder(told: Chat, store: Store, tmp_path: Path) -> None:
     for row, data in ((first, meme("ПЕРВАЯ")), (corrected, meme("ВТОРАЯ"))):
         assert (tmp_path / "out" / row["file_name"]).read_bytes() == data
         assert row["file_name"] == f"images/{hashlib.sha256(data).hexdigest()}.jpg"
+
+
+async def test_two_exports_into_one_folder_do_not_mix(told: Chat, store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with locked(out), pytest.raises(ExportError, match=r"Another export is being written to .*wait for it"):
+        await export(store, out)
+    said = await asyncio.gather(*(export(store, out) for _ in range(5)), return_exceptions=True)
+    assert any(isinstance(one, ExportReport) for one in said)
+    assert all(isinstance(one, ExportReport) or "Another export" in str(one) for one in said)
+    assert len(rows(out)) == 4
+    assert len(list((out / "images").iterdir())) == 2
 
 
 async def test_imagefolder_loads_with_datasets(

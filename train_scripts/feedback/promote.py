@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from inference.checkpoint import read_config
+from inference.locks import locked
 from inference.models import checkpoint_hash, model_info
 from inference.types import UnknownModel
 from train_scripts.feedback.errors import FeedbackError
@@ -62,7 +61,8 @@ def promote(run: Path, name: str, models_dir: Path, *, force: bool = False) -> P
         raise FeedbackError(f"{name!r} is no name for a model: give that of a folder in {models_dir}.")
     try:
         models_dir.mkdir(parents=True, exist_ok=True)
-        with _taking_turns(models_dir):
+        # Whoever waited meets what the one before has made of it.
+        with locked(models_dir, wait=True):
             return _promote(run, folder, info.checkpoint, name, models_dir, force=force)
     except OSError as error:
         raise FeedbackError(
@@ -78,7 +78,7 @@ def rollback(name: str, models_dir: Path) -> Promotion:
     """
     before = f"{name}{PREVIOUS}"
     try:
-        with _taking_turns(models_dir):
+        with locked(models_dir, wait=True):
             was, now = checkpoint_hash(models_dir, name), checkpoint_hash(models_dir, before)
             _exchange(models_dir / name, models_dir / before)
     except UnknownModel:
@@ -88,20 +88,6 @@ def rollback(name: str, models_dir: Path) -> Promotion:
     except OSError as error:
         raise FeedbackError(f"{name} was left as it was ({error}): check {models_dir}.") from error
     return Promotion(name, now, was, None)
-
-
-@contextmanager
-def _taking_turns(models_dir: Path) -> Iterator[None]:
-    """One promotion at a time in a folder; whoever waited meets what the one before has made of it.
-
-    The lock goes with the process, whatever becomes of it.
-    """
-    descriptor = os.open(models_dir, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _promote(

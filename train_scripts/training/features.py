@@ -14,13 +14,11 @@ both hold.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from inference.encoders.base import Encoder, Memory
+from inference.locks import locked
 from train_scripts.files import write_text
 from train_scripts.pictures import UnreadablePicturesError, open_picture
 from train_scripts.training.errors import TrainingError
@@ -126,7 +125,7 @@ class FeatureCache:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._alone():
+            with locked(self.folder / "lock", wait=True):  # two runs that fill one cache take turns
                 self._add(pictures, Seer(encoder, device), pool, quiet=quiet)
         except OSError as error:
             raise TrainingError(
@@ -134,13 +133,6 @@ class FeatureCache:
                 "there, name "
                 "another folder as 'cache', or set cache=off; what was kept before is whole."
             ) from error
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Two runs that fill one cache take turns; the lock ends with the process that holds it."""
-        with (self.folder / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
     def _add(self, pictures: Sequence[Path], seer: Seer, pool: ThreadPoolExecutor, *, quiet: bool) -> None:
         self._check()

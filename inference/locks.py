@@ -1,0 +1,30 @@
+"""Locks between processes. Each goes with its process, whatever becomes of it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Locked(Exception):  # noqa: N818 - a state
+    """Somebody else has the lock."""
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Nobody else has the lock on this folder, or on this file, which is made where it is missing.
+
+    Raises Locked when somebody has it, unless it is to ``wait``; OSError.
+    """
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDONLY | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Locked(f"{path} is locked.") from error
+        yield
+    finally:
+        os.close(descriptor)
