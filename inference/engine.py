@@ -84,7 +84,8 @@ class _Worker:
     stdout: asyncio.StreamReader
     stderr: asyncio.StreamReader
     died: asyncio.Event  # set when the process has ended
-    ready: bool = False  # it has loaded the default model
+    model: str  # the default one
+    ready: bool = False  # it was able to load the default model when it last had to
     dead: bool = False
     _inbox: asyncio.Queue[protocol.Message | None] = field(default_factory=asyncio.Queue)  # None: it died
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -108,7 +109,7 @@ class _Worker:
         )
         if process.stdin is None or process.stdout is None or process.stderr is None:
             raise RuntimeError("asyncio gave no pipes to a process that was asked for them")
-        worker = cls(process, process.stdin, process.stdout, process.stderr, died)
+        worker = cls(process, process.stdin, process.stdout, process.stderr, died, settings.model)
         worker._tasks = [asyncio.create_task(worker._listen()), asyncio.create_task(worker._log())]
         worker._send({"type": "load", "model": settings.model})
         logger.info("Inference worker started, process %d", process.pid)
@@ -128,15 +129,20 @@ class _Worker:
             "checkpoint": batch[0].checkpoint,
             "options": batch[0].options.to_dict() if batch[0].options else None,
         }
+        default = batch[0].model == self.model
         try:
             async with asyncio.timeout(start_timeout):
                 self._send(message, [request.data for request in batch])
                 await self._answer("begun")
+        except ModelNotLoaded:
+            self.ready = self.ready and not default
+            raise
         except TimeoutError as error:
             sentence = f"The model {batch[0].model} was not loaded within {start_timeout:g} seconds"
             raise ModelNotLoaded(f"{sentence}: try again later.") from error
         except _WorkerDied as error:
             raise _DiedLoading(str(error)) from error
+        self.ready = self.ready or default
         async with asyncio.timeout(picture_timeout):
             done = await self._answer("done")
         results: list[protocol.Message] = done["results"]
@@ -333,7 +339,8 @@ class Engine:
 
     @property
     def healthy(self) -> bool:
-        """Whether the worker is up and was able to load the default model. False while it starts."""
+        """Whether the worker is up and was able to load the default model when it last had to. False while it
+        starts."""
         return self._worker is not None and self._worker.ready and not self._worker.dead
 
     @property

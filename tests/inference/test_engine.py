@@ -339,6 +339,27 @@ async def test_a_model_that_cannot_be_loaded_is_a_sentence(
     assert "config.json has no 'encoder'" in caplog.text
 
 
+async def test_health_is_that_of_the_default_model_as_it_is_now(house: House) -> None:
+    """Broken at the start and mended by a promotion; then broken, and read again after another model."""
+    write_checkpoint(house.models_dir, "other")
+    promote(house.models_dir, "fake", "broken")
+    async with Engine(replace(house.settings, loaded_models=1)) as engine:
+        with pytest.raises(ModelNotLoaded):
+            await engine.caption(picture())
+        await engine.caption(picture(), model="other")
+        assert not engine.healthy
+        promote(house.models_dir, "fake", "better")
+        await engine.caption(picture())
+        assert engine.healthy
+        promote(house.models_dir, "fake", "broken")
+        await engine.caption(picture())
+        await engine.caption(picture(), model="other")
+        assert engine.healthy
+        with pytest.raises(ModelNotLoaded):
+            await engine.caption(picture())
+        assert not engine.healthy
+
+
 async def test_a_captioner_that_does_not_exist_is_a_sentence(house: House) -> None:
     async with Engine(replace(house.settings, captioner="no_such_module:load")) as engine:
         with pytest.raises(ModelNotLoaded, match="no_such_module"):
