@@ -263,6 +263,8 @@ class Captioning:
                     await self._deliver(claimed, reply)
         except NotStored:
             logger.info("Job %d was erased while it was in work", job.id)
+        except TimeoutError:
+            logger.error("Job %d is left for the next start: its reply could not be sent", job.id)
         except StoreError as error:
             logger.error("Job %d is left for the next start: %s", job.id, error)
             await self._tell_of_trouble(job)

@@ -44,6 +44,28 @@ async def test_a_passing_failure_delays_the_answer_and_nothing_else(
     assert len(replies_to(sandbox, photo)) == 1
 
 
+async def test_a_reply_that_is_refused_for_long_is_left_for_the_next_start(
+    settings: Callable[..., Settings],
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("bot.captioning.DELIVERY_TIME", 2.0)  # it is tried at once and after one second
+    sandbox.fail("sendMessage", "not_found", times=2)
+
+    async def told() -> bool:
+        return "is left for the next start: its reply could not be sent" in caplog.text
+
+    async with working(settings(), sandbox):
+        photo = await sandbox.send_photo(MEME)
+        await until(told)
+    assert "Traceback" not in caplog.text
+    async with working(settings(), sandbox) as app:
+        assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
+        await until(lambda: settled(app))
+    assert len(replies_to(sandbox, photo)) == 1
+
+
 async def test_a_typing_notice_that_meets_a_limit_stops_nothing(app: App, sandbox: Sandbox) -> None:
     sandbox.fail("sendChatAction", "flood", times=1000, retry_after=30)
     for _ in range(2):
