@@ -535,7 +535,14 @@ class Captioning:
         try:
             if notice is None:
                 shown = self._ahead(job)
-                notice = await self._send_notice(job, words.plural(sentences.QUEUE_PLACE, shown))
+                sent = await self._bot.send_message(
+                    job.chat_id,
+                    words.plural(sentences.QUEUE_PLACE, shown),
+                    reply_parameters=_reply_parameters(job.message_id),
+                    disable_notification=True,
+                )
+                notice = sent.message_id
+                await self._write_notice_down(job, notice)
             while not over.is_set():
                 try:
                     async with asyncio.timeout(NOTICE_PERIOD):
@@ -551,21 +558,15 @@ class Captioning:
                                 message_id=notice,
                             )
             await self._bot.delete_message(job.chat_id, notice)
+            await self._write_notice_down(job, None)
         except AiogramError as error:
             logger.debug("The queue notice in %s: %s", job.chat_id, error)
 
-    async def _send_notice(self, job: Job, text: str) -> int:
-        notice = await self._bot.send_message(
-            job.chat_id,
-            text,
-            reply_parameters=_reply_parameters(job.message_id),
-            disable_notification=True,
-        )
+    async def _write_notice_down(self, job: Job, notice: int | None) -> None:
         try:
-            await self._store.noticed(job.id, notice.message_id)
-        except (StoreError, NotStored) as error:
-            logger.info("The queue notice in %s would outlive a kill: %s", job.chat_id, error)
-        return notice.message_id
+            await self._store.noticed(job.id, notice)
+        except (StoreError, NotStored) as error:  # only a kill would make it matter
+            logger.info("Job %d: its queue notice is not written down: %s", job.id, error)
 
 
 async def _insist(

@@ -327,13 +327,7 @@ class Store:
                 session,
                 update(Job)
                 .where(Job.id == job_id, Job.state == "failed")
-                .values(
-                    state="accepted",
-                    reason=None,
-                    sending_at=None,
-                    notice_message_id=None,
-                    updated_at=now(),
-                ),
+                .values(state="accepted", reason=None, sending_at=None, updated_at=now()),
             )
 
     async def job(self, job_id: int) -> Job | None:
@@ -367,8 +361,8 @@ class Store:
         async with self._write() as session:
             return sorted(await session.scalars(statement), key=lambda job: job.id)
 
-    async def noticed(self, job_id: int, message_id: int) -> None:
-        """This message tells the job's place in the queue. Raises NotStored."""
+    async def noticed(self, job_id: int, message_id: int | None) -> None:
+        """This message tells the job's place in the queue; None: it is gone. Raises NotStored."""
         await self._set(Job, job_id, notice_message_id=message_id)
 
     async def mark_reply_sending(self, job_id: int) -> None:

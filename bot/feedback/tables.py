@@ -240,7 +240,7 @@ class Job(Table):
     keeps_picture: Mapped[bool] = mapped_column(Boolean)  # its user consented when the caption was made
     sending_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # the reply was on its way since
     reply_message_id: Mapped[int | None] = mapped_column(BigInteger)
-    notice_message_id: Mapped[int | None] = mapped_column(BigInteger)  # that told the place in the queue
+    notice_message_id: Mapped[int | None] = mapped_column(BigInteger)  # that tells the place in the queue
     reason: Mapped[str | None] = mapped_column(Text)  # why it failed
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
