@@ -21,7 +21,7 @@ from bot.sandbox.scene import GROUP
 from inference.engine import Engine
 from tests.bot.conftest import data_of, replies_to, reply_to, until, working
 from tests.drawing import draw_meme, jpeg_bytes
-from tests.inference.fakes import HANG, POISON, POISON_ONCE, RAISE, WAIT, picture
+from tests.inference.fakes import HANG, PLAIN, POISON, POISON_ONCE, RAISE, WAIT, picture
 
 MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
 
@@ -89,6 +89,25 @@ async def test_a_typing_notice_survives_a_limit(
     assert 200 in statuses
     gate.release()
     await reply_to(sandbox, photo)
+
+
+async def test_a_queue_notice_that_cannot_be_edited_goes_all_the_same(
+    settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(words: str) -> list[str]:
+        return [one["text"] for one in sandbox.messages(by_bot=True) if words in one["text"]]
+
+    monkeypatch.setattr("bot.captioning.NOTICE_PERIOD", 0.05)
+    sandbox.fail("editMessageText", "bad_request", times=1000)
+    async with working(settings(queue_notice=2, per_user_limit=1), sandbox):
+        gate = sandbox.hold("download")
+        for colour in (PLAIN, WAIT, PLAIN):
+            await sandbox.send_document(picture(colour), "a.png")
+        await sandbox.wait_for(lambda: told("в очереди"))
+        gate.release()  # of the first one; the second waits in the worker
+        await sandbox.wait_for(lambda: sandbox.calls_of("editMessageText"))
+        (tmp_path / "gate").touch()
+        await sandbox.wait_for(lambda: len(told("32 x 24")) == 3 and not told("в очереди"))
 
 
 async def test_a_file_that_cannot_be_fetched_gets_a_sentence_without_the_token(
