@@ -17,6 +17,7 @@ from typing import Any
 
 from inference.manifest import sha256_of_folder
 from train_scripts.data.dataset import is_inside
+from train_scripts.data.files import from_json
 
 REPORT, ERASED = "export.json", "erased.jsonl"
 TABLES = {"imagefolder": "metadata.jsonl", "csv": "feedback.csv", "parquet": "feedback.parquet"}
@@ -177,7 +178,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = from_json(line.decode())
         except ValueError:  # a UnicodeDecodeError is one too
             value = None
         if not isinstance(value, dict):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CaptionFileError", "json_document", "json_rows", "table_rows", "text_lines"]
+__all__ = ["CaptionFileError", "from_json", "json_document", "json_rows", "table_rows", "text_lines"]
 
 Row = dict[str, Any]
 
@@ -18,6 +19,7 @@ Row = dict[str, Any]
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 _END = "\x1eend of the table"  # a line that no table has
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # how JSON writes half of a character beyond the first 65,536
 
 
 class CaptionFileError(ValueError):
@@ -31,6 +33,19 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CaptionFileError(f"{path} cannot be read ({error.strerror}): check the path.") from None
+
+
+def from_json(text: str) -> Any:
+    """What the text says. A half of a character whose other half is missing, as where a program cut a text
+    within an emoji, becomes a question mark: no file in UTF-8 can hold it. Raises ValueError.
+    """
+    try:
+        value = json.loads(text)
+        if _HALF.search(text):
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    return value
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -48,7 +63,7 @@ def json_rows(path: Path) -> Iterator[tuple[int, Row]]:
     """The objects of a file of JSON lines, with their lines. Raises CaptionFileError."""
     for number, line in text_lines(path):
         try:
-            row = json.loads(line)
+            row = from_json(line)
         except ValueError:
             raise CaptionFileError(
                 f"{path}, line {number}, is not valid JSON: mend or remove the line "
@@ -63,8 +78,9 @@ def json_rows(path: Path) -> Iterator[tuple[int, Row]]:
 
 def json_document(path: Path) -> Any:
     """A whole JSON file. Raises CaptionFileError."""
+    data = _bytes(path)
     try:
-        return json.loads(_bytes(path).decode("utf-8-sig"))
+        return from_json(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise CaptionFileError(f"{path} is not UTF-8: save the file as UTF-8.") from None
     except ValueError as error:

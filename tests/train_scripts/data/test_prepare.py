@@ -116,6 +116,22 @@ def test_every_row_is_written_or_named_with_its_reason(tmp_path: Path, memes: Pa
     assert (out / "images" / "3.jpg").read_bytes() == (memes / "images" / "3.jpg").read_bytes()
 
 
+def test_texts_cut_within_an_emoji_are_kept(tmp_path: Path) -> None:
+    """JSON can hold one half of it, a file in UTF-8 cannot."""
+    save(tmp_path / "a.jpg", 1)
+    rows = [
+        r'{"file_name": "a.jpg", "text": "кот \ud83d"}',
+        r'{"file_name": "a.jpg", "text": "кот \ud83d\ude00"}',
+        r'{"file_name": "\ud83d.jpg", "text": "кот"}',
+        r'{"file_name": "a.jpg", "text": "кот", "split": "\ude00"}',
+    ]
+    (tmp_path / "memes.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    done = run("table", tmp_path / "memes.jsonl", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert [row["text"] for row in read_rows(tmp_path / "out" / "metadata.jsonl")] == ["кот ?", "кот 😀"]
+    assert report(tmp_path / "out")["rows"]["left_out"] == {"picture missing": 1, "damaged row": 1}
+
+
 def test_datasets_reads_it(tmp_path: Path, memes: Path) -> None:
     import datasets
 

@@ -103,12 +103,20 @@ def test_coco_rows_without_a_usable_id_are_refused(tmp_path: Path) -> None:
         (b"\xff\xfe", "is not UTF-8"),
         (b'{"categories": []}', 'it has no "images"'),
         (b'{"images": [{"id": 1}]}', 'has no "annotations"'),
+        (b"[" * 100_000, r"is not valid JSON \(it is nested too deep\): fetch the file again"),
     ],
 )
 def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes, sentence: str) -> None:
     (tmp_path / "x.json").write_bytes(content)
     with pytest.raises((CaptionFileError, PrepareError), match=sentence):
         list(read_coco(tmp_path / "x.json", tmp_path, source="coco"))
+
+
+def test_a_file_that_cannot_be_read_is_not_said_to_be_damaged(tmp_path: Path) -> None:
+    for path, why in ((tmp_path / "none.json", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(CaptionFileError) as caught:
+            list(read_coco(path, tmp_path, source="coco"))
+        assert str(caught.value) == f"{path} cannot be read ({why}): check the path."
 
 
 # Flickr ----------------------------------------------------------------------------------------------------
