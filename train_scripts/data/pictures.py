@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import imagehash
 from tqdm import tqdm
 
 from inference.pictures import PICTURE_SUFFIXES, load_picture
 from inference.types import PictureError
+from train_scripts.data.journal import append_rows, kept_rows
 from train_scripts.data.records import PrepareError
 
-__all__ = ["HASH_BITS", "Seen", "append_rows", "inspect", "kept_rows", "safe_names", "take"]
+__all__ = ["HASH_BITS", "Seen", "inspect", "safe_names", "take"]
 
 HASH_BITS = 256
 _SIDE = 16  # HASH_BITS ** .5
@@ -35,29 +34,6 @@ class Seen:
 
     hash: str = ""
     error: str | None = None
-
-
-def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Adds lines to a journal, and has them on disk before it returns."""
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def kept_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a journal. A last one that was torn by a kill or a full disk is cut off the file."""
-    if not path.exists():
-        return
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        with path.open("r+b") as file:
-            file.truncate(whole)
-    for line in data[:whole].splitlines():
-        row = json.loads(line)
-        if isinstance(row, dict):
-            yield row
 
 
 def _identity(path: Path) -> list[int]:
@@ -83,10 +59,11 @@ def look(path: Path) -> Seen:
 
 def inspect(paths: Iterable[Path], journal: Path) -> dict[Path, Seen]:
     """Looks at each picture once, with all processor cores. Those in the journal that have not changed since
-    are not opened again. Raises OSError when the journal cannot be written.
+    are not opened again. Raises OSError when the journal cannot be written, CaptionFileError when it is
+    damaged.
     """
     known: dict[str, tuple[list[int], Seen]] = {}
-    for row in kept_rows(journal):
+    for row in kept_rows(journal, "path", "identity", "hash", "error"):
         known[row["path"]] = (row["identity"], Seen(row["hash"], row["error"]))
     found: dict[Path, Seen] = {}
     todo = []

@@ -26,6 +26,7 @@ from train_scripts.data.files import json_rows
 from train_scripts.data.pictures import inspect, safe_names, take
 from train_scripts.data.records import Item, PrepareError, Record, Refused, find_picture
 from train_scripts.data.translate import Translates, translate
+from train_scripts.files import write_text
 from train_scripts.tables import Sheet
 
 __all__ = ["UNDESCRIBED", "WORK", "Plan", "Report", "prepare"]
@@ -163,16 +164,10 @@ def _claim(plan: Plan) -> Path:
             if plan.out.exists() and any(path.name != WORK for path in plan.out.iterdir()):
                 raise PrepareError(f"{plan.out} is not empty: give a new folder.")
             work.mkdir(parents=True, exist_ok=True)
-            _write(mark, identity)
+            write_text(mark, identity)
     except OSError as error:
         raise PrepareError(f"{plan.out} cannot be used ({error.strerror}): give another folder.") from None
     return work
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 def _prepare(items: Iterable[Item], plan: Plan, work: Path) -> Report:
@@ -235,9 +230,9 @@ def _prepare(items: Iterable[Item], plan: Plan, work: Path) -> Report:
     )
     for name, lines in ((METADATA, rows), (UNDESCRIBED, undescribed)):
         if lines or (plan.out / name).exists():
-            _write(plan.out / name, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in lines))
-    _write(work / "report.json", json.dumps(report.to_dict(), ensure_ascii=False, indent=1) + "\n")
-    _write(work / "report.md", report.to_markdown())
+            write_text(plan.out / name, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in lines))
+    write_text(work / "report.json", json.dumps(report.to_dict(), ensure_ascii=False, indent=1) + "\n")
+    write_text(work / "report.md", report.to_markdown())
     return report
 
 

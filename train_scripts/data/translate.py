@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from train_scripts.data.pictures import append_rows, kept_rows
+from train_scripts.data.journal import append_rows, kept_rows
 
 __all__ = ["Translates", "translate"]
 
@@ -35,10 +35,12 @@ def translate(
     texts: Iterable[str], model: str, cache: Path, load: Callable[[], Translates]
 ) -> dict[str, str]:
     """The Russian of each text, by the text. `model`: the name that translations are kept under in the file
-    `cache`; `load` is called only where something is not in it yet. Raises what `load` raises, and OSError.
+    `cache`; `load` is called only where something is not in it yet. Raises what `load` raises, OSError,
+    and CaptionFileError where the file is damaged.
     """
     wanted = list(dict.fromkeys(texts))
-    known = {row["key"]: row["text"] for row in kept_rows(cache) if row.get("model") == model}
+    kept = kept_rows(cache, "model", "key", "text")
+    known = {row["key"]: row["text"] for row in kept if row["model"] == model}
     missing = [text for text in wanted if text_key(text, model) not in known]
     if missing:
         translator = load()

@@ -19,6 +19,7 @@ from rich.console import Console
 from tqdm import tqdm
 
 from inference.reading.ocr import Ocr
+from train_scripts.data.journal import kept_rows
 from train_scripts.meme_small.data import TrainingDataError, read_rows
 from train_scripts.pictures import UnreadablePicturesError, check_pictures, open_picture
 from train_scripts.terminal import one_sentence
@@ -55,18 +56,6 @@ def _read_one(task: tuple[Path, str]) -> dict[str, Any]:
     return {"file_name": name, "size": image.size, "words": words}
 
 
-def _already_read(out: Path) -> set[str]:
-    """The pictures of the rows written before; a last row torn by a kill or a full disk is cut off."""
-    if not out.exists():
-        return set()
-    data = out.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        with out.open("r+b") as file:
-            file.truncate(whole)
-    return {row["file_name"] for row in read_rows(out)}
-
-
 def read_command(
     memes: Memes,
     out: Annotated[Path, typer.Option(help="JSON lines; rows already there are kept.")] = Path(
@@ -75,7 +64,7 @@ def read_command(
     processes: Annotated[int, typer.Option(help="Pictures read at once.", min=1)] = 2,
 ) -> None:
     """Read every picture once, and keep every word with its place and confidence."""
-    done = _already_read(out)
+    done = {row["file_name"] for row in kept_rows(out, "file_name")}
     names = [row["file_name"] for split in ("train", "val") for row in read_rows(memes / f"{split}.jsonl")]
     tasks = [(memes, name) for name in names if name not in done]
     with one_sentence(TrainingDataError, UnreadablePicturesError):

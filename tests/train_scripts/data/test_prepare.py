@@ -198,6 +198,25 @@ def test_it_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     assert found["rows"]["read"] == 130
 
 
+@pytest.mark.parametrize("damaged", [b"{\n", b"\xff\xfe\n", b'{"path": "x"}\n'])
+def test_a_damaged_line_within_a_journal_gets_a_sentence_that_helps(
+    damaged: bytes, tmp_path: Path, memes: Path
+) -> None:
+    command = ("table", memes / "train.jsonl", "--out", tmp_path / "out")
+    assert run(*command).exit_code == 0
+    rows = (tmp_path / "out" / "metadata.jsonl").read_bytes()
+    journal = tmp_path / "out" / "prepare" / "pictures.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([lines[0], damaged, *lines[2:]]))
+    done = run(*command)
+    assert (done.exit_code, done.stderr.count("Error:")) == (1, 1), done.output
+    assert f"Error: {journal}, line 2, is damaged: remove the line, what it stood for is then" in done.stderr
+    journal.write_bytes(b"".join([lines[0], *lines[2:]]))
+    assert run(*command).exit_code == 0
+    assert len(read_rows(journal)) == len(lines)
+    assert (tmp_path / "out" / "metadata.jsonl").read_bytes() == rows
+
+
 def test_another_command_does_not_write_into_the_folder(tmp_path: Path, memes: Path) -> None:
     out = tmp_path / "out"
     assert run("table", memes / "val.jsonl", "--out", out).exit_code == 0

@@ -19,9 +19,11 @@ from urllib.parse import parse_qs
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.disk import files_of_at_most
 from tests.drawing import jpeg_bytes
 from tests.train_scripts.data.pictures import drawn, read_rows
 from train_scripts.__main__ import app
+from train_scripts.data.files import CaptionFileError
 from train_scripts.data.records import PrepareError, Record, Refused
 from train_scripts.data.sources.vk import Vk, group_name, largest_photo, read_vk
 
@@ -41,8 +43,9 @@ class Wall:
     files: list[str] = field(default_factory=list)
     errors: list[Any] = field(
         default_factory=list
-    )  # answers of the next calls: an error code, a status, bytes
-    broken_files: dict[str, list[int]] = field(default_factory=dict)  # statuses of the next answers, by path
+    )  # answers of the next calls: an error code, a status, bytes; 0: the posts
+    broken_files: dict[str, list[int | bytes]] = field(default_factory=dict)
+    # statuses of the next answers, or what comes instead of pictures, by path
     url: str = ""
     deleted: int = 0  # of the newest posts, when the second page is asked for
     blocked: threading.Event | None = None  # the page after the second one waits for it
@@ -73,8 +76,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.wall.files.append(self.path)
-        if statuses := self.wall.broken_files.get(self.path):
-            self.answer(statuses.pop(0), b"no")
+        if answers := self.wall.broken_files.get(self.path):
+            answer = answers.pop(0)
+            self.answer(*((200, answer) if isinstance(answer, bytes) else (answer, b"no")))
         else:
             number = int(Path(self.path).stem)
             self.answer(200, jpeg_bytes(drawn(number)))
@@ -84,8 +88,7 @@ class Handler(BaseHTTPRequestHandler):
         values = {key: value[0] for key, value in parse_qs(body).items()}
         self.wall.calls.append(values | {"path": self.path})
         self.wall.times.append(time.monotonic())
-        if self.wall.errors:
-            error = self.wall.errors.pop(0)
+        if error := self.wall.errors.pop(0) if self.wall.errors else 0:
             if isinstance(error, bytes):
                 return self.answer(200, error)
             if error >= 400:
@@ -230,6 +233,49 @@ def test_it_goes_on_after_a_kill_though_posts_came_and_went(tmp_path: Path, wall
     assert len(wall.files) == len(set(wall.files)) == 37
 
 
+def test_it_goes_on_though_more_posts_than_a_page_were_deleted_meanwhile(
+    tmp_path: Path, wall: Wall, vk: Vk
+) -> None:
+    wall.posts, wall.errors = [wall.post(n, attachments=[]) for n in range(500, 0, -1)], [0, 0, 0, 14]
+    with pytest.raises(PrepareError, match="captcha"):
+        list(read_vk(["cats"], vk, tmp_path))  # three pages are stored
+    wall.posts, last = wall.posts[180:], wall.posts[180]
+    assert last["id"] == 320
+    _, refused = records(read_vk(["cats"], vk, tmp_path))
+    assert sorted(map(int, refused)) == list(range(1, 501))
+
+
+def test_a_wall_is_read_anew_where_its_files_were_damaged(tmp_path: Path, wall: Wall, vk: Vk) -> None:
+    wall.posts = [wall.post(n, str(n)) for n in range(230, 0, -1)]
+    first = list(read_vk(["cats"], vk, tmp_path))
+    state, journal = tmp_path / "vk" / "cats.state.json", tmp_path / "vk" / "cats.jsonl"
+    for damage in (b"", b"[]", b'{"floor": "x"}', b"\xff"):
+        state.write_bytes(damage)
+        assert list(read_vk(["cats"], vk, tmp_path)) == first
+    lines = journal.read_text("utf-8").splitlines(keepends=True)
+    for damaged in ("{\n", '{"id": 1}\n'):
+        journal.write_text("".join([*lines[:200], damaged, *lines[201:]]), encoding="utf-8")
+        with pytest.raises(CaptionFileError, match=f"{journal}, line 201, is damaged: remove the line"):
+            list(read_vk(["cats"], vk, tmp_path))
+        # As the sentence says; what the line held is far below the newest posts, and comes again.
+        journal.write_text("".join([*lines[:200], *lines[201:]]), encoding="utf-8")
+        assert list(read_vk(["cats"], vk, tmp_path)) == first
+    assert len(wall.files) == 230
+
+
+def test_a_full_disk_gets_one_sentence(tmp_path: Path, wall: Wall) -> None:
+    wall.posts = [wall.post(n, "Кот") for n in range(8, 0, -1)]
+    out = tmp_path / "out"
+    with files_of_at_most(2000):  # room for the posts, not for a picture
+        done = run(wall, "cats", "--out", out)
+    assert done.exit_code == 1, done.output
+    (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
+    assert "cannot be written (File too large): make room there and run the same command again" in sentence
+    assert isinstance(done.exception, SystemExit)
+    assert run(wall, "cats", "--out", out).exit_code == 0
+    assert len(read_rows(out / "metadata.jsonl")) == 8
+
+
 def test_only_the_newest_posts(tmp_path: Path, wall: Wall, vk: Vk) -> None:
     wall.posts = [wall.post(n, str(n)) for n in range(250, 0, -1)]
     kept, _ = records(read_vk(["cats"], vk, tmp_path, limit=120))
@@ -248,7 +294,17 @@ def test_no_more_than_three_calls_a_second(tmp_path: Path, wall: Wall) -> None:
     assert wall.times[-1] - wall.times[0] > 1.1
 
 
-@pytest.mark.parametrize("errors", [[6, 6, 6], [10, 1], [502, 504], [b"<html>", b"[]", b'{"response": 5}']])
+ODD = [
+    b"<html>",
+    b"[]",
+    b"[" * 100_000,
+    b'{"response": 5}',
+    b'{"response": {"count": "x", "items": []}}',
+    b'{"error": {"error_code": "x"}}',
+]
+
+
+@pytest.mark.parametrize("errors", [[6, 6, 6], [10, 1, 9], [502, 504], ODD[:3], ODD[3:]])
 def test_what_passes_is_tried_again(tmp_path: Path, wall: Wall, vk: Vk, errors: list[Any]) -> None:
     wall.posts, wall.errors = [wall.post(1, "Кот")], list(errors)
     kept, _ = records(read_vk(["cats"], vk, tmp_path))
@@ -277,6 +333,11 @@ def test_what_does_not_pass_gets_a_sentence(
         list(read_vk(["cats"], vk, tmp_path))
 
 
+def test_an_address_that_is_none_gets_a_sentence_at_once(tmp_path: Path) -> None:
+    with pytest.raises(PrepareError, match="'vk' is no address: give --api-url one as https:"):
+        list(read_vk(["cats"], Vk(TOKEN, "vk"), tmp_path))
+
+
 def test_a_server_that_is_not_there_gets_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(PrepareError, match="VK does not answer"):
         list(read_vk(["cats"], Vk(TOKEN, "http://127.0.0.1:9", pause=0, patience=0.001), tmp_path))
@@ -284,8 +345,12 @@ def test_a_server_that_is_not_there_gets_a_sentence(tmp_path: Path) -> None:
 
 def test_advertisements_are_left_out_each_by_its_reason(tmp_path: Path, wall: Wall, vk: Vk) -> None:
     repost: Callable[..., list[Post]] = lambda number, **values: [wall.post(number, "Чужой кот", **values)]  # noqa: E731
+    nobodys = wall.photo(1)
+    del nobodys["photo"]["id"]
+    again = [wall.post(93, "Смотрите", attachments=[]), wall.post(94, "Кот другого кота")]
     link = {"type": "link", "link": {"url": "https://shop"}}
     wall.posts = [
+        wall.post(13, attachments=[], copy_history=again),
         wall.post(12, "Кот"),
         wall.post(11, "Купите", marked_as_ads=1),
         wall.post(10, attachments=[], copy_history=repost(90, marked_as_ads=1)),
@@ -297,9 +362,11 @@ def test_advertisements_are_left_out_each_by_its_reason(tmp_path: Path, wall: Wa
         wall.post(4, "Видео", attachments=[{"type": "video", "video": {}}]),
         wall.post(3, "Два кота", attachments=[wall.photo(31), wall.photo(32)]),
         wall.post(2, "Сломан", attachments=[{"type": "photo", "photo": {"id": "x", "sizes": "?"}}]),
+        wall.post(1, "Чей?", attachments=[nobodys]),
     ]
     kept, refused = records(read_vk(["cats"], vk, tmp_path))
     assert [(r.name, r.text) for r in kept] == [
+        ("-77_94.jpg", "Кот другого кота"),
         ("-77_12.jpg", "Кот"),
         ("-77_91.jpg", "Чужой кот"),
         ("-77_31.jpg", "Два кота"),
@@ -314,22 +381,40 @@ def test_advertisements_are_left_out_each_by_its_reason(tmp_path: Path, wall: Wa
         "5": "post with a link",
         "4": "post without a picture",
         "2": "damaged post",
+        "1": "damaged post",
     }
-    assert sorted(wall.files) == [f"/large/{n}.jpg" for n in (12, 31, 32, 91)]
+    assert sorted(wall.files) == [f"/large/{n}.jpg" for n in (12, 31, 32, 91, 94)]
 
 
 def test_a_picture_that_cannot_be_had_is_named_and_tried_again_by_the_next_run(
     tmp_path: Path, wall: Wall, vk: Vk
 ) -> None:
-    wall.posts = [wall.post(3, "a"), wall.post(2, "b"), wall.post(1, "c")]
-    wall.broken_files = {"/large/3.jpg": [503, 500], "/large/2.jpg": [404]}
+    wall.posts = [wall.post(4, "a"), wall.post(3, "b"), wall.post(2, "c"), wall.post(1, "d")]
+    wall.broken_files = {
+        "/large/4.jpg": [503, 500],
+        "/large/3.jpg": [404],
+        "/large/2.jpg": [b"<html>Sign in to this network</html>"],
+    }
     found = list(read_vk(["cats"], vk, tmp_path))
-    assert [one.text for one in found if isinstance(one, Record)] == ["a", "c"]
-    (lost,) = [one for one in found if isinstance(one, Refused)]
-    assert lost.reason == "picture not fetched"
-    assert "HTTP status 404" in lost.sentence
+    assert [one.text for one in found if isinstance(one, Record)] == ["a", "d"]
+    lost = [one for one in found if isinstance(one, Refused)]
+    assert {one.reason for one in lost} == {"picture not fetched"}
+    assert "HTTP status 404" in lost[0].sentence
+    assert "what came is no picture" in lost[1].sentence
     kept, refused = records(read_vk(["cats"], vk, tmp_path))
-    assert ([r.text for r in kept], refused) == (["a", "b", "c"], {})
+    assert ([r.text for r in kept], refused) == (["a", "b", "c", "d"], {})
+
+
+@pytest.mark.parametrize(
+    "address", ["//vk.com/1.jpg", "https://a..b/1.jpg", "file:///etc/passwd", "http://[::1"]
+)
+def test_a_picture_without_a_usable_address_hinders_no_other(
+    address: str, tmp_path: Path, wall: Wall, vk: Vk
+) -> None:
+    bad = wall.photo(2, sizes=[{"type": "x", "width": 9, "height": 9, "url": address}])
+    wall.posts = [wall.post(2, "a", attachments=[bad]), wall.post(1, "b")]
+    kept, refused = records(read_vk(["cats"], vk, tmp_path))
+    assert ([r.text for r in kept], refused) == (["b"], {"2": "picture not fetched"})
 
 
 def test_several_groups_by_the_names_people_write(tmp_path: Path, wall: Wall, vk: Vk) -> None:

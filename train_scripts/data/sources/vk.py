@@ -19,8 +19,11 @@ from typing import Any
 import aiohttp
 from tqdm import tqdm
 
-from train_scripts.data.pictures import append_rows, kept_rows
+from inference.pictures import looks_like_picture
+from train_scripts.data.files import from_json
+from train_scripts.data.journal import append_rows, kept_rows
 from train_scripts.data.records import Items, PrepareError, Record, Refused
+from train_scripts.files import replacing, write_text
 
 __all__ = ["API", "Vk", "group_name", "largest_photo", "read_vk"]
 
@@ -48,6 +51,9 @@ _SENTENCES = {
     113: "VK knows no group {group}: check the name.",
     203: "The wall of {group} is closed to the token: use a token of somebody who may read it.",
 }
+# Of a wall: the newest post that an earlier run has read down to, and how far this one has come: its newest
+# post, the posts read, how many there were then; last, how many lines the journal had.
+_START = {"floor": 0, "newest": 0, "read": 0, "count": 0, "written": 0}
 # From the smallest to the largest: for photos so old that VK does not know their sizes.
 _TYPES = "smoxpqryzw"
 _LINK = re.compile(
@@ -136,9 +142,12 @@ async def _fetch(names: Sequence[str], vk: Vk, folder: Path, limit: int | None) 
                         failed[key] = error
                     bar.update()
 
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(_DOWNLOADS):
-                    tasks.create_task(work())
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    for _ in range(_DOWNLOADS):
+                        tasks.create_task(work())
+            except ExceptionGroup as several:  # a full disk stops them all: once is enough
+                raise several.exceptions[0] from None
         return failed
 
 
@@ -167,12 +176,12 @@ class _Client:
             error = answer.get("error")
             if not isinstance(error, Mapping):
                 page = answer.get("response")
-                if isinstance(page, Mapping) and isinstance(page.get("items"), list):
+                if isinstance(page, Mapping) and _is_page(page):
                     return page
                 last = "it answered with something else than posts"
                 continue
-            code, last = int(error.get("error_code", 0)), str(error.get("error_msg", ""))
-            if code not in _AGAIN:
+            code, last = error.get("error_code"), str(error.get("error_msg", ""))
+            if isinstance(code, int) and code not in _AGAIN:
                 if code in _SENTENCES:
                     raise PrepareError(_SENTENCES[code].format(group=group))
                 raise PrepareError(f"VK refuses to show {group} (error {code}: {last}).")
@@ -191,7 +200,11 @@ class _Client:
             async with self._session.post(address, data=values) as response:
                 if response.status >= 400:
                     raise _Lost(f"HTTP status {response.status}")
-                answer = await response.json(content_type=None)
+                answer = await response.json(content_type=None, loads=from_json)
+        except aiohttp.InvalidURL:
+            raise PrepareError(
+                f"{self._vk.api_url!r} is no address: give --api-url one as {API}, or leave it out."
+            ) from None
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise _Lost(type(error).__name__) from None
         if not isinstance(answer, Mapping):
@@ -211,12 +224,16 @@ class _Client:
                 continue
             if isinstance(data, str):
                 return data
-            part = target.with_name(f"{target.name}.part")
-            await asyncio.to_thread(_store, data, part, target)
+            if not looks_like_picture(data[:16]):
+                return "what came is no picture"
+            await asyncio.to_thread(_store, data, target)
             return None
         return last
 
     async def _bytes(self, url: str) -> bytes | str:
+        """The file, or why another try would not bring it."""
+        if not url.startswith(("http://", "https://")):
+            return "its address is damaged"
         try:
             async with self._session.get(url) as response:
                 if response.status >= 500 or response.status == 429:
@@ -229,34 +246,35 @@ class _Client:
                     if len(data) > _MAX_BYTES:
                         return f"it is larger than {_MAX_BYTES // 1_000_000} MB"
                 return bytes(data)
-        except aiohttp.InvalidURL:
+        except ValueError:  # aiohttp's InvalidURL, or a UnicodeError where the name of the host is none
             return "its address is damaged"
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _Lost(type(error).__name__) from None
 
 
-def _store(data: bytes, part: Path, target: Path) -> None:
-    part.write_bytes(data)
-    part.replace(target)
+def _is_page(page: Mapping[str, Any]) -> bool:
+    return isinstance(page.get("items"), list) and isinstance(page.get("count"), int)
+
+
+def _store(data: bytes, target: Path) -> None:
+    with replacing(target) as part:
+        part.write_bytes(data)
 
 
 async def _wall(client: _Client, name: str, folder: Path, limit: int | None) -> None:
     """Reads a wall from its newest post down to what an earlier run has read to its end.
 
-    The state holds that run's newest post (`floor`) and how far this one has come. New posts push the others
-    down, so going on by the number of posts read repeats some; deleted ones pull them up, so it starts a page
-    earlier.
+    New posts push the others down, so going on by the number of posts read repeats some; deleted ones pull
+    them up, so it goes back by as many as the wall has become shorter.
     """
     journal, mark = folder / f"{name}.jsonl", folder / f"{name}.state.json"
-    state: dict[str, Any] = {"floor": 0, "newest": 0, "read": 0}
-    if mark.exists():
-        state = json.loads(mark.read_text(encoding="utf-8"))
-    seen = {post["id"] for post in kept_rows(journal)}
-    offset, known = max(0, state["read"] - _PAGE), 0
+    seen = {post["id"] for post in kept_rows(journal, "id")}
+    state = _state(mark, len(seen))
+    offset, known = max(0, state["read"] - _PAGE), state["count"]
     with tqdm(desc=f"Reading {name}", initial=offset, unit="post", disable=None) as bar:
         while True:
             page = await client.wall(name, offset)
-            count = int(page.get("count", 0))
+            count = page["count"]
             if 0 < count < known:  # posts were deleted since the last page: those behind it have moved up
                 offset, known = max(0, offset - (known - count)), count
                 continue
@@ -267,8 +285,8 @@ async def _wall(client: _Client, name: str, folder: Path, limit: int | None) -> 
             # A pinned post stands first, however old it is.
             free = [post["id"] for post in posts if not post.get("is_pinned")]
             offset += len(page["items"])
-            state["read"] = offset
             state["newest"] = max([state["newest"], *free])
+            state |= {"read": offset, "count": count, "written": len(seen)}
             bar.total = count
             bar.update(len(page["items"]))
             at_end = not page["items"] or offset >= count
@@ -278,28 +296,35 @@ async def _wall(client: _Client, name: str, folder: Path, limit: int | None) -> 
             if limit is not None and offset >= limit:
                 floor = state["floor"]  # what lies below the limit was not read
                 break
-            _save(mark, state)
-    _save(mark, {"floor": floor, "newest": 0, "read": 0})
+            write_text(mark, json.dumps(state))
+    write_text(mark, json.dumps(_START | {"floor": floor, "written": len(seen)}))
 
 
-def _save(mark: Path, state: Mapping[str, Any]) -> None:
-    part = mark.with_suffix(".part")
-    part.write_text(json.dumps(state), encoding="utf-8")
-    part.replace(mark)
+def _state(mark: Path, posts: int) -> dict[str, int]:
+    """What the file says. The beginning where it is damaged, and where lines were removed from the journal,
+    which now holds so many posts: reading a wall again costs calls, and loses nothing.
+    """
+    try:
+        found = _START | json.loads(mark.read_text(encoding="utf-8"))
+        state = {key: int(found[key]) for key in _START}
+    except (FileNotFoundError, ValueError, TypeError):
+        return dict(_START)
+    return state if posts >= state["written"] else dict(_START)
 
 
 def _short(post: Mapping[str, Any], group: str) -> dict[str, Any]:
     """What is kept of a post; of one that is not as VK documents posts, why it is of no use."""
     try:
         return _parts(post, group)
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError, AttributeError, LookupError):
         url = f"https://vk.com/wall{group}_{post['id']}"
         return {"id": post["id"], "url": url, "group": group, "photos": [], "left_out": "damaged post"}
 
 
 def _parts(post: Mapping[str, Any], group: str) -> dict[str, Any]:
     reposted = [one for one in post.get("copy_history") or [] if isinstance(one, Mapping)]
-    shown = reposted[0] if reposted and not post.get("attachments") else post
+    # A repost may repost another: what it shows stands in the first that has anything to show.
+    shown = next((one for one in (post, *reposted) if one.get("attachments")), post)
     owner = post.get("owner_id", group)
     attachments = [one for one in shown.get("attachments") or [] if isinstance(one, Mapping)]
     photos = []
@@ -331,12 +356,12 @@ def _parts(post: Mapping[str, Any], group: str) -> dict[str, Any]:
 
 def _number(photo: Mapping[str, Any], key: str) -> int:
     """A number that is part of a file's name."""
-    return int(photo.get(key, 0))
+    return int(photo[key])
 
 
 def _posts(journal: Path, limit: int | None) -> Iterator[dict[str, Any]]:
     """The posts read so far, the newest first, each once."""
-    posts = {post["id"]: post for post in kept_rows(journal)}
+    posts = {post["id"]: post for post in kept_rows(journal, "id", "url", "group", "photos", "left_out")}
     newest = sorted(posts.values(), key=lambda post: -post["id"])
     yield from newest[:limit]
 

@@ -1,0 +1,46 @@
+"""Journals: what a run has done so far, a line each, from which a run that was interrupted goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from train_scripts.data.files import CaptionFileError, from_json
+
+__all__ = ["append_rows", "kept_rows"]
+
+
+def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Adds lines to a journal, and has them on disk before it returns."""
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def kept_rows(path: Path, *keys: str) -> Iterator[dict[str, Any]]:
+    """The rows of a journal, each with these keys. A last one that was torn by a kill or a full disk is cut
+    off the file. Raises CaptionFileError for any other damage, which no run does, and OSError.
+    """
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        with path.open("r+b") as file:
+            file.truncate(whole)
+    for number, line in enumerate(data[:whole].split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = from_json(line.decode())
+        except ValueError:  # a UnicodeDecodeError is one too
+            row = None
+        if not isinstance(row, dict) or not row.keys() >= set(keys):
+            raise CaptionFileError(
+                f"{path}, line {number}, is damaged: remove the line, what it stood for is then done again."
+            )
+        yield row
