@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import timm
-import torch
 from torch import Tensor, nn
 
 from inference.encoders.base import Encoder, register
 from inference.encoders.preprocessing import Preprocessing
+from inference.weight_files.state import read_state
 
 _MEAN, _STD = (127 / 255,) * 3, (128 / 255,) * 3  # pixels of 0..255 less 127, by 128: as TensorFlow has it
 _SIZES = {"efficientnet_lite0": 224, "efficientnet_lite2": 260}
@@ -72,7 +72,7 @@ def load_packaged(encoder: EfficientNetLite, file: Path) -> None:
     Raises:
         ValueError: the file is of another network; the message says what does not fit.
     """
-    stored = torch.load(file, map_location="cpu", weights_only=True)
+    stored = read_state(file)
     stages = cast("nn.Sequential", encoder.network.blocks)
     numbers = [
         f"{stage}.{place}"

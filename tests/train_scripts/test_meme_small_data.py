@@ -17,6 +17,7 @@ from torch import nn
 from inference.reading.merge import FEATURES, load_scorer
 from inference.tokenizers.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
 from tests.drawing import draw_meme, jpeg_bytes
+from train_scripts.data.dataset import read_split
 from train_scripts.meme_small import line_scorer
 from train_scripts.meme_small.align import Target
 from train_scripts.meme_small.data import (
@@ -85,7 +86,7 @@ def test_a_picture_that_was_never_read_is_named(tmp_path: Path) -> None:
     row = {"file_name": "cat.jpg", "text": "Рыжий кот сидит на окне."}
     (tmp_path / "train.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"cat\.jpg is not among the readings: read it with"):
-        load_examples(tmp_path, "train", {}, ContentLemmas())
+        load_examples(read_split(tmp_path, "train"), {}, ContentLemmas())
 
 
 @given(lengths=st.lists(st.integers(1, 60), max_size=200), size=st.integers(1, 9), seed=st.integers(0, 99))

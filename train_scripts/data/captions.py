@@ -7,7 +7,7 @@ from pathlib import Path
 
 from train_scripts.data.files import CaptionFileError, Row, json_rows, table_rows
 
-__all__ = ["CaptionFileError", "read_captions", "read_references"]
+__all__ = ["CaptionFileError", "read_captions", "read_references", "read_texts"]
 
 METADATA = "metadata.jsonl"
 _TABLES = frozenset({".csv", ".tsv"})
@@ -87,3 +87,14 @@ def read_references(path: Path, *, split: str | None = None) -> dict[str, tuple[
     if not references:
         raise CaptionFileError(f"{path} has no rows: it must hold one caption a line.")
     return {name: tuple(texts) for name, texts in references.items()}
+
+
+def read_texts(path: Path) -> list[str]:
+    """The texts of JSON lines that need not name pictures, in their order. Raises CaptionFileError."""
+    texts = []
+    for number, row in json_rows(path):
+        text = row.get("text")
+        if not isinstance(text, str):
+            raise CaptionFileError(f'{path}, line {number}, has no "text": add the caption as a string.')
+        texts.append(text)
+    return texts

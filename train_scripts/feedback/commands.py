@@ -18,12 +18,19 @@ ModelsDir = Annotated[Path, typer.Option(help="Folder of the checkpoints.")]
 def _one_sentence_errors() -> AbstractContextManager[None]:
     """Of both commands; see :func:`train_scripts.terminal.one_sentence`."""
     from train_scripts.data.exports import ExportError  # noqa: PLC0415
+    from train_scripts.data.files import CaptionFileError  # noqa: PLC0415
     from train_scripts.metrics.evaluator import EvaluationError  # noqa: PLC0415 - with numpy and nltk
     from train_scripts.pictures import UnreadablePicturesError  # noqa: PLC0415
     from train_scripts.sheets import SheetError  # noqa: PLC0415
 
     return one_sentence(
-        ExportError, FeedbackError, EngineError, EvaluationError, SheetError, UnreadablePicturesError
+        CaptionFileError,
+        ExportError,
+        FeedbackError,
+        EngineError,
+        EvaluationError,
+        SheetError,
+        UnreadablePicturesError,
     )
 
 
@@ -42,13 +49,13 @@ def finetune_command(
         typer.Option(help="What 'read' wrote of --data: spares reading those pictures again.", exists=True),
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="At most; it ends early when nothing is gained.")] = 24,
-    rate: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
+    rate: Annotated[float, typer.Option(min=0, help="Learning rate.")] = 1e-3,
     batch: Annotated[int, typer.Option(min=1, help="Lessons a step.")] = 4,
     replay: Annotated[
         float, typer.Option(min=0, help="Rows of the original data for every lesson, against forgetting.")
     ] = 4.0,
     preference: Annotated[float, typer.Option(min=0, help="Weight of the preference pairs (DPO).")] = 0.2,
-    beta: Annotated[float, typer.Option(help="Of DPO: larger stays nearer to the parent.")] = 0.1,
+    beta: Annotated[float, typer.Option(min=0, help="Of DPO: larger stays nearer to the parent.")] = 0.1,
     patience: Annotated[int, typer.Option(min=1, help="Epochs without coming nearer.")] = 5,
     measure: Annotated[str, typer.Option(help="The score that must not fall on val.")] = "meteor",
     val_pictures: Annotated[int, typer.Option(min=0, help="Of val, for every epoch; 0: all.")] = 200,

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from tqdm import tqdm
 
 from inference.reading.reader import Reader, in_reading_order
 from inference.types import TextLine
-from train_scripts.feedback.errors import FeedbackError
-from train_scripts.meme_small.line_scorer import words_from_row
+from train_scripts.meme_small.readings import Reading, words_from_row
 from train_scripts.pictures import open_picture
 
 _TOGETHER = 8  # pictures captioned at once
@@ -34,26 +32,17 @@ class Picture:
 
 
 def read_pictures(
-    folder: Path, names: Iterable[str], readings: Mapping[str, Mapping[str, Any]], reader: Reader, what: str
+    folder: Path, names: Iterable[str], readings: Mapping[str, Reading], reader: Reader, what: str
 ) -> list[Picture]:
     """``readings``: what `train_scripts read` wrote, by file name; other pictures are read now.
 
-    Raises UnreadablePicturesError when a picture cannot be opened, FeedbackError when a reading is damaged.
+    Raises UnreadablePicturesError when a picture cannot be opened.
     """
     pictures = []
     for name in tqdm(list(names), desc=f"reading {what}", mininterval=5):
         image = open_picture(folder / name)
         known = readings.get(name)
-        if known is None:
-            lines = reader.read(image)
-        else:
-            try:
-                lines = in_reading_order(words_from_row(known), image)
-            except (KeyError, TypeError, ValueError):
-                raise FeedbackError(
-                    f"The reading of {name} is damaged or of an older version: read the pictures again with "
-                    "'python -m train_scripts read'."
-                ) from None
+        lines = reader.read(image) if known is None else in_reading_order(words_from_row(known), image)
         pictures.append(Picture(name, folder / name, tuple(lines)))
     return pictures
 

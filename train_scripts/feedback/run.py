@@ -13,6 +13,8 @@ from typing import Any
 from inference.checkpoint import CheckpointError
 from inference.models import checkpoint_hash, find_model
 from inference.reading.reader import Reader
+from train_scripts.data.captions import METADATA
+from train_scripts.data.dataset import read_split
 from train_scripts.data.duplicates import find_duplicates
 from train_scripts.data.exports import Export, read_export
 from train_scripts.data.pictures import look
@@ -22,7 +24,7 @@ from train_scripts.feedback.judge import Judge
 from train_scripts.feedback.lessons import Lessons, learn_from
 from train_scripts.feedback.pictures import Picture, read_pictures
 from train_scripts.feedback.students import Example, Seen, Student, load_student
-from train_scripts.meme_small.data import read_rows
+from train_scripts.meme_small.readings import read_readings
 from train_scripts.metrics.comparison import Comparison, compare
 from train_scripts.pictures import check_pictures
 
@@ -72,13 +74,13 @@ def run(sources: Sources, options: Options, *, say: Callable[[str], None] = prin
     that says what to do.
     """
     out = sources.out
-    if out.exists() and any(out.iterdir()):
-        raise FeedbackError(f"{out} is not empty: give a folder of its own for every run.")
+    _claim(out)
     export = read_export(sources.feedback, sources.erased)
     lessons = learn_from(export)
     folder = find_model(sources.models_dir, sources.model)
     parent_hash = checkpoint_hash(sources.models_dir, sources.model)
     train, references = _originals(sources.data)
+    readings = {} if sources.readings is None else read_readings(sources.readings)
     say(_summary(export, lessons))
     draw = random.Random(options.seed)
     again = _drawn(draw, train, round(options.replay * max(len(lessons.lessons), options.batch)))
@@ -91,12 +93,10 @@ def run(sources: Sources, options: Options, *, say: Callable[[str], None] = prin
             *(sources.data / name for name in (*dict(again), *some)),
         ]
     )
-    out.mkdir(parents=True, exist_ok=True)
     parent = load_student(folder)
     corrections = list(lessons.corrections.values())
     student = load_student(folder, corrections)
 
-    readings = {} if sources.readings is None else {r["file_name"]: r for r in read_rows(sources.readings)}
     reader = Reader()
     own = read_pictures(export.folder, lessons.file_names, {}, reader, "the pictures of the feedback")
     replayed = read_pictures(sources.data, [name for name, _ in again], readings, reader, "training pictures")
@@ -201,22 +201,30 @@ def _summary(export: Export, lessons: Lessons) -> str:
     return text
 
 
+def _claim(out: Path) -> None:
+    """Makes the folder. Raises FeedbackError when it cannot be written or holds something."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        filled = any(out.iterdir())
+    except OSError as error:
+        raise FeedbackError(f"{out} cannot be used ({error.strerror}): give another folder.") from None
+    if filled:
+        raise FeedbackError(f"{out} is not empty: give a folder of its own for every run.")
+
+
 def _originals(data: Path) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """The original training rows and val references. Raises FeedbackError when they cannot be read."""
+    """The original training rows and val references. Raises FeedbackError when they are not there, and
+    CaptionFileError.
+    """
     rows: dict[str, list[tuple[str, str]]] = {}
     for split in ("train", "val"):
         path = data / f"{split}.jsonl"
-        try:
-            rows[split] = [(row["file_name"], row["text"]) for row in read_rows(path)]
-        except FileNotFoundError:
+        if not path.exists() and not (data / METADATA).exists():
             raise FeedbackError(
                 f"{path} is not there: --data takes the folder the model was trained on, with images/, "
                 "train.jsonl and val.jsonl."
-            ) from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise FeedbackError(f"{path} is damaged ({type(error).__name__}: {error}): mend it.") from None
-        if not rows[split]:
-            raise FeedbackError(f"{path} has no rows: it must hold one description a line.")
+            )
+        rows[split] = [(row.file_name, row.text) for row in read_split(data, split)]
     return rows["train"], dict(rows["val"])
 
 

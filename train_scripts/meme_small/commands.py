@@ -7,8 +7,9 @@ import json
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,8 +20,12 @@ from rich.console import Console
 from tqdm import tqdm
 
 from inference.reading.ocr import Ocr
+from inference.types import EngineError
+from train_scripts.data.dataset import read_split
+from train_scripts.data.files import CaptionFileError
 from train_scripts.data.journal import kept_rows
-from train_scripts.meme_small.data import TrainingDataError, read_rows
+from train_scripts.meme_small.errors import TrainingDataError
+from train_scripts.meme_small.readings import read_readings
 from train_scripts.pictures import UnreadablePicturesError, check_pictures, open_picture
 from train_scripts.terminal import one_sentence
 
@@ -64,12 +69,28 @@ def read_command(
     processes: Annotated[int, typer.Option(help="Pictures read at once.", min=1)] = 2,
 ) -> None:
     """Read every picture once, and keep every word with its place and confidence."""
-    done = {row["file_name"] for row in kept_rows(out, "file_name")}
-    names = [row["file_name"] for split in ("train", "val") for row in read_rows(memes / f"{split}.jsonl")]
-    tasks = [(memes, name) for name in names if name not in done]
-    with one_sentence(TrainingDataError, UnreadablePicturesError):
+    with one_sentence(TrainingDataError, CaptionFileError, UnreadablePicturesError), _written(out):
+        names = [row.file_name for split in ("train", "val") for row in read_split(memes, split)]
+        out.parent.mkdir(parents=True, exist_ok=True)
+        done = {row["file_name"] for row in kept_rows(out, "file_name")}
+        tasks = [(memes, name) for name in dict.fromkeys(names) if name not in done]
         check_pictures(memes / name for _, name in tasks)
-    out.parent.mkdir(parents=True, exist_ok=True)
+        _read_all(tasks, out, processes)
+
+
+@contextmanager
+def _written(out: Path) -> Iterator[None]:
+    """Raises TrainingDataError where the system refuses the file or folder."""
+    try:
+        yield
+    except OSError as error:
+        raise TrainingDataError(
+            f"{out} cannot be written ({error.strerror}): make room there or name another place with --out, "
+            "and run the same command again, it goes on from here."
+        ) from None
+
+
+def _read_all(tasks: Sequence[tuple[Path, str]], out: Path, processes: int) -> None:
     context = multiprocessing.get_context("spawn")
     with (
         out.open("a", encoding="utf-8", buffering=1) as file,
@@ -85,8 +106,9 @@ def line_scorer_command(memes: Memes, readings: Readings = Path("runs/readings.j
     from inference.reading.merge import SCORER_FILE  # noqa: PLC0415
     from train_scripts.meme_small import line_scorer  # noqa: PLC0415 - torch
 
-    references = {row["file_name"]: row["text"] for row in read_rows(memes / "train.jsonl")}
-    values, labels = line_scorer.examples(read_rows(readings), references)
+    with one_sentence(TrainingDataError, CaptionFileError):
+        references = {row.file_name: row.text for row in read_split(memes, "train")}
+        values, labels = line_scorer.examples(read_readings(readings).values(), references)
     stored = line_scorer.train(values, labels)
     line_scorer.save(stored)
     Console().print(
@@ -134,8 +156,13 @@ def train_command(  # noqa: PLR0917 - the options of a command
     set_up_process()
     recipe = Recipe(photo_epochs=photo_epochs, copying=copying)
     weights = encoder or _packaged_weights()
-    with one_sentence(TrainingDataError, UnreadablePicturesError):
+    with one_sentence(TrainingDataError, CaptionFileError, UnreadablePicturesError, EngineError):
+        with _written(out):  # noticed now, not when all is trained
+            out.parent.mkdir(parents=True, exist_ok=True)
+            if out.exists():
+                next(out.iterdir(), None)
         trainer = Trainer(memes, photos, readings, work, recipe, encoder_weights=weights)
         model = trainer.run()
-    write_checkpoint(out, model, training={"recipe": asdict(recipe), "history": trainer.history})
+        with _written(out):
+            write_checkpoint(out, model, training={"recipe": asdict(recipe), "history": trainer.history})
     Console().print(f"Written to {out}. Measure it with 'python -m train_scripts evaluate'.")

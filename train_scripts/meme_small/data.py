@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,20 +16,16 @@ from inference.reading.lexicon import bare
 from inference.reading.reader import in_reading_order
 from inference.tokenizers.slots import SPECIAL, SlotTokenizer, split_words
 from inference.types import TextLine
+from train_scripts.data.dataset import DataRow
 from train_scripts.meme_small.align import Target, align, clean
-from train_scripts.meme_small.line_scorer import words_from_row
+from train_scripts.meme_small.errors import TrainingDataError
+from train_scripts.meme_small.readings import Reading, words_from_row
 from train_scripts.metrics.faithfulness import ContentLemmas
 from train_scripts.pictures import open_picture
 
 LEVELS = 3  # how much a description tells beyond the quotes: by its number of content lemmas
 _MEME_COUNT, _PHOTO_COUNT, _CONCEPT_COUNT = 3, 40, 8
 _LONGEST = 150  # tokens; a longer description is a story around the meme, not its description
-
-
-class TrainingDataError(ValueError):
-    """The recipe has nothing to learn from, or something else than its work folder was begun with; ``str()``
-    is one sentence that says what to do.
-    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,49 +42,44 @@ class Example:
     concepts: frozenset[str]
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)
-
-
 def load_examples(
-    folder: Path,
-    split: str,
-    readings: Mapping[str, Mapping[str, Any]],
-    lemmas: ContentLemmas,
+    rows: Iterable[DataRow], readings: Mapping[str, Reading], lemmas: ContentLemmas
 ) -> list[Example]:
-    """The examples of ``folder/split.jsonl``.
-
-    ``readings``: file_name -> the row that ``train_scripts read`` wrote for it. Rows without a description
-    are left out.
+    """The examples of the rows of one split. ``readings``: by file_name. Rows without a description are left
+    out.
 
     Raises:
-        TrainingDataError: a picture was never read.
+        TrainingDataError: a picture was never read, or no row has a description.
         UnreadablePicturesError: a picture cannot be opened.
     """
     examples = []
-    for row in read_rows(folder / f"{split}.jsonl"):
-        description = clean(row["text"])
+    split = ""
+    for row in rows:
+        split = row.split
+        description = clean(row.text)
         if len(description.split()) < 3:
             continue
-        image = open_picture(folder / row["file_name"])
-        reading = readings.get(row["file_name"])
+        image = open_picture(row.picture)
+        reading = readings.get(row.file_name)
         if reading is None:
             raise TrainingDataError(
-                f"{row['file_name']} is not among the readings: read it with 'python -m train_scripts read'."
+                f"{row.file_name} is not among the readings: read it with 'python -m train_scripts read'."
             )
         lines = in_reading_order(words_from_row(reading), image)[:MAX_LINES]
         target = align(description, lines)
         examples.append(
             Example(
-                row["file_name"],
+                row.file_name,
                 tuple(lines),
                 layout_features(lines, image),
                 line_features(lines, image),
                 target,
                 lemmas.of(description),
             )
+        )
+    if not examples:
+        raise TrainingDataError(
+            f"None of the rows of {split} has a description of three words or more: add some that have."
         )
     return examples
 

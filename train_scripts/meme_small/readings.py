@@ -1,0 +1,50 @@
+"""What `python -m train_scripts read` writes: the words of every picture, with their places, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from inference.reading.words import Word
+from train_scripts.data.files import CaptionFileError, json_rows
+
+__all__ = ["Reading", "read_readings", "words_from_row"]
+
+Reading = Mapping[str, Any]  # file_name, size (width, height in pixels), words
+
+
+def words_from_row(row: Reading) -> list[Word]:
+    """The words of a row."""
+    return [Word(text, tuple(box), confidence, line) for text, box, confidence, line in row["words"]]
+
+
+def read_readings(path: Path) -> dict[str, Reading]:
+    """The rows by file name. Raises CaptionFileError where one is not what `read` writes."""
+    found: dict[str, Reading] = {}
+    for number, row in json_rows(path):
+        try:
+            whole = _is_whole(row)
+        except (KeyError, TypeError, ValueError):
+            whole = False
+        if not whole:
+            raise CaptionFileError(
+                f"{path}, line {number}, is not what 'train_scripts read' writes: read the pictures again."
+            )
+        found[row["file_name"]] = row
+    return found
+
+
+def _is_whole(row: Reading) -> bool:
+    width, height = row["size"]
+    return (
+        isinstance(row["file_name"], str)
+        and isinstance(width, int)
+        and isinstance(height, int)
+        and all(
+            isinstance(word.text, str)
+            and len(word.box) == 4
+            and all(isinstance(number, int | float) for number in (*word.box, word.confidence, word.line))
+            for word in words_from_row(row)
+        )
+    )
