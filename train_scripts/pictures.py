@@ -10,10 +10,10 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from inference.pictures import load_picture
+from inference.pictures import MAX_BYTES, load_picture
 from inference.types import PictureError
 
-__all__ = ["UnreadablePicturesError", "check_pictures", "cores", "open_picture"]
+__all__ = ["UnreadablePicturesError", "check_pictures", "cores", "open_picture", "picture_bytes"]
 
 _SHOWN = 3
 
@@ -37,12 +37,20 @@ class UnreadablePicturesError(ValueError):
         super().__init__(text)
 
 
+def picture_bytes(path: Path) -> bytes:
+    """What the file holds; of one that is too large to be a picture, only as much as shows that. Raises
+    OSError.
+    """
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
 def open_picture(path: Path, data: bytes | None = None) -> Image.Image:
     """The picture, upright RGB; ``data``: its bytes, where they were read before. Raises
     UnreadablePicturesError.
     """
     try:
-        return load_picture(path.read_bytes() if data is None else data).image
+        return load_picture(picture_bytes(path) if data is None else data).image
     except PictureError as error:
         # What comes behind the colon is said to somebody who sends the picture.
         raise UnreadablePicturesError([(path, str(error).partition(":")[0].rstrip("."))]) from None

@@ -19,6 +19,7 @@ from PIL import Image
 
 from inference.pictures import load_picture
 from inference.types import PictureError
+from train_scripts.pictures import picture_bytes
 from train_scripts.tables import Sheet
 
 __all__ = ["SheetError", "SheetRow", "pictures_html", "sheet", "table_html", "write_page"]
@@ -141,7 +142,7 @@ def _thumbnail(row: SheetRow) -> str:
     if row.picture is None:
         return "<p class=missing>The picture is not at hand.</p>"
     try:
-        image = load_picture(row.picture.read_bytes()).image
+        image = load_picture(picture_bytes(row.picture)).image
     except OSError as error:
         return f"<p class=missing>The picture cannot be read: {html.escape(str(error.strerror))}.</p>"
     except PictureError as error:

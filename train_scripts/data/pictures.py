@@ -18,6 +18,7 @@ from inference.pictures import PICTURE_SUFFIXES, load_picture
 from inference.types import PictureError
 from train_scripts.data.journal import append_rows, kept_rows
 from train_scripts.data.records import PrepareError
+from train_scripts.pictures import picture_bytes
 
 __all__ = ["HASH_BITS", "Seen", "inspect", "safe_names", "take"]
 
@@ -48,7 +49,7 @@ def look(path: Path) -> Seen:
     their median) of 256 bits: the usual 64 bits cannot tell two memes of one template apart.
     """
     try:
-        image = load_picture(path.read_bytes()).image
+        image = load_picture(picture_bytes(path)).image
     except PictureError as error:
         # What comes behind the colon is said to somebody who sends the picture.
         return Seen(error=str(error).partition(":")[0].rstrip(".") + ".")

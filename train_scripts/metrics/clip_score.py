@@ -23,6 +23,7 @@ from inference.pictures import load_picture
 from inference.types import PictureError
 from inference.weight_files.state import ImportFailed
 from train_scripts.metrics.evaluator import MEAN, EvaluationError, Measure
+from train_scripts.pictures import picture_bytes
 
 __all__ = ["CLIP_SCORE", "ClipScorer", "Embedded", "find_ruclip"]
 
@@ -73,7 +74,7 @@ class ClipScorer:
             pixels: dict[str, Tensor] = {}
             for name in batch:
                 try:
-                    image = load_picture((folder / name).read_bytes()).image
+                    image = load_picture(picture_bytes(folder / name)).image
                 except OSError as error:
                     refused[name] = f"{folder / name} cannot be read ({error.strerror})."
                 except PictureError as error:

@@ -32,7 +32,7 @@ from tqdm import tqdm
 from inference.encoders.base import Encoder, Memory
 from inference.locks import locked
 from train_scripts.files import write_text
-from train_scripts.pictures import UnreadablePicturesError, open_picture
+from train_scripts.pictures import UnreadablePicturesError, open_picture, picture_bytes
 from train_scripts.training.errors import TrainingError
 from train_scripts.training.seeing import Seer, ahead, groups_of, split
 
@@ -216,7 +216,7 @@ class FeatureCache:
         files, images = {}, {}
         for picture in group:
             try:
-                files[picture] = picture.read_bytes()
+                files[picture] = picture_bytes(picture)
                 found[picture] = (hashlib.sha256(files[picture]).digest(), None)
             except OSError as error:
                 why = error.strerror or str(error)

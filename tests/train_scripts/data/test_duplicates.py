@@ -12,6 +12,7 @@ from PIL import Image
 from tests.drawing import draw_meme, jpeg_bytes, png_bytes
 from train_scripts.data.duplicates import THRESHOLD, find_duplicates, near_pairs
 from train_scripts.data.pictures import look
+from train_scripts.pictures import UnreadablePicturesError, open_picture
 
 
 def random_hashes(count: int, seed: int) -> list[str]:
@@ -113,3 +114,13 @@ def test_a_damaged_picture_is_named_with_its_reason(tmp_path: Path) -> None:
     path.write_bytes(b"")
     assert look(path).error == "The file is empty."
     assert look(tmp_path / "none.jpg").error == "The file cannot be read (No such file or directory)."
+
+
+def test_a_file_far_too_large_for_a_picture_is_refused_unread(tmp_path: Path) -> None:
+    """A film among the pictures, larger than the memory."""
+    path = tmp_path / "film.jpg"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # 1 TB, nothing of it on the disk
+    assert look(path).error == "The file is larger than 50 MB."
+    with pytest.raises(UnreadablePicturesError, match="larger than 50 MB"):
+        open_picture(path)
