@@ -199,6 +199,8 @@ def test_only_the_references_of_one_split(tmp_path: Path) -> None:
     wrong = run("evaluate", said, tmp_path, "--split", "dev")
     assert wrong.exit_code == 1
     assert 'has no rows whose "split" is dev: choose one of train, val.' in wrong.stderr
+    none = run("evaluate", said, said, "--split", "val")
+    assert f'{said} has no rows whose "split" is val: its rows have none, so omit --split.' in none.stderr
 
 
 def test_tables_come_in_and_go_out(tmp_path: Path, predictions: Path, references: Path) -> None:

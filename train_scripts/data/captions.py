@@ -20,6 +20,7 @@ def _rows(path: Path, split: str | None) -> Iterator[tuple[str, Row]]:
     rows = table_rows(path) if path.suffix.lower() in _TABLES else json_rows(path)
     found = 0
     splits: set[str] = set()
+    others = 0
     for number, row in rows:
         # Exported feedback on a picture that was not kept: null, in a table an empty cell.
         if row.get("file_name", "") is None or (
@@ -27,15 +28,17 @@ def _rows(path: Path, split: str | None) -> Iterator[tuple[str, Row]]:
         ):
             continue
         if split is not None:
-            splits.add(str(row.get("split")))
-            if row.get("split") != split:
+            own = row.get("split")
+            if own != split:
+                others += 1
+                splits |= set() if own is None else {str(own)}
                 continue
         found += 1
         yield f"{path}, line {number},", row
-    if splits and not found:
-        raise CaptionFileError(
-            f'{path} has no rows whose "split" is {split}: choose one of {", ".join(sorted(splits))}.'
-        )
+    if others and not found:
+        known = ", ".join(sorted(splits))
+        advice = f"choose one of {known}" if known else "its rows have none, so omit --split"
+        raise CaptionFileError(f'{path} has no rows whose "split" is {split}: {advice}.')
 
 
 def _name_and_text(where: str, row: Row, *, refused_as_empty: bool) -> tuple[str, str]:

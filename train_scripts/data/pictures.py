@@ -27,6 +27,7 @@ _SIDE = 16  # HASH_BITS ** .5
 _AHEAD = 64  # pictures in work at once
 _SAFE = re.compile(r"[^\w.()+-]+")
 _LONGEST = 120  # characters of one part of a name
+_MOST_BYTES = 200  # that they are; a file system takes 255 of a whole name
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +113,20 @@ def safe_names(pictures: Iterable[tuple[str, Path]]) -> dict[Path, str]:
         stem, suffix = Path(clean[-1]).stem, Path(clean[-1]).suffix
         if suffix.lower() not in PICTURE_SUFFIXES:
             stem, suffix = clean[-1], _suffix(path)
-        clean = [part[:_LONGEST] for part in clean[:-1]] + [stem[:_LONGEST] + suffix]
+        stem = _cut(stem)
+        clean = [*map(_cut, clean[:-1]), stem + suffix]
         chosen = "/".join(clean)
         if clean != parts or chosen.casefold() in taken:
             digits = hashlib.sha256(f"{name}\0{path}".encode()).hexdigest()[:8]
-            clean[-1] = f"{stem[:_LONGEST]}-{digits}{suffix}"
+            clean[-1] = f"{stem}-{digits}{suffix}"
             chosen = "/".join(clean)
         taken.add(chosen.casefold())
         names[path] = f"images/{chosen}"
     return names
+
+
+def _cut(part: str) -> str:
+    return part[:_LONGEST].encode()[:_MOST_BYTES].decode(errors="ignore")
 
 
 def _suffix(path: Path) -> str:

@@ -423,6 +423,18 @@ def test_names_that_are_safe_stay(tmp_path: Path) -> None:
     assert found.endswith(".webp")
 
 
+@pytest.mark.parametrize("letter", ["x", "ж", "漢"])
+def test_a_name_as_long_as_the_system_takes_is_cut(letter: str, tmp_path: Path) -> None:
+    name = letter * (250 // len(letter.encode())) + " .jpg"  # 255 bytes, and a space that has to go
+    save(tmp_path / name, 1)
+    write_rows(tmp_path / "memes.jsonl", [{"file_name": name, "text": "кот"}])
+    done = run("table", tmp_path / "memes.jsonl", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    (row,) = read_rows(tmp_path / "out" / "metadata.jsonl")
+    assert (tmp_path / "out" / row["file_name"]).read_bytes() == (tmp_path / name).read_bytes()
+    assert row["file_name"].startswith(f"images/{letter * 60}")
+
+
 def test_a_split_that_is_not_there_or_a_row_that_is_damaged_gets_a_sentence(tmp_path: Path) -> None:
     file = write_rows(tmp_path / "metadata.jsonl", [{"file_name": "a.jpg", "text": "кот", "split": "train"}])
     assert [row.picture for row in read_split(tmp_path, "train")] == [tmp_path / "a.jpg"]
