@@ -18,6 +18,7 @@ from inference.captioner import load_captioner
 from inference.checkpoint import read_config
 from inference.models import WEIGHTS_FILE
 from inference.types import DecodingOptions
+from tests.disk import files_of_at_most
 from tests.drawing import draw_meme, jpeg_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,6 +164,22 @@ def test_a_run_killed_twice_ends_where_an_uninterrupted_one_does(
     assert (tmp_path / "checkpoint" / WEIGHTS_FILE).read_bytes() == (
         uninterrupted / "checkpoint" / WEIGHTS_FILE
     ).read_bytes()
+
+
+def test_a_run_that_a_full_disk_stopped_goes_on(
+    memes: Path, readings: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    with files_of_at_most(50_000):
+        stopped = train(memes, readings, tmp_path)
+    assert stopped.returncode == 1
+    said = " ".join(stopped.stderr.split())
+    assert f"The state of the run cannot be written to {tmp_path / 'seen.pt'} (File too large)" in said
+    assert "make room there and run the same command again, it goes on from here." in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.glob("*.part"))
+    done = train(memes, readings, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert history(tmp_path) == history(uninterrupted)
 
 
 def test_a_recipe_without_photos_whose_slots_are_words(memes: Path, readings: Path, tmp_path: Path) -> None:

@@ -12,8 +12,7 @@ import io
 import json
 import os
 import signal
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -38,14 +37,15 @@ def arm(stage: str, epoch: int, moment: str) -> None:
     """Prepares the process to die at that moment of the run."""
     real_save, real_stage = torch.save, train.Trainer._stage
 
-    def save(state: Any, path: Path) -> None:
+    def save(state: Any, file: BinaryIO) -> None:
         last = state["history"][-1] if isinstance(state, dict) and "history" in state else {}
         if moment == "save" and (last.get("stage"), last.get("epoch")) == (stage, epoch):
             whole = io.BytesIO()
             real_save(state, whole)
-            path.write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+            file.write(whole.getvalue()[: len(whole.getvalue()) // 2])
+            file.flush()
             die()
-        real_save(state, path)
+        real_save(state, file)
 
     def run_stage(self: train.Trainer, name: str, *, step: Any, **settings: Any) -> None:
         def counted(batch: list[int]) -> Any:

@@ -6,6 +6,6 @@ __all__ = ["TrainingDataError"]
 
 
 class TrainingDataError(ValueError):
-    """The recipe has nothing to learn from, or something else than its work folder was begun with; ``str()``
-    is one sentence that says what to do.
+    """The recipe has nothing to learn from, something else than its work folder was begun with, or no room
+    for its state; ``str()`` is one sentence that says what to do.
     """

@@ -51,6 +51,7 @@ from train_scripts.meme_small.errors import TrainingDataError
 from train_scripts.meme_small.readings import read_readings
 from train_scripts.metrics.faithfulness import ContentLemmas
 from train_scripts.pictures import check_pictures, open_picture
+from train_scripts.states import write_state
 
 _LEVEL_BOUNDS = (4, 9)  # words outside quotations: where the next level of detail begins
 
@@ -528,10 +529,13 @@ class Trainer:
 
 
 def _save(state: Mapping[str, Any], file: Path) -> None:
-    """Whole or not at all."""
-    part = file.with_suffix(".part")
-    torch.save(dict(state), part)
-    part.replace(file)
+    try:
+        write_state(file, state)
+    except OSError as error:
+        raise TrainingDataError(
+            f"The state of the run cannot be written to {file} ({error.strerror}): make room there and run "
+            "the same command again, it goes on from here."
+        ) from error
 
 
 def average_precision(scores: Tensor, labels: Tensor) -> float:

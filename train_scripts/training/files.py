@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from inference.checkpoint import CheckpointError
-from train_scripts.files import replacing
+from train_scripts.states import write_state
 from train_scripts.training.errors import TrainingError
 
 __all__ = ["load_tensors", "new_folder", "save_tensors"]
@@ -23,17 +23,12 @@ def save_tensors(path: Path, values: dict[str, Any]) -> None:
     Raises TrainingError when it cannot be written; the former file is then as it was.
     """
     try:
-        with replacing(path) as part, part.open("wb") as file:
-            torch.save(values, file)
-    except (OSError, RuntimeError) as error:
-        # torch wraps what the file says into an error of its own.
-        cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__ or error
-        told = cause.strerror if isinstance(cause, OSError) else None
-        why = told or str(cause).splitlines()[0]
+        write_state(path, values)
+    except OSError as error:
         kept = "the one before it is whole" if path.exists() else "there was none before it"
         raise TrainingError(
-            f"The state of the run cannot be written to {path} ({why}; {kept}): make room there and go "
-            "on with --resume."
+            f"The state of the run cannot be written to {path} ({error.strerror}; {kept}): make room there "
+            "and go on with --resume."
         ) from error
 
 
