@@ -9,6 +9,7 @@ from pathlib import Path
 from inference.reading.ocr import Ocr
 from train_scripts.data.captions import read_texts
 from train_scripts.data.dataset import read_split
+from train_scripts.files import replacing
 from train_scripts.pictures import check_pictures
 from train_scripts.reader import labels, pretrained, render, text, train
 
@@ -29,16 +30,17 @@ def train_recognizer(
     found = render.find_fonts(fonts)
     detector = pretrained.load_detector(published)
     recognizer = train.with_own_head(*pretrained.load_recognizer(published))
-    train.save(out, detector, recognizer)
-    pictures = [row.picture for row in rows]
-    random.Random(1).shuffle(pictures)
-    grounds = list(labels.empty_grounds(pictures, Ocr(out)))
-    corpus = text.build_corpus([row.text for row in rows], captions)
-    renderer = render.LineRenderer(1, corpus, found, grounds)
-    recognizer = train.train(recognizer, train.batches(renderer, [], share=0.0, seed=1), lines=lines)
-    train.save(out, detector, recognizer)
-    real = list(labels.real_lines(rows, Ocr(out)))
-    data = train.batches(renderer, real, share=0.4, seed=2)
-    recognizer = train.train(recognizer, data, lines=lines // 2, rate=0.6)
-    train.save(out, detector, recognizer)
+    with replacing(out) as part:  # a run that ends early leaves the weights there as they were
+        train.save(part, detector, recognizer)
+        pictures = [row.picture for row in rows]
+        random.Random(1).shuffle(pictures)
+        grounds = list(labels.empty_grounds(pictures, Ocr(part)))
+        corpus = text.build_corpus([row.text for row in rows], captions)
+        renderer = render.LineRenderer(1, corpus, found, grounds)
+        recognizer = train.train(recognizer, train.batches(renderer, [], share=0.0, seed=1), lines=lines)
+        train.save(part, detector, recognizer)
+        real = list(labels.real_lines(rows, Ocr(part)))
+        data = train.batches(renderer, real, share=0.4, seed=2)
+        recognizer = train.train(recognizer, data, lines=lines // 2, rate=0.6)
+        train.save(part, detector, recognizer)
     return f"{len(found)} fonts, {len(grounds)} grounds, {len(real)} real lines; written to {out}."
