@@ -19,6 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from inference.locks import Locked, locked
 from train_scripts.data.captions import METADATA
 from train_scripts.data.dataset import SPLITS
 from train_scripts.data.duplicates import THRESHOLD, Duplicate, find_duplicates
@@ -142,7 +143,12 @@ def prepare(read: Callable[[Path], Iterable[Item]], plan: Plan) -> Report:
     """
     work = _claim(plan)
     try:
-        return _prepare(read(work), plan, work)
+        with locked(work):
+            return _prepare(read(work), plan, work)
+    except Locked:
+        raise PrepareError(
+            f"{plan.out} is being prepared by another process: wait for it, or give another folder."
+        ) from None
     except OSError as error:
         raise PrepareError(
             f"{error.filename or plan.out} cannot be written ({error.strerror}): make room there and run the "

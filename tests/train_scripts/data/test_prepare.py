@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from inference.locks import locked
 from tests.drawing import jpeg_bytes
 from tests.inference.hub_cache import ENGLISH, publish, save_marian
 from tests.train_scripts.data.pictures import drawn, read_rows, save, write_rows
@@ -227,6 +228,18 @@ def test_another_command_does_not_write_into_the_folder(tmp_path: Path, memes: P
     assert (full.exit_code, full.stderr.count("\n")) == (1, 1)
     assert f"{memes} is not empty: give a new folder." in full.stderr
     assert sorted(path.name for path in memes.iterdir()) == ["images", "train.jsonl", "val.jsonl"]
+
+
+def test_two_at_once_do_not_write_into_one_folder(tmp_path: Path, memes: Path) -> None:
+    out = tmp_path / "out"
+    assert run("table", memes / "train.jsonl", "--out", out).exit_code == 0
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with locked(out / "prepare"):
+        done = run("table", memes / "train.jsonl", "--out", out)
+    assert done.exit_code == 1
+    assert "is being prepared by another process: wait for it" in " ".join(done.output.split())
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert run("table", memes / "train.jsonl", "--out", out).exit_code == 0
 
 
 def test_a_folder_that_cannot_be_written_gets_one_sentence(tmp_path: Path, memes: Path) -> None:
