@@ -29,6 +29,7 @@ Floats = npt.NDArray[np.float64]
 SCORER_FILE = Path(__file__).with_name("line_scorer.json")
 
 _WIDE_GAP = 2.2  # in letter heights: words further apart than this belong to two columns
+_ROUND = frozenset("оОoO0")  # what the recogniser takes round things for
 _CLOCK = re.compile(
     r"\d{1,2}[:.]\d{2}|20\d\d|\d{1,2} (?:янв|фев|мар|апр|ма[йя]|июн|июл|авг|сен|окт|ноя|дек)", re.IGNORECASE
 )
@@ -237,7 +238,9 @@ def _is_speck(word: Word, *, alone: bool) -> bool:
     core = bare(word.text)
     if len(core) > 1:
         return word.confidence < 0.4
-    # A round thing is no "о"; beside other words a letter that is a word of its own is.
+    if alone and word.text in _ROUND:
+        return word.confidence < 0.8
+    # Beside other words a letter that is a word of its own is one.
     return word.confidence < (0.45 if is_known(core) and not alone else 0.6)
 
 

@@ -67,6 +67,17 @@ def test_the_mark_that_ends_a_sentence_stays() -> None:
     assert texts(line("И тут я понял ...", left=0.1, top=0.2)) == ["И тут я понял ..."]
 
 
+@pytest.mark.parametrize(
+    ("text", "confidence", "kept"),
+    [("о", 0.7, False), ("О", 0.7, False), ("0", 0.7, False), ("о", 0.9, True), ("я", 0.7, True)],
+)
+def test_a_round_thing_by_itself_is_no_letter(text: str, confidence: float, kept: bool) -> None:
+    words = line(text, left=0.4, top=0.4, confidence=confidence)
+    assert bool(candidates(words, SIZE)) == kept
+    beside = line(f"{text} спишь", left=0.4, top=0.4, confidence=confidence)
+    assert texts(beside) == [f"{text} спишь"]
+
+
 def test_a_line_of_specks_is_no_candidate() -> None:
     assert texts(line("| ~ _", left=0.1, top=0.2, confidence=0.3)) == []
     assert select([], SIZE) == []
