@@ -17,7 +17,7 @@ from typing import Any
 
 from inference.manifest import sha256_of_folder
 from train_scripts.data.dataset import is_inside
-from train_scripts.data.files import from_json
+from train_scripts.data.files import json_object
 
 REPORT, ERASED = "export.json", "erased.jsonl"
 TABLES = {"imagefolder": "metadata.jsonl", "csv": "feedback.csv", "parquet": "feedback.parquet"}
@@ -177,11 +177,8 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        try:
-            value = from_json(line.decode())
-        except ValueError:  # a UnicodeDecodeError is one too
-            value = None
-        if not isinstance(value, dict):
+        value = json_object(line)
+        if value is None:
             raise ExportError(
                 f"{path.name}, line {number}, is damaged (a write may have been cut short): export again, "
                 "or remove the line."

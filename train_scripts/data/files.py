@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CaptionFileError", "from_json", "json_document", "json_rows", "table_rows", "text_lines"]
+__all__ = [
+    "CaptionFileError",
+    "from_json",
+    "json_document",
+    "json_object",
+    "json_rows",
+    "table_rows",
+    "text_lines",
+]
 
 Row = dict[str, Any]
 
@@ -46,6 +54,15 @@ def from_json(text: str) -> Any:
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     return value
+
+
+def json_object(line: bytes) -> Row | None:
+    """The object that a line of JSON in UTF-8 holds; None where it is damaged or holds something else."""
+    try:
+        value = from_json(line.decode())
+    except ValueError:  # a UnicodeDecodeError is one too
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from train_scripts.data.files import CaptionFileError, from_json
+from train_scripts.data.files import CaptionFileError, json_object
 
 __all__ = ["append_rows", "kept_rows"]
 
@@ -35,11 +35,8 @@ def kept_rows(path: Path, *keys: str) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(data[:whole].split(b"\n"), start=1):
         if not line.strip():
             continue
-        try:
-            row = from_json(line.decode())
-        except ValueError:  # a UnicodeDecodeError is one too
-            row = None
-        if not isinstance(row, dict) or not row.keys() >= set(keys):
+        row = json_object(line)
+        if row is None or not row.keys() >= set(keys):
             raise CaptionFileError(
                 f"{path}, line {number}, is damaged: remove the line, what it stood for is then done again."
             )
