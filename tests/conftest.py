@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -11,6 +12,15 @@ from bot.sandbox import Sandbox
 
 # A shell that starts the tests in the background has them ignore Ctrl+C, and their processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def numbers_as_usual() -> Iterator[None]:
+    """A command that trains, run within the tests' process, makes tiny numbers zero: hypothesis refuses to
+    draw numbers behind it."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture
