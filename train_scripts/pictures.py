@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image
 from tqdm import tqdm
@@ -13,8 +14,16 @@ from tqdm import tqdm
 from inference.pictures import MAX_BYTES, load_picture
 from inference.types import PictureError
 
-__all__ = ["UnreadablePicturesError", "check_pictures", "cores", "open_picture", "picture_bytes"]
+__all__ = [
+    "UnreadablePicturesError",
+    "check_pictures",
+    "cores",
+    "open_picture",
+    "picture_bytes",
+    "with_pictures",
+]
 
+T = TypeVar("T")
 _SHOWN = 3
 
 
@@ -63,22 +72,36 @@ def check_pictures(paths: Iterable[Path]) -> None:
 
     Raises UnreadablePicturesError about all that cannot be opened, in their order.
     """
+    with_pictures(paths, lambda path, image: None, desc="checking pictures")  # noqa: ARG005
 
-    def trouble(path: Path) -> list[tuple[Path, str]]:
+
+def with_pictures(
+    paths: Iterable[Path], use: Callable[[Path, Image.Image], T], *, desc: str
+) -> dict[Path, T]:
+    """What ``use`` makes of each picture, on all cores; ``desc``: of the bar, where it takes long.
+
+    Raises UnreadablePicturesError about all that cannot be opened, in their order.
+    """
+
+    def used(path: Path) -> T | UnreadablePicturesError:
         try:
-            open_picture(path)
+            return use(path, open_picture(path))
         except UnreadablePicturesError as error:
-            return list(error.bad)
-        return []
+            return error
 
     wanted = list(dict.fromkeys(paths))
+    found: dict[Path, T] = {}
+    bad: list[tuple[Path, str]] = []
     with ThreadPoolExecutor(cores()) as pool:
-        found = tqdm(
-            pool.map(trouble, wanted), desc="checking pictures", total=len(wanted), delay=2, leave=False
-        )
-        bad = [one for own in found for one in own]
+        results = tqdm(pool.map(used, wanted), desc=desc, total=len(wanted), delay=2, leave=False)
+        for path, result in zip(wanted, results, strict=True):
+            if isinstance(result, UnreadablePicturesError):
+                bad += result.bad
+            else:
+                found[path] = result
     if bad:
         raise UnreadablePicturesError(bad)
+    return found
 
 
 def cores() -> int:

@@ -9,9 +9,9 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from inference.reading.reader import Reader, in_reading_order
+from inference.reading.reader import Reader
 from inference.types import TextLine
-from train_scripts.meme_small.readings import Reading, words_from_row
+from train_scripts.meme_small.readings import Reading, lines_read
 from train_scripts.pictures import open_picture
 
 _TOGETHER = 8  # pictures captioned at once
@@ -42,7 +42,7 @@ def read_pictures(
     for name in tqdm(list(names), desc=f"reading {what}", mininterval=5):
         image = open_picture(folder / name)
         known = readings.get(name)
-        lines = reader.read(image) if known is None else in_reading_order(words_from_row(known), image)
+        lines = reader.read(image) if known is None else lines_read(known, image)
         pictures.append(Picture(name, folder / name, tuple(lines)))
     return pictures
 

@@ -25,7 +25,7 @@ from train_scripts.data.dataset import read_split
 from train_scripts.data.files import CaptionFileError
 from train_scripts.data.journal import kept_rows
 from train_scripts.meme_small.errors import TrainingDataError
-from train_scripts.meme_small.readings import read_readings
+from train_scripts.meme_small.readings import kept_reading, read_readings
 from train_scripts.pictures import UnreadablePicturesError, check_pictures, open_picture
 from train_scripts.terminal import one_sentence
 
@@ -54,11 +54,7 @@ def _read_one(task: tuple[Path, str]) -> dict[str, Any]:
         _reader = Ocr()
     folder, name = task
     image = open_picture(folder / name)
-    words = [
-        (word.text, [round(x, 4) for x in word.box], round(word.confidence, 3), word.line)
-        for word in _reader.read(image)
-    ]
-    return {"file_name": name, "size": image.size, "words": words}
+    return dict(kept_reading(name, image, _reader.read(image)))
 
 
 def read_command(

@@ -13,13 +13,12 @@ from torch import Tensor
 
 from inference.reading.features import MAX_LINES, layout_features, line_features
 from inference.reading.lexicon import bare
-from inference.reading.reader import in_reading_order
 from inference.tokenizers.slots import SPECIAL, SlotTokenizer, split_words
 from inference.types import TextLine
 from train_scripts.data.dataset import DataRow
 from train_scripts.meme_small.align import Target, align, clean
 from train_scripts.meme_small.errors import TrainingDataError
-from train_scripts.meme_small.readings import Reading, words_from_row
+from train_scripts.meme_small.readings import Reading, lines_read
 from train_scripts.metrics.faithfulness import ContentLemmas
 from train_scripts.pictures import open_picture
 
@@ -65,7 +64,7 @@ def load_examples(
             raise TrainingDataError(
                 f"{row.file_name} is not among the readings: read it with 'python -m train_scripts read'."
             )
-        lines = in_reading_order(words_from_row(reading), image)[:MAX_LINES]
+        lines = lines_read(reading, image)[:MAX_LINES]
         target = align(description, lines)
         examples.append(
             Example(

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from inference.reading.reader import in_reading_order
 from inference.reading.words import Word
+from inference.types import TextLine
 from train_scripts.data.files import CaptionFileError, json_rows
 
-__all__ = ["Reading", "read_readings", "words_from_row"]
+__all__ = ["Reading", "kept_reading", "lines_read", "read_readings", "words_from_row"]
 
 Reading = Mapping[str, Any]  # file_name, size (width, height in pixels), words
+
+
+def kept_reading(file_name: str, image: Image.Image, words: Sequence[Word]) -> Reading:
+    """The row of a picture. Its numbers are not rounded: lines made of them are those that are served."""
+    return {
+        "file_name": file_name,
+        "size": image.size,
+        "words": [(word.text, word.box, word.confidence, word.line) for word in words],
+    }
+
+
+def lines_read(reading: Reading, image: Image.Image) -> list[TextLine]:
+    """The lines of a picture that was read before, as :meth:`inference.reading.reader.Reader.read` gives them
+    to a model that serves. Whatever is trained on lines takes them from here.
+    """
+    return in_reading_order(words_from_row(reading), image)
 
 
 def words_from_row(row: Reading) -> list[Word]:

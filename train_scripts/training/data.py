@@ -6,26 +6,21 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from inference.reading.layout import arrange
-from inference.reading.merge import select
-from inference.types import TextLine
 from train_scripts.data.captions import METADATA
 from train_scripts.data.dataset import is_inside
 from train_scripts.data.files import CaptionFileError, json_rows
-from train_scripts.meme_small.readings import read_readings, words_from_row
 
 __all__ = [
     "TrainRow",
     "batches_of",
     "digest_of",
     "first_rows",
-    "read_lines",
     "read_rows",
     "references_of",
     "shares",
@@ -107,15 +102,6 @@ def references_of(rows: Iterable[TrainRow], shown: Iterable[TrainRow]) -> dict[s
         if str(row.picture) in references:
             references[str(row.picture)].append(row.text)
     return references
-
-
-def read_lines(path: Path) -> Mapping[str, tuple[TextLine, ...]]:
-    """By file name: the lines read on a picture, from what ``train_scripts read`` wrote."""
-    found: dict[str, tuple[TextLine, ...]] = {}
-    for name, row in read_readings(path).items():
-        width, height = row["size"]
-        found[name] = tuple(arrange(select(words_from_row(row), (width, height)), (width, height)))
-    return found
 
 
 def batches_of(

@@ -18,10 +18,11 @@ from torch import Tensor
 from inference.caption_model import Batch, CaptionModel
 from inference.encoders.base import Memory
 from inference.types import TextLine
-from train_scripts.pictures import check_pictures, open_picture
+from train_scripts.meme_small.readings import Reading, lines_read, read_readings
+from train_scripts.pictures import check_pictures, open_picture, with_pictures
 from train_scripts.training.augment import augment
 from train_scripts.training.config import VAL_LOSS, StageConfig, TrainConfig
-from train_scripts.training.data import TrainRow, batches_of, read_lines, read_rows, shares
+from train_scripts.training.data import TrainRow, batches_of, read_rows, shares
 from train_scripts.training.errors import TrainingError
 from train_scripts.training.features import FeatureCache, encoder_identity
 from train_scripts.training.seeing import Seer
@@ -93,25 +94,31 @@ def read_stage(config: TrainConfig, name: str) -> StageRows:
 def readings_of(config: TrainConfig, data: Mapping[str, StageRows]) -> Lines | None:
     """The lines read on each picture, for a model that is given them; else None.
 
-    Raises TrainingError when a picture was never read, and CaptionFileError for damaged readings.
+    Raises TrainingError when a picture was never read, CaptionFileError for damaged readings, and
+    UnreadablePicturesError.
     """
     given = config.words not in {None, "none"}
     if not given and config.start_from is None:
         return None
-    found: dict[Path, tuple[TextLine, ...]] = {}
+    known: dict[Path, Reading] = {}
     for source, path in config.readings.items():
         if source not in config.sources:
             raise TrainingError(f"readings names {source}, which is none of the sources: name it as there.")
         folder = config.sources[source]
-        found |= {folder / name: lines for name, lines in read_lines(path).items()}
-    rows = [row for stage in data.values() for row in (*stage.train, *stage.val)] if given else []
-    unread = next((row for row in rows if row.picture not in found), None)
+        known |= {folder / name: reading for name, reading in read_readings(path).items()}
+    rows = [row for stage in data.values() for row in (*stage.train, *stage.val)]
+    unread = next((row for row in rows if row.picture not in known), None) if given else None
     if unread is not None:
         raise TrainingError(
             f"{unread.where}, names {unread.file_name}, which was never read: read the pictures with "
             "'python -m train_scripts read' and name the file under readings."
         )
-    return found
+    # Made anew for each run: they depend on the line scorer, and their order on what is on the picture.
+    return with_pictures(
+        (row.picture for row in rows if row.picture in known),
+        lambda picture, image: tuple(lines_read(known[picture], image)),
+        desc="lines",
+    )
 
 
 def lines_of(lines: Lines | None, rows: Sequence[TrainRow]) -> list[tuple[TextLine, ...]] | None:
