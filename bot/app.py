@@ -12,7 +12,6 @@ from typing import Any
 
 from aiogram import Bot, Dispatcher
 from aiogram.client.default import DefaultBotProperties
-from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import AiogramError
 from aiogram.types import BotCommand, LinkPreviewOptions, Update
@@ -34,6 +33,7 @@ from bot.nursery import Nursery
 from bot.polling import Poller
 from bot.texts import sentences, texts
 from bot.webhook import LEASE, Webhook
+from bot.wire import Session
 from inference.types import EngineError, UnknownModel
 
 logger = logging.getLogger(__name__)
@@ -207,7 +207,7 @@ async def build(settings: Settings, engine: AnyEngine, *, token: str, api_url: s
         server = TelegramAPIServer.from_base(api_url, is_local=settings.bot_api_local)
         bot = Bot(
             token,
-            session=AiohttpSession(api=server, timeout=30),
+            session=Session(api=server, timeout=30),
             default=DefaultBotProperties(
                 # Words on a meme may look like an address: no preview of it.
                 parse_mode="HTML",

@@ -27,6 +27,7 @@ from aiogram.types import Update, User
 
 from bot.config import OperatorError
 from bot.intake import Intake, read_update
+from bot.wire import update_number
 
 logger = logging.getLogger(__name__)
 
@@ -112,10 +113,7 @@ class Poller:
             except TelegramUnauthorizedError:
                 raise TokenRefused from None
             except (TelegramAPIError, ClientDecodeError) as error:
-                if (
-                    isinstance(error, ClientDecodeError)
-                    and (readable := self._readable(error.data)) is not None
-                ):
+                if isinstance(error, ClientDecodeError) and (readable := self._readable(error.data)):
                     updates = readable
                 else:
                     pause = await self._back_off(error, pause)
@@ -124,18 +122,18 @@ class Poller:
             self._recovered()
             await self._take(updates)
 
-    def _readable(self, answer: object) -> list[Update] | None:
+    def _readable(self, answer: object) -> list[Update]:
         """The updates of a batch in which one cannot be read: it must not hold back the others for ever."""
         rows = answer.get("result") if isinstance(answer, dict) else None
-        if not isinstance(rows, list) or not rows:
-            return None
         readable = []
-        for row in rows:
-            if not isinstance(row, dict) or not isinstance(row.get("update_id"), int):
+        for row in rows if isinstance(rows, list) else ():
+            number = update_number(row)
+            if number is None:
+                # It cannot be confirmed by itself, but goes with those behind it.
                 logger.error("What is no update is left out: it has no update_id")
                 continue
             # Empty where it cannot be read: only to be confirmed.
-            readable.append(read_update(row, self._bot) or Update(update_id=row["update_id"]))
+            readable.append(read_update(row, self._bot) or Update(update_id=number))
         return readable
 
     async def confirm(self) -> None:
@@ -150,7 +148,7 @@ class Poller:
         tasks = [await self._intake.start(update) for update in updates]
         if tasks:
             # Sent with the next request, which waits until these are done or slow.
-            self._offset = updates[-1].update_id + 1
+            self._offset = max(update.update_id for update in updates) + 1
             await asyncio.wait(tasks, timeout=CONFIRM_AFTER)
 
     async def _back_off(self, error: TelegramAPIError | ClientDecodeError, pause: float) -> float:

@@ -18,16 +18,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aiogram import Bot
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
 
+from bot.feedback.database import StoreError
 from bot.feedback.store import Store
 from bot.feedback.tables import now
 from bot.intake import Intake, read_update
+from bot.wire import read_json, update_number
 
 logger = logging.getLogger(__name__)
 
 LEASE = 60.0  # seconds
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
+LARGEST = 4_000_000  # bytes of an update; what is larger is refused with 413
 REMEMBERED = timedelta(days=2)  # Telegram keeps an update for a day at most
 
 
@@ -55,7 +58,7 @@ class Webhook:
     @asynccontextmanager
     async def serving(self, url: str, host: str, port: int) -> AsyncIterator[None]:
         """Listen while the block runs, at the path of ``url``. Raises OSError when the port is taken."""
-        app = web.Application()
+        app = web.Application(client_max_size=LARGEST)
         app.router.add_post(urlsplit(url).path or "/", self._posted)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
@@ -81,14 +84,33 @@ class Webhook:
             await asyncio.sleep(self._lease / 4)
 
     async def _posted(self, request: web.Request) -> web.Response:
-        if not hmac.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), self._secret):
+        """Take what is posted.
+
+        Telegram posts again whatever is not answered 200, for a day, while what is behind it waits: so only
+        what may be whole, or written down, another time is answered otherwise.
+        """
+        secret = request.headers.get(SECRET_HEADER, "").encode(errors="surrogateescape")
+        if not hmac.compare_digest(secret, self._secret):
             return web.Response(status=401)
         try:
-            body = await request.json()
-            update_id = int(body["update_id"])
-        except (ValueError, KeyError, TypeError):
+            body = read_json(await request.read())
+        except (ValueError, web.RequestPayloadError, ClientPayloadError) as error:
+            logger.warning("What was posted is no JSON in UTF-8 (%s): is the proxy in order?", error)
             return web.Response(status=400)
-        if await self._store.take_update(update_id, body, _sender(body)):
+        if not isinstance(body, dict) or "update_id" not in body:
+            return web.Response(status=400)
+        update_id = update_number(body)
+        if update_id is None:
+            logger.error("An update without a usable update_id is left out")
+            return web.Response()
+        try:
+            new = await self._store.take_update(update_id, body, _sender(body))
+        except StoreError as error:
+            logger.error(
+                "Update %d cannot be written down, Telegram will post it again: %s", update_id, error
+            )
+            return web.Response(status=503)
+        if new:
             self._mine.add(update_id)
             self._intake.handlers.start(self._begin(update_id, body), name=f"posted {update_id}")
         return web.Response()
@@ -114,5 +136,5 @@ def _sender(body: dict[str, Any]) -> int | None:
     for content in body.values():
         if isinstance(content, dict) and isinstance(content.get("from"), dict):
             number = content["from"].get("id")
-            return number if isinstance(number, int) else None
+            return number if type(number) is int else None
     return None

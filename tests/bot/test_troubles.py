@@ -435,6 +435,38 @@ async def test_an_update_that_cannot_be_read_does_not_hold_back_the_others(
     assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
 
 
+def deep(levels: int) -> object:
+    value: object = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"message_id": 2**70, "date": 0},
+        {"message_id": 5, "date": 10**30, "chat": {"id": 10**400, "type": "private"}},
+        {"message_id": 5, "date": float("nan"), "chat": {"id": float("inf"), "type": "private"}},
+        {"message_id": 5, "date": 0, "chat": deep(150)},
+        {"message_id": "\ud800", "text": "\udfff\0", "from": {"id": True}},
+    ],
+    ids=["65 bits", "many digits", "no number", "deep", "halves"],
+)
+async def test_no_update_holds_back_the_others(
+    app: App, sandbox: Sandbox, content: dict[str, object]
+) -> None:
+    sandbox.world.updates.append({"update_id": 2**64, "message": {}})
+    sandbox.world.add_update("message", content)
+    photo = await sandbox.send_photo(MEME)
+    assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
+
+
+async def test_a_picture_beside_what_is_nested_too_deep_is_described(app: App, sandbox: Sandbox) -> None:
+    photo = await sandbox.send_photo(MEME, forward_origin={"type": "from_the_future", "date": deep(150)})
+    assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
+
+
 async def test_what_is_new_to_us_in_a_message_does_not_lose_its_picture(app: App, sandbox: Sandbox) -> None:
     photo = await sandbox.send_photo(MEME, forward_origin={"type": "from_the_future", "date": 0})
     assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
