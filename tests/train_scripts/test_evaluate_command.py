@@ -266,3 +266,17 @@ def test_compare_shows_the_pictures_where_they_differ(tmp_path: Path) -> None:
     unwritable = run("compare", a, b, "--references", folder, "--sheet", tmp_path / "no" / "x.html")
     assert (unwritable.exit_code, unwritable.stderr.count("\n")) == (1, 1)
     assert "x.html cannot be written (No such file or directory)" in unwritable.stderr
+
+
+def test_cider_of_one_picture_is_a_dash_and_null(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.jsonl", [{"file_name": "a.png", "text": "Рыжий кот спит на диване."}])
+    scores, markdown, table = (tmp_path / name for name in ("scores.json", "scores.md", "rows.csv"))
+    done = run("evaluate", one, one, "--json", scores, "--markdown", markdown, "--rows", table)
+    assert done.exit_code == 0, done.output
+    assert json.loads(scores.read_text(encoding="utf-8"))["scores"]["cider_d"]["value"] is None
+    assert "| CIDEr-D (of 10) ↑ | – | – … – |" in markdown.read_text(encoding="utf-8")
+    with table.open(encoding="utf-8") as file:
+        assert next(csv.DictReader(file))["cider_d"] == ""
+    compared = run("compare", one, one, "--references", one, "--by", "cider_d", "--json", scores)
+    assert compared.exit_code == 0, compared.output
+    assert json.loads(scores.read_text(encoding="utf-8"))["scores"]["cider_d"]["difference"] is None

@@ -92,6 +92,73 @@ def test_a_score_without_anything_to_divide_by_is_not_a_number() -> None:
     assert ("Quoted words, recall ↑", "–", "– … –") in report_sheet(report, "x").rows
 
 
+@pytest.mark.parametrize(
+    "references",
+    [
+        {"a": "Кот спит на диване."},
+        {"a": "Кот спит.", "b": "Кот спит."},
+        {"a": "Кот спит.", "b": "Кот  спит.", "c": "кот спит ."},
+        {"a": "", "b": " "},
+    ],
+)
+def test_cider_is_not_defined_where_references_tell_no_picture_from_another(
+    references: dict[str, str],
+) -> None:
+    said = dict.fromkeys(references, "Кот спит.")
+    report = evaluate(said, references, resamples=20)
+    assert math.isnan(report["cider_d"])
+    assert report.to_dict()["scores"]["cider_d"] == {"value": None, "low": None, "high": None}
+    assert {row["cider_d"] for row in report.rows} == {None}
+    assert ("CIDEr-D (of 10) ↑", "–", "– … –") in report_sheet(report, "x").rows
+    comparison = compare(dict.fromkeys(references, "пёс"), said, references, resamples=20)
+    assert comparison.differences["cider_d"].verdict == "neither"
+    assert ("CIDEr-D (of 10) ↑", "–", "–", "–", "– … –", "–", "") in comparison_sheet(
+        comparison, "a", "b"
+    ).rows
+
+
+def test_two_pictures_are_enough_for_cider() -> None:
+    references = {"a": "Кот спит.", "b": "Пёс лает."}
+    assert evaluate(references, references, resamples=20)["cider_d"] == pytest.approx(7.5)  # no 4-grams
+
+
+@pytest.mark.parametrize("key", ["bleu1", "bleu4", "meteor", "meteor_russian", "rouge_l", "chrf", "cider_d"])
+def test_likeness_to_an_empty_reference_is_not_defined(key: str) -> None:
+    empty = evaluate({"a": "Кот спит.", "b": ""}, {"a": "", "b": " "}, resamples=20)
+    assert math.isnan(empty[key])
+    # Among others it has no part in a mean.
+    references = {"a": "Рыжий кот спит дома.", "b": "Серый пёс громко лает.", "c": ""}
+    means = {"meteor", "meteor_russian", "rouge_l"}
+    if key in means:
+        assert evaluate(references, references, resamples=20)[key] > 0.99
+
+
+def test_an_empty_reference_beside_another_does_not_count() -> None:
+    said = {"a": "", "b": "кот спит"}
+    with_empty = {"a": ("", "рыжий кот"), "b": ("пёс лает", " ")}
+    without = {"a": "рыжий кот", "b": "пёс лает"}
+    assert evaluate(said, with_empty).to_dict() == evaluate(said, without).to_dict()
+
+
+def test_one_picture_has_scores_and_no_interval_and_decides_nothing() -> None:
+    references = {"a": 'Рыжий кот спит. Надпись: "Пора".'}
+    report = evaluate(references, references, resamples=50)
+    for key in ("bleu4", "meteor", "chrf", "quote_recall", "length"):
+        assert report.estimates[key].value > 0.99, key
+        assert math.isnan(report.estimates[key].low), key
+    comparison = compare({"a": "пёс"}, references, references, resamples=50)
+    assert {one.verdict for one in comparison.differences.values()} == {"neither"}
+    assert comparison.differences["meteor"].difference.value > 0.9
+    assert comparison.to_dict()["scores"]["meteor"]["p"] is None
+    # Neither does a score that only one of many pictures has.
+    good, bad, more = _many(2)
+    plain = {name: text.replace("«", "").replace("»", "") for name, text in more.items()}
+    quoted = plain | {"0.png": more["0.png"]}
+    verdicts = compare(bad, good, quoted, resamples=50).differences
+    assert verdicts["meteor"].verdict == "B"
+    assert verdicts["quote_recall"].verdict == "neither"
+
+
 def test_order_of_the_predictions_does_not_matter() -> None:
     predictions, references = split(ORDINARY + ADVERSARIAL)
     shuffled = dict(reversed(predictions.items()))

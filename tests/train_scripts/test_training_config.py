@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from inference.presets import PRESETS
-from tests.train_scripts.drawn_data import drawn_data, small_config
+from tests.train_scripts.drawn_data import drawn_data, small_config, write_rows
 from train_scripts.data.files import CaptionFileError
 from train_scripts.training.building import build_model
 from train_scripts.training.config import StageConfig, config_names, load_config
 from train_scripts.training.data import batches_of, read_rows
 from train_scripts.training.errors import TrainingError
+from train_scripts.training.inputs import read_stage
 from train_scripts.training.optimising import make_optimizer, make_schedule
 
 
@@ -248,3 +249,37 @@ def test_the_learning_rates_of_the_originals() -> None:
     assert rising[-1] < 1e-5
     with pytest.raises(TrainingError, match="Stage s warms up for 5000 steps, but has only 2550"):
         _rates({"name": "linear", "warmup": 5000}, 2550)
+
+
+@pytest.mark.parametrize(
+    ("metric", "texts"),
+    [
+        ("cider_d", ["Синий квадрат."]),
+        ("cider_d", ["Синий квадрат.", "Синий квадрат.", "синий  квадрат."]),
+        ("quote_recall", ["Синий квадрат.", "Пустая картинка."]),
+        ("quote_cer", ["Синий квадрат.", "Пустая картинка."]),
+    ],
+)
+def test_a_metric_that_no_caption_could_have_is_refused_at_once(
+    metric: str, texts: list[str], tmp_path: Path
+) -> None:
+    rows = drawn_data(tmp_path / "data")
+    train = [row for row in rows if row["split"] == "train"]
+    val = [{**row, "split": "val", "text": text} for row, text in zip(train, texts, strict=False)]
+    write_rows(tmp_path / "data", [*train, *val])
+    config = load_config(small_config(tmp_path / "data", stage={"metric": metric}))
+    with pytest.raises(
+        TrainingError, match=rf"^{metric}, by which stage drawn is to stop, is not defined on "
+    ):
+        read_stage(config, "drawn")
+    assert read_stage(load_config(small_config(tmp_path / "data", stage={"metric": "meteor"})), "drawn").val
+
+
+def test_a_metric_is_asked_of_the_pictures_that_are_scored(tmp_path: Path) -> None:
+    """Two pictures tell apart what one does not."""
+    drawn_data(tmp_path / "data")
+    stage = {"metric": "cider_d"}
+    assert read_stage(load_config(small_config(tmp_path / "data", stage=stage)), "drawn").val
+    one = load_config(small_config(tmp_path / "data", stage={**stage, "validate_pictures": 1}))
+    with pytest.raises(TrainingError, match="is not defined on its 1 pictures of the split val"):
+        read_stage(one, "drawn")

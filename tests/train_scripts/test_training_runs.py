@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -19,15 +20,18 @@ from PIL import Image
 from inference.caption_model import Batch, CaptionModel
 from inference.decoders.base import IGNORED
 from inference.models import list_models
+from inference.presets import PRESETS
 from inference.types import DecodingOptions
 from tests.disk import files_of_at_most
 from tests.inference.learning import CAPTIONS, smoke_model
-from tests.train_scripts.drawn_data import drawn_data, small_config
+from tests.train_scripts.drawn_data import drawn_data, small_config, write_rows
 from train_scripts.pictures import UnreadablePicturesError
+from train_scripts.training import measuring
 from train_scripts.training.board import Board
 from train_scripts.training.config import load_config
 from train_scripts.training.errors import TrainingError
 from train_scripts.training.files import load_tensors, save_tensors
+from train_scripts.training.loop import accelerator_of
 from train_scripts.training.objective import Objective, sampled_logits
 from train_scripts.training.run import train
 from train_scripts.training.state import RunFolder
@@ -104,6 +108,87 @@ def test_learned_by_heart_with_a_report_and_a_checkpoint_that_runs(data: Path, t
     lineage = json.loads((again / "config.json").read_text(encoding="utf-8"))["lineage"]
     assert lineage["parent"] == info.checkpoint
     assert steps_of(tmp_path / "child")[0]["loss"] < 0.3
+
+
+def test_an_epoch_whose_metric_is_not_defined_decides_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the precision of quoted words while the model quotes nothing yet: not the best, nor stale."""
+    values = iter([math.nan, math.nan, 0.25, math.nan, 0.5])
+    monkeypatch.setattr(measuring, "evaluate", lambda *_, **__: {"meteor": next(values)})
+    stage = {"epochs": 5, "metric": "meteor", "patience": 1}
+    train(load_config(small_config(data, stage=stage)), tmp_path / "run")
+    text = (tmp_path / "run" / "epochs.jsonl").read_text(encoding="utf-8")
+    assert "NaN" not in text
+    assert [json.loads(line).get("meteor") for line in text.splitlines()] == [None, None, 0.25, None, 0.5]
+    report = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+    assert "kept epoch 5, best meteor 0.5000" in report
+    assert "nan" not in report.lower().partition("## pictures")[0]
+
+
+def test_a_run_with_one_val_picture_reports_what_is_defined(tmp_path: Path) -> None:
+    rows = drawn_data(tmp_path / "data")
+    write_rows(tmp_path / "data", rows[:9])
+    folder = train(load_config(small_config(tmp_path / "data", stage={"epochs": 1})), tmp_path / "run")
+    report = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+    assert "| CIDEr-D (of 10) ↑ | – | – … – |" in report
+    scores = json.loads((folder / "config.json").read_text(encoding="utf-8"))["scores"]["scores"]
+    assert scores["cider_d"] == {"value": None, "low": None, "high": None}
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "| meteor | 0." in card
+    assert "– … –" in card
+    assert "cider_d" not in card
+
+
+@pytest.mark.parametrize("wanted", ["bf16", "fp16"])
+def test_16_bits_on_a_processor_are_refused_before_the_run_is_there(
+    wanted: str, data: Path, tmp_path: Path
+) -> None:
+    path = small_config(data, stage={"epochs": 1})
+    run = start("--config", str(path), "--out", str(tmp_path / "run"), "--set", f"mixed_precision={wanted}")
+    said = run.communicate(timeout=DEADLINE)[0]
+    assert run.returncode == 1, said
+    assert said.splitlines() == [
+        f"Error: mixed_precision={wanted} needs a GPU (CUDA), and this run would be on the processor: set "
+        "mixed_precision to no, or to auto, which takes 16 bits where they work."
+    ]
+    assert not (tmp_path / "run").exists()
+
+
+def test_16_bits_are_refused_to_several_processes_as_well(data: Path, tmp_path: Path) -> None:
+    path = small_config(data, stage={"epochs": 1}, mixed_precision="bf16")
+    launcher = ("-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu", "-m")
+    both = start("--config", str(path), "--out", str(tmp_path / "two"), launcher=launcher)
+    said = both.communicate(timeout=DEADLINE)[0]
+    assert both.returncode != 0
+    assert "mixed_precision=bf16 needs a GPU (CUDA)" in said
+    assert "lstm" not in said.lower()
+    assert not (tmp_path / "two").exists()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("wanted", ["bf16", "fp16"])
+def test_every_preset_refuses_16_bits_on_a_processor(wanted: str, preset: str) -> None:
+    with pytest.raises(TrainingError, match=f"^mixed_precision={wanted} needs a GPU"):
+        accelerator_of(load_config(preset, [f"mixed_precision={wanted}"]))
+
+
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_auto_is_32_bits_on_every_processor_and_the_report_says_so(
+    has_bf16: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: has_bf16, raising=False)
+    losses = []
+    for wanted in ("auto", "no"):
+        config = load_config(small_config(data, stage={"epochs": 2}, mixed_precision=wanted))
+        assert accelerator_of(config).mixed_precision == "no"
+        model = train(config, tmp_path / wanted)
+        assert "| Precision | 32 bits |" in (tmp_path / wanted / "report.md").read_text(encoding="utf-8")
+        stored = json.loads((model / "config.json").read_text(encoding="utf-8"))
+        assert stored["training"]["mixed_precision"] == "no"
+        losses.append([row["loss"] for row in steps_of(tmp_path / wanted)])
+    assert losses[0] == losses[1]
 
 
 def test_a_run_that_was_stopped_and_killed_ends_with_the_same_numbers(data: Path, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def finetune(
         row = {
             "epoch": epoch,
             "loss": mean(losses),
-            f"val_{options.measure}": verdict.value,
+            f"val_{options.measure}": _finite(verdict.value),
             "nearness": _finite(verdict.nearness),
             "preferred": sum(one > 0 for one in preferred) / len(preferred) if preferred else None,
             "worse": list(verdict.worse),

@@ -74,7 +74,7 @@ def _next(result: Result) -> str:
 def _paragraphs(result: Result) -> list[str]:
     judge, outcome, verdict = result.judge, result.outcome, result.outcome.verdict
     difference = verdict.comparison.differences[result.options.measure]
-    name = difference.measure.title
+    name, show, between = difference.measure.title, difference.measure.show, difference.difference
     moved = []
     if judge.corrections:
         before = near(judge.parent_feedback, judge.corrections)
@@ -92,11 +92,11 @@ def _paragraphs(result: Result) -> list[str]:
     guarded = ", ".join(titles[key] for key in GUARDED)
     return [
         " ".join(moved) or "Only captions that people liked were learnt.",
-        f"On {len(judge.val)} val pictures, never learnt from, {name} went from {difference.a:.3f} to "
-        f"{difference.b:.3f} (difference {difference.difference.value:+.3f}, 95 % interval "
-        f"{difference.difference.low:+.3f} … {difference.difference.high:+.3f}; the floor, the lower end of "
-        f"the parent's own interval, is {judge.floors[judge.measure]:.3f}). Guarded beside it: {guarded}. No "
-        "other score fell below its floor.",
+        f"On {len(judge.val)} val pictures, never learnt from, {name} went from {show(difference.a)} to "
+        f"{show(difference.b)} (difference {show(between.value, signed=True)}, 95 % interval "
+        f"{show(between.low, signed=True)} … {show(between.high, signed=True)}; the floor, the lower end of "
+        f"the parent's own interval, is {show(judge.floors[judge.measure])}). Guarded beside it: {guarded}. "
+        "No other score fell below its floor.",
         f"Learnt: {_learnt(result)}.",
         *([f"Not learnt: {'; '.join(_not_learnt(result))}."] if _not_learnt(result) else []),
         f"The weights of epoch {outcome.epoch} were kept. The training ended {outcome.stopped}.",

@@ -1,8 +1,9 @@
 """CIDEr-D (Vedantam et al., 2015), as coco-caption's `ciderD` computes it: on coco-caption's scale (times
 10).
 
-TF-IDF vectors of 1- to 4-grams; the document frequencies are those of the references scored against. With one
-picture every weight is log(1) = 0 and so is the score: CIDEr-D says something about a set of pictures only.
+TF-IDF vectors of 1- to 4-grams; the document frequencies are those of the references scored against. Where
+the references tell no picture from another, as with one picture or with the same reference for all, every
+weight is log(1) = 0: CIDEr-D is not defined there (coco-caption writes 0).
 Its length penalty (sigma of 6 tokens) was made for one-sentence captions: descriptions of sixty words score
 low.
 """
@@ -35,6 +36,7 @@ class CiderD:
             for order in _ORDERS:
                 self._pictures_with.update({g for tokens in of_picture for g in ngram_counts(tokens, order)})
         self._log_pictures = math.log(max(1, len(references)))
+        self._tells_apart = any(count < len(references) for count in self._pictures_with.values())
 
     def _vector(self, tokens: Sequence[str], order: int) -> dict[_Ngram, float]:
         return {
@@ -43,7 +45,11 @@ class CiderD:
         }
 
     def score(self, prediction: Sequence[str], *references: Sequence[str]) -> float:
-        """CIDEr-D of one caption's tokens, 0..10: the mean over its references."""
+        """CIDEr-D of one caption's tokens, 0..10: the mean over its references; NaN where it is not
+        defined.
+        """
+        if not self._tells_apart:
+            return math.nan
         return sum(self._score(prediction, reference) for reference in references) / len(references)
 
     def _score(self, prediction: Sequence[str], reference: Sequence[str]) -> float:

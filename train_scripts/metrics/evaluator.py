@@ -71,7 +71,9 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A score over all pictures and its 95 % bootstrap interval; NaN where it is not defined."""
+    """A score over all pictures and its 95 % bootstrap interval; NaN where it is not defined: what is a ratio
+    to nothing, CIDEr-D where references tell no picture from another, an interval of one picture.
+    """
 
     value: float
     low: float
@@ -87,7 +89,11 @@ def _ratio(numerator: int, denominator: int) -> Callable[[Floats], Floats]:
 
 
 def _bleu(order: int) -> Callable[[Floats], Floats]:
-    return lambda counts: bleu(counts, order)
+    return lambda counts: np.where(counts[..., 9] > 0, bleu(counts, order), np.nan)
+
+
+def _chrf(counts: Floats) -> Floats:
+    return np.where(counts[..., 6:12].any(axis=-1), chrf(counts), np.nan)
 
 
 MEAN = _ratio(0, 1)
@@ -111,7 +117,11 @@ class Measurements:
         return float(measure.combine(self.counts[measure].sum(axis=0)))
 
     def resampled(self, measure: Measure, weights: Floats) -> Floats:
-        """The measure over each resample, shape (resamples,); `weights` as `resample_weights` gives them."""
+        """The measure over each resample, shape (resamples,); `weights` as `resample_weights` gives them. NaN
+        where fewer than two pictures have it: one says nothing of how much is the luck of the pictures.
+        """
+        if np.count_nonzero(~np.isnan(self.scores(measure))) < 2:
+            return np.full(len(weights), np.nan)
         return measure.combine(weights @ self.counts[measure])
 
 
@@ -171,7 +181,7 @@ METEOR_SENTENCES = Measure("meteor_sentences", "METEOR, sentences split", "highe
 METEOR_RUSSIAN = Measure("meteor_russian", "METEOR, Russian stems", "higher", MEAN)
 ROUGE_L = Measure("rouge_l", "ROUGE-L", "higher", MEAN)
 CIDER_D = Measure("cider_d", "CIDEr-D (of 10)", "higher", MEAN)
-CHRF = Measure("chrf", "chrF", "higher", chrf)
+CHRF = Measure("chrf", "chrF", "higher", _chrf)
 QUOTE_RECALL = Measure("quote_recall", "Quoted words, recall", "higher", _ratio(0, 2))
 QUOTE_PRECISION = Measure("quote_precision", "Quoted words, precision", "higher", _ratio(0, 1))
 QUOTE_CER = Measure("quote_cer", "Quoted words, character errors", "lower", _ratio(3, 4))
@@ -229,6 +239,18 @@ def check(predictions: Mapping[str, str], references: Mapping[str, References]) 
         )
 
 
+def _with_words(references: tuple[str, ...]) -> tuple[str, ...]:
+    """Without those that are empty, where there are others."""
+    return tuple(text for text in references if text.strip()) or references
+
+
+def _best(
+    score: Callable[..., float], pairs: Sequence[tuple[Sequence[str], Sequence[Sequence[str]]]]
+) -> Floats:
+    """For a mean of what `score` gives; not defined where no reference holds a token."""
+    return _per_picture([score(p, *rs) if any(rs) else math.nan for p, rs in pairs])
+
+
 def _per_picture(values: Sequence[float]) -> Floats:
     """For a mean; pictures whose value is NaN have no part in it."""
     column = np.array(values, dtype=np.float64)
@@ -245,7 +267,7 @@ def measure(
     check(predictions, references)
     names = tuple(references)
     texts = tuple(predictions[name] for name in names)
-    wanted = tuple((r,) if isinstance(r, str) else tuple(r) for r in references.values())
+    wanted = tuple(_with_words((r,) if isinstance(r, str) else tuple(r)) for r in references.values())
     if not all(wanted):
         raise EvaluationError(f"{names[wanted.index(())]} has no reference: give every picture at least one.")
     both = list(zip(texts, wanted, strict=True))
@@ -262,11 +284,11 @@ def measure(
     contents = np.stack([content_counts(p, *rs) for p, rs in content])
     counts: dict[Measure, Floats] = {
         **dict.fromkeys(BLEU, bleu_table),
-        METEOR: _per_picture([meteor.score(p, *rs) for p, rs in pairs]),
+        METEOR: _best(meteor.score, pairs),
         BLEU_SENTENCES: np.stack([bleu_counts(p, *rs) for p, rs in split]),
-        METEOR_SENTENCES: _per_picture([meteor.score(p, *rs) for p, rs in split]),
-        METEOR_RUSSIAN: _per_picture([meteor_russian.score(p, *rs) for p, rs in pairs]),
-        ROUGE_L: _per_picture([rouge_l(p, *rs) for p, rs in pairs]),
+        METEOR_SENTENCES: _best(meteor.score, split),
+        METEOR_RUSSIAN: _best(meteor_russian.score, pairs),
+        ROUGE_L: _best(rouge_l, pairs),
         CIDER_D: _per_picture([cider.score(p, *rs) for p, rs in pairs]),
         CHRF: np.stack([chrf_counts(p, *rs) for p, rs in both]),
         QUOTE_RECALL: quotes,

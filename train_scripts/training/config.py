@@ -190,7 +190,7 @@ class TrainConfig(_Settings):
     seed: int = 0
     cache: str = "auto"  # folder of the frozen encoder's features; auto: one an encoder under runs/; off
     cache_half: bool = False  # keep them in 16 bits
-    mixed_precision: Literal["no", "auto", "bf16", "fp16"] = "no"  # auto: bf16 where the machine has it
+    mixed_precision: Literal["no", "auto", "bf16", "fp16"] = "no"  # 16 bits need a GPU; auto: bf16 on one
     workers: int = Field(default=0, ge=0)  # threads that open pictures; 0: one a core
     save_minutes: float = Field(default=5.0, gt=0)  # how often the state is written from which a run goes on
     save_steps: int = Field(default=0, ge=0)  # the same by optimizer steps; 0: by the minutes alone

@@ -5,6 +5,7 @@ the encoder sees.
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +20,11 @@ from inference.caption_model import Batch, CaptionModel
 from inference.encoders.base import Memory
 from inference.types import TextLine
 from train_scripts.meme_small.readings import Reading, lines_read, read_readings
+from train_scripts.metrics.evaluator import evaluate
 from train_scripts.pictures import check_pictures, open_picture, with_pictures
 from train_scripts.training.augment import augment
 from train_scripts.training.config import VAL_LOSS, StageConfig, TrainConfig
-from train_scripts.training.data import TrainRow, batches_of, read_rows, shares
+from train_scripts.training.data import TrainRow, batches_of, first_rows, read_rows, references_of, shares
 from train_scripts.training.errors import TrainingError
 from train_scripts.training.features import FeatureCache, encoder_identity
 from train_scripts.training.seeing import Seer
@@ -37,6 +39,7 @@ __all__ = [
     "lines_of",
     "read_stage",
     "readings_of",
+    "validated",
 ]
 
 _DEFAULT_CACHE = Path("runs/features")
@@ -88,7 +91,26 @@ def read_stage(config: TrainConfig, name: str) -> StageRows:
             f"Stage {name} is to stop by {stage.metric}, but its data have no rows of the split val: "
             f"prepare the data with one, or leave stages.{name}.metric and patience out."
         )
+    if stage.metric != VAL_LOSS:
+        _must_be_defined(name, stage, val)
     return StageRows(train, val)
+
+
+def _must_be_defined(name: str, stage: StageConfig, val: Sequence[TrainRow]) -> None:
+    """Raises TrainingError where no captions of the val pictures could have a value of the stage's metric."""
+    references = references_of(val, validated(stage, val))
+    first = {picture: texts[0] for picture, texts in references.items()}
+    if math.isnan(evaluate(first, references, resamples=1)[stage.metric]):
+        raise TrainingError(
+            f"{stage.metric}, by which stage {name} is to stop, is not defined on its {len(references)} "
+            "pictures of the split val (CIDEr-D needs captions that differ, a score of quoted words needs "
+            "quotations): give it others, or choose another metric."
+        )
+
+
+def validated(stage: StageConfig, val: Sequence[TrainRow]) -> list[TrainRow]:
+    """The pictures whose captions are scored after an epoch, by a row each."""
+    return first_rows(val)[: stage.validate_pictures or None]
 
 
 def readings_of(config: TrainConfig, data: Mapping[str, StageRows]) -> Lines | None:

@@ -20,7 +20,12 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    InitProcessGroupKwargs,
+    broadcast,
+    parse_flag_from_env,
+)
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.lr_scheduler import LRScheduler
@@ -71,7 +76,7 @@ class _Tools:
 
 
 def accelerator_of(config: TrainConfig) -> Accelerator:
-    """What shares the work; made once in a process."""
+    """What shares the work; made once in a process. Raises TrainingError for 16 bits where there are none."""
     return Accelerator(
         mixed_precision=_precision(config.mixed_precision),
         kwargs_handlers=[
@@ -83,12 +88,21 @@ def accelerator_of(config: TrainConfig) -> Accelerator:
 
 
 def _precision(wanted: str) -> str:
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "no"
-    # Where the processor only emulates 16 bits they are slower than 32.
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"
+    """What the machine really computes in. On processors always 32 bits: torch's LSTM has no backward pass in
+    bf16 there, autocast ignores fp16, and what a run gives must not depend on the kind of processor.
+    """
+    # As accelerate decides whether it takes the GPU.
+    on_gpu = torch.cuda.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU")
+    if wanted == "auto":
+        return "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "no"
+    if wanted != "no" and not on_gpu:
+        raise TrainingError(
+            f"mixed_precision={wanted} needs a GPU (CUDA), and this run would be on the processor: set "
+            "mixed_precision to no, or to auto, which takes 16 bits where they work."
+        )
+    if wanted == "bf16" and not torch.cuda.is_bf16_supported():
+        raise TrainingError("This GPU has no bf16: set mixed_precision to fp16, no or auto.")
+    return wanted
 
 
 class Training:
@@ -475,6 +489,7 @@ class Training:
             self.model,
             self.config,
             self.options,
+            precision=self.accelerator.mixed_precision,
             lineage=lineage_of(self.config, {name: data.train for name, data in self.data.items()}),
             stages=self.progress.finished,
             notes=self.notes,

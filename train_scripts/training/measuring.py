@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -10,8 +11,8 @@ from accelerate.utils import gather_object
 from inference.types import DecodingOptions
 from train_scripts.metrics.evaluator import evaluate
 from train_scripts.training.config import VAL_LOSS, StageConfig
-from train_scripts.training.data import TrainRow, first_rows, references_of
-from train_scripts.training.inputs import Inputs
+from train_scripts.training.data import TrainRow, references_of
+from train_scripts.training.inputs import Inputs, validated
 from train_scripts.training.objective import Objective, tokens_of
 
 __all__ = ["captions", "measure"]
@@ -22,18 +23,18 @@ _GENERATED = 16  # pictures captioned together
 def measure(
     inputs: Inputs, stage: StageConfig, rows: Sequence[TrainRow], options: DecodingOptions
 ) -> dict[str, float]:
-    """The loss on ``rows``, and the stage's metric of the captions where it is another. Every process takes
-    its share of the rows, and all get the same numbers.
+    """The loss on ``rows``, and the stage's metric of the captions where it is another; without those that
+    are not numbers: they are no point of a curve, and decide nothing. Every process takes its share of the
+    rows, and all get the same numbers.
     """
     model = inputs.model.eval()
     found = {VAL_LOSS: _loss(inputs, stage, rows)}
     if stage.metric != VAL_LOSS:
-        shown = first_rows(rows)
-        shown = shown[: stage.validate_pictures] if stage.validate_pictures else shown
+        shown = validated(stage, rows)
         said = captions(inputs, stage, shown, options)
         found[stage.metric] = evaluate(said, references_of(rows, shown), resamples=1)[stage.metric]
     model.train()
-    return found
+    return {key: value for key, value in found.items() if math.isfinite(value)}
 
 
 def _loss(inputs: Inputs, stage: StageConfig, rows: Sequence[TrainRow]) -> float:

@@ -20,6 +20,7 @@ __all__ = ["Outcome", "curve", "write_report"]
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 640, 260, 64, 34, 12, 12
 _POINTS = 400  # of a curve: more than that is drawn on the same pixels
+_PRECISIONS = {"no": "32 bits", "bf16": "bf16 and 32 bits", "fp16": "fp16 and 32 bits"}
 _COLOURS = ("#2f6fde", "#d9480f", "#2b8a3e", "#9c36b5")
 
 
@@ -33,6 +34,7 @@ class Outcome:
     epochs: Sequence[Mapping[str, Any]]
     stages: Sequence[Mapping[str, Any]]
     notes: Sequence[str]
+    precision: str  # really computed in: "no" (32 bits), "bf16" or "fp16"
     parameters: tuple[int, int]
     val: Scores | None
     train: Scores | None
@@ -77,7 +79,7 @@ def _summary(outcome: Outcome) -> Sheet:
         ("Steps", f"{len(outcome.steps):,}"),
         ("Training, minutes", f"{seconds / 60:.1f}"),
         ("Seed", str(outcome.config.seed)),
-        ("Precision", outcome.config.mixed_precision),
+        ("Precision", _PRECISIONS[outcome.precision]),
     ]
     for stage in outcome.stages:
         best = "" if stage["best"] is None else f", best {stage['metric']} {stage['best']:.4f}"

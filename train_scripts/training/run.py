@@ -67,6 +67,7 @@ def train(
                 epochs=training.folder.rows("epochs.jsonl"),
                 stages=training.progress.finished,
                 notes=training.notes,
+                precision=accelerator.mixed_precision,
                 parameters=model.count(),
                 val=of_val,
                 train=of_train,

@@ -45,18 +45,18 @@ def save_model(
     config: TrainConfig,
     options: DecodingOptions,
     *,
+    precision: str,
     lineage: Mapping[str, Any],
     stages: Sequence[Mapping[str, Any]],
     notes: Sequence[str],
     scores: Mapping[str, Any],
 ) -> None:
-    """Writes the folder whole, or leaves what was there; `scores` as the evaluator's report gives them.
+    """Writes the folder whole, or leaves what was there; `scores` as the evaluator's report gives them,
+    `precision`: what was really computed in ("no": 32 bits), whatever the config left open.
 
     Raises TrainingError when the disk is full.
     """
-    training = config.model_dump(
-        mode="json", include={"preset", "stages", "encoder", "seed", "mixed_precision"}
-    )
+    training = config.model_dump(mode="json", include={"preset", "stages", "encoder", "seed"})
     with new_folder(folder) as part:
         model.save(
             part,
@@ -64,7 +64,12 @@ def save_model(
             half=config.half,
             preset=config.preset,
             lineage=dict(lineage),
-            training={**training, "finished": [dict(stage) for stage in stages], "notes": list(notes)},
+            training={
+                **training,
+                "mixed_precision": precision,
+                "finished": [dict(stage) for stage in stages],
+                "notes": list(notes),
+            },
             scores=dict(scores),
         )
         (part / CARD_FILE).write_text(
@@ -106,8 +111,13 @@ def _card(
         lines.append("| measure | score | interval |\n| :-- | --: | --: |")
         for key, score in scores["scores"].items():
             if score["value"] is not None:
-                lines.append(f"| {key} | {score['value']:.3f} | {score['low']:.3f} … {score['high']:.3f} |")
+                value, low, high = (_shown(score[name]) for name in ("value", "low", "high"))
+                lines.append(f"| {key} | {value} | {low} … {high} |")
         lines.append("")
     if notes:
         lines += ["## To know\n", *(f"- {note}" for note in notes), ""]
     return "\n".join(lines)
+
+
+def _shown(score: float | None) -> str:
+    return "–" if score is None else f"{score:.3f}"
