@@ -28,16 +28,24 @@ class Format(enum.StrEnum):
     parquet = "parquet"
 
 
+# Knows every secret as soon as the settings are read; before that there is none to be told.
+_redact = Redactor()
+
+
 def _settings(**overrides: object) -> Settings:
+    """The settings; from here on no log and no error tells a secret."""
+    global _redact  # noqa: PLW0603 - of one process
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return load_settings(**given)
+        settings = load_settings(**given)
     except OperatorError as error:
         raise _exit(error) from None
+    _redact = setup_logging(settings.log_level, settings.secrets)
+    return settings
 
 
 def _exit(error: Exception) -> typer.Exit:
-    typer.echo(str(error), err=True)
+    typer.echo(_redact(str(error)), err=True)
     return typer.Exit(1)
 
 
@@ -49,17 +57,19 @@ def run(
 ) -> None:
     """Run the bot; without BOT_TOKEN against the stand-in of Telegram, with a chat page in the browser."""
     settings = _settings()
-    redact = setup_logging(settings.log_level, settings.secrets)
     try:
-        asyncio.run(_run(settings, redact, delete_webhook))
+        asyncio.run(_run(settings, _redact, delete_webhook))
     except (OperatorError, EngineError, OSError) as error:
-        raise _exit(OperatorError(redact(str(error)))) from None
+        raise _exit(error) from None
 
 
 def _engine(settings: Settings) -> Engine | RemoteEngine:
     if settings.engine_url is None:
         return Engine(settings.engine)
-    return RemoteEngine(settings.engine_url, model=settings.model)
+    key = settings.engine_api_key
+    return RemoteEngine(
+        settings.engine_url, model=settings.model, api_key=None if key is None else key.get_secret_value()
+    )
 
 
 async def _run(settings: Settings, redact: Redactor, delete_webhook: bool) -> None:
@@ -84,7 +94,6 @@ def sandbox(
     from bot.sandbox.server import Sandbox  # noqa: PLC0415
 
     settings = _settings(sandbox_host=host, sandbox_port=port)
-    setup_logging(settings.log_level)
 
     async def serve() -> None:
         server = Sandbox(settings.sandbox_host, settings.sandbox_port)

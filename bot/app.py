@@ -34,7 +34,7 @@ from bot.polling import Poller
 from bot.texts import sentences, texts
 from bot.webhook import LEASE, Webhook
 from bot.wire import Session
-from inference.types import EngineError, UnknownModel
+from inference.types import EngineError, NotAllowed, UnknownModel
 
 logger = logging.getLogger(__name__)
 
@@ -266,6 +266,8 @@ async def _check_models(settings: Settings, engine: AnyEngine) -> None:
             await asyncio.to_thread(engine.checkpoint, name)
         except UnknownModel as error:
             raise OperatorError(f"{setting}: {error}") from error
+        except NotAllowed as error:
+            raise OperatorError(f"ENGINE_URL: {error}") from error
         except EngineError as error:  # a service that is not up yet
             logger.warning("%s", error)
             return

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bot.logs import secrets_in_address
 from inference.engine import EngineSettings
 
 TOKEN_PATTERN = re.compile(r"\d+:[A-Za-z0-9_-]+")
@@ -44,6 +46,7 @@ class Settings(BaseSettings):
     # Inference
     model: str = Field(default="meme-small", max_length=128)  # as long as the store can hold
     engine_url: str | None = None  # None: a worker process of the bot's own
+    engine_api_key: SecretStr | None = None  # one of the service's SERVE_API_KEYS
     models_dir: Path = Path("checkpoints")
     loaded_models: int = Field(default=2, ge=1)  # in memory at once
     compare_with: str | None = Field(default=None, max_length=128)  # the second model of /compare
@@ -84,8 +87,9 @@ class Settings(BaseSettings):
     @field_validator("bot_api_url", "engine_url")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
-        if value is not None and not re.match(r"https?://\S+$", value):
-            raise ValueError("it must start with http:// or https://")
+        # Of urllib's own sentences some repeat a part of the address, which may hold a password.
+        if value is not None and not _is_web_address(value):
+            raise ValueError("it must start with http:// or https://, and go on with a host")
         return value.rstrip("/") if value is not None else None
 
     @field_validator("webhook_url")
@@ -140,11 +144,23 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never reach a log: the token, and the password inside the database's address."""
-        found = [secret.get_secret_value() for secret in (self.bot_token, self.webhook_secret) if secret]
-        if password := re.search(r"://[^/@:]*:([^@/]+)@", self.database_url):
-            found.append(password.group(1))
+        """What must never reach a log: every secret, and the password inside any address."""
+        found: list[str] = []
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                found.append(value.get_secret_value())
+            elif isinstance(value, str):
+                found += secrets_in_address(value)
         return tuple(found)
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return bool(re.match(r"https?://\S+$", text) and parts.hostname and parts.port != 0)
+    except ValueError:
+        return False
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -2,37 +2,88 @@
 
 from __future__ import annotations
 
+import base64
 import logging
+import os
 import re
 import sys
+import threading
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
+from urllib.parse import unquote
 
 REDACTED = "[redacted]"
 
+_SHORTEST = 4  # characters: hiding a shorter word everywhere would leave no log; in an address it is hidden
+
 # A Bot API token as it stands in texts and in addresses (/bot<id>:<secret>/...), known to us or not.
 _TOKEN = re.compile(r"\d{3,}(?::|%3A)[A-Za-z0-9_-]{20,}", re.IGNORECASE)
+# The password in any address, known to us or not.
+_PASSWORD = re.compile(r"(://[^\s/?#:@'\"]*:)[^\s/?#]*@")
+_USERINFO = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#\s]*)@", re.IGNORECASE)
+# As SQLAlchemy reads it.
+_LOOSE_USERINFO = re.compile(r"([a-z][a-z0-9+.-]*)://([^/@:]*:[^@]*)@", re.IGNORECASE)
+_NAMED = r"(?:password|passwd|secret|token|api_?keys?)"
+_PARAMETER = re.compile(rf"[?&][^=&#]*{_NAMED}=([^&#\s]+)", re.IGNORECASE)
+_SECRET_NAME = re.compile(rf"{_NAMED}$", re.IGNORECASE)
 
 
 class Redactor:
-    """Takes known secrets, and everything shaped like a bot token, out of texts."""
+    """Takes known secrets, and what is shaped like a bot token or an address's password, out of texts."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
         for secret in secrets:
             self.add(secret)
 
     def add(self, secret: str) -> None:
-        """Also hide this one, as it is and percent-encoded."""
-        if secret:
-            self._secrets |= {secret, secret.replace(":", "%3A"), secret.replace(":", "%3a")}
+        """Also hide this one, as it is and in the ways that addresses, JSON and Python's repr write it."""
+        self._secrets |= {one for one in (secret, unquote(secret)) if len(one) >= _SHORTEST}
+        # Longest first: a secret that is a part of another must not leave the rest of it standing.
+        ways = ["".join(map(_written, one)) for one in sorted(self._secrets, key=len, reverse=True)]
+        self._pattern = re.compile("|".join(ways)) if ways else None
 
     def __call__(self, text: str) -> str:
-        # Longest first: a secret that is a part of another must not leave the rest of it standing.
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, REDACTED)
-        return _TOKEN.sub(REDACTED, text)
+        if self._pattern is not None:
+            text = self._pattern.sub(REDACTED, text)
+        return _PASSWORD.sub(rf"\1{REDACTED}@", _TOKEN.sub(REDACTED, text))
+
+
+def _written(character: str) -> str:
+    """A pattern of the ways in which a character of a secret is written."""
+    percent = "".join(f"%{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
+    halves = character.encode("utf-16-be", "surrogatepass").hex()
+    escaped = "".join(rf"\\u{halves[at : at + 4]}" for at in range(0, len(halves), 4))
+    plain = rf"\\?{re.escape(character)}" if character in "\"'\\/" else re.escape(character)
+    space = r"|\+" if character == " " else ""
+    return rf"(?:{plain}|(?i:{percent})|(?i:{escaped}){space})"
+
+
+def secrets_in_address(address: str) -> tuple[str, ...]:
+    """What an address holds that is nobody's business: its password, or whatever stands in its place."""
+    found: list[str] = []
+    for pattern in (_USERINFO, _LOOSE_USERINFO):
+        if match := pattern.match(address):
+            user, colon, password = match[2].partition(":")
+            web = match[1].startswith("http")
+            if colon:
+                found.append(password)
+                if web:  # as it goes over the wire
+                    pair = f"{unquote(user)}:{unquote(password)}".encode()
+                    found.append(base64.b64encode(pair).decode())
+            elif web:  # a key in the user's place
+                found.append(user)
+    found += (match[1] for match in _PARAMETER.finditer(address))
+    return tuple(dict.fromkeys(one for one in found if one))
+
+
+def secrets_in_environment(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of what is named like a secret, of whichever program."""
+    values = (value for name, value in environment.items() if _SECRET_NAME.search(name))
+    # A short one may as well be a word: CI_USES_TOKEN=true.
+    return tuple(part.strip() for value in values for part in value.split(",") if len(part.strip()) >= 8)
 
 
 class RedactingRecordFactory:
@@ -68,9 +119,10 @@ class RedactingRecordFactory:
 def setup_logging(level: str = "INFO", secrets: Iterable[str] = ()) -> Redactor:
     """Log to stderr at ``level``; returns the redactor, to which secrets learnt later can be added.
 
-    Uncaught exceptions are logged through the same records instead of being printed raw.
+    What the environment names like a secret is hidden too. Uncaught exceptions, of threads as well, are
+    logged through the same records instead of being printed raw.
     """
-    redact = Redactor(secrets)
+    redact = Redactor([*secrets, *secrets_in_environment(os.environ)])
     logging.setLogRecordFactory(RedactingRecordFactory(redact))
     logging.basicConfig(
         level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr, force=True
@@ -88,5 +140,17 @@ def setup_logging(level: str = "INFO", secrets: Iterable[str] = ()) -> Redactor:
             return
         logging.getLogger("bot").critical("The bot stopped.", exc_info=(kind, error, trace))
 
+    def in_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
+            told = (args.exc_type, args.exc_value, args.exc_traceback)
+            logging.getLogger("bot").error("A thread stopped.", exc_info=told)
+
+    def unraisable(args: sys.UnraisableHookArgs) -> None:
+        if args.exc_value is not None:
+            told = (args.exc_type, args.exc_value, args.exc_traceback)
+            logging.getLogger("bot").error("%s", args.err_msg or "Exception ignored", exc_info=told)
+
     sys.excepthook = uncaught
+    threading.excepthook = in_thread
+    sys.unraisablehook = unraisable
     return redact

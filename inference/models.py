@@ -33,6 +33,8 @@ OBJECTS = coco_objects.NAME
 _OBJECTS_ARE = "Names the things a detector finds, in Russian, with the frames and the words read; untrained."
 _OBJECTS_ARE_RU = "Называет предметы, которые находит детектор, кадры и прочитанные слова; без обучения."
 
+_LONGEST_NAME = 240  # bytes: file systems end at 255, and a hub model's folder has "models--" before it
+_REPEATED = 128  # characters of a name that is none
 _MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 
 
@@ -82,8 +84,23 @@ def model_info(models_dir: Path, name: str) -> ModelInfo:
     return ModelInfo(name, checkpoint, description, _count_parameters(folder / WEIGHTS_FILE), description_ru)
 
 
+def _refuse_odd(name: str) -> None:
+    """Raises UnknownModel for what is no name of a folder: it may come from a chat, or over a network."""
+    if not name.isprintable() or len(name.encode()) > _LONGEST_NAME:
+        raise UnknownModel(
+            f"There is no model named {shorter(name)!r}: a name has at most {_LONGEST_NAME} bytes, "
+            "and nothing in it that cannot be seen."
+        )
+
+
+def shorter(name: str) -> str:
+    """The beginning of a name that is to be repeated."""
+    return name if len(name) <= _REPEATED else f"{name[:_REPEATED]}…"
+
+
 def find_model(models_dir: Path, name: str) -> Path:
     """The folder of the named checkpoint. Raises UnknownModel with the names there are."""
+    _refuse_odd(name)
     folder = models_dir / name
     # The name may come from a chat: it must be the name of a folder here, not a way to another one.
     is_plain = name not in {"", ".", ".."} and Path(name).name == name
@@ -122,6 +139,7 @@ def checkpoint_hash(models_dir: Path, name: str) -> str:
     The first call for a file reads all of it; later ones only look whether it is still the same.
     Raises UnknownModel, or EngineError when the file cannot be read.
     """
+    _refuse_odd(name)
     if name.startswith(HUB):
         return hub.checkpoint(name, models_dir)
     plain, translation = hub.without_translation(name)

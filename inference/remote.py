@@ -9,6 +9,8 @@ The other side is ``python -m inference serve``, on one machine or, with Ray Ser
 * ``GET /checkpoint?model=NAME`` to ``{"checkpoint": HASH, "program": HASH}``.
 * ``GET /healthz``: 200 when the default model can caption, else 503.
 
+A service with keys wants one of them with each request but the last: ``Authorization: Bearer KEY``.
+
 Where nothing can be answered the status is not 200, and the body is
 ``{"error": one of ERRORS or "picture", "code": of a picture's error, "sentence": what to tell}``.
 """
@@ -16,6 +18,7 @@ Where nothing can be answered the status is not 200, and the body is
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import http.client
 import io
@@ -37,6 +40,7 @@ from inference.types import (
     EngineBusy,
     EngineError,
     ModelNotLoaded,
+    NotAllowed,
     PictureError,
     PictureTimeout,
     UnknownModel,
@@ -52,6 +56,8 @@ ERRORS: dict[str, tuple[type[EngineError], int]] = {
     "crashed": (WorkerCrashed, 500),
     "unknown_model": (UnknownModel, 404),
     "not_loaded": (ModelNotLoaded, 503),
+    "key": (NotAllowed, 401),
+    "refused": (NotAllowed, 403),
     "failed": (EngineError, 500),
 }
 
@@ -66,17 +72,20 @@ class RemoteEngine:
         async with RemoteEngine("http://gpu-box:8100") as engine:
             caption = await engine.caption(Path("meme.jpg").read_bytes())
 
-    ``timeout``: seconds that one picture may take, the queue at the service included.
-    Raises ValueError when ``url`` is not an http or https address.
+    ``timeout``: seconds that one picture may take, the queue at the service included. ``api_key``: one of the
+    service's keys. A name and a password in ``url`` are for a proxy before it; where both are given the key
+    goes. Neither stands in an error or in the log. Raises ValueError when ``url`` is not an http or https
+    address.
     """
 
-    def __init__(self, url: str, *, model: str | None = None, timeout: float = 300.0) -> None:
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"{url!r} is no address of an inference service: write it as http://HOST:PORT.")
-        self.url = url.rstrip("/")
+    def __init__(
+        self, url: str, *, model: str | None = None, timeout: float = 300.0, api_key: str | None = None
+    ) -> None:
+        self.url, user_info = _without_user_info(url)
         self.model = model  # None: the service's own default
         self.timeout = timeout
+        authorization = f"Bearer {api_key}" if api_key else user_info
+        self._headers = {"Authorization": authorization} if authorization else {}
         self._session: aiohttp.ClientSession | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._open = 0
@@ -94,7 +103,7 @@ class RemoteEngine:
 
     async def start(self) -> None:
         """Begin to watch the service; it need not be up yet."""
-        self._session = aiohttp.ClientSession()
+        self._session = aiohttp.ClientSession(headers=self._headers)
         await self._look()
         self._watcher = asyncio.create_task(self._watch())
 
@@ -212,12 +221,17 @@ class RemoteEngine:
     def _get(self, path: str, query: dict[str, str] | None = None) -> Any:
         """A blocking request, for callers that have no event loop."""
         url = f"{self.url}{path}{'?' + urllib.parse.urlencode(query) if query else ''}"
+        request = urllib.request.Request(url)  # noqa: S310 - http(s), see __init__
+        for name, value in self._headers.items():
+            # http.client writes Latin-1 where aiohttp writes UTF-8.
+            request.add_unredirected_header(name, value.encode().decode("latin-1"))
         try:
-            with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - http(s), see __init__
-                return self._read(answer.status, answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return self._read(error.code, error.read())
+            try:
+                with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                    return self._read(answer.status, answer.read())
+            except urllib.error.HTTPError as error:
+                with error:
+                    return self._read(error.code, error.read())
         except (OSError, http.client.HTTPException, _NoAnswerError) as error:
             raise self._unreachable(str(error)) from error
 
@@ -264,6 +278,26 @@ class RemoteEngine:
                 logger.info("The inference service %s is ready", self.url)
             else:
                 logger.warning("The inference service %s cannot be reached, or is not ready", self.url)
+
+
+def _without_user_info(url: str) -> tuple[str, str | None]:
+    """The address that may be shown, and what goes into ``Authorization`` instead. Raises ValueError."""
+    # Of the address itself nothing is repeated: where it is misspelt, its password may stand anywhere.
+    wrong = ValueError("This is no address of an inference service: write it as http://HOST:PORT.")
+    try:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise wrong
+        _ = parts.port
+    except ValueError:
+        raise wrong from None
+    user_info, _, host = parts.netloc.rpartition("@")
+    shown = parts._replace(netloc=host).geturl().rstrip("/")
+    if not user_info:
+        return shown, None
+    user, _, password = user_info.partition(":")
+    pair = f"{urllib.parse.unquote(user)}:{urllib.parse.unquote(password)}"
+    return shown, f"Basic {base64.b64encode(pair.encode()).decode()}"
 
 
 class _NoAnswerError(Exception):

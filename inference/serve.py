@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
 
+from inference.access import Access
 from inference.engine import Engine, EngineSettings
 from inference.pictures import MAX_BYTES
 from inference.remote import ERRORS
@@ -26,39 +28,90 @@ logger = logging.getLogger(__name__)
 
 ENGINE = web.AppKey("engine", Engine)
 
+MOST = {"beams": 32, "max_tokens": 2048}  # that a caller may ask for: memory grows with both
+
+# The folders before a file's name, wherever it lies.
+_FOLDERS = re.compile(r"(?<![\w:/.])(?:~|[A-Za-z]:)?/(?:[^\s/'\"]+/)+")
+
 Answer = tuple[int, dict[str, Any]]  # HTTP status, JSON
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request without its body, as any server knows it."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]  # whose names may be asked for in any case
+
+
 async def respond(
-    engine: Engine, method: str, path: str, query: Mapping[str, str], body: Callable[[], Awaitable[bytes]]
+    engine: Engine,
+    access: Access,
+    request: Request,
+    body: Callable[[], Awaitable[bytes]],
 ) -> Answer:
-    """What a request is answered with, whichever server took it."""
-    answer: Answer
+    """What a request is answered with, whichever server took it. Raises nothing."""
+    path = request.path.rstrip("/")
+    refused = access.refusal(request.headers, open_to_all=path == "/healthz")
+    if refused is not None:
+        why, sentence = refused
+        return ERRORS[why][1], {"error": why, "sentence": sentence}
     try:
-        match "GET" if method == "HEAD" else method, path.rstrip("/"):
-            case "POST", "/caption":
-                answer = await _caption(engine, query, await body())
-            case "GET", "/models":
-                models = [asdict(model) for model in await asyncio.to_thread(engine.models)]
-                answer = HTTPStatus.OK, {"default": engine.settings.model, "models": models}
-            case "GET", "/checkpoint":
-                version = await asyncio.to_thread(engine.version, query.get("model"))
-                answer = HTTPStatus.OK, asdict(version)
-            case "GET", "/healthz":
-                status = HTTPStatus.OK if engine.healthy else HTTPStatus.SERVICE_UNAVAILABLE
-                answer = status, {"healthy": engine.healthy, "waiting": engine.waiting}
-            case _:
-                sentence = (
-                    "Nothing is here: POST a picture to /caption, or GET /models, /checkpoint, /healthz."
-                )
-                answer = HTTPStatus.NOT_FOUND, {"error": "failed", "sentence": sentence}
+        return await _answer(
+            engine, "GET" if request.method == "HEAD" else request.method, path, request, body
+        )
     except PictureError as error:
         told = {"error": "picture", "code": error.code, "sentence": str(error)}
-        answer = HTTPStatus.UNPROCESSABLE_ENTITY, told
+        return HTTPStatus.UNPROCESSABLE_ENTITY, told
     except EngineError as error:
         kind = next(name for name, (kind, _) in ERRORS.items() if type(error) is kind or kind is EngineError)
-        answer = ERRORS[kind][1], {"error": kind, "sentence": str(error)}
-    return answer
+        sentence = without_paths(str(error), engine.settings)
+        if sentence != str(error):
+            logger.warning("%s", error)
+        return ERRORS[kind][1], {"error": kind, "sentence": sentence}
+    except Exception:
+        logger.exception("A request broke the service")
+        sentence = "The service broke down on this request: see its log."
+        return HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "failed", "sentence": sentence}
+
+
+async def _answer(
+    engine: Engine, method: str, path: str, request: Request, body: Callable[[], Awaitable[bytes]]
+) -> Answer:
+    match method, path:
+        case "POST", "/caption":
+            return await _caption(engine, request.query, await body())
+        case "GET", "/models":
+            models = [asdict(model) for model in await asyncio.to_thread(engine.models)]
+            return HTTPStatus.OK, {"default": engine.settings.model, "models": models}
+        case "GET", "/checkpoint":
+            version = await asyncio.to_thread(engine.version, request.query.get("model"))
+            return HTTPStatus.OK, asdict(version)
+        case "GET", "/healthz":
+            status = HTTPStatus.OK if engine.healthy else HTTPStatus.SERVICE_UNAVAILABLE
+            return status, {"healthy": engine.healthy, "waiting": engine.waiting}
+    sentence = "Nothing is here: POST a picture to /caption, or GET /models, /checkpoint, /healthz."
+    return HTTPStatus.NOT_FOUND, {"error": "failed", "sentence": sentence}
+
+
+def without_paths(sentence: str, settings: EngineSettings) -> str:
+    """The sentence for somebody who is not on this machine: of files only their names are told.
+
+    What the operator must know beside it stands in the log.
+    """
+    folders = {
+        str(settings.models_dir),
+        str(settings.models_dir.absolute()),
+        str(settings.models_dir.resolve()),
+    }
+    for folder in sorted(folders, key=len, reverse=True):
+        if folder not in {".", "/"}:
+            name = rf"(?<![\w./-]){re.escape(folder)}"
+            sentence = re.sub(rf" (?:in|to) {name}(?![\w/-])", " here", sentence)
+            sentence = re.sub(rf"{name}(?:/|(?![\w-]))", "", sentence)
+    return _FOLDERS.sub("", sentence)
 
 
 async def _caption(engine: Engine, query: Mapping[str, str], data: bytes) -> Answer:
@@ -66,15 +119,23 @@ async def _caption(engine: Engine, query: Mapping[str, str], data: bytes) -> Ans
         raise _too_large()
     try:
         options = DecodingOptions.from_dict(json.loads(query["options"])) if "options" in query else None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         sentence = f"The decoding options cannot be used ({error}): send a JSON object of known options."
         return HTTPStatus.BAD_REQUEST, {"error": "failed", "sentence": sentence}
+    for name, most in MOST.items():
+        if options is not None and getattr(options, name) > most:
+            sentence = f"The decoding options cannot be used ({name} may be {most} at most): ask for less."
+            return HTTPStatus.BAD_REQUEST, {"error": "failed", "sentence": sentence}
     caption = await engine.caption(data, options=options, model=query.get("model"))
     return HTTPStatus.OK, caption.to_dict()
 
 
-def http_app(settings: EngineSettings) -> web.Application:
-    """An aiohttp application that starts an engine with itself, and ends it."""
+def http_app(settings: EngineSettings, access: Access | None = None) -> web.Application:
+    """An aiohttp application that starts an engine with itself, and ends it.
+
+    ``access``: who is served; None: programs of this machine.
+    """
+    allowed = access or Access.of("127.0.0.1")
 
     async def handle(request: web.Request) -> web.Response:
         async def body() -> bytes:
@@ -82,9 +143,13 @@ def http_app(settings: EngineSettings) -> web.Application:
                 return await request.read()
             except web.HTTPRequestEntityTooLarge as error:
                 raise _too_large() from error
+            except (web.RequestPayloadError, ClientPayloadError) as error:
+                raise PictureError("truncated", "The picture did not come whole: send it again.") from error
 
-        status, answer = await respond(app[ENGINE], request.method, request.path, request.query, body)
-        return web.json_response(answer, status=status, dumps=_dumps)
+        asked = Request(request.method, request.path, request.query, request.headers)
+        status, answer = await respond(app[ENGINE], allowed, asked, body)
+        headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
+        return web.json_response(answer, status=status, dumps=_dumps, headers=headers)
 
     async def engine(app: web.Application) -> AsyncIterator[None]:
         async with Engine(settings) as app[ENGINE]:
@@ -96,13 +161,13 @@ def http_app(settings: EngineSettings) -> web.Application:
     return app
 
 
-def ray_app(settings: EngineSettings, *, replicas: int = 1) -> Any:
+def ray_app(settings: EngineSettings, access: Access, *, replicas: int = 1) -> Any:
     """The same as an application for ``ray.serve.run``: ``replicas`` engines, on the machines of the cluster.
 
     Every machine needs this project, and its checkpoints under the same path. Raises ImportError without Ray.
     """
     from ray import serve  # noqa: PLC0415 - an optional dependency
-    from starlette.requests import Request  # noqa: PLC0415
+    from starlette.requests import Request as RayRequest  # noqa: PLC0415
     from starlette.responses import Response  # noqa: PLC0415
 
     class Captioning:
@@ -113,14 +178,13 @@ def ray_app(settings: EngineSettings, *, replicas: int = 1) -> Any:
             self._starting = asyncio.Lock()
             self._started = False
 
-        async def __call__(self, request: Request) -> Response:
+        async def __call__(self, request: RayRequest) -> Response:
             async with self._starting:
                 if not self._started:
                     await self._engine.start()
                     self._started = True
-            status, answer = await respond(
-                self._engine, request.method, request.url.path, request.query_params, request.body
-            )
+            asked = Request(request.method, request.url.path, request.query_params, request.headers)
+            status, answer = await respond(self._engine, access, asked, request.body)
             return Response(_dumps(answer), status_code=status, media_type="application/json")
 
     deployment = serve.deployment(
@@ -134,7 +198,9 @@ def ray_app(settings: EngineSettings, *, replicas: int = 1) -> Any:
     return deployment.bind()
 
 
-def run_on_ray(settings: EngineSettings, *, address: str, host: str, port: int, replicas: int) -> None:
+def run_on_ray(
+    settings: EngineSettings, access: Access, *, address: str, host: str, port: int, replicas: int
+) -> None:
     """Deploy on the cluster at ``address`` ("local" starts one on this machine) and stay until interrupted.
 
     Raises ImportError without Ray, EngineError when the cluster cannot be reached or does not take it.
@@ -151,7 +217,10 @@ def run_on_ray(settings: EngineSettings, *, address: str, host: str, port: int, 
             ray.init(address=address)
         serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port})
         serve.run(
-            ray_app(settings, replicas=replicas), name="meme-describer", route_prefix="/", blocking=True
+            ray_app(settings, access, replicas=replicas),
+            name="meme-describer",
+            route_prefix="/",
+            blocking=True,
         )
     except Exception as error:  # Ray's errors have no base class in common
         first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
@@ -168,4 +237,5 @@ def _too_large() -> PictureError:
 
 
 def _dumps(answer: Any) -> str:
-    return json.dumps(answer, ensure_ascii=False, default=float)
+    # ASCII: a name that was asked for may hold halves of characters, which nothing else can write.
+    return json.dumps(answer, default=float)

@@ -200,3 +200,7 @@ class UnknownModel(EngineError):  # noqa: N818
 
 class ModelNotLoaded(EngineError):  # noqa: N818
     """The model's checkpoint is there, but cannot be loaded: no picture will do better."""
+
+
+class NotAllowed(EngineError):  # noqa: N818
+    """The service on another machine does not serve this caller: a key is wrong or missing."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Annotated
 
 import typer
 from aiohttp import web
+from dotenv import dotenv_values
 
+from inference.access import Access, is_loopback
 from inference.commands.common import DEFAULTS, ModelsDir
 from inference.engine import Engine, EngineSettings
 from inference.serve import http_app, run_on_ray
 from inference.types import EngineError
+
+logger = logging.getLogger(__name__)
 
 
 def serve(  # noqa: PLR0917 - Typer passes everything by name
@@ -51,8 +56,9 @@ def serve(  # noqa: PLR0917 - Typer passes everything by name
 ) -> None:
     """Describe pictures for other programs.
 
-    A bot whose ENGINE_URL names this server runs no model of its own. Anybody who can reach the port can use
-    it: keep it in a network you trust.
+    A bot whose ENGINE_URL names this server runs no model of its own. Whoever has one of SERVE_API_KEYS
+    (separated by commas, in the environment or in .env) may use it. Without keys everybody who can reach the
+    port may, except pages of other sites, under this machine's addresses and names and those of SERVE_HOSTS.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
@@ -65,12 +71,19 @@ def serve(  # noqa: PLR0917 - Typer passes everything by name
         threads=threads,
         captioner=captioner,
     )
+    access = Access.of(host, keys=_listed("SERVE_API_KEYS"), hosts=_listed("SERVE_HOSTS"))
+    if not access.keys and not is_loopback(host):
+        logger.warning(
+            "Everybody who can reach port %d of this machine can use this service: set SERVE_API_KEYS, or "
+            "keep it in a network that you trust.",
+            port,
+        )
     try:
         if ray is None:
             Engine(settings).checkpoint()  # what is missing is said before the port is opened
-            web.run_app(http_app(settings), host=host, port=port, print=_say)
+            web.run_app(http_app(settings, access), host=host, port=port, print=_say)
         else:
-            run_on_ray(settings, address=ray, host=host, port=port, replicas=replicas)
+            run_on_ray(settings, access, address=ray, host=host, port=port, replicas=replicas)
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in {"ray", "starlette"}:
             raise
@@ -79,6 +92,13 @@ def serve(  # noqa: PLR0917 - Typer passes everything by name
         _give_up(str(error), error)
     except (OSError, ConnectionError) as error:
         _give_up(f"The server cannot be started ({error}): choose another --host, --port or --ray.", error)
+
+
+def _listed(name: str) -> list[str]:
+    """What a setting lists, from the environment or from .env."""
+    # No option of the command line: every user of the machine reads those.
+    text = {**dotenv_values(".env"), **os.environ}.get(name) or ""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _give_up(sentence: str, error: Exception) -> None:
