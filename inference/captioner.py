@@ -19,7 +19,7 @@ from inference.meme_small.describer import SlotDescriber
 from inference.models import HUB, OBJECTS, checkpoint_hash, find_model
 from inference.reading.foreign import Translate, in_russian
 from inference.reading.inscriptions import clean_quote
-from inference.reading.reader import Reader
+from inference.reading.reader import Reader, Reading
 from inference.reading.summary import summarise
 from inference.types import Caption, DecodingOptions, TextLine
 
@@ -79,33 +79,33 @@ class Captioner:
         if not images:
             return []
         options = options or self.options
-        lines: list[list[TextLine]] = []
-        reading: list[float] = []
+        readings: list[Reading] = []
+        taken: list[float] = []
         for image in images:
             started = time.perf_counter()
-            lines.append(self._reader.read(image))
-            reading.append(time.perf_counter() - started)
+            readings.append(self._reader.read(image))
+            taken.append(time.perf_counter() - started)
         started = time.perf_counter()
+        lines = [reading.lines for reading in readings]
         texts, likelihoods = self._describer.describe(images, lines, options)
-        blocks = [_blocks(own) for own in lines]
         if self._translate is not None:
-            texts = in_russian(texts, blocks, self._translate)
+            texts = in_russian(texts, [_blocks(own) for own in lines], self._translate)
         share = (time.perf_counter() - started) / max(len(images), 1)
         captions = []
-        for image, own, words, text, likelihood, seconds in zip(
-            images, lines, blocks, texts, likelihoods, reading, strict=True
+        for image, reading, text, likelihood, seconds in zip(
+            images, readings, texts, likelihoods, taken, strict=True
         ):
-            confidence = _confidence(own, likelihood)
+            confidence = _confidence(reading.lines, likelihood)
             notes = () if self._reader.available else ("no_reading",)
             if confidence < LOW_CONFIDENCE:
                 notes = (*notes, "low_confidence")
-            # The summary claims no absence of words where nobody could read.
-            summary = summarise(image, own, reading=self._reader.available)
+            # The summary claims no absence of words where nobody could read, nor where some are listed.
+            summary = summarise(image, reading.lines or reading.words, reading=self._reader.available)
             captions.append(
                 Caption(
                     summary=summary,
                     text=text or summary,
-                    words=words,
+                    words=_blocks(reading.words),
                     model=self.name,
                     checkpoint=self.checkpoint,
                     options=options,

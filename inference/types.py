@@ -128,7 +128,7 @@ class Caption:
 
     summary: str  # one line
     text: str  # the description
-    words: tuple[str, ...]  # the words read on the picture: one string a block, in reading order
+    words: tuple[str, ...]  # all that was read surely on the picture: one string a block, in reading order
     model: str
     checkpoint: str  # sha256 of the weights, 64 hexadecimal digits
     program: str = ""  # see inference.program; the worker fills it in

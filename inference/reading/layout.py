@@ -17,6 +17,8 @@ _LEADING = 1.1  # vertical gap between lines of one block, in letter heights
 _HEIGHT_RATIO = 1.9  # letters of one block differ less than this
 _ASKEW = 0.03  # slope from which lines are not level
 _MOST = 0.7  # share of the print, by length, that has a page's slope
+_CELL = 30  # characters of a table's cell, at most
+_NUMBER = re.compile(r"[\W_]*\d[\d\W_]*(?:\s?[^\W\d_]{1,4}\W*)?")  # "57", "2:0", "-45", "89,90 р", "8 ч"
 _DIVIDED = re.compile(r"(\S*[^\W\d_])[-‐\u00ad]$")  # at the end of a line; a dash has a space before it
 
 
@@ -44,6 +46,66 @@ def arrange(lines: Sequence[ReadLine], size: tuple[int, int]) -> list[TextLine]:
             box = (left / width, top / height, right / width, bottom / height)
             found.append(TextLine(line.text, box, line.confidence, number, line.author))
     return found
+
+
+def in_rows(lines: Sequence[ReadLine], boxes: Sequence[Box], size: tuple[int, int]) -> list[ReadLine]:
+    """Lines of which the cells of a table's row are one: "Анна 57", "3 1", the keys of a keyboard.
+
+    Columns of words are no table: in a row stand numbers, or letters by themselves. ``boxes`` of the frames,
+    as fractions of the picture of ``size``: a row does not go beyond one.
+    """
+    width, height = size
+    scale = (width, height, width, height)
+    rows: list[list[ReadLine]] = []
+    numbers: list[int] = []  # of the rows' frames
+    for line in sorted(lines, key=lambda item: item.box[0]):
+        left, top, right, bottom = (edge / side for edge, side in zip(line.box, scale, strict=True))
+        frame = _frame((left, top, right, bottom), boxes) if len(boxes) > 1 else 0
+        for row, number in zip(rows, numbers, strict=True):
+            if number == frame and all(_side_by_side(line, cell) for cell in row):
+                row.append(line)
+                break
+        else:
+            rows.append([line])
+            numbers.append(frame)
+    wide = [row for row in rows if len(row) > 1 and all(len(cell.text) <= _CELL for cell in row)]
+    whole = [row for row in wide if _says_little(row)]
+    mixed = [row for row in wide if row not in whole and any(_NUMBER.fullmatch(cell.text) for cell in row)]
+    table = [*whole, *mixed] if len(whole) + len(mixed) > 1 else whole
+    heads = [row for row in wide if row not in table and any(_stands_over(row, other) for other in table)]
+    joined = [*table, *heads]
+    return [_joined(row) for row in joined] + [line for row in rows if row not in joined for line in row]
+
+
+def _says_little(row: Sequence[ReadLine]) -> bool:
+    """Whether a row is one of numbers, or of letters by themselves."""
+    letters = sum(len(cell.text) == 1 and cell.text.isalpha() for cell in row)
+    others = (cell.text for cell in row if len(cell.text) > 1 or not cell.text.isalpha())
+    return letters not in {1, 2} and all(map(_NUMBER.fullmatch, others))
+
+
+def _side_by_side(one: ReadLine, other: ReadLine) -> bool:
+    alike = max(one.height, other.height) < 1.5 * min(one.height, other.height)
+    return alike and _shared(one.box[1], one.box[3], other.box[1], other.box[3]) > _SAME_ROW
+
+
+def _stands_over(head: Sequence[ReadLine], row: Sequence[ReadLine]) -> bool:
+    """Whether a row holds the names of another's columns."""
+    over = head[0].box[3] <= row[0].box[1] + row[0].height / 2
+    return over and all(
+        any(_shared(name.box[0], name.box[2], cell.box[0], cell.box[2]) > 0 for cell in row) for name in head
+    )
+
+
+def _joined(row: Sequence[ReadLine]) -> ReadLine:
+    """A row's cells as one line."""
+    whole = row[0]
+    for cell in row[1:]:
+        author = whole.author or cell.author
+        whole = replace(
+            whole, text=f"{whole.text} {cell.text}", box=_union(whole.box, cell.box), author=author
+        )
+    return replace(whole, confidence=min(cell.confidence for cell in row), slope=None, row=True)
 
 
 def by_frames(lines: Sequence[TextLine], boxes: Sequence[Box]) -> list[TextLine]:
@@ -154,7 +216,7 @@ def _blocks(lines: Sequence[ReadLine]) -> list[_Group]:
             # Of all its lines: one without ascenders ("на нос") must not break the block.
             height = median([*(other.height for other in block), line.height])
             gap = line.box[1] - last.box[3]
-            close = -0.6 * height < gap < _LEADING * height
+            close = -0.6 * height < gap < _LEADING * height and not (line.row or last.row)
             alike = max(height, line.height) < _HEIGHT_RATIO * min(height, line.height)
             if close and alike and _shared(last.box[0], last.box[2], line.box[0], line.box[2]) > 0.25:
                 best = block

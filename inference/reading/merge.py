@@ -77,7 +77,7 @@ class Candidate:
 class ReadLine:
     """A line accepted: ``box`` in pixels of the picture, ``confidence`` the probability (0..1) that a person
     would quote it, ``slope`` how far it sinks, in pixels for each to the right (None: too short to tell),
-    ``author`` the account whose post begins with it.
+    ``author`` the account whose post begins with it, ``row`` whether it is a row of a table, cells and all.
     """
 
     text: str
@@ -86,6 +86,7 @@ class ReadLine:
     confidence: float
     slope: float | None = None
     author: str = ""
+    row: bool = False
 
 
 def shared_area(one: Box, other: Box) -> float:
@@ -99,38 +100,65 @@ def candidates(words: Sequence[Word], size: tuple[int, int]) -> list[Candidate]:
     """The lines that the words make, split at wide gaps, specks at their ends cut off. ``size`` is (width,
     height) in pixels.
     """
+    found: list[Candidate] = []
+    for part in pieces(words, size):
+        kept = _trim(part)
+        if kept:
+            found.append(candidate(kept))
+    return found
+
+
+def pieces(words: Sequence[Word], size: tuple[int, int]) -> list[list[Word]]:
+    """The lines that the words make, split at wide gaps, specks and all; the boxes in pixels."""
     width, height = size
     by_line: dict[int, list[Word]] = {}
     for word in words:
         left, top, right, bottom = word.box
         in_pixels = (left * width, top * height, right * width, bottom * height)
         by_line.setdefault(word.line, []).append(Word(word.text, in_pixels, word.confidence, word.line))
-    found: list[Candidate] = []
-    for line in by_line.values():
-        for part in _split_at_gaps(line):
-            kept = _trim(part)
-            if kept:
-                found.append(Candidate(tuple(kept), _hull([word.box for word in kept])))
-    return found
+    return [part for line in by_line.values() for part in _split_at_gaps(line)]
+
+
+def candidate(words: Sequence[Word]) -> Candidate:
+    """The line that words with boxes in pixels make."""
+    return Candidate(tuple(words), _hull([word.box for word in words]))
 
 
 def select(words: Sequence[Word], size: tuple[int, int], *, threshold: float | None = None) -> list[ReadLine]:
-    """The lines that belong to the picture's message, unordered.
+    """The lines that belong to the picture's message, unordered: those that a description may quote.
 
     ``threshold`` is the least probability of being quoted; None takes the one the scorer was tuned with.
     """
-    scorer = load_scorer()
-    least = scorer.threshold if threshold is None else threshold
     lines = candidates(words, size)
+    scores = quotable(lines, size)
+    least = load_scorer().threshold if threshold is None else threshold
+    accepted = [place for place, score in enumerate(scores) if score >= least]
+    return written(lines, scores, accepted, accepted)
+
+
+def quotable(lines: Sequence[Candidate], size: tuple[int, int]) -> list[float]:
+    """Of each line the probability (0..1) that a person would quote it."""
     if not lines:
         return []
-    scores = scorer.probabilities(features(lines, size))
-    scores = np.where([_is_furniture(line.text) or _is_name(line, lines) for line in lines], 0.0, scores)
-    authors = _authors([line for line, score in zip(lines, scores, strict=True) if score >= least], lines)
-    accepted = [(line, float(score)) for line, score in zip(lines, scores, strict=True) if score >= least]
-    kinds = [script(word.text) for line, _ in accepted for word in line.words]
+    scores = load_scorer().probabilities(features(lines, size))
+    return [
+        0.0 if is_furniture(line.text) or _is_name(line, lines) else float(score)
+        for line, score in zip(lines, scores, strict=True)
+    ]
+
+
+def written(
+    lines: Sequence[Candidate], scores: Sequence[float], shown: Sequence[int], quoted: Sequence[int]
+) -> list[ReadLine]:
+    """The lines with the numbers ``shown`` as people write them: one alphabet a word, even capitals, numbers
+    in digits. The picture's alphabet, its capitals and the authors of its posts are those of the lines
+    ``quoted``.
+    """
+    message = [lines[place] for place in quoted]
+    authors = _authors(message, lines)
+    kinds = [script(word.text) for line in message for word in line.words]
     prefer_cyrillic = kinds.count("cyrillic") >= kinds.count("latin")
-    capitals = _share_of_capitals([line.text for line, _ in accepted])
+    capitals = _share_of_capitals([line.text for line in message])
     return [
         ReadLine(
             " ".join(
@@ -138,15 +166,15 @@ def select(words: Sequence[Word], size: tuple[int, int], *, threshold: float | N
             ),
             line.box,
             line.height,
-            score,
+            scores[place],
             line.slope,
             authors.get(line.box, ""),
         )
-        for line, score in accepted
+        for place, line in ((place, lines[place]) for place in shown)
     ]
 
 
-def _is_furniture(text: str) -> bool:
+def is_furniture(text: str) -> bool:
     """Whether a line is no message: marks alone, or what a site writes under every post."""
     said = any(character.isalnum() or character in "?!…" for character in text) or "..." in text
     return not said or bool(_FURNITURE.search(text))

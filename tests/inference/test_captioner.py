@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from inference.captioner import load_captioner
 from inference.checkpoint import TOKENIZER_FILE, CheckpointError
@@ -22,7 +22,7 @@ from inference.reading.inscriptions import clean_quote
 from inference.reading.ocr import OcrUnavailableError
 from inference.tokenizers.slots import SPECIAL, SlotTokenizer
 from inference.types import Caption, DecodingOptions, UnknownModel
-from tests.drawing import draw_meme
+from tests.drawing import draw_meme, font
 from tests.inference.hub_cache import publish, save_marian
 from train_scripts.meme_small.export import DECODING, INT8, write_checkpoint
 
@@ -95,6 +95,22 @@ def test_only_words_that_were_read_stand_between_quotation_marks(models: Path) -
             if not caption.words:
                 assert len(spans) == 1
     assert quoted > 3
+
+
+def test_the_words_are_all_that_stands_there_whatever_the_description_quotes(models: Path) -> None:
+    def numbers(*rows: str) -> Image.Image:
+        image = Image.new("RGB", (800, 600), "white")
+        for row, text in enumerate(rows):
+            for column, number in enumerate(text.split()):
+                place = (150 + 250 * column, 150 + 150 * row)
+                ImageDraw.Draw(image).text(place, number, fill="black", font=font(44), anchor="mm")
+        return image
+
+    images = [numbers("57 48 39", "12 35 47"), numbers("Код", "57 48")]
+    captions = load_captioner("tiny", models).caption(images)
+    assert [caption.words for caption in captions] == [("57 48 39", "12 35 47"), ("Код", "57 48")]
+    for caption in captions:
+        assert "без надписей" not in caption.summary
 
 
 def test_company_changes_no_caption(models: Path) -> None:

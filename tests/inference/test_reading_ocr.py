@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from inference.reading import reader as reader_module
 from inference.reading.networks import decode
 from inference.reading.ocr import WEIGHTS_FILE, Ocr, OcrUnavailableError
-from inference.reading.reader import Reader
+from inference.reading.reader import Reader, Reading
 from inference.types import TextLine
 from tests.drawing import draw_meme, font
 from tests.inference import ctc
@@ -76,19 +76,19 @@ def assert_reads(lines: Sequence[TextLine], expected: Sequence[str], *, least: f
     ["КОГДА СКАЗАЛ, ЧТО ЛЯЖЕШЬ СПАТЬ ПОРАНЬШЕ", "Когда открыл холодильник в пятый раз за вечер"],
 )
 def test_russian_words_on_a_bar(reader: Reader, words: str) -> None:
-    assert_reads(reader.read(draw_meme("caption_bar", words)), [words])
+    assert_reads(reader.read(draw_meme("caption_bar", words)).lines, [words])
 
 
 def test_english_words_stay_english(reader: Reader) -> None:
     words = "when you open the fridge for the fifth time"
-    assert_reads(reader.read(draw_meme("caption_bar", words)), [words])
+    assert_reads(reader.read(draw_meme("caption_bar", words)).lines, [words])
 
 
 def test_the_place_of_the_words_is_where_they_were_drawn(reader: Reader) -> None:
     image = photo(600, 600)
     outlined(image, "ВЕРХНЯЯ НАДПИСЬ", top=0.1, size=48)
     outlined(image, "НИЖНЯЯ НАДПИСЬ", top=0.9, size=48)
-    upper, lower = reader.read(image)
+    upper, lower = reader.read(image).lines
     assert upper.box[1] < 0.1 < upper.box[3]
     assert lower.box[1] < 0.9 < lower.box[3]
 
@@ -97,14 +97,14 @@ def test_white_outlined_letters_on_a_photo(reader: Reader) -> None:
     image = photo(700, 500)
     outlined(image, "ОДНИМ ПИВОМ СЫТ", top=0.12, size=54)
     outlined(image, "НЕ БУДЕШЬ НИКОГДА", top=0.88, size=54)
-    assert_reads(reader.read(image), ["ОДНИМ ПИВОМ СЫТ", "НЕ БУДЕШЬ НИКОГДА"])
+    assert_reads(reader.read(image).lines, ["ОДНИМ ПИВОМ СЫТ", "НЕ БУДЕШЬ НИКОГДА"])
 
 
 def test_two_frames_are_two_blocks_from_the_top(reader: Reader) -> None:
     image = Image.new("RGB", (600, 820), "white")
     for number, words in enumerate(("СНАЧАЛА РАБОТА", "ПОТОМ УЖЕ СОН")):
         image.paste(outlined(photo(600, 400, seed=5 + number), words, top=0.85, size=50), (0, 420 * number))
-    assert_reads(reader.read(image), ["СНАЧАЛА РАБОТА", "ПОТОМ УЖЕ СОН"])
+    assert_reads(reader.read(image).lines, ["СНАЧАЛА РАБОТА", "ПОТОМ УЖЕ СОН"])
 
 
 def test_four_frames_are_read_row_by_row(reader: Reader) -> None:
@@ -113,11 +113,11 @@ def test_four_frames_are_read_row_by_row(reader: Reader) -> None:
     for number, own in enumerate(words):
         frame = outlined(photo(490, 350, seed=number), own, top=0.8, size=40)
         image.paste(frame, (number % 2 * 510, number // 2 * 370))
-    assert_reads(reader.read(image), words)
+    assert_reads(reader.read(image).lines, words)
 
 
 def test_a_tweet_is_its_text_and_knows_its_author(reader: Reader) -> None:
-    lines = reader.read(draw_meme("tweet"))
+    lines = reader.read(draw_meme("tweet")).lines
     text = " ".join(line.text for line in lines)
     assert "Кот учёный" not in text
     assert "@" not in text
@@ -136,7 +136,7 @@ def test_a_chat_is_read_message_by_message(reader: Reader) -> None:
         draw.rounded_rectangle((left, top, left + 370, top + 80), 16, fill=colour)
         face = font(26, bold=False)
         draw.text((left + 20, top + 40), message, fill="black", font=face, anchor="lm")
-    assert_reads(reader.read(image), messages)
+    assert_reads(reader.read(image).lines, messages)
 
 
 def test_columns_are_read_one_after_the_other(reader: Reader) -> None:
@@ -146,7 +146,7 @@ def test_columns_are_read_one_after_the_other(reader: Reader) -> None:
     for left, lines in zip((30, 520), columns, strict=True):
         for number, text in enumerate(lines):
             draw.text((left, 40 + 50 * number), text, fill="black", font=font(36))
-    assert_reads(reader.read(image), [" ".join(lines) for lines in columns])
+    assert_reads(reader.read(image).lines, [" ".join(lines) for lines in columns])
 
 
 @pytest.mark.parametrize("kind", ["drawn", "blurred", "black"])
@@ -156,21 +156,21 @@ def test_nothing_is_read_where_nothing_is_written(reader: Reader, kind: str) -> 
         "blurred": lambda: photo(600, 400),
         "black": lambda: Image.new("RGB", (400, 300)),
     }[kind]()
-    assert reader.read(picture) == []
+    assert reader.read(picture) == Reading()
 
 
 def test_a_picture_of_200_by_150_is_enlarged_until_it_can_be_read(reader: Reader) -> None:
     image = Image.new("RGB", (200, 150), "white")
     ImageDraw.Draw(image).text((100, 40), "КОТ ПРОСНУЛСЯ", fill="black", font=font(19), anchor="mm")
     image.paste(photo(200, 80), (0, 70))
-    assert_reads(reader.read(image), ["КОТ ПРОСНУЛСЯ"])
+    assert_reads(reader.read(image).lines, ["КОТ ПРОСНУЛСЯ"])
 
 
 def test_a_strip_4000_pixels_high_is_read_from_end_to_end(reader: Reader) -> None:
     strip = Image.new("RGB", (400, 4000), "white")
     strip.paste(draw_meme("caption_bar", "Начало длинной истории", width=400), (0, 0))
     strip.paste(draw_meme("text_only", "КОНЕЦ ИСТОРИИ", width=400), (0, 3600))
-    assert_reads(reader.read(strip), ["Начало длинной истории", "КОНЕЦ ИСТОРИИ"])
+    assert_reads(reader.read(strip).lines, ["Начало длинной истории", "КОНЕЦ ИСТОРИИ"])
 
 
 @pytest.mark.parametrize("angle", [0, 4, 15, -30, 90, -90])
@@ -178,14 +178,14 @@ def test_rotated_words_are_read(reader: Reader, angle: int) -> None:
     turned = draw_meme("text_only", "ПОВЁРНУТЫЕ СЛОВА", width=400).rotate(
         angle, expand=True, fillcolor="white", resample=Image.Resampling.BICUBIC
     )
-    read = " ".join(line.text for line in reader.read(turned))
+    read = " ".join(line.text for line in reader.read(turned).lines)
     # Which of two lines on their side comes first is open; each is read along its own direction.
     assert fuzz.token_sort_ratio(read.lower(), "повёрнутые слова") >= 85, read
 
 
 def test_words_upside_down_do_no_harm(reader: Reader) -> None:
     turned = draw_meme("text_only", "ПОВЁРНУТЫЕ СЛОВА", width=400).rotate(180, fillcolor="white")
-    for line in reader.read(turned):
+    for line in reader.read(turned).lines:
         assert line.text.strip()
 
 
@@ -199,7 +199,7 @@ def test_white_outlined_letters_on_a_busy_drawing(reader: Reader) -> None:
         draw.line((*ends[0], *ends[1]), fill=colour, width=generator.randrange(1, 4))
     outlined(image, "МОЙ КОТ НОЧЬЮ", top=0.15, size=46)
     outlined(image, "РОНЯЕТ ВСЁ ПОДРЯД", top=0.85, size=46)
-    assert_reads(reader.read(image), ["МОЙ КОТ НОЧЬЮ", "РОНЯЕТ ВСЁ ПОДРЯД"])
+    assert_reads(reader.read(image).lines, ["МОЙ КОТ НОЧЬЮ", "РОНЯЕТ ВСЁ ПОДРЯД"])
 
 
 def test_small_print_is_read(reader: Reader) -> None:
@@ -207,7 +207,7 @@ def test_small_print_is_read(reader: Reader) -> None:
     draw = ImageDraw.Draw(image)
     words = "Совсем мелкие буквы под длинной картинкой"
     draw.text((40, 140), words, fill="black", font=font(13, bold=False))
-    assert_reads(reader.read(image), [words])
+    assert_reads(reader.read(image).lines, [words])
 
 
 def test_three_languages_on_one_picture(reader: Reader) -> None:
@@ -216,7 +216,7 @@ def test_three_languages_on_one_picture(reader: Reader) -> None:
     words = ["Доброе утро, любимый кот", "good morning my dear cat", "guten Morgen liebe Katze"]
     for number, text in enumerate(words):
         draw.text((380, 70 + 140 * number), text, fill="black", font=font(34), anchor="mm")
-    assert_reads(reader.read(image), words)
+    assert_reads(reader.read(image).lines, words)
 
 
 def test_twenty_frames_are_read_row_by_row(reader: Reader) -> None:
@@ -225,20 +225,20 @@ def test_twenty_frames_are_read_row_by_row(reader: Reader) -> None:
     for number, text in enumerate(words):
         frame = outlined(photo(240, 300, seed=number), text, top=0.8, size=44)
         image.paste(frame, (number % 5 * 250, number // 5 * 310))
-    read = " ".join(line.text for line in reader.read(image))
+    read = " ".join(line.text for line in reader.read(image).lines)
     assert fuzz.ratio(read.lower(), " ".join(words).lower()) >= 90, read
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3000, 2), (2, 3000), (11, 11), (100, 20_000)])
 def test_slivers_and_extreme_shapes_are_no_error(reader: Reader, size: tuple[int, int]) -> None:
-    assert reader.read(Image.new("RGB", size, "white")) == []
+    assert reader.read(Image.new("RGB", size, "white")) == Reading()
 
 
 def test_a_picture_leaves_nothing_behind_for_the_next(reader: Reader) -> None:
     meme = draw_meme("caption_bar", "Первая картинка")
-    before = reader.read(meme)
-    assert reader.read(Image.new("RGB", (400, 300), "white")) == []
-    assert reader.read(meme) == before
+    before = reader.read(meme).lines
+    assert reader.read(Image.new("RGB", (400, 300), "white")) == Reading()
+    assert reader.read(meme).lines == before
 
 
 def test_words_have_their_places_and_confidences() -> None:
@@ -284,7 +284,7 @@ def test_damaged_weights_mean_no_reading_and_one_sentence(
     monkeypatch.setattr(reader_module, "Ocr", lambda: Ocr(path))
     blind = Reader()
     assert not blind.available
-    assert blind.read(draw_meme("text_only")) == []
+    assert blind.read(draw_meme("text_only")) == Reading()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "described without their words" in caplog.text
 

@@ -95,7 +95,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(folder: Path) -> Lines:
     reader = Reader()
-    return {name: tuple(reader.read(load_picture((folder / name).read_bytes()).image)) for name in PICTURES}
+    return {name: reader.read(load_picture((folder / name).read_bytes()).image).lines for name in PICTURES}
 
 
 def of_presets(folder: Path) -> Lines:

@@ -42,7 +42,7 @@ def read_pictures(
     for name in tqdm(list(names), desc=f"reading {what}", mininterval=5):
         image = open_picture(folder / name)
         known = readings.get(name)
-        lines = reader.read(image) if known is None else lines_read(known, image)
+        lines = reader.read(image).lines if known is None else lines_read(known, image)
         pictures.append(Picture(name, folder / name, tuple(lines)))
     return pictures
 
