@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from aiogram import Bot, F
 from aiogram.enums import ChatType
-from aiogram.exceptions import AiogramError, TelegramBadRequest
+from aiogram.exceptions import AiogramError, TelegramForbiddenError
 from aiogram.filters import Command
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, ReplyMarkupUnion, ReplyParameters
 
@@ -22,7 +24,13 @@ IN_PRIVATE = F.chat.type == ChatType.PRIVATE
 _TOAST_LIMIT = 200  # characters of the answer to a press
 
 # Errors of edits that leave everything as it should be.
-_HARMLESS = ("message is not modified", "message to edit not found", "message can't be edited")
+_HARMLESS = (
+    "message is not modified",
+    "message to edit not found",
+    "message can't be edited",
+    "message_id_invalid",
+    "chat not found",
+)
 
 
 class AnyCommand(Command):
@@ -64,18 +72,31 @@ async def answer(callback: CallbackQuery, text: str | None = None, *, alert: boo
         logger.debug("A press stays unanswered: %s", error)
 
 
+@contextmanager
+def once_saved() -> Iterator[None]:
+    """Around what follows when a person's wish is written down: showing it, and saying so.
+
+    Whatever fails in there is logged and ends it, and nobody hears that something broke: nothing has.
+    """
+    try:
+        yield
+    except AiogramError as error:
+        told = str(error)
+        expected = isinstance(error, TelegramForbiddenError) or any(one in told.lower() for one in _HARMLESS)
+        level = logging.DEBUG if expected else logging.WARNING
+        logger.log(level, "What was saved could not be shown: %s", told)
+    except Exception:
+        logger.exception("What was saved could not be shown")
+
+
 async def edit(
     bot: Bot, chat_id: int, message_id: int, text: str, keyboard: InlineKeyboardMarkup | None
 ) -> None:
-    """Change a message of ours; nothing to change, or nothing there any more, is harmless."""
-    try:
+    """Change a message of ours to what is true already; that it cannot be changed is logged and no more."""
+    with once_saved():
         await bot.edit_message_text(
             text, chat_id=chat_id, message_id=message_id, reply_markup=keyboard, parse_mode="HTML"
         )
-    except TelegramBadRequest as error:
-        if not any(harmless in error.message.lower() for harmless in _HARMLESS):
-            raise
-        logger.debug("Edit of %s in %s: %s", message_id, chat_id, error.message)
 
 
 async def turn_page(

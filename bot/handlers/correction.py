@@ -12,7 +12,7 @@ from aiogram.types import CallbackQuery, ForceReply, Message, ReplyParameters
 
 from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import User
-from bot.handlers.common import answer, reply
+from bot.handlers.common import answer, edit, once_saved, reply
 from bot.nursery import Nursery
 from bot.replies import CORRECT
 from bot.targets import Found, find
@@ -75,7 +75,7 @@ async def ask(
     try:
         await store.prompt(prompt.chat.id, prompt.message_id, caption_id, user.id)
     except NotStored:
-        await prompt.edit_text(words(sentences.CAPTION_GONE))
+        await edit(bot, prompt.chat.id, prompt.message_id, words(sentences.CAPTION_GONE), None)
 
 
 async def take(message: Message, caption_id: int, user: User, words: Texts, store: Store) -> None:
@@ -99,4 +99,5 @@ async def _save(
     except NotStored:
         await reply(message, words(sentences.CAPTION_GONE))
     else:
-        await reply(message, words(done))
+        with once_saved():
+            await reply(message, words(done))

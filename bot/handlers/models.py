@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from typing import Any
 
 from aiogram import F, Router
@@ -13,7 +14,7 @@ from aiogram.types import CallbackQuery, Message
 from bot.config import Settings
 from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import User
-from bot.handlers.common import AnyCommand, TextCommand, answer, reply, turn_page
+from bot.handlers.common import AnyCommand, TextCommand, answer, once_saved, reply, turn_page
 from bot.handlers.picture import describe
 from bot.models import AnyEngine, by_key, choices, first_model, second_model
 from bot.nursery import Nursery
@@ -57,20 +58,25 @@ class ModelOffer:
             # A model of a hub need not be listed, nor one with a translation behind its name.
             if name is not None:
                 descriptions.setdefault(name, descriptions.get(plain_name(name), ""))
-        compares = user.compare_with is not None
-        return Offer(
-            descriptions=descriptions,
-            first=first_model(self._settings, user),
-            second=second_model(self._settings, user) if compares else None,
-            own=user.model is not None,
-        )
+        return Offer(descriptions=descriptions, **self._chosen(user))
 
-    async def again(self, user: User) -> Offer:
-        """The same after a choice was saved. Raises NotStored."""
+    def _chosen(self, user: User) -> dict[str, Any]:
+        compares = user.compare_with is not None
+        return {
+            "first": first_model(self._settings, user),
+            "second": second_model(self._settings, user) if compares else None,
+            "own": user.model is not None,
+        }
+
+    async def again(self, user: User, before: Offer) -> Offer:
+        """The same after a choice was saved. Raises NotStored.
+
+        The models are those of ``before``: a service that goes away just then changes nothing.
+        """
         fresh = await self._store.find_user(user.telegram_id)
         if fresh is None:
             raise NotStored("This person was erased.")
-        return await self.to(fresh)
+        return replace(before, **self._chosen(fresh))
 
     def partner(self, user: User, offer: Offer) -> str | None:
         """The model to compare with when the person names none: "" for the operator's, None: unclear."""
@@ -119,7 +125,10 @@ async def model(
             await reply(message, _unknown(command.args, words))
             return
         await store.choose_model(user.id, name)
-        offer = await offers.again(user)
+        with once_saved():
+            offer = await offers.again(user, offer)
+            await reply(message, model_page(offer, words), model_keyboard(offer, words))
+        return
     await reply(message, model_page(offer, words), model_keyboard(offer, words))
 
 
@@ -136,7 +145,10 @@ async def compare(
             return
     if partner is not None:
         await store.compare_with(user.id, partner)
-        offer = await offers.again(user)
+        with once_saved():
+            offer = await offers.again(user, offer)
+            await reply(message, compare_page(offer, words), compare_keyboard(offer, words))
+        return
     await reply(message, compare_page(offer, words), compare_keyboard(offer, words))
 
 
@@ -173,7 +185,7 @@ async def choose(
             await answer(callback, words(sentences.MODEL_NOT_LISTED), alert=True)
             return
         await (store.choose_model if page == MODEL_PAGE else store.compare_with)(user.id, name)
-        offer = await offers.again(user)
+        offer = await offers.again(user, offer)
     if page == MODEL_PAGE:
         said, text, keyboard = (
             model_state(offer, words),

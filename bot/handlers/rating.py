@@ -11,7 +11,7 @@ from aiogram.types import CallbackQuery
 
 from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import User
-from bot.handlers.common import answer, edit, language_shown
+from bot.handlers.common import answer, edit, language_shown, once_saved
 from bot.nursery import Nursery
 from bot.replies import RATE, Marks, caption_keyboard, caption_messages, introduction
 from bot.texts import Texts, sentences
@@ -58,24 +58,25 @@ def router() -> Router:
         message = callback.message
         if message is None:
             return
-        shown = language_shown(callback, words)
-        job = await store.job(int(rating[3])) if rating[3] else None
-        async with edits.of(message.chat.id, message.message_id):
-            if message.chat.id > 0:
-                own = await store.rating(user.id, caption_id)
-                marks = Marks(own=own)
-            else:
-                mean, people = await store.mean_rating(caption_id)
-                own, marks = None, Marks(mean=mean, people=people)
-            await edit(
-                bot,
-                message.chat.id,
-                message.message_id,
-                caption_messages(
-                    row.to_caption(), shown, marks, introduction=introduction(job, row.model, shown)
-                )[-1],
-                caption_keyboard(caption_id, shown, own, job_id=None if job is None else job.id),
-            )
+        with once_saved():
+            shown = language_shown(callback, words)
+            job = await store.job(int(rating[3])) if rating[3] else None
+            async with edits.of(message.chat.id, message.message_id):
+                if message.chat.id > 0:
+                    own = await store.rating(user.id, caption_id)
+                    marks = Marks(own=own)
+                else:
+                    mean, people = await store.mean_rating(caption_id)
+                    own, marks = None, Marks(mean=mean, people=people)
+                await edit(
+                    bot,
+                    message.chat.id,
+                    message.message_id,
+                    caption_messages(
+                        row.to_caption(), shown, marks, introduction=introduction(job, row.model, shown)
+                    )[-1],
+                    caption_keyboard(caption_id, shown, own, job_id=None if job is None else job.id),
+                )
 
     made.callback_query.register(rate, F.data.regexp(RATE, mode="fullmatch").as_("rating"))
     return made

@@ -13,7 +13,7 @@ from aiogram.types import CallbackQuery
 from bot.captioning import Captioning, QueueFull
 from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import Choice, User
-from bot.handlers.common import answer, edit
+from bot.handlers.common import answer, edit, once_saved
 from bot.nursery import Nursery
 from bot.replies import SHOW, VARIANT
 from bot.targets import Found
@@ -108,10 +108,11 @@ async def show(
     shown = await captioning.show(
         row, source, chat_id=message.chat.id, reply_to=reply_to, language=words.language
     )
-    if noted is not None:
-        with suppress(NotStored):
-            await store.answered(noted.id, shown.message_id)
-    try:
-        await bot.delete_message(message.chat.id, message.message_id)
-    except AiogramError:  # older than two days: it stays, without its button
-        await edit(bot, message.chat.id, message.message_id, words(sentences.INTERRUPTED), None)
+    with once_saved():
+        if noted is not None:
+            with suppress(NotStored):
+                await store.answered(noted.id, shown.message_id)
+        try:
+            await bot.delete_message(message.chat.id, message.message_id)
+        except AiogramError:  # older than two days: it stays, without its button
+            await edit(bot, message.chat.id, message.message_id, words(sentences.INTERRUPTED), None)
