@@ -21,6 +21,8 @@ MESSAGE_LIMIT = 3900
 
 NOTES = {
     "first_frame": sentences.NOTE_FIRST_FRAME,
+    "first_page": sentences.NOTE_FIRST_PAGE,
+    "partial": sentences.NOTE_PARTIAL,
     "low_confidence": sentences.NOTE_LOW_CONFIDENCE,
     "no_reading": sentences.NOTE_NO_READING,
 }

@@ -10,7 +10,7 @@ from aiogram.enums import ChatType, MessageEntityType
 from aiogram.types import Document, ExternalReplyInfo, Message, User
 
 from bot.texts import sentences
-from inference.pictures import PICTURE_SUFFIXES
+from inference.pictures import OTHER_SUFFIXES, PICTURE_SUFFIXES
 
 # What is clearly no picture is told so without being fetched; all else is the engine's to judge.
 _VAGUE_TYPES = frozenset({"application/octet-stream", "binary/octet-stream"})
@@ -72,6 +72,8 @@ def _document(document: Document) -> Found | Refused:
         return Refused(sentences.NOT_A_VIDEO)
     if kind.startswith("audio/"):
         return Refused(sentences.NOT_A_VOICE)
+    if suffix in OTHER_SUFFIXES and not kind.startswith("image/"):
+        return Refused(sentences.UNSUPPORTED)
     # A name may have a dot that begins no suffix: "Meme of 12.05".
     unknown = (not kind or kind in _VAGUE_TYPES) and suffix not in _KNOWN_SUFFIXES
     if kind.startswith("image/") or suffix in PICTURE_SUFFIXES or unknown:

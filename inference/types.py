@@ -137,8 +137,9 @@ class Caption:
     # in the worker to the answer, which for a picture in a batch holds its companions' time too.
     seconds: dict[str, float] = field(default_factory=dict)
     confidence: float = 1.0  # 0..1
-    # Codes of what the reader should know: "first_frame" (of an animation), "low_confidence",
-    # "no_reading" (the reader's weights are missing or damaged).
+    # Codes of what the reader should know: "first_frame" (of an animation), "first_page" (of several pictures
+    # in the file), "partial" (the picture did not come whole), "low_confidence", "no_reading" (the reader's
+    # weights are missing or damaged).
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:

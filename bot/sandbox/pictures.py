@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
+from PIL import Image
+
+from inference.pictures import load_picture, read_header
+from inference.types import PictureError
 
 _LADDER = (90, 320, 800, 1280)  # the largest side of each size of a photo that a bot is shown
 _MAX_SIDES = 10_000  # width + height of a photo
 _MAX_RATIO = 20
-_MAX_PIXELS = 50_000_000  # a larger file gets no thumbnail
 _THUMBNAIL = 320
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 class NotAPhotoError(ValueError):
@@ -35,14 +36,12 @@ def photo_sizes(data: bytes) -> list[Sized]:
         NotAPhotoError: no picture, or one of a shape that Telegram takes only as a file.
     """
     try:
-        with Image.open(io.BytesIO(data)) as source:
-            width, height = source.size
-            if width + height > _MAX_SIDES or max(width, height) > _MAX_RATIO * min(width, height):
-                raise NotAPhotoError("PHOTO_INVALID_DIMENSIONS")
-            upright = _flat(source)
-    except NotAPhotoError:
-        raise
-    except UNREADABLE as error:
+        header = read_header(data)
+        width, height = header.width, header.height
+        if width + height > _MAX_SIDES or max(width, height) > _MAX_RATIO * min(width, height):
+            raise NotAPhotoError("PHOTO_INVALID_DIMENSIONS")
+        upright = load_picture(data).image
+    except PictureError as error:
         raise NotAPhotoError("IMAGE_PROCESS_FAILED") from error
     boxes = [box for box in _LADDER if box < max(upright.size)] + [min(_LADDER[-1], max(upright.size))]
     return [_jpeg(upright, box) for box in sorted(set(boxes))]
@@ -51,32 +50,18 @@ def photo_sizes(data: bytes) -> list[Sized]:
 def thumbnail(data: bytes) -> Sized | None:
     """A small JPEG of an image file, or None where there is nothing that can be drawn safely."""
     try:
-        with Image.open(io.BytesIO(data)) as source:
-            if source.width * source.height > _MAX_PIXELS:
-                return None
-            return _jpeg(_flat(source), _THUMBNAIL)
-    except UNREADABLE:
+        return _jpeg(load_picture(data).image, _THUMBNAIL)
+    except PictureError:
         return None
 
 
 def picture_size(data: bytes) -> tuple[str, int, int] | None:
-    """Format name, width and height from the header alone, or None when it is no picture."""
+    """Format name, upright width and height from the header alone, or None when it is no picture."""
     try:
-        with Image.open(io.BytesIO(data)) as source:
-            return source.format or "", source.width, source.height
-    except UNREADABLE:
+        header = read_header(data)
+    except PictureError:
         return None
-
-
-def _flat(source: Image.Image) -> Image.Image:
-    upright = ImageOps.exif_transpose(source)
-    if upright.mode in ("RGBA", "LA", "P", "PA"):
-        coloured = upright.convert("RGBA")
-        white = Image.new("RGBA", coloured.size, "white")
-        upright = Image.alpha_composite(white, coloured)
-    elif upright.mode.startswith("I;16"):
-        upright = upright.point(lambda value: value / 257).convert("L")
-    return upright.convert("RGB")
+    return header.format, header.width, header.height
 
 
 def _jpeg(image: Image.Image, box: int) -> Sized:

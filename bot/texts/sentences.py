@@ -136,6 +136,10 @@ VARIANT_BY: Final = "Another version. Model: {model}."
 WORDS_ON_PICTURE: Final = "Words on the picture:"
 NO_WORDS: Final = "No words were found on the picture."
 NOTE_FIRST_FRAME: Final = "This is an animation: only its first frame is described."
+NOTE_FIRST_PAGE: Final = "There are several pages in this file: only the first one is described."
+NOTE_PARTIAL: Final = (
+    "This picture did not arrive whole: only what arrived is described. Send it once more for all of it."
+)
 NOTE_LOW_CONFIDENCE: Final = "I am not sure of this description: it may be wrong."
 NOTE_NO_READING: Final = (
     "Reading words is switched off on this bot, so the words on the picture are not given."

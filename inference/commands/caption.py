@@ -22,6 +22,12 @@ from inference.types import Caption, EngineError, ModelNotLoaded, PictureError, 
 
 Row = dict[str, Any]
 
+_NOTES = {  # of a picture of which not all is described
+    "first_frame": "This is an animation: only its first frame is described.",
+    "first_page": "There are several pages in this file: only the first one is described.",
+    "partial": "This picture is not whole: only what is there is described.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -235,6 +241,8 @@ def _readable(row: Row, *, heading: bool) -> str:
     parts += [row["summary"], "", row["text"]]
     if row["words"]:
         parts += ["", *row["words"]]
+    if told := [_NOTES[note] for note in row["notes"] if note in _NOTES]:
+        parts += ["", *told]
     return "\n".join([*parts, ""] if heading else parts)
 
 

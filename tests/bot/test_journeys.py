@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bot.app import App
 from bot.config import Settings
@@ -270,6 +271,60 @@ async def test_an_animated_file_is_described_by_its_first_frame(app: App, sandbo
     answer = await reply_to(sandbox, document)
     assert answer["text"].startswith("40 x 30")
     assert "описан только её первый кадр" in answer["text"]
+
+
+async def test_of_a_picture_that_did_not_come_whole_what_came_is_described(
+    app: App, sandbox: Sandbox
+) -> None:
+    data = jpeg_bytes(draw_meme("photo", width=400))
+    answer = await reply_to(sandbox, await sandbox.send_document(data[: len(data) * 9 // 10], "cat.jpg"))
+    assert answer["text"].startswith("400 x "), "the rows that came are what is described"
+    assert 150 < int(answer["text"].split()[2]) < 300
+    assert "дошла не целиком" in answer["text"]
+    little = await sandbox.send_document(data[: len(data) // 4], "cat.jpg")
+    assert "повреждена или дошла не целиком" in (await reply_to(sandbox, little))["text"]
+    # Only the mark of the end is missing: nothing is said of it.
+    whole = await reply_to(sandbox, await sandbox.send_document(data[:-2], "cat.jpg"))
+    assert whole["text"].startswith("400 x 300")
+    assert "не целиком" not in whole["text"]
+
+
+async def test_of_several_pages_the_first_is_described_and_it_is_said(app: App, sandbox: Sandbox) -> None:
+    file = io.BytesIO()
+    pages = [draw_meme("photo", width=40), draw_meme("photo", width=60)]
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    answer = await reply_to(sandbox, await sandbox.send_document(file.getvalue(), "scan.tif"))
+    assert answer["text"].startswith("40 x 30")
+    assert "несколько страниц: описана только первая" in answer["text"]
+
+
+async def test_pictures_of_other_formats_get_the_sentence_on_formats(app: App, sandbox: Sandbox) -> None:
+    for data, name, kind in (
+        (b"\xff\x0a" + bytes(200), "cat.jxl", "image/jxl"),
+        (b"\x00\x00\x01\x00\x01\x00" + bytes(200), "cat.ico", "image/x-icon"),
+        (b"8BPS\x00\x01" + bytes(200), "cat.psd", "image/vnd.adobe.photoshop"),
+        (b"8BPS\x00\x01" + bytes(200), "cat.psd", "application/x-photoshop"),
+        (b"\x00\x00\x01\x00\x01\x00" + bytes(200), "cat.ico", "application/octet-stream"),
+        (b"8BPS\x00\x01" + bytes(200), "cat", "application/octet-stream"),
+    ):
+        answer = await reply_to(sandbox, await sandbox.send_document(data, name, kind))
+        assert "этого формата" in answer["text"], (name, kind)
+
+
+async def test_the_size_of_a_turned_picture_is_kept_as_it_is_seen(
+    app: App, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for format in ("TIFF", "JPEG", "PNG", "WEBP"):
+        file = io.BytesIO()
+        draw_meme("photo", width=80).transpose(Image.Transpose.ROTATE_90).save(file, format, exif=exif)
+        answer = await reply_to(
+            sandbox, await sandbox.send_document(file.getvalue(), f"cat.{format.lower()}")
+        )
+        assert answer["text"].startswith("80 x 60"), format
+    with closing(sqlite3.connect(tmp_path / "bot.db")) as database:
+        assert database.execute("SELECT width, height FROM pictures").fetchall() == [(80, 60)] * 4
 
 
 async def test_english_is_spoken_with_people_whose_telegram_is_english(app: App, sandbox: Sandbox) -> None:
