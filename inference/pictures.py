@@ -224,6 +224,8 @@ def opens_in_pillow(data: bytes) -> bool:
                 if source.width * source.height > MAX_PIXELS:
                     return False
                 source.load()
+                if source.format in _JPEG and mending.ends_in_filler(source):
+                    return False  # or so it seems
                 ImageOps.exif_transpose(source)  # which others do next, and it reads the side data
         except Exception:
             return False

@@ -6,9 +6,12 @@
 
 Columns: file_name, text (the correction where there is one, else the caption), rating (1..5 or null), model,
 checkpoint, options, words, user (a pseudonym), created_at (of the caption), rated_at, corrected_at,
-corrected, caption (as the model wrote it), picture (a pseudonym). Times are UTC, ISO 8601, whole seconds. A
-picture keeps the bytes its sender sent. Where they were not kept, file_name is null (an empty cell in CSV):
-load_dataset gives such a row with the image None.
+corrected, caption (as the model wrote it), picture (a pseudonym), converted_from (the format the picture was
+sent in, where that is not the one it is exported in). Times are UTC, ISO 8601, whole seconds. Every picture
+opens in Pillow without anything added to it, and so in `datasets`: one that does not (HEIC, AVIF, one that
+came damaged) is converted to what the model saw of it, every other keeps the bytes its sender sent. Where
+they were not kept, file_name is null (an empty cell in CSV): load_dataset gives such a row with the image
+None.
 
 Beside the data: export.json (what it holds, and when it was made), and erased.jsonl, from which whoever holds
 an earlier export learns what may no longer be used: its first row says when it was made, every other one
@@ -20,20 +23,27 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import logging
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 from bot.feedback.database import StoreError
+from bot.feedback.files import extension
 from bot.feedback.reports import Feedback
 from bot.feedback.store import Store
 from bot.feedback.tables import Tombstone, now
 from inference.locks import Locked, locked
+from inference.pictures import load_picture, opens_in_pillow, read_header
+from inference.types import PictureError
+
+logger = logging.getLogger(__name__)
 
 ExportFormat = Literal["imagefolder", "csv", "parquet"]
 
@@ -48,6 +58,10 @@ _PARQUET = "feedback.parquet"
 _PARTIAL = ".partial"
 _OURS = frozenset({_IMAGES, _REPORT, _ERASED, _METADATA, _CSV, _PARQUET, _PARTIAL})
 _BATCH = 200  # rows written at a time, off the event loop
+
+# Formats that Pillow always knew, under suffixes that `datasets` takes for pictures.
+_EVERYWHERE = frozenset({"jpg", "png", "gif", "webp", "bmp", "tiff", "jp2", "j2k"})
+_WITHOUT_LOSS = frozenset({"png", "gif", "bmp", "tiff"})  # converted, they stay so
 
 _COLUMNS = (
     "file_name",
@@ -64,6 +78,7 @@ _COLUMNS = (
     "corrected",
     "caption",
     "picture",
+    "converted_from",
 )
 _Row = dict[str, Any]
 
@@ -303,7 +318,8 @@ class _Writer:
     def __init__(self, store: Store, folder: Path, export_format: ExportFormat) -> None:
         self.rows = 0
         self.without_pictures = 0
-        self.pictures: set[str] = set()  # paths of kept pictures that were copied
+        # By the path of a kept picture that was copied: its file_name, and what it was converted from.
+        self.pictures: dict[str, tuple[str, str | None]] = {}
         self._store = store
         self._folder = folder
         self._table: _Table
@@ -325,8 +341,9 @@ class _Writer:
 
     def _row(self, item: Feedback) -> _Row:
         caption = item.caption
+        file_name, converted_from = self._copy(item.picture.path)
         return {
-            "file_name": self._copy(item.picture.path),
+            "file_name": file_name,
             "text": caption.text if item.correction is None else item.correction,
             "rating": item.mark,
             "model": caption.model,
@@ -340,20 +357,48 @@ class _Writer:
             "corrected": item.correction is not None,
             "caption": caption.text,
             "picture": self._store.picture_pseudonym(item.picture.sha256),
+            "converted_from": converted_from,
         }
 
-    def _copy(self, path: str | None) -> str | None:
-        """The file_name of a kept picture, copied once; None when there is none (any more)."""
+    def _copy(self, path: str | None) -> tuple[str | None, str | None]:
+        """The file_name of a kept picture, brought here once, and the format it was converted from, if any.
+
+        No name: there is no picture (any more).
+        """
         if path is None:
-            return None
-        name = f"{_IMAGES}/{Path(path).name}"
+            return None, None
         if path not in self.pictures:
             try:
-                shutil.copyfile(self._store.picture_file(path), self._folder / name)
+                data = self._store.picture_file(path).read_bytes()
+                content, suffix, converted_from = _exported(data)
             except FileNotFoundError:
-                return None
-            self.pictures.add(path)
-        return name
+                return None, None
+            except PictureError as error:
+                logger.warning("The kept picture %s is left out, nothing can open it: %s", path, error)
+                return None, None
+            name = f"{_IMAGES}/{Path(path).stem}.{suffix}"
+            (self._folder / name).write_bytes(content)
+            self.pictures[path] = name, converted_from
+        return self.pictures[path]
+
+
+def _exported(data: bytes) -> tuple[bytes, str, str | None]:
+    """A picture as others can open it, its suffix, and the format it was in where that is another one.
+
+    Raises PictureError.
+    """
+    sent = extension(data)
+    if sent in _EVERYWHERE and opens_in_pillow(data):
+        return data, sent, None
+    if sent == "bin":
+        sent = read_header(data).format.lower()
+    file = BytesIO()
+    image = load_picture(data).image
+    if sent in _WITHOUT_LOSS:
+        image.save(file, "PNG")
+        return file.getvalue(), "png", sent
+    image.save(file, "JPEG", quality=95, subsampling=0)
+    return file.getvalue(), "jpg", sent
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -19,6 +19,8 @@ _SIGNATURES = (  # (position in the file, bytes there, extension)
     (4, b"ftypmsf1", "heic"),
     (0, b"II*\0", "tiff"),
     (0, b"MM\0*", "tiff"),
+    (0, b"\0\0\0\x0cjP  ", "jp2"),
+    (0, b"\xff\x4f\xff\x51", "j2k"),
     (0, b"BM", "bmp"),
 )
 
