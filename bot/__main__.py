@@ -13,11 +13,18 @@ import typer
 from bot.config import OperatorError, Settings, load_settings
 from bot.logs import Redactor, setup_logging
 from inference.engine import Engine
+from inference.names import forgive
 from inference.remote import RemoteEngine
 from inference.types import EngineError
 
 # No locals in tracebacks: they hold the token.
-cli = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+cli = typer.Typer(
+    help=__doc__,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    callback=forgive,
+)
 
 
 class Format(enum.StrEnum):

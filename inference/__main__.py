@@ -10,6 +10,7 @@ from inference.commands.models import models
 from inference.commands.pull import pull
 from inference.commands.serve import serve
 from inference.commands.verify import verify
+from inference.names import forgive
 
 app = typer.Typer(
     name="python -m inference",
@@ -17,6 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    callback=forgive,
 )
 for command in (caption, models, pull, convert, verify, serve):
     app.command()(command)

@@ -34,7 +34,8 @@ def pack(message: Message, attachments: Sequence[bytes] = ()) -> list[bytes]:
     if attachments:
         message = {**message, "sizes": [len(data) for data in attachments]}
     # Numbers of numpy and torch find their way into a caption's seconds and confidence: they are floats.
-    text = json.dumps(message, ensure_ascii=False, default=float).encode()
+    # A model's name is that of a folder, which need not be UTF-8.
+    text = json.dumps(message, ensure_ascii=False, default=float).encode("utf-8", "surrogatepass")
     return [_LENGTHS.pack(len(text), sum(map(len, attachments))), text, *attachments]
 
 
@@ -60,7 +61,7 @@ def _exactly(stream: BinaryIO, length: int) -> bytes:
 
 
 def _unpack(text: bytes, body: bytes) -> tuple[Message, Attachments]:
-    message: Message = json.loads(text)
+    message: Message = json.loads(text.decode("utf-8", "surrogatepass"))
     attachments: Attachments = []
     start = 0
     for size in message.get("sizes", ()):

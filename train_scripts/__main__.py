@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from inference.names import forgive
 from train_scripts.compare import compare_command
 from train_scripts.data.commands import app as prepare_app
 from train_scripts.evaluate import evaluate_command
@@ -12,7 +13,13 @@ from train_scripts.meme_small.commands import line_scorer_command, read_command,
 from train_scripts.reader.commands import recognizer_command
 from train_scripts.training.commands import train_preset_command
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help=__doc__,
+    pretty_exceptions_enable=False,
+    callback=forgive,
+)
 app.add_typer(prepare_app, name="prepare")
 app.command("evaluate")(evaluate_command)
 app.command("compare")(compare_command)

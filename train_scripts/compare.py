@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from inference.names import picture_of, renamed
 from train_scripts.data.captions import read_captions, read_references
 from train_scripts.metrics.command_line import (
     Clip,
@@ -62,8 +63,10 @@ def compare_command(
     """Test two systems on the same pictures (paired bootstrap) and show where they differ."""
     with one_sentence_errors():
         known_measure(by)
-        captions_a, captions_b = (read_captions(one, refused_as_empty=True) for one in (a, b))
         wanted = read_references(references, split=split)
+        captions_a, captions_b = (
+            renamed(read_captions(one, refused_as_empty=True), wanted) for one in (a, b)
+        )
         for captions in (captions_a, captions_b):
             check(captions, wanted)  # before anything slow
         folder = picture_folder(pictures, references)
@@ -115,7 +118,7 @@ def _differences(
         yield pictures_html(
             SheetRow(
                 row["file_name"],
-                folder / row["file_name"],
+                picture_of(folder, row["file_name"]),
                 {"Reference": row["reference"], names[0]: row["a"], names[1]: row["b"]},
                 f"{chosen.title}: {chosen.show(row[f'{by}_a'])} → {chosen.show(row[f'{by}_b'])}",
                 marks_of="Reference",

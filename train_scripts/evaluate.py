@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from inference.names import renamed
 from train_scripts.data.captions import read_captions, read_references
 from train_scripts.metrics.command_line import (
     Clip,
@@ -70,8 +71,8 @@ def evaluate_command(
     with one_sentence_errors():
         if sort_by is not None:
             known_measure(sort_by)
-        captions = read_captions(predictions, refused_as_empty=True)
         wanted = read_references(references, split=split)
+        captions = renamed(read_captions(predictions, refused_as_empty=True), wanted)
         check(captions, wanted)  # before anything slow
         folder = picture_folder(pictures, references)
         (extra,) = clip_scores([captions], folder, clip, models_dir)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from inference.names import ESCAPED
+
 __all__ = ["replacing", "write_text"]
 
 
@@ -25,6 +27,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces the file. Raises OSError; the former file is then as it was."""
+    """Replaces the file; names in it that are not UTF-8 are written as rows have them. Raises OSError; the
+    former file is then as it was.
+    """
     with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors=ESCAPED)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from inference.names import ESCAPED, shown
 from inference.pictures import load_picture
 from inference.types import PictureError
 from train_scripts.pictures import picture_bytes
@@ -99,7 +100,7 @@ def write_page(path: Path, title: str, parts: Sequence[str]) -> None:
         f"<h1>{html.escape(title)}</h1>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
     )
     try:
-        path.write_text(page, encoding="utf-8")
+        path.write_text(page, encoding="utf-8", errors=ESCAPED)
     except OSError as error:
         raise SheetError(f"{path} cannot be written ({error.strerror}): choose another path.") from None
 
@@ -133,7 +134,7 @@ def _row(row: SheetRow) -> str:
     )
     note = f"<div class=note>{html.escape(row.note)}</div>" if row.note else ""
     return (
-        f"<section class=row><figure>{_thumbnail(row)}<figcaption>{html.escape(row.name)}</figcaption>"
+        f"<section class=row><figure>{_thumbnail(row)}<figcaption>{html.escape(shown(row.name))}</figcaption>"
         f"{note}</figure><div class=texts>{texts}</div></section>"
     )
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 
+from inference.names import AmbiguousNameError, shown
+
 __all__ = ["console", "one_sentence"]
 
 _PIPED_WIDTH = 120  # characters; rich takes 80 where there is no terminal, which breaks the tables' lines
@@ -24,8 +26,9 @@ def one_sentence(*mendable: type[Exception]) -> Iterator[None]:
     """Ends the command with exit code 1 and one sentence on stderr for what its user can mend: errors whose
     ``str()`` is that sentence.
     """
+    mendable = (AmbiguousNameError, *mendable)  # wherever names are looked up
     try:
         yield
     except mendable as error:
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(f"Error: {shown(str(error))}", err=True)
         raise typer.Exit(1) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from tqdm import tqdm
 
 from inference.commands.common import DEFAULTS, ModelsDir, UserError
 from inference.engine import Engine, EngineSettings
+from inference.json_lines import from_json
+from inference.names import ESCAPED, AmbiguousNameError, name_of, picture_of, shown
 from inference.pictures import MAX_BYTES, PICTURE_SUFFIXES, looks_like_picture
 from inference.types import Caption, EngineError, ModelNotLoaded, PictureError, UnknownModel
 
@@ -35,6 +38,7 @@ class Item:
 
     file_name: str
     path: Path
+    error: str = ""  # why its path cannot be told
 
 
 def caption(  # noqa: PLR0917 - Typer passes everything by name
@@ -83,13 +87,13 @@ def caption(  # noqa: PLR0917 - Typer passes everything by name
     )
     try:
         engine = Engine(settings)
-        identity = {"model": model, **asdict(engine.version())}
+        identity = {"model": name_of(model), **asdict(engine.version())}
         items = gather(paths)
         kept = kept_rows(output, identity) if output else {}
         missing = [item for item in items if item.file_name not in kept]
         rows = asyncio.run(_caption_all(engine, missing, identity, _writer(output, as_json, len(items))))
     except (UserError, EngineError) as error:
-        typer.echo(str(error), err=True)
+        typer.echo(shown(str(error)), err=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as interrupt:
         go_on = f" What is done is in {output}: the same command goes on from there." if output else ""
@@ -99,7 +103,7 @@ def caption(  # noqa: PLR0917 - Typer passes everything by name
     failed = sum("error" in row for row in every_row)
     if output:
         typer.echo(
-            f"{output}: {len(every_row) - failed} captions, {failed} pictures refused "
+            f"{shown(str(output))}: {len(every_row) - failed} captions, {failed} pictures refused "
             f"({len(missing)} done now, {len(items) - len(missing)} before).",
             err=True,
         )
@@ -113,9 +117,9 @@ def gather(paths: list[Path]) -> list[Item]:
     for path in paths:
         for item in _items_of(path):
             other = items.setdefault(item.file_name, item)
-            if other.path.resolve() != item.path.resolve():
+            if other is not item and other.path.resolve() != item.path.resolve():
                 raise UserError(
-                    f"{other.path} and {item.path} would both be called {item.file_name}: "
+                    f"{name_of(other.path)} and {name_of(item.path)} would both be called {item.file_name}: "
                     "caption them one at a time."
                 )
     if not items:
@@ -130,7 +134,7 @@ def _items_of(path: Path) -> Iterator[Item]:
         for file in sorted(path.rglob("*")):
             hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
             if not hidden and file.is_file() and _is_picture(file):
-                yield Item(file.relative_to(path).as_posix(), file)
+                yield Item(name_of(file.relative_to(path)), file)
     elif not path.exists():
         raise UserError(f"{path} does not exist: name a picture, a folder or a .jsonl file.")
     elif path.suffix.lower() == ".jsonl":
@@ -140,9 +144,18 @@ def _items_of(path: Path) -> Iterator[Item]:
             name = row.get("file_name")
             if not isinstance(name, str) or not name:
                 raise UserError(f"{path}, line {number}: there is no file_name, which every row needs.")
-            yield Item(name, path.parent / name)
+            yield _named(path.parent, name)
     else:
-        yield Item(str(path), path)
+        yield Item(name_of(path), path)
+
+
+def _named(folder: Path, name: str) -> Item:
+    """What a row names; it may lie in another folder."""
+    try:
+        path = folder / name
+        return Item(name, path if "\0" not in name and os.path.exists(path) else picture_of(folder, name))  # noqa: PTH110 - a name too long is none
+    except AmbiguousNameError as error:
+        return Item(name, folder / name, str(error))
 
 
 def _is_picture(file: Path) -> bool:
@@ -159,15 +172,15 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Row]]:
     """(line number, object) of every line that is not blank. Raises UserError."""
     try:
         # Not splitlines(): a caption may hold other separators, such as U+2028, as they are.
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({error}): name a JSON Lines file in UTF-8.") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
+            row = from_json(line)
+        except ValueError:
             row = None
         if not isinstance(row, dict):
             raise UserError(f"{path}, line {number} is not a JSON object: correct it or name another file.")
@@ -215,7 +228,7 @@ def _writer(output: Path | None, as_json: bool, total: int) -> Callable[[Row], N
         line = json.dumps(row, ensure_ascii=False)
         if output:
             try:
-                with output.open("a", encoding="utf-8") as file:
+                with output.open("a", encoding="utf-8", errors=ESCAPED) as file:
                     file.write(line + "\n")
             except OSError as error:
                 raise UserError(f"{output} cannot be written ({error.strerror}): make room.") from error
@@ -224,7 +237,7 @@ def _writer(output: Path | None, as_json: bool, total: int) -> Callable[[Row], N
         elif not output:
             _print(_readable(row, heading=total > 1))
         elif "error" in row:
-            tqdm.write(f"{row['file_name']}: {row['error']}", file=sys.stderr)
+            tqdm.write(f"{shown(row['file_name'])}: {row['error']}", file=sys.stderr)
 
     return write
 
@@ -235,7 +248,7 @@ def _print(text: str) -> None:
 
 
 def _readable(row: Row, *, heading: bool) -> str:
-    parts = [f"== {row['file_name']}"] if heading else []
+    parts = [f"== {shown(row['file_name'])}"] if heading else []
     if "error" in row:
         return "\n".join([*parts, row["error"], ""] if heading else [row["error"]])
     parts += [row["summary"], "", row["text"]]
@@ -276,6 +289,8 @@ async def _caption_all(
 
 
 async def _row(engine: Engine, item: Item, identity: Row) -> Row:
+    if item.error:
+        return {"file_name": item.file_name, "error": item.error, **identity}
     try:
         found = await engine.caption(_read(item.path))
     except (UnknownModel, ModelNotLoaded):
@@ -294,6 +309,8 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         sentence = f"The file cannot be read ({error.strerror}): check its name and permissions."
         raise PictureError("unsupported", sentence) from error
+    except ValueError as error:  # a zero in the name
+        raise PictureError("unsupported", "No file can have this name: correct the row.") from error
 
 
 def _row_of(found: Caption) -> Row:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from inference.commands.common import DEFAULTS, ModelsDir
+from inference.names import shown
 from inference.types import EngineError
 
 
@@ -59,7 +60,7 @@ def convert(  # noqa: PLR0917 - Typer passes everything by name
     try:
         found = run(request, folder)
     except (FileNotFoundError, ImportFailed, EngineError, ValueError) as error:
-        typer.echo(" ".join(str(error).split()), err=True)
+        typer.echo(shown(" ".join(str(error).split())), err=True)
         raise typer.Exit(2) from error
     hint = "" if found == "ruclip" else f"; try 'python -m inference caption PICTURE --model {folder.name}'"
     typer.echo(f"{folder}: converted from {found}{hint}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from inference.commands.common import DEFAULTS, ModelsDir
+from inference.names import shown
 from inference.types import EngineError
 
 
@@ -25,5 +26,5 @@ def verify(
     try:
         typer.echo(prove(target, models_dir))
     except EngineError as error:
-        typer.echo(" ".join(str(error).split()), err=True)
+        typer.echo(shown(" ".join(str(error).split())), err=True)
         raise typer.Exit(1) from error

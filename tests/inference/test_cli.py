@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -299,3 +300,89 @@ def test_torch_is_not_imported_before_captioning() -> None:
     code = "import sys, inference.__main__; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+ODD = {
+    os.fsdecode("кот.png".encode("cp866")): "%AA%AE%E2.png",
+    os.fsdecode("архив/кот 100%.png".encode("cp1251")): "%E0%F0%F5%E8%E2/%EA%EE%F2 100%25.png",
+    os.fsdecode(b"\xffbroken.png"): "%FFbroken.png",
+    "две\nстроки.png": "две\nстроки.png",
+    'табуляция\tи "кавычки".png': 'табуляция\tи "кавычки".png',
+    "\x1b[31mкрасный.png": "\x1b[31mкрасный.png",
+    "кот 😀.png": "кот 😀.png",
+}
+
+
+def write_odd(cli: Cli) -> None:
+    for name in ODD:
+        cli.write(f"pictures/{name}", b"no picture" if "broken" in name else picture(size=(40, 30)))
+
+
+def test_every_file_name_gets_one_row_and_is_not_done_again(cli: Cli) -> None:
+    write_odd(cli)
+    done = cli.run("caption", "pictures", "--output", "rows.jsonl")
+    assert done.returncode == 0, done.stderr
+    data = (cli.folder / "rows.jsonl").read_bytes()
+    rows = {row["file_name"]: row for row in rows_of(data.decode())}
+    assert sorted(rows) == sorted(ODD.values())
+    assert [name for name, row in rows.items() if "error" in row] == ["%FFbroken.png"]
+    assert "%FFbroken.png: " in done.stderr
+    captioned = cli.captioned()
+    again = cli.run("caption", "pictures", "--output", "rows.jsonl")
+    assert again.returncode == 0, again.stderr
+    assert f"(0 done now, {len(ODD)} before)" in again.stderr
+    assert cli.captioned() == captioned
+    assert (cli.folder / "rows.jsonl").read_bytes() == data
+    # The rows find their pictures again.
+    third = cli.run("caption", "rows.jsonl", "--json")
+    assert third.returncode == 1, "rows.jsonl lies in another folder than the pictures"
+    cli.write("pictures/rows.jsonl", data)
+    found = cli.run("caption", "pictures/rows.jsonl", "--json")
+    assert {row["file_name"] for row in rows_of(found.stdout) if "text" in row} == set(ODD.values()) - {
+        "%FFbroken.png"
+    }
+
+
+@pytest.mark.parametrize("environment", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+def test_every_file_name_is_printed_on_one_line(cli: Cli, environment: dict[str, str]) -> None:
+    write_odd(cli)
+    done = cli.run("caption", "pictures", **environment)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    headings = [line for line in done.stdout.splitlines() if line.startswith("== ")]
+    assert len(headings) == len(ODD)
+    assert {"== %AA%AE%E2.png", "== %FFbroken.png"} <= set(headings)
+    assert "\x1b" not in done.stdout
+
+
+def test_a_picture_named_on_the_command_line_may_have_any_name(cli: Cli) -> None:
+    write_odd(cli)
+    names = sorted(name for name in ODD if "broken" not in name)
+    done = cli.run("caption", "--json", *(f"pictures/{name}" for name in names))
+    assert done.returncode == 0, done.stderr
+    assert {row["file_name"] for row in rows_of(done.stdout)} == {f"pictures/{ODD[name]}" for name in names}
+    missing = cli.run("caption", os.fsdecode(b"\xea\xee\xf2.png"))
+    assert_one_sentence(missing, "%EA%EE%F2.png does not exist")
+    for argument in ("--models-dir", "--model"):
+        nowhere = cli.run("caption", "pictures", argument, os.fsdecode(b"\xea\xee\xf2"))
+        assert_one_sentence(nowhere)
+    unknown = cli.run("verify", os.fsdecode(b"\xea\nb"))
+    assert unknown.returncode == 1
+    assert "Traceback" not in unknown.stderr
+    assert unknown.stderr.count("\n") == 1
+
+
+def test_rows_written_on_other_systems_name_their_pictures(cli: Cli) -> None:
+    apart = unicodedata.normalize("NFD", "йод.png")
+    for name in (apart, "a.png", "images/b.PNG", "мой кот.png", "c.png", "C.png"):
+        cli.write(f"data/{name}", picture(size=(40, 30)))
+    names = ["йод.png", ".\\a.png", "images\\b.png", "%D0%BC%D0%BE%D0%B9%20кот.png", "C.PNG", "a\0b.png"]
+    rows = [json.dumps({"file_name": name}, ensure_ascii=False) for name in names]
+    rows.append('{"file_name": "cut \\ud83d.png"}')
+    cli.write("data/rows.jsonl", b"\xef\xbb\xbf" + "\n".join(rows).encode())
+    done = cli.run("caption", "data/rows.jsonl", "--json")
+    assert done.returncode == 0, done.stderr
+    found = {row["file_name"]: row for row in rows_of(done.stdout)}
+    assert list(found) == [*names, "cut ?.png"]
+    assert [name for name, row in found.items() if "text" in row] == names[:4]
+    assert "C.PNG may be any of data/C.png, data/c.png: name the one" in found["C.PNG"]["error"]

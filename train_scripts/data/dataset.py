@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference.names import picture_of
 from train_scripts.data.captions import METADATA
 from train_scripts.data.files import CaptionFileError, json_rows
 
@@ -61,7 +62,8 @@ def read_split(folder: Path, split: str) -> list[DataRow]:
             raise CaptionFileError(
                 f'{path}, line {number}, has no "text" for {name}: mend or remove the line.'
             )
-        rows.append(DataRow(folder / name, name, text, split, row.get("source"), row.get("original")))
+        picture = picture_of(folder, name)
+        rows.append(DataRow(picture, name, text, split, row.get("source"), row.get("original")))
     if not rows:
         raise CaptionFileError(
             f"{path} has no rows of the split {split}: choose another, or prepare the data."

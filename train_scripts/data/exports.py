@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.manifest import sha256_of_folder
+from inference.names import picture_of
 from train_scripts.data.dataset import is_inside
 from train_scripts.data.files import json_object
 
@@ -85,7 +86,7 @@ def read_export(folder: Path, erased: Path | None = None, *, now: datetime | Non
     everything = list(_rows(folder))
     rows = tuple(row for row in everything if row.user not in users and row.picture not in pictures)
     for row in rows:
-        if row.file_name is not None and not (folder / row.file_name).is_file():
+        if row.file_name is not None and not picture_of(folder, row.file_name).is_file():
             raise ExportError(
                 f"{row.where} names {row.file_name}, which is not in {folder}: unpack all parts of the "
                 "archive into one folder, or export again."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from inference.json_lines import from_json, json_object
 
 __all__ = [
     "CaptionFileError",
@@ -27,7 +27,6 @@ Row = dict[str, Any]
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 _END = "\x1eend of the table"  # a line that no table has
-_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # how JSON writes half of a character beyond the first 65,536
 
 
 class CaptionFileError(ValueError):
@@ -41,28 +40,6 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CaptionFileError(f"{path} cannot be read ({error.strerror}): check the path.") from None
-
-
-def from_json(text: str) -> Any:
-    """What the text says. A half of a character whose other half is missing, as where a program cut a text
-    within an emoji, becomes a question mark: no file in UTF-8 can hold it. Raises ValueError.
-    """
-    try:
-        value = json.loads(text)
-        if _HALF.search(text):
-            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
-    return value
-
-
-def json_object(line: bytes) -> Row | None:
-    """The object that a line of JSON in UTF-8 holds; None where it is damaged or holds something else."""
-    try:
-        value = from_json(line.decode())
-    except ValueError:  # a UnicodeDecodeError is one too
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from inference.names import ESCAPED
 from train_scripts.data.files import CaptionFileError, json_object
 
 __all__ = ["append_rows", "kept_rows"]
@@ -15,7 +16,7 @@ __all__ = ["append_rows", "kept_rows"]
 
 def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Adds lines to a journal, and has them on disk before it returns."""
-    with path.open("a", encoding="utf-8") as file:
+    with path.open("a", encoding="utf-8", errors=ESCAPED) as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         file.flush()
         os.fsync(file.fileno())

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import imagehash
 from tqdm import tqdm
 
+from inference.names import name_of
 from inference.pictures import PICTURE_SUFFIXES, load_picture
 from inference.types import PictureError
 from train_scripts.data.journal import append_rows, kept_rows
@@ -70,7 +71,7 @@ def inspect(paths: Iterable[Path], journal: Path) -> dict[Path, Seen]:
     found: dict[Path, Seen] = {}
     todo = []
     for path in dict.fromkeys(paths):
-        before = known.get(str(path.resolve()))
+        before = known.get(name_of(path.resolve()))
         if before is not None and before[0] == _identity(path):
             found[path] = before[1]
         else:
@@ -86,7 +87,7 @@ def inspect(paths: Iterable[Path], journal: Path) -> dict[Path, Seen]:
             append_rows(
                 journal,
                 (
-                    {"path": str(path.resolve()), "identity": i, "hash": one.hash, "error": one.error}
+                    {"path": name_of(path.resolve()), "identity": i, "hash": one.hash, "error": one.error}
                     for path, i, one in zip(batch, identities, seen, strict=True)
                 ),
             )
@@ -117,7 +118,7 @@ def safe_names(pictures: Iterable[tuple[str, Path]]) -> dict[Path, str]:
         clean = [*map(_cut, clean[:-1]), stem + suffix]
         chosen = "/".join(clean)
         if clean != parts or chosen.casefold() in taken:
-            digits = hashlib.sha256(f"{name}\0{path}".encode()).hexdigest()[:8]
+            digits = hashlib.sha256(f"{name}\0{path}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
             clean[-1] = f"{stem}-{digits}{suffix}"
             chosen = "/".join(clean)
         taken.add(chosen.casefold())

@@ -20,6 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from inference.locks import Locked, locked
+from inference.names import ESCAPED
 from train_scripts.data.captions import METADATA
 from train_scripts.data.dataset import SPLITS
 from train_scripts.data.duplicates import THRESHOLD, Duplicate, find_duplicates
@@ -160,6 +161,7 @@ def _claim(plan: Plan) -> Path:
     """The work folder of a folder that is empty or has been prepared by the same command."""
     work, mark = plan.out / WORK, plan.out / WORK / "command.json"
     identity = json.dumps(plan.identity, ensure_ascii=False, sort_keys=True, indent=1)
+    identity = identity.encode("utf-8", ESCAPED).decode()
     try:
         if mark.is_file():
             if mark.read_text(encoding="utf-8") != identity:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from inference.names import find
+
 __all__ = ["Item", "PrepareError", "Record", "Refused", "find_picture", "split_name"]
 
 
@@ -57,13 +59,5 @@ def split_name(name: object) -> str | None:
 
 
 def find_picture(folder: Path, *names: str) -> Path | None:
-    """The first of the files `folder / name` that is there; names that leave the folder are not looked at."""
-    for name in names:
-        if name and "\0" not in name and not name.startswith(("/", "\\")) and ".." not in Path(name).parts:
-            path = folder / name
-            try:
-                if path.is_file():
-                    return path
-            except OSError:  # a name longer than the system allows
-                continue
-    return None
+    """The first of the files in the folder that the names mean, see :func:`inference.names.find`."""
+    return next((path for name in names if name and (path := find(folder, name)) is not None), None)

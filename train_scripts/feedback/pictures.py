@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
+from inference.names import picture_of
 from inference.reading.reader import Reader
 from inference.types import TextLine
 from train_scripts.meme_small.readings import Reading, lines_read
@@ -40,10 +41,11 @@ def read_pictures(
     """
     pictures = []
     for name in tqdm(list(names), desc=f"reading {what}", mininterval=5):
-        image = open_picture(folder / name)
+        path = picture_of(folder, name)
+        image = open_picture(path)
         known = readings.get(name)
         lines = reader.read(image).lines if known is None else lines_read(known, image)
-        pictures.append(Picture(name, folder / name, tuple(lines)))
+        pictures.append(Picture(name, path, tuple(lines)))
     return pictures
 
 

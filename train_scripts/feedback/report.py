@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from inference.checkpoint import CheckpointError
 from inference.models import CARD_FILE
+from inference.names import ESCAPED, picture_of
 from train_scripts.feedback.finetune import as_rows
 from train_scripts.feedback.judge import GUARDED, near
 from train_scripts.feedback.run import CHECKPOINT, Result
@@ -32,13 +33,13 @@ def write_report(result: Result) -> None:
     card = out / CHECKPOINT / CARD_FILE
     for path, text in ((out / MARKDOWN, markdown), (card, _card(result))):
         try:
-            path.write_text(text.rstrip() + "\n", encoding="utf-8")
+            path.write_text(text.rstrip() + "\n", encoding="utf-8", errors=ESCAPED)
         except OSError as error:
             raise CheckpointError(f"{path} cannot be written ({error}): make room there.") from error
     said = [
         SheetRow(
             name,
-            result.export.folder / name,
+            picture_of(result.export.folder, name),
             {
                 "correction": text,
                 _PARENT: result.judge.parent_feedback[name],

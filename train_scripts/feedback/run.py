@@ -12,6 +12,7 @@ from typing import Any
 
 from inference.checkpoint import CheckpointError
 from inference.models import checkpoint_hash, find_model
+from inference.names import ESCAPED, picture_of
 from inference.reading.reader import Reader
 from train_scripts.data.captions import METADATA
 from train_scripts.data.dataset import read_split
@@ -89,8 +90,8 @@ def run(sources: Sources, options: Options, *, say: Callable[[str], None] = prin
     # A typo in a name, a damaged picture or checkpoint, a full disk are to be noticed before the long part.
     check_pictures(
         [
-            *(export.folder / name for name in lessons.file_names),
-            *(sources.data / name for name in (*dict(again), *some)),
+            *(picture_of(export.folder, name) for name in lessons.file_names),
+            *(picture_of(sources.data, name) for name in (*dict(again), *some)),
         ]
     )
     parent = load_student(folder)
@@ -304,7 +305,7 @@ def _write(result: Result) -> None:
     try:
         for name, texts in files.items():
             lines = (json.dumps({"file_name": k, "text": v}, ensure_ascii=False) for k, v in texts.items())
-            (out / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            (out / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors=ESCAPED)
         (out / COMPARISON).write_text(json.dumps(comparison, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise CheckpointError(

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from tqdm import tqdm
 
+from inference.names import ESCAPED, picture_of
 from inference.reading.ocr import Ocr
 from inference.types import EngineError
 from train_scripts.data.dataset import read_split
@@ -53,7 +54,7 @@ def _read_one(task: tuple[Path, str]) -> dict[str, Any]:
         torch.set_num_threads(1)
         _reader = Ocr()
     folder, name = task
-    image = open_picture(folder / name)
+    image = open_picture(picture_of(folder, name))
     return dict(kept_reading(name, image, _reader.read(image)))
 
 
@@ -70,7 +71,7 @@ def read_command(
         out.parent.mkdir(parents=True, exist_ok=True)
         done = {row["file_name"] for row in kept_rows(out, "file_name")}
         tasks = [(memes, name) for name in dict.fromkeys(names) if name not in done]
-        check_pictures(memes / name for _, name in tasks)
+        check_pictures(picture_of(memes, name) for _, name in tasks)
         _read_all(tasks, out, processes)
 
 
@@ -89,7 +90,7 @@ def _written(out: Path) -> Iterator[None]:
 def _read_all(tasks: Sequence[tuple[Path, str]], out: Path, processes: int) -> None:
     context = multiprocessing.get_context("spawn")
     with (
-        out.open("a", encoding="utf-8", buffering=1) as file,
+        out.open("a", encoding="utf-8", errors=ESCAPED, buffering=1) as file,
         ProcessPoolExecutor(processes, context, initializer=_end_with_parent) as pool,
     ):
         rows: Iterator[dict[str, Any]] = pool.map(_read_one, tasks, chunksize=8)

@@ -34,6 +34,7 @@ from inference.encoders.efficientnet import EfficientNetLite, load_packaged
 from inference.meme_small.concepts import ConceptDetector, pool
 from inference.meme_small.faithful import LAYOUT
 from inference.meme_small.model import MAX_LINE_WORDS, MemeSmall, collate, concept_words, line_word_ids
+from inference.names import picture_of
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES
 from inference.tokenizers.slots import EOS, UNK, SlotTokenizer
 from train_scripts.data.captions import read_texts
@@ -254,7 +255,8 @@ class Trainer:
         for split, examples in (("train", self.train), ("val", self.val)):
             rows = []
             for start in tqdm(range(0, len(examples), 16), desc=f"seeing {split}", mininterval=5):
-                images = [open_picture(self.memes / one.file_name) for one in examples[start : start + 16]]
+                own = examples[start : start + 16]
+                images = [open_picture(picture_of(self.memes, one.file_name)) for one in own]
                 with torch.inference_mode():
                     rows.append(pool(encoder(encoder.preprocessing(images))).clone())
             seen[split] = torch.cat(rows)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from inference.encoders.ruclip import BOS, EOS, PAD
 from inference.importers.ruclip import import_ruclip
+from inference.names import picture_of
 from inference.pictures import load_picture
 from inference.types import PictureError
 from inference.weight_files.state import ImportFailed
@@ -73,12 +74,13 @@ class ClipScorer:
         for batch in _batches(tqdm(list(names), desc="CLIPScore", unit="picture", disable=None)):
             pixels: dict[str, Tensor] = {}
             for name in batch:
+                path = picture_of(folder, name)
                 try:
-                    image = load_picture(picture_bytes(folder / name)).image
+                    image = load_picture(picture_bytes(path)).image
                 except OSError as error:
-                    refused[name] = f"{folder / name} cannot be read ({error.strerror})."
+                    refused[name] = f"{path} cannot be read ({error.strerror})."
                 except PictureError as error:
-                    refused[name] = f"{folder / name}: {error}"
+                    refused[name] = f"{path}: {error}"
                 else:
                     pixels[name] = self._model.preprocessing([image])[0]
             if pixels:

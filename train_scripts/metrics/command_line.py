@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from inference.names import ESCAPED
 from train_scripts.data.captions import CaptionFileError
 from train_scripts.metrics.evaluator import MEASURES, EvaluationError, Measure
 from train_scripts.sheets import SheetError
@@ -41,7 +42,7 @@ def one_sentence_errors() -> AbstractContextManager[None]:
 def write_text(path: Path, text: str) -> None:
     """Writes a report. Raises EvaluationError where the file cannot be written."""
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors=ESCAPED)
     except OSError as error:
         raise EvaluationError(f"{path} cannot be written ({error.strerror}): choose another path.") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from inference.names import shown
 from train_scripts.metrics.comparison import Comparison
 from train_scripts.metrics.evaluator import Report
 from train_scripts.tables import Sheet
@@ -56,9 +57,9 @@ def examples_sheet(comparison: Comparison, key: str, name_a: str, name_b: str, c
     rows = [row for row in comparison.rows(key) if row["gain"] is not None]
     gains = [row for row in rows if row["gain"] > 0][:count]
     losses = [row for row in rows if row["gain"] < 0][-count:] if count else []
-    shown: Sequence[tuple[str, ...]] = [
+    cells: Sequence[tuple[str, ...]] = [
         (
-            row["file_name"],
+            shown(row["file_name"]),
             row["reference"],
             row["a"],
             row["b"],
@@ -68,4 +69,4 @@ def examples_sheet(comparison: Comparison, key: str, name_a: str, name_b: str, c
         for row in gains + losses
     ]
     columns = ("Picture", "Reference", name_a, name_b, name_a, name_b)
-    return Sheet(f"Where they differ most, by {chosen.title}", columns, tuple(shown), text_columns=4)
+    return Sheet(f"Where they differ most, by {chosen.title}", columns, tuple(cells), text_columns=4)

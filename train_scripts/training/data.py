@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from inference.names import picture_of
 from train_scripts.data.captions import METADATA
 from train_scripts.data.dataset import is_inside
 from train_scripts.data.files import CaptionFileError, json_rows
@@ -78,7 +79,7 @@ def read_rows(folder: Path, split: str) -> list[TrainRow]:
             raise CaptionFileError(
                 f'{where}, has the "weight" {weight!r} for {name}: write a number of at least 0.'
             )
-        picture = folder / name
+        picture = picture_of(folder, name)
         if not picture.is_file():
             raise CaptionFileError(
                 f"{where}, names the picture {name}, which is not in {folder}: add it or remove the line."

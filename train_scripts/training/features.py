@@ -31,6 +31,7 @@ from tqdm import tqdm
 
 from inference.encoders.base import Encoder, Memory
 from inference.locks import locked
+from inference.names import name_of
 from train_scripts.files import write_text
 from train_scripts.pictures import UnreadablePicturesError, open_picture, picture_bytes
 from train_scripts.training.errors import TrainingError
@@ -144,7 +145,7 @@ class FeatureCache:
         wanted = list(dict.fromkeys(pictures))
         digests: dict[Path, bytes] = {}
         for picture in wanted:
-            known = files.get(str(picture.resolve()))
+            known = files.get(name_of(picture.resolve()))
             if known is not None and known[0] == _stamp(picture):
                 digests[picture] = bytes.fromhex(known[1])
         unseen = [one for one in wanted if one not in digests or digests[one] not in self._places]
@@ -172,7 +173,7 @@ class FeatureCache:
                         self._places[digest] = len(self._places)
                 bar.update(len(results))
         files |= {
-            str(one.resolve()): (_stamp(one), digest.hex())
+            name_of(one.resolve()): (_stamp(one), digest.hex())
             for one, digest in digests.items()
             if one in unseen
         }

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from inference.caption_model import Batch, CaptionModel
 from inference.encoders.base import Memory
+from inference.names import picture_of
 from inference.types import TextLine
 from train_scripts.meme_small.readings import Reading, lines_read, read_readings
 from train_scripts.metrics.evaluator import evaluate
@@ -127,7 +128,7 @@ def readings_of(config: TrainConfig, data: Mapping[str, StageRows]) -> Lines | N
         if source not in config.sources:
             raise TrainingError(f"readings names {source}, which is none of the sources: name it as there.")
         folder = config.sources[source]
-        known |= {folder / name: reading for name, reading in read_readings(path).items()}
+        known |= {picture_of(folder, name): reading for name, reading in read_readings(path).items()}
     rows = [row for stage in data.values() for row in (*stage.train, *stage.val)]
     unread = next((row for row in rows if row.picture not in known), None) if given else None
     if unread is not None:

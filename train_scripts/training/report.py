@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inference.names import ESCAPED, shown
 from train_scripts.metrics.evaluator import MEASURES
 from train_scripts.metrics.evaluator import Report as Scores
 from train_scripts.metrics.tables import report_sheet
@@ -51,7 +52,7 @@ def write_report(folder: Path, outcome: Outcome) -> None:
         tables.append(report_sheet(outcome.train, "Pictures it learned from"))
     notes = "".join(f"- {note}\n" for note in outcome.notes)
     pictures = "".join(
-        f"### {row.name}\n\n{row.note}\n\n"
+        f"### {shown(row.name)}\n\n{row.note}\n\n"
         + "".join(f"- {who}: {' '.join(text.split())}\n" for who, text in row.texts.items())
         + "\n"
         for row in outcome.shown
@@ -59,7 +60,7 @@ def write_report(folder: Path, outcome: Outcome) -> None:
     markdown = [f"# {title}\n", *(f"## {table.to_markdown()}" for table in tables)]
     markdown += [f"## To know\n\n{notes}"] if notes else []
     markdown += [f"## Pictures\n\n{pictures}"] if pictures else []
-    (folder / "report.md").write_text("\n".join(markdown), encoding="utf-8")
+    (folder / "report.md").write_text("\n".join(markdown), encoding="utf-8", errors=ESCAPED)
     parts = [table_html(tables[0])]
     if outcome.notes:
         parts.append("<h2>To know</h2>" + "".join(f"<p>{html.escape(note)}</p>" for note in outcome.notes))

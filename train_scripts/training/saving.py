@@ -10,6 +10,7 @@ from typing import Any
 
 from inference.caption_model import CaptionModel
 from inference.models import CARD_FILE, WEIGHTS_FILE
+from inference.names import ESCAPED
 from inference.presets import preset
 from inference.types import DecodingOptions
 from train_scripts.training.config import TrainConfig
@@ -73,7 +74,9 @@ def save_model(
             scores=dict(scores),
         )
         (part / CARD_FILE).write_text(
-            _card(config, model, options, lineage=lineage, notes=notes, scores=scores), encoding="utf-8"
+            _card(config, model, options, lineage=lineage, notes=notes, scores=scores),
+            encoding="utf-8",
+            errors=ESCAPED,
         )
 
 

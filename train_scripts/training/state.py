@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from inference.caption_model import CaptionModel
+from inference.names import ESCAPED
 from train_scripts.files import write_text
 from train_scripts.training.config import TrainConfig, load_config
 from train_scripts.training.errors import TrainingError
@@ -111,7 +112,7 @@ class RunFolder:
         """Adds a line to ``steps.jsonl`` or ``epochs.jsonl``. Raises TrainingError when the disk is full."""
         path = self.path / name
         try:
-            with path.open("a", encoding="utf-8") as file:
+            with path.open("a", encoding="utf-8", errors=ESCAPED) as file:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
         except OSError as error:
             raise TrainingError(
