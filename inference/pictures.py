@@ -18,6 +18,8 @@ from inference.types import PictureError
 
 pillow_heif.register_heif_opener()
 
+# Another number whenever a picture looks otherwise when it is opened: what was computed of it is then stale.
+OPENING = 2
 MAX_BYTES = 50_000_000
 MAX_PIXELS = 50_000_000
 # What comes out is at most this large, about what a phone's camera takes: the time to read a picture grows

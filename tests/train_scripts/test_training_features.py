@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,10 @@ def test_the_features_of_another_encoder_are_refused(files: list[Path], tmp_path
         FeatureCache(tmp_path / "c", other)
     with pytest.raises(TrainingError, match="another number of bits"):
         FeatureCache(tmp_path / "c", seen_by, half=True)
+    about = json.loads((tmp_path / "c" / "cache.json").read_text(encoding="utf-8"))
+    (tmp_path / "c" / "cache.json").write_text(json.dumps(about | {"opening": 1}), encoding="utf-8")
+    with pytest.raises(TrainingError, match="opened in another way"):
+        FeatureCache(tmp_path / "c", seen_by)
     (tmp_path / "c" / "cache.json").write_text("{", encoding="utf-8")
     with pytest.raises(TrainingError, match="is damaged: delete the folder"):
         FeatureCache(tmp_path / "c", seen_by)

@@ -32,6 +32,7 @@ from tqdm import tqdm
 from inference.encoders.base import Encoder, Memory
 from inference.locks import locked
 from inference.names import name_of
+from inference.pictures import OPENING
 from train_scripts.files import write_text
 from train_scripts.pictures import UnreadablePicturesError, open_picture, picture_bytes
 from train_scripts.training.errors import TrainingError
@@ -56,6 +57,7 @@ def encoder_identity(encoder: Encoder) -> dict[str, Any]:
         "weights": digest.hexdigest(),
         "settings": json.loads(json.dumps(settings)),
         "preprocessing": json.loads(json.dumps(encoder.preprocessing.to_dict())),
+        "opening": OPENING,
     }
 
 
@@ -102,6 +104,7 @@ class FeatureCache:
                 "weights": "the weights of another encoder",
                 "settings": f"an encoder with other settings{_differing(found.get(key), value)}",
                 "preprocessing": f"another preprocessing{_differing(found.get(key), value)}",
+                "opening": "pictures that were opened in another way",
                 "half": "another number of bits (cache_half)",
                 "format": "another version of the program",
             }[key]
