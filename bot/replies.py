@@ -25,6 +25,8 @@ NOTES = {
     "partial": sentences.NOTE_PARTIAL,
     "low_confidence": sentences.NOTE_LOW_CONFIDENCE,
     "no_reading": sentences.NOTE_NO_READING,
+    "unreadable": sentences.NOTE_UNREADABLE,
+    "upside_down": sentences.NOTE_UPSIDE_DOWN,
 }
 
 # A caption's number, and the job's where its text begins with an introduction.
@@ -121,9 +123,12 @@ def caption_messages(
     words = "\n".join(block.strip() for block in caption.words if block.strip())
     if words:
         paragraphs.append(("plain", f"{texts(sentences.WORDS_ON_PICTURE)}\n{words}"))
+    elif "unreadable" in caption.notes:
+        paragraphs.append(("plain", texts(sentences.WORDS_UNREADABLE)))
     elif "no_reading" not in caption.notes:
         paragraphs.append(("plain", texts(sentences.NO_WORDS)))
-    paragraphs += [("plain", texts(NOTES[note])) for note in caption.notes if note in NOTES]
+    notes = [note for note in caption.notes if note in NOTES and (words or note != "unreadable")]
+    paragraphs += [("plain", texts(NOTES[note])) for note in notes]
 
     messages = [introduction] if introduction else []
     room = MESSAGE_LIMIT - length(introduction) if introduction else 0

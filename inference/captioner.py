@@ -87,6 +87,7 @@ class Captioner:
             taken.append(time.perf_counter() - started)
         started = time.perf_counter()
         lines = [reading.lines for reading in readings]
+        images = [_upright(image, reading) for image, reading in zip(images, readings, strict=True)]
         texts, likelihoods = self._describer.describe(images, lines, options)
         if self._translate is not None:
             texts = in_russian(texts, [_blocks(own) for own in lines], self._translate)
@@ -95,12 +96,17 @@ class Captioner:
         for image, reading, text, likelihood, seconds in zip(
             images, readings, texts, likelihoods, taken, strict=True
         ):
-            confidence = _confidence(reading.lines, likelihood)
+            confidence = _confidence(reading.lines, likelihood) * (1 - reading.unread / 2)
             notes = () if self._reader.available else ("no_reading",)
+            if reading.upside_down:
+                notes = (*notes, "upside_down")
+            if reading.unread:
+                notes = (*notes, "unreadable")
             if confidence < LOW_CONFIDENCE:
                 notes = (*notes, "low_confidence")
             # The summary claims no absence of words where nobody could read, nor where some are listed.
-            summary = summarise(image, reading.lines or reading.words, reading=self._reader.available)
+            looked = self._reader.available and not reading.unread
+            summary = summarise(image, reading.lines or reading.words, reading=looked)
             captions.append(
                 Caption(
                     summary=summary,
@@ -168,6 +174,10 @@ def _describer(name: str, models_dir: Path) -> tuple[Describer, DecodingOptions]
             f"The files of {name} are damaged or do not fit together ({type(error).__name__}: {error}): "
             "get the checkpoint anew, whole."
         ) from error
+
+
+def _upright(image: Image.Image, reading: Reading) -> Image.Image:
+    return image.transpose(Image.Transpose.ROTATE_180) if reading.upside_down else image
 
 
 def _confidence(lines: Sequence[TextLine], likelihood: float) -> float:

@@ -139,7 +139,8 @@ class Caption:
     confidence: float = 1.0  # 0..1
     # Codes of what the reader should know: "first_frame" (of an animation), "first_page" (of several pictures
     # in the file), "partial" (the picture did not come whole), "low_confidence", "no_reading" (the reader's
-    # weights are missing or damaged).
+    # weights are missing or damaged), "unreadable" (most of what is written there could not be read),
+    # "upside_down" (the picture is; it is described the right way up).
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:

@@ -144,6 +144,9 @@ NOTE_LOW_CONFIDENCE: Final = "I am not sure of this description: it may be wrong
 NOTE_NO_READING: Final = (
     "Reading words is switched off on this bot, so the words on the picture are not given."
 )
+WORDS_UNREADABLE: Final = "There are words on the picture, but they could not be read."
+NOTE_UNREADABLE: Final = "Some of the words on the picture could not be read."
+NOTE_UPSIDE_DOWN: Final = "The picture is upside down: it is described the right way up."
 YOUR_MARK: Final = "Your mark: {mark} out of 5 – {meaning}"
 MEAN_MARK: Final = Plural(
     "Marks: {mean} out of 5 on average, {n} person", "Marks: {mean} out of 5 on average, {n} people"

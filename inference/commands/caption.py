@@ -25,10 +25,12 @@ from inference.types import Caption, EngineError, ModelNotLoaded, PictureError, 
 
 Row = dict[str, Any]
 
-_NOTES = {  # of a picture of which not all is described
+_NOTES = {  # of a picture of which not all is described, or not as it stands
     "first_frame": "This is an animation: only its first frame is described.",
     "first_page": "There are several pages in this file: only the first one is described.",
     "partial": "This picture is not whole: only what is there is described.",
+    "unreadable": "Most of the words on the picture could not be read.",
+    "upside_down": "The picture is upside down: it is described the right way up.",
 }
 
 

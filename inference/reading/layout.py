@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, groupby
 from statistics import median
 
 from inference.reading.lexicon import bare, is_known
@@ -35,8 +35,15 @@ def arrange(lines: Sequence[ReadLine], size: tuple[int, int]) -> list[TextLine]:
     if not lines:
         return []
     slope = _slope(lines)
-    groups = _ordered(_blocks(_join_rows([_straightened(line, slope) for line in lines])))
     width, height = size
+    level = [_straightened(line, slope) for line in lines]
+    groups = _blocks(_join_rows([line for line in level if not line.inverted]))
+    # Lines that stand upside down follow one another upwards: they are put together as they are read.
+    inverted = [replace(line, box=_turned(line.box, size)) for line in level if line.inverted]
+    for group in _blocks(_join_rows(inverted)):
+        turned = tuple(replace(line, box=_turned(line.box, size)) for line in group.lines)
+        groups.append(_Group(_turned(group.box, size), turned))
+    groups = _read_along(_ordered(groups))
     found = []
     for number, group in enumerate(groups):
         for line in _undivided(group.lines):
@@ -62,7 +69,8 @@ def in_rows(lines: Sequence[ReadLine], boxes: Sequence[Box], size: tuple[int, in
         left, top, right, bottom = (edge / side for edge, side in zip(line.box, scale, strict=True))
         frame = _frame((left, top, right, bottom), boxes) if len(boxes) > 1 else 0
         for row, number in zip(rows, numbers, strict=True):
-            if number == frame and all(_side_by_side(line, cell) for cell in row):
+            alike = row[0].inverted == line.inverted
+            if number == frame and alike and all(_side_by_side(line, cell) for cell in row):
                 row.append(line)
                 break
         else:
@@ -178,6 +186,12 @@ def _union(one: Box, other: Box) -> Box:
     return (min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3]))
 
 
+def _turned(box: Box, size: tuple[int, int]) -> Box:
+    """Where a box stands on the picture turned by 180 degrees."""
+    width, height = size
+    return (width - box[2], height - box[3], width - box[0], height - box[1])
+
+
 def _shared(low: float, high: float, other_low: float, other_high: float) -> float:
     """The overlap of two intervals as a share of the shorter."""
     shorter = max(min(high - low, other_high - other_low), 1e-9)
@@ -244,6 +258,15 @@ def _ordered(groups: list[_Group]) -> list[_Group]:
         if len(parts) > 1:
             return [group for part in parts for group in _ordered(part)]
     return sorted(groups, key=lambda group: (group.box[1] + group.box[3], group.box[0]))
+
+
+def _read_along(groups: Sequence[_Group]) -> list[_Group]:
+    """Groups from above, those that stand upside down one after the other from below."""
+    found: list[_Group] = []
+    for inverted, run in groupby(groups, key=lambda group: group.lines[0].inverted):
+        together = list(run)
+        found += together[::-1] if inverted else together
+    return found
 
 
 def _cut(groups: Sequence[_Group], low: int, high: int) -> list[list[_Group]]:

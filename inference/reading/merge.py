@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -77,7 +77,8 @@ class Candidate:
 class ReadLine:
     """A line accepted: ``box`` in pixels of the picture, ``confidence`` the probability (0..1) that a person
     would quote it, ``slope`` how far it sinks, in pixels for each to the right (None: too short to tell),
-    ``author`` the account whose post begins with it, ``row`` whether it is a row of a table, cells and all.
+    ``author`` the account whose post begins with it, ``row`` whether it is a row of a table, cells and all,
+    ``inverted`` whether it stands upside down.
     """
 
     text: str
@@ -87,6 +88,7 @@ class ReadLine:
     slope: float | None = None
     author: str = ""
     row: bool = False
+    inverted: bool = False
 
 
 def shared_area(one: Box, other: Box) -> float:
@@ -115,7 +117,7 @@ def pieces(words: Sequence[Word], size: tuple[int, int]) -> list[list[Word]]:
     for word in words:
         left, top, right, bottom = word.box
         in_pixels = (left * width, top * height, right * width, bottom * height)
-        by_line.setdefault(word.line, []).append(Word(word.text, in_pixels, word.confidence, word.line))
+        by_line.setdefault(word.line, []).append(replace(word, box=in_pixels))
     return [part for line in by_line.values() for part in _split_at_gaps(line)]
 
 
@@ -169,6 +171,7 @@ def written(
             scores[place],
             line.slope,
             authors.get(line.box, ""),
+            inverted=line.words[0].turn == 2,
         )
         for place, line in ((place, lines[place]) for place in shown)
     ]
@@ -240,15 +243,22 @@ def _spell(line: Candidate, *, prefer_cyrillic: bool) -> str:
 
 
 def _split_at_gaps(line: Sequence[Word]) -> list[list[Word]]:
-    ordered = sorted(line, key=lambda word: word.box[0])
+    ordered = sorted(line, key=_along)
     parts: list[list[Word]] = [[ordered[0]]]
     for before, word in pairwise(ordered):
-        height = max(before.box[3] - before.box[1], word.box[3] - word.box[1])
-        if word.box[0] - before.box[2] > _WIDE_GAP * height:
+        sides = (1, 3) if word.turn % 2 == 0 else (0, 2)  # of the boxes, across the line
+        height = max(own.box[sides[1]] - own.box[sides[0]] for own in (before, word))
+        if _along(word)[0] - _along(before)[1] > _WIDE_GAP * height:
             parts.append([word])
         else:
             parts[-1].append(word)
     return parts
+
+
+def _along(word: Word) -> tuple[float, float]:
+    """Where a word begins and ends in the direction in which its line is read."""
+    left, top, right, bottom = word.box
+    return ((left, right), (top, bottom), (-right, -left), (-bottom, -top))[word.turn]
 
 
 def _trim(line: list[Word]) -> list[Word]:

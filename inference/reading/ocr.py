@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from inference.reading.networks import LINE_HEIGHT, STRIDE, LineRecognizer, TextDetector, decode
+from inference.reading.orientation import is_better, is_doubtful, is_upside_down, leans, worth
 from inference.reading.regions import Region, cut_out, find_regions
 from inference.reading.spelling import respell
 from inference.reading.words import Word
@@ -44,6 +45,10 @@ class _Reading:
     text: str
     sure: Sequence[float]
     places: Sequence[float]
+
+    @property
+    def said(self) -> tuple[str, Sequence[float]]:
+        return self.text, self.sure
 
 
 _NOTHING = _Reading("", (), ())
@@ -103,19 +108,52 @@ class Ocr:
     def recognize(self, image: Image.Image, regions: Sequence[Region]) -> list[Word]:
         """What stands in the regions, line by line in their order."""
         regions = regions[:_MOST_LINES]
+        # A line that runs upwards or downwards is read both ways: what reads better is right.
         views = [
-            (number, turned)
+            (number, turn)
             for number, region in enumerate(regions)
-            # A line that runs upwards or downwards: what reads better is right.
-            for turned in ((region.turned(1), region.turned(-1)) if region.tall else (region,))
+            for turn in ((1, 3) if region.tall else (0,))
         ]
-        best: dict[int, tuple[float, list[Word]]] = {}
-        readings = self._readings([cut_out(image, region) for _, region in views])
-        for (number, region), reading in zip(views, readings, strict=True):
-            worth = sum(reading.sure) / len(reading.sure) if reading.sure else 0.0
-            if number not in best or worth > best[number][0]:
-                best[number] = (worth, _words(reading, region, image.size, number))
-        return [word for number in range(len(regions)) for word in best[number][1]]
+        seen = self._seen(image, regions, views)
+        turns: dict[int, int] = {}
+        for number, turn in views:
+            best = turns.setdefault(number, turn)
+            if worth(*seen[number, turn].said) > worth(*seen[number, best].said):
+                turns[number] = turn
+        # So is one whose reading is doubtful, upside down; and all of them where most stand upside down.
+        level = [number for number, turn in turns.items() if turn == 0]
+        doubtful = [number for number in level if is_doubtful(*seen[number, 0].said)]
+        seen |= self._seen(image, regions, [(number, 2) for number in doubtful])
+        better = [number for number in doubtful if is_better(*seen[number, 2].said, *seen[number, 0].said)]
+        if better:
+            leaning = [number for number in doubtful if leans(*seen[number, 2].said, *seen[number, 0].said)]
+            if is_upside_down(self._all_words(image, regions, turns | dict.fromkeys(leaning, 2), seen)):
+                others = [(number, 2) for number in level if (number, 2) not in seen]
+                seen |= self._seen(image, regions, others)
+                upright = {n for n in level if is_better(*seen[n, 0].said, *seen[n, 2].said)}
+                better = [number for number in level if number not in upright]
+        return self._all_words(image, regions, turns | dict.fromkeys(better, 2), seen)
+
+    def _seen(
+        self, image: Image.Image, regions: Sequence[Region], views: Sequence[tuple[int, int]]
+    ) -> dict[tuple[int, int], _Reading]:
+        """What the regions with these numbers say, turned by so many quarters; by number and turn."""
+        lines = [cut_out(image, regions[number].turned(turn)) for number, turn in views]
+        return dict(zip(views, self._readings(lines), strict=True))
+
+    @staticmethod
+    def _all_words(
+        image: Image.Image,
+        regions: Sequence[Region],
+        turns: Mapping[int, int],
+        seen: Mapping[tuple[int, int], _Reading],
+    ) -> list[Word]:
+        """The words of each region as it is turned."""
+        return [
+            word
+            for number, region in enumerate(regions)
+            for word in _words(seen[number, turns[number]], region, image.size, number, turns[number])
+        ]
 
     def _readings(self, lines: Sequence[Image.Image]) -> list[_Reading]:
         """What upright pictures of lines say."""
@@ -167,7 +205,9 @@ def _batches(widths: Sequence[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def _words(reading: _Reading, region: Region, size: tuple[int, int], line: int) -> list[Word]:
+def _words(reading: _Reading, region: Region, size: tuple[int, int], line: int, turn: int) -> list[Word]:
+    """The words read in a region that is turned by so many quarters."""
+    region = region.turned(turn)
     places = reading.places
     pitch = (places[-1] - places[0]) / (len(places) - 1) if len(places) > 1 else 0.5
     words = []
@@ -185,6 +225,7 @@ def _words(reading: _Reading, region: Region, size: tuple[int, int], line: int) 
                     (fractions[0], fractions[1], fractions[2], fractions[3]),
                     sum(reading.sure[start:end]) / len(token),
                     line,
+                    turn,
                 )
             )
         start = end + 1

@@ -16,6 +16,7 @@ from inference.reading.layout import arrange, by_frames, in_rows
 from inference.reading.listing import listed
 from inference.reading.merge import select
 from inference.reading.ocr import Ocr, OcrUnavailableError
+from inference.reading.orientation import is_upside_down, legible, turned_round
 from inference.reading.words import Word
 from inference.types import TextLine
 
@@ -24,10 +25,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read on a picture, each time in reading order."""
+    """What was read on a picture, each time in reading order.
+
+    ``upside_down``: the picture is; the lines' places are those on the picture turned by 180 degrees.
+    ``unread``: the share (0..1) of what is written that could not be read, 0 unless that is most of it.
+    """
 
     lines: tuple[TextLine, ...] = ()  # that a description may quote: the picture's message
     words: tuple[TextLine, ...] = ()  # all that stands there; what was read surely and is no furniture
+    upside_down: bool = False
+    unread: float = 0.0
 
 
 class Reader:
@@ -51,17 +58,34 @@ class Reader:
         if self._ocr is None:
             return Reading()
         words = self._ocr.read(image)
-        return Reading(tuple(in_reading_order(words, image)), tuple(all_in_reading_order(words, image)))
+        return Reading(
+            tuple(in_reading_order(words, image)),
+            tuple(all_in_reading_order(words, image)),
+            upside_down=is_upside_down(words),
+            unread=legible(words)[1],
+        )
 
 
 def in_reading_order(words: Sequence[Word], image: Image.Image) -> list[TextLine]:
-    """The lines that are print among the ``words`` found on an upright RGB picture, frame by frame."""
+    """The lines that are print among the ``words`` found on an RGB picture, frame by frame; their places are
+    those on the picture the right way up.
+    """
+    words, image = _upright(words, image)
     lines = arrange(select(words, image.size), image.size)
     return by_frames(lines, frames(image, lines))
 
 
 def all_in_reading_order(words: Sequence[Word], image: Image.Image) -> list[TextLine]:
-    """The lines that stand on an upright RGB picture, quotable or not, frame by frame, tables row by row."""
+    """The lines that stand on an RGB picture, quotable or not, frame by frame, tables row by row."""
+    words, image = _upright(words, image)
     found = listed(words, image.size)
     boxes = frames(image, arrange(found, image.size))
     return by_frames(arrange(in_rows(found, boxes, image.size), image.size), boxes)
+
+
+def _upright(words: Sequence[Word], image: Image.Image) -> tuple[Sequence[Word], Image.Image]:
+    """The words that could be read, and the picture, turned where it stands upside down."""
+    words, _ = legible(words)
+    if not is_upside_down(words):
+        return words, image
+    return turned_round(words), image.transpose(Image.Transpose.ROTATE_180)

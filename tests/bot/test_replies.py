@@ -45,6 +45,20 @@ def test_a_picture_without_words_says_so_unless_nothing_was_read() -> None:
     assert "Чтение слов в этом боте отключено" in unread
 
 
+def test_words_that_could_not_be_read_are_not_said_to_be_missing() -> None:
+    (unread,) = caption_messages(caption(notes=("unreadable",)), RU)
+    assert unread.endswith("На картинке есть слова, но прочесть их не удалось.")
+    assert "не найдено" not in unread
+    (some,) = caption_messages(caption("Кот", "Описание", "РАЗ", notes=("unreadable", "low_confidence")), RU)
+    assert "Слова на картинке:\nРАЗ\n\nЧасть слов на картинке прочесть не удалось.\n\n" in some
+    assert "could not be read" in caption_messages(caption(notes=("unreadable",)), texts("en"))[0]
+
+
+def test_a_picture_upside_down_is_told_to_be() -> None:
+    (message,) = caption_messages(caption("Кот", "Описание", "РАЗ", notes=("upside_down",)), RU)
+    assert message.endswith("Картинка стоит вверх ногами: она описана так, как если бы её перевернули.")
+
+
 def test_the_mean_is_written_the_way_of_the_language() -> None:
     marks = Marks(mean=3.25, people=4)
     assert caption_messages(caption(), RU, marks)[0].endswith("Оценки: в среднем 3,2 из 5, 4 человека")

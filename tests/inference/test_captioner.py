@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from inference.captioner import load_captioner
 from inference.checkpoint import TOKENIZER_FILE, CheckpointError
@@ -111,6 +111,27 @@ def test_the_words_are_all_that_stands_there_whatever_the_description_quotes(mod
     assert [caption.words for caption in captions] == [("57 48 39", "12 35 47"), ("Код", "57 48")]
     for caption in captions:
         assert "без надписей" not in caption.summary
+
+
+def test_a_picture_upside_down_is_captioned_the_right_way_up(models: Path) -> None:
+    captioner = load_captioner("tiny", models)
+    turned = PICTURES[0].transpose(Image.Transpose.ROTATE_180)
+    upright, found = captioner.caption([PICTURES[0], turned], SHORT)
+    assert found.notes[0] == "upside_down"
+    assert "upside_down" not in upright.notes
+    assert (found.words, found.summary) == (upright.words, upright.summary)
+    assert found.summary == "Картинка с надписью сверху."
+
+
+def test_words_that_cannot_be_read_are_neither_quoted_nor_denied(models: Path) -> None:
+    captioner = load_captioner("tiny", models)
+    upright, mirrored = captioner.caption([PICTURES[0], ImageOps.mirror(PICTURES[0])], SHORT)
+    assert "unreadable" in mirrored.notes
+    assert "unreadable" not in upright.notes
+    assert mirrored.words == ()
+    assert '"' not in mirrored.text
+    assert "без надписей" not in mirrored.summary + mirrored.text
+    assert mirrored.confidence <= 0.5
 
 
 def test_company_changes_no_caption(models: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from inference.commands.caption import _readable
 from tests.inference.fakes import PLAIN, POISON, WAIT, picture, write_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -104,6 +105,13 @@ def test_one_picture_is_described_to_a_reader(cli: Cli) -> None:
         "вторые 40",
     ]
     assert done.stderr == "", "no progress bar for one picture"
+
+
+def test_words_that_could_not_be_read_are_told() -> None:
+    row = {"file_name": "a.png", "summary": "Картинка.", "text": "Кот.", "words": []}
+    said = _readable({**row, "notes": ["unreadable", "low_confidence"]}, heading=False)
+    assert said == "Картинка.\n\nКот.\n\nMost of the words on the picture could not be read."
+    assert _readable({**row, "notes": []}, heading=False) == "Картинка.\n\nКот."
 
 
 def test_json_rows_carry_everything(cli: Cli) -> None:

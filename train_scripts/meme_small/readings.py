@@ -23,7 +23,7 @@ def kept_reading(file_name: str, image: Image.Image, words: Sequence[Word]) -> R
     return {
         "file_name": file_name,
         "size": image.size,
-        "words": [(word.text, word.box, word.confidence, word.line) for word in words],
+        "words": [(word.text, word.box, word.confidence, word.line, word.turn) for word in words],
     }
 
 
@@ -35,8 +35,10 @@ def lines_read(reading: Reading, image: Image.Image) -> list[TextLine]:
 
 
 def words_from_row(row: Reading) -> list[Word]:
-    """The words of a row."""
-    return [Word(text, tuple(box), confidence, line) for text, box, confidence, line in row["words"]]
+    """The words of a row; one that was written before lines were turned has none that are."""
+    return [
+        Word(text, tuple(box), confidence, line, *turn) for text, box, confidence, line, *turn in row["words"]
+    ]
 
 
 def read_readings(path: Path) -> dict[str, Reading]:
