@@ -183,12 +183,6 @@ def test_rotated_words_are_read(reader: Reader, angle: int) -> None:
     assert fuzz.token_sort_ratio(read.lower(), "повёрнутые слова") >= 85, read
 
 
-def test_words_upside_down_do_no_harm(reader: Reader) -> None:
-    turned = draw_meme("text_only", "ПОВЁРНУТЫЕ СЛОВА", width=400).rotate(180, fillcolor="white")
-    for line in reader.read(turned).lines:
-        assert line.text.strip()
-
-
 def test_white_outlined_letters_on_a_busy_drawing(reader: Reader) -> None:
     generator = random.Random(4)
     image = photo(640, 480, seed=9)
