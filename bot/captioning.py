@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from aiogram import Bot
@@ -35,13 +35,14 @@ from aiogram.exceptions import (
     TelegramForbiddenError,
     TelegramRetryAfter,
 )
-from aiogram.types import InlineKeyboardMarkup, Message, ReplyParameters
+from aiogram.types import InlineKeyboardMarkup, Message
 from aiohttp import ClientError, ClientResponseError
 
+from bot import outbox
 from bot.config import Settings
 from bot.feedback.database import StoreError
 from bot.feedback.store import NotStored, PictureFields, Store, options_key
-from bot.feedback.tables import CaptionRow, Choice, Job, JobKind, User, now
+from bot.feedback.tables import CaptionRow, Choice, Job, JobKind, Place, User, now
 from bot.middlewares.requests import single_attempt, surely_not_done
 from bot.models import AnyEngine, choices
 from bot.nursery import Nursery
@@ -128,7 +129,7 @@ class Captioning:
         self._accepting: Counter[int] = Counter()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._lanes: dict[str, asyncio.Event] = {}
-        self._noticed: set[int] = set()
+        self._noticed: set[Place] = set()
 
     @property
     def unfinished(self) -> int:
@@ -140,7 +141,7 @@ class Captioning:
         picture: Found,
         *,
         user: User,
-        chat_id: int,
+        place: Place,
         message_id: int,
         language: str,
         kind: JobKind = "caption",
@@ -161,7 +162,7 @@ class Captioning:
         try:
             accepted = await self._store.accept(
                 user_id=user.id,
-                chat_id=chat_id,
+                place=place,
                 message_id=message_id,
                 file_id=picture.file_id,
                 file_unique_id=picture.file_unique_id,
@@ -231,7 +232,7 @@ class Captioning:
             logger.info("%d pictures are left for the next start", left)
 
     async def show(
-        self, row: CaptionRow, job: Job | None, *, chat_id: int, reply_to: int | None, language: str
+        self, row: CaptionRow, job: Job | None, *, place: Place, reply_to: int | None, language: str
     ) -> Message:
         """Send a caption that exists already, with its buttons; ``job``: the one it answered.
 
@@ -240,16 +241,14 @@ class Captioning:
         reply = self._caption_reply(row, job, texts(language))
         *firsts, last = reply.messages
         for message in firsts:
-            await self._bot.send_message(chat_id, message, reply_parameters=_reply_parameters(reply_to))
-        return await self._bot.send_message(
-            chat_id, last, reply_markup=reply.keyboard, reply_parameters=_reply_parameters(reply_to)
-        )
+            await outbox.send(self._bot, place, message, reply_to=reply_to)
+        return await outbox.send(self._bot, place, last, keyboard=reply.keyboard, reply_to=reply_to)
 
     # --- one job ---
 
     async def _answer(self, job: Job, before: asyncio.Event | None, *, resume: bool) -> None:
         try:
-            async with self._typing.show(job.chat_id):
+            async with self._typing.show(job.place):
                 async with self._place_told(job), self._turn(job.user_id):
                     claimed = await _insist(self._store.claim, job.id, resume=resume)
                     if claimed is None:
@@ -272,11 +271,8 @@ class Captioning:
     async def _tell_of_trouble(self, job: Job) -> None:
         """Say, without the database, that no caption comes just now."""
         try:
-            await self._bot.send_message(
-                job.chat_id,
-                texts(job.language)(sentences.OUT_OF_ORDER),
-                reply_parameters=_reply_parameters(job.message_id),
-            )
+            sentence = texts(job.language)(sentences.OUT_OF_ORDER)
+            await outbox.send(self._bot, job.place, sentence, reply_to=job.message_id)
         except AiogramError as error:
             logger.info("Job %d: the person could not be told: %s", job.id, error)
 
@@ -455,8 +451,7 @@ class Captioning:
     async def _deliver(self, job: Job, reply: _Reply) -> None:
         """Send the reply and write down that it was sent. Raises NotStored, or TimeoutError after an hour."""
         messages = list(reply.messages)
-        parse_mode: str | None = "HTML"
-        reply_to: int | None = job.message_id
+        place, reply_to = job.place, cast("int | None", job.message_id)
         pause = 1.0
         sent: Message | None = None
         async with asyncio.timeout(DELIVERY_TIME):
@@ -465,23 +460,26 @@ class Captioning:
                     await _insist(self._store.mark_reply_sending, job.id)
                 try:
                     with single_attempt():
-                        sent = await self._bot.send_message(
-                            job.chat_id,
+                        sent = await outbox.send(
+                            self._bot,
+                            place,
                             messages[0],
-                            parse_mode=parse_mode,
-                            reply_markup=reply.keyboard if len(messages) == 1 else None,
-                            reply_parameters=_reply_parameters(reply_to),
+                            keyboard=reply.keyboard if len(messages) == 1 else None,
+                            reply_to=reply_to,
                         )
                     messages.pop(0)
                     continue
                 except TelegramForbiddenError as error:
-                    if job.chat_id > 0:  # a private chat: this person blocked the bot
+                    if place == job.place and job.chat_id > 0:  # a private chat: this person blocked the bot
                         await _insist(self._store.deactivate, job.chat_id)
                     await _insist(self._store.failed, job.id, error.message)
                     return
                 except TelegramBadRequest as error:
-                    if reply_to is not None and "repl" in error.message.lower():
-                        reply_to = None  # a server that does not know allow_sending_without_reply
+                    if place == job.place and outbox.is_topic_gone(error):
+                        # Elsewhere in the group nobody would know what it is about: to the person alone.
+                        logger.warning("Job %d: nothing can be said in its topic: %s", job.id, error.message)
+                        place, reply_to = Place(await _insist(self._store.telegram_id, job.user_id)), None
+                        messages = [texts(job.language)(sentences.TOPIC_GONE), *reply.messages]
                         continue
                     logger.warning("Job %d: the reply is refused: %s", job.id, error.message)
                     await _insist(self._store.failed, job.id, error.message)
@@ -517,17 +515,17 @@ class Captioning:
         The notice of a bot that was killed is gone on with.
         """
         many = self._ahead(job) >= self._settings.queue_notice
-        if job.notice_message_id is None and (not many or job.chat_id in self._noticed):
+        if job.notice_message_id is None and (not many or job.place in self._noticed):
             yield
             return
-        self._noticed.add(job.chat_id)
+        self._noticed.add(job.place)
         over = asyncio.Event()
         task = self._nursery.start(self._tell_place(job, over), name=f"queue notice in {job.chat_id}")
         try:
             yield
         finally:
             over.set()
-            task.add_done_callback(lambda _: self._noticed.discard(job.chat_id))
+            task.add_done_callback(lambda _: self._noticed.discard(job.place))
 
     async def _tell_place(self, job: Job, over: asyncio.Event) -> None:
         words = texts(job.language)
@@ -535,11 +533,12 @@ class Captioning:
         try:
             if notice is None:
                 shown = self._ahead(job)
-                sent = await self._bot.send_message(
-                    job.chat_id,
+                sent = await outbox.send(
+                    self._bot,
+                    job.place,
                     words.plural(sentences.QUEUE_PLACE, shown),
-                    reply_parameters=_reply_parameters(job.message_id),
-                    disable_notification=True,
+                    reply_to=job.message_id,
+                    silent=True,
                 )
                 notice = sent.message_id
                 await self._write_notice_down(job, notice)
@@ -552,12 +551,10 @@ class Captioning:
                     if place not in (shown, 0):
                         shown = place
                         with suppress(AiogramError):  # whatever it says: in the end it must go
-                            await self._bot.edit_message_text(
-                                words.plural(sentences.QUEUE_PLACE, shown),
-                                chat_id=job.chat_id,
-                                message_id=notice,
+                            await outbox.edit(
+                                self._bot, job.place, notice, words.plural(sentences.QUEUE_PLACE, shown)
                             )
-            await self._bot.delete_message(job.chat_id, notice)
+            await outbox.delete(self._bot, job.place, notice)
             await self._write_notice_down(job, None)
         except AiogramError as error:
             logger.debug("The queue notice in %s: %s", job.chat_id, error)
@@ -583,10 +580,3 @@ async def _insist(
             logger.warning("Trying again in %.0f s: %s", pause, error)
         await asyncio.sleep(pause)
     return await ask(*args, **kwargs)
-
-
-def _reply_parameters(message_id: int | None) -> ReplyParameters | None:
-    # The picture may have been deleted meanwhile: the answer comes all the same.
-    if message_id is None:
-        return None
-    return ReplyParameters(message_id=message_id, allow_sending_without_reply=True)

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from aiogram import Bot
 from aiogram.exceptions import AiogramError, TelegramRetryAfter
 
+from bot import outbox
+from bot.feedback.tables import Place
 from bot.nursery import Nursery
 
 logger = logging.getLogger(__name__)
@@ -19,36 +21,36 @@ PERIOD = 4.5  # seconds; Telegram shows one notice for five
 
 
 class TypingNotice:
-    """One notice a chat, however many pictures are in work there. A 429 delays it and never ends it."""
+    """One notice a place, however many pictures are in work there. A 429 delays it and never ends it."""
 
     def __init__(self, bot: Bot, nursery: Nursery) -> None:
         self._bot = bot
         self._nursery = nursery
-        self._users: Counter[int] = Counter()
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._users: Counter[Place] = Counter()
+        self._tasks: dict[Place, asyncio.Task[None]] = {}
 
     @asynccontextmanager
-    async def show(self, chat_id: int) -> AsyncIterator[None]:
+    async def show(self, place: Place) -> AsyncIterator[None]:
         """Shown while the block runs."""
-        self._users[chat_id] += 1
-        if chat_id not in self._tasks:
-            self._tasks[chat_id] = self._nursery.start(self._repeat(chat_id), name=f"typing in {chat_id}")
+        self._users[place] += 1
+        if place not in self._tasks:
+            self._tasks[place] = self._nursery.start(self._repeat(place), name=f"typing in {place.chat_id}")
         try:
             yield
         finally:
-            self._users[chat_id] -= 1
-            if not self._users[chat_id]:
-                del self._users[chat_id]
-                task = self._tasks.pop(chat_id)
+            self._users[place] -= 1
+            if not self._users[place]:
+                del self._users[place]
+                task = self._tasks.pop(place)
                 task.cancel()
 
-    async def _repeat(self, chat_id: int) -> None:
+    async def _repeat(self, place: Place) -> None:
         while True:
             pause = PERIOD
             try:
-                await self._bot.send_chat_action(chat_id, "typing")
+                await outbox.show_typing(self._bot, place)
             except TelegramRetryAfter as error:
                 pause = max(PERIOD, error.retry_after)
             except AiogramError as error:
-                logger.debug("No typing notice in %s: %s", chat_id, error)
+                logger.debug("No typing notice in %s: %s", place.chat_id, error)
             await asyncio.sleep(pause)

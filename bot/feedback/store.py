@@ -49,6 +49,7 @@ from bot.feedback.tables import (
     Job,
     JobKind,
     Picture,
+    Place,
     PostedUpdate,
     Prompt,
     Rating,
@@ -192,6 +193,14 @@ class Store:
         async with self._read() as session:
             return await session.scalar(select(User).where(User.telegram_id == telegram_id))
 
+    async def telegram_id(self, user_id: int) -> int:
+        """The number of the person's private chat. Raises NotStored."""
+        async with self._read() as session:
+            found = await session.scalar(select(User.telegram_id).where(User.id == user_id))
+        if found is None:
+            raise NotStored("This person was erased.")
+        return found
+
     async def set_language(self, user_id: int, language: str) -> None:
         """The language the person chose. Raises NotStored."""
         await self._set(User, user_id, language=language, language_chosen=True)
@@ -233,7 +242,7 @@ class Store:
         self,
         *,
         user_id: int,
-        chat_id: int,
+        place: Place,
         message_id: int,
         file_id: str,
         file_unique_id: str,
@@ -254,13 +263,19 @@ class Store:
         moment = now()
         key = options_key(options)
         same = and_(
-            Job.chat_id == chat_id, Job.message_id == message_id, Job.kind == kind, Job.options_key == key
+            Job.chat_id == place.chat_id,
+            Job.message_id == message_id,
+            Job.kind == kind,
+            Job.options_key == key,
         )
         common = (
             self._insert(Job)
             .values(
                 user_id=user_id,
-                chat_id=chat_id,
+                chat_id=place.chat_id,
+                message_thread_id=place.thread_id,
+                business_connection_id=place.business_connection_id,
+                direct_messages_topic_id=place.direct_messages_topic_id,
                 message_id=message_id,
                 kind=kind,
                 file_id=file_id,
@@ -399,13 +414,19 @@ class Store:
                 .limit(1)
             )
 
-    async def job_of_caption(self, caption_id: int, chat_id: int) -> Job | None:
-        """A job that was answered with this caption, in this chat if there is one; None: erased."""
+    async def job_of_caption(self, caption_id: int, chat_id: int, reply_message_id: int) -> Job | None:
+        """The job that was answered with this caption by this message, or else any, in this chat if there is
+        one; None: erased.
+        """
         async with self._read() as session:
             return await session.scalar(
                 select(Job)
                 .where(Job.caption_id == caption_id)
-                .order_by((Job.chat_id == chat_id).desc(), Job.id.desc())
+                .order_by(
+                    (Job.chat_id == chat_id).desc(),
+                    func.coalesce(Job.reply_message_id == reply_message_id, False).desc(),
+                    Job.id.desc(),
+                )
                 .limit(1)
             )
 

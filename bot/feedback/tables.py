@@ -47,6 +47,16 @@ class Choice:
     compared_with: str | None = None  # the model of the other part
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is said in Telegram: all that a send must carry to end up there (see bot.outbox)."""
+
+    chat_id: int
+    thread_id: int | None = None  # of the topic in a forum, or in a private chat that has topics
+    business_connection_id: str | None = None  # on whose behalf
+    direct_messages_topic_id: int | None = None  # whose direct messages to a channel
+
+
 def now() -> datetime:
     """The present moment, in UTC."""
     return datetime.now(UTC)
@@ -220,6 +230,10 @@ class Job(Table):
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     chat_id: Mapped[int] = mapped_column(BigInteger)
+    # The rest of the place: see Place.
+    message_thread_id: Mapped[int | None] = mapped_column(BigInteger)
+    business_connection_id: Mapped[str | None] = mapped_column(String(128))
+    direct_messages_topic_id: Mapped[int | None] = mapped_column(BigInteger)
     message_id: Mapped[int] = mapped_column(BigInteger)  # of the message with the picture
     kind: Mapped[JobKind] = mapped_column(String(16))
     file_id: Mapped[str] = mapped_column(String(256))  # to download by
@@ -244,6 +258,16 @@ class Job(Table):
     reason: Mapped[str | None] = mapped_column(Text)  # why it failed
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+    @property
+    def place(self) -> Place:
+        """Where everything is sent that is said for this job."""
+        return Place(
+            self.chat_id,
+            thread_id=self.message_thread_id,
+            business_connection_id=self.business_connection_id,
+            direct_messages_topic_id=self.direct_messages_topic_id,
+        )
 
     def decoding_options(self) -> DecodingOptions | None:
         """The options asked for; None: the model's own defaults."""

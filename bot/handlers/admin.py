@@ -13,14 +13,15 @@ from typing import get_args
 
 from aiogram import Router
 from aiogram.filters import CommandObject, Filter
-from aiogram.types import FSInputFile, Message
+from aiogram.types import Message
 
+from bot import outbox
 from bot.config import Settings
 from bot.feedback.commands import format_stats
 from bot.feedback.database import StoreError
 from bot.feedback.export import ExportFormat, archive, export, parse_since
 from bot.feedback.store import Store
-from bot.handlers.common import TextCommand, reply
+from bot.handlers.common import TextCommand, bot_of, reply, say
 from bot.nursery import Nursery
 from bot.replies import wrap
 from bot.texts import Texts, sentences
@@ -94,7 +95,7 @@ async def _export(message: Message, request: ExportRequest, words: Texts, store:
                 await reply(message, words(sentences.EXPORT_EMPTY))
                 return
             for part in await archive(out, Path(folder) / "parts"):
-                await message.answer_document(FSInputFile(part), request_timeout=300)
+                await outbox.send_file(bot_of(message), outbox.place_of(message), part)
         done = words(sentences.EXPORT_DONE, rows=report.rows)
         if report.without_pictures:
             done += " " + words(sentences.EXPORT_WITHOUT, without=report.without_pictures)
@@ -108,4 +109,5 @@ async def stats(message: Message, words: Texts, store: Store) -> None:
     """Say the store in numbers."""
     table = format_stats(await store.stats(), words)
     for piece in wrap(table):
-        await message.answer(f"{words(sentences.STATS_TITLE)}\n\n{html.escape(piece, quote=False)}")
+        text = f"{words(sentences.STATS_TITLE)}\n\n{html.escape(piece, quote=False)}"
+        await say(message, text)

@@ -16,6 +16,7 @@ from bot.feedback.tables import Job, User
 from bot.handlers.common import AnyCommand, reply
 from bot.handlers.picture import is_too_large, too_large
 from bot.nursery import Nursery
+from bot.outbox import place_of
 from bot.targets import Refused, find, is_addressed, is_private
 from bot.texts import Texts, sentences
 
@@ -129,7 +130,7 @@ async def pictures(
                 accepted = await captioning.accept(
                     found,
                     user=user,
-                    chat_id=one.chat.id,
+                    place=place_of(one),
                     message_id=one.message_id,
                     language=words.language,
                 )

@@ -6,14 +6,16 @@ import html
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from aiogram import Bot, F
 from aiogram.enums import ChatType
 from aiogram.exceptions import AiogramError, TelegramForbiddenError
 from aiogram.filters import Command
-from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, ReplyMarkupUnion, ReplyParameters
+from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, ReplyMarkupUnion
 
+from bot import outbox
+from bot.feedback.tables import Place
 from bot.nursery import Nursery
 from bot.texts import Texts, sentences, texts
 
@@ -56,12 +58,20 @@ class TextCommand(AnyCommand):
 
 
 async def reply(message: Message, text: str, keyboard: ReplyMarkupUnion | None = None) -> Message:
-    """Answer a message, also when it was deleted meanwhile."""
-    return await message.answer(
-        text,
-        reply_markup=keyboard,
-        reply_parameters=ReplyParameters(message_id=message.message_id, allow_sending_without_reply=True),
+    """Answer a message where it stands, also when it was deleted meanwhile."""
+    return await outbox.send(
+        bot_of(message), outbox.place_of(message), text, keyboard=keyboard, reply_to=message.message_id
     )
+
+
+async def say(message: Message, text: str, keyboard: ReplyMarkupUnion | None = None) -> Message:
+    """Say something where a message stands."""
+    return await outbox.send(bot_of(message), outbox.place_of(message), text, keyboard=keyboard)
+
+
+def bot_of(message: Message) -> Bot:
+    """The bot that got the message: see `bot.intake.read_update`."""
+    return cast("Bot", message.bot)
 
 
 async def answer(callback: CallbackQuery, text: str | None = None, *, alert: bool = False) -> None:
@@ -90,13 +100,11 @@ def once_saved() -> Iterator[None]:
 
 
 async def edit(
-    bot: Bot, chat_id: int, message_id: int, text: str, keyboard: InlineKeyboardMarkup | None
+    bot: Bot, place: Place, message_id: int, text: str, keyboard: InlineKeyboardMarkup | None
 ) -> None:
     """Change a message of ours to what is true already; that it cannot be changed is logged and no more."""
     with once_saved():
-        await bot.edit_message_text(
-            text, chat_id=chat_id, message_id=message_id, reply_markup=keyboard, parse_mode="HTML"
-        )
+        await outbox.edit(bot, place, message_id, text, keyboard)
 
 
 async def turn_page(
@@ -109,7 +117,7 @@ async def turn_page(
     nursery.start(answer(callback, html.unescape(said)[:_TOAST_LIMIT]), name="answer to a choice")
     message = callback.message
     if message is not None and message.chat.id > 0 and callback.bot is not None:
-        await edit(callback.bot, message.chat.id, message.message_id, page, keyboard)
+        await edit(callback.bot, outbox.place_of(message), message.message_id, page, keyboard)
 
 
 def language_shown(callback: CallbackQuery, default: Texts) -> Texts:

@@ -8,8 +8,9 @@ from typing import Any
 from aiogram import Bot, F, Router
 from aiogram.enums import ChatType
 from aiogram.filters import Filter
-from aiogram.types import CallbackQuery, ForceReply, Message, ReplyParameters
+from aiogram.types import CallbackQuery, ForceReply, Message
 
+from bot import outbox
 from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import User
 from bot.handlers.common import answer, edit, once_saved, reply
@@ -58,24 +59,20 @@ async def ask(
         await answer(callback, words(sentences.CAPTION_GONE), alert=True)
         return
     nursery.start(answer(callback), name="answer to correct")
+    source = await store.job_of_caption(caption_id, message.chat.id, message.message_id)
+    place = outbox.place_of(message, source.place if source is not None else None)
     if message.chat.type == ChatType.PRIVATE:
         text, selective = words(sentences.PROMPT), False
     else:
         # The mention makes the prompt open only this person's keyboard, not everybody's.
         text = words(sentences.PROMPT_FOR, name=Html(callback.from_user.mention_html()))
         selective = True
-    prompt = await bot.send_message(
-        message.chat.id,
-        text,
-        reply_markup=ForceReply(
-            selective=selective, input_field_placeholder=words(sentences.PROMPT_PLACEHOLDER)
-        ),
-        reply_parameters=ReplyParameters(message_id=message.message_id, allow_sending_without_reply=True),
-    )
+    keyboard = ForceReply(selective=selective, input_field_placeholder=words(sentences.PROMPT_PLACEHOLDER))
+    prompt = await outbox.send(bot, place, text, keyboard=keyboard, reply_to=message.message_id)
     try:
         await store.prompt(prompt.chat.id, prompt.message_id, caption_id, user.id)
     except NotStored:
-        await edit(bot, prompt.chat.id, prompt.message_id, words(sentences.CAPTION_GONE), None)
+        await edit(bot, place, prompt.message_id, words(sentences.CAPTION_GONE), None)
 
 
 async def take(message: Message, caption_id: int, user: User, words: Texts, store: Store) -> None:

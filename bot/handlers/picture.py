@@ -15,6 +15,7 @@ from bot.config import Settings
 from bot.feedback.store import Store
 from bot.feedback.tables import Choice, Job, User
 from bot.handlers.common import IN_PRIVATE, AnyCommand, reply
+from bot.outbox import place_of
 from bot.targets import Found, Refused, Target, find, find_target, is_addressed, is_private
 from bot.texts import Texts, sentences
 
@@ -86,7 +87,7 @@ async def describe(
         accepted = await captioning.accept(
             target.picture,
             user=user,
-            chat_id=message.chat.id,
+            place=place_of(message),
             message_id=target.message_id,
             language=words.language,
             chosen=chosen,
@@ -103,7 +104,7 @@ async def describe(
             row = await store.caption(job.caption_id)
             if row is not None:
                 await captioning.show(
-                    row, job, chat_id=message.chat.id, reply_to=target.message_id, language=words.language
+                    row, job, place=place_of(message), reply_to=target.message_id, language=words.language
                 )
         # Otherwise it is in work, or the update came twice: the answer comes, or came, once.
     captioning.submit(to_do, lane=f"parts of {message.chat.id} {target.message_id}")

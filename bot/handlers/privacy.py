@@ -10,7 +10,7 @@ from aiogram.types import CallbackQuery, Message
 from bot.captioning import Captioning
 from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import User
-from bot.handlers.common import TextCommand, answer, once_saved, reply, turn_page
+from bot.handlers.common import TextCommand, answer, once_saved, reply, say, turn_page
 from bot.nursery import Nursery
 from bot.replies import CONSENT, consent_keyboard, greeting, privacy_page
 from bot.texts import Texts, sentences
@@ -66,6 +66,6 @@ async def forget(message: Message, user: User, words: Texts, store: Store, capti
         counts = (0, 0, 0)
     pictures, ratings, corrections = counts
     with once_saved():
-        await message.answer(
-            words(sentences.FORGOTTEN, pictures=pictures, ratings=ratings, corrections=corrections)
+        await say(
+            message, words(sentences.FORGOTTEN, pictures=pictures, ratings=ratings, corrections=corrections)
         )

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 from aiogram import Bot, F, Router
 from aiogram.types import CallbackQuery
 
+from bot import outbox
 from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import User
 from bot.handlers.common import answer, edit, language_shown, once_saved
@@ -70,7 +71,7 @@ def router() -> Router:
                     own, marks = None, Marks(mean=mean, people=people)
                 await edit(
                     bot,
-                    message.chat.id,
+                    outbox.place_of(message),
                     message.message_id,
                     caption_messages(
                         row.to_caption(), shown, marks, introduction=introduction(job, row.model, shown)

@@ -9,7 +9,7 @@ from aiogram.types import ChatMemberUpdated, Message
 from bot.config import Settings
 from bot.feedback.store import Store
 from bot.feedback.tables import User
-from bot.handlers.common import TextCommand
+from bot.handlers.common import TextCommand, say
 from bot.middlewares.requests import MigrationMiddleware
 from bot.replies import consent_keyboard, greeting
 from bot.texts import Texts, sentences
@@ -28,10 +28,10 @@ def router() -> Router:
 async def start(message: Message, user: User, words: Texts) -> None:
     """Say what the bot is, and ask whether it may keep pictures; nothing else asks for that by itself."""
     if message.chat.type != ChatType.PRIVATE:  # one person's choice is no matter for a group
-        await message.answer(words(sentences.START))
+        await say(message, words(sentences.START))
         return
     keyboard = consent_keyboard(user.consent, words, start=True)
-    await message.answer(greeting(user.consent, words), reply_markup=keyboard)
+    await say(message, greeting(user.consent, words), keyboard)
 
 
 async def help_(message: Message, words: Texts, settings: Settings) -> None:
@@ -40,7 +40,7 @@ async def help_(message: Message, words: Texts, settings: Settings) -> None:
     # A private chat's number is the person's.
     if message.chat.id in settings.admin_ids:
         text += f"\n\n{words(sentences.HELP_OPERATOR)}"
-    await message.answer(text)
+    await say(message, text)
 
 
 async def moved(message: Message, migration: MigrationMiddleware) -> None:

@@ -10,6 +10,7 @@ from aiogram import Bot, F, Router
 from aiogram.exceptions import AiogramError
 from aiogram.types import CallbackQuery
 
+from bot import outbox
 from bot.captioning import Captioning, QueueFull
 from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import Choice, User
@@ -51,20 +52,21 @@ async def another(
         await answer(callback)
         return
     caption_id = int(pressed[1])
-    source = await store.job_of_caption(caption_id, message.chat.id)
+    source = await store.job_of_caption(caption_id, message.chat.id, message.message_id)
     row = await store.caption(caption_id)
     if source is None or row is None:
         await answer(callback, words(sentences.VARIANT_NO_PICTURE), alert=True)
         return
     shown = await store.job(int(pressed[2])) if pressed[2] else None
+    place = outbox.place_of(message, source.place)
     picture = Found(source.file_id, source.file_unique_id, size=None)
     try:
         ((job, created),) = await captioning.accept(
             picture,
             user=user,
-            chat_id=message.chat.id,
-            # The picture's own message where it is in this chat, else the one with the button.
-            message_id=source.message_id if source.chat_id == message.chat.id else message.message_id,
+            place=place,
+            # The picture's own message where it stands here too, else the one with the button.
+            message_id=source.message_id if source.place == place else message.message_id,
             language=words.language,
             kind="variant",
             options=variant_options(callback.id),
@@ -103,16 +105,15 @@ async def show(
     noted = await store.job(int(pressed[2])) if pressed[2] else None
     if noted is not None and noted.reply_message_id not in (None, message.message_id):
         return  # pressed twice: the description has taken the note's place
-    source = noted or await store.job_of_caption(row.id, message.chat.id)
-    reply_to = source.message_id if source is not None and source.chat_id == message.chat.id else None
-    shown = await captioning.show(
-        row, source, chat_id=message.chat.id, reply_to=reply_to, language=words.language
-    )
+    source = noted or await store.job_of_caption(row.id, message.chat.id, message.message_id)
+    place = outbox.place_of(message, source.place if source is not None else None)
+    reply_to = source.message_id if source is not None and source.place == place else None
+    shown = await captioning.show(row, source, place=place, reply_to=reply_to, language=words.language)
     with once_saved():
         if noted is not None:
             with suppress(NotStored):
                 await store.answered(noted.id, shown.message_id)
         try:
-            await bot.delete_message(message.chat.id, message.message_id)
+            await outbox.delete(bot, place, message.message_id)
         except AiogramError:  # older than two days: it stays, without its button
-            await edit(bot, message.chat.id, message.message_id, words(sentences.INTERRUPTED), None)
+            await edit(bot, place, message.message_id, words(sentences.INTERRUPTED), None)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
-from aiogram import BaseMiddleware
+from aiogram import BaseMiddleware, Bot
 from aiogram.exceptions import AiogramError
 from aiogram.types import CallbackQuery, Message, TelegramObject
 from aiogram.types import User as TelegramUser
 
+from bot import outbox
 from bot.targets import Found, find
 from bot.texts import Language, choose_language, sentences, texts
 
@@ -53,7 +54,8 @@ class ThrottleMiddleware(BaseMiddleware):
                 await event.answer(sentence)
             elif isinstance(event, Message) and sender.id not in self._told:
                 self._told.add(sender.id)
-                await event.reply(sentence)
+                bot = cast("Bot", event.bot)
+                await outbox.send(bot, outbox.place_of(event), sentence, reply_to=event.message_id)
         except AiogramError:
             pass  # telling is a courtesy
         return None

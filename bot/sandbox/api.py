@@ -155,6 +155,7 @@ class BotApi:
             "editmessagereplymarkup": self._edit_markup,
             "deletemessage": self._delete_message,
             "deletemessages": self._delete_messages,
+            "deletebusinessmessages": self._delete_business_messages,
             "answercallbackquery": self._answer_callback,
             "getfile": self._get_file,
             "getchat": self._get_chat,
@@ -354,9 +355,34 @@ class BotApi:
                 'can\'t parse reply parameters: Field "message_id" must be a Number'
             ) from error
         found = chat.messages.get(wanted)
-        if found is None and not reply.get("allow_sending_without_reply"):
+        # In a forum the real server does as if allow_sending_without_reply were false.
+        if found is None and (chat.forum or not reply.get("allow_sending_without_reply")):
             raise BadRequestError("message to be replied not found")
         return found
+
+    def _where(self, params: Params, chat: Chat, reply: Json | None) -> Json:
+        """The part of the chat to which a message goes, as the fields of the message that say so."""
+        where: Json = {}
+        if connection := self._connection(params):
+            where["business_connection_id"] = connection
+        thread = params.number("message_thread_id")
+        if not thread and reply is not None and reply.get("is_topic_message"):
+            thread = int(reply["message_thread_id"])  # an answer stands where the answered message does
+        if thread:
+            _check_topic(chat, thread)
+            where |= {"message_thread_id": thread, "is_topic_message": True}
+        if chat.info.get("is_direct_messages"):
+            topic = params.number("direct_messages_topic_id")
+            if not topic:
+                raise BadRequestError("direct messages topic must be specified")
+            where["direct_messages_topic"] = {"topic_id": topic}
+        return where
+
+    def _connection(self, params: Params) -> str:
+        connection = params.text("business_connection_id")
+        if connection and connection not in self._world.connections:
+            raise BadRequestError("business connection not found")
+        return connection
 
     def _markup(self, params: Params) -> tuple[Json, Json]:
         """What of reply_markup shows in the message, and what only the person's client is told."""
@@ -378,7 +404,8 @@ class BotApi:
 
     def _send(self, params: Params, chat: Chat, content: Json, reply: Json | None) -> Json:
         shown, page = self._markup(params)
-        message = self._world.add_message(chat, self._world.bot, content | shown | page, reply_to=reply)
+        content = content | shown | page | self._where(params, chat, reply)
+        message = self._world.add_message(chat, self._world.bot, content, reply_to=reply)
         return self._world.public(message)
 
     async def _send_message(self, params: Params) -> Json:
@@ -428,6 +455,11 @@ class BotApi:
     async def _send_chat_action(self, params: Params) -> bool:
         chat = self._chat(params)
         action = params.text("action")
+        self._connection(params)
+        if chat.info.get("is_direct_messages"):
+            raise BadRequestError("chat actions are not shown in direct messages")
+        if thread := params.number("message_thread_id"):
+            _check_topic(chat, thread, to_write=False)
         if action not in _CHAT_ACTIONS:
             raise BadRequestError("wrong parameter action in request")
         self._world.publish({"type": "action", "chat_id": chat.id, "action": action})
@@ -438,7 +470,7 @@ class BotApi:
     def _own_message(self, params: Params, what: str = "edit") -> Json:
         chat = self._chat(params)
         message = chat.messages.get(params.number("message_id"))
-        if message is None:
+        if message is None or message.get("business_connection_id", "") != self._connection(params):
             raise BadRequestError(f"message to {what} not found")
         if message["from"]["id"] != self._world.bot["id"] and what == "edit":
             raise BadRequestError("message can't be edited")
@@ -485,8 +517,19 @@ class BotApi:
         return True
 
     async def _delete_message(self, params: Params) -> bool:
-        if not self._delete(self._chat(params), params.number("message_id")):
+        chat = self._chat(params)
+        message = chat.messages.get(params.number("message_id"), {})
+        if message.get("business_connection_id") or not self._delete(chat, params.number("message_id")):
             raise BadRequestError("message to delete not found")
+        return True
+
+    async def _delete_business_messages(self, params: Params) -> bool:
+        connection = self._connection(params)
+        for message_id in map(int, params.sequence("message_ids")):
+            for chat in self._world.chats.values():
+                message = chat.messages.get(message_id)
+                if message is not None and message.get("business_connection_id") == connection:
+                    self._delete(chat, message_id)
         return True
 
     async def _delete_messages(self, params: Params) -> bool:
@@ -604,6 +647,13 @@ def _button(button: Any) -> Json:
     ):
         raise BadRequestError("BUTTON_DATA_INVALID")
     return {key: value for key, value in button.items() if value is not None}
+
+
+def _check_topic(chat: Chat, thread: int, *, to_write: bool = True) -> None:
+    if thread not in chat.topics:
+        raise BadRequestError("message thread not found")
+    if to_write and not chat.topics[thread]:
+        raise BadRequestError("TOPIC_CLOSED")
 
 
 def _loopback(host: str) -> bool:

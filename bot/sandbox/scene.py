@@ -44,6 +44,31 @@ class Scene:
         """The supergroup with this id, made when new."""
         return self.world.group(chat_id, title).info
 
+    def topic(self, chat: int = GROUP) -> int:
+        """A new topic in a chat, which becomes a forum by that (in a private chat: one with topics)."""
+        place, card = self._place(chat, ME)
+        if not place.private:
+            place.info["is_forum"] = True
+        opened = self.world.add_message(
+            place, card, {"forum_topic_created": {"name": "Мемы", "icon_color": 0x6FB9F0}}
+        )
+        thread = int(opened["message_id"])
+        opened |= {"message_thread_id": thread, "is_topic_message": True}
+        place.topics[thread] = True
+        return thread
+
+    def close_topic(self, thread: int, chat: int = GROUP) -> None:
+        """Nobody but admins can write to the topic any more."""
+        self.world.chats[chat].topics[thread] = False
+
+    def delete_topic(self, thread: int, chat: int = GROUP) -> None:
+        """The topic goes, with all that was said there."""
+        place = self.world.chats[chat]
+        del place.topics[thread]
+        for number, message in list(place.messages.items()):
+            if message.get("message_thread_id") == thread:
+                del place.messages[number]
+
     def _place(self, chat: int | None, user: int) -> tuple[Chat, Json]:
         card = self.world.users.get(user) or self.world.user(user)
         if chat is not None and chat not in self.world.chats:
@@ -63,17 +88,30 @@ class Scene:
         caption: str = "",
         forward_origin: Json | None = None,
         group_id: str | None = None,
+        thread: int | None = None,
+        direct_topic: int | None = None,
+        connection: str | None = None,
     ) -> Json:
         place, card = self._place(chat, user)
         answered = place.messages.get(reply_to) if reply_to is not None else None
         if reply_to is not None and answered is None:
             raise ValueError(f"there is no message {reply_to} in chat {place.id}")
-        extra = {"caption": caption, "forward_origin": forward_origin, "media_group_id": group_id}
+        extra: Json = {"caption": caption, "forward_origin": forward_origin, "media_group_id": group_id}
+        if thread is not None:
+            extra |= {"message_thread_id": thread, "is_topic_message": True}
+        if direct_topic is not None:
+            place.info["is_direct_messages"] = True
+            extra["direct_messages_topic"] = {"topic_id": direct_topic, "user": dict(card)}
+        if connection is not None:
+            self.world.connections.add(connection)
+            extra["business_connection_id"] = connection
         content = content | {key: value for key, value in extra.items() if value}
         return self.world.from_user(place, card, content, reply_to=answered)
 
     async def send_text(self, text: str, *, chat: int | None = None, user: int = ME, **how: Any) -> Json:
-        """A text by a person; `reply_to` (message id) and `forward_origin` as in every send_ method.
+        """A text by a person; `reply_to` (message id) and `forward_origin` as in every send_ method, and
+        where it is said: `thread` (a `topic`), `direct_topic` (in a channel's direct messages), `connection`
+        (a business connection, made by that).
 
         `chat` is an id, by default the private chat with `user`. Returns the Message.
         """

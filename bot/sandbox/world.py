@@ -48,6 +48,7 @@ class Chat:
     info: Json
     messages: dict[int, Json] = field(default_factory=dict)
     migrated_to: int | None = None
+    topics: dict[int, bool] = field(default_factory=dict)  # of a forum: whether one may write there
 
     @property
     def id(self) -> int:
@@ -56,6 +57,11 @@ class Chat:
     @property
     def private(self) -> bool:
         return bool(self.info["type"] == "private")
+
+    @property
+    def forum(self) -> bool:
+        """Whether it has topics."""
+        return bool(self.info.get("is_forum") or self.topics)
 
 
 @dataclass(slots=True)
@@ -92,6 +98,7 @@ class World:
         self.updates: list[Json] = []
         self.allowed_updates: list[str] = []
         self.blocked: set[int] = set()
+        self.connections: set[str] = set()  # ids of business connections
         self.callbacks: dict[str, CallbackState] = {}
         self.commands: dict[tuple[str, str], list[Json]] = {}
         self.profile: dict[tuple[str, str], str] = {}

@@ -114,6 +114,10 @@ INTERRUPTED: Final = (
     "I was restarted just as the answer to this picture was on its way. "
     "If you do not see it above, press the button."
 )
+TOPIC_GONE: Final = (
+    "The topic in which you asked me about a picture is closed or deleted. "
+    "So that the answer is not lost, here it is."
+)
 SHOW_AGAIN: Final = "Show the description"
 
 # --- Waiting ---

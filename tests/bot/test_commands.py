@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from bot.feedback.store import PictureFields, Store
+from bot.feedback.tables import Place
 from inference.types import Caption
 from tests.bot.conftest import until
 from tests.inference.fakes import write_checkpoint
@@ -93,7 +94,7 @@ def test_feedback_is_exported_counted_and_erased(environment: dict[str, str], tm
             user = await store.user(77, language="ru")
             await store.set_consent(user.id, True)
             ((job, _),) = await store.accept(
-                user_id=user.id, chat_id=77, message_id=1, file_id="f", file_unique_id="u", language="ru"
+                user_id=user.id, place=Place(77), message_id=1, file_id="f", file_unique_id="u", language="ru"
             )
             fields = PictureFields("u", "0" * 64, 3, 1, 1, b"\xff\xd8\xff")
             caption = Caption("Кот", "Рыжий кот", (), model="fake", checkpoint="0" * 64)

@@ -15,6 +15,7 @@ import pytest
 
 from bot.feedback.store import Store
 from bot.sandbox import ME, Sandbox
+from bot.sandbox.scene import GROUP
 from tests.bot.conftest import Json, data_of, replies_to, reply_to, until
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import WAIT, picture, write_checkpoint
@@ -108,6 +109,27 @@ async def test_killed_at_any_request_before_the_reply_the_caption_comes_once(
     gate.release()
     async with process(environment, tmp_path):
         assert (await answered_once(sandbox, tmp_path, photo))["text"].startswith("400 x")
+
+
+async def test_what_was_asked_for_in_a_topic_is_answered_there_by_the_next_process(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    thread = sandbox.topic()
+    gate = sandbox.hold("download")
+    asked = {"chat": GROUP, "thread": thread, "caption": "@meme_describer_bot"}
+    async with process(environment, tmp_path) as bot:
+        photos = [await sandbox.send_photo(MEME, **asked) for _ in range(2)]
+        await sandbox.wait_for(lambda: gate.arrived == 2)
+        bot.send_signal(signal.SIGKILL)
+        await bot.wait()
+    del sandbox.world.chats[GROUP].messages[photos[1]["message_id"]]
+    gate.release()
+    async with process(environment, tmp_path):
+        await answered_once(sandbox, tmp_path, photos[0])
+    said = sandbox.messages(GROUP, by_bot=True)
+    assert [one["message_thread_id"] for one in said] == [thread, thread]
+    typed = {str(call.params.get("message_thread_id")) for call in sandbox.calls_of("sendChatAction")}
+    assert typed == {str(thread)}
 
 
 async def test_killed_while_the_reply_is_on_its_way_nothing_is_said_twice_and_nothing_lost(

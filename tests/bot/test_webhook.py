@@ -20,7 +20,7 @@ import bot.app
 from bot.app import App, build
 from bot.config import OperatorError, Settings, load_settings
 from bot.feedback.database import StoreError
-from bot.feedback.tables import now
+from bot.feedback.tables import Place, now
 from bot.sandbox import ME, Sandbox
 from bot.webhook import SECRET_HEADER
 from inference.engine import Engine
@@ -243,7 +243,7 @@ async def test_what_a_dead_bot_left_is_taken_over(
         size = second["photo"][-1]
         ((job, _),) = await dead.store.accept(
             user_id=user.id,
-            chat_id=ME,
+            place=Place(ME),
             message_id=second["message_id"],
             file_id=size["file_id"],
             file_unique_id=size["file_unique_id"],

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from bot.feedback import database
 from bot.feedback.store import PictureFields, Store
-from bot.feedback.tables import CaptionRow, Job, User
+from bot.feedback.tables import CaptionRow, Job, Place, User
 from inference.types import Caption, DecodingOptions
 from tests.drawing import draw_meme, jpeg_bytes
 
@@ -62,7 +62,7 @@ class Chat:
     async def job(self, user: User, file_unique_id: str, options: DecodingOptions | None = None) -> Job:
         ((job, created),) = await self.store.accept(
             user_id=user.id,
-            chat_id=user.telegram_id,
+            place=Place(user.telegram_id),
             message_id=next(self.numbers),
             file_id=f"download-{file_unique_id}",
             file_unique_id=file_unique_id,

@@ -14,7 +14,7 @@ import pytest
 
 from bot.feedback.reports import ModelStats
 from bot.feedback.store import NotStored, Store, options_key
-from bot.feedback.tables import Choice, now
+from bot.feedback.tables import Choice, Place, now
 from inference.types import DecodingOptions, Version
 from tests.feedback.conftest import CHECKPOINT, MODEL, PROGRAM, Chat, fields, meme, said
 
@@ -47,7 +47,7 @@ async def test_numbers_larger_than_32_bits(store: Store) -> None:
     user = await store.user(7_123_456_789, language="ru")
     ((job, _),) = await store.accept(
         user_id=user.id,
-        chat_id=-1_002_123_456_789,
+        place=Place(-1_002_123_456_789),
         message_id=5,
         file_id="f",
         file_unique_id="u",
@@ -64,7 +64,7 @@ async def test_a_redelivered_update_makes_no_second_job(store: Store) -> None:
         ((job, created),) = await store.accept(
             **{  # type: ignore[arg-type]
                 "user_id": user.id,
-                "chat_id": 10,
+                "place": Place(10),
                 "message_id": 5,
                 "file_id": "f",
                 "file_unique_id": "u",
@@ -82,7 +82,7 @@ async def test_a_redelivered_update_makes_no_second_job(store: Store) -> None:
     assert (await accept(options=DecodingOptions(strategy="sample", seed=2)))[1]
     assert not (await accept(options=DecodingOptions(strategy="sample", seed=2)))[1]
     assert (await accept(message_id=6))[1]
-    assert (await accept(chat_id=11))[1]
+    assert (await accept(place=Place(11)))[1]
 
 
 async def test_consent_is_read_fresh(chat: Chat, store: Store) -> None:
@@ -128,9 +128,44 @@ async def test_the_job_of_a_caption_is_that_of_the_chat(chat: Chat, store: Store
     second = await chat.job(await chat.person(11), fields(data).file_unique_id)
     await store.use_caption(second.id, row.id)
     for chat_id, expected in ((10, 10), (11, 11), (12, 11)):
-        found = await store.job_of_caption(row.id, chat_id)
+        found = await store.job_of_caption(row.id, chat_id, 0)
         assert found is not None and found.chat_id == expected
-    assert await store.job_of_caption(row.id + 1000, 10) is None
+    assert await store.job_of_caption(row.id + 1000, 10, 0) is None
+
+
+async def test_the_job_of_a_caption_is_that_of_the_message_which_shows_it(chat: Chat, store: Store) -> None:
+    """In one chat the same picture may be described in two topics."""
+    data, person = meme(), await chat.person(10)
+    row = await chat.answer(person, data)
+    jobs = [await chat.job(person, fields(data).file_unique_id) for _ in range(2)]
+    for number, job in enumerate(jobs):
+        await store.use_caption(job.id, row.id)
+        await store.answered(job.id, 900 + number)
+    for number, job in enumerate(jobs):
+        found = await store.job_of_caption(row.id, 10, 900 + number)
+        assert found is not None and found.id == job.id
+
+
+async def test_a_job_keeps_all_of_its_place(store: Store) -> None:
+    user = await store.user(10, language="ru")
+    for number, place in enumerate(
+        (
+            Place(-100, thread_id=50),
+            Place(10, business_connection_id="connection"),
+            Place(-200, direct_messages_topic_id=2**51),
+            Place(10),
+        )
+    ):
+        ((job, _),) = await store.accept(
+            user_id=user.id,
+            place=place,
+            message_id=number,
+            file_id="f",
+            file_unique_id="u",
+            language="ru",
+        )
+        read = await store.job(job.id)
+        assert read is not None and read.place == place
 
 
 async def test_a_failed_job_may_be_tried_again(chat: Chat, store: Store) -> None:
@@ -348,12 +383,13 @@ _ACCEPT_AND_DIE = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from bot.feedback.store import Store
+from bot.feedback.tables import Place
 
 async def main():
     store = await Store.open(sys.argv[1], Path(sys.argv[2]))
     user = await store.user(10, language="ru")
     ((job, _),) = await store.accept(
-        user_id=user.id, chat_id=10, message_id=5, file_id="f", file_unique_id="u", language="ru"
+        user_id=user.id, place=Place(10), message_id=5, file_id="f", file_unique_id="u", language="ru"
     )
     await store.claim(job.id)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -380,7 +416,7 @@ async def test_two_choices_make_two_jobs_and_a_redelivered_update_no_third(chat:
     async def accept(*choices: Choice, again: bool = False) -> list[tuple[int, bool]]:
         found = await store.accept(
             user_id=user.id,
-            chat_id=10,
+            place=Place(10),
             message_id=5,
             file_id="f",
             file_unique_id="u",

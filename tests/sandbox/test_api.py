@@ -209,6 +209,50 @@ async def test_replies_to_what_is_gone(bot: Bot) -> None:
     assert "chat not found" in await refusal(bot.send_message(404, "x"))
 
 
+async def test_topics_of_a_forum(bot: Bot, sandbox: Sandbox) -> None:
+    thread = sandbox.topic()
+    asked = await sandbox.send_text("привет", chat=GROUP, thread=thread)
+    answered = ReplyParameters(message_id=asked["message_id"])
+    for how in ({"message_thread_id": thread}, {"reply_parameters": answered}):
+        said = await bot.send_message(GROUP, "x", **how)  # type: ignore[arg-type]
+        assert (said.message_thread_id, said.is_topic_message) == (thread, True)
+    assert (await bot.send_message(GROUP, "x")).message_thread_id is None
+    assert await bot.send_chat_action(GROUP, "typing", message_thread_id=thread)
+    gone = ReplyParameters(message_id=1, allow_sending_without_reply=True)
+    assert "message to be replied not found" in await refusal(
+        bot.send_message(GROUP, "x", message_thread_id=thread, reply_parameters=gone)
+    )
+    assert "thread not found" in await refusal(bot.send_message(GROUP, "x", message_thread_id=1))
+    sandbox.close_topic(thread)
+    assert "TOPIC_CLOSED" in await refusal(bot.send_message(GROUP, "x", reply_parameters=answered))
+    sandbox.delete_topic(thread)
+    assert "thread not found" in await refusal(bot.send_message(GROUP, "x", message_thread_id=thread))
+    assert "thread not found" in await refusal(
+        bot.send_chat_action(GROUP, "typing", message_thread_id=thread)
+    )
+
+
+async def test_direct_messages_and_business_chats_want_to_be_named(bot: Bot, sandbox: Sandbox) -> None:
+    await sandbox.send_text("привет", chat=-1_007_777, direct_topic=5)
+    assert "topic must be specified" in await refusal(bot.send_message(-1_007_777, "x"))
+    assert "not shown" in await refusal(bot.send_chat_action(-1_007_777, "typing"))
+    said = await bot.send_message(-1_007_777, "x", direct_messages_topic_id=5)
+    assert said.direct_messages_topic is not None and said.direct_messages_topic.topic_id == 5
+
+    assert "business connection not found" in await refusal(
+        bot.send_message(ME, "x", business_connection_id="b")
+    )
+    await sandbox.send_text("привет", connection="b")
+    said = await bot.send_message(ME, "x", business_connection_id="b")
+    assert said.business_connection_id == "b"
+    place = {"chat_id": ME, "message_id": said.message_id}
+    assert "to edit not found" in await refusal(bot.edit_message_text("y", **place))  # type: ignore[arg-type]
+    assert "to delete not found" in await refusal(bot.delete_message(**place))
+    await bot.edit_message_text("y", business_connection_id="b", **place)  # type: ignore[arg-type]
+    await bot.delete_business_messages("b", [said.message_id])
+    assert not sandbox.messages(by_bot=True)
+
+
 async def test_callback_data_holds_64_bytes(bot: Bot, http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
     assert await bot.send_message(ME, "x", reply_markup=keyboard("я" * 32))
     assert "BUTTON_DATA_INVALID" in await refusal(bot.send_message(ME, "x", reply_markup=keyboard("я" * 33)))
