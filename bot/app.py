@@ -204,6 +204,7 @@ async def build(settings: Settings, engine: AnyEngine, *, token: str, api_url: s
         if settings.webhook_url is None:
             # Whatever is not finished is taken up as a dead bot's: a living one's would be answered twice.
             await stack.enter_async_context(store.one_bot())
+        await store.clear_export()
         server = TelegramAPIServer.from_base(api_url, is_local=settings.bot_api_local)
         bot = Bot(
             token,

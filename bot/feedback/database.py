@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection, event, func, select
 from sqlalchemy.engine import URL, make_url
@@ -15,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from bot.feedback import private
 from inference.locks import Locked, locked
 
 _DRIVERS = {
@@ -26,6 +28,8 @@ _SQLITE_WAIT = 30_000  # milliseconds for another process's write (an export bes
 # PostgreSQL's advisory locks: any numbers that nobody else uses on this database.
 _MIGRATION_LOCK = 0x6D656D65  # two bots that start at once take turns
 _PICTURE_LOCK = 0x6D656D66
+_EXPORT_LOCK = 0x6D656D67
+BESIDE = ("-wal", "-shm", "-journal", ".lock")  # what SQLite and we put beside a database
 
 # Alembic's environment is a module-wide proxy: one migration at a time in a process.
 _one_migration = threading.Lock()
@@ -128,14 +132,41 @@ async def one_bot(engine: AsyncEngine) -> AsyncIterator[None]:
         return
     async with engine.connect() as connection:
         file = (await connection.exec_driver_sql("PRAGMA database_list")).one().file
+    lock = Path(f"{file}.lock")
+    await asyncio.to_thread(private.touch, lock)
     try:
-        with locked(Path(f"{file}.lock")):
+        with locked(lock):
             yield
     except Locked as error:
         raise StoreError(
             f"Another bot is at work with the database {file}; stop it, or give this one another "
             "DATABASE_URL and DATA_DIR."
         ) from error
+
+
+@asynccontextmanager
+async def one_export(engine: AsyncEngine) -> AsyncIterator[None]:
+    """No bot on another machine makes an archive of this database. Raises Locked when one does."""
+    if engine.dialect.name == "sqlite":  # it is on this machine
+        yield
+        return
+    # The server's lock goes with the connection, and with the bot.
+    async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        if not await connection.scalar(select(func.pg_try_advisory_lock(_EXPORT_LOCK))):
+            raise Locked("Another bot makes an archive.")
+        try:
+            yield
+        finally:
+            await connection.execute(select(func.pg_advisory_unlock(_EXPORT_LOCK)))
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """Where the database lies; None: it is no file of this machine."""
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    if url.database.startswith("file:"):
+        return Path(unquote(urlsplit(url.database).path))
+    return Path(url.database)
 
 
 async def migrate(url: URL) -> None:

@@ -34,6 +34,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
+from bot.feedback import private
 from bot.feedback.database import StoreError
 from bot.feedback.files import extension
 from bot.feedback.reports import Feedback
@@ -152,7 +153,7 @@ async def export(
     if since is not None and since.tzinfo is None:
         raise ExportError("The moment to export since needs a time zone.")
     try:
-        await asyncio.to_thread(out.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(private.make_folder, out)
         with locked(out):
             return await _export(store, out, format, since, min_rating)
     except Locked as error:
@@ -204,7 +205,7 @@ def _prepare(out: Path) -> Path:
     partial = out / _PARTIAL
     if partial.exists():
         shutil.rmtree(partial)
-    (partial / _IMAGES).mkdir(parents=True)
+    private.make_folder(partial / _IMAGES)
     return partial
 
 
@@ -223,8 +224,10 @@ def _publish(partial: Path, out: Path, report: ExportReport) -> None:
         else:
             old.unlink(missing_ok=True)
     # First, so that an export killed from here on can be made again in the same folder.
-    (out / _REPORT).write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+    with private.opened(out / _REPORT) as file:
+        file.write((json.dumps(asdict(report), indent=2) + "\n").encode())
     for entry in partial.iterdir():
+        private.close([entry])
         entry.rename(out / entry.name)
     partial.rmdir()
 
@@ -377,7 +380,8 @@ class _Writer:
                 logger.warning("The kept picture %s is left out, nothing can open it: %s", path, error)
                 return None, None
             name = f"{_IMAGES}/{Path(path).stem}.{suffix}"
-            (self._folder / name).write_bytes(content)
+            with private.opened(self._folder / name) as copy:
+                copy.write(content)
             self.pictures[path] = name, converted_from
         return self.pictures[path]
 
@@ -422,7 +426,7 @@ async def archive(folder: Path, into: Path, *, name: str = "feedback", limit: in
 
 
 def _archive(folder: Path, into: Path, name: str, limit: int) -> list[Path]:
-    into.mkdir(parents=True, exist_ok=True)
+    private.make_folder(into)
     # Tables first: whoever opens part 1 sees what the rest is.
     found = sorted((path for path in folder.rglob("*") if path.is_file()), key=_archive_order)
     parts: list[Path] = []
@@ -436,6 +440,7 @@ def _archive(folder: Path, into: Path, name: str, limit: int) -> list[Path]:
                 if part is not None:
                     part.close()
                 parts.append(into / f"{name}.{len(parts) + 1}.partial")
+                private.touch(parts[-1])
                 part = zipfile.ZipFile(parts[-1], "w", strict_timestamps=False)
                 size = 512
             table = path.parent == folder  # pictures are compressed already

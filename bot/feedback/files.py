@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
+from bot.feedback import private
+
 _FOLDER = "pictures"
 
 _SIGNATURES = (  # (position in the file, bytes there, extension)
@@ -39,12 +41,17 @@ class Pictures:
     """Kept pictures on disk. Files and the rows about them change together, under ``lock``."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
+        self.data_dir = data_dir
         self.lock = asyncio.Lock()
+
+    @property
+    def folder(self) -> Path:
+        """Where all of them lie."""
+        return self.data_dir / _FOLDER
 
     def at(self, path: str) -> Path:
         """Where the file of :attr:`Picture.path` lies."""
-        return self._data_dir / path
+        return self.data_dir / path
 
     async def write(self, path: str, data: bytes) -> None:
         """Keep these bytes under a path of :func:`place`. Raises OSError."""
@@ -56,9 +63,10 @@ class Pictures:
 
 
 def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private.make_folder(path.parent)
     partial = path.with_suffix(".partial")
-    partial.write_bytes(data)
+    with private.opened(partial) as file:
+        file.write(data)
     partial.replace(path)  # whole or not at all
 
 

@@ -11,9 +11,10 @@ import hashlib
 import hmac
 import logging
 import secrets as randomness
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -39,7 +40,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from bot.feedback import database, files, reports
+from bot.feedback import database, files, private, reports
 from bot.feedback.database import StoreError
 from bot.feedback.reports import Feedback, Stats
 from bot.feedback.tables import (
@@ -61,10 +62,12 @@ from bot.feedback.tables import (
     User,
     now,
 )
+from inference.locks import Locked, locked
 from inference.types import Caption, DecodingOptions, Version
 
 _log = logging.getLogger(__name__)
 
+_EXPORT = "export"  # the folder in DATA_DIR where an archive is made
 DEFAULT_OPTIONS_KEY = "default"  # of a job that leaves the options to the model
 
 
@@ -144,6 +147,28 @@ class Store:
     def one_bot(self) -> AbstractAsyncContextManager[None]:
         """See database.one_bot."""
         return database.one_bot(self._engine)
+
+    @asynccontextmanager
+    async def one_export(self) -> AsyncIterator[Path]:
+        """An empty folder for an archive, which is deleted at the end, as is what a killed bot left there.
+
+        Raises Locked while any bot of this database is at it.
+        """
+        folder = self._files.data_dir / _EXPORT
+        with locked(self._files.data_dir):
+            async with database.one_export(self._engine):
+                try:
+                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                    await asyncio.to_thread(private.make_folder, folder)
+                    yield folder
+                finally:
+                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def clear_export(self) -> None:
+        """Delete what a bot that was killed left of an archive."""
+        with suppress(Locked, OSError):
+            async with self.one_export():
+                pass
 
     async def __aenter__(self) -> Self:
         return self
@@ -895,12 +920,18 @@ def _reason(error: DBAPIError | OSError | sqlite3.Error) -> object:
 
 
 def _make_folders(address: URL, data_dir: Path) -> None:
-    data_dir.mkdir(parents=True, exist_ok=True)
-    if address.get_backend_name() == "sqlite" and address.database:
-        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
-        if not address.database.startswith("file:"):
-            # A file that aiosqlite cannot open leaves it with a thread that complains of a closed loop.
-            sqlite3.connect(address.database).close()
+    private.make_folder(data_dir)
+    ours = [files.Pictures(data_dir).folder]
+    if (file := database.sqlite_file(address)) is not None:
+        private.make_folder(file.parent)
+        if not file.exists():
+            private.touch(file)
+        # A file that aiosqlite cannot open leaves it with a thread that complains of a closed loop.
+        sqlite3.connect(file).close()
+        ours += [file, *(file.with_name(f"{file.name}{suffix}") for suffix in database.BESIDE)]
+    # An earlier version left them to the umask. DATA_DIR itself may be open to a group on purpose.
+    if closed := private.close(ours):
+        _log.warning("%d files and folders that other users of this machine could read are closed", closed)
 
 
 async def _changed(session: AsyncSession, statement: Update | Delete) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import html
 import logging
 import re
-import tempfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import get_args
 
-from aiogram import Router
+from aiogram import Bot, Router
+from aiogram.enums import ChatType
+from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError
 from aiogram.filters import CommandObject, Filter
 from aiogram.types import Message
 
@@ -21,10 +22,12 @@ from bot.feedback.commands import format_stats
 from bot.feedback.database import StoreError
 from bot.feedback.export import ExportFormat, archive, export, parse_since
 from bot.feedback.store import Store
-from bot.handlers.common import TextCommand, bot_of, reply, say
+from bot.feedback.tables import Place
+from bot.handlers.common import TextCommand, reply
 from bot.nursery import Nursery
 from bot.replies import wrap
 from bot.texts import Texts, sentences
+from inference.locks import Locked
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +74,55 @@ class ExportRequest:
         return chosen
 
 
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """Where an operator is served: in the private chat, from wherever the command was given.
+
+    In a group everybody reads along; there one line says where the answer went.
+    """
+
+    bot: Bot
+    asked: Message
+    words: Texts
+
+    @property
+    def operator(self) -> int:
+        """Whose number the private chat has too."""
+        return self.asked.from_user.id if self.asked.from_user is not None else self.asked.chat.id
+
+    @property
+    def private(self) -> bool:
+        """Whether the command came from the private chat."""
+        return self.asked.chat.id == self.operator
+
+    @property
+    def place(self) -> Place:
+        """Where everything goes."""
+        return outbox.place_of(self.asked) if self.private else Place(self.operator)
+
+    async def open(self, text: str) -> bool:
+        """Say the first thing; False: the operator has never started the bot, which the group is told."""
+        try:
+            await self.say(text)
+        except (TelegramForbiddenError, TelegramBadRequest) as error:
+            if self.private:
+                raise
+            logger.info("The operator %d cannot be written to: %s", self.operator, error.message)
+            me = await self.bot.me()
+            await reply(self.asked, self.words(sentences.OPERATOR_START, bot=me.username))
+            return False
+        if not self.private:
+            await reply(self.asked, self.words(sentences.OPERATOR_PRIVATELY))
+        return True
+
+    async def say(self, text: str) -> None:
+        """One more thing, in private."""
+        reply_to = self.asked.message_id if self.private else None
+        await outbox.send(self.bot, self.place, text, reply_to=reply_to)
+
+
 async def export_command(
-    message: Message, command: CommandObject, words: Texts, store: Store, nursery: Nursery
+    message: Message, *, command: CommandObject, bot: Bot, words: Texts, store: Store, nursery: Nursery
 ) -> None:
     """Send the feedback as an archive, made in the background."""
     try:
@@ -80,34 +130,43 @@ async def export_command(
     except ValueError:
         await reply(message, words(sentences.EXPORT_USAGE))
         return
-    await reply(message, words(sentences.EXPORT_STARTED))
-    nursery.start(_export(message, request, words, store), name="export")
+    nursery.start(_export(_Desk(bot, message, words), request, words, store), name="export")
 
 
-async def _export(message: Message, request: ExportRequest, words: Texts, store: Store) -> None:
+async def _export(desk: _Desk, request: ExportRequest, words: Texts, store: Store) -> None:
     try:
-        with tempfile.TemporaryDirectory(prefix="meme-export-") as folder:
-            out = Path(folder) / "export"
-            report = await export(
-                store, out, format=request.format, since=request.since, min_rating=request.min_rating
-            )
-            if not report.rows:
-                await reply(message, words(sentences.EXPORT_EMPTY))
-                return
-            for part in await archive(out, Path(folder) / "parts"):
-                await outbox.send_file(bot_of(message), outbox.place_of(message), part)
-        done = words(sentences.EXPORT_DONE, rows=report.rows)
-        if report.without_pictures:
-            done += " " + words(sentences.EXPORT_WITHOUT, without=report.without_pictures)
-        await reply(message, done)
+        async with store.one_export() as folder:
+            if await desk.open(words(sentences.EXPORT_STARTED)):
+                await _send_export(desk, folder, request, words, store)
+    except Locked:
+        await desk.open(words(sentences.EXPORT_BUSY))
     except Exception:
         logger.exception("The export failed")
-        await reply(message, words(sentences.EXPORT_FAILED))
+        await desk.say(words(sentences.EXPORT_FAILED))
 
 
-async def stats(message: Message, words: Texts, store: Store) -> None:
+async def _send_export(desk: _Desk, folder: Path, request: ExportRequest, words: Texts, store: Store) -> None:
+    out = folder / "export"
+    report = await export(
+        store, out, format=request.format, since=request.since, min_rating=request.min_rating
+    )
+    if not report.rows:
+        await desk.say(words(sentences.EXPORT_EMPTY))
+        return
+    for part in await archive(out, folder / "parts"):
+        await outbox.send_file(desk.bot, desk.place, part)
+    done = words(sentences.EXPORT_DONE, rows=report.rows)
+    if report.without_pictures:
+        done += " " + words(sentences.EXPORT_WITHOUT, without=report.without_pictures)
+    await desk.say(done)
+
+
+async def stats(message: Message, bot: Bot, words: Texts, store: Store) -> None:
     """Say the store in numbers."""
+    desk = _Desk(bot, message, words)
     table = format_stats(await store.stats(), words)
-    for piece in wrap(table):
-        text = f"{words(sentences.STATS_TITLE)}\n\n{html.escape(piece, quote=False)}"
-        await say(message, text)
+    first, *others = wrap(table)
+    title = words(sentences.STATS_TITLE)
+    if await desk.open(f"{title}\n\n{html.escape(first, quote=False)}"):
+        for piece in others:
+            await desk.say(f"{title}\n\n{html.escape(piece, quote=False)}")

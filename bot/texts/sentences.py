@@ -242,6 +242,12 @@ EXPORT_USAGE: Final = (
     "(imagefolder, csv or parquet), a date (2025-01-31) and the lowest mark (1 to 5)."
 )
 EXPORT_FAILED: Final = "The export failed. The reason is in the bot's log; try again when it is mended."
+EXPORT_BUSY: Final = "An archive is under way already: wait for it before you ask for another."
+OPERATOR_PRIVATELY: Final = "Answered in your private chat with me."
+OPERATOR_START: Final = (
+    "This is for your private chat only, and I cannot write to you there: open @{bot}, press “Start”, "
+    "then send the command again."
+)
 STATS_TITLE: Final = "<b>Statistics</b>"
 STATS_PEOPLE: Final = "People: {people} (active: {active}, let pictures be kept: {consenting})"
 STATS_PICTURES: Final = "Pictures: {pictures} (kept: {kept})"

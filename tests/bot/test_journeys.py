@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import sqlite3
@@ -17,7 +18,7 @@ from bot.app import App
 from bot.config import Settings
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
-from tests.bot.conftest import ADMIN, OTHER, data_of, labels, replies_to, reply_to, until, working
+from tests.bot.conftest import ADMIN, OTHER, Json, data_of, labels, replies_to, reply_to, until, working
 from tests.drawing import (
     bomb_png_bytes,
     draw_meme,
@@ -583,6 +584,99 @@ async def test_only_the_operator_exports(app: App, sandbox: Sandbox) -> None:
         await sandbox.send_text("/help", user=person)
         await sandbox.wait_for(lambda who=person: "Команды" in sandbox.messages(who)[-1].get("text", ""))
         assert ("/stats" in sandbox.messages(person)[-1]["text"]) is told
+
+
+def documents(sandbox: Sandbox, chat: int) -> list[Json]:
+    return [one["document"] for one in sandbox.messages(chat, by_bot=True) if "document" in one]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["/export@meme_describer_bot", "/export@meme_describer_bot csv", "/stats@meme_describer_bot"],
+)
+async def test_in_a_group_the_operator_is_answered_in_private(
+    app: App, sandbox: Sandbox, command: str
+) -> None:
+    sandbox.user(ADMIN, first_name="Admin", language_code="ru")
+    await sandbox.send_text("/start", user=ADMIN)
+    await sandbox.wait_for(lambda: sandbox.messages(ADMIN, by_bot=True))
+    photo = await sandbox.send_photo(MEME, chat=GROUP, caption="@meme_describer_bot")
+    described = await reply_to(sandbox, photo)
+    sandbox.press(described["message_id"], data_of(described, "r:"), chat=GROUP)
+    await sandbox.wait_for(lambda: sandbox.calls_of("editMessageText"))
+
+    asked = await sandbox.send_text(command, user=ADMIN, chat=GROUP)
+    (line,) = await sandbox.wait_for(lambda: replies_to(sandbox, asked))
+    assert line["text"] == "Ответ – в личных сообщениях."
+    if command.startswith("/export"):
+        await sandbox.wait_for(lambda: "Строк: 1" in str(sandbox.messages(ADMIN, by_bot=True)))
+        assert len(documents(sandbox, ADMIN)) == 1
+    else:
+        assert "Статистика" in sandbox.messages(ADMIN, by_bot=True)[-1]["text"]
+    assert not documents(sandbox, GROUP)
+    assert len(replies_to(sandbox, asked)) == 1
+    assert "Статистика" not in str(sandbox.messages(GROUP)) and "Строк" not in str(sandbox.messages(GROUP))
+
+
+@pytest.mark.parametrize("command", ["/export@meme_describer_bot", "/stats@meme_describer_bot"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "forbidden"},
+        {"kind": "bad_request", "description": "Bad Request: chat not found"},
+    ],
+    ids=["forbidden", "no chat"],
+)
+async def test_an_operator_who_never_started_the_bot_is_told_so_in_one_line(
+    app: App, sandbox: Sandbox, command: str, fault: Json
+) -> None:
+    sandbox.user(ADMIN, first_name="Admin", language_code="ru")
+    sandbox.fail("sendMessage", **fault)
+    asked = await sandbox.send_text(command, user=ADMIN, chat=GROUP)
+    line = await reply_to(sandbox, asked)
+    assert "откройте @meme_describer_bot, нажмите «Начать» и повторите" in line["text"]
+    assert len(replies_to(sandbox, asked)) == 1
+    assert not sandbox.messages(ADMIN, by_bot=True)
+    assert not sandbox.calls_of("sendDocument")
+
+
+async def test_a_stranger_learns_nothing_from_the_operators_commands_in_a_group(
+    app: App, sandbox: Sandbox
+) -> None:
+    for command in ("/export@meme_describer_bot", "/stats@meme_describer_bot"):
+        await sandbox.send_text(command, chat=GROUP)
+    await reply_to(sandbox, await sandbox.send_photo(MEME, chat=GROUP, caption="@meme_describer_bot"))
+    said = str(sandbox.messages(GROUP, by_bot=True)) + str(sandbox.messages(ME, by_bot=True))
+    assert "личных сообщениях" not in said and "Статистика" not in said
+
+
+async def test_an_archive_asked_for_fifteen_times_is_made_once(
+    settings: Callable[..., Settings], sandbox: Sandbox
+) -> None:
+    used = settings()
+    async with working(used, sandbox):
+        sandbox.user(ADMIN, first_name="Admin", language_code="ru")
+        answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+        sandbox.press(answer["message_id"], data_of(answer, "r:"))
+        await sandbox.wait_for(lambda: "Ваша оценка: 1" in sandbox.messages()[-1]["text"])
+        gate = sandbox.hold("sendDocument")
+        first = await sandbox.send_text("/export", user=ADMIN)
+        await sandbox.wait_for(lambda: gate.arrived)
+        others = [await sandbox.send_text("/export csv", user=ADMIN) for _ in range(14)]
+        for asked in others:
+            assert "уже собирается" in (await reply_to(sandbox, asked))["text"]
+        assert {path.name for path in (used.data_dir / "export").iterdir()} == {"export", "parts"}
+        gate.release()
+        await sandbox.wait_for(lambda: any("Строк: 1" in one["text"] for one in replies_to(sandbox, first)))
+        assert len(sandbox.calls_of("sendDocument")) == 1
+        await until(lambda: gone(used.data_dir / "export"))
+        again = await sandbox.send_text("/export parquet", user=ADMIN)
+        await sandbox.wait_for(lambda: any("Строк: 1" in one["text"] for one in replies_to(sandbox, again)))
+        await until(lambda: gone(used.data_dir / "export"))
+
+
+async def gone(path: Path) -> bool:
+    return not await asyncio.to_thread(path.exists)
 
 
 # --- limits ---
