@@ -1,7 +1,7 @@
 """What a fine-tuning run reads: the pictures and what people said about their captions.
 
 ``imagefolder``  images/ and metadata.jsonl: ``datasets.load_dataset("imagefolder", data_dir=...)`` reads it
-``csv``          images/ and feedback.csv; lists and options are JSON inside their cell
+``csv``          images/ and feedback.csv; lists and options are JSON inside their cell; see inference.tables
 ``parquet``      images/ and feedback.parquet; options are JSON inside their cell
 
 Columns: file_name, text (the correction where there is one, else the caption), rating (1..5 or null), model,
@@ -21,7 +21,6 @@ names a user or a picture by pseudonym and says since when.
 from __future__ import annotations
 
 import asyncio
-import csv
 import json
 import logging
 import shutil
@@ -40,6 +39,7 @@ from bot.feedback.files import extension
 from bot.feedback.reports import Feedback
 from bot.feedback.store import Store
 from bot.feedback.tables import Tombstone, now
+from inference import tables
 from inference.locks import Locked, locked
 from inference.pictures import load_picture, opens_in_pillow, read_header
 from inference.types import PictureError
@@ -267,12 +267,11 @@ class _JsonLines:
 
 class _Csv:
     def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="utf-8", newline="")
-        self._writer = csv.DictWriter(self._file, _COLUMNS)
-        self._writer.writeheader()
+        self._file = path.open("w", encoding=tables.ENCODING, newline="")
+        self._table = tables.Writer(self._file, _COLUMNS)
 
     def write(self, rows: Sequence[_Row]) -> None:
-        self._writer.writerows(
+        self._table.write(
             row
             | {"options": _json(row["options"]), "words": _json(row["words"])}
             | {"corrected": str(row["corrected"]).lower()}

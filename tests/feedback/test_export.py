@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pandas as pd
 import pillow_heif
 import pyarrow.parquet as pq
 import pytest
@@ -26,6 +27,7 @@ from bot.feedback import database
 from bot.feedback.export import ExportError, ExportReport, archive, export, parse_since
 from bot.feedback.store import Store
 from bot.feedback.tables import Correction, Picture, Rating
+from inference import tables
 from inference.locks import locked
 from tests.drawing import draw_meme
 from tests.feedback.conftest import CHECKPOINT, MODEL, Chat, kept, meme
@@ -282,7 +284,7 @@ async def test_imagefolder_loads_whatever_the_first_rows_lack(
 async def test_csv(told: Chat, store: Store, tmp_path: Path) -> None:
     report = await export(store, tmp_path / "out", format="csv")
     assert (report.rows, report.without_pictures) == (4, 1)
-    with (tmp_path / "out" / "feedback.csv").open(encoding="utf-8", newline="") as file:
+    with (tmp_path / "out" / "feedback.csv").open(encoding="utf-8-sig", newline="") as file:
         found = list(csv.DictReader(file))
     assert list(found[0]) == COLUMNS
     assert json.loads(found[0]["words"]) == ["ПЕРВАЯ", "строка два"]
@@ -292,6 +294,33 @@ async def test_csv(told: Chat, store: Store, tmp_path: Path) -> None:
     assert found[2]["text"] == 'Кот говорит: "ВТОРАЯ",\nи спит'
     assert [bool(row["file_name"]) for row in found] == [True, True, True, False]
     assert (tmp_path / "out" / found[0]["file_name"]).is_file()
+
+
+async def test_no_cell_of_a_csv_is_a_formula_and_every_text_comes_back(
+    chat: Chat, store: Store, tmp_path: Path
+) -> None:
+    texts = [
+        '=HYPERLINK("http://evil.example")',
+        "+7 900 000",
+        "-5° и «минус»",
+        "@все сюда",
+        "'=1",
+        "\t=1",
+        "Кот",
+    ]
+    anna = await chat.person(1)
+    for text in texts:
+        caption = await chat.answer(anna, meme(text))
+        await store.correct(anna.id, caption.id, text)
+    for format in ("csv", "imagefolder"):
+        await export(store, tmp_path / format, format=format)
+    with (tmp_path / "csv" / "feedback.csv").open(encoding="utf-8-sig", newline="") as file:
+        cells = [row["text"] for row in csv.DictReader(file)]
+    assert cells == [f"'{text}" for text in texts[:-1]] + ["Кот"]
+    frame = pd.read_csv(tmp_path / "csv" / "feedback.csv")
+    assert list(frame.columns) == COLUMNS
+    assert [tables.plain(cell) for cell in frame["text"]] == texts
+    assert [row["text"] for row in rows(tmp_path / "imagefolder")] == texts
 
 
 async def test_parquet(told: Chat, store: Store, tmp_path: Path) -> None:

@@ -213,7 +213,8 @@ def test_tables_come_in_and_go_out(tmp_path: Path, predictions: Path, references
     assert read_captions(table) == captions
     out = tmp_path / "rows.csv"
     assert run("evaluate", table, references, "--rows", out, "--sort-by", "quote_cer").exit_code == 0
-    with out.open(encoding="utf-8", newline="") as file:
+    assert read_captions(out) == captions
+    with out.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["file_name"]: row["text"] for row in rows} == captions
     worst_first = [float(row["quote_cer"]) for row in rows if row["quote_cer"]]

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from inference import tables
 from inference.manifest import sha256_of_folder
 from inference.names import picture_of
 from train_scripts.data.dataset import is_inside
@@ -153,10 +154,13 @@ def _values(table: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         yield from _json_lines(table)
     elif table.suffix == ".csv":
         try:
+            # Of before cells were made harmless there is no mark at the beginning.
             with table.open(encoding="utf-8", newline="") as file:
+                ours = file.read(1) == tables.BOM
+            with table.open(encoding=tables.ENCODING, newline="") as file:
                 reader = csv.DictReader(file, strict=True)
                 for value in reader:
-                    yield reader.line_num, value
+                    yield reader.line_num, _plain(value) if ours else value
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise ExportError(f"{table} is damaged ({error}): export again.") from None
     else:
@@ -168,6 +172,10 @@ def _values(table: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         except (OSError, pa.ArrowException) as error:
             raise ExportError(f"{table} is damaged ({error}): export again.") from None
         yield from enumerate(values, start=1)
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tables.plain(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from inference import tables
 from inference.json_lines import from_json, json_object
 
 __all__ = [
@@ -101,7 +103,8 @@ def table_rows(path: Path, *, separator: str | None = None) -> Iterator[tuple[in
     `separator`: one character; None: the one of tab, semicolon, bar and comma that the first line holds most
     often. Quotation marks of a table by tabs belong to the text where not every cell that begins with one
     ends with one. A cell that is missing at the end of a row is None; surplus cells are under None. Names
-    lose the white space around them, cells keep theirs. Raises CaptionFileError.
+    lose the white space around them, cells keep theirs; in a table of :mod:`inference.tables`, which begins
+    with a byte order mark, they are the texts that were written. Raises CaptionFileError.
     """
     data = _bytes(path)
     try:
@@ -109,6 +112,7 @@ def table_rows(path: Path, *, separator: str | None = None) -> Iterator[tuple[in
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
         raise CaptionFileError(f"{path}, line {number}, is not UTF-8: save the file as UTF-8.") from None
+    ours = data.startswith(codecs.BOM_UTF8)
     head = next((line for line in text.splitlines() if line.strip()), "")
     separator = separator or max("\t;|,", key=head.count)
     plain = separator == "\t" and not _is_quoted(text, separator)
@@ -136,7 +140,8 @@ def table_rows(path: Path, *, separator: str | None = None) -> Iterator[tuple[in
                 if twice is not None:
                     raise CaptionFileError(f"{path} has two columns named {twice}: rename one of them.")
                 continue
-            row: Row = dict(zip(names, cells, strict=False))
+            texts = map(tables.plain, cells) if ours else cells
+            row: Row = dict(zip(names, texts, strict=False))
             row.update(dict.fromkeys(names[len(cells) :]))
             if len(cells) > len(names):
                 row[None] = cells[len(names) :]  # type: ignore[index]  # as csv.DictReader does

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from inference import tables
 from inference.names import ESCAPED
 from train_scripts.data.captions import CaptionFileError
 from train_scripts.metrics.evaluator import MEASURES, EvaluationError, Measure
@@ -39,10 +39,10 @@ def one_sentence_errors() -> AbstractContextManager[None]:
     return one_sentence(CaptionFileError, EvaluationError, SheetError)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, encoding: str = "utf-8") -> None:
     """Writes a report. Raises EvaluationError where the file cannot be written."""
     try:
-        path.write_text(text, encoding="utf-8", errors=ESCAPED)
+        path.write_text(text, encoding=encoding, errors=ESCAPED, newline="")
     except OSError as error:
         raise EvaluationError(f"{path} cannot be written ({error.strerror}): choose another path.") from None
 
@@ -56,15 +56,13 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes JSON lines, or a table where the path ends in .csv or .tsv (None is an empty cell there)."""
+    """Writes JSON lines, or a table where the path ends in .csv or .tsv (see inference.tables)."""
     separator = _TABLES.get(path.suffix.lower())
     if separator is not None:
         table = list(rows)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(table[0]), delimiter=separator, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
-        write_text(path, text.getvalue())
+        text = io.StringIO(newline="")
+        tables.Writer(text, list(table[0]), separator=separator).write(table)
+        write_text(path, text.getvalue(), encoding=tables.ENCODING)
         return
     write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 

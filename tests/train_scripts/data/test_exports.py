@@ -31,14 +31,14 @@ async def test_every_format_says_the_same(
         second = await chat.answer(anna, meme("ВТОРАЯ"))
         await store.correct(anna.id, second.id, correction)
         third = await chat.answer(vera, meme("ТРЕТЬЯ"))
-        await store.correct(vera.id, third.id, "Без картинки")
+        await store.correct(vera.id, third.id, "+7, без картинки")
         await export(store, tmp_path / "out", format=format)
     found = read_export(tmp_path / "out")
     marked, without, corrected = sorted(found.rows, key=lambda row: row.correction or "")
     assert (marked.rating, marked.correction) == (5, None)
     assert marked.caption == corrected.caption == "На картинке кот спит."
     assert (corrected.rating, corrected.correction) == (None, correction)
-    assert without.file_name is None
+    assert (without.file_name, without.correction) == (None, "+7, без картинки")
     assert corrected.file_name is not None
     assert (tmp_path / "out" / corrected.file_name).read_bytes() == meme("ВТОРАЯ")
     lessons = learn_from(found)
