@@ -280,10 +280,10 @@ class Store:
     ) -> list[tuple[Job, bool]]:
         """Write down that this picture must be answered, before anything slow: a job for every choice.
 
-        True beside a job: it is new. The same message, kind and options give the same jobs, whatever their
-        state and model, so a redelivered update makes no further one. ``again``: the person asks for it; then
-        only a job of the same choice is the same. ``options`` None: the model's own. Raises NotStored when
-        the person or the source caption was erased.
+        True beside a job: it is new. The same picture of the same message, kind and options give the same
+        jobs, whatever their state and model, so a redelivered update makes no further one. ``again``: the
+        person asks for it; then only a job of the same choice is the same. ``options`` None: the model's own.
+        Raises NotStored when the person or the source caption was erased.
         """
         moment = now()
         key = options_key(options)
@@ -292,6 +292,7 @@ class Store:
             Job.message_id == message_id,
             Job.kind == kind,
             Job.options_key == key,
+            Job.file_unique_id == file_unique_id,
         )
         common = (
             self._insert(Job)
@@ -323,6 +324,7 @@ class Store:
                     Job.options_key,
                     Job.model,
                     Job.part,
+                    Job.file_unique_id,
                 ],
             )
             .returning(Job)
@@ -433,6 +435,7 @@ class Store:
                     Job.message_id == job.message_id,
                     Job.kind == job.kind,
                     Job.options_key == job.options_key,
+                    Job.file_unique_id == job.file_unique_id,
                     Job.model == job.compared_with,
                     Job.part == 3 - job.part,
                 )

@@ -220,7 +220,10 @@ class Job(Table):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        UniqueConstraint("chat_id", "message_id", "kind", "options_key", "model", "part"),
+        UniqueConstraint(
+            *("chat_id", "message_id", "kind", "options_key", "model", "part", "file_unique_id"),
+            name="uq_jobs_picture",  # as the convention would have it, it is too long for PostgreSQL
+        ),
         CheckConstraint("kind IN ('caption', 'variant')", name="kind"),
         CheckConstraint("state IN ('accepted', 'working', 'answered', 'failed')", name="state"),
         Index(None, "chat_id", "reply_message_id"),

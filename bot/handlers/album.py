@@ -46,7 +46,8 @@ class Albums:
     def take(self, message: Message, *, addressed: bool) -> list[Message]:
         """The messages of the album to work on now: in a group none until one of them addresses the bot."""
         album = self._album(_key(message))
-        album.held.append(message)
+        # An edited message takes the place of what it was.
+        album.held = [one for one in album.held if one.message_id != message.message_id] + [message]
         album.addressed |= addressed
         if not album.addressed:
             return []
@@ -105,6 +106,7 @@ def router() -> Router:
     """A new router."""
     made = Router(name="album")
     made.message.register(pictures, F.media_group_id, OfAlbum())
+    made.edited_message.register(pictures, F.media_group_id, OfAlbum())
     return made
 
 
@@ -122,7 +124,8 @@ async def pictures(
     for one in messages:
         found = find(one)
         if isinstance(found, Refused):
-            await reply(one, words(found.sentence))
+            if one.edit_date is None:  # else it was said before
+                await reply(one, words(found.sentence))
         elif found is not None and is_too_large(found, settings):
             await reply(one, too_large(words, settings))
         elif found is not None:

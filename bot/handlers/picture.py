@@ -16,7 +16,7 @@ from bot.feedback.store import Store
 from bot.feedback.tables import Choice, Job, User
 from bot.handlers.common import IN_PRIVATE, AnyCommand, reply
 from bot.outbox import place_of
-from bot.targets import Found, Refused, Target, find, find_target, is_addressed, is_private
+from bot.targets import Found, Refused, Target, find, find_all, find_target, is_addressed, is_private
 from bot.texts import Texts, sentences
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,10 @@ def router() -> Router:
     made.message.register(asked, AnyCommand("caption"))
     made.message.register(asked, Addressed())
     made.message.register(sent, IN_PRIVATE, F.func(find))
+    # Albums of groups are album.py's also where they are edited.
+    made.edited_message.register(edited, ~F.media_group_id, AnyCommand("caption"))
+    made.edited_message.register(edited, ~F.media_group_id, Addressed())
+    made.edited_message.register(edited, ~F.media_group_id, IN_PRIVATE, F.func(_has_picture))
     made.message.register(unknown_command, IN_PRIVATE, F.text.startswith("/"))
     made.message.register(text, IN_PRIVATE, F.text)
     return made
@@ -47,10 +51,23 @@ async def asked(message: Message, **data: Any) -> None:
 
 async def sent(message: Message, **data: Any) -> None:
     """Somebody sent something to the bot alone."""
-    found = find(message)
-    target = Target(found, message.message_id) if isinstance(found, Found) else found
-    if target is not None:
-        await describe(message, target, again=False, **data)
+    found = find_all(message)
+    await describe(
+        message,
+        found if isinstance(found, Refused) else Target(found, message.message_id),
+        again=False,
+        **data,
+    )
+
+
+async def edited(message: Message, **data: Any) -> None:
+    """A message is another one now: what it points at is described, unless it was before."""
+    await describe(message, find_target(message), again=False, **data)
+
+
+def _has_picture(message: Message) -> bool:
+    # Anything else that is edited in private is no new question: Telegram also tells of moves on a map.
+    return isinstance(find(message), Found)
 
 
 async def text(message: Message, words: Texts) -> None:
@@ -80,33 +97,38 @@ async def describe(
     if isinstance(target, Refused):
         await reply(message, words(target.sentence))
         return
-    if is_too_large(target.picture, settings):
-        await reply(message, too_large(words, settings))
-        return
-    try:
-        accepted = await captioning.accept(
-            target.picture,
-            user=user,
-            place=place_of(message),
-            message_id=target.message_id,
-            language=words.language,
-            chosen=chosen,
-            again=again,
-        )
-    except QueueFull as full:
-        await reply(message, words.plural(sentences.USER_QUEUE_FULL, full.waiting))
-        return
     to_do: list[Job] = []
-    for job, created in accepted:
-        if created or (again and job.state == "failed" and await store.retry(job.id)):
-            to_do.append(job)
-        elif again and job.state == "answered" and job.caption_id is not None:
-            row = await store.caption(job.caption_id)
-            if row is not None:
-                await captioning.show(
-                    row, job, place=place_of(message), reply_to=target.message_id, language=words.language
-                )
-        # Otherwise it is in work, or the update came twice: the answer comes, or came, once.
+    for picture in target.pictures:
+        if is_too_large(picture, settings):
+            await reply(message, too_large(words, settings))
+            continue
+        try:
+            accepted = await captioning.accept(
+                picture,
+                user=user,
+                place=place_of(message),
+                message_id=target.message_id,
+                language=words.language,
+                chosen=chosen,
+                again=again,
+            )
+        except QueueFull as full:
+            await reply(message, words.plural(sentences.USER_QUEUE_FULL, full.waiting))
+            break
+        for job, created in accepted:
+            if created or (again and job.state == "failed" and await store.retry(job.id)):
+                to_do.append(job)
+            elif again and job.state == "answered" and job.caption_id is not None:
+                row = await store.caption(job.caption_id)
+                if row is not None:
+                    await captioning.show(
+                        row,
+                        job,
+                        place=place_of(message),
+                        reply_to=target.message_id,
+                        language=words.language,
+                    )
+            # Otherwise it is in work, or the update came twice: the answer comes, or came, once.
     captioning.submit(to_do, lane=f"parts of {message.chat.id} {target.message_id}")
 
 

@@ -249,7 +249,12 @@ class Scene:
         message = self.world.find(message_id)
         if message is None or "text" not in message or message["from"]["is_bot"]:
             raise ValueError(f"message {message_id} is no text of a person")
-        return self.world.edit_by_user(message, text)
+        return self.edit(message, {"text": text})
+
+    def edit(self, message: Json, content: Json) -> Json:
+        """A person changes a part of a message of theirs (see `send_raw`); the bot is told of it."""
+        place = self.world.chats[message["chat"]["id"]]
+        return self.world.edit_by_user(place.messages[message["message_id"]], content)
 
     def press(
         self, message_id: int, data: str, *, user: int = ME, chat: int | None = None, stale: bool = False

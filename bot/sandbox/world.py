@@ -259,13 +259,14 @@ class World:
             self.add_update("message", message)
         return message
 
-    def edit_by_user(self, message: Json, text: str) -> Json:
-        """A person's text is another one now."""
-        message["text"] = text
+    def edit_by_user(self, message: Json, content: Json) -> Json:
+        """A part of a person's message is another one now: its text, its caption, its picture."""
+        message |= content
         message["edit_date"] = int(time.time())
-        message.pop("entities", None)
-        if found := find_entities(text):
-            message["entities"] = found
+        for text, entities in (("text", "entities"), ("caption", "caption_entities")):
+            message.pop(entities, None)
+            if message.get(text) and (found := find_entities(message[text])):
+                message[entities] = found
         self.publish({"type": "edit", "message": message})
         if self._bot_sees(self.chats[message["chat"]["id"]], message):
             self.add_update("edited_message", message)
