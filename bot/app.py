@@ -25,6 +25,7 @@ from bot.handlers.models import ModelOffer
 from bot.health import health_server
 from bot.intake import Intake
 from bot.logs import Redactor
+from bot.middlewares.buttons import ButtonsIn, ButtonsOut, Gate
 from bot.middlewares.requests import MetricsMiddleware, MigrationMiddleware, RetryMiddleware
 from bot.middlewares.throttle import ThrottleMiddleware
 from bot.middlewares.user import UserMiddleware
@@ -59,8 +60,9 @@ class App:
         self.metrics = MetricsMiddleware()
         self.nursery = Nursery()
         self._webhook_set = False
-        migration = MigrationMiddleware()
-        for middleware in (migration, RetryMiddleware(), self.metrics):  # the last one is next to the network
+        migration, gate = MigrationMiddleware(), Gate(store)
+        # The last one is next to the network.
+        for middleware in (migration, ButtonsOut(gate), RetryMiddleware(), self.metrics):
             bot.session.middleware(middleware)
         self.captioning = Captioning(bot=bot, store=store, engine=engine, settings=settings)
         self.dispatcher = Dispatcher(
@@ -69,16 +71,19 @@ class App:
             captioning=self.captioning,
             nursery=self.nursery,
             migration=migration,
+            gate=gate,
             albums=Albums(self.captioning, self.nursery),
             offers=ModelOffer(engine, store, settings),
         )
-        for observer in (
-            self.dispatcher.message,
-            self.dispatcher.edited_message,
-            self.dispatcher.callback_query,
-        ):
+        people = UserMiddleware(store, settings.language)
+        for observer in (self.dispatcher.message, self.dispatcher.edited_message):
             observer.middleware(ThrottleMiddleware(settings.language))
-            observer.middleware(UserMiddleware(store, settings.language))
+            observer.middleware(people)
+        # Outer ones: a press that is too fast or does not count reaches no router, whatever is registered
+        # there, and nobody is written down for it.
+        self.dispatcher.callback_query.outer_middleware(ThrottleMiddleware(settings.language))
+        self.dispatcher.callback_query.outer_middleware(ButtonsIn(gate, settings.language))
+        self.dispatcher.callback_query.middleware(people)
         self.dispatcher.include_routers(*routers())
         self.intake = Intake(self._handle)
         self.poller = Poller(bot, self.intake, allowed_updates=ALLOWED_UPDATES)

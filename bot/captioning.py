@@ -306,7 +306,7 @@ class Captioning:
     @staticmethod
     def _caption_reply(row: CaptionRow, job: Job | None, words: Texts) -> _Reply:
         first = introduction(job, row.model, words)
-        keyboard = caption_keyboard(row.id, words, job_id=job.id if job is not None and first else None)
+        keyboard = caption_keyboard(row.id, words, job_id=None if job is None else job.id)
         return _Reply(caption_messages(row.to_caption(), words, introduction=first), keyboard)
 
     async def _caption(self, job: Job) -> CaptionRow:

@@ -11,7 +11,19 @@ from typing import Literal
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from bot import models
-from bot.feedback.tables import Job
+from bot.buttons import (
+    NONE,
+    TURN,
+    compare_data,
+    consent_data,
+    correct_data,
+    language_data,
+    model_data,
+    rate_data,
+    show_data,
+    variant_data,
+)
+from bot.feedback.tables import Job, User
 from bot.texts import Html, Texts, sentences
 from inference.types import Caption
 
@@ -28,18 +40,6 @@ NOTES = {
     "unreadable": sentences.NOTE_UNREADABLE,
     "upside_down": sentences.NOTE_UPSIDE_DOWN,
 }
-
-# A caption's number, and the job's where its text begins with an introduction.
-RATE = re.compile(r"r:(\d{1,18}):([1-5])(?::(\d{1,18}))?")
-CORRECT = re.compile(r"c:(\d{1,18})")
-VARIANT = re.compile(r"v:(\d{1,18})(?::(\d{1,18}))?")
-SHOW = re.compile(r"s:(\d{1,18})(?::(\d{1,18}))?")
-CONSENT = re.compile(r"p:([01])(:start)?")
-# Of the two pages about models: NONE = the usual model, or no comparison; TURN = show the page; else the key
-# of a model's name.
-MODELS = re.compile(r"([mx]):([0p]|[0-9a-f]{12})")
-MODEL_PAGE, COMPARE_PAGE, NONE, TURN = "m", "x", "0", "p"
-LANGUAGE = re.compile(r"l:(ru|en)")
 
 _LANGUAGES = {"ru": "Русский", "en": "English"}  # each as its speakers call it
 _MODEL_BUTTONS = 90  # Telegram takes 100 in all
@@ -161,19 +161,18 @@ def caption_keyboard(
 ) -> InlineKeyboardMarkup:
     """Marks 1 to 5 in words and stars (``chosen`` ticked), then "correct" and "another version".
 
-    ``job_id``: of the job whose introduction the caption has, which the buttons must remember.
+    ``job_id``: of the job that the caption answers.
     """
-    job = "" if job_id is None else f":{job_id}"
     marks = [
         InlineKeyboardButton(
             text=f"{'✓ ' if mark == chosen else ''}{mark} {'★' * mark} {texts(meaning)}",
-            callback_data=f"r:{caption_id}:{mark}{job}",
+            callback_data=rate_data(caption_id, mark, job_id),
         )
         for mark, meaning in enumerate(sentences.MARKS, start=1)
     ]
     work = [
-        InlineKeyboardButton(text=texts(sentences.CORRECT), callback_data=f"c:{caption_id}"),
-        InlineKeyboardButton(text=texts(sentences.ANOTHER), callback_data=f"v:{caption_id}{job}"),
+        InlineKeyboardButton(text=texts(sentences.CORRECT), callback_data=correct_data(caption_id, job_id)),
+        InlineKeyboardButton(text=texts(sentences.ANOTHER), callback_data=variant_data(caption_id, job_id)),
     ]
     # Five in one row would be cut to a letter or two on a telephone.
     return InlineKeyboardMarkup(inline_keyboard=[marks[:3], marks[3:], work])
@@ -181,7 +180,7 @@ def caption_keyboard(
 
 def show_keyboard(caption_id: int, texts: Texts, job_id: int) -> InlineKeyboardMarkup:
     """One button that sends the caption of a job once more."""
-    return _column([(texts(sentences.SHOW_AGAIN), f"s:{caption_id}:{job_id}")])
+    return _column([(texts(sentences.SHOW_AGAIN), show_data(caption_id, job_id))])
 
 
 def privacy_page(consent: bool, texts: Texts) -> str:
@@ -199,16 +198,17 @@ def _consent_state(consent: bool, texts: Texts) -> str:
     return texts(sentences.CONSENT_ON if consent else sentences.CONSENT_OFF)
 
 
-def consent_keyboard(consent: bool, texts: Texts, *, start: bool = False) -> InlineKeyboardMarkup:
+def consent_keyboard(user: User, consent: bool, texts: Texts, *, start: bool = False) -> InlineKeyboardMarkup:
     """The button that changes whether pictures may be kept; ``start``: it stands under the greeting."""
-    text, data = (sentences.DISALLOW, "p:0") if consent else (sentences.ALLOW, "p:1")
-    return _column([(texts(text), f"{data}:start" if start else data)])
+    text = sentences.DISALLOW if consent else sentences.ALLOW
+    return _column([(texts(text), consent_data(not consent, user.id, start=start))])
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
     """The models a person may choose from, and what describes their pictures now."""
 
+    user_id: int
     descriptions: Mapping[str, str]  # by name
     first: str
     second: str | None  # of a comparison; None: there is none
@@ -243,13 +243,13 @@ def _models(offer: Offer) -> str:
 
 def model_keyboard(offer: Offer, texts: Texts) -> InlineKeyboardMarkup:
     """The usual model, every model by name (the present one ticked), and the way to comparing."""
-    buttons = [(_ticked(texts(sentences.MODEL_USUAL), not offer.own), f"{MODEL_PAGE}:{NONE}")]
+    buttons = [(_ticked(texts(sentences.MODEL_USUAL), not offer.own), model_data(NONE, offer.user_id))]
     buttons += [
-        (_ticked(name, offer.own and name == offer.first), f"{MODEL_PAGE}:{models.key(name)}")
+        (_ticked(name, offer.own and name == offer.first), model_data(models.key(name), offer.user_id))
         for name in [*offer.descriptions][:_MODEL_BUTTONS]
     ]
     if len(offer.descriptions) > 1 or offer.second is not None:
-        buttons.append((texts(sentences.COMPARE_TURN), f"{COMPARE_PAGE}:{TURN}"))
+        buttons.append((texts(sentences.COMPARE_TURN), compare_data(TURN, offer.user_id)))
     return _column(buttons)
 
 
@@ -269,22 +269,27 @@ def compare_page(offer: Offer, texts: Texts) -> str:
 
 def compare_keyboard(offer: Offer, texts: Texts) -> InlineKeyboardMarkup:
     """One description, or two with any other model (the present choice ticked), and the way back."""
-    buttons = [(_ticked(texts(sentences.COMPARE_OFF), offer.second is None), f"{COMPARE_PAGE}:{NONE}")]
+    buttons = [
+        (_ticked(texts(sentences.COMPARE_OFF), offer.second is None), compare_data(NONE, offer.user_id))
+    ]
     buttons += [
         (
             _ticked(texts(sentences.COMPARE_WITH, model=name), name == offer.second),
-            f"{COMPARE_PAGE}:{models.key(name)}",
+            compare_data(models.key(name), offer.user_id),
         )
         for name in [*offer.descriptions][:_MODEL_BUTTONS]
         if name != offer.first
     ]
-    return _column([*buttons, (texts(sentences.MODEL_TURN), f"{MODEL_PAGE}:{TURN}")])
+    return _column([*buttons, (texts(sentences.MODEL_TURN), model_data(TURN, offer.user_id))])
 
 
-def language_keyboard(texts: Texts) -> InlineKeyboardMarkup:
+def language_keyboard(user: User, texts: Texts) -> InlineKeyboardMarkup:
     """The languages of the interface, the present one ticked."""
     return _column(
-        [(_ticked(name, code == texts.language), f"l:{code}") for code, name in _LANGUAGES.items()]
+        [
+            (_ticked(name, code == texts.language), language_data(code, user.id))
+            for code, name in _LANGUAGES.items()
+        ]
     )
 
 

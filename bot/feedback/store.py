@@ -7,6 +7,7 @@ All raise StoreError when the database cannot be used just then: a full disk, a 
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import logging
@@ -52,10 +53,11 @@ from bot.feedback.tables import (
     Picture,
     Place,
     PostedUpdate,
-    Prompt,
     Rating,
     Removal,
     Secret,
+    Shown,
+    ShownMessage,
     Table,
     Tombstone,
     TombstoneKind,
@@ -99,6 +101,20 @@ class Erased:
     files: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class MessageKey:
+    """Where a message of the bot stands, as Telegram itself names it with every press and answer."""
+
+    chat_id: int | None = None
+    message_id: int | None = None
+    inline_message_id: str | None = None  # instead of the two others
+
+    @classmethod
+    def of(cls, chat_id: int, message_id: int) -> Self:
+        """A message in a chat."""
+        return cls(chat_id, message_id)
+
+
 def options_key(options: DecodingOptions | None) -> str:
     """The part of the caches' and the jobs' keys that stands for ``options``."""
     return DEFAULT_OPTIONS_KEY if options is None else options.key()
@@ -114,6 +130,7 @@ class Store:
         self._one_writer = asyncio.Lock() if engine.dialect.name == "sqlite" else None
         self._files = files.Pictures(data_dir)
         self._secret = b""
+        self._signing_secret = b""
 
     @classmethod
     async def open(cls, url: str, data_dir: Path) -> Self:
@@ -128,6 +145,7 @@ class Store:
             store = cls(database.create_engine(address), data_dir)
             try:
                 store._secret = await store._make_secret("pseudonyms")
+                store._signing_secret = await store._make_secret("buttons")
                 await store._empty_trash()
             except BaseException:
                 await store.close()
@@ -416,7 +434,7 @@ class Store:
         await self._set(Job, job_id, sending_at=None, updated_at=now())
 
     async def answered(self, job_id: int, reply_message_id: int) -> None:
-        """The reply is in the chat; its buttons are found by :meth:`caption_by_message`. Raises NotStored."""
+        """The reply is in the chat, in this message. Raises NotStored."""
         await self._set(
             Job, job_id, state="answered", reply_message_id=reply_message_id, reason=None, updated_at=now()
         )
@@ -544,21 +562,64 @@ class Store:
         async with self._read() as session:
             return await session.get(CaptionRow, caption_id)
 
-    async def caption_by_message(self, chat_id: int, reply_message_id: int) -> CaptionRow | None:
-        """The caption that this message of the bot shows."""
-        async with self._read() as session:
-            return await session.scalar(
-                select(CaptionRow)
-                .join(Job, Job.caption_id == CaptionRow.id)
-                .where(Job.chat_id == chat_id, Job.reply_message_id == reply_message_id)
-                .order_by(Job.id.desc())
-                .limit(1)
-            )
-
     async def picture(self, picture_id: int) -> Picture | None:
         """The picture of this number (:attr:`CaptionRow.picture_id`); None: erased."""
         async with self._read() as session:
             return await session.get(Picture, picture_id)
+
+    # ---- what the bot's messages show ----
+
+    def signature(self, text: str) -> str:
+        """16 letters, digits, "-" and "_" that nobody without this database can find for ``text``."""
+        digest = hmac.new(self._signing_secret, text.encode(), hashlib.sha256).digest()
+        return base64.urlsafe_b64encode(digest[:12]).decode()
+
+    async def show(self, place: MessageKey, shown: Shown) -> ShownMessage:
+        """This message of the bot shows that; one in a private chat is its person's.
+
+        Raises NotStored when the caption, the job or the person was erased.
+        """
+        async with self._write() as session:
+            user_id = shown.user_id
+            if user_id is None and place.chat_id is not None and place.chat_id > 0:
+                user_id = await session.scalar(select(User.id).where(User.telegram_id == place.chat_id))
+                if user_id is None:
+                    raise NotStored("This person was erased.")
+            values = {
+                "kind": shown.kind,
+                "caption_id": shown.caption_id,
+                "job_id": shown.job_id,
+                "user_id": user_id,
+                "unsigned": False,
+                "created_at": now(),
+            }
+            insert = self._insert(ShownMessage).values(
+                chat_id=place.chat_id,
+                message_id=place.message_id,
+                inline_message_id=place.inline_message_id,
+                **values,
+            )
+            key = (
+                [ShownMessage.chat_id, ShownMessage.message_id]
+                if place.inline_message_id is None
+                else [ShownMessage.inline_message_id]
+            )
+            statement = insert.on_conflict_do_update(index_elements=key, set_=values).returning(ShownMessage)
+            row: ShownMessage = (await session.scalars(statement)).one()
+            return row
+
+    async def shown(self, place: MessageKey) -> ShownMessage | None:
+        """What this message shows; None: it is none of the bot's that can be pressed or answered."""
+        async with self._read() as session:
+            return await session.scalar(
+                select(ShownMessage).where(
+                    ShownMessage.inline_message_id == place.inline_message_id
+                    if place.inline_message_id is not None
+                    else and_(
+                        ShownMessage.chat_id == place.chat_id, ShownMessage.message_id == place.message_id
+                    )
+                )
+            )
 
     # ---- feedback ----
 
@@ -602,24 +663,6 @@ class Store:
                 )
             ).one()
             return None if mean is None else float(mean), people
-
-    async def prompt(self, chat_id: int, prompt_message_id: int, caption_id: int, user_id: int) -> None:
-        """This message of the bot asks for a correction of the caption. Raises NotStored."""
-        values = {"caption_id": caption_id, "user_id": user_id, "created_at": now()}
-        statement = (
-            self._insert(Prompt)
-            .values(chat_id=chat_id, message_id=prompt_message_id, **values)
-            .on_conflict_do_update(index_elements=[Prompt.chat_id, Prompt.message_id], set_=values)
-        )
-        async with self._write() as session:
-            await session.execute(statement)
-
-    async def prompted(self, chat_id: int, message_id: int) -> int | None:
-        """The caption whose correction this message asked for; None: it is no such message."""
-        async with self._read() as session:
-            return await session.scalar(
-                select(Prompt.caption_id).where(Prompt.chat_id == chat_id, Prompt.message_id == message_id)
-            )
 
     async def correct(self, user_id: int, caption_id: int, text: str) -> None:
         """A better description; the newest counts, the older ones stay as history. Raises NotStored."""

@@ -36,6 +36,7 @@ from inference.types import Caption, DecodingOptions
 JobKind = Literal["caption", "variant"]
 JobState = Literal["accepted", "working", "answered", "failed"]
 TombstoneKind = Literal["user", "picture"]
+ShownKind = Literal["caption", "note", "prompt", "greeting", "privacy", "models", "language"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,16 @@ class Place:
     thread_id: int | None = None  # of the topic in a forum, or in a private chat that has topics
     business_connection_id: str | None = None  # on whose behalf
     direct_messages_topic_id: int | None = None  # whose direct messages to a channel
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a message of the bot shows, as far as a press on it or an answer to it is concerned."""
+
+    kind: ShownKind  # "note": that a reply was interrupted; "prompt": asks for a correction; else a page
+    caption_id: int | None = None
+    job_id: int | None = None  # whose introduction the caption has
+    user_id: int | None = None  # whose message it is; None: everybody's in the chat
 
 
 def now() -> datetime:
@@ -203,15 +214,35 @@ class Correction(Table):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
-class Prompt(Table):
-    """The bot's message that asks for a correction: the reply to it is one."""
+class ShownMessage(Table):
+    """A message of the bot with buttons, or one to be answered: only what it shows counts (see Shown).
 
-    __tablename__ = "prompts"
+    It goes with the caption, or with the person whose it is. In a group a description stays everybody's when
+    the person who asked for it is erased and others sent the picture too.
+    """
 
-    chat_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    message_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    caption_id: Mapped[int] = mapped_column(ForeignKey("captions.id", ondelete="CASCADE"), index=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    __tablename__ = "shown_messages"
+    __table_args__ = (
+        UniqueConstraint("chat_id", "message_id"),
+        CheckConstraint(
+            "kind IN ('caption', 'note', 'prompt', 'greeting', 'privacy', 'models', 'language')", name="kind"
+        ),
+        CheckConstraint(
+            "(chat_id IS NOT NULL AND message_id IS NOT NULL) <> (inline_message_id IS NOT NULL)",
+            name="place",
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    chat_id: Mapped[int | None] = mapped_column(BigInteger)
+    message_id: Mapped[int | None] = mapped_column(BigInteger)
+    inline_message_id: Mapped[str | None] = mapped_column(String(128), unique=True)
+    kind: Mapped[ShownKind] = mapped_column(String(16))
+    caption_id: Mapped[int | None] = mapped_column(ForeignKey("captions.id", ondelete="CASCADE"), index=True)
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    # From before buttons were signed: data without a signature counts, for this caption only.
+    unsigned: Mapped[bool] = mapped_column(Boolean)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 

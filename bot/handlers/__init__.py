@@ -20,7 +20,7 @@ from bot.handlers import (
 
 
 def routers() -> list[Router]:
-    """New routers, in the order in which they are asked; the last ones take what nobody else did."""
+    """New routers, in the order in which they are asked; the last one takes what nobody else did."""
     return [
         errors.router(),
         start.router(),
@@ -33,5 +33,4 @@ def routers() -> list[Router]:
         correction.router(),
         album.router(),
         picture.router(),
-        errors.last_router(),
     ]

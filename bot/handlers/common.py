@@ -11,10 +11,11 @@ from typing import Any, cast
 from aiogram import Bot, F
 from aiogram.enums import ChatType
 from aiogram.exceptions import AiogramError, TelegramForbiddenError
-from aiogram.filters import Command
+from aiogram.filters import Command, Filter
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, ReplyMarkupUnion
 
 from bot import outbox
+from bot.buttons import Button, ButtonKind
 from bot.feedback.tables import Place
 from bot.nursery import Nursery
 from bot.texts import Texts, sentences, texts
@@ -55,6 +56,16 @@ class TextCommand(AnyCommand):
         if isinstance(found, dict) and message.chat.type != ChatType.PRIVATE and not found["command"].mention:
             return False
         return found
+
+
+class Pressed(Filter):
+    """A press on a button of one of these kinds, which has passed the gate (bot.middlewares.buttons)."""
+
+    def __init__(self, *kinds: ButtonKind) -> None:
+        self._kinds = kinds
+
+    async def __call__(self, _: CallbackQuery, press: Button) -> bool:
+        return press.kind in self._kinds
 
 
 async def reply(message: Message, text: str, keyboard: ReplyMarkupUnion | None = None) -> Message:
@@ -112,7 +123,7 @@ async def turn_page(
 ) -> None:
     """Answer a press that changed a person's choice, and show the page (HTML) as it is now.
 
-    In a group the page is somebody else's too: there only the press is answered.
+    In a group others read the page too: there only the press is answered.
     """
     nursery.start(answer(callback, html.unescape(said)[:_TOAST_LIMIT]), name="answer to a choice")
     message = callback.message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from aiogram import Bot, F, Router
@@ -11,32 +10,33 @@ from aiogram.filters import Filter
 from aiogram.types import CallbackQuery, ForceReply, Message
 
 from bot import outbox
-from bot.feedback.store import NotStored, Store
-from bot.feedback.tables import User
-from bot.handlers.common import answer, edit, once_saved, reply
+from bot.buttons import Button
+from bot.feedback.store import MessageKey, NotStored, Store
+from bot.feedback.tables import Shown, User
+from bot.handlers.common import Pressed, answer, edit, once_saved, reply
+from bot.middlewares.buttons import Gate
 from bot.nursery import Nursery
-from bot.replies import CORRECT
 from bot.targets import Found, find
 from bot.texts import Html, Texts, sentences
 
 
 class AnswersPrompt(Filter):
-    """A reply to one of our prompts; gives its ``caption_id``. A command or a picture is no correction."""
+    """The reply to a prompt by whoever was asked; gives its ``caption_id``.
 
-    async def __call__(self, message: Message, bot: Bot, store: Store) -> bool | dict[str, Any]:
-        prompt = message.reply_to_message
-        if prompt is None or prompt.from_user is None or prompt.from_user.id != bot.id:
-            return False
+    A command or a picture is no correction.
+    """
+
+    async def __call__(self, message: Message, gate: Gate) -> bool | dict[str, Any]:
         if isinstance(find(message), Found) or (message.text or "").startswith("/"):
             return False
-        caption_id = await store.prompted(message.chat.id, prompt.message_id)
+        caption_id = await gate.prompted(message)
         return False if caption_id is None else {"caption_id": caption_id}
 
 
 def router() -> Router:
     """A new router."""
     made = Router(name="correction")
-    made.callback_query.register(ask, F.data.regexp(CORRECT, mode="fullmatch").as_("pressed"))
+    made.callback_query.register(ask, Pressed("correct"))
     made.message.register(take, AnswersPrompt())
     made.edited_message.register(change, F.text, AnswersPrompt())
     return made
@@ -45,7 +45,7 @@ def router() -> Router:
 async def ask(
     callback: CallbackQuery,
     *,
-    pressed: re.Match[str],
+    press: Button,
     bot: Bot,
     user: User,
     words: Texts,
@@ -54,7 +54,7 @@ async def ask(
 ) -> None:
     """Ask for the better description."""
     message = callback.message
-    caption_id = int(pressed[1])
+    caption_id = press.caption_id
     if message is None or await store.caption(caption_id) is None:
         await answer(callback, words(sentences.CAPTION_GONE), alert=True)
         return
@@ -70,7 +70,8 @@ async def ask(
     keyboard = ForceReply(selective=selective, input_field_placeholder=words(sentences.PROMPT_PLACEHOLDER))
     prompt = await outbox.send(bot, place, text, keyboard=keyboard, reply_to=message.message_id)
     try:
-        await store.prompt(prompt.chat.id, prompt.message_id, caption_id, user.id)
+        asked = Shown("prompt", caption_id=caption_id, user_id=user.id)
+        await store.show(MessageKey.of(prompt.chat.id, prompt.message_id), asked)
     except NotStored:
         await edit(bot, place, prompt.message_id, words(sentences.CAPTION_GONE), None)
 

@@ -1,4 +1,4 @@
-"""What nobody expected is logged, and the person gets a sentence instead of silence. Also unknown buttons."""
+"""What nobody expected is logged, and the person gets a sentence instead of silence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bot.config import Settings
 from bot.feedback.database import StoreError
 from bot.feedback.store import Store
 from bot.handlers.common import answer, reply
-from bot.texts import Texts, choose_language, sentences, texts
+from bot.texts import choose_language, sentences, texts
 from inference.types import EngineError
 
 logger = logging.getLogger(__name__)
@@ -23,18 +23,6 @@ def router() -> Router:
     made = Router(name="errors")
     made.errors.register(failed)
     return made
-
-
-def last_router() -> Router:
-    """A new router for what no other router took."""
-    made = Router(name="unclaimed")
-    made.callback_query.register(unknown_button)
-    return made
-
-
-async def unknown_button(callback: CallbackQuery, words: Texts) -> None:
-    """A button of an older version of the bot, or one that nobody made."""
-    await answer(callback, words(sentences.BUTTON_UNKNOWN), alert=True)
 
 
 async def failed(event: ErrorEvent, settings: Settings, store: Store) -> bool:

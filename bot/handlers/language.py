@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
-from aiogram import F, Router
+from aiogram import Router
 from aiogram.types import CallbackQuery, Message
 
+from bot.buttons import Button
 from bot.feedback.store import Store
 from bot.feedback.tables import User
-from bot.handlers.common import TextCommand, reply, turn_page
+from bot.handlers.common import Pressed, TextCommand, reply, turn_page
 from bot.nursery import Nursery
-from bot.replies import LANGUAGE, language_keyboard
+from bot.replies import language_keyboard
 from bot.texts import Texts, sentences, texts
 
 
@@ -19,20 +18,18 @@ def router() -> Router:
     """A new router."""
     made = Router(name="language")
     made.message.register(language, TextCommand("language"))
-    made.callback_query.register(choose, F.data.regexp(LANGUAGE, mode="fullmatch").as_("pressed"))
+    made.callback_query.register(choose, Pressed("language"))
     return made
 
 
-async def language(message: Message, words: Texts) -> None:
+async def language(message: Message, user: User, words: Texts) -> None:
     """Say which language it is, and offer both."""
-    await reply(message, words(sentences.LANGUAGE_PAGE), language_keyboard(words))
+    await reply(message, words(sentences.LANGUAGE_PAGE), language_keyboard(user, words))
 
 
-async def choose(
-    callback: CallbackQuery, pressed: re.Match[str], user: User, store: Store, nursery: Nursery
-) -> None:
+async def choose(callback: CallbackQuery, press: Button, user: User, store: Store, nursery: Nursery) -> None:
     """Speak the chosen language from now on."""
-    await store.set_language(user.id, pressed[1])
-    words = texts(pressed[1])
+    await store.set_language(user.id, press.value)
+    words = texts(press.value)
     page = words(sentences.LANGUAGE_PAGE)
-    await turn_page(callback, nursery, said=page, page=page, keyboard=language_keyboard(words))
+    await turn_page(callback, nursery, said=page, page=page, keyboard=language_keyboard(user, words))

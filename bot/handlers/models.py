@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from dataclasses import replace
 from typing import Any
 
-from aiogram import F, Router
+from aiogram import Router
 from aiogram.filters import CommandObject, Filter
 from aiogram.types import CallbackQuery, Message
 
+from bot.buttons import NONE, TURN, Button
 from bot.config import Settings
 from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import User
-from bot.handlers.common import AnyCommand, TextCommand, answer, once_saved, reply, turn_page
+from bot.handlers.common import AnyCommand, Pressed, TextCommand, answer, once_saved, reply, turn_page
 from bot.handlers.picture import describe
 from bot.models import AnyEngine, by_key, choices, first_model, second_model
 from bot.nursery import Nursery
 from bot.replies import (
-    MODEL_PAGE,
-    MODELS,
-    NONE,
-    TURN,
     Offer,
     compare_keyboard,
     compare_page,
@@ -58,7 +54,7 @@ class ModelOffer:
             # A model of a hub need not be listed, nor one with a translation behind its name.
             if name is not None:
                 descriptions.setdefault(name, descriptions.get(plain_name(name), ""))
-        return Offer(descriptions=descriptions, **self._chosen(user))
+        return Offer(user_id=user.id, descriptions=descriptions, **self._chosen(user))
 
     def _chosen(self, user: User) -> dict[str, Any]:
         compares = user.compare_with is not None
@@ -99,7 +95,7 @@ def router() -> Router:
     made.message.register(model, TextCommand("model"))
     made.message.register(compare_one, AnyCommand("compare"), AnswersPicture())
     made.message.register(compare, TextCommand("compare"))
-    made.callback_query.register(choose, F.data.regexp(MODELS, mode="fullmatch").as_("pressed"))
+    made.callback_query.register(choose, Pressed("model", "compare"))
     return made
 
 
@@ -169,7 +165,7 @@ async def compare_one(
 async def choose(
     callback: CallbackQuery,
     *,
-    pressed: re.Match[str],
+    press: Button,
     user: User,
     words: Texts,
     store: Store,
@@ -177,16 +173,16 @@ async def choose(
     offers: ModelOffer,
 ) -> None:
     """Take the model whose button was pressed on either page, or only turn to that page."""
-    page, choice = pressed.groups()
+    choice = press.value
     offer = await offers.to(user)
     if choice != TURN:
         name = None if choice == NONE else by_key(offer.descriptions, choice)
         if name is None and choice != NONE:
             await answer(callback, words(sentences.MODEL_NOT_LISTED), alert=True)
             return
-        await (store.choose_model if page == MODEL_PAGE else store.compare_with)(user.id, name)
+        await (store.choose_model if press.kind == "model" else store.compare_with)(user.id, name)
         offer = await offers.again(user, offer)
-    if page == MODEL_PAGE:
+    if press.kind == "model":
         said, text, keyboard = (
             model_state(offer, words),
             model_page(offer, words),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
-from aiogram import F, Router
+from aiogram import Router
 from aiogram.types import CallbackQuery, Message
 
+from bot.buttons import Button
 from bot.captioning import Captioning
 from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import User
-from bot.handlers.common import TextCommand, answer, once_saved, reply, say, turn_page
+from bot.handlers.common import Pressed, TextCommand, answer, once_saved, reply, say, turn_page
 from bot.nursery import Nursery
-from bot.replies import CONSENT, consent_keyboard, greeting, privacy_page
+from bot.replies import consent_keyboard, greeting, privacy_page
 from bot.texts import Texts, sentences
 
 
@@ -21,38 +20,38 @@ def router() -> Router:
     made = Router(name="privacy")
     made.message.register(privacy, TextCommand("privacy"))
     made.message.register(forget, TextCommand("forget"))
-    made.callback_query.register(choose, F.data.regexp(CONSENT, mode="fullmatch").as_("pressed"))
+    made.callback_query.register(choose, Pressed("consent"))
     return made
 
 
 async def privacy(message: Message, user: User, words: Texts) -> None:
     """Say what is kept, and ask."""
-    await reply(message, privacy_page(user.consent, words), consent_keyboard(user.consent, words))
+    await reply(message, privacy_page(user.consent, words), consent_keyboard(user, user.consent, words))
 
 
 async def choose(
     callback: CallbackQuery,
     *,
-    pressed: re.Match[str],
+    press: Button,
     user: User,
     words: Texts,
     store: Store,
     nursery: Nursery,
 ) -> None:
     """Save the choice of whoever pressed."""
-    consent = pressed[1] == "1"
+    consent = press.value == "1"
     try:
         await store.set_consent(user.id, consent)
     except NotStored:
         await answer(callback)
         return
-    start = pressed[2] is not None
+    start = press.shown.kind == "greeting"
     await turn_page(
         callback,
         nursery,
         said=words(sentences.CONSENT_ON if consent else sentences.CONSENT_OFF),
         page=greeting(consent, words) if start else privacy_page(consent, words),
-        keyboard=consent_keyboard(consent, words, start=start),
+        keyboard=consent_keyboard(user, consent, words, start=start),
     )
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from weakref import WeakValueDictionary
 
-from aiogram import Bot, F, Router
+from aiogram import Bot, Router
 from aiogram.types import CallbackQuery
 
 from bot import outbox
+from bot.buttons import Button
 from bot.feedback.store import NotStored, Store
 from bot.feedback.tables import User
-from bot.handlers.common import answer, edit, language_shown, once_saved
+from bot.handlers.common import Pressed, answer, edit, language_shown, once_saved
 from bot.nursery import Nursery
-from bot.replies import RATE, Marks, caption_keyboard, caption_messages, introduction
+from bot.replies import Marks, caption_keyboard, caption_messages, introduction
 from bot.texts import Texts, sentences
 
 
@@ -36,7 +36,7 @@ def router() -> Router:
     async def rate(
         callback: CallbackQuery,
         *,
-        rating: re.Match[str],
+        press: Button,
         bot: Bot,
         store: Store,
         user: User,
@@ -44,7 +44,7 @@ def router() -> Router:
         nursery: Nursery,
     ) -> None:
         """Save the mark, whatever becomes of Telegram's answers, and show it in the message itself."""
-        caption_id, mark = int(rating[1]), int(rating[2])
+        caption_id, mark, job_id = press.caption_id, int(press.value), press.shown.job_id
         row = await store.caption(caption_id)
         if row is None:
             await answer(callback, words(sentences.CAPTION_GONE), alert=True)
@@ -61,7 +61,7 @@ def router() -> Router:
             return
         with once_saved():
             shown = language_shown(callback, words)
-            job = await store.job(int(rating[3])) if rating[3] else None
+            job = await store.job(job_id) if job_id is not None else None
             async with edits.of(message.chat.id, message.message_id):
                 if message.chat.id > 0:
                     own = await store.rating(user.id, caption_id)
@@ -79,5 +79,5 @@ def router() -> Router:
                     caption_keyboard(caption_id, shown, own, job_id=None if job is None else job.id),
                 )
 
-    made.callback_query.register(rate, F.data.regexp(RATE, mode="fullmatch").as_("rating"))
+    made.callback_query.register(rate, Pressed("rate"))
     return made

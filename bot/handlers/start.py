@@ -30,7 +30,7 @@ async def start(message: Message, user: User, words: Texts) -> None:
     if message.chat.type != ChatType.PRIVATE:  # one person's choice is no matter for a group
         await say(message, words(sentences.START))
         return
-    keyboard = consent_keyboard(user.consent, words, start=True)
+    keyboard = consent_keyboard(user, user.consent, words, start=True)
     await say(message, greeting(user.consent, words), keyboard)
 
 

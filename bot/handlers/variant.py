@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from contextlib import suppress
 
-from aiogram import Bot, F, Router
+from aiogram import Bot, Router
 from aiogram.exceptions import AiogramError
 from aiogram.types import CallbackQuery
 
 from bot import outbox
+from bot.buttons import Button
 from bot.captioning import Captioning, QueueFull
-from bot.feedback.store import NotStored, Store
+from bot.feedback.store import MessageKey, NotStored, Store
 from bot.feedback.tables import Choice, User
-from bot.handlers.common import answer, edit, once_saved
+from bot.handlers.common import Pressed, answer, edit, once_saved
 from bot.nursery import Nursery
-from bot.replies import SHOW, VARIANT
 from bot.targets import Found
 from bot.texts import Texts, sentences
 from inference.types import DecodingOptions
@@ -25,8 +24,8 @@ from inference.types import DecodingOptions
 def router() -> Router:
     """A new router."""
     made = Router(name="variant")
-    made.callback_query.register(another, F.data.regexp(VARIANT, mode="fullmatch").as_("pressed"))
-    made.callback_query.register(show, F.data.regexp(SHOW, mode="fullmatch").as_("pressed"))
+    made.callback_query.register(another, Pressed("variant"))
+    made.callback_query.register(show, Pressed("show"))
     return made
 
 
@@ -39,7 +38,7 @@ def variant_options(callback_id: str) -> DecodingOptions:
 async def another(
     callback: CallbackQuery,
     *,
-    pressed: re.Match[str],
+    press: Button,
     user: User,
     words: Texts,
     store: Store,
@@ -51,13 +50,14 @@ async def another(
     if message is None:
         await answer(callback)
         return
-    caption_id = int(pressed[1])
-    source = await store.job_of_caption(caption_id, message.chat.id, message.message_id)
+    caption_id, job_id = press.caption_id, press.shown.job_id
+    shown = await store.job(job_id) if job_id is not None else None
+    # Without the job of this message (its person was erased) any other about this picture has its file.
+    source = shown or await store.job_of_caption(caption_id, message.chat.id, message.message_id)
     row = await store.caption(caption_id)
     if source is None or row is None:
         await answer(callback, words(sentences.VARIANT_NO_PICTURE), alert=True)
         return
-    shown = await store.job(int(pressed[2])) if pressed[2] else None
     place = outbox.place_of(message, source.place)
     picture = Found(source.file_id, source.file_unique_id, size=None)
     try:
@@ -88,7 +88,7 @@ async def another(
 async def show(
     callback: CallbackQuery,
     *,
-    pressed: re.Match[str],
+    press: Button,
     words: Texts,
     store: Store,
     captioning: Captioning,
@@ -97,14 +97,17 @@ async def show(
 ) -> None:
     """Send the caption whose sending was cut short by a restart, in place of the note about that."""
     message = callback.message
-    row = await store.caption(int(pressed[1]))
+    row, job_id = await store.caption(press.caption_id), press.shown.job_id
     if message is None or row is None:
         await answer(callback, words(sentences.CAPTION_GONE), alert=True)
         return
     nursery.start(answer(callback), name="answer to show")
-    noted = await store.job(int(pressed[2])) if pressed[2] else None
+    noted = await store.job(job_id) if job_id is not None else None
     if noted is not None and noted.reply_message_id not in (None, message.message_id):
-        return  # pressed twice: the description has taken the note's place
+        reply = await store.shown(MessageKey.of(message.chat.id, noted.reply_message_id))
+        # A bot that was killed twice left two notes: either may be pressed.
+        if reply is None or reply.kind != "note":
+            return  # pressed twice: the description has taken the note's place
     source = noted or await store.job_of_caption(row.id, message.chat.id, message.message_id)
     place = outbox.place_of(message, source.place if source is not None else None)
     reply_to = source.message_id if source is not None and source.place == place else None

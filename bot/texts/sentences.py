@@ -171,7 +171,9 @@ VARIANT_NO_PICTURE: Final = (
     "I cannot find this picture any more. Send it once more, and I will describe it anew."
 )
 CAPTION_GONE: Final = "This description was erased. Send the picture once more."
-BUTTON_UNKNOWN: Final = "This button does not work any more. Send the picture once more."
+BUTTON_UNKNOWN: Final = (
+    "This button does not work here. Send the picture once more, or the command that showed the button."
+)
 
 # --- Corrections ---
 PROMPT: Final = "Write how this picture should be described, as a reply to this message."

@@ -115,6 +115,11 @@ def data_of(message: Json, prefix: str) -> str:
     )
 
 
+def caption_of(message: Json) -> int:
+    """The number of the caption that the message's buttons are about."""
+    return int(data_of(message, "r:").split(":")[1])
+
+
 def labels(message: Json) -> list[str]:
     """The texts of all buttons."""
     return [button["text"] for row in message["reply_markup"]["inline_keyboard"] for button in row]

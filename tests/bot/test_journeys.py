@@ -18,7 +18,18 @@ from bot.app import App
 from bot.config import Settings
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
-from tests.bot.conftest import ADMIN, OTHER, Json, data_of, labels, replies_to, reply_to, until, working
+from tests.bot.conftest import (
+    ADMIN,
+    OTHER,
+    Json,
+    caption_of,
+    data_of,
+    labels,
+    replies_to,
+    reply_to,
+    until,
+    working,
+)
 from tests.drawing import (
     bomb_png_bytes,
     draw_meme,
@@ -59,17 +70,17 @@ async def test_a_photo_is_described_in_the_order_of_a_screen_reader(app: App, sa
 
 async def test_a_mark_is_saved_shown_in_the_message_and_can_be_changed(app: App, sandbox: Sandbox) -> None:
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
-    caption_id = int(data_of(answer, "r:").split(":")[1])
+    caption_id = caption_of(answer)
     user = await app.store.find_user(ME)
     assert user is not None
 
-    pressed = sandbox.press(answer["message_id"], f"r:{caption_id}:4")
+    pressed = sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:4"))
     await sandbox.wait_for(lambda: "Ваша оценка: 4 из 5 – хорошо" in sandbox.messages()[-1]["text"])
     await sandbox.wait_for(lambda: pressed.answer is not None)
     assert await app.store.rating(user.id, caption_id) == 4
     assert "✓ 4 ★★★★ хорошо" in labels(sandbox.messages()[-1])
 
-    sandbox.press(answer["message_id"], f"r:{caption_id}:2")
+    sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:2"))
     await sandbox.wait_for(lambda: "Ваша оценка: 2 из 5 – слабо" in sandbox.messages()[-1]["text"])
     assert await app.store.rating(user.id, caption_id) == 2
     assert "4 из 5" not in sandbox.messages()[-1]["text"]
@@ -78,10 +89,13 @@ async def test_a_mark_is_saved_shown_in_the_message_and_can_be_changed(app: App,
 
 async def test_the_last_of_many_presses_wins(app: App, sandbox: Sandbox) -> None:
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
-    caption_id = int(data_of(answer, "r:").split(":")[1])
+    caption_id = caption_of(answer)
     user = await app.store.find_user(ME)
     assert user is not None
-    presses = [sandbox.press(answer["message_id"], f"r:{caption_id}:{mark}") for mark in (1, 5, 2, 4, 3)]
+    presses = [
+        sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:{mark}"))
+        for mark in (1, 5, 2, 4, 3)
+    ]
     await sandbox.wait_for(lambda: all(press.answer for press in presses))
     await sandbox.wait_for(lambda: "Ваша оценка: 3 из 5" in sandbox.messages()[-1]["text"])
     assert await app.store.rating(user.id, caption_id) == 3
@@ -99,7 +113,7 @@ async def test_a_correction_is_the_reply_to_a_prompt_and_can_be_edited(app: App,
     thanks = await reply_to(sandbox, written)
     assert "сохранено" in thanks["text"]
     user = await app.store.find_user(ME)
-    caption_id = int(data_of(answer, "c:").split(":")[1])
+    caption_id = caption_of(answer)
     assert user is not None
     assert await app.store.correction(user.id, caption_id) == "Рыжий кот <сидит> & смотрит"
 
@@ -127,7 +141,7 @@ async def test_another_version_is_sampled_with_a_seed_and_has_its_own_buttons(
     await sandbox.wait_for(lambda: len(replies_to(sandbox, photo)) == 2)
     sandbox.press(first["message_id"], data_of(first, "v:"))
     await sandbox.wait_for(lambda: len(replies_to(sandbox, photo)) == 3)
-    ids = [int(data_of(message, "r:").split(":")[1]) for message in replies_to(sandbox, photo)]
+    ids = [caption_of(message) for message in replies_to(sandbox, photo)]
     assert len(set(ids)) == 3
     rows = [await app.store.caption(caption_id) for caption_id in ids]
     options = [row.options for row in rows if row is not None]
@@ -141,11 +155,11 @@ async def test_the_same_picture_is_described_once_and_rated_by_each_person(
     sandbox.user(OTHER, first_name="Борис", language_code="ru")
     mine = await reply_to(sandbox, await sandbox.send_photo(MEME))
     theirs = await reply_to(sandbox, await sandbox.send_photo(MEME, user=OTHER))
-    assert data_of(mine, "r:") == data_of(theirs, "r:")
+    assert caption_of(mine) == caption_of(theirs)
     assert len(sandbox.calls_of("download")) == 1
-    caption_id = int(data_of(mine, "r:").split(":")[1])
-    sandbox.press(mine["message_id"], f"r:{caption_id}:1")
-    sandbox.press(theirs["message_id"], f"r:{caption_id}:5", user=OTHER)
+    caption_id = caption_of(mine)
+    sandbox.press(mine["message_id"], data_of(mine, f"r:{caption_id}:1"))
+    sandbox.press(theirs["message_id"], data_of(theirs, f"r:{caption_id}:5"), user=OTHER)
     await sandbox.wait_for(lambda: "оценка: 1" in sandbox.messages(ME)[-1]["text"])
     await sandbox.wait_for(lambda: "оценка: 5" in sandbox.messages(OTHER)[-1]["text"])
     assert await app.store.mean_rating(caption_id) == (3.0, 2)
@@ -155,19 +169,19 @@ async def test_after_an_update_of_the_program_a_picture_is_described_anew(
     app: App, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     before = await reply_to(sandbox, await sandbox.send_photo(MEME))
-    old = int(data_of(before, "r:").split(":")[1])
+    old = caption_of(before)
     with closing(sqlite3.connect(tmp_path / "bot.db")) as database, database:
         database.execute("UPDATE captions SET program = 'before', text = 'Как описывали раньше.'")
     after = await reply_to(sandbox, await sandbox.send_photo(MEME))
     assert "Как описывали раньше" not in after["text"]
-    assert int(data_of(after, "r:").split(":")[1]) != old
+    assert caption_of(after) != old
     # What was said of the old text stays there.
-    sandbox.press(before["message_id"], f"r:{old}:2")
+    sandbox.press(before["message_id"], data_of(before, f"r:{old}:2"))
     await sandbox.wait_for(lambda: "оценка: 2" in sandbox.messages(ME)[1]["text"])
     assert await app.store.mean_rating(old) == (2.0, 1)
     # From now on the new one is at hand.
     again = await reply_to(sandbox, await sandbox.send_photo(MEME))
-    assert data_of(again, "r:") == data_of(after, "r:")
+    assert caption_of(again) == caption_of(after)
     assert len(sandbox.calls_of("download")) == 2
 
 
@@ -213,7 +227,7 @@ async def test_a_picture_on_its_side_is_described_upright(app: App, sandbox: San
     document = await sandbox.send_document(rotated_jpeg_bytes(draw_meme("photo", width=60)), "side.jpg")
     answer = await reply_to(sandbox, document)
     assert answer["text"].startswith("60 x 45")
-    row = await app.store.caption(int(data_of(answer, "r:").split(":")[1]))
+    row = await app.store.caption(caption_of(answer))
     assert row is not None
     kept = await app.store.picture(row.picture_id)
     assert kept is not None
@@ -394,6 +408,11 @@ async def test_start_asks_once_whether_pictures_may_be_kept(app: App, sandbox: S
     assert "reply_markup" not in sandbox.messages(GROUP, by_bot=True)[0]
 
 
+async def answered(app: App) -> bool:
+    """Whether no picture is in work any more."""
+    return not await app.store.pending_jobs()
+
+
 # --- groups ---
 
 
@@ -452,13 +471,13 @@ async def test_an_album_in_a_group_is_addressed_by_the_caption_of_one_picture(
 async def test_in_a_group_the_mean_of_all_marks_is_shown(app: App, sandbox: Sandbox) -> None:
     photo = await sandbox.send_photo(MEME, chat=GROUP, caption="@meme_describer_bot")
     answer = await reply_to(sandbox, photo)
-    caption_id = int(data_of(answer, "r:").split(":")[1])
+    caption_id = caption_of(answer)
     sandbox.user(OTHER, first_name="Bob", language_code="en")
-    sandbox.press(answer["message_id"], f"r:{caption_id}:5")
+    sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:5"))
     await sandbox.wait_for(
         lambda: "Оценки: в среднем 5,0 из 5, 1 человек" in sandbox.messages(GROUP)[-1]["text"]
     )
-    sandbox.press(answer["message_id"], f"r:{caption_id}:2", user=OTHER)
+    sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:2"), user=OTHER)
     # The message stays in the language of whoever asked for it.
     await sandbox.wait_for(
         lambda: "Оценки: в среднем 3,5 из 5, 2 человека" in sandbox.messages(GROUP)[-1]["text"]
@@ -477,7 +496,7 @@ async def test_a_correction_in_a_group_is_asked_of_the_one_who_pressed(app: App,
     assert "сохранено" in (await reply_to(sandbox, written))["text"]
     user = await app.store.find_user(OTHER)
     assert user is not None
-    assert await app.store.correction(user.id, int(data_of(answer, "c:").split(":")[1])) == "Кот"
+    assert await app.store.correction(user.id, caption_of(answer)) == "Кот"
 
 
 async def test_caption_asked_again_shows_the_caption_again_and_retries_a_failure(
@@ -485,7 +504,7 @@ async def test_caption_asked_again_shows_the_caption_again_and_retries_a_failure
 ) -> None:
     photo = await sandbox.send_photo(MEME)
     first = await reply_to(sandbox, photo)
-    await until(lambda: app.store.caption_by_message(ME, first["message_id"]))
+    await until(lambda: answered(app))
     await sandbox.send_text("/caption", reply_to=photo["message_id"])
     await sandbox.wait_for(lambda: len(replies_to(sandbox, photo)) == 2)
     assert replies_to(sandbox, photo)[1]["text"] == first["text"]
@@ -493,10 +512,7 @@ async def test_caption_asked_again_shows_the_caption_again_and_retries_a_failure
     poison = await sandbox.send_document(picture(POISON), "poison.png")
     assert "пробовал дважды" in (await reply_to(sandbox, poison))["text"]
 
-    async def failed() -> bool:
-        return not await app.store.pending_jobs()
-
-    await until(failed)
+    await until(lambda: answered(app))
     await sandbox.send_text("/caption", reply_to=poison["message_id"])
     await sandbox.wait_for(lambda: len(replies_to(sandbox, poison)) == 2)
 
@@ -508,18 +524,18 @@ async def test_pictures_are_kept_only_with_consent_and_everything_is_erased(
     app: App, sandbox: Sandbox
 ) -> None:
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
-    caption_id = int(data_of(answer, "r:").split(":")[1])
+    caption_id = caption_of(answer)
     assert not list(app.settings.data_dir.rglob("*.jpg"))
 
     page = await reply_to(sandbox, await sandbox.send_text("/privacy"))
     assert "ваши картинки не хранятся" in page["text"]
-    sandbox.press(page["message_id"], "p:1")
+    sandbox.press(page["message_id"], data_of(page, "p:1"))
     await sandbox.wait_for(lambda: "вы разрешаете хранить" in sandbox.messages()[-1]["text"])
     # Described before, but only now may it be kept.
     await reply_to(sandbox, await sandbox.send_photo(MEME))
     assert len(list(app.settings.data_dir.rglob("*.jpg"))) == 1
 
-    sandbox.press(answer["message_id"], f"r:{caption_id}:5")
+    sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:5"))
     await until(lambda: app.store.mean_rating(caption_id))
     await sandbox.wait_for(lambda: any("Ваша оценка" in one["text"] for one in sandbox.messages(by_bot=True)))
     await sandbox.send_text("/forget")
@@ -530,7 +546,7 @@ async def test_pictures_are_kept_only_with_consent_and_everything_is_erased(
 
     # Buttons under old messages say that there is nothing behind them any more.
     for data in (f"r:{caption_id}:3", f"c:{caption_id}", f"v:{caption_id}"):
-        pressed = sandbox.press(answer["message_id"], data)
+        pressed = sandbox.press(answer["message_id"], data_of(answer, data))
         await sandbox.wait_for(lambda pressed=pressed: pressed.answer is not None)
         assert pressed.answer is not None
         assert "Пришлите" in pressed.answer["text"]
@@ -556,7 +572,7 @@ async def test_only_the_operator_exports(app: App, sandbox: Sandbox) -> None:
     await sandbox.wait_for(lambda: any("нечего" in one["text"] for one in replies_to(sandbox, asked)))
 
     page = await reply_to(sandbox, await sandbox.send_text("/privacy"))
-    sandbox.press(page["message_id"], "p:1")
+    sandbox.press(page["message_id"], data_of(page, "p:1"))
     await sandbox.wait_for(lambda: "вы разрешаете хранить" in sandbox.messages()[-1]["text"])
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
     sandbox.press(answer["message_id"], data_of(answer, "r:"))

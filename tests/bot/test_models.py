@@ -18,7 +18,7 @@ from bot.replies import Offer, compare_keyboard, model_keyboard, model_page
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
 from bot.texts import texts
-from tests.bot.conftest import OTHER, Json, data_of, labels, replies_to, reply_to, until, working
+from tests.bot.conftest import OTHER, Json, caption_of, data_of, labels, replies_to, reply_to, until, working
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import promote, write_checkpoint
 
@@ -66,21 +66,21 @@ async def test_a_person_chooses_a_model_and_goes_back_to_the_usual_one(app: App,
     assert "bad – Сломана." in page["text"]
     assert labels(page) == ["✓ Обычная модель", "bad", "fake", "other", "Сравнивать две модели"]
 
-    sandbox.press(page["message_id"], f"m:{key('other')}")
+    sandbox.press(page["message_id"], data_of(page, f"m:{key('other')}"))
     await sandbox.wait_for(lambda: "Сейчас: other, ваш выбор." in page["text"])
     assert "✓ other" in labels(page)
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
-    caption_id = int(data_of(answer, "r:").split(":")[1])
+    caption_id = caption_of(answer)
     row = await app.store.caption(caption_id)
     assert row is not None and row.model == "other"
     assert "Модель" not in answer["text"], "one description needs no name"
 
     # Somebody else still gets the operator's.
     theirs = await reply_to(sandbox, await sandbox.send_photo(MEME, user=OTHER))
-    row = await app.store.caption(int(data_of(theirs, "r:").split(":")[1]))
+    row = await app.store.caption(caption_of(theirs))
     assert row is not None and row.model == "fake"
 
-    sandbox.press(page["message_id"], "m:0")
+    sandbox.press(page["message_id"], data_of(page, "m:0"))
     await sandbox.wait_for(lambda: "Сейчас: обычная, fake." in page["text"])
     assert "✓ Обычная модель" in labels(page)
 
@@ -106,7 +106,7 @@ async def test_compared_captions_come_in_order_and_have_their_own_buttons(app: A
     assert second["text"].startswith("Описание 2 из 2. Модель: other.\n\n400 x")
     user = await app.store.find_user(ME)
     assert user is not None
-    ids = [int(data_of(one, "r:").split(":")[1]) for one in (first, second)]
+    ids = [caption_of(one) for one in (first, second)]
     assert ids[0] != ids[1]
 
     # Each is rated by itself, and still says whose it is.
@@ -125,7 +125,7 @@ async def test_compared_captions_come_in_order_and_have_their_own_buttons(app: A
     sandbox.press(second["message_id"], data_of(second, "v:"))
     variant = (await sandbox.wait_for(lambda: replies_to(sandbox, photo)[2:]))[0]
     assert variant["text"].startswith("Ещё вариант. Модель: other.\n\n400 x")
-    row = await app.store.caption(int(data_of(variant, "r:").split(":")[1]))
+    row = await app.store.caption(caption_of(variant))
     assert row is not None and (row.model, row.options["strategy"]) == ("other", "sample")
 
     (stats,) = [one for one in (await app.store.stats()).models if one.model == "other"]
@@ -137,7 +137,7 @@ async def test_a_comparison_uses_captions_made_before(app: App, sandbox: Sandbox
     downloads = len(sandbox.calls_of("download"))
     await command(sandbox, "/compare other")
     again, other = await two(sandbox, await sandbox.send_photo(MEME))
-    assert data_of(again, "r:").split(":")[1] == data_of(first, "r:").split(":")[1]
+    assert caption_of(again) == caption_of(first)
     assert other["text"].startswith("Описание 2 из 2. Модель: other.")
     assert len(sandbox.calls_of("download")) == downloads + 1
     await two(sandbox, await sandbox.send_photo(MEME))
@@ -161,7 +161,7 @@ async def test_a_single_picture_is_compared_by_answering_it(app: App, sandbox: S
     asked = await sandbox.send_text("/compare", chat=GROUP, reply_to=photo["message_id"])
     page = (await sandbox.wait_for(lambda: replies_to(sandbox, asked)))[0]
     assert "Сейчас: одно описание" in page["text"]
-    pressed = sandbox.press(page["message_id"], f"x:{key('other')}", chat=GROUP)
+    pressed = sandbox.press(page["message_id"], data_of(page, f"x:{key('other')}"), chat=GROUP)
     await sandbox.wait_for(lambda: pressed.answer is not None)
     await sandbox.send_text("/compare", chat=GROUP, reply_to=photo["message_id"])
     first, second = await two(sandbox, photo)
@@ -178,7 +178,7 @@ async def test_the_operator_names_the_pair(
         assert "от fake и от other" in page["text"]
         first, second = await two(sandbox, await sandbox.send_photo(MEME))
         assert (first["text"][:12], second["text"][:12]) == ("Описание 1 и", "Описание 2 и")
-        sandbox.press(page["message_id"], "x:0")
+        sandbox.press(page["message_id"], data_of(page, "x:0"))
         await sandbox.wait_for(lambda: "Сейчас: одно описание каждой картинки, от fake." in page["text"])
         photo = await sandbox.send_photo(SECOND_MEME)
         assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
@@ -239,7 +239,7 @@ async def test_another_model_describes_an_answered_picture_anew(app: App, sandbo
     await command(sandbox, "/model other")
     await sandbox.send_text("/caption", reply_to=photo["message_id"])
     _, anew = await two(sandbox, photo)
-    row = await app.store.caption(int(data_of(anew, "r:").split(":")[1]))
+    row = await app.store.caption(caption_of(anew))
     assert row is not None and row.model == "other"
 
 
@@ -249,7 +249,7 @@ async def test_a_promoted_checkpoint_describes_what_comes_next(
     before = await reply_to(sandbox, await sandbox.send_photo(MEME))
     checkpoint = promote(models_dir, "fake", "better")
     after = await reply_to(sandbox, await sandbox.send_photo(MEME))
-    rows = [await app.store.caption(int(data_of(one, "r:").split(":")[1])) for one in (before, after)]
+    rows = [await app.store.caption(caption_of(one)) for one in (before, after)]
     assert rows[0] is not None and rows[1] is not None
     assert rows[0].checkpoint != rows[1].checkpoint == checkpoint
     assert {(one.model, one.checkpoint) for one in (await app.store.stats()).models} == {
@@ -268,13 +268,13 @@ async def test_two_models_on_trial_serve_different_people(
     async with working(trial, sandbox) as app:
         for name, person in people.items():
             answer = await reply_to(sandbox, await sandbox.send_photo(MEME, user=person))
-            row = await app.store.caption(int(data_of(answer, "r:").split(":")[1]))
+            row = await app.store.caption(caption_of(answer))
             assert row is not None and row.model == name
         # Their own choice wins.
         chooser = people["other"]
         await reply_to(sandbox, await sandbox.send_text("/model fake", user=chooser))
         answer = await reply_to(sandbox, await sandbox.send_photo(MEME, user=chooser))
-        row = await app.store.caption(int(data_of(answer, "r:").split(":")[1]))
+        row = await app.store.caption(caption_of(answer))
         assert row is not None and row.model == "fake"
 
 
@@ -336,7 +336,7 @@ def test_who_describes(
 
 def test_names_of_any_length_fit_into_a_button() -> None:
     names = {f"hf:{'org' * 10}/{number}-{'name' * 15}": "про картинки " * 50 for number in range(120)}
-    offer = Offer(descriptions=names, first=next(iter(names)), second=None, own=True)
+    offer = Offer(user_id=2**31, descriptions=names, first=next(iter(names)), second=None, own=True)
     for keyboard in (model_keyboard(offer, texts("ru")), compare_keyboard(offer, texts("ru"))):
         buttons = [button for row in keyboard.inline_keyboard for button in row]
         assert len(buttons) <= 100

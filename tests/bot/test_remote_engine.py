@@ -13,7 +13,7 @@ from bot.config import Settings
 from bot.sandbox import Sandbox
 from inference.remote import RemoteEngine
 from inference.serve import http_app
-from tests.bot.conftest import data_of, reply_to, serving, until
+from tests.bot.conftest import caption_of, reply_to, serving, until
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import write_checkpoint
 
@@ -40,7 +40,7 @@ async def test_pictures_are_described_by_a_service(
             serving(app, sandbox),
         ):
             answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
-            row = await app.store.caption(int(data_of(answer, "r:").split(":")[1]))
+            row = await app.store.caption(caption_of(answer))
             assert row is not None and row.model == "fake"
             page = await reply_to(sandbox, await sandbox.send_text("/compare"))
             assert "от fake и от other" in page["text"]

@@ -19,7 +19,7 @@ from bot.polling import Poller, TokenRefused
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
 from inference.engine import Engine
-from tests.bot.conftest import data_of, replies_to, reply_to, until, working
+from tests.bot.conftest import caption_of, data_of, replies_to, reply_to, until, working
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import HANG, PLAIN, POISON, POISON_ONCE, RAISE, WAIT, picture
 
@@ -199,14 +199,14 @@ async def test_a_group_that_becomes_a_supergroup_is_followed(app: App, sandbox: 
 
 async def test_a_mark_is_saved_although_its_press_cannot_be_answered(app: App, sandbox: Sandbox) -> None:
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
-    caption_id = int(data_of(answer, "r:").split(":")[1])
+    caption_id = caption_of(answer)
     sandbox.fail("answerCallbackQuery", "bad_request", description="Bad Request: query is too old")
-    sandbox.press(answer["message_id"], f"r:{caption_id}:5")
+    sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:5"))
     await sandbox.wait_for(lambda: "Ваша оценка: 5" in sandbox.messages()[-1]["text"])
 
     # Pressing the same mark again changes nothing: "message is not modified" is no error.
     edits = len(sandbox.calls_of("editMessageText"))
-    again = sandbox.press(answer["message_id"], f"r:{caption_id}:5")
+    again = sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:5"))
     await sandbox.wait_for(lambda: len(sandbox.calls_of("editMessageText")) > edits)
     await sandbox.wait_for(lambda: again.answer is not None)
     assert again.answer is not None
@@ -232,9 +232,9 @@ async def test_a_proxys_page_instead_of_an_answer_to_a_press_is_no_alarm(
 
 async def test_a_mark_is_saved_although_the_message_cannot_be_edited(app: App, sandbox: Sandbox) -> None:
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
-    caption_id = int(data_of(answer, "r:").split(":")[1])
+    caption_id = caption_of(answer)
     sandbox.fail("editMessageText", "bad_request", description="Bad Request: message to edit not found")
-    sandbox.press(answer["message_id"], f"r:{caption_id}:5")
+    sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:5"))
     user = await app.store.find_user(ME)
     assert user is not None
     await until(lambda: app.store.rating(user.id, caption_id))

@@ -16,6 +16,7 @@ import pytest
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.faults import Call
 from bot.sandbox.world import Json
+from tests.bot.conftest import caption_of, data_of
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.e2e.fakes import SUMMARY
 from tests.e2e.processes import BotProcess, fake_settings, running
@@ -148,14 +149,13 @@ async def test_the_worker_killed_in_the_middle_of_a_picture(bot: BotProcess, san
 async def test_a_mark_and_a_prompt_outlive_a_kill(bot: BotProcess, sandbox: Sandbox) -> None:
     photo = await sandbox.send_photo(MEME)
     (reply,) = await sandbox.wait_for(lambda: captions(sandbox, photo), 120)
-    number = reply["reply_markup"]["inline_keyboard"][0][0]["callback_data"].split(":")[1]
-    sandbox.press(reply["message_id"], f"c:{number}")
+    sandbox.press(reply["message_id"], data_of(reply, "c:"))
     prompt = await sandbox.wait_for(lambda: [one for one in sandbox.messages(by_bot=True) if "_page" in one])
     # The bot knows the prompt only once it was told its number: a first press behind it proves that.
-    first = sandbox.press(reply["message_id"], f"r:{number}:2")
+    first = sandbox.press(reply["message_id"], data_of(reply, f"r:{caption_of(reply)}:2"))
     await sandbox.wait_for(lambda: first.answer)
     await bot.kill()
-    pressed = sandbox.press(reply["message_id"], f"r:{number}:5", stale=True)
+    pressed = sandbox.press(reply["message_id"], data_of(reply, f"r:{caption_of(reply)}:5"))
     correction = await sandbox.send_text("как надо", reply_to=prompt[0]["message_id"])
     await bot.start()
     await sandbox.wait_for(lambda: pressed.answer and answers(sandbox, correction))

@@ -16,8 +16,9 @@ from sqlalchemy import Connection, text
 
 from bot.feedback import database
 from bot.feedback.database import StoreError
-from bot.feedback.store import Store
-from bot.feedback.tables import Table
+from bot.feedback.store import MessageKey, Store
+from bot.feedback.tables import Place, Shown, Table
+from tests.feedback.conftest import Chat, meme
 
 
 async def test_migrations_give_the_tables_of_the_code(url: str, store: Store) -> None:
@@ -45,6 +46,59 @@ async def test_migrations_can_be_taken_back(url: str, store: Store) -> None:
         left = await connection.run_sync(downgrade)
     await engine.dispose()
     assert left - {"sqlite_sequence"} == {"alembic_version"}
+
+
+async def migrate_to(url: str, revision: str, *, up: bool) -> None:
+    """Bring the tables to an older or a newer state."""
+    from alembic import command
+
+    def run(connection: Connection) -> None:
+        configuration = database.alembic_config()
+        configuration.attributes["connection"] = connection
+        (command.upgrade if up else command.downgrade)(configuration, revision)
+
+    engine = database.create_engine(database.database_url(url))
+    async with engine.begin() as connection:
+        await connection.run_sync(run)
+    await engine.dispose()
+
+
+async def test_what_was_sent_before_there_were_signatures_is_known_by_its_message(
+    url: str, data_dir: Path
+) -> None:
+    async with await Store.open(url, data_dir) as store:
+        chat = Chat(store)
+        anna, boris = await chat.person(10), await chat.person(11)
+        described = await chat.answer(anna, meme("ОДИН"))
+        job = await store.job_of_caption(described.id, 10)
+        assert job is not None and job.reply_message_id is not None
+        ((in_group, _),) = await store.accept(
+            user_id=boris.id,
+            place=Place(-7),
+            message_id=1,
+            file_id="f",
+            file_unique_id="u",
+            language="ru",
+        )
+        await store.use_caption(in_group.id, described.id)
+        await store.answered(in_group.id, 2)
+        waiting = await chat.job(anna, "unanswered")
+        await store.show(MessageKey.of(-7, 3), Shown("prompt", caption_id=described.id, user_id=boris.id))
+        await store.show(MessageKey.of(10, 4), Shown("models", user_id=anna.id))
+    await migrate_to(url, "0006", up=False)
+    async with await Store.open(url, data_dir) as store:
+        for chat_id, message_id, kind, job_id, user_id, unsigned in (
+            (10, job.reply_message_id, "caption", job.id, anna.id, True),
+            (-7, 2, "caption", in_group.id, None, True),
+            (-7, 3, "prompt", None, boris.id, False),
+        ):
+            row = await store.shown(MessageKey.of(chat_id, message_id))
+            assert row is not None
+            assert (row.kind, row.caption_id, row.job_id, row.user_id, row.unsigned) == (
+                *(kind, described.id, job_id, user_id, unsigned),
+            )
+        assert await store.shown(MessageKey.of(10, 4)) is None, "pages were not written down then"
+        assert await store.shown(MessageKey.of(10, waiting.message_id)) is None
 
 
 def test_migrations_are_valid_for_postgresql() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from bot.feedback import files
 from bot.feedback.export import export
-from bot.feedback.store import NotStored, Store
+from bot.feedback.store import MessageKey, NotStored, Store
+from bot.feedback.tables import Shown
 from tests.drawing import draw_meme, png_bytes
 from tests.feedback.conftest import Chat, fields, kept, meme, said
 
@@ -110,7 +111,10 @@ async def test_erasing_leaves_nothing(
     await store.rate(anna.id, his.id, 2)
     await store.rate(boris.id, his.id, 5)
     await store.rate(boris.id, own.id, 4)  # in a group he saw it too
-    await store.prompt(1, 50, own.id, anna.id)
+    await store.show(MessageKey.of(1, 50), Shown("prompt", caption_id=own.id, user_id=anna.id))
+    await store.show(MessageKey.of(1, 51), Shown("caption", caption_id=shared.id))
+    await store.show(MessageKey.of(-1, 52), Shown("caption", caption_id=shared.id))
+    await store.show(MessageKey.of(-1, 53), Shown("caption", caption_id=own.id))
     waiting = await chat.job(anna, "still-waiting")
 
     gone = await store.erase(anna.id)
@@ -120,7 +124,9 @@ async def test_erasing_leaves_nothing(
     assert await store.find_user(1) is None
     assert await store.caption(own.id) is None
     assert await store.picture(own.picture_id) is None
-    assert await store.prompted(1, 50) is None
+    places = {number: MessageKey.of(1 if number < 52 else -1, number) for number in range(50, 54)}
+    left = [number for number, place in places.items() if await store.shown(place) is not None]
+    assert left == [52], "a description of Boris's picture in a group is not only Anna's"
     assert await store.pending_jobs() == []
     assert await store.caption(shared.id) is not None, "the picture is Boris's as well"
     assert [path.read_bytes() for path in kept(data_dir)] == [meme("ОБА")]

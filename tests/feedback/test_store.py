@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from bot.feedback.reports import ModelStats
-from bot.feedback.store import NotStored, Store, options_key
-from bot.feedback.tables import Choice, Place, now
+from bot.feedback.store import MessageKey, NotStored, Store, options_key
+from bot.feedback.tables import Choice, Place, Shown, now
 from inference.types import DecodingOptions, Version
 from tests.feedback.conftest import CHECKPOINT, MODEL, PROGRAM, Chat, fields, meme, said
 
@@ -185,18 +185,14 @@ async def test_only_one_of_many_claims_a_job(chat: Chat, store: Store) -> None:
     assert sum(claim is not None for claim in claims) == 1
 
 
-async def test_a_caption_is_read_back_whole_and_found_by_its_message(chat: Chat, store: Store) -> None:
+async def test_a_caption_is_read_back_whole(chat: Chat, store: Store) -> None:
     user = await chat.person(10)
     picture = fields(meme())
     job = await chat.job(user, picture.file_unique_id)
     caption = said("Кот говорит «мяу\n»", words=("КОТ", "МЯУ 😺"))
     row = await store.save_caption(job.id, picture=picture, caption=caption)
-    await store.answered(job.id, 900)
-    found = await store.caption_by_message(user.telegram_id, 900)
-    assert found is not None and found.id == row.id
-    assert found.to_caption() == caption
-    assert await store.caption_by_message(user.telegram_id, 901) is None
-    assert await store.caption_by_message(11, 900) is None
+    found = await store.caption(row.id)
+    assert found is not None and found.to_caption() == caption
     stored = await store.picture(row.picture_id)
     assert stored is not None
     assert (stored.sha256, stored.size, stored.width, stored.height) == (
@@ -235,9 +231,8 @@ async def test_the_cache_knows_picture_model_version_and_options(chat: Chat, sto
 
     second = await chat.job(await chat.person(11), picture.file_unique_id)
     await store.use_caption(second.id, row.id)
-    await store.answered(second.id, 901)
-    found = await store.caption_by_message(11, 901)
-    assert found is not None and found.id == row.id
+    read = await store.job(second.id)
+    assert read is not None and read.caption_id == row.id
 
 
 async def test_the_same_picture_of_many_people_at_once(chat: Chat, store: Store) -> None:
@@ -291,12 +286,15 @@ async def test_the_newest_correction_counts_and_is_found_by_its_prompt(
 ) -> None:
     user = await chat.person(10)
     row = await chat.answer(user, meme())
-    await store.prompt(10, 500, row.id, user.id)
-    await store.prompt(10, 500, row.id, user.id)  # redelivered
+    prompt = Shown("prompt", caption_id=row.id, user_id=user.id)
+    await store.show(MessageKey.of(10, 500), prompt)
+    await store.show(MessageKey.of(10, 500), prompt)  # redelivered
     async with await Store.open(url, data_dir) as restarted:
-        assert await restarted.prompted(10, 500) == row.id
-        assert await restarted.prompted(10, 501) is None
-        assert await restarted.prompted(11, 500) is None
+        found = await restarted.shown(MessageKey.of(10, 500))
+        assert found is not None
+        assert (found.kind, found.caption_id, found.user_id) == ("prompt", row.id, user.id)
+        assert await restarted.shown(MessageKey.of(10, 501)) is None
+        assert await restarted.shown(MessageKey.of(11, 500)) is None
         await restarted.correct(user.id, row.id, "Первая попытка")
         await restarted.correct(user.id, row.id, "Кот спит на клавиатуре")
     assert await store.correction(user.id, row.id) == "Кот спит на клавиатуре"
@@ -312,7 +310,7 @@ async def test_feedback_on_what_is_not_there_is_refused(chat: Chat, store: Store
     with pytest.raises(NotStored):
         await store.correct(user.id, gone, "текст")
     with pytest.raises(NotStored):
-        await store.prompt(10, 1, gone, user.id)
+        await store.show(MessageKey.of(10, 1), Shown("prompt", caption_id=gone, user_id=user.id))
     with pytest.raises(NotStored):
         await store.rate(user.id + 1000, row.id, 3)
     for call in (

@@ -22,7 +22,7 @@ from bot.feedback.export import export
 from bot.sandbox import Sandbox
 from inference.checkpoint import read_config
 from inference.models import checkpoint_hash, list_models
-from tests.bot.conftest import data_of, reply_to, settings, until, working
+from tests.bot.conftest import caption_of, data_of, reply_to, settings, until, working
 from tests.drawing import Kind, draw_meme, jpeg_bytes
 from tests.feedback.conftest import Chat, meme
 from tests.train_scripts.feedback.exports import row, write
@@ -97,7 +97,7 @@ class Running:
 
     async def caption(self, answer: dict[str, Any]) -> Any:
         """The row of the caption in this answer."""
-        row = await self.app.store.caption(int(data_of(answer, "r:").split(":")[1]))
+        row = await self.app.store.caption(caption_of(answer))
         assert row is not None
         return row
 
@@ -109,9 +109,9 @@ class Running:
         assert "сохранено" in (await reply_to(self.sandbox, written))["text"]
 
     async def mark(self, answer: dict[str, Any], mark: int) -> None:
-        caption_id = int(data_of(answer, "r:").split(":")[1])
+        caption_id = caption_of(answer)
         before = (await self.app.store.stats()).models
-        self.sandbox.press(answer["message_id"], f"r:{caption_id}:{mark}")
+        self.sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:{mark}"))
 
         async def stored() -> bool:
             return (await self.app.store.stats()).models != before
