@@ -47,6 +47,7 @@ from bot.middlewares.requests import single_attempt, surely_not_done
 from bot.models import AnyEngine, choices
 from bot.nursery import Nursery
 from bot.replies import caption_keyboard, caption_messages, introduction, show_keyboard
+from bot.senders import is_person
 from bot.targets import Found
 from bot.texts import Texts, sentences, texts
 from bot.typing_notice import TypingNotice
@@ -143,6 +144,7 @@ class Captioning:
         user: User,
         place: Place,
         message_id: int,
+        sender: int | Job | None,
         language: str,
         kind: JobKind = "caption",
         options: DecodingOptions | None = None,
@@ -152,7 +154,8 @@ class Captioning:
     ) -> list[tuple[Job, bool]]:
         """Write the job rows; False: accepted before. Give the new ones together to :meth:`submit`.
 
-        ``chosen``: who is to describe it, by default as the person wants it. ``again``: see Store.accept.
+        ``user``: who asks; ``sender``, ``again``: see Store.accept. ``chosen``: who is to describe it, by
+        default as the asker wants it.
         Raises QueueFull when the person has too many unanswered pictures already, NotStored.
         """
         waiting = self._accepting[user.id] + sum(job.user_id == user.id for job in self._line.values())
@@ -170,6 +173,7 @@ class Captioning:
                 kind=kind,
                 options=options,
                 source_caption_id=source_caption_id,
+                sender=sender,
                 choices=chosen or choices(self._settings, user),
                 again=again,
             )
@@ -218,9 +222,10 @@ class Captioning:
             self.submit([job], lane=f"resumed {job.chat_id} {job.user_id}", resume=True)
         return len(jobs)
 
-    async def drop(self, user_id: int) -> None:
-        """Stop the work for one person, who is about to be erased."""
-        jobs = [job.id for job in self._line.values() if job.user_id == user_id]
+    async def drop(self, user: User) -> None:
+        """Stop the work for one person, who is about to be erased, and on their pictures."""
+        whose = self._store.sender(user.telegram_id)
+        jobs = [job.id for job in self._line.values() if user.id == job.user_id or whose == job.sender]
         tasks = [self._tasks[number] for number in jobs if number in self._tasks]
         for task in tasks:
             task.cancel()
@@ -368,7 +373,7 @@ class Captioning:
     async def _bytes_to_keep(self, job: Job, cached: CaptionRow) -> bytes | None:
         """The picture of a caption made before, when only this sender lets it be kept."""
         picture = await self._store.picture(cached.picture_id)
-        if picture is None or picture.path is not None or not await self._store.consents(job.user_id):
+        if picture is None or picture.path is not None or not job.keeps_picture:
             return None
         try:
             return await self._fetch(job.file_id)
@@ -475,10 +480,11 @@ class Captioning:
                     await _insist(self._store.failed, job.id, error.message)
                     return
                 except TelegramBadRequest as error:
-                    if place == job.place and outbox.is_topic_gone(error):
+                    asker = await _insist(self._store.telegram_id, job.user_id)
+                    if place == job.place and outbox.is_topic_gone(error) and is_person(asker):
                         # Elsewhere in the group nobody would know what it is about: to the person alone.
                         logger.warning("Job %d: nothing can be said in its topic: %s", job.id, error.message)
-                        place, reply_to = Place(await _insist(self._store.telegram_id, job.user_id)), None
+                        place, reply_to = Place(asker), None
                         messages = [texts(job.language)(sentences.TOPIC_GONE), *reply.messages]
                         continue
                     logger.warning("Job %d: the reply is refused: %s", job.id, error.message)

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.logs import secrets_in_address
+from bot.senders import SERVICE_ACCOUNTS, is_person
 from inference.engine import EngineSettings
 
 TOKEN_PATTERN = re.compile(r"\d+:[A-Za-z0-9_-]+")
@@ -114,6 +115,18 @@ class Settings(BaseSettings):
     def _ids(cls, value: Any) -> Any:
         if isinstance(value, str):
             return frozenset(part for part in re.split(r"[,\s]+", value) if part)
+        return value
+
+    @field_validator("admin_ids")
+    @classmethod
+    def _people(cls, value: frozenset[int]) -> frozenset[int]:
+        for number in sorted(value):
+            if not is_person(number):
+                who = SERVICE_ACCOUNTS.get(number, "a chat, not a person")
+                raise ValueError(
+                    f"{number} is {who}: whoever that is could export everything; "
+                    "name the operators by the ids of their own accounts"
+                )
         return value
 
     @field_validator("log_level", "language", mode="before")

@@ -12,6 +12,7 @@ from aiogram.types import Update
 from pydantic import ValidationError
 
 from bot.nursery import Nursery
+from bot.senders import author
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +52,8 @@ def _lane(update: Update) -> Lane | None:
     if update.callback_query is not None:
         return ("press", update.callback_query.from_user.id)
     message = update.message
-    if message is not None and message.from_user is not None and message.media_group_id is None:
-        return ("message", message.from_user.id)
-    return None
+    sender = author(message) if message is not None and message.media_group_id is None else None
+    return None if sender is None else ("message", sender.telegram_id)
 
 
 class Intake:

@@ -26,6 +26,7 @@ from aiogram.types import (
     User,
 )
 
+from bot.senders import person_behind, person_quoted
 from bot.texts import sentences
 from inference.pictures import OTHER_SUFFIXES, PICTURE_SUFFIXES
 
@@ -52,10 +53,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The pictures of one message, and the message that their descriptions answer."""
+    """The pictures of one message, the message that their descriptions answer, and who sent them (see
+    bot.senders)."""
 
     pictures: Sequence[Found]
     message_id: int
+    sender: int | None
 
 
 # What a message may carry (`ContentType`), and what becomes of it. What stands in none of these sets is new
@@ -202,11 +205,14 @@ def find_target(message: Message) -> Target | Refused:
     refusal: Refused | None = None
     for one in (message, message.reply_to_message, message.external_reply):
         found = find_all(one) if one is not None else ()
+        if one is None or not found:
+            continue
         if isinstance(found, Refused):
             refusal = refusal or found
-        elif found:
-            # What is quoted from elsewhere has no message here.
-            return Target(found, (one if isinstance(one, Message) else message).message_id)
+        elif isinstance(one, Message):
+            return Target(found, one.message_id, person_behind(one))
+        else:  # what is quoted from elsewhere has no message here
+            return Target(found, message.message_id, person_quoted(one))
     return refusal or Refused(sentences.ANSWER_A_PICTURE)
 
 

@@ -13,6 +13,7 @@ from bot.feedback.database import StoreError, database_url
 from bot.feedback.export import ExportFormat, export, parse_since
 from bot.feedback.reports import ModelStats, Stats
 from bot.feedback.store import Store
+from bot.senders import SERVICE_ACCOUNTS, is_person
 from bot.texts import Texts, sentences, texts
 
 
@@ -48,10 +49,17 @@ def run_stats(url: str, data_dir: Path) -> str:
 
 def run_erase(url: str, data_dir: Path, telegram_id: int) -> str:
     """Erase everything of the person with this Telegram number."""
+    if not is_person(telegram_id):
+        raise StoreError(
+            f"{telegram_id} is {SERVICE_ACCOUNTS.get(telegram_id, 'a chat')}, no person; check the id."
+        )
 
     async def run() -> str:
         async with await _open(url, data_dir) as store:
             user = await store.find_user(telegram_id)
+            if user is None and await store.has_sent(telegram_id):
+                # Somebody else asked about their pictures; they themselves never wrote to the bot.
+                user = await store.user(telegram_id, language="ru")
             if user is None:
                 raise StoreError(f"Nobody has the Telegram id {telegram_id} in the database; check the id.")
             gone = await store.erase(user.id)

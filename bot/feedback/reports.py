@@ -11,7 +11,9 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.feedback.tables import CaptionRow, Correction, Job, Picture, Rating, Table, User
+from bot.senders import SERVICE_ACCOUNTS
 
+_PERSON = and_(User.telegram_id > 0, User.telegram_id.not_in(SERVICE_ACCOUNTS))
 _Z = 1.96  # of the normal distribution: 95 %
 
 
@@ -117,8 +119,8 @@ async def stats(session: AsyncSession) -> Stats:
         marks_of.setdefault((name, checkpoint), {})[mark] = count
     corrections_of = {(name, checkpoint): count for name, checkpoint, count in corrections}
     return Stats(
-        users=await count_rows(session, User),
-        active_users=await count_rows(session, User, User.active.is_(True)),
+        users=await count_rows(session, User, _PERSON),
+        active_users=await count_rows(session, User, _PERSON, User.active.is_(True)),
         consenting_users=await count_rows(session, User, User.consent.is_(True)),
         pictures=await count_rows(session, Picture),
         kept_pictures=await count_rows(session, Picture, Picture.path.is_not(None)),

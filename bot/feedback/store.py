@@ -19,7 +19,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, Self, cast
+from typing import Any, Literal, Protocol, Self, cast
 
 from sqlalchemy import (
     ColumnElement,
@@ -56,6 +56,7 @@ from bot.feedback.tables import (
     Rating,
     Removal,
     Secret,
+    Sending,
     Shown,
     ShownMessage,
     Table,
@@ -64,6 +65,7 @@ from bot.feedback.tables import (
     User,
     now,
 )
+from bot.senders import is_person
 from inference.locks import Locked, locked
 from inference.types import Caption, DecodingOptions, Version
 
@@ -256,11 +258,6 @@ class Store:
         """Answer with two captions: see :attr:`User.compare_with`. Raises NotStored."""
         await self._set(User, user_id, compare_with=model)
 
-    async def consents(self, user_id: int) -> bool:
-        """Whether the person lets pictures be kept; False when erased."""
-        async with self._read() as session:
-            return bool(await session.scalar(select(User.consent).where(User.id == user_id)))
-
     async def set_consent(self, user_id: int, consent: bool) -> None:
         """May pictures sent from now on be kept? Withdrawing also deletes what was kept. Raises NotStored."""
         if consent:
@@ -269,9 +266,12 @@ class Store:
         async with self._files.lock:
             async with self._write() as session:
                 await database.lock_pictures(session, exclusive=True)
-                if not await _changed(session, update(User).where(User.id == user_id).values(consent=False)):
+                user = await session.get(User, user_id, with_for_update=True)
+                if user is None:
                     raise NotStored("This person was erased.")
-                await self._forget_files(session, user_id)
+                user.consent = False
+                await session.flush()
+                await self._forget_files(session, self.sender(user.telegram_id))
             await self._empty_trash()
 
     async def deactivate(self, telegram_id: int) -> None:
@@ -295,8 +295,12 @@ class Store:
         source_caption_id: int | None = None,
         choices: Sequence[Choice] = (Choice(),),
         again: bool = False,
+        sender: int | Literal["asker"] | Job | None = "asker",
     ) -> list[tuple[Job, bool]]:
         """Write down that this picture must be answered, before anything slow: a job for every choice.
+
+        ``sender``: whose picture it is, by Telegram id; None: nobody's who could let it be kept. A job: the
+        one by which the picture came (now nothing new is sent).
 
         True beside a job: it is new. The same picture of the same message, kind and options give the same
         jobs, whatever their state and model, so a redelivered update makes no further one. ``again``: the
@@ -330,7 +334,6 @@ class Store:
                 language=language,
                 state="accepted",
                 attempts=0,
-                keeps_picture=False,
                 created_at=moment,
                 updated_at=moment,
             )
@@ -353,9 +356,14 @@ class Store:
                 known = (await session.scalars(select(Job).where(same).order_by(Job.id))).all()
                 if known:
                     return [(job, False) for job in known]
+            whose, keeps = await self._sender(session, user_id, sender)
             for choice in choices:
                 insert = common.values(
-                    model=choice.model, part=choice.part, compared_with=choice.compared_with
+                    model=choice.model,
+                    part=choice.part,
+                    compared_with=choice.compared_with,
+                    sender=whose,
+                    keeps_picture=keeps,
                 )
                 created: Job | None = (await session.scalars(insert)).one_or_none()
                 existing = await session.scalars(
@@ -363,6 +371,36 @@ class Store:
                 )
                 jobs.append((created or existing.one(), created is not None))
         return jobs
+
+    async def _sender(
+        self, session: AsyncSession, user_id: int, sender: int | Literal["asker"] | Job | None
+    ) -> tuple[str, bool]:
+        """The pseudonym of whose picture it is, and whether they let it be kept."""
+        if isinstance(sender, Job):
+            return sender.sender, False
+        if sender is None:
+            return "", False
+        same = User.id == user_id if sender == "asker" else User.telegram_id == sender
+        # Locked: whoever takes the permission back meanwhile waits, and then finds this job too.
+        found = (
+            await session.execute(
+                select(User.telegram_id, User.consent).where(same).with_for_update(read=True)
+            )
+        ).one_or_none()
+        if found is None:  # never met, or erased
+            return ("" if sender == "asker" else self.sender(sender)), False
+        # A chat in whose name somebody asks has sent nothing.
+        return (
+            (self.sender(found.telegram_id), found.consent) if is_person(found.telegram_id) else ("", False)
+        )
+
+    async def has_sent(self, telegram_id: int) -> bool:
+        """Whether a picture of this person is known, although they may never have written to the bot."""
+        whose = self.sender(telegram_id)
+        async with self._read() as session:
+            found = select(Sending.sender).where(Sending.sender == whose)
+            waiting = select(Job.sender).where(Job.sender == whose)
+            return await session.scalar(found.union(waiting).limit(1)) is not None
 
     async def claim(self, job_id: int, *, resume: bool = False) -> Job | None:
         """Begin to work on an accepted job; None when somebody else did, or it is finished or erased.
@@ -727,10 +765,15 @@ class Store:
     # ---- privacy, numbers, export ----
 
     async def erase(self, user_id: int) -> Erased:
-        """Delete the person and everything of theirs: marks, corrections, jobs, and the pictures that nobody
-        else sent, with their files, captions and what others said about those. Raises NotStored.
+        """Delete the person and everything of theirs: marks, corrections, what they asked for, and the
+        pictures that they sent and nobody else did, with files, captions and what others said about those.
+
+        Pictures of others that they asked about stay: those are their senders'. Raises NotStored.
         """
-        own = and_(_sent(Job.user_id == user_id), ~_sent(Job.user_id != user_id))
+        known = await self._user(user_id)
+        whose = self.sender(known.telegram_id)
+        own = and_(_sent(Sending.sender == whose), ~_sent(Sending.sender != whose))
+        theirs = or_(Job.user_id == user_id, Job.sender == whose)
         captions = select(CaptionRow.id).join(Picture, Picture.id == CaptionRow.picture_id).where(own)
         async with self._files.lock:
             async with self._write() as session:
@@ -744,11 +787,11 @@ class Store:
                         Correction,
                         or_(Correction.user_id == user_id, Correction.caption_id.in_(captions)),
                     ),
-                    "jobs": await reports.count_rows(session, Job, Job.user_id == user_id),
+                    "jobs": await reports.count_rows(session, Job, theirs),
                     "captions": await reports.count_rows(session, CaptionRow, CaptionRow.id.in_(captions)),
                     "pictures": await reports.count_rows(session, Picture, own),
                 }
-                await self._forget_files(session, user_id)
+                await self._forget_files(session, whose)
                 await self._bury(session, "user", self._pseudonym(user_id))
                 posted = select(User.telegram_id).where(User.id == user_id).scalar_subquery()
                 await _changed(
@@ -758,6 +801,8 @@ class Store:
                     .values(body=None, telegram_id=None),
                 )
                 await _changed(session, delete(Picture).where(own))
+                await _changed(session, delete(Sending).where(Sending.sender == whose))
+                await _changed(session, delete(Job).where(Job.sender == whose))
                 if not await _changed(session, delete(User).where(User.id == user_id)):
                     raise NotStored("This person was erased.")
             removed = await self._empty_trash()
@@ -787,6 +832,10 @@ class Store:
         async with self._read() as session:
             order = (Tombstone.erased_at, Tombstone.kind, Tombstone.pseudonym)
             return (await session.scalars(select(Tombstone).order_by(*order))).all()
+
+    def sender(self, telegram_id: int) -> str:
+        """The pseudonym under which the sender of a picture is known (see Sending)."""
+        return self._hide(f"sender {telegram_id}")
 
     def picture_pseudonym(self, sha256: str) -> str:
         """The same picture is the same 16 hexadecimal digits in every export."""
@@ -879,10 +928,20 @@ class Store:
 
         async def keep(session: AsyncSession, job: Job, picture: Picture) -> Picture:
             nonlocal path
-            consent = (await session.get_one(User, job.user_id)).consent
-            if consent and data is not None and picture.path is None:
+            if job.keeps_picture and data is not None and picture.path is None:
                 picture.path = path = files.place(picture.sha256, data)
-            job.keeps_picture = consent and picture.path is not None
+            insert = self._insert(Sending).values(
+                picture_id=picture.id,
+                sender=job.sender,
+                keeps=job.keeps_picture and picture.path is not None,
+            )
+            # Who has sent it before and let it be kept has not taken that back by sending it again.
+            keeps = or_(Sending.keeps, insert.excluded.keeps)
+            await session.execute(
+                insert.on_conflict_do_update(
+                    index_elements=[Sending.picture_id, Sending.sender], set_={"keeps": keeps}
+                )
+            )
             return picture
 
         async with nullcontext() if data is None else self._files.lock:
@@ -903,11 +962,19 @@ class Store:
         if used is None:  # another process erased it between our commit and our write
             await self._files.remove([path])
 
-    async def _forget_files(self, session: AsyncSession, user_id: int) -> None:
-        """Mark for removal the kept pictures of this person that nobody else lets us keep."""
-        await session.execute(update(Job).where(Job.user_id == user_id).values(keeps_picture=False))
+    async def _user(self, user_id: int) -> User:
+        async with self._read() as session:
+            user = await session.get(User, user_id)
+            if user is None:
+                raise NotStored("This person was erased.")
+            return user
+
+    async def _forget_files(self, session: AsyncSession, whose: str) -> None:
+        """Mark for removal the kept pictures of this sender that nobody else lets us keep."""
+        await _changed(session, update(Job).where(Job.sender == whose).values(keeps_picture=False))
+        await _changed(session, update(Sending).where(Sending.sender == whose).values(keeps=False))
         unkept = and_(
-            Picture.path.is_not(None), _sent(Job.user_id == user_id), ~_sent(Job.keeps_picture.is_(True))
+            Picture.path.is_not(None), _sent(Sending.sender == whose), ~_sent(Sending.keeps.is_(True))
         )
         found = (await session.execute(select(Picture.path, Picture.sha256).where(unkept))).all()
         await _changed(session, update(Picture).where(unkept).values(path=None))
@@ -947,12 +1014,8 @@ class _Keep(Protocol):
 
 
 def _sent(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Of a Picture in the enclosing query: a job of which ``condition`` holds was about it."""
-    return (
-        exists()
-        .where(Job.caption_id == CaptionRow.id, CaptionRow.picture_id == Picture.id, condition)
-        .correlate(Picture)
-    )
+    """Of a Picture in the enclosing query: somebody sent it so that ``condition`` holds."""
+    return exists().where(Sending.picture_id == Picture.id, condition).correlate(Picture)
 
 
 def _unusable(error: DBAPIError | OSError) -> StoreError:

@@ -109,14 +109,14 @@ class Table(DeclarativeBase):
 
 
 class User(Table):
-    """A person who wrote to the bot."""
+    """A person who wrote to the bot; or a chat in whose name somebody did (see bot.senders)."""
 
     __tablename__ = "users"
     # AUTOINCREMENT: the number of an erased person is never given to another one.
     __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
-    telegram_id: Mapped[int] = mapped_column(BigInteger, unique=True)
+    telegram_id: Mapped[int] = mapped_column(BigInteger, unique=True)  # negative: a chat's
     username: Mapped[str | None] = mapped_column(String(64))
     language: Mapped[str] = mapped_column(String(16))
     language_chosen: Mapped[bool] = mapped_column(Boolean)  # by set_language: Telegram's no longer counts
@@ -144,6 +144,23 @@ class Picture(Table):
         String(128), index=True
     )  # of the kept bytes, relative to the data folder
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class Sending(Table):
+    """Who sent a picture, whose it is: they decide whether it is kept, and their erasure takes it away.
+
+    A sender need not have met the bot: somebody else may have asked about the picture. So only a pseudonym is
+    kept of them (see Store.sender), "" for channels, anonymous administrators and bots. It outlives the jobs:
+    when whoever asked is erased, the picture is still its sender's.
+    """
+
+    __tablename__ = "sendings"
+
+    picture_id: Mapped[int] = mapped_column(
+        ForeignKey("pictures.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    sender: Mapped[str] = mapped_column(String(16), primary_key=True, index=True)
+    keeps: Mapped[bool] = mapped_column(Boolean)  # the sender lets the bytes be kept
 
 
 class CaptionRow(Table):
@@ -262,7 +279,7 @@ class Job(Table):
     )
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)  # who asked
     chat_id: Mapped[int] = mapped_column(BigInteger)
     # The rest of the place: see Place.
     message_thread_id: Mapped[int | None] = mapped_column(BigInteger)
@@ -285,7 +302,8 @@ class Job(Table):
     state: Mapped[JobState] = mapped_column(String(16), index=True)
     attempts: Mapped[int] = mapped_column(Integer)  # times it was claimed
     caption_id: Mapped[int | None] = mapped_column(ForeignKey("captions.id", ondelete="SET NULL"), index=True)
-    keeps_picture: Mapped[bool] = mapped_column(Boolean)  # its user consented when the caption was made
+    sender: Mapped[str] = mapped_column(String(16), index=True, server_default=text("''"))  # see Sending
+    keeps_picture: Mapped[bool] = mapped_column(Boolean)  # the sender let it be kept when it was sent
     sending_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # the reply was on its way since
     reply_message_id: Mapped[int | None] = mapped_column(BigInteger)
     notice_message_id: Mapped[int | None] = mapped_column(BigInteger)  # that tells the place in the queue

@@ -7,6 +7,7 @@ from aiogram import Router
 from bot.handlers import (
     admin,
     album,
+    anonymous,
     correction,
     errors,
     language,
@@ -23,6 +24,7 @@ def routers() -> list[Router]:
     """New routers, in the order in which they are asked; the last one takes what nobody else did."""
     return [
         errors.router(),
+        anonymous.router(),
         start.router(),
         privacy.router(),
         language.router(),

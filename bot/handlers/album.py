@@ -17,6 +17,7 @@ from bot.handlers.common import AnyCommand, reply
 from bot.handlers.picture import is_too_large, too_large
 from bot.nursery import Nursery
 from bot.outbox import place_of
+from bot.senders import person_behind
 from bot.targets import Refused, find, is_addressed, is_private
 from bot.texts import Texts, sentences
 
@@ -135,6 +136,7 @@ async def pictures(
                     user=user,
                     place=place_of(one),
                     message_id=one.message_id,
+                    sender=person_behind(one),
                     language=words.language,
                 )
             except QueueFull as full:

@@ -16,6 +16,7 @@ from bot.feedback.store import Store
 from bot.feedback.tables import Choice, Job, User
 from bot.handlers.common import IN_PRIVATE, AnyCommand, reply
 from bot.outbox import place_of
+from bot.senders import person_behind
 from bot.targets import Found, Refused, Target, find, find_all, find_target, is_addressed, is_private
 from bot.texts import Texts, sentences
 
@@ -54,7 +55,7 @@ async def sent(message: Message, **data: Any) -> None:
     found = find_all(message)
     await describe(
         message,
-        found if isinstance(found, Refused) else Target(found, message.message_id),
+        found if isinstance(found, Refused) else Target(found, message.message_id, person_behind(message)),
         again=False,
         **data,
     )
@@ -108,6 +109,7 @@ async def describe(
                 user=user,
                 place=place_of(message),
                 message_id=target.message_id,
+                sender=target.sender,
                 language=words.language,
                 chosen=chosen,
                 again=again,

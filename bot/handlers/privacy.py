@@ -57,7 +57,7 @@ async def choose(
 
 async def forget(message: Message, user: User, words: Texts, store: Store, captioning: Captioning) -> None:
     """Erase everything about this person, and stop what is in work for them."""
-    await captioning.drop(user.id)
+    await captioning.drop(user)
     try:
         erased = await store.erase(user.id)
         counts = (erased.pictures, erased.ratings, erased.corrections)

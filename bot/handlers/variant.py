@@ -67,6 +67,7 @@ async def another(
             place=place,
             # The picture's own message where it stands here too, else the one with the button.
             message_id=source.message_id if source.place == place else message.message_id,
+            sender=source,
             language=words.language,
             kind="variant",
             options=variant_options(callback.id),

@@ -40,6 +40,7 @@ from bot.buttons import Button, read_button, signed, split
 from bot.feedback.database import StoreError
 from bot.feedback.store import MessageKey, NotStored, Store
 from bot.feedback.tables import Shown, ShownMessage, User
+from bot.senders import author
 from bot.texts import Language, choose_language, sentences, texts
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ class Gate:
     async def opened(self, callback: CallbackQuery) -> Button | None:
         """The button that was pressed; None: the press does not count."""
         message = callback.message
+        if author(callback) is None:
+            return None  # an account of Telegram's own presses nothing
         if message is not None:
             place, signed_for = MessageKey.of(message.chat.id, message.message_id), str(message.chat.id)
         elif callback.inline_message_id is not None:
@@ -74,28 +77,44 @@ class Gate:
         if button is None or (signature is not None and not genuine):
             return None
         row = await self._store.shown(place)
-        if row is None and genuine and _has(message, data, callback.bot):
+        belated = row is None and genuine and _has(message, data, callback.bot)
+        if belated and await self._is_of(button.shown.user_id, callback):  # else nothing is written either
             row = await self._write_belatedly(place, button.shown)
         if row is None or not _shows(row, button, genuine=genuine):
             return None
-        if row.user_id is not None and row.user_id != await self._number(callback.from_user.id):
+        if not await self._is_of(row.user_id, callback):
             return None
         # What the row says of the job counts: it is gone there when its person was erased.
         return Button(
             button.kind, button.value, Shown(row.kind, row.caption_id, row.job_id, button.shown.user_id)
         )
 
+    async def _is_of(self, user_id: int | None, callback: CallbackQuery) -> bool:
+        """Whether a message that is this person's (None: everybody's in the chat) is whoever's pressed."""
+        message, presser = callback.message, callback.from_user.id
+        if message is not None and message.chat.id > 0 and message.chat.id != presser:
+            return False
+        return user_id is None or user_id == await self._number(presser)
+
     async def prompted(self, message: Message) -> int | None:
         """The caption whose correction this message is; None: it answers no prompt put to its author."""
-        answered, author = message.reply_to_message, message.from_user
-        if answered is None or author is None or answered.from_user is None:
-            return None
-        if message.bot is None or answered.from_user.id != message.bot.id:
-            return None
-        row = await self._store.shown(MessageKey.of(message.chat.id, answered.message_id))
-        if row is None or row.kind != "prompt" or row.user_id != await self._number(author.id):
+        row, sender = await self._prompt(message), author(message)
+        if row is None or sender is None or row.user_id != await self._number(sender.telegram_id):
             return None
         return row.caption_id
+
+    async def is_answer(self, message: Message) -> bool:
+        """Whether the message answers a prompt, whoever wrote it."""
+        return await self._prompt(message) is not None
+
+    async def _prompt(self, message: Message) -> ShownMessage | None:
+        answered = message.reply_to_message
+        if answered is None or answered.from_user is None or message.bot is None:
+            return None
+        if answered.from_user.id != message.bot.id:
+            return None
+        row = await self._store.shown(MessageKey.of(message.chat.id, answered.message_id))
+        return row if row is not None and row.kind == "prompt" else None
 
     async def known(self, telegram_id: int) -> User | None:
         """The person, if there is a row of them; none is made."""

@@ -9,9 +9,9 @@ from typing import Any, cast
 from aiogram import BaseMiddleware, Bot
 from aiogram.exceptions import AiogramError
 from aiogram.types import CallbackQuery, Message, TelegramObject
-from aiogram.types import User as TelegramUser
 
 from bot import outbox
+from bot.senders import author
 from bot.targets import Found, find
 from bot.texts import Language, choose_language, sentences, texts
 
@@ -44,16 +44,16 @@ class ThrottleMiddleware(BaseMiddleware):
         event: TelegramObject,
         data: dict[str, Any],
     ) -> Any:
-        sender: TelegramUser | None = data.get("event_from_user")
+        sender = author(event) if isinstance(event, Message | CallbackQuery) else None
         picture = isinstance(event, Message) and isinstance(find(event), Found)
-        if sender is None or picture or self._take(sender.id):
+        if sender is None or picture or self._take(sender.telegram_id):
             return await handler(event, data)
         sentence = texts(choose_language(sender.language_code, self._default_language))(sentences.TOO_FAST)
         try:
             if isinstance(event, CallbackQuery):  # each press spins until it is answered
                 await event.answer(sentence)
-            elif isinstance(event, Message) and sender.id not in self._told:
-                self._told.add(sender.id)
+            elif isinstance(event, Message) and sender.telegram_id not in self._told:
+                self._told.add(sender.telegram_id)
                 bot = cast("Bot", event.bot)
                 await outbox.send(bot, outbox.place_of(event), sentence, reply_to=event.message_id)
         except AiogramError:

@@ -1,4 +1,4 @@
-"""Who sent the update, as the store knows them, and the texts in their language."""
+"""Who is behind the update, as the store knows them, and the texts in their language."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiogram import BaseMiddleware
-from aiogram.types import TelegramObject
-from aiogram.types import User as TelegramUser
+from aiogram.types import CallbackQuery, Message, TelegramObject
 
 from bot.feedback.store import Store
+from bot.senders import author
 from bot.texts import Language, choose_language, texts
 
 
@@ -30,11 +30,11 @@ class UserMiddleware(BaseMiddleware):
         event: TelegramObject,
         data: dict[str, Any],
     ) -> Any:
-        sender: TelegramUser | None = data.get("event_from_user")
+        sender = author(event) if isinstance(event, Message | CallbackQuery) else None
         if sender is None:
             return None  # a message without an author cannot be rated, corrected or erased
         language = choose_language(sender.language_code, self._default_language)
-        user = await self._store.user(sender.id, language=language, username=sender.username)
+        user = await self._store.user(sender.telegram_id, language=language, username=sender.username)
         data["user"] = user
         data["words"] = texts(user.language)
         return await handler(event, data)

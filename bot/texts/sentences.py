@@ -216,7 +216,8 @@ PRIVACY: Final = (
     "Your Telegram id, user name and language, and the model you chose. For each picture: where it was sent, "
     "its fingerprint and size, my descriptions of it, your marks and corrections. They serve to make the "
     "descriptions better.\n\n"
-    "The pictures themselves are kept only if you allow it: then they may be used for training.\n\n"
+    "The pictures themselves are kept only if you allow it: then they may be used for training. "
+    "In a group a picture is its sender's, whoever asks about it.\n\n"
     "{state}\n\n"
     "/forget erases everything at once."
 )
@@ -224,6 +225,10 @@ CONSENT_ON: Final = "Now: you allow me to keep your pictures."
 CONSENT_OFF: Final = "Now: your pictures are not kept."
 ALLOW: Final = "Allow keeping my pictures"
 DISALLOW: Final = "Do not keep my pictures"
+ANONYMOUS: Final = (
+    "You write in the name of a chat, so I cannot tell who you are. Write to me in private, or write here "
+    "under your own name: administrators turn anonymity off for that."
+)
 FORGOTTEN: Final = (
     "Done: everything I kept about you is erased (pictures: {pictures}, marks: {ratings}, "
     "corrections: {corrections}). Send a picture whenever you like: we start anew."

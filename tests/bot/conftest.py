@@ -16,6 +16,7 @@ import pytest
 from bot.app import App, build
 from bot.config import Settings
 from bot.sandbox import Sandbox
+from bot.sandbox.pictures import photo_sizes
 from inference.engine import Engine
 from tests.inference.fakes import write_checkpoint
 
@@ -89,13 +90,41 @@ async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 120.0)
         return result
 
 
+ANONYMOUS, AS_CHANNEL, TELEGRAM = 1087968824, 136817688, 777000  # accounts of Telegram's own
+CHANNEL = -1_009_990_001
+
+
+async def in_the_name_of_a_chat(
+    sandbox: Sandbox,
+    account: int,
+    chat: int,
+    text: str = "",
+    *,
+    picture: bytes | None = None,
+    reply_to: int | None = None,
+) -> Json:
+    """A message whose author Telegram does not tell: by an anonymous administrator, or as a channel."""
+    group = sandbox.group(chat, f"Группа {chat}")
+    sandbox.user(account, first_name="Telegram", is_bot=account != TELEGRAM)
+    channel = {"id": CHANNEL, "type": "channel", "title": "Канал"}
+    content: Json = {"sender_chat": group if account == ANONYMOUS else channel}
+    if account == TELEGRAM:
+        content["is_automatic_forward"] = True
+        content["forward_origin"] = {"type": "channel", "chat": channel, "message_id": 1, "date": 0}
+    if picture is None:
+        return await sandbox.send_raw(content | {"text": text}, chat=chat, user=account, reply_to=reply_to)
+    content["photo"] = sandbox.world.photo(await asyncio.to_thread(photo_sizes, picture))
+    return await sandbox.send_raw(content, caption=text, chat=chat, user=account, reply_to=reply_to)
+
+
 def replies_to(sandbox: Sandbox, message: Json, *, chat: int | None = None) -> list[Json]:
     """The bot's messages that answer this one."""
     place = message["chat"]["id"] if chat is None else chat
     return [
         said
         for said in sandbox.messages(place, by_bot=True)
-        if said.get("reply_to_message", {}).get("message_id") == message["message_id"]
+        if said["from"]["id"] == sandbox.world.bot["id"]
+        and said.get("reply_to_message", {}).get("message_id") == message["message_id"]
     ]
 
 

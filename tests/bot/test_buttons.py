@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -58,10 +59,14 @@ def everything(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
         return {name: sorted(database.execute(f"SELECT * FROM {name}"), key=repr) for name in names}
 
 
-def change(folder: Path, statement: str, *values: object) -> None:
+async def change(folder: Path, statement: str, *values: object) -> None:
     """What a kill, or an older version of the bot, would have left in the database."""
-    with closing(sqlite3.connect(folder / "bot.db", timeout=60)) as database, database:
-        database.execute(statement, values)
+
+    def run() -> None:
+        with closing(sqlite3.connect(folder / "bot.db", timeout=60)) as database, database:
+            database.execute(statement, values)
+
+    await asyncio.to_thread(run)  # the bot in this process may be writing
 
 
 def kind_of(data: str) -> str:
@@ -100,7 +105,7 @@ async def shown_to(
     second = await sandbox.send_photo(picture, caption=at, **place)
     await reply_to(sandbox, second)
     await until(lambda: settled(app))
-    change(
+    await change(
         tmp_path,
         "UPDATE jobs SET state = 'working', reply_message_id = NULL WHERE message_id = ?",
         second["message_id"],
@@ -118,7 +123,7 @@ async def shown_to(
             lambda before=before: sandbox.messages(chat or person, by_bot=True)[before:]
         )
     await until(lambda: written_down(app, shown.messages))
-    change(tmp_path, "UPDATE users SET compare_with = NULL")
+    await change(tmp_path, "UPDATE users SET compare_with = NULL")
     return shown
 
 
@@ -230,12 +235,32 @@ async def test_every_button_works_under_the_message_that_shows_it(
                 continue  # pressed already: the description has taken the note's place
             message, data = shown.under(kind)
             if lost:  # killed after the message was sent, before its row was written
-                change(tmp_path, "DELETE FROM shown_messages WHERE message_id = ?", message["message_id"])
+                await change(
+                    tmp_path, "DELETE FROM shown_messages WHERE message_id = ?", message["message_id"]
+                )
             pressed = sandbox.press(message["message_id"], data, chat=chat)
             await sandbox.wait_for(lambda pressed=pressed: pressed.answer)
             assert pressed.answer is not None and pressed.answer["text"] != REFUSED, kind
             if kind != "s:":
                 await until(lambda message=message: written_down(app, [message]))
+
+
+async def test_a_page_without_a_row_is_still_its_own_persons(
+    app: App, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    asked = await sandbox.send_text("/language@meme_describer_bot", chat=GROUP)
+    page = await reply_to(sandbox, asked)
+    await until(lambda: written_down(app, [page]))
+    await change(tmp_path, "DELETE FROM shown_messages")
+    before = everything(tmp_path)
+    pressed = sandbox.press(page["message_id"], data_of(page, "l:en"), chat=GROUP, user=OTHER)
+    await sandbox.wait_for(lambda: pressed.answer)
+    assert pressed.answer is not None and pressed.answer["text"] == REFUSED
+    assert everything(tmp_path) == before
+    pressed = sandbox.press(page["message_id"], data_of(page, "l:en"), chat=GROUP)
+    await sandbox.wait_for(lambda: pressed.answer)
+    user = await app.store.find_user(ME)
+    assert user is not None and user.language == "en"
 
 
 async def test_a_stranger_is_not_written_down_for_a_press_that_does_not_count(
@@ -347,7 +372,9 @@ async def test_buttons_from_before_signatures_work_under_their_own_message_only(
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
     other = await reply_to(sandbox, await sandbox.send_photo(SECOND))
     await until(lambda: settled(app))
-    change(tmp_path, "UPDATE shown_messages SET unsigned = 1 WHERE message_id = ?", answer["message_id"])
+    await change(
+        tmp_path, "UPDATE shown_messages SET unsigned = 1 WHERE message_id = ?", answer["message_id"]
+    )
     number, foreign = caption_of(answer), caption_of(other)
     before = everything(tmp_path)
     for message, data in ((other, f"r:{foreign}:5"), (other, f"r:{number}:5"), (answer, f"r:{foreign}:5")):

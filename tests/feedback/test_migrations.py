@@ -18,7 +18,7 @@ from bot.feedback import database
 from bot.feedback.database import StoreError
 from bot.feedback.store import MessageKey, Store
 from bot.feedback.tables import Place, Shown, Table
-from tests.feedback.conftest import Chat, meme
+from tests.feedback.conftest import Chat, fields, kept, meme, said
 
 
 async def test_migrations_give_the_tables_of_the_code(url: str, store: Store) -> None:
@@ -70,7 +70,7 @@ async def test_what_was_sent_before_there_were_signatures_is_known_by_its_messag
         chat = Chat(store)
         anna, boris = await chat.person(10), await chat.person(11)
         described = await chat.answer(anna, meme("ОДИН"))
-        job = await store.job_of_caption(described.id, 10)
+        job = await store.job_of_caption(described.id, 10, 0)
         assert job is not None and job.reply_message_id is not None
         ((in_group, _),) = await store.accept(
             user_id=boris.id,
@@ -99,6 +99,63 @@ async def test_what_was_sent_before_there_were_signatures_is_known_by_its_messag
             )
         assert await store.shown(MessageKey.of(10, 4)) is None, "pages were not written down then"
         assert await store.shown(MessageKey.of(10, waiting.message_id)) is None
+
+
+async def test_what_was_kept_before_senders_were_known_is_kept_only_where_nobody_else_may_have_sent_it(
+    url: str, data_dir: Path
+) -> None:
+    """Also: what accounts of Telegram's own asked for is parted among the chats, and nobody's marks go."""
+    async with await Store.open(url, data_dir) as store:
+        chat = Chat(store)
+        anna, boris = await chat.person(10), await chat.person(11)
+        own = await chat.answer(anna, meme("СВОЯ"))
+        both = await chat.answer(anna, meme("ОБА"))
+        account = await store.user(1087968824, language="ru")
+
+        async def in_group(user_id: int, chat_id: int, data: bytes) -> tuple[int, int]:
+            picture = fields(data)
+            ((job, _),) = await store.accept(
+                user_id=user_id,
+                place=Place(chat_id),
+                message_id=next(chat.numbers),
+                file_id="f",
+                file_unique_id=picture.file_unique_id,
+                language="ru",
+                sender=10,  # as if the asker had sent it
+            )
+            return job.id, (await store.save_caption(job.id, picture=picture, caption=said())).id
+
+        _, asked = await in_group(boris.id, -7, meme("ЧУЖАЯ"))
+        await in_group(boris.id, -7, meme("ОБА"))
+        jobs = {chat_id: await in_group(account.id, chat_id, meme(str(chat_id))) for chat_id in (-7, -8)}
+        await store.rate(boris.id, jobs[-8][1], 5)
+        assert len(kept(data_dir)) == 5
+    await migrate_to(url, "0007", up=False)
+    engine = database.create_engine(database.database_url(url))
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE users SET consent = true, model = 'x' WHERE telegram_id > 1000000000")
+        )
+        await connection.execute(text("UPDATE jobs SET keeps_picture = true WHERE caption_id IS NOT NULL"))
+    await engine.dispose()
+
+    async with await Store.open(url, data_dir) as store:
+        assert sorted(path.read_bytes() for path in kept(data_dir)) == sorted([meme("СВОЯ"), meme("ОБА")])
+        assert {stone.kind for stone in await store.tombstones()} == {"picture"}
+        for chat_id, (job_id, _) in jobs.items():
+            owner, job = await store.find_user(chat_id), await store.job(job_id)
+            assert owner is not None and job is not None
+            assert (job.user_id, job.sender, job.keeps_picture) == (owner.id, "", False)
+            assert (owner.consent, owner.model) == (False, None)
+        account = await store.user(1087968824, language="ru")
+        assert (account.consent, account.model) == (False, None)
+        assert (await store.stats()).users == 2
+        await store.erase(account.id)
+        assert await store.rating(boris.id, jobs[-8][1]) == 5
+        # As before, who asked is taken for the sender where nobody can tell.
+        await store.erase(boris.id)
+        assert await store.caption(asked) is None
+        assert await store.caption(both.id) is not None and await store.caption(own.id) is not None
 
 
 def test_migrations_are_valid_for_postgresql() -> None:

@@ -85,14 +85,6 @@ async def test_a_redelivered_update_makes_no_second_job(store: Store) -> None:
     assert (await accept(place=Place(11)))[1]
 
 
-async def test_consent_is_read_fresh(chat: Chat, store: Store) -> None:
-    user = await chat.person(10, consent=False)
-    assert not await store.consents(user.id)
-    await store.set_consent(user.id, True)
-    assert await store.consents(user.id)
-    assert not await store.consents(user.id + 1000)
-
-
 async def test_a_job_goes_through_its_states(chat: Chat, store: Store) -> None:
     user = await chat.person(10)
     options = DecodingOptions(strategy="sample", seed=3, top_p=0.9)
