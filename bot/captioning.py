@@ -7,6 +7,10 @@ neither repeats the caption nor drops it, but sends a short note with a button t
 process lives, a request whose outcome is unknown (the connection broke) is repeated: a caption twice is
 better than none.
 
+While a file cannot be fetched, its picture holds back nobody: it leaves its place in the work, is tried again
+for as long as a reply would be, and the chat is told once that it takes longer. Of what was fetched no more
+is in memory than PICTURE_MEMORY_MB.
+
 While the database cannot be written (a full disk), it is asked again for half a minute. Then the person is
 told that something is broken, and the picture is left for the next start.
 """
@@ -15,10 +19,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -33,6 +38,7 @@ from aiogram.exceptions import (
     TelegramAPIError,
     TelegramBadRequest,
     TelegramForbiddenError,
+    TelegramNotFound,
     TelegramRetryAfter,
 )
 from aiogram.types import InlineKeyboardMarkup, Message
@@ -47,6 +53,7 @@ from bot.middlewares.requests import single_attempt, surely_not_done
 from bot.models import AnyEngine, choices
 from bot.nursery import Nursery
 from bot.replies import caption_keyboard, caption_messages, introduction, show_keyboard
+from bot.room import Room
 from bot.senders import is_person
 from bot.targets import Found
 from bot.texts import Texts, sentences, texts
@@ -71,12 +78,13 @@ _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 ATTEMPTS = 5  # starts of the bot that may die with the same picture in work before it is given up
-FETCH_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between tries to fetch a file
+FETCH_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between the first tries to fetch a file
 BUSY_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between tries to enter a full engine
 AWAY_PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds between tries to find out which weights a model has
 STORE_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between tries to write into the database
 FETCH_TIMEOUT = 120  # seconds for one file
 DELIVERY_TIME = 3600.0  # seconds for which a finished reply is kept trying; then the next start tries
+FETCH_TIME = DELIVERY_TIME  # seconds for which a file is asked for; then the person is told
 LONGEST_PAUSE = 30.0
 NOTICE_PERIOD = 5.0  # seconds between edits of the notice with the place in the queue
 
@@ -97,6 +105,23 @@ class Unanswerable(Exception):  # noqa: N818 - an outcome: the person is told `s
         super().__init__(reason)
         self.sentence = sentence
         self.reason = reason
+
+
+class _FileAway(Exception):  # noqa: N818 - a state
+    """A file cannot be fetched just now. ``wait``: seconds that the server asked for, or None."""
+
+    def __init__(self, reason: str, *, wait: float | None = None, refused: bool = False) -> None:
+        super().__init__(reason)
+        self.wait = wait
+        self.refused = refused  # the server answers, and has no such file
+
+
+@dataclass(slots=True)
+class _Fetching:
+    """How often and since when a job's file is asked for in vain."""
+
+    since: float  # the loop's clock
+    tries: int = 0
 
 
 class QueueFull(Exception):  # noqa: N818 - a state
@@ -125,12 +150,14 @@ class Captioning:
         self._nursery = Nursery()
         self._typing = TypingNotice(bot, self._nursery)
         self._all = asyncio.Semaphore(settings.queue_size)
+        self._room = Room(settings.picture_memory_bytes)
         self._shares: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
         self._line: dict[int, Job] = {}  # every unfinished job, in the order they were accepted
         self._accepting: Counter[int] = Counter()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._lanes: dict[str, asyncio.Event] = {}
         self._noticed: set[Place] = set()
+        self._late: Counter[Place] = Counter()  # jobs whose file lets itself be waited for, which was told
 
     @property
     def unfinished(self) -> int:
@@ -194,7 +221,9 @@ class Captioning:
             if lane is not None:
                 self._lanes[lane] = done
             self._line[job.id] = job
-            task = self._nursery.start(self._answer(job, lane_before, resume=resume), name=f"job {job.id}")
+            task = self._nursery.start(
+                self._answer(job, lane_before, done, resume=resume), name=f"job {job.id}"
+            )
             self._tasks[job.id] = task
             # Also runs for a task cancelled before its first step, which no `finally` inside would.
             task.add_done_callback(partial(self._finished, job, lane, done))
@@ -251,20 +280,27 @@ class Captioning:
 
     # --- one job ---
 
-    async def _answer(self, job: Job, before: asyncio.Event | None, *, resume: bool) -> None:
+    async def _answer(
+        self, job: Job, before: asyncio.Event | None, done: asyncio.Event, *, resume: bool
+    ) -> None:
+        fetching = _Fetching(asyncio.get_running_loop().time())
+        claimed: Job | None = None
         try:
-            async with self._typing.show(job.place):
-                async with self._place_told(job), self._turn(job.user_id):
-                    claimed = await _insist(self._store.claim, job.id, resume=resume)
-                    if claimed is None:
-                        return
-                    reply = await self._reply(claimed)
-                if before is not None:
-                    await before.wait()
-                if reply.failure is not None and await self._is_said(claimed, reply.failure):
-                    await _insist(self._store.failed, claimed.id, reply.failure)
-                else:
-                    await self._deliver(claimed, reply)
+            async with self._lateness(job) as late:
+                while True:
+                    async with self._typing.show(job.place):
+                        async with self._place_told(job), self._turn(job.user_id):
+                            claimed = claimed or await _insist(self._store.claim, job.id, resume=resume)
+                            if claimed is None:
+                                return
+                            reply = await self._reply(claimed, fetching)
+                        if not isinstance(reply, float):
+                            await self._reply_in_turn(claimed, reply, before)
+                            return
+                    done.set()  # what comes behind it in its lane is not held back
+                    if fetching.tries > len(FETCH_PAUSES):
+                        await late()
+                    await asyncio.sleep(reply)
         except NotStored:
             logger.info("Job %d was erased while it was in work", job.id)
         except TimeoutError:
@@ -272,6 +308,40 @@ class Captioning:
         except StoreError as error:
             logger.error("Job %d is left for the next start: %s", job.id, error)
             await self._tell_of_trouble(job)
+
+    async def _reply_in_turn(self, job: Job, reply: _Reply, before: asyncio.Event | None) -> None:
+        if before is not None:
+            await before.wait()
+        if reply.failure is not None and await self._is_said(job, reply.failure):
+            await _insist(self._store.failed, job.id, reply.failure)
+        else:
+            await self._deliver(job, reply)
+
+    @asynccontextmanager
+    async def _lateness(self, job: Job) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Gives what says that it takes longer: once for all pictures of a place that wait for files."""
+        told = False
+
+        async def late() -> None:
+            nonlocal told
+            if told:
+                return
+            told = True
+            self._late[job.place] += 1
+            if self._late[job.place] == 1:
+                sentence = texts(job.language)(sentences.TAKES_LONGER)
+                try:
+                    await outbox.send(self._bot, job.place, sentence, reply_to=job.message_id, silent=True)
+                except AiogramError as error:
+                    logger.info("Job %d: that it takes longer could not be told: %s", job.id, error)
+
+        try:
+            yield late
+        finally:
+            if told:
+                self._late[job.place] -= 1
+                if not self._late[job.place]:
+                    del self._late[job.place]
 
     async def _tell_of_trouble(self, job: Job) -> None:
         """Say, without the database, that no caption comes just now."""
@@ -293,7 +363,8 @@ class Captioning:
         async with share, self._all:
             yield
 
-    async def _reply(self, job: Job) -> _Reply:
+    async def _reply(self, job: Job, fetching: _Fetching) -> _Reply | float:
+        """What is to be said; a number: its file cannot be had for so many seconds."""
         words = texts(job.language)
         if job.sending_at is not None and job.caption_id is not None:
             # Killed while the reply was on its way: see the module's docstring.
@@ -301,7 +372,10 @@ class Captioning:
         try:
             if job.attempts > ATTEMPTS:
                 raise Unanswerable(sentences.CRASHED, f"given up after {job.attempts - 1} starts")
-            row = await self._caption(job)
+            try:
+                row = await self._caption(job, fetching)
+            except _FileAway as away:
+                return self._pause(job, away, fetching)
         except Unanswerable as outcome:
             logger.info("Job %d: %s", job.id, outcome.reason)
             sentence = words(outcome.sentence, megabytes=f"{self._settings.max_file_mb:g}", model=job.model)
@@ -314,29 +388,41 @@ class Captioning:
         keyboard = caption_keyboard(row.id, words, job_id=None if job is None else job.id)
         return _Reply(caption_messages(row.to_caption(), words, introduction=first), keyboard)
 
-    async def _caption(self, job: Job) -> CaptionRow:
-        """The caption for a job: made before, or made now. Raises Unanswerable, NotStored."""
+    @staticmethod
+    def _pause(job: Job, away: _FileAway, fetching: _Fetching) -> float:
+        """Seconds until the file is asked for again. Raises Unanswerable when that is given up."""
+        first = fetching.tries < len(FETCH_PAUSES)
+        pause = FETCH_PAUSES[fetching.tries] if first else LONGEST_PAUSE
+        fetching.tries += 1
+        waited = asyncio.get_running_loop().time() - fetching.since
+        if waited > FETCH_TIME or (away.refused and not first):
+            raise Unanswerable(sentences.CANNOT_FETCH, str(away))
+        wait = pause if away.wait is None else away.wait
+        logger.info("Job %d: its file is asked for again in %.1f s (%s)", job.id, wait, away)
+        return wait
+
+    async def _caption(self, job: Job, fetching: _Fetching) -> CaptionRow:
+        """The caption for a job: made before, or made now. Raises Unanswerable, NotStored, _FileAway."""
         if job.caption_id is not None and (row := await self._store.caption(job.caption_id)) is not None:
             return row
         options = job.decoding_options()
         model, version = await self._model(job)
         cached = await self._store.cached_caption(job.file_unique_id, model, version, options_key(options))
         if cached is not None:
-            kept = await self._bytes_to_keep(job, cached)
-            await _insist(self._store.use_caption, job.id, cached.id, data=kept)
+            await self._use(job, cached, fetching)
             return cached
-        data = await self._fetch(job.file_id)
-        caption = await self._describe(data, options, model)
-        width, height = await asyncio.to_thread(upright_size, data)
-        picture = PictureFields(
-            file_unique_id=job.file_unique_id,
-            sha256=hashlib.sha256(data).hexdigest(),
-            size=len(data),
-            width=width,
-            height=height,
-            data=data,
-        )
-        return await _insist(self._store.save_caption, job.id, picture=picture, caption=caption)
+        async with self._fetched(job.file_id) as data:
+            caption = await self._describe(data, options, model)
+            width, height = await asyncio.to_thread(upright_size, data)
+            picture = PictureFields(
+                file_unique_id=job.file_unique_id,
+                sha256=hashlib.sha256(data).hexdigest(),
+                size=len(data),
+                width=width,
+                height=height,
+                data=data,
+            )
+            return await _insist(self._store.save_caption, job.id, picture=picture, caption=caption)
 
     async def _model(self, job: Job) -> tuple[str, Version]:
         """The model for a job, and its version: the default one when the chosen one is there no more."""
@@ -370,16 +456,24 @@ class Captioning:
         usual = name == self._settings.model
         return Unanswerable(sentences.OUT_OF_ORDER if usual else sentences.MODEL_BROKEN, str(error))
 
-    async def _bytes_to_keep(self, job: Job, cached: CaptionRow) -> bytes | None:
-        """The picture of a caption made before, when only this sender lets it be kept."""
+    async def _use(self, job: Job, cached: CaptionRow, fetching: _Fetching) -> None:
+        """Answer with a caption made before; the picture is kept when only this sender lets it be.
+
+        Raises _FileAway for the first tries to fetch it.
+        """
         picture = await self._store.picture(cached.picture_id)
-        if picture is None or picture.path is not None or not job.keeps_picture:
-            return None
-        try:
-            return await self._fetch(job.file_id)
-        except Unanswerable as outcome:  # the caption is at hand: it must not fail for this
-            logger.info("Job %d: the picture cannot be kept: %s", job.id, outcome.reason)
-            return None
+        if picture is not None and picture.path is None and job.keeps_picture:
+            try:
+                async with self._fetched(job.file_id) as data:
+                    await _insist(self._store.use_caption, job.id, cached.id, data=data)
+                return
+            except Unanswerable as outcome:  # the caption is at hand: it must not fail for this
+                logger.info("Job %d: the picture cannot be kept: %s", job.id, outcome.reason)
+            except _FileAway as away:
+                if fetching.tries < len(FETCH_PAUSES):
+                    raise
+                logger.info("Job %d: the picture cannot be kept: %s", job.id, away)
+        await _insist(self._store.use_caption, job.id, cached.id)
 
     async def _describe(self, data: bytes, options: DecodingOptions | None, model: str) -> Caption:
         for pause in (*BUSY_PAUSES, None):
@@ -406,34 +500,22 @@ class Captioning:
 
     # --- fetching ---
 
-    async def _fetch(self, file_id: str) -> bytes:
-        """The bytes of a file. Raises Unanswerable.
+    @asynccontextmanager
+    async def _fetched(self, file_id: str) -> AsyncIterator[bytes]:
+        """The bytes of a file, in memory while the block runs. Raises Unanswerable, _FileAway.
 
         No error of the HTTP client leaves this method: their texts hold the token.
         """
         limit = self._settings.max_file_bytes
-        for pause in (*FETCH_PAUSES, None):
-            try:
-                # Asked for anew at every try: the path it gives is valid for an hour only.
-                with single_attempt():
-                    file = await self._bot.get_file(file_id)
-                if file.file_path is None or (file.file_size or 0) > limit:
-                    raise Unanswerable(sentences.TOO_LARGE, f"{file.file_size} bytes")
-                return await self._read(file.file_path, limit)
-            except TelegramBadRequest as error:
-                if "too big" in error.message.lower():
-                    raise Unanswerable(sentences.TOO_LARGE, "too big for the Bot API server") from None
-                raise Unanswerable(sentences.CANNOT_FETCH, error.message) from None
-            except TelegramRetryAfter as error:
-                reason, wait = "rate limit", min(float(error.retry_after), 60.0)
-            except (AiogramError, ClientError, TimeoutError, OSError) as error:
-                status = f" {error.status}" if isinstance(error, ClientResponseError) else ""
-                reason, wait = f"{type(error).__name__}{status}", pause or 0.0
-            if pause is None:
-                raise Unanswerable(sentences.CANNOT_FETCH, reason)
-            logger.info("Fetching a file again in %.1f s (%s)", wait, reason)
-            await asyncio.sleep(wait)
-        raise AssertionError("the last pause is None")
+        # Asked for anew at every try: the path it gives is valid for an hour only.
+        with _fetch_errors(), single_attempt():
+            file = await self._bot.get_file(file_id)
+        if file.file_path is None or (file.file_size or 0) > limit:
+            raise Unanswerable(sentences.TOO_LARGE, f"{file.file_size} bytes")
+        async with self._room.of(file.file_size or limit):
+            with _fetch_errors():
+                data = await self._read(file.file_path, limit)
+            yield data
 
     async def _read(self, file_path: str, limit: int) -> bytes:
         session = self._bot.session
@@ -443,13 +525,13 @@ class Captioning:
                 raise Unanswerable(sentences.TOO_LARGE, "too large on the disk")
             return await asyncio.to_thread(path.read_bytes)
         url = session.api.file_url(self._bot.token, file_path)
-        data = bytearray()
+        data = io.BytesIO()  # which gives its bytes away without a copy
         async with aclosing(session.stream_content(url, timeout=FETCH_TIMEOUT)) as stream:
             async for chunk in stream:
-                data += chunk
-                if len(data) > limit:  # file_size may be missing, or wrong
+                data.write(chunk)
+                if data.tell() > limit:  # file_size may be missing, or wrong
                     raise Unanswerable(sentences.TOO_LARGE, f"more than {limit} bytes came")
-        return bytes(data)
+        return data.getvalue()
 
     # --- replying ---
 
@@ -570,6 +652,26 @@ class Captioning:
             await self._store.noticed(job.id, notice)
         except (StoreError, NotStored) as error:  # only a kill would make it matter
             logger.info("Job %d: its queue notice is not written down: %s", job.id, error)
+
+
+@contextmanager
+def _fetch_errors() -> Iterator[None]:
+    """What goes wrong with a file, in words without the token. Raises Unanswerable, _FileAway."""
+    try:
+        yield
+    except TelegramBadRequest as error:
+        if "too big" in error.message.lower():
+            raise Unanswerable(sentences.TOO_LARGE, "too big for the Bot API server") from None
+        raise Unanswerable(sentences.CANNOT_FETCH, error.message) from None
+    except TelegramRetryAfter as error:
+        raise _FileAway("rate limit", wait=min(float(error.retry_after), 60.0)) from None
+    except (TelegramNotFound, FileNotFoundError) as error:
+        raise _FileAway(type(error).__name__, refused=True) from None
+    except ClientResponseError as error:
+        refused = 400 <= error.status < 500 and error.status not in (408, 409, 425, 429)
+        raise _FileAway(f"{type(error).__name__} {error.status}", refused=refused) from None
+    except (AiogramError, ClientError, TimeoutError, OSError) as error:
+        raise _FileAway(type(error).__name__) from None
 
 
 async def _insist(

@@ -62,6 +62,7 @@ class Settings(BaseSettings):
 
     # Limits
     max_file_mb: float = Field(default=20, gt=0)  # Telegram's own servers hand out at most 20
+    picture_memory_mb: float = Field(default=128, gt=0)  # of fetched files at once, waiting and in work
     per_user_limit: int = Field(default=2, ge=1)  # pictures of one person in work at once
     per_user_queue: int = Field(default=100, ge=1)  # pictures of one person waiting or in work
     queue_notice: int = Field(default=8, ge=1)  # from how many pictures ahead the place in the queue is told
@@ -140,6 +141,11 @@ class Settings(BaseSettings):
     def max_file_bytes(self) -> int:
         """The largest file that is fetched, in bytes."""
         return int(self.max_file_mb * 1024 * 1024)
+
+    @property
+    def picture_memory_bytes(self) -> int:
+        """How many bytes of fetched files are in memory at once."""
+        return int(self.picture_memory_mb * 1024 * 1024)
 
     @property
     def engine(self) -> EngineSettings:

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 worker_logger = logging.getLogger("inference.worker")
 
 _STOP_TIMEOUT = 5.0  # seconds an idle worker has to end by itself
+_PIECE = 2**18  # bytes that are handed to the pipe at once
 _SWAP_TIME = 2.0  # seconds for which a model that was there may be gone: its folder is being replaced
 _SWAP_PAUSE = 0.05  # seconds between two looks at it
 _LEVELS = {name: getattr(logging, name) for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
@@ -111,7 +112,7 @@ class _Worker:
             raise RuntimeError("asyncio gave no pipes to a process that was asked for them")
         worker = cls(process, process.stdin, process.stdout, process.stderr, died, settings.model)
         worker._tasks = [asyncio.create_task(worker._listen()), asyncio.create_task(worker._log())]
-        worker._send({"type": "load", "model": settings.model})
+        await worker._send({"type": "load", "model": settings.model})
         logger.info("Inference worker started, process %d", process.pid)
         return worker
 
@@ -132,7 +133,7 @@ class _Worker:
         default = batch[0].model == self.model
         try:
             async with asyncio.timeout(start_timeout):
-                self._send(message, [request.data for request in batch])
+                await self._send(message, [request.data for request in batch])
                 await self._answer("begun")
         except ModelNotLoaded:
             self.ready = self.ready and not default
@@ -162,9 +163,14 @@ class _Worker:
                 await self.process.wait()
         await self.kill()
 
-    def _send(self, message: protocol.Message, attachments: list[bytes] | None = None) -> None:
-        # Not drained: the batch is in memory already, and a worker that died is noticed by its silence.
-        self.stdin.writelines(protocol.pack(message, attachments or []))
+    async def _send(self, message: protocol.Message, attachments: list[bytes] | None = None) -> None:
+        # Bit by bit, as what a pipe does not take at once is copied. A worker that died is noticed by its
+        # silence.
+        with contextlib.suppress(ConnectionError):
+            for piece in protocol.pack(message, attachments or []):
+                for start in range(0, len(piece), _PIECE):
+                    self.stdin.write(memoryview(piece)[start : start + _PIECE])
+                    await self.stdin.drain()
 
     async def _answer(self, kind: str) -> protocol.Message:
         message = await self._inbox.get()
@@ -298,6 +304,7 @@ class Engine:
             return await request.answer
         finally:
             self._open.discard(request)
+            request.data = b""  # its batch may be remembered until the next one
             with contextlib.suppress(ValueError):
                 self._queue.remove(request)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -43,6 +44,7 @@ class Fault:
     times: int = 1
     retry_after: int = 1
     description: str = "Bad Request: made to fail"
+    only: str = ""  # calls with this in one of their parameters; "": all
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(FaultKind):
@@ -100,10 +102,11 @@ class Faults:
             gate.release()
         self.gates.clear()
 
-    def take(self, method: str) -> Fault | None:
+    def take(self, method: str, values: Mapping[str, Any]) -> Fault | None:
         """The fault that meets this call, used up by one."""
         for fault in self._faults:
-            if fault.method.lower() in (method.lower(), "*"):
+            meant = not fault.only or any(fault.only in str(value) for value in values.values())
+            if meant and fault.method.lower() in (method.lower(), "*"):
                 fault.times -= 1
                 if fault.times <= 0:
                     self._faults.remove(fault)

@@ -198,7 +198,7 @@ class Sandbox(Scene):
             gate.arrived += 1
             self.world.changed()
             await gate.opened.wait()
-        fault = self.faults.take(method)
+        fault = self.faults.take(method, values)
         try:
             if fault and (error := fault.error()):
                 raise error

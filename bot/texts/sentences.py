@@ -131,6 +131,11 @@ USER_QUEUE_FULL: Final = Plural(
 )
 TOO_FAST: Final = "That is too many messages at once for me. Wait a few seconds and go on."
 
+TAKES_LONGER: Final = (
+    "Telegram does not give me your picture just now. I keep trying and will answer as soon as I have it: "
+    "you need not send it again."
+)
+
 # --- The reply ---
 MODEL_GONE: Final = (
     "There is no model {model} any more, so the usual one described this picture. /model shows the others."
