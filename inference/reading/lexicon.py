@@ -1,4 +1,4 @@
-"""Is this a word of Russian or English? A reader's guess is worth more when it is."""
+"""Is this a word of Russian, Ukrainian or English? A reader's guess is worth more when it is."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 import pymorphy3
 from spellchecker import SpellChecker
 
-CYRILLIC = re.compile(r"^[а-яё]+(?:-[а-яё]+)*$", re.IGNORECASE)
+_NEIGHBOURS = "іїєґў"  # letters that Ukrainian or Belarusian have beside the Russian ones
+CYRILLIC = re.compile(rf"^[а-яё{_NEIGHBOURS}]+(?:[-'’][а-яё{_NEIGHBOURS}]+)*$", re.IGNORECASE)
 LATIN = re.compile(r"^[a-z]+(?:['’-][a-z]+)*$", re.IGNORECASE)
-_CYRILLIC_LETTER = re.compile(r"[а-яё]", re.IGNORECASE)
+_CYRILLIC_LETTER = re.compile(rf"[а-яё{_NEIGHBOURS}]", re.IGNORECASE)
+_NEIGHBOUR_LETTER = re.compile(f"[{_NEIGHBOURS}]", re.IGNORECASE)
 _LATIN_LETTER = re.compile(r"[a-z]", re.IGNORECASE)
 
 # One-letter words are where print turns into specks most easily: only those that the languages really have.
@@ -29,6 +31,9 @@ _SHORT = frozenset(
         "э",
         "я",
         "ё",
+        "і",
+        "є",
+        "ў",
         "ну",
         "на",
         "не",
@@ -52,17 +57,24 @@ _SHORT = frozenset(
 # Letters that look alike in both alphabets; a reader mixes them within one word.
 _LATIN_LOOKALIKES = str.maketrans("aceopxyABCEHKMOPTXY", "асеорхуАВСЕНКМОРТХУ")
 # More of them this way: a reader of Russian takes "my" for "ту", "on" for "оп".
-_CYRILLIC_LOOKALIKES = str.maketrans("асеорхутпикгАВСЕНКМОРТХУ", "aceopxymnukrABCEHKMOPTXY")
+_CYRILLIC_LOOKALIKES = str.maketrans("асеорхутпикгіАВСЕНКМОРТХУІ", "aceopxymnukriABCEHKMOPTXYI")
+# Of a word that mixes both: "сiль" is Ukrainian. By itself "I" is English, and a Roman numeral.
+_NEIGHBOUR_LOOKALIKES = str.maketrans("aceopxyiABCEHKMOPTXYI", "асеорхуіАВСЕНКМОРТХУІ")
 
 _NUMBER = re.compile(r"^([\dЗзОоOo]+)[дД]?$")
 _DIGITS = str.maketrans("ЗзОоOo", "330000")
 
-EDGES = "".join(chr(c) for c in range(33, 48)) + ":;<=>?@[\\]^_`{|}~«»“”„‘’—–…•·|©®™°"
+EDGES = "".join(chr(c) for c in range(33, 48)) + ":;<=>?@[\\]^_`{|}~«»“”„‘’—–…•·|©®™°×÷±≈≠≤≥→"
 
 
 @lru_cache(maxsize=1)
 def _russian() -> pymorphy3.MorphAnalyzer:
     return pymorphy3.MorphAnalyzer(lang="ru")
+
+
+@lru_cache(maxsize=1)
+def _ukrainian() -> pymorphy3.MorphAnalyzer:
+    return pymorphy3.MorphAnalyzer(lang="uk")
 
 
 @lru_cache(maxsize=1)
@@ -77,7 +89,9 @@ def bare(token: str) -> str:
 
 @lru_cache(maxsize=65536)
 def is_known(word: str) -> bool:
-    """Whether a bare word (no punctuation around it) is in the Russian or the English dictionary."""
+    """Whether a bare word (no punctuation around it) is in the Russian or the English dictionary, or has
+    letters of Ukrainian or Belarusian and is a word there.
+    """
     lowered = word.lower()
     if len(lowered) <= 2:
         return lowered in _SHORT or (len(lowered) == 2 and _is_listed(lowered))
@@ -85,11 +99,19 @@ def is_known(word: str) -> bool:
 
 
 def _is_listed(lowered: str) -> bool:
+    if CYRILLIC.match(lowered) and (has_neighbour_letters(lowered) or "'" in lowered or "’" in lowered):
+        # There is no dictionary of Belarusian: the letter that only it has must do.
+        return "ў" in lowered or bool(_ukrainian().word_is_known(lowered.replace("’", "'")))
     if CYRILLIC.match(lowered):
         return bool(_russian().word_is_known(lowered))
     if LATIN.match(lowered):
         return lowered.replace("’", "'") in _english().word_frequency
     return False
+
+
+def has_neighbour_letters(text: str) -> bool:
+    """Whether a letter stands in it that Ukrainian or Belarusian have and Russian has not."""
+    return bool(_NEIGHBOUR_LETTER.search(text))
 
 
 def script(word: str) -> str:
@@ -112,7 +134,8 @@ def one_alphabet(token: str, *, prefer_cyrillic: bool) -> str:
         return token
     as_cyrillic, as_latin = token.translate(_LATIN_LOOKALIKES), token.translate(_CYRILLIC_LOOKALIKES)
     if kind == "mixed":
-        candidates = (as_cyrillic, as_latin) if prefer_cyrillic else (as_latin, as_cyrillic)
+        likeliest = (as_cyrillic, as_latin) if prefer_cyrillic else (as_latin, as_cyrillic)
+        candidates = (*likeliest, token.translate(_NEIGHBOUR_LOOKALIKES))
         pure = [candidate for candidate in candidates if script(candidate) != "mixed"]
         return next((candidate for candidate in pure if is_known(bare(candidate))), (*pure, token)[0])
     other = as_cyrillic if kind == "latin" else as_latin

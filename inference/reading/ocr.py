@@ -58,6 +58,32 @@ class OcrUnavailableError(RuntimeError):
     """The weights are missing or damaged; the message says what to do."""
 
 
+def load_networks(path: Path) -> tuple[TextDetector, LineRecognizer, list[str]]:
+    """The detector, the recogniser and its characters (``characters[i]`` is class ``i + 1``) of a file.
+
+    Raises:
+        OcrUnavailableError: the file is missing or damaged.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            characters: list[str] = json.loads(file.metadata()["characters"])
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        detector, recognizer = TextDetector(), LineRecognizer(len(characters) + 1)
+        for prefix, network in (("detector.", detector), ("recognizer.", recognizer)):
+            network.load_state_dict(
+                {
+                    name.removeprefix(prefix): value
+                    for name, value in weights.items()
+                    if name.startswith(prefix)
+                }
+            )
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        raise OcrUnavailableError(
+            f"The reader's weights {path.name} are missing or damaged: install the program anew."
+        ) from error
+    return detector, recognizer, characters
+
+
 class Ocr:
     """The two networks, ready to read; not for several threads at once.
 
@@ -66,25 +92,9 @@ class Ocr:
     """
 
     def __init__(self, path: Path = WEIGHTS_FILE) -> None:
-        try:
-            with safetensors.safe_open(path, framework="pt") as file:
-                self._characters: list[str] = json.loads(file.metadata()["characters"])
-                weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-            self._detector = TextDetector()
-            self._recognizer = LineRecognizer(len(self._characters) + 1)
-            for prefix, network in (("detector.", self._detector), ("recognizer.", self._recognizer)):
-                network.load_state_dict(
-                    {
-                        name.removeprefix(prefix): value
-                        for name, value in weights.items()
-                        if name.startswith(prefix)
-                    }
-                )
-                network.eval().to(memory_format=torch.channels_last)
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-            raise OcrUnavailableError(
-                f"The reader's weights {path.name} are missing or damaged: install the program anew."
-            ) from error
+        self._detector, self._recognizer, self._characters = load_networks(path)
+        for network in (self._detector, self._recognizer):
+            network.eval().to(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def read(self, image: Image.Image) -> list[Word]:

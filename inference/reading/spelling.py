@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch import Tensor
 
-from inference.reading.lexicon import bare, is_known, one_alphabet, script
+from inference.reading.lexicon import bare, has_neighbour_letters, is_known, one_alphabet, script
 
 _LEAST_LETTERS = 4  # shorter ones are too often something else: a name, a sound, a part of a word
 _NEAR = 0.14  # of the first reading's probability: a less likely one is not taken
@@ -37,6 +37,8 @@ def respell(
 
     The letters of another word share its probability, and its place evenly.
     """
+    if has_neighbour_letters(text):  # no line of Russian: its dictionary has nothing to say
+        return text, list(sure), list(places)
     steps = [round(place * len(probabilities) - 0.5) for place in places]
     tokens: list[str] = []
     new_sure: list[float] = []

@@ -1,6 +1,7 @@
 """``python -m tests.benchmarks [FOLDER] [--model NAME]``: one table after the other.
 
-``python -m tests.benchmarks clipcap`` is another one: see :mod:`tests.benchmarks.clipcap`.
+``python -m tests.benchmarks clipcap`` and ``... lines`` are others: see :mod:`tests.benchmarks.clipcap` and
+:mod:`tests.benchmarks.lines`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from inference.engine import EngineSettings
 from inference.models import checkpoint_hash
 from inference.pictures import PICTURE_SUFFIXES
 from inference.types import EngineError
-from tests.benchmarks import clipcap
+from tests.benchmarks import clipcap, lines
 from tests.benchmarks.measure import (
     MEGABYTE,
     STAGES,
@@ -162,8 +163,8 @@ def main(
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["clipcap"]:
-        del sys.argv[1]
-        typer.run(clipcap.main)
+    others = {"clipcap": clipcap.main, "lines": lines.lines}
+    if sys.argv[1:2] and sys.argv[1] in others:
+        typer.run(others[sys.argv.pop(1)])
     else:
         typer.run(main)

@@ -10,20 +10,30 @@ from inference.reading.lexicon import bare, digits, is_known, one_alphabet, scri
 
 
 @pytest.mark.parametrize(
-    "word", ["кот", "КОТОМ", "ёлка", "я", "из-за", "по-русски", "cat", "don't", "don’t", "I"]
+    "word",
+    [
+        *["кот", "КОТОМ", "ёлка", "я", "из-за", "по-русски", "cat", "don't", "don’t", "I"],
+        *["Київ", "їжак", "СІЛЬ", "ґанок", "її", "п'ять", "сім’я", "об'єкт"],  # Ukrainian
+        *["воўк", "ЎСЁ", "ў"],  # Belarusian
+    ],
 )
 def test_words_of_the_dictionaries_are_known(word: str) -> None:
     assert is_known(word)
 
 
-@pytest.mark.parametrize("word", ["кщтъ", "ОПИР", "xqzw", "котcat", "ь", "жщ", "", "123", "к0т"])
+@pytest.mark.parametrize(
+    "word", ["кщтъ", "ОПИР", "xqzw", "котcat", "ь", "жщ", "", "123", "к0т", "жїщ", "щ'ж"]
+)
 def test_specks_and_mixtures_are_not(word: str) -> None:
     assert not is_known(word)
 
 
 @pytest.mark.parametrize(
     ("word", "kind"),
-    [("кот", "cyrillic"), ("cat", "latin"), ("кoт", "mixed"), ("2024!", "none"), ("", "none")],
+    [
+        *[("кот", "cyrillic"), ("cat", "latin"), ("кoт", "mixed"), ("2024!", "none"), ("", "none")],
+        *[("її", "cyrillic"), ("І", "cyrillic"), ("ґ", "cyrillic"), ("ў", "cyrillic"), ("I", "latin")],
+    ],
 )
 def test_script(word: str, kind: str) -> None:
     assert script(word) == kind
@@ -58,6 +68,11 @@ LATIN, CYRILLIC = "aceopxyABCEHKMOPTXY", "асеорхуАВСЕНКМОРТХУ
         ("WiFi", True, "WiFi"),
         ("100%", True, "100%"),
         ("«KOMA!»", True, "«КОМА!»"),
+        ("сiль", True, "сіль"),  # a Latin letter in a Ukrainian word
+        ("ПРИBIT", True, "ПРИВІТ"),
+        ("thіs", False, "this"),  # and a Cyrillic one in an English word
+        ("І", False, "I"),
+        ("I", True, "I"),  # a Roman numeral, and a word of English
     ],
 )
 def test_look_alike_letters_become_those_of_one_word(read: str, prefer_cyrillic: bool, meant: str) -> None:

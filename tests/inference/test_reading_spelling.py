@@ -17,7 +17,7 @@ from tests.inference import ctc
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CHARACTERS = [*'абвгдежзийклмнопрстуфхцчшщъыьэюяoT," ']
+CHARACTERS = [*'абвгдежзийклмнопрстуфхцчшщъыьэюяoT," іў']
 
 
 steps = partial(ctc.steps, CHARACTERS)
@@ -69,6 +69,8 @@ def test_the_search_gives_the_probability_of_all_paths() -> None:
         ("вегам", {4: {"м": 0.55}}, "вегам"),  # many a name is a word and a letter
         ("кровь", {4: {"ь": 0.5, "и": 0.45}}, "кровь"),  # a word is left alone
         ("руы", {2: {"ы": 0.5, "к": 0.45}}, "руы"),  # too short to know
+        ("столиця і", {5: {"ц": 0.6}, 6: {"я": 0.5, "а": 0.4}}, "столиця і"),  # Ukrainian is not put right
+        ("удочкка ў", {5: {"к": 0.6}}, "удочкка ў"),  # nor Belarusian
     ],
 )
 def test_another_reading_is_taken_where_it_is_a_word(

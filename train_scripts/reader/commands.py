@@ -18,7 +18,12 @@ from train_scripts.terminal import one_sentence
 def recognizer_command(  # noqa: PLR0917 - the options of a command
     memes: Annotated[Path, typer.Argument(help="Folder with images/ and train.jsonl.", exists=True)],
     pretrained: Annotated[
-        Path, typer.Option(help="Folder models/ of the PyPI package rapidocr (PP-OCRv6 small).", exists=True)
+        Path,
+        typer.Option(
+            help="Folder models/ of the PyPI package rapidocr (PP-OCRv6 small), or a file that this command "
+            "wrote, such as the one that ships: training goes on from there.",
+            exists=True,
+        ),
     ],
     photos: Annotated[Path, typer.Option(help="Photo captions (JSON lines with text).", exists=True)],
     fonts: Annotated[

@@ -1,6 +1,7 @@
-"""The weights that the reader starts from: PP-OCRv6 small (PaddleOCR, Apache-2.0) as ONNX files.
+"""The weights that the reader starts from: PP-OCRv6 small (PaddleOCR, Apache-2.0) as ONNX files, or what an
+earlier training wrote.
 
-The package ``rapidocr`` on PyPI carries both files. Only their weights are read; the networks are ours.
+The package ``rapidocr`` on PyPI carries both ONNX files. Only their weights are read; the networks are ours.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from inference.reading.networks import LineRecognizer, TextDetector
+from inference.reading.ocr import OcrUnavailableError, load_networks
 from train_scripts.reader.errors import ReaderError
 
 DETECTOR_FILE = "PP-OCRv6_det_small.onnx"
@@ -98,6 +100,22 @@ def _fill(modules: list[nn.Conv2d | nn.ConvTranspose2d], graph: _Graph) -> None:
             if bias is None:
                 raise ReaderError("A convolution of the file lacks its bias: take PP-OCRv6 small.")
             module.bias.copy_(bias)
+
+
+def load(source: Path) -> tuple[TextDetector, LineRecognizer, list[str]]:
+    """The networks of a folder ``models/`` of rapidocr, or of a file that :func:`train.save` wrote, and the
+    character of each class of the recogniser (the first is CTC's blank).
+
+    Raises:
+        ReaderError: it is missing, damaged or of another architecture.
+    """
+    if source.is_dir():
+        return load_detector(source), *load_recognizer(source)
+    try:
+        detector, recognizer, characters = load_networks(source)
+    except OcrUnavailableError:
+        raise ReaderError(f"{source} is no file that this command wrote, or damaged: name another.") from None
+    return detector, recognizer, ["", *characters]
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The recipe of the recogniser: the published one, then rendered lines, then real ones too."""
+"""The recipe of the recogniser: the published one or an earlier one, then rendered lines, then real ones."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def train_recognizer(
     captions = read_texts(photos)
     check_pictures(row.picture for row in rows)
     found = render.find_fonts(fonts)
-    detector = pretrained.load_detector(published)
-    recognizer = train.with_own_head(*pretrained.load_recognizer(published))
+    detector, *known = pretrained.load(published)
+    recognizer = train.with_own_head(*known)
     with replacing(out) as part:  # a run that ends early leaves the weights there as they were
         train.save(part, detector, recognizer)
         pictures = [row.picture for row in rows]

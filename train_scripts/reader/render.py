@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,15 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from inference.reading.networks import LINE_HEIGHT
 from train_scripts.reader.errors import ReaderError
-from train_scripts.reader.text import Corpus, line_of_text
+from train_scripts.reader.text import CHARACTERS, Corpus, line_of_text
 
 Colour = tuple[int, int, int]
 _WIDEST = 800  # pixels of a line's picture
+_TRIES = 30  # fonts looked at for one that has every character of a line
 _LETTERS = "агжкмрщяыБДЖИЛ", "aghkmrwyBDGR0159"
-_TALL = re.compile("[А-ЯA-ZЁбвёйbdfhklt0-9]")
+_NOWHERE = "\U000fffff"  # what no font has: drawn as the box for characters that are missing
+_TALL = re.compile("[А-ЯA-ZЁІЇЄҐЎбвёйіїґўbdfhijklt0-9&%$€£₽₴#@/\\\\|()\\[\\]{}]")
+_DEEP = frozenset("рудцщфpqgyjЦЩДQ,;()@$/\\|[]{}")
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
 
@@ -52,6 +56,14 @@ def _has_letters(path: Path) -> bool:
         return all(len({bytes(font.getmask(one)) for one in group}) == len(group) for group in _LETTERS)
     except OSError:
         return False
+
+
+@lru_cache(maxsize=1024)
+def characters_of(path: Path) -> frozenset[str]:
+    """The characters of :data:`CHARACTERS` that a font has."""
+    font = ImageFont.truetype(str(path), 24, layout_engine=ImageFont.Layout.BASIC)
+    missing = bytes(font.getmask(_NOWHERE))
+    return frozenset(one for one in CHARACTERS if one == " " or bytes(font.getmask(one)) != missing)
 
 
 @dataclass(frozen=True)
@@ -87,11 +99,21 @@ class LineRenderer:
         while True:
             text = line_of_text(self._random, self._corpus)
             size = self._random.choice([18, 22, 26, 30, 34, 38, 44])
-            path = self._random.choice(self._fonts)
+            path = self._font_for(text)
+            if path is None:
+                continue
             font = ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
             line = self._line(text, font, size)
             if line is not None:
                 return self._damaged(line), text
+
+    def _font_for(self, text: str) -> Path | None:
+        """A font that has every character of the text; None where none is found soon."""
+        for _ in range(_TRIES):
+            path = self._random.choice(self._fonts)
+            if characters_of(path).issuperset(text):
+                return path
+        return None
 
     def _line(self, text: str, font: ImageFont.FreeTypeFont, size: int) -> Image.Image | None:
         pick = self._random
@@ -122,7 +144,7 @@ class LineRenderer:
                 stroke_fill=style.edge,
             )
         top = base - size * (0.74 if _TALL.search(text) else 0.56)
-        bottom = base + size * (0.2 if set(text) & set("рудцщфpqgyjЦЩДQ,;()@") else 0.02)
+        bottom = base + size * (0.2 if set(text) & _DEEP else 0.02)
         return self._cut(style.ground, (margin, top, margin + length, bottom), style.stroke)
 
     def _cut(

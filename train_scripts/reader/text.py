@@ -1,50 +1,66 @@
-"""What the rendered lines say: words of memes, captions and dictionaries, in the cases of memes."""
+"""What the rendered lines say: words of memes, captions and dictionaries, in the cases of memes; signs,
+numbers and addresses by the lines of ``lines.toml``.
+"""
 
 from __future__ import annotations
 
 import random
 import re
+import tomllib
 from bisect import bisect
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
+from pathlib import Path
+from typing import Any
 
 import pymorphy3
 from spellchecker import SpellChecker
 
 from train_scripts.meme_small.quotes import quoted_spans
 
+LINES_FILE = Path(__file__).with_name("lines.toml")
+
 _CYRILLIC = "абвгдежзийклмнопрстуфхцчшщъыьэюяё"
-CHARACTERS = " " + "".join(map(chr, range(33, 127))) + _CYRILLIC + _CYRILLIC.upper() + "«»—…№₽€°•©"
+_NEIGHBOURS = "іїєґў"  # what Ukrainian and Belarusian have beside the Russian letters
+_SIGNS = "«»—…№₽€°•©×÷±≈≠≤≥→²³£¢₴"
+CHARACTERS = (
+    " " + "".join(map(chr, range(33, 127))) + _CYRILLIC + _CYRILLIC.upper() + _SIGNS + _NEIGHBOURS
+) + _NEIGHBOURS.upper()
 _KNOWN = frozenset(CHARACTERS)
 _ALIKE = str.maketrans(
-    {"–": "—", "−": "-", "‑": "-", "“": '"', "”": '"', "„": '"', "’": "'", "‘": "'", "`": "'", "\u00a0": " "}
+    {
+        **{
+            "–": "—",
+            "−": "-",
+            "‑": "-",
+            "“": '"',
+            "”": '"',
+            "„": '"',
+            "’": "'",
+            "‘": "'",
+            "`": "'",
+            "ʼ": "'",
+        },
+        **{"ʼ": "'", "\u00a0": " ", "º": "°", "⋅": "•", "·": "•", "⟶": "→", "➔": "→", "➜": "→"},
+    }
 )
 _EVERY = 37  # of the word forms of the Russian dictionary
+_EVERY_UKRAINIAN = 251  # of the larger Ukrainian one
 _ENGLISH = 30_000  # most frequent words
 _LONGEST = 60  # characters
-_NUMBERS = (
-    "{}:{:02d}",
-    "{}.{:02d}.20",
-    "{} {:02d}0",
-    "{},{}",
-    "{}%",
-    "-{}",
-    "№{}",
-    "{} руб.",
-    "{} лет",
-    "{}-{}",
-    "${}",
-    "{} часов",
-    "{} из {}",
-    "20{}",
-)
 
 
 def clean(text: str) -> str:
     """The text in the characters that the recogniser knows; others are left out."""
     spaced = re.sub(r"\s+", " ", text.translate(_ALIKE)).strip()
     return "".join(character for character in spaced if character in _KNOWN)
+
+
+@lru_cache(maxsize=1)
+def _lines() -> Mapping[str, Any]:
+    return tomllib.loads(LINES_FILE.read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -55,6 +71,7 @@ class Corpus:
     descriptions: Sequence[str]
     captions: Sequence[str]
     russian: Sequence[str]
+    ukrainian: Sequence[str]
     english: Sequence[str]
     english_weights: Sequence[float]  # cumulated
 
@@ -71,20 +88,32 @@ def build_corpus(descriptions: Sequence[str], captions: Sequence[str]) -> Corpus
         ((count, word) for word, count in counted.items() if len(word) > 1 and word.isascii()), reverse=True
     )[:_ENGLISH]
     frequent += [(3_000_000, "i"), (4_000_000, "a")]
-    forms = pymorphy3.MorphAnalyzer(lang="ru").dictionary.words.iterkeys()
     return Corpus(
         quotes=[quote for quote in quotes if len(quote) > 1],
         descriptions=[clean(text) for text in descriptions],
         captions=[clean(text) for text in captions],
-        russian=[form for number, form in enumerate(forms) if number % _EVERY == 0],
+        russian=_every(_EVERY, "ru"),
+        ukrainian=_every(_EVERY_UKRAINIAN, "uk"),
         english=[word for _, word in frequent],
         english_weights=list(accumulate(count**0.7 for count, _ in frequent)),
     )
 
 
+def _every(step: int, language: str) -> list[str]:
+    """Every so manieth word form of pymorphy3's dictionary."""
+    forms = pymorphy3.MorphAnalyzer(lang=language).dictionary.words.iterkeys()
+    return [form for number, form in enumerate(forms) if number % step == 0]
+
+
 def line_of_text(generator: random.Random, corpus: Corpus) -> str:
     """One line as it may stand on a meme, at most 60 characters."""
-    text = _case(generator, _words(generator, corpus))
+    weights: Mapping[str, float] = _lines()["kinds"]
+    kind = generator.choices(list(weights), list(weights.values()))[0]
+    if kind == "line":
+        text = _line(generator, corpus)
+        text = text.upper() if generator.random() < 0.15 else text
+        return clean(text)[:_LONGEST].strip() or "да"
+    text = _case(generator, _words(kind, generator, corpus))
     if generator.random() < 0.2:
         text += generator.choice([".", "!", "?", "...", ",", ":", " -", "!!", "?!", ")", " —", '"'])
     if generator.random() < 0.06:
@@ -94,37 +123,87 @@ def line_of_text(generator: random.Random, corpus: Corpus) -> str:
     return clean(text)[:_LONGEST].strip() or "да"
 
 
-def _words(generator: random.Random, corpus: Corpus) -> str:
-    kind = generator.choices(
-        ["quote", "description", "caption", "russian", "english", "sign"], [42, 8, 12, 16, 15, 7]
-    )[0]
-    if kind == "quote":
-        return _window(generator, generator.choice(corpus.quotes or corpus.russian), 7)
-    if kind == "description":
-        return _window(generator, generator.choice(corpus.descriptions or corpus.russian), 6)
-    if kind == "caption":
-        return _window(generator, generator.choice(corpus.captions or corpus.russian), 6)
+def _words(kind: str, generator: random.Random, corpus: Corpus) -> str:
+    running = {
+        "quote": (corpus.quotes, 7),
+        "description": (corpus.descriptions, 6),
+        "caption": (corpus.captions, 6),
+    }
+    if kind in running:
+        texts, most = running[kind]
+        return _window(generator, generator.choice(texts or corpus.russian), most)
     if kind == "russian":
         return " ".join(generator.choice(corpus.russian) for _ in range(generator.randint(1, 4)))
-    if kind == "english":
-        text = " ".join(corpus.english_word(generator) for _ in range(generator.randint(1, 7)))
-        return re.sub(r"\bi\b", "I", text[0].upper() + text[1:] if generator.random() < 0.4 else text)
-    return _sign(generator, corpus)
+    if kind == "ukrainian":
+        return _held_together(generator, _lines()["words"]["ukrainian"], corpus.ukrainian)
+    if kind == "belarusian":
+        made = [in_belarusian(generator.choice(corpus.russian)) for _ in range(3)]
+        return _held_together(generator, _lines()["words"]["belarusian"], made)
+    text = " ".join(corpus.english_word(generator) for _ in range(generator.randint(1, 7)))
+    return re.sub(r"\bi\b", "I", text[0].upper() + text[1:] if generator.random() < 0.4 else text)
 
 
-def _sign(generator: random.Random, corpus: Corpus) -> str:
-    """Names, numbers, times, and lines of two languages."""
-    chance = generator.random()
-    if chance < 0.3:
-        first, last = corpus.english_word(generator), corpus.english_word(generator)
-        return f"@{first}{generator.choice(['', '_', '.'])}{last}{generator.choice(['', '1', '22', '_'])}"
-    if chance < 0.6:
-        return generator.choice(_NUMBERS).format(generator.randint(0, 99), generator.randint(0, 60))
-    if chance < 0.8:
-        return (
-            f"{generator.choice(corpus.russian).capitalize()} {generator.choice(corpus.russian).capitalize()}"
-        )
-    return f"{generator.choice(corpus.russian)} {corpus.english_word(generator)}"
+def _held_together(generator: random.Random, frequent: Sequence[str], others: Sequence[str]) -> str:
+    return " ".join(
+        generator.choice(frequent if generator.random() < 0.5 else others)
+        for _ in range(generator.randint(1, 5))
+    )
+
+
+def in_belarusian(word: str) -> str:
+    """A Russian word as Belarusian spells: no word of it, but its letters as they follow each other."""
+    for pattern, replaced in (
+        ("щ", "шч"),
+        ("и", "і"),
+        ("ться$", "цца"),
+        ("ть$", "ць"),
+        ("т(?=[іеё])", "ц"),
+        ("д(?=[іеё])", "дз"),
+        ("(?<=[аеёоуыэюяі])[вл](?=[^аеёоуыэюяіьйл]|$)", "ў"),
+        ("ъ", "'"),
+        ("э?того$", "гэтага"),
+    ):
+        word = re.sub(pattern, replaced, word)
+    return word
+
+
+def _line(generator: random.Random, corpus: Corpus) -> str:
+    """A line of ``lines.toml`` with its names in braces replaced."""
+    groups: Mapping[str, Sequence[str]] = _lines()["lines"]
+    words: Mapping[str, Sequence[str]] = _lines()["words"]
+
+    def number() -> str:
+        return str(generator.randint(0, 12))
+
+    def algebra() -> str:
+        return generator.choice(words["algebra"])
+
+    def russian() -> str:
+        return generator.choice(corpus.russian)
+
+    def english() -> str:
+        return corpus.english_word(generator)
+
+    made: Mapping[str, Callable[[], str]] = {
+        "n": number,
+        "d": lambda: f"{generator.randrange(100):02d}",
+        "ddd": lambda: str(generator.randint(100, 999)),
+        "N": lambda: str(int(10 ** generator.uniform(1.5, 5.5))),
+        "x": algebra,
+        "i": lambda: algebra() if generator.random() < 0.4 else number(),
+        "L": lambda: generator.choice(_CYRILLIC).upper(),
+        "E": lambda: generator.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+        "ru": russian,
+        "Ru": lambda: russian().capitalize(),
+        "RU": lambda: russian().upper(),
+        "en": english,
+        "En": lambda: english().capitalize(),
+        "tld": lambda: generator.choice(words["tld"]),
+        "ext": lambda: generator.choice(words["ext"]),
+    }
+    pattern = generator.choice([pattern for group in groups.values() for pattern in group])
+    filled = re.sub(r"(?<!\{)\{(\w+)\}(?!\})", lambda name: made[name[1]](), pattern)
+    return filled.replace("{{", "{").replace("}}", "}")
 
 
 def _window(generator: random.Random, text: str, most: int) -> str:

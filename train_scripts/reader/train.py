@@ -24,17 +24,20 @@ from train_scripts.reader.render import LineRenderer, vary
 from train_scripts.reader.text import CHARACTERS
 
 _CLASS = {character: number for number, character in enumerate(CHARACTERS, start=1)}
-# Letters of the published head that look like Cyrillic ones: their weights are a better start than none.
+# What another head has that looks like a character of ours: its weights are a better start than none.
 _LOOK = dict(
     zip("АВЕКМНОРСТХасеорхугпГПФЛИЗЖЬЁбьвнтмзч", "ABEKMHOPCTXaceopxyrnΓΠΦΛN3Жbë6bBHTM34", strict=True)
-)
+) | dict(zip("іІїЇєЄґҐўЎ×÷±≈≠≤≥→²³£¢₴", "iIiIеЕгГуУx:+==<>-23EcS", strict=True))
 _BATCH = 24
 _RATES = 4e-4, 8e-4, 2.5e-3  # of the blocks, the steps' layers, the head
 _KEEP = 0.997  # of the averaged weights, a step
 
 
 def with_own_head(network: LineRecognizer, characters: Sequence[str]) -> LineRecognizer:
-    """The published recogniser (``characters[i]`` is class ``i``) with a head for :data:`CHARACTERS`."""
+    """A recogniser (``characters[i]`` is class ``i``) with a head for :data:`CHARACTERS`.
+
+    What its own head knew stays as it was; a character that it did not know begins as one that looks alike.
+    """
     old = network.head
     head = nn.Linear(old.in_features, len(CHARACTERS) + 1)
     place = {character: number for number, character in enumerate(characters) if character}
