@@ -28,8 +28,8 @@ def train_recognizer(
     captions = read_texts(photos)
     check_pictures(row.picture for row in rows)
     found = render.find_fonts(fonts)
-    detector, *known = pretrained.load(published)
-    recognizer = train.with_own_head(*known)
+    detector, network, characters = pretrained.load(published)
+    recognizer = train.with_own_head(network, characters)
     with replacing(out) as part:  # a run that ends early leaves the weights there as they were
         train.save(part, detector, recognizer)
         pictures = [row.picture for row in rows]
