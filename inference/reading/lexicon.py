@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pymorphy3
+import pymorphy3_dicts_uk
+from pymorphy3.dawg import WordsDawg
 from spellchecker import SpellChecker
 
 _NEIGHBOURS = "іїєґў"  # letters that Ukrainian or Belarusian have beside the Russian ones
@@ -73,8 +76,12 @@ def _russian() -> pymorphy3.MorphAnalyzer:
 
 
 @lru_cache(maxsize=1)
-def _ukrainian() -> pymorphy3.MorphAnalyzer:
-    return pymorphy3.MorphAnalyzer(lang="uk")
+def ukrainian_words() -> WordsDawg:
+    """Every word form of the Ukrainian dictionary, small letters, apostrophes as "'"."""
+    # Not by a MorphAnalyzer: a second language's gives the first one's tags its own grammemes.
+    words = WordsDawg()
+    words.load(str(Path(pymorphy3_dicts_uk.get_path()) / "words.dawg"))
+    return words
 
 
 @lru_cache(maxsize=1)
@@ -101,7 +108,7 @@ def is_known(word: str) -> bool:
 def _is_listed(lowered: str) -> bool:
     if CYRILLIC.match(lowered) and (has_neighbour_letters(lowered) or "'" in lowered or "’" in lowered):
         # There is no dictionary of Belarusian: the letter that only it has must do.
-        return "ў" in lowered or bool(_ukrainian().word_is_known(lowered.replace("’", "'")))
+        return "ў" in lowered or lowered.replace("’", "'") in ukrainian_words()
     if CYRILLIC.match(lowered):
         return bool(_russian().word_is_known(lowered))
     if LATIN.match(lowered):

@@ -23,6 +23,7 @@ _MOST = 0.7  # share of what is written that tells: that it stands upside down, 
 _LEAST_SIGNS = 8  # of a single line that tells how the picture stands
 _UNREAD = 0.87  # mean confidence below which what makes no word was not read: it is no name either
 _UNREAD_SENTENCE = 0.93  # the same of several words: they are not all names
+_UNREAD_AMONG = 0.95  # the same where most of the other lines were not read
 _PRINT = 0.35  # the same of print at all: textures are read less surely
 _LEGIBLE = 0.5  # share of signs in words of what is read
 _NONSENSE = 0.34  # the same of what is none
@@ -121,6 +122,7 @@ def legible(words: Sequence[Word]) -> tuple[list[Word], float]:
     lost, read = (sum(_weight(lines[number]) for number in some) for some in (unread, clear))
     if not unread or lost < _MOST * (lost + read):
         return list(words), 0.0
+    clear = {number for number in clear if _is_read(lines[number], _UNREAD_AMONG)}
     return [word for word in words if word.line in clear], lost / (lost + read)
 
 
@@ -135,9 +137,9 @@ def _told(line: Sequence[Word]) -> tuple[str, float]:
     return " ".join(word.text for word in line), sure
 
 
-def _is_read(line: Sequence[Word]) -> bool:
+def _is_read(line: Sequence[Word], least: float = _UNREAD) -> bool:
     text, sure = _told(line)
-    return sure >= _UNREAD or (sure >= _LEGIBLE and in_words(text) >= _LEGIBLE)
+    return sure >= least or (sure >= _LEGIBLE and in_words(text) >= _LEGIBLE)
 
 
 def _is_unread(line: Sequence[Word]) -> bool:

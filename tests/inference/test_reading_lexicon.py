@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.reading.lexicon import bare, digits, is_known, one_alphabet, script
+from inference.reading.lexicon import bare, digits, inflected, is_known, one_alphabet, parses, script
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,10 @@ def test_only_look_alikes_are_ever_exchanged(token: str, prefer: bool) -> None:
 )
 def test_letters_taken_for_digits_become_digits(read: str, meant: str) -> None:
     assert digits(read) == meant
+
+
+def test_a_ukrainian_word_leaves_the_grammar_of_russian_as_it_is() -> None:
+    assert is_known("їжак")
+    assert inflected("сидеть", {"3per", "plur", "pres", "indc"}) == "сидят"
+    tag, _ = parses("первый")[0]
+    assert {"ADJF", "Anum"} in tag

@@ -30,7 +30,7 @@ def drawn(*lines: str, size: int = 40) -> Image.Image:
 @pytest.mark.parametrize(
     "text",
     [
-        *["2+2=5", "7 - 3 = 4", "деньги = время", "x+1=3", "ОЖИДАНИЕ > РЕАЛЬНОСТЬ", "5 < 8"],
+        *["2+2=5", "8 - 5 = 3", "деньги = время", "x+1=3", "ОЖИДАНИЕ > РЕАЛЬНОСТЬ", "1 < 2"],
         *["Tom & Jerry", "Кот & Пёс", "R&B", "black & white"],
         *["<html>", "я <3 пельмени", "<пустое место>"],
         *["+25°C", "-40°C", "поворот на 360°", "за окном -30°"],
@@ -40,7 +40,7 @@ def drawn(*lines: str, size: int = 40) -> Image.Image:
         *["воўк і заяц", "ўсё будзе добра"],
     ],
 )
-def test_a_line_with_signs_or_letters_of_the_neighbours_is_read_as_it_stands(reader: Reader, text: str) -> None:
+def test_a_line_with_signs_or_the_neighbours_letters_is_read(reader: Reader, text: str) -> None:
     assert [line.text for line in reader.read(drawn(text)).words] == [text]
 
 

@@ -8,16 +8,17 @@ import random
 import re
 import tomllib
 from bisect import bisect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
 import pymorphy3
 from spellchecker import SpellChecker
 
+from inference.reading.lexicon import ukrainian_words
 from train_scripts.meme_small.quotes import quoted_spans
 
 LINES_FILE = Path(__file__).with_name("lines.toml")
@@ -92,17 +93,15 @@ def build_corpus(descriptions: Sequence[str], captions: Sequence[str]) -> Corpus
         quotes=[quote for quote in quotes if len(quote) > 1],
         descriptions=[clean(text) for text in descriptions],
         captions=[clean(text) for text in captions],
-        russian=_every(_EVERY, "ru"),
-        ukrainian=_every(_EVERY_UKRAINIAN, "uk"),
+        russian=_every(_EVERY, pymorphy3.MorphAnalyzer(lang="ru").dictionary.words.iterkeys()),
+        ukrainian=_every(_EVERY_UKRAINIAN, ukrainian_words().iterkeys()),
         english=[word for _, word in frequent],
         english_weights=list(accumulate(count**0.7 for count, _ in frequent)),
     )
 
 
-def _every(step: int, language: str) -> list[str]:
-    """Every so manieth word form of pymorphy3's dictionary."""
-    forms = pymorphy3.MorphAnalyzer(lang=language).dictionary.words.iterkeys()
-    return [form for number, form in enumerate(forms) if number % step == 0]
+def _every(step: int, forms: Iterable[str]) -> list[str]:
+    return list(islice(forms, 0, None, step))
 
 
 def line_of_text(generator: random.Random, corpus: Corpus) -> str:
