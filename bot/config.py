@@ -13,11 +13,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from bot.logs import secrets_in_address
 from bot.senders import SERVICE_ACCOUNTS, is_person
 from inference.engine import EngineSettings
+from inference.errors import UserError
 
 TOKEN_PATTERN = re.compile(r"\d+:[A-Za-z0-9_-]+")
 
 
-class OperatorError(Exception):
+class OperatorError(UserError):
     """The bot cannot run as it is set up; ``str()`` tells the operator what is wrong and what to do."""
 
 

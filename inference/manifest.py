@@ -12,11 +12,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from inference.errors import UserError
+
 FILE = "manifest.json"
 Entry = dict[str, Any]  # sha256 (64 hexadecimal digits), size (bytes), and where the file came from
 
 
-class ManifestError(ValueError):
+class ManifestError(UserError, ValueError):
     """The manifest is damaged; ``str()`` is one sentence that says what to do."""
 
 

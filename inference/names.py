@@ -21,6 +21,8 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
+from inference.errors import UserError
+
 __all__ = ["ESCAPED", "AmbiguousNameError", "find", "forgive", "name_of", "picture_of", "renamed", "shown"]
 
 T = TypeVar("T")
@@ -30,7 +32,7 @@ ESCAPED = "escaped-names"
 _TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # and back: they mix lines up
 
 
-class AmbiguousNameError(ValueError):
+class AmbiguousNameError(UserError):
     """Several files may be meant; ``str()`` is one sentence that names them."""
 
 

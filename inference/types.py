@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self, get_args
 
+from inference.errors import UserError
+
 Strategy = Literal["greedy", "beam", "sample"]
 PictureErrorCode = Literal[
     "empty", "not_a_picture", "truncated", "too_many_pixels", "too_large", "unsupported"
@@ -172,7 +174,7 @@ class Caption:
         )
 
 
-class PictureError(ValueError):
+class PictureError(UserError, ValueError):
     """No model can caption these bytes: ``str()`` says why and what to do, in one sentence."""
 
     def __init__(self, code: PictureErrorCode, sentence: str) -> None:
@@ -180,7 +182,7 @@ class PictureError(ValueError):
         self.code: PictureErrorCode = code
 
 
-class EngineError(RuntimeError):
+class EngineError(UserError, RuntimeError):
     """The picture may be good, but no caption came: ``str()`` says why and what to do, in one sentence."""
 
 

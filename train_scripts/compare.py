@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from inference.errors import UserError
 from inference.names import picture_of, renamed
 from train_scripts.data.captions import read_captions, read_references
 from train_scripts.metrics.command_line import (
@@ -18,7 +19,6 @@ from train_scripts.metrics.command_line import (
     Split,
     clip_scores,
     known_measure,
-    one_sentence_errors,
     picture_folder,
     system_names,
     write_json,
@@ -26,10 +26,10 @@ from train_scripts.metrics.command_line import (
     write_text,
 )
 from train_scripts.metrics.comparison import Comparison, compare
-from train_scripts.metrics.evaluator import EvaluationError, check
+from train_scripts.metrics.evaluator import check
 from train_scripts.metrics.tables import comparison_sheet, examples_sheet
 from train_scripts.sheets import SheetRow, pictures_html, table_html, write_page
-from train_scripts.terminal import console
+from train_scripts.terminal import console, one_sentence
 
 __all__ = ["compare_command"]
 
@@ -61,7 +61,7 @@ def compare_command(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Test two systems on the same pictures (paired bootstrap) and show where they differ."""
-    with one_sentence_errors():
+    with one_sentence():
         known_measure(by)
         wanted = read_references(references, split=split)
         captions_a, captions_b = (
@@ -81,7 +81,7 @@ def compare_command(
             extra_b=extra_b,
         )
         if by not in comparison.differences:
-            raise EvaluationError(f"There is no {by} to tell them apart by: give the ruCLIP with --clip.")
+            raise UserError(f"There is no {by} to tell them apart by: give the ruCLIP with --clip.")
         names = system_names(a, b)
         scores = comparison_sheet(comparison, *names)
         examples = examples_sheet(comparison, by, *names, show)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from inference.errors import UserError
 from inference.names import renamed
 from train_scripts.data.captions import read_captions, read_references
 from train_scripts.metrics.command_line import (
@@ -17,15 +18,14 @@ from train_scripts.metrics.command_line import (
     Split,
     clip_scores,
     known_measure,
-    one_sentence_errors,
     picture_folder,
     write_json,
     write_rows,
     write_text,
 )
-from train_scripts.metrics.evaluator import EvaluationError, check, evaluate
+from train_scripts.metrics.evaluator import check, evaluate
 from train_scripts.metrics.tables import report_sheet
-from train_scripts.terminal import console
+from train_scripts.terminal import console, one_sentence
 
 __all__ = ["evaluate_command"]
 
@@ -68,7 +68,7 @@ def evaluate_command(
 
     A row with `error` and no `text` (a picture that could not be read) counts as an empty caption.
     """
-    with one_sentence_errors():
+    with one_sentence():
         if sort_by is not None:
             known_measure(sort_by)
         wanted = read_references(references, split=split)
@@ -79,7 +79,7 @@ def evaluate_command(
         report = evaluate(captions, wanted, resamples=resamples, seed=seed, extra=extra)
         measures = {m.key: m for m in report.measurements.counts}
         if sort_by is not None and sort_by not in measures:
-            raise EvaluationError(f"There is no {sort_by} to sort by: give the ruCLIP with --clip.")
+            raise UserError(f"There is no {sort_by} to sort by: give the ruCLIP with --clip.")
         sheet = report_sheet(report, predictions.stem)
         if json_path is not None:
             write_json(json_path, report.to_dict())

@@ -11,6 +11,7 @@ from typing import TypeVar
 from PIL import Image
 from tqdm import tqdm
 
+from inference.errors import UserError
 from inference.pictures import MAX_BYTES, load_picture
 from inference.types import PictureError
 
@@ -27,7 +28,7 @@ T = TypeVar("T")
 _SHOWN = 3
 
 
-class UnreadablePicturesError(ValueError):
+class UnreadablePicturesError(UserError):
     """Pictures that a command needs cannot be opened; ``str()`` is one sentence that names them.
 
     ``bad``: each of them, and why.

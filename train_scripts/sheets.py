@@ -17,6 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from inference.errors import UserError
 from inference.names import ESCAPED, shown
 from inference.pictures import load_picture
 from inference.types import PictureError
@@ -64,7 +65,7 @@ svg, img.chart { max-width: 100%; height: auto; }
 """
 
 
-class SheetError(ValueError):
+class SheetError(UserError):
     """A page cannot be written; `str()` is one English sentence that says what to do."""
 
 

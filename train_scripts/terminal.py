@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 
-from inference.names import AmbiguousNameError, shown
+from inference.errors import UserError
+from inference.names import shown
 
 __all__ = ["console", "one_sentence"]
 
@@ -22,13 +23,10 @@ def console() -> Console:
 
 
 @contextmanager
-def one_sentence(*mendable: type[Exception]) -> Iterator[None]:
-    """Ends the command with exit code 1 and one sentence on stderr for what its user can mend: errors whose
-    ``str()`` is that sentence.
-    """
-    mendable = (AmbiguousNameError, *mendable)  # wherever names are looked up
+def one_sentence() -> Iterator[None]:
+    """Ends the command with exit code 1 and one sentence on stderr for what its user can mend."""
     try:
         yield
-    except mendable as error:
+    except UserError as error:
         typer.echo(f"Error: {shown(str(error))}", err=True)
         raise typer.Exit(1) from None

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.pool import NullPool
 
 from bot.feedback import private
+from inference.errors import UserError
 from inference.locks import Locked, locked
 
 _DRIVERS = {
@@ -35,7 +36,7 @@ BESIDE = ("-wal", "-shm", "-journal", ".lock")  # what SQLite and we put beside 
 _one_migration = threading.Lock()
 
 
-class StoreError(Exception):
+class StoreError(UserError):
     """The store cannot be opened or used: ``str()`` says why and what to do, in one sentence."""
 
 

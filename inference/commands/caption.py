@@ -16,8 +16,9 @@ from typing import Annotated, Any
 import typer
 from tqdm import tqdm
 
-from inference.commands.common import DEFAULTS, ModelsDir, UserError
+from inference.commands.common import DEFAULTS, ModelsDir
 from inference.engine import Engine, EngineSettings
+from inference.errors import UserError
 from inference.json_lines import from_json
 from inference.names import ESCAPED, AmbiguousNameError, name_of, picture_of, shown
 from inference.pictures import MAX_BYTES, PICTURE_SUFFIXES, looks_like_picture
@@ -94,7 +95,7 @@ def caption(  # noqa: PLR0917 - Typer passes everything by name
         kept = kept_rows(output, identity) if output else {}
         missing = [item for item in items if item.file_name not in kept]
         rows = asyncio.run(_caption_all(engine, missing, identity, _writer(output, as_json, len(items))))
-    except (UserError, EngineError) as error:
+    except UserError as error:
         typer.echo(shown(str(error)), err=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as interrupt:

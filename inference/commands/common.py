@@ -14,7 +14,3 @@ DEFAULTS = EngineSettings()
 ModelsDir = Annotated[
     Path, typer.Option("--models-dir", envvar="MODELS_DIR", help="The folder with the checkpoints.")
 ]
-
-
-class UserError(Exception):
-    """What was asked cannot be done: ``str()`` is the sentence the user reads."""

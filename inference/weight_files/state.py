@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from inference.errors import UserError
 from inference.weight_files.pickles import DamagedPickle, Record, UnsafePickle, read_file, state_of
 
 State = dict[str, Tensor]
@@ -24,7 +25,7 @@ _INSIDE = re.compile(r"(^|(?<=\.))(module|_orig_mod)\.")
 _BEFORE_ALL = ("model.", "net.", "network.")
 
 
-class ImportFailed(ValueError):  # noqa: N818 - a result, said the way the callers say it
+class ImportFailed(UserError, ValueError):  # noqa: N818 - a result, said the way the callers say it
     """The file is not what was asked for: ``str()`` says what differs and what to do, in one sentence."""
 
 

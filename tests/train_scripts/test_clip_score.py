@@ -13,12 +13,12 @@ from PIL import Image
 from torch import Tensor
 from typer.testing import CliRunner, Result
 
+from inference.errors import UserError
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.encoders.test_ruclip import SMALL, image_features, original_state, text_features
 from tests.inference.tokenizers.test_youtokentome import write
 from train_scripts.__main__ import app
 from train_scripts.metrics.clip_score import ClipScorer, find_ruclip
-from train_scripts.metrics.evaluator import EvaluationError
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 # Tokens worked out by hand from the rules of the little model; eight of them fit between start and end.
@@ -129,7 +129,7 @@ def test_what_is_no_whole_ruclip_gets_one_sentence(tmp_path: Path, models: Path,
         assert done.exit_code == 1
         assert sentence in done.stderr
         assert done.stderr.count("\n") == 1
-    with pytest.raises(EvaluationError, match=r"bpe\.model"):
+    with pytest.raises(UserError, match=r"bpe\.model"):
         ClipScorer(models / "ruclip-small")
 
 

@@ -12,8 +12,9 @@ import pytest
 from nltk.translate.bleu_score import corpus_bleu
 from rich.console import Console
 
+from inference.errors import UserError
 from tests.train_scripts.captions import ADVERSARIAL, ORDINARY, Pairs
-from train_scripts.metrics import MEASURES, EvaluationError, compare, evaluate
+from train_scripts.metrics import MEASURES, compare, evaluate
 from train_scripts.metrics.bootstrap import interval, resample_weights
 from train_scripts.metrics.tables import comparison_sheet, examples_sheet, report_sheet
 from train_scripts.metrics.tokens import word_tokens
@@ -177,7 +178,7 @@ def test_order_of_the_predictions_does_not_matter() -> None:
 def test_pictures_that_do_not_match_are_refused(
     predictions: dict[str, str], references: dict[str, str], words: str
 ) -> None:
-    with pytest.raises(EvaluationError) as refusal:
+    with pytest.raises(UserError) as refusal:
         evaluate(predictions, references)
     assert words in str(refusal.value)
 

@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from inference.errors import UserError
 from inference.presets import PRESETS
 from tests.train_scripts.drawn_data import drawn_data, small_config, write_rows
-from train_scripts.data.files import CaptionFileError
 from train_scripts.training.building import build_model
 from train_scripts.training.config import StageConfig, config_names, load_config
 from train_scripts.training.data import batches_of, read_rows
-from train_scripts.training.errors import TrainingError
 from train_scripts.training.inputs import read_stage
 from train_scripts.training.optimising import make_optimizer, make_schedule
 
@@ -114,7 +113,7 @@ def test_what_only_some_originals_did() -> None:
 def test_what_is_wrong_is_one_sentence(text: str, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(TrainingError, match=sentence) as caught:
+    with pytest.raises(UserError, match=sentence) as caught:
         load_config(path)
     assert "mine.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -153,7 +152,7 @@ def test_what_is_wrong_is_one_sentence(text: str, sentence: str, tmp_path: Path)
 def test_parts_that_do_not_fit_are_one_sentence(setting: str, sentence: str, tmp_path: Path) -> None:
     drawn_data(tmp_path / "data")
     config = load_config(small_config(tmp_path / "data"), [setting])
-    with pytest.raises(TrainingError) as caught:
+    with pytest.raises(UserError) as caught:
         build_model(config, ["кот сидит"], None, [])
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -169,9 +168,9 @@ def test_a_config_extends_another_and_the_command_line_both(tmp_path: Path) -> N
     assert memes.metric == "bleu3"
     off = load_config(path, ["cache=off", "mixed_precision=no"])  # which YAML reads as false
     assert (off.cache, off.mixed_precision) == ("off", "no")
-    with pytest.raises(TrainingError, match=r"--set has the unknown key 'sed': did you mean 'seed'"):
+    with pytest.raises(UserError, match=r"--set has the unknown key 'sed': did you mean 'seed'"):
         load_config(path, ["sed=1"])
-    with pytest.raises(TrainingError, match=r"cannot be read .* one of clipcap-mlp"):
+    with pytest.raises(UserError, match=r"cannot be read .* one of clipcap-mlp"):
         load_config("nothing")
     again = tmp_path / "again.yaml"
     again.write_text(config.to_yaml(), encoding="utf-8")
@@ -194,7 +193,7 @@ def test_rows_that_cannot_be_used_are_named_with_their_line(tmp_path: Path) -> N
         ('{"file_name": "images/0.png", "text": "x", "weight": -1}', 'line 11, has the "weight" -1'),
     ):
         path.write_text(whole + broken + "\n", encoding="utf-8")
-        with pytest.raises(CaptionFileError, match=sentence):
+        with pytest.raises(UserError, match=sentence):
             read_rows(folder, "train")
     path.write_text(whole, encoding="utf-8")
     assert len(read_rows(folder, "train")) == 8
@@ -247,7 +246,7 @@ def test_the_learning_rates_of_the_originals() -> None:
     assert rising[0] == pytest.approx(0.004)
     assert max(rising) == pytest.approx(0.1)
     assert rising[-1] < 1e-5
-    with pytest.raises(TrainingError, match="Stage s warms up for 5000 steps, but has only 2550"):
+    with pytest.raises(UserError, match="Stage s warms up for 5000 steps, but has only 2550"):
         _rates({"name": "linear", "warmup": 5000}, 2550)
 
 
@@ -268,9 +267,7 @@ def test_a_metric_that_no_caption_could_have_is_refused_at_once(
     val = [{**row, "split": "val", "text": text} for row, text in zip(train, texts, strict=False)]
     write_rows(tmp_path / "data", [*train, *val])
     config = load_config(small_config(tmp_path / "data", stage={"metric": metric}))
-    with pytest.raises(
-        TrainingError, match=rf"^{metric}, by which stage drawn is to stop, is not defined on "
-    ):
+    with pytest.raises(UserError, match=rf"^{metric}, by which stage drawn is to stop, is not defined on "):
         read_stage(config, "drawn")
     assert read_stage(load_config(small_config(tmp_path / "data", stage={"metric": "meteor"})), "drawn").val
 
@@ -281,5 +278,5 @@ def test_a_metric_is_asked_of_the_pictures_that_are_scored(tmp_path: Path) -> No
     stage = {"metric": "cider_d"}
     assert read_stage(load_config(small_config(tmp_path / "data", stage=stage)), "drawn").val
     one = load_config(small_config(tmp_path / "data", stage={**stage, "validate_pictures": 1}))
-    with pytest.raises(TrainingError, match="is not defined on its 1 pictures of the split val"):
+    with pytest.raises(UserError, match="is not defined on its 1 pictures of the split val"):
         read_stage(one, "drawn")

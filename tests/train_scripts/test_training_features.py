@@ -11,12 +11,12 @@ import torch
 from PIL import Image, ImageDraw
 
 from inference.encoders.base import Encoder, build_encoder
+from inference.errors import UserError
 from tests.disk import files_of_at_most
 from tests.inference.learning import calibrate, pictures
 from train_scripts.pictures import UnreadablePicturesError
 from train_scripts.training.augment import augment
 from train_scripts.training.config import AugmentConfig
-from train_scripts.training.errors import TrainingError
 from train_scripts.training.features import FeatureCache
 from train_scripts.training.seeing import GROUP, groups_of, pool_of
 
@@ -124,22 +124,20 @@ def test_a_run_killed_while_it_looks_goes_on_to_the_same_bits(
 def test_the_features_of_another_encoder_are_refused(files: list[Path], tmp_path: Path) -> None:
     seen_by = encoder()
     fill(FeatureCache(tmp_path / "c", seen_by), files[:1], seen_by)
-    with pytest.raises(
-        TrainingError, match="were made with the weights of another encoder: name another folder"
-    ):
+    with pytest.raises(UserError, match="were made with the weights of another encoder: name another folder"):
         FeatureCache(tmp_path / "c", encoder(seed=1))
     other = build_encoder({**seen_by.settings, "preprocessing": {"size": 64, "fit": "letterbox"}})
     other.load_state_dict(seen_by.state_dict())
-    with pytest.raises(TrainingError, match=r"another preprocessing \(fit 'squash' instead of 'letterbox'\)"):
+    with pytest.raises(UserError, match=r"another preprocessing \(fit 'squash' instead of 'letterbox'\)"):
         FeatureCache(tmp_path / "c", other)
-    with pytest.raises(TrainingError, match="another number of bits"):
+    with pytest.raises(UserError, match="another number of bits"):
         FeatureCache(tmp_path / "c", seen_by, half=True)
     about = json.loads((tmp_path / "c" / "cache.json").read_text(encoding="utf-8"))
     (tmp_path / "c" / "cache.json").write_text(json.dumps(about | {"opening": 1}), encoding="utf-8")
-    with pytest.raises(TrainingError, match="opened in another way"):
+    with pytest.raises(UserError, match="opened in another way"):
         FeatureCache(tmp_path / "c", seen_by)
     (tmp_path / "c" / "cache.json").write_text("{", encoding="utf-8")
-    with pytest.raises(TrainingError, match="is damaged: delete the folder"):
+    with pytest.raises(UserError, match="is damaged: delete the folder"):
         FeatureCache(tmp_path / "c", seen_by)
 
 
@@ -162,7 +160,7 @@ def test_pictures_that_cannot_be_read_are_all_named_and_the_others_kept(
 def test_a_full_disk_keeps_what_was_seen(files: list[Path], tmp_path: Path) -> None:
     seen_by = encoder()
     cache = FeatureCache(tmp_path / "c", seen_by)
-    with files_of_at_most(3 * 512 * 4 + 100), pytest.raises(TrainingError, match="make room there"):
+    with files_of_at_most(3 * 512 * 4 + 100), pytest.raises(UserError, match="make room there"):
         fill(cache, files, seen_by)
     fill(cache, files, seen_by)
     with torch.no_grad():

@@ -19,6 +19,7 @@ from PIL import Image
 
 from inference.caption_model import Batch, CaptionModel
 from inference.decoders.base import IGNORED
+from inference.errors import UserError
 from inference.models import list_models
 from inference.presets import PRESETS
 from inference.types import DecodingOptions
@@ -29,7 +30,6 @@ from train_scripts.pictures import UnreadablePicturesError
 from train_scripts.training import measuring
 from train_scripts.training.board import Board
 from train_scripts.training.config import load_config
-from train_scripts.training.errors import TrainingError
 from train_scripts.training.files import load_tensors, save_tensors
 from train_scripts.training.loop import accelerator_of
 from train_scripts.training.objective import Objective, sampled_logits
@@ -169,7 +169,7 @@ def test_16_bits_are_refused_to_several_processes_as_well(data: Path, tmp_path: 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("wanted", ["bf16", "fp16"])
 def test_every_preset_refuses_16_bits_on_a_processor(wanted: str, preset: str) -> None:
-    with pytest.raises(TrainingError, match=f"^mixed_precision={wanted} needs a GPU"):
+    with pytest.raises(UserError, match=f"^mixed_precision={wanted} needs a GPU"):
         accelerator_of(load_config(preset, [f"mixed_precision={wanted}"]))
 
 
@@ -218,11 +218,11 @@ def test_a_run_that_was_stopped_and_killed_ends_with_the_same_numbers(data: Path
     for folder in ("model", "checkpoints/drawn-020"):
         weights = [(run / folder / "model.safetensors").read_bytes() for run in (whole, broken)]
         assert weights[0] == weights[1]
-    with pytest.raises(TrainingError, match="already holds a run: go on with it by --resume"):
+    with pytest.raises(UserError, match="already holds a run: go on with it by --resume"):
         train(load_config(path), broken)
-    with pytest.raises(TrainingError, match=r"was started with another stages.drawn.optimizer.rate"):
+    with pytest.raises(UserError, match=r"was started with another stages.drawn.optimizer.rate"):
         train(load_config(path, ["stages.drawn.optimizer.rate=1"]), broken, resume=True)
-    with pytest.raises(TrainingError, match=r"There is no run in .* to go on with"):
+    with pytest.raises(UserError, match=r"There is no run in .* to go on with"):
         train(load_config(path), tmp_path / "nowhere", resume=True)
 
 
@@ -258,7 +258,7 @@ def test_a_row_that_is_left_over_is_learned_from_too(
 
 def test_a_stage_of_one_row_cannot_be_normalised(data: Path, tmp_path: Path) -> None:
     config = load_config(small_config(data, cache="off", stage={"epochs": 1, "limit": 1}))
-    with pytest.raises(TrainingError, match="stage drawn has only 1: give it more rows"):
+    with pytest.raises(UserError, match="stage drawn has only 1: give it more rows"):
         train(config, tmp_path / "run")
 
 
@@ -266,12 +266,12 @@ def test_a_full_disk_leaves_the_state_before(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     save_tensors(path, {"weights": torch.arange(10.0)})
     sentence = r"File too large; the one before it is whole.: make room there"
-    with files_of_at_most(100_000), pytest.raises(TrainingError, match=sentence):
+    with files_of_at_most(100_000), pytest.raises(UserError, match=sentence):
         save_tensors(path, {"weights": torch.zeros(1_000_000)})
     assert torch.equal(load_tensors(path)["weights"], torch.arange(10.0))
     assert list(tmp_path.iterdir()) == [path]
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(TrainingError, match="is damaged"):
+    with pytest.raises(UserError, match="is damaged"):
         load_tensors(path)
 
 
@@ -281,11 +281,11 @@ def test_curves_that_cannot_be_written_are_told_once(
     """TensorBoard writes in a thread of its own, which would show a traceback beside the sentence."""
     hook = threading.excepthook
     sentence = r"^The curves cannot be written to .*board \(File too large\): make room there"
-    with files_of_at_most(10), pytest.raises(TrainingError, match=sentence):
+    with files_of_at_most(10), pytest.raises(UserError, match=sentence):
         Board(tmp_path / "board", None)
     assert threading.excepthook is hook
     board = Board(tmp_path / "board", None)
-    with files_of_at_most(100), pytest.raises(TrainingError, match=sentence):
+    with files_of_at_most(100), pytest.raises(UserError, match=sentence):
         for step in range(10):
             board.show({"train/loss": 1.0}, step)
         board.close()
@@ -300,7 +300,7 @@ def test_a_record_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     folder.begin(config)
     with (
         files_of_at_most(10),
-        pytest.raises(TrainingError, match=r"steps.jsonl cannot be written \(File too"),
+        pytest.raises(UserError, match=r"steps.jsonl cannot be written \(File too"),
     ):
         folder.record("steps.jsonl", {"loss": 1.23456789})
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from train_scripts.data.files import CaptionFileError, Row, json_rows, table_rows
+from inference.errors import UserError
+from train_scripts.data.files import Row, json_rows, table_rows
 
-__all__ = ["CaptionFileError", "read_captions", "read_references", "read_texts"]
+__all__ = ["UserError", "read_captions", "read_references", "read_texts"]
 
 METADATA = "metadata.jsonl"
 _TABLES = frozenset({".csv", ".tsv"})
@@ -38,17 +39,17 @@ def _rows(path: Path, split: str | None) -> Iterator[tuple[str, Row]]:
     if others and not found:
         known = ", ".join(sorted(splits))
         advice = f"choose one of {known}" if known else "its rows have none, so omit --split"
-        raise CaptionFileError(f'{path} has no rows whose "split" is {split}: {advice}.')
+        raise UserError(f'{path} has no rows whose "split" is {split}: {advice}.')
 
 
 def _name_and_text(where: str, row: Row, *, refused_as_empty: bool) -> tuple[str, str]:
     name, text = row.get("file_name"), row.get("text")
     if not isinstance(name, str) or not name:
-        raise CaptionFileError(f'{where} has no "file_name": add the name of the picture it describes.')
+        raise UserError(f'{where} has no "file_name": add the name of the picture it describes.')
     if text is None and refused_as_empty and "error" in row:
         text = ""
     if not isinstance(text, str):
-        raise CaptionFileError(f'{where} has no "text" for {name}: add the caption as a string.')
+        raise UserError(f'{where} has no "text" for {name}: add the caption as a string.')
     return name, text
 
 
@@ -61,7 +62,7 @@ def read_captions(path: Path, *, refused_as_empty: bool = False, split: str | No
     with `error` and no `text` (`python -m inference caption` writes one for a picture it cannot read) counts
     as an empty caption; otherwise it is an error. `split`: only rows whose `split` it is.
 
-    Raises CaptionFileError for a file that cannot be read, a row that is not such an object, a picture named
+    Raises UserError for a file that cannot be read, a row that is not such an object, a picture named
     twice, and a file without rows.
     """
     captions: dict[str, str] = {}
@@ -70,11 +71,11 @@ def read_captions(path: Path, *, refused_as_empty: bool = False, split: str | No
         name, text = _name_and_text(where, row, refused_as_empty=refused_as_empty)
         if name in captions:
             line = first_seen[name].rpartition("line ")[2].rstrip(",")
-            raise CaptionFileError(f"{where} repeats {name} of line {line}: keep one caption a picture.")
+            raise UserError(f"{where} repeats {name} of line {line}: keep one caption a picture.")
         captions[name] = text
         first_seen[name] = where
     if not captions:
-        raise CaptionFileError(f"{path} has no rows: it must hold one caption a line.")
+        raise UserError(f"{path} has no rows: it must hold one caption a line.")
     return captions
 
 
@@ -88,16 +89,16 @@ def read_references(path: Path, *, split: str | None = None) -> dict[str, tuple[
         name, text = _name_and_text(where, row, refused_as_empty=False)
         references.setdefault(name, {})[text] = None
     if not references:
-        raise CaptionFileError(f"{path} has no rows: it must hold one caption a line.")
+        raise UserError(f"{path} has no rows: it must hold one caption a line.")
     return {name: tuple(texts) for name, texts in references.items()}
 
 
 def read_texts(path: Path) -> list[str]:
-    """The texts of JSON lines that need not name pictures, in their order. Raises CaptionFileError."""
+    """The texts of JSON lines that need not name pictures, in their order. Raises UserError."""
     texts = []
     for number, row in json_rows(path):
         text = row.get("text")
         if not isinstance(text, str):
-            raise CaptionFileError(f'{path}, line {number}, has no "text": add the caption as a string.')
+            raise UserError(f'{path}, line {number}, has no "text": add the caption as a string.')
         texts.append(text)
     return texts

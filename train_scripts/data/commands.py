@@ -14,12 +14,11 @@ from typing import Annotated, Any
 
 import typer
 
-from inference.types import EngineError
+from inference.errors import UserError
 from train_scripts.data.dataset import SPLITS
 from train_scripts.data.duplicates import THRESHOLD
-from train_scripts.data.files import CaptionFileError
 from train_scripts.data.prepare import WORK, Plan, Report, prepare
-from train_scripts.data.records import Item, PrepareError
+from train_scripts.data.records import Item
 from train_scripts.data.sources.coco import read_coco
 from train_scripts.data.sources.feedback import read_feedback
 from train_scripts.data.sources.flickr import read_flickr8k, read_flickr30k
@@ -43,7 +42,7 @@ _SENTENCES = 10  # shown of those that were left out
 def one_sentence_errors() -> Iterator[None]:
     """See :func:`train_scripts.terminal.one_sentence`; an interrupted command says how it goes on."""
     try:
-        with one_sentence(CaptionFileError, PrepareError, EngineError):
+        with one_sentence():
             yield
     except KeyboardInterrupt:
         typer.echo("Stopped. The same command goes on from here.", err=True)
@@ -94,7 +93,7 @@ class Common:
         `given`: what the command was told to read; another command may not go on in this folder.
         """
         if self.val + self.test > 0.9:
-            raise PrepareError("--val and --test leave less than a tenth for training: give less to them.")
+            raise UserError("--val and --test leave less than a tenth for training: give less to them.")
         plan = Plan(
             self.out,
             {"source": source} | {key: str(value) for key, value in given.items() if value is not None},
@@ -216,7 +215,7 @@ def vizwiz_command(pictures: Pictures, files: Annotations, split: PartOf = None,
 
 def _coco_like(source: str, pictures: Path, files: list[Path], split: str | None, common: Common) -> None:
     if split is not None and split not in SPLITS:
-        raise PrepareError(f"There is no split {split}: choose one of {', '.join(SPLITS)}.")
+        raise UserError(f"There is no split {split}: choose one of {', '.join(SPLITS)}.")
     common.run(
         lambda _: chain.from_iterable(
             read_coco(file, pictures, source=source, split=split) for file in files
@@ -246,7 +245,7 @@ def table_command(
 ) -> None:
     """Any table of pictures and captions; also prepared data sets, several into one."""
     if separator is not None and len(separator) != 1:
-        raise PrepareError("The separator must be one character, for example --separator ';'.")
+        raise UserError("The separator must be one character, for example --separator ';'.")
     columns = Columns(picture=picture, text=text, split=split)
     common.run(
         lambda _: chain.from_iterable(
@@ -275,7 +274,7 @@ def vk_command(
     """
     token = os.environ.get("VK_TOKEN", "").strip()
     if not token:
-        raise PrepareError(
+        raise UserError(
             "VK wants a token: get one at https://dev.vk.com and put it into the environment as VK_TOKEN."
         )
     vk = Vk(token, api_url)

@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference.errors import UserError
 from inference.names import picture_of
 from train_scripts.data.captions import METADATA
-from train_scripts.data.files import CaptionFileError, json_rows
+from train_scripts.data.files import json_rows
 
 __all__ = ["SPLITS", "DataRow", "is_inside", "read_split"]
 
@@ -40,7 +41,7 @@ def is_inside(name: str) -> bool:
 def read_split(folder: Path, split: str) -> list[DataRow]:
     """The rows of one split, in the order of the file.
 
-    Raises CaptionFileError, with file and line, for a row without a file_name or text, for a file_name that
+    Raises UserError, with file and line, for a row without a file_name or text, for a file_name that
     leaves the folder, and where there is no such split.
     """
     path = folder / METADATA
@@ -55,17 +56,13 @@ def read_split(folder: Path, split: str) -> list[DataRow]:
         if name is None and "file_name" in row:  # exported feedback on a picture that was not kept
             continue
         if not isinstance(name, str) or not is_inside(name):
-            raise CaptionFileError(
+            raise UserError(
                 f'{path}, line {number}, has no "file_name" inside {folder}: mend or remove the line.'
             )
         if not isinstance(text, str):
-            raise CaptionFileError(
-                f'{path}, line {number}, has no "text" for {name}: mend or remove the line.'
-            )
+            raise UserError(f'{path}, line {number}, has no "text" for {name}: mend or remove the line.')
         picture = picture_of(folder, name)
         rows.append(DataRow(picture, name, text, split, row.get("source"), row.get("original")))
     if not rows:
-        raise CaptionFileError(
-            f"{path} has no rows of the split {split}: choose another, or prepare the data."
-        )
+        raise UserError(f"{path} has no rows of the split {split}: choose another, or prepare the data.")
     return rows

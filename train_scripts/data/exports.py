@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from inference import tables
+from inference.errors import UserError
 from inference.manifest import sha256_of_folder
 from inference.names import picture_of
 from train_scripts.data.dataset import is_inside
@@ -26,7 +27,7 @@ TABLES = {"imagefolder": "metadata.jsonl", "csv": "feedback.csv", "parquet": "fe
 FRESH = timedelta(days=1)
 
 
-class ExportError(ValueError):
+class ExportError(UserError):
     """The export cannot be used: ``str()`` is one English sentence that says what to do."""
 
 

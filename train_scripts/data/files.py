@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from inference import tables
+from inference.errors import UserError
 from inference.json_lines import from_json, json_object
 
 __all__ = [
-    "CaptionFileError",
     "from_json",
     "json_document",
     "json_object",
@@ -31,56 +31,50 @@ csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 _END = "\x1eend of the table"  # a line that no table has
 
 
-class CaptionFileError(ValueError):
-    """A file of captions cannot be used; `str()` is one English sentence that names the file, the line and
-    what to do.
-    """
-
-
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise CaptionFileError(f"{path} cannot be read ({error.strerror}): check the path.") from None
+        raise UserError(f"{path} cannot be read ({error.strerror}): check the path.") from None
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers from 1. Raises CaptionFileError."""
+    """The lines that are not blank, with their numbers from 1. Raises UserError."""
     for number, raw in enumerate(_bytes(path).split(b"\n"), start=1):
         try:
             line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
         except UnicodeDecodeError:
-            raise CaptionFileError(f"{path}, line {number}, is not UTF-8: save the file as UTF-8.") from None
+            raise UserError(f"{path}, line {number}, is not UTF-8: save the file as UTF-8.") from None
         if line:
             yield number, line
 
 
 def json_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """The objects of a file of JSON lines, with their lines. Raises CaptionFileError."""
+    """The objects of a file of JSON lines, with their lines. Raises UserError."""
     for number, line in text_lines(path):
         try:
             row = from_json(line)
         except ValueError:
-            raise CaptionFileError(
+            raise UserError(
                 f"{path}, line {number}, is not valid JSON: mend or remove the line "
                 "(a write may have been cut short)."
             ) from None
         if not isinstance(row, dict):
-            raise CaptionFileError(
+            raise UserError(
                 f'{path}, line {number}, is not an object: each row must be {{"file_name": …, "text": …}}.'
             )
         yield number, row
 
 
 def json_document(path: Path) -> Any:
-    """A whole JSON file. Raises CaptionFileError."""
+    """A whole JSON file. Raises UserError."""
     data = _bytes(path)
     try:
         return from_json(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        raise CaptionFileError(f"{path} is not UTF-8: save the file as UTF-8.") from None
+        raise UserError(f"{path} is not UTF-8: save the file as UTF-8.") from None
     except ValueError as error:
-        raise CaptionFileError(f"{path} is not valid JSON ({error}): fetch the file again.") from None
+        raise UserError(f"{path} is not valid JSON ({error}): fetch the file again.") from None
 
 
 class _Plain(csv.excel):
@@ -104,14 +98,14 @@ def table_rows(path: Path, *, separator: str | None = None) -> Iterator[tuple[in
     often. Quotation marks of a table by tabs belong to the text where not every cell that begins with one
     ends with one. A cell that is missing at the end of a row is None; surplus cells are under None. Names
     lose the white space around them, cells keep theirs; in a table of :mod:`inference.tables`, which begins
-    with a byte order mark, they are the texts that were written. Raises CaptionFileError.
+    with a byte order mark, they are the texts that were written. Raises UserError.
     """
     data = _bytes(path)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
-        raise CaptionFileError(f"{path}, line {number}, is not UTF-8: save the file as UTF-8.") from None
+        raise UserError(f"{path}, line {number}, is not UTF-8: save the file as UTF-8.") from None
     ours = data.startswith(codecs.BOM_UTF8)
     head = next((line for line in text.splitlines() if line.strip()), "")
     separator = separator or max("\t;|,", key=head.count)
@@ -128,7 +122,7 @@ def table_rows(path: Path, *, separator: str | None = None) -> Iterator[tuple[in
             if cells == [_END]:
                 return
             if any(_END in cell for cell in cells):
-                raise CaptionFileError(
+                raise UserError(
                     f"{path}, line {number}, has a quotation mark that is never closed: close it, or double "
                     "the marks that belong to the text."
                 )
@@ -138,7 +132,7 @@ def table_rows(path: Path, *, separator: str | None = None) -> Iterator[tuple[in
                 names = [cell.strip() for cell in cells]
                 twice = next((name for name in names if name and names.count(name) > 1), None)
                 if twice is not None:
-                    raise CaptionFileError(f"{path} has two columns named {twice}: rename one of them.")
+                    raise UserError(f"{path} has two columns named {twice}: rename one of them.")
                 continue
             texts = map(tables.plain, cells) if ours else cells
             row: Row = dict(zip(names, texts, strict=False))
@@ -147,6 +141,4 @@ def table_rows(path: Path, *, separator: str | None = None) -> Iterator[tuple[in
                 row[None] = cells[len(names) :]  # type: ignore[index]  # as csv.DictReader does
             yield number, row
     except csv.Error as error:
-        raise CaptionFileError(
-            f"{path}, line {before + 1}, is no row of a table ({error}): mend it."
-        ) from None
+        raise UserError(f"{path}, line {before + 1}, is no row of a table ({error}): mend it.") from None

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from inference.errors import UserError
 from inference.names import ESCAPED
-from train_scripts.data.files import CaptionFileError, json_object
+from train_scripts.data.files import json_object
 
 __all__ = ["append_rows", "kept_rows"]
 
@@ -24,7 +25,7 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def kept_rows(path: Path, *keys: str) -> Iterator[dict[str, Any]]:
     """The rows of a journal, each with these keys. A last one that was torn by a kill or a full disk is cut
-    off the file. Raises CaptionFileError for any other damage, which no run does, and OSError.
+    off the file. Raises UserError for any other damage, which no run does, and OSError.
     """
     if not path.exists():
         return
@@ -38,7 +39,7 @@ def kept_rows(path: Path, *keys: str) -> Iterator[dict[str, Any]]:
             continue
         row = json_object(line)
         if row is None or not row.keys() >= set(keys):
-            raise CaptionFileError(
+            raise UserError(
                 f"{path}, line {number}, is damaged: remove the line, what it stood for is then done again."
             )
         yield row

@@ -14,11 +14,11 @@ from pathlib import Path, PurePosixPath
 import imagehash
 from tqdm import tqdm
 
+from inference.errors import UserError
 from inference.names import name_of
 from inference.pictures import PICTURE_SUFFIXES, load_picture
 from inference.types import PictureError
 from train_scripts.data.journal import append_rows, kept_rows
-from train_scripts.data.records import PrepareError
 from train_scripts.pictures import picture_bytes
 
 __all__ = ["HASH_BITS", "Seen", "inspect", "safe_names", "take"]
@@ -62,7 +62,7 @@ def look(path: Path) -> Seen:
 
 def inspect(paths: Iterable[Path], journal: Path) -> dict[Path, Seen]:
     """Looks at each picture once, with all processor cores. Those in the journal that have not changed since
-    are not opened again. Raises OSError when the journal cannot be written, CaptionFileError when it is
+    are not opened again. Raises OSError when the journal cannot be written, UserError when it is
     damaged.
     """
     known: dict[str, tuple[list[int], Seen]] = {}
@@ -144,7 +144,7 @@ def take(pictures: Mapping[Path, str], folder: Path, *, link: bool) -> None:
     """Brings each picture to `folder / name`, each whole or not at all; what is there already stays.
 
     `link`: hard links instead of copies, where both are on one disk. Files below `folder/images` that are no
-    picture of this set are deleted: they are of an earlier run. Raises PrepareError when the disk is full.
+    picture of this set are deleted: they are of an earlier run. Raises UserError when the disk is full.
     """
     wanted = {folder / name for name in pictures.values()}
     for path in sorted((folder / "images").rglob("*"), reverse=True):
@@ -165,7 +165,7 @@ def take(pictures: Mapping[Path, str], folder: Path, *, link: bool) -> None:
             part.replace(target)
         except OSError as error:
             part.unlink(missing_ok=True)
-            raise PrepareError(
+            raise UserError(
                 f"{path} cannot be taken into {folder} ({error.strerror}): make room there and run the same "
                 "command again, it goes on from here."
             ) from None

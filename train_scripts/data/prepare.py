@@ -19,6 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from inference.errors import UserError
 from inference.locks import Locked, locked
 from inference.names import ESCAPED
 from train_scripts.data.captions import METADATA
@@ -26,7 +27,7 @@ from train_scripts.data.dataset import SPLITS
 from train_scripts.data.duplicates import THRESHOLD, Duplicate, find_duplicates
 from train_scripts.data.files import json_rows
 from train_scripts.data.pictures import inspect, safe_names, take
-from train_scripts.data.records import Item, PrepareError, Record, Refused, find_picture
+from train_scripts.data.records import Item, Record, Refused, find_picture
 from train_scripts.data.translate import Translates, translate
 from train_scripts.files import write_text
 from train_scripts.tables import Sheet
@@ -139,7 +140,7 @@ def prepare(read: Callable[[Path], Iterable[Item]], plan: Plan) -> Report:
 
     `read`: gives the items; it gets the work folder, for readers that fetch what they read.
 
-    Raises PrepareError, and what the reader raises; nothing of an earlier data set in the folder is changed
+    Raises UserError, and what the reader raises; nothing of an earlier data set in the folder is changed
     before the pictures of the new one are known.
     """
     work = _claim(plan)
@@ -147,11 +148,11 @@ def prepare(read: Callable[[Path], Iterable[Item]], plan: Plan) -> Report:
         with locked(work):
             return _prepare(read(work), plan, work)
     except Locked:
-        raise PrepareError(
+        raise UserError(
             f"{plan.out} is being prepared by another process: wait for it, or give another folder."
         ) from None
     except OSError as error:
-        raise PrepareError(
+        raise UserError(
             f"{error.filename or plan.out} cannot be written ({error.strerror}): make room there and run the "
             "same command again, it goes on from here."
         ) from None
@@ -165,16 +166,16 @@ def _claim(plan: Plan) -> Path:
     try:
         if mark.is_file():
             if mark.read_text(encoding="utf-8") != identity:
-                raise PrepareError(
+                raise UserError(
                     f"{plan.out} holds another data set (see {mark}): give another folder or delete it."
                 )
         else:
             if plan.out.exists() and any(path.name != WORK for path in plan.out.iterdir()):
-                raise PrepareError(f"{plan.out} is not empty: give a new folder.")
+                raise UserError(f"{plan.out} is not empty: give a new folder.")
             work.mkdir(parents=True, exist_ok=True)
             write_text(mark, identity)
     except OSError as error:
-        raise PrepareError(f"{plan.out} cannot be used ({error.strerror}): give another folder.") from None
+        raise UserError(f"{plan.out} cannot be used ({error.strerror}): give another folder.") from None
     return work
 
 
@@ -221,7 +222,7 @@ def _prepare(items: Iterable[Item], plan: Plan, work: Path) -> Report:
             record.text is None and bool(record.original) for record in records
         )
     if not rows and not undescribed:
-        raise PrepareError(
+        raise UserError(
             f"Of {read} rows none can be used ({_first_reason(refused)}): mend that, then run it again."
         )
     take({_file(record): names[_file(record)] for record in records}, plan.out, link=plan.link)
@@ -272,7 +273,7 @@ def _unusable(record: Record, plan: Plan) -> Refused | None:
             f"{record.where}, names {record.name}, which is not among the pictures.",
         )
     if record.text is None and record.original and plan.translator is None and not plan.keep_english:
-        raise PrepareError(
+        raise UserError(
             f"{record.where}, is in English: have it translated (--translate Helsinki-NLP/opus-mt-en-ru), "
             "or keep it as it is (--keep-english)."
         )
@@ -344,7 +345,7 @@ def _held_out(folders: Iterable[Path], journal: Path) -> dict[str, str]:
         paths = [folder / METADATA] if (folder / METADATA).is_file() else []
         paths = paths or [p for p in (folder / "val.jsonl", folder / "test.jsonl") if p.is_file()]
         if not paths:
-            raise PrepareError(
+            raise UserError(
                 f"{folder} holds neither {METADATA} nor val.jsonl: give the folder of a prepared data set."
             )
         for path in paths:
@@ -354,7 +355,7 @@ def _held_out(folders: Iterable[Path], journal: Path) -> dict[str, str]:
                 if split != "train" and isinstance(name, str):
                     file = find_picture(folder, name)
                     if file is None:
-                        raise PrepareError(f"{path} names {name}, which is not in {folder}: get it whole.")
+                        raise UserError(f"{path} names {name}, which is not in {folder}: get it whole.")
                     files.append(file)
     return {str(path): seen.hash for path, seen in inspect(files, journal).items() if seen.error is None}
 

@@ -11,13 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from inference.errors import UserError
 from inference.names import find
 
-__all__ = ["Item", "PrepareError", "Record", "Refused", "find_picture", "split_name"]
-
-
-class PrepareError(ValueError):
-    """The data cannot be prepared; `str()` is one English sentence that says what to do."""
+__all__ = ["Item", "Record", "Refused", "UserError", "find_picture", "split_name"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ def translate(
 ) -> dict[str, str]:
     """The Russian of each text, by the text. `model`: the name that translations are kept under in the file
     `cache`; `load` is called only where something is not in it yet. Raises what `load` raises, OSError,
-    and CaptionFileError where the file is damaged.
+    and UserError where the file is damaged.
     """
     wanted = list(dict.fromkeys(texts))
     kept = kept_rows(cache, "model", "key", "text")

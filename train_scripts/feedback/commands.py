@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from inference.types import EngineError
-from train_scripts.feedback.errors import FeedbackError
+from inference.errors import UserError
 from train_scripts.terminal import one_sentence
 
 ModelsDir = Annotated[Path, typer.Option(help="Folder of the checkpoints.")]
-
-
-def _one_sentence_errors() -> AbstractContextManager[None]:
-    """Of both commands; see :func:`train_scripts.terminal.one_sentence`."""
-    from train_scripts.data.exports import ExportError  # noqa: PLC0415
-    from train_scripts.data.files import CaptionFileError  # noqa: PLC0415
-    from train_scripts.metrics.evaluator import EvaluationError  # noqa: PLC0415 - with numpy and nltk
-    from train_scripts.pictures import UnreadablePicturesError  # noqa: PLC0415
-    from train_scripts.sheets import SheetError  # noqa: PLC0415
-
-    return one_sentence(
-        CaptionFileError,
-        ExportError,
-        FeedbackError,
-        EngineError,
-        EvaluationError,
-        SheetError,
-        UnreadablePicturesError,
-    )
 
 
 def finetune_command(
@@ -74,7 +53,7 @@ def finetune_command(
     set_up_process()
     if threads is not None:
         torch.set_num_threads(threads)
-    with _one_sentence_errors():
+    with one_sentence():
         options = Options(
             epochs=epochs,
             rate=rate,
@@ -104,8 +83,8 @@ def promote_command(
     """Put a checkpoint in the place of a model; a running bot picks it up."""
     from train_scripts.feedback.promote import promote, rollback  # noqa: PLC0415 - torch
 
-    with _one_sentence_errors():
+    with one_sentence():
         if (run is None) != back:
-            raise FeedbackError("Give either the folder of a run to promote, or --rollback.")
+            raise UserError("Give either the folder of a run to promote, or --rollback.")
         done = promote(run, name, models_dir, force=force) if run else rollback(name, models_dir)
         typer.echo(str(done))

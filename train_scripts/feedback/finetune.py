@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from train_scripts.feedback.errors import FeedbackError
+from inference.errors import UserError
 from train_scripts.feedback.judge import Judge, Verdict, near
 from train_scripts.feedback.students import Example, Student
 
@@ -112,7 +112,7 @@ def finetune(
 ) -> Outcome:
     """Trains ``student`` in place and leaves it with the weights that were kept.
 
-    Raises FeedbackError when it became worse on val, or came no nearer to the corrections.
+    Raises UserError when it became worse on val, or came no nearer to the corrections.
     """
     shuffle = random.Random(options.seed)
     torch.manual_seed(options.seed)
@@ -158,11 +158,11 @@ def finetune(
             break
     if best is None or kept is None:
         if history[-1]["worse"]:
-            raise FeedbackError(
+            raise UserError(
                 f"The model became worse on val ({', '.join(history[-1]['worse'])}), so nothing was written: "
                 "try a smaller --rate or a larger --replay."
             )
-        raise FeedbackError(
+        raise UserError(
             "The captions came no nearer to the corrections, so nothing was written: "
             "try a larger --rate or more --epochs, or wait for more corrections."
         )

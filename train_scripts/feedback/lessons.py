@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import mean
 
+from inference.errors import UserError
 from train_scripts.data.exports import Export, Row
-from train_scripts.feedback.errors import FeedbackError
 
 _LIKED = {5: 1.0, 4: 0.5}  # mark, rounded -> weight
 _OWN_GAP, _OTHERS_GAP = 1.0, 2.0
@@ -61,7 +61,7 @@ class Lessons:
 
 
 def learn_from(export: Export) -> Lessons:
-    """Raises FeedbackError when there is nothing to learn."""
+    """Raises UserError when there is nothing to learn."""
     pictures: dict[str, list[Row]] = defaultdict(list)
     for row in export.rows:
         if row.file_name is not None:
@@ -78,7 +78,7 @@ def learn_from(export: Export) -> Lessons:
             newest = max(corrected, key=lambda row: row.said_at)
             corrections[name] = newest.correction or ""
     if not lessons and not pairs:
-        raise FeedbackError(_nothing(export, without))
+        raise UserError(_nothing(export, without))
     return Lessons(tuple(lessons), tuple(pairs), corrections, len(export.rows), without)
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from inference.checkpoint import read_config
+from inference.errors import UserError
 from inference.locks import locked
 from inference.models import checkpoint_hash, model_info
 from inference.types import UnknownModel
-from train_scripts.feedback.errors import FeedbackError
 from train_scripts.feedback.judge import worse
 from train_scripts.feedback.run import CHECKPOINT, COMPARISON
 
@@ -50,7 +50,7 @@ def promote(run: Path, name: str, models_dir: Path, *, force: bool = False) -> P
 
     ``run``: what `finetune` wrote, or a checkpoint's folder. A model that is not there yet is simply added.
 
-    Raises FeedbackError: it was found worse than the model in whose place it would stand, or was compared
+    Raises UserError: it was found worse than the model in whose place it would stand, or was compared
     with another one or none (``force`` overrides these), the name is none, or a file cannot be written.
     EngineError: the checkpoint is damaged.
     """
@@ -58,14 +58,14 @@ def promote(run: Path, name: str, models_dir: Path, *, force: bool = False) -> P
     read_config(folder)
     info = model_info(folder.parent, folder.name)
     if name in {"", ".", ".."} or Path(name).name != name or name.startswith("."):
-        raise FeedbackError(f"{name!r} is no name for a model: give that of a folder in {models_dir}.")
+        raise UserError(f"{name!r} is no name for a model: give that of a folder in {models_dir}.")
     try:
         models_dir.mkdir(parents=True, exist_ok=True)
         # Whoever waited meets what the one before has made of it.
         with locked(models_dir, wait=True):
             return _promote(run, folder, info.checkpoint, name, models_dir, force=force)
     except OSError as error:
-        raise FeedbackError(
+        raise UserError(
             f"{name} was left as it was, since {models_dir} cannot be written ({error}): make room there, or "
             "check its permissions."
         ) from error
@@ -74,7 +74,7 @@ def promote(run: Path, name: str, models_dir: Path, *, force: bool = False) -> P
 def rollback(name: str, models_dir: Path) -> Promotion:
     """Exchanges a model with the one it replaced, so that a second rollback takes the first one back.
 
-    Raises FeedbackError when there is none.
+    Raises UserError when there is none.
     """
     before = f"{name}{PREVIOUS}"
     try:
@@ -82,11 +82,11 @@ def rollback(name: str, models_dir: Path) -> Promotion:
             was, now = checkpoint_hash(models_dir, name), checkpoint_hash(models_dir, before)
             _exchange(models_dir / name, models_dir / before)
     except UnknownModel:
-        raise FeedbackError(
+        raise UserError(
             f"There is nothing to go back to: {models_dir} does not hold both {name} and {before}."
         ) from None
     except OSError as error:
-        raise FeedbackError(f"{name} was left as it was ({error}): check {models_dir}.") from error
+        raise UserError(f"{name} was left as it was ({error}): check {models_dir}.") from error
     return Promotion(name, now, was, None)
 
 
@@ -98,10 +98,10 @@ def _promote(
     except UnknownModel:
         previous = None
     if previous == checkpoint:
-        raise FeedbackError(f"{name} is this checkpoint already: there is nothing to do.")
+        raise UserError(f"{name} is this checkpoint already: there is nothing to do.")
     reason = None if previous is None else _objection(run, checkpoint, name, previous)
     if reason is not None and not force:
-        raise FeedbackError(f"{reason} To promote it all the same, add --force.")
+        raise UserError(f"{reason} To promote it all the same, add --force.")
     _put(folder, models_dir, name, exchange=previous is not None)
     return Promotion(name, checkpoint, previous, reason)
 
@@ -116,9 +116,7 @@ def _objection(run: Path, checkpoint: str, name: str, serving: str) -> str | Non
     except FileNotFoundError:
         return f"{run} holds no comparison with {name} ({COMPARISON}): only a run of finetune has one."
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FeedbackError(
-            f"{path} is damaged ({type(error).__name__}: {error}): fine-tune again."
-        ) from None
+        raise UserError(f"{path} is damaged ({type(error).__name__}: {error}): fine-tune again.") from None
     if compared != checkpoint:
         return f"The weights in {run} are not those that were compared: fine-tune again."
     if parent != serving:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.checkpoint import CheckpointError
+from inference.errors import UserError
 from inference.models import checkpoint_hash, find_model
 from inference.names import ESCAPED, picture_of
 from inference.reading.reader import Reader
@@ -19,7 +20,6 @@ from train_scripts.data.dataset import read_split
 from train_scripts.data.duplicates import find_duplicates
 from train_scripts.data.exports import Export, read_export
 from train_scripts.data.pictures import look
-from train_scripts.feedback.errors import FeedbackError
 from train_scripts.feedback.finetune import Material, Options, Outcome, Preferred, Weighted, finetune, margins
 from train_scripts.feedback.judge import Judge
 from train_scripts.feedback.lessons import Lessons, learn_from
@@ -71,7 +71,7 @@ class Result:
 def run(sources: Sources, options: Options, *, say: Callable[[str], None] = print) -> Result:
     """Fine-tunes and writes everything but the report. ``say`` gets a line for the terminal at a time.
 
-    Raises ExportError, FeedbackError, UnreadablePicturesError and EngineError, whose text is one sentence
+    Raises ExportError, UserError, UnreadablePicturesError and EngineError, whose text is one sentence
     that says what to do.
     """
     out = sources.out
@@ -103,7 +103,7 @@ def run(sources: Sources, options: Options, *, say: Callable[[str], None] = prin
     replayed = read_pictures(sources.data, [name for name, _ in again], readings, reader, "training pictures")
     val = _unsent(read_pictures(sources.data, some, readings, reader, "val pictures"), own)
     if not val:
-        raise FeedbackError(
+        raise UserError(
             "Every val picture drawn was sent to the bot as well, so nothing is left to measure by: "
             "give more of them with --val-pictures 0, or another --data."
         )
@@ -203,25 +203,25 @@ def _summary(export: Export, lessons: Lessons) -> str:
 
 
 def _claim(out: Path) -> None:
-    """Makes the folder. Raises FeedbackError when it cannot be written or holds something."""
+    """Makes the folder. Raises UserError when it cannot be written or holds something."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         filled = any(out.iterdir())
     except OSError as error:
-        raise FeedbackError(f"{out} cannot be used ({error.strerror}): give another folder.") from None
+        raise UserError(f"{out} cannot be used ({error.strerror}): give another folder.") from None
     if filled:
-        raise FeedbackError(f"{out} is not empty: give a folder of its own for every run.")
+        raise UserError(f"{out} is not empty: give a folder of its own for every run.")
 
 
 def _originals(data: Path) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """The original training rows and val references. Raises FeedbackError when they are not there, and
-    CaptionFileError.
+    """The original training rows and val references. Raises UserError when they are not there, and
+    UserError.
     """
     rows: dict[str, list[tuple[str, str]]] = {}
     for split in ("train", "val"):
         path = data / f"{split}.jsonl"
         if not path.exists() and not (data / METADATA).exists():
-            raise FeedbackError(
+            raise UserError(
                 f"{path} is not there: --data takes the folder the model was trained on, with images/, "
                 "train.jsonl and val.jsonl."
             )
@@ -278,9 +278,7 @@ def _prepare(
         for (better, worse), weight, margin in zip(both, weights, margins(student, both), strict=True)
     ]
     if not learnt and not pairs:
-        raise FeedbackError(
-            "Nothing is left to learn: the corrections hold no words that this model could say."
-        )
+        raise UserError("Nothing is left to learn: the corrections hold no words that this model could say.")
     return learnt, pairs, left_out
 
 

@@ -24,6 +24,7 @@ from inference.caption_model import CaptionModel
 from inference.checkpoint import TOKENIZER_FILE, CheckpointError, read_config, save_checkpoint
 from inference.decoders.base import IGNORED
 from inference.decoders.slot_prefix import SlotMemory
+from inference.errors import UserError
 from inference.meme_small.describer import SlotDescriber
 from inference.meme_small.faithful import LAYOUT
 from inference.meme_small.model import UNKNOWN, MemeSmall, concept_words
@@ -32,7 +33,6 @@ from inference.reading.lexicon import is_known, script
 from inference.reading.summary import summarise
 from inference.tokenizers.slots import EOS, PAD, SlotTokenizer, split_words
 from inference.types import DecodingOptions, TextLine
-from train_scripts.feedback.errors import FeedbackError
 from train_scripts.meme_small.align import align
 from train_scripts.meme_small.data import pad, target_ids
 from train_scripts.metrics.faithfulness import ContentLemmas
@@ -138,19 +138,19 @@ def load_student(folder: Path, corrections: Sequence[str] = ()) -> Student:
     """The checkpoint of a folder, to continue its training. ``corrections``: texts that people wrote; a model
     whose vocabulary is a list of words gets those that it lacks.
 
-    Raises CheckpointError when it is damaged, FeedbackError when its architecture does not learn here.
+    Raises CheckpointError when it is damaged, UserError when its architecture does not learn here.
     """
     config = read_config(folder)
     build = STUDENTS.get(config.get("architecture", ""))
     if build is None:
-        raise FeedbackError(
+        raise UserError(
             f"{folder.name} is of the architecture {config.get('architecture')!r}, which cannot learn from "
             f"feedback: choose a model of {' or '.join(STUDENTS)}."
         )
     try:
         return build(folder, config, corrections)
     except (OSError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, FeedbackError):
+        if isinstance(error, UserError):
             raise
         raise CheckpointError(
             f"The files of {folder.name} are damaged or do not fit together ({type(error).__name__}: "

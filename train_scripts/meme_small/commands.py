@@ -19,15 +19,13 @@ import typer
 from rich.console import Console
 from tqdm import tqdm
 
+from inference.errors import UserError
 from inference.names import ESCAPED, picture_of
 from inference.reading.ocr import Ocr
-from inference.types import EngineError
 from train_scripts.data.dataset import read_split
-from train_scripts.data.files import CaptionFileError
 from train_scripts.data.journal import kept_rows
-from train_scripts.meme_small.errors import TrainingDataError
 from train_scripts.meme_small.readings import kept_reading, read_readings
-from train_scripts.pictures import UnreadablePicturesError, check_pictures, open_picture
+from train_scripts.pictures import check_pictures, open_picture
 from train_scripts.terminal import one_sentence
 
 Memes = Annotated[Path, typer.Argument(help="Folder with images/, train.jsonl and val.jsonl.", exists=True)]
@@ -66,7 +64,7 @@ def read_command(
     processes: Annotated[int, typer.Option(help="Pictures read at once.", min=1)] = 2,
 ) -> None:
     """Read every picture once, and keep every word with its place and confidence."""
-    with one_sentence(TrainingDataError, CaptionFileError, UnreadablePicturesError), _written(out):
+    with one_sentence(), _written(out):
         names = [row.file_name for split in ("train", "val") for row in read_split(memes, split)]
         out.parent.mkdir(parents=True, exist_ok=True)
         done = {row["file_name"] for row in kept_rows(out, "file_name")}
@@ -77,11 +75,11 @@ def read_command(
 
 @contextmanager
 def _written(out: Path) -> Iterator[None]:
-    """Raises TrainingDataError where the system refuses the file or folder."""
+    """Raises UserError where the system refuses the file or folder."""
     try:
         yield
     except OSError as error:
-        raise TrainingDataError(
+        raise UserError(
             f"{out} cannot be written ({error.strerror}): make room there or name another place with --out, "
             "and run the same command again, it goes on from here."
         ) from None
@@ -103,7 +101,7 @@ def line_scorer_command(memes: Memes, readings: Readings = Path("runs/readings.j
     from inference.reading.merge import SCORER_FILE  # noqa: PLC0415
     from train_scripts.meme_small import line_scorer  # noqa: PLC0415 - torch
 
-    with one_sentence(TrainingDataError, CaptionFileError):
+    with one_sentence():
         references = {row.file_name: row.text for row in read_split(memes, "train")}
         values, labels = line_scorer.examples(read_readings(readings).values(), references)
     stored = line_scorer.train(values, labels)
@@ -153,7 +151,7 @@ def train_command(  # noqa: PLR0917 - the options of a command
     set_up_process()
     recipe = Recipe(photo_epochs=photo_epochs, copying=copying)
     weights = encoder or _packaged_weights()
-    with one_sentence(TrainingDataError, CaptionFileError, UnreadablePicturesError, EngineError):
+    with one_sentence():
         with _written(out):  # noticed now, not when all is trained
             out.parent.mkdir(parents=True, exist_ok=True)
             if out.exists():

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inference.errors import UserError
 from inference.reading.features import MAX_LINES, layout_features, line_features
 from inference.reading.lexicon import bare
 from inference.tokenizers.slots import SPECIAL, SlotTokenizer, split_words
 from inference.types import TextLine
 from train_scripts.data.dataset import DataRow
 from train_scripts.meme_small.align import Target, align, clean
-from train_scripts.meme_small.errors import TrainingDataError
 from train_scripts.meme_small.readings import Reading, lines_read
 from train_scripts.metrics.faithfulness import ContentLemmas
 from train_scripts.pictures import open_picture
@@ -48,7 +48,7 @@ def load_examples(
     out.
 
     Raises:
-        TrainingDataError: a picture was never read, or no row has a description.
+        UserError: a picture was never read, or no row has a description.
         UnreadablePicturesError: a picture cannot be opened.
     """
     examples = []
@@ -61,7 +61,7 @@ def load_examples(
         image = open_picture(row.picture)
         reading = readings.get(row.file_name)
         if reading is None:
-            raise TrainingDataError(
+            raise UserError(
                 f"{row.file_name} is not among the readings: read it with 'python -m train_scripts read'."
             )
         lines = lines_read(reading, image)[:MAX_LINES]
@@ -77,7 +77,7 @@ def load_examples(
             )
         )
     if not examples:
-        raise TrainingDataError(
+        raise UserError(
             f"None of the rows of {split} has a description of three words or more: add some that have."
         )
     return examples

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from inference.errors import UserError
 from inference.reading.merge import FEATURES, SCORER_FILE, candidates, features
-from train_scripts.meme_small.errors import TrainingDataError
 from train_scripts.meme_small.quotes import is_translated, match_line, normalise, quoted_spans
 from train_scripts.meme_small.readings import Reading, words_from_row
 
@@ -26,7 +26,7 @@ def examples(
     """Features (lines, FEATURES) and labels (lines,), 1 where the reference quotes the line.
 
     Pictures whose quotes are a translation say nothing about their lines and are left out. Raises
-    TrainingDataError where no line is left.
+    UserError where no line is left.
     """
     values: list[np.ndarray[Any, Any]] = []
     labels: list[float] = []
@@ -45,7 +45,7 @@ def examples(
         values.append(features(lines, size))
         labels.extend(float(match >= _REAL) for match in matches)
     if not values:
-        raise TrainingDataError(
+        raise UserError(
             "No description quotes what was read on its picture: read the pictures of these rows with "
             "'python -m train_scripts read'."
         )

@@ -8,10 +8,11 @@ from typing import Any
 
 from PIL import Image
 
+from inference.errors import UserError
 from inference.reading.reader import in_reading_order
 from inference.reading.words import Word
 from inference.types import TextLine
-from train_scripts.data.files import CaptionFileError, json_rows
+from train_scripts.data.files import json_rows
 
 __all__ = ["Reading", "kept_reading", "lines_read", "read_readings", "words_from_row"]
 
@@ -42,7 +43,7 @@ def words_from_row(row: Reading) -> list[Word]:
 
 
 def read_readings(path: Path) -> dict[str, Reading]:
-    """The rows by file name. Raises CaptionFileError where one is not what `read` writes."""
+    """The rows by file name. Raises UserError where one is not what `read` writes."""
     found: dict[str, Reading] = {}
     for number, row in json_rows(path):
         try:
@@ -50,7 +51,7 @@ def read_readings(path: Path) -> dict[str, Reading]:
         except (KeyError, TypeError, ValueError):
             whole = False
         if not whole:
-            raise CaptionFileError(
+            raise UserError(
                 f"{path}, line {number}, is not what 'train_scripts read' writes: read the pictures again."
             )
         found[row["file_name"]] = row

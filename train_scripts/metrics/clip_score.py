@@ -18,12 +18,13 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from inference.encoders.ruclip import BOS, EOS, PAD
+from inference.errors import UserError
 from inference.importers.ruclip import import_ruclip
 from inference.names import picture_of
 from inference.pictures import load_picture
 from inference.types import PictureError
 from inference.weight_files.state import ImportFailed
-from train_scripts.metrics.evaluator import MEAN, EvaluationError, Measure
+from train_scripts.metrics.evaluator import MEAN, Measure
 from train_scripts.pictures import picture_bytes
 
 __all__ = ["CLIP_SCORE", "ClipScorer", "Embedded", "find_ruclip"]
@@ -51,17 +52,15 @@ class Embedded:
 
 
 class ClipScorer:
-    """Both towers of a ruCLIP. Raises EvaluationError when `folder` holds no whole one."""
+    """Both towers of a ruCLIP. Raises UserError when `folder` holds no whole one."""
 
     def __init__(self, folder: Path) -> None:
         try:
             found = import_ruclip(folder)
         except (FileNotFoundError, ImportFailed, ValueError) as error:
-            raise EvaluationError(str(error)) from None
+            raise UserError(str(error)) from None
         if found.tokenizer is None:
-            raise EvaluationError(
-                f"{folder} has no bpe.model, which ruCLIP reads captions with: put it there."
-            )
+            raise UserError(f"{folder} has no bpe.model, which ruCLIP reads captions with: put it there.")
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model = found.model.to(self._device).eval()
         self._tokenizer = found.tokenizer

@@ -5,18 +5,15 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from inference import tables
+from inference.errors import UserError
 from inference.names import ESCAPED
-from train_scripts.data.captions import CaptionFileError
-from train_scripts.metrics.evaluator import MEASURES, EvaluationError, Measure
-from train_scripts.sheets import SheetError
-from train_scripts.terminal import one_sentence
+from train_scripts.metrics.evaluator import MEASURES, Measure
 
 __all__ = [
     "Clip",
@@ -25,7 +22,6 @@ __all__ = [
     "Split",
     "clip_scores",
     "known_measure",
-    "one_sentence_errors",
     "picture_folder",
     "system_names",
     "write_json",
@@ -34,17 +30,12 @@ __all__ = [
 ]
 
 
-def one_sentence_errors() -> AbstractContextManager[None]:
-    """Of both commands; see :func:`train_scripts.terminal.one_sentence`."""
-    return one_sentence(CaptionFileError, EvaluationError, SheetError)
-
-
 def write_text(path: Path, text: str, *, encoding: str = "utf-8") -> None:
-    """Writes a report. Raises EvaluationError where the file cannot be written."""
+    """Writes a report. Raises UserError where the file cannot be written."""
     try:
         path.write_text(text, encoding=encoding, errors=ESCAPED, newline="")
     except OSError as error:
-        raise EvaluationError(f"{path} cannot be written ({error.strerror}): choose another path.") from None
+        raise UserError(f"{path} cannot be written ({error.strerror}): choose another path.") from None
 
 
 _TABLES = {".csv": ",", ".tsv": "\t"}
@@ -68,10 +59,10 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def known_measure(key: str) -> str:
-    """The key, if it is one of the measures'. Raises EvaluationError that lists them."""
+    """The key, if it is one of the measures'. Raises UserError that lists them."""
     keys = [*(measure.key for measure in MEASURES), "clip_score"]
     if key not in keys:
-        raise EvaluationError(f"There is no score named {key}: choose one of {', '.join(keys)}.")
+        raise UserError(f"There is no score named {key}: choose one of {', '.join(keys)}.")
     return key
 
 
@@ -100,7 +91,7 @@ def clip_scores(
 ) -> list[dict[Measure, dict[str, float]]]:
     """CLIPScore of the captions of each system, or nothing (which is said) where there is no ruCLIP.
 
-    A picture that cannot be read is named, and has no part in it. Raises EvaluationError where no picture can
+    A picture that cannot be read is named, and has no part in it. Raises UserError where no picture can
     be read, or `clip` is given and is no ruCLIP.
     """
     if clip is None and not any(models_dir.glob("*ruclip*")):
@@ -117,7 +108,7 @@ def clip_scores(
     for sentence in seen.refused.values():
         typer.echo(f"Left out of CLIPScore: {sentence}", err=True)
     if not seen.vectors:
-        raise EvaluationError(
+        raise UserError(
             f"None of the pictures can be read from {pictures}: name their folder with --pictures."
         )
     return [{CLIP_SCORE: scorer.scores(seen, captions)} for captions in systems]

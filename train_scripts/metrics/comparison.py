@@ -118,7 +118,7 @@ def compare(
 
     `a`, `b`: caption by file name; `references`: one or several texts by file name; all three must name the
     same pictures. `extra_a`, `extra_b`: the same further measures of both, as `evaluate` takes them. Raises
-    EvaluationError.
+    UserError.
     """
     measured_a, measured_b = measure(a, references, extra_a), measure(b, references, extra_b)
     weights = resample_weights(len(measured_a.names), resamples, seed)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.errors import UserError
 from train_scripts.metrics.bleu import bleu, bleu_counts, closest_length
 from train_scripts.metrics.bootstrap import interval, resample_weights
 from train_scripts.metrics.chrf import chrf, chrf_counts
@@ -27,7 +28,6 @@ __all__ = [
     "MEAN",
     "MEASURES",
     "Estimate",
-    "EvaluationError",
     "Measure",
     "Measurements",
     "References",
@@ -40,12 +40,6 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 References = str | Sequence[str]  # of one picture
-
-
-class EvaluationError(ValueError):
-    """Predictions and references do not belong together; `str()` is one English sentence that says what to
-    do.
-    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,19 +215,19 @@ def _some(names: Sequence[str]) -> str:
 
 
 def check(predictions: Mapping[str, str], references: Mapping[str, References]) -> None:
-    """Raises EvaluationError where a picture has only one of the two, or there is none."""
+    """Raises UserError where a picture has only one of the two, or there is none."""
     if not references:
-        raise EvaluationError("There are no references: give a file with at least one.")
+        raise UserError("There are no references: give a file with at least one.")
     missing = [name for name in references if name not in predictions]
     if missing:
-        raise EvaluationError(
+        raise UserError(
             f"{len(missing)} of {len(references)} pictures of the references have no prediction "
             f"({_some(missing)}): caption every picture, or evaluate against "
             "the references of those you captioned."
         )
     unknown = [name for name in predictions if name not in references]
     if unknown:
-        raise EvaluationError(
+        raise UserError(
             f"{len(unknown)} of {len(predictions)} predictions are of pictures without a reference "
             f"({_some(unknown)}): evaluate against the references they were made for."
         )
@@ -269,7 +263,7 @@ def measure(
     texts = tuple(predictions[name] for name in names)
     wanted = tuple(_with_words((r,) if isinstance(r, str) else tuple(r)) for r in references.values())
     if not all(wanted):
-        raise EvaluationError(f"{names[wanted.index(())]} has no reference: give every picture at least one.")
+        raise UserError(f"{names[wanted.index(())]} has no reference: give every picture at least one.")
     both = list(zip(texts, wanted, strict=True))
     pairs = [(word_tokens(p), [word_tokens(r) for r in rs]) for p, rs in both]
     split = [(word_tokens(p, "sentences"), [word_tokens(r, "sentences") for r in rs]) for p, rs in both]
@@ -321,7 +315,7 @@ def evaluate(
     further measures that are means, with their value on each picture (NaN: none). Scores are in 0..1, but for
     CIDEr-D (0..10) and the lengths.
 
-    Raises EvaluationError when a picture has only one of the two, or there is none.
+    Raises UserError when a picture has only one of the two, or there is none.
     """
     measurements = measure(predictions, references, extra)
     weights = resample_weights(len(measurements.names), resamples, seed)

@@ -9,9 +9,6 @@ import typer
 from rich.console import Console
 
 from inference.reading.ocr import WEIGHTS_FILE
-from train_scripts.data.files import CaptionFileError
-from train_scripts.pictures import UnreadablePicturesError
-from train_scripts.reader.errors import ReaderError
 from train_scripts.terminal import one_sentence
 
 
@@ -39,7 +36,7 @@ def recognizer_command(  # noqa: PLR0917 - the options of a command
     """Train the recogniser of Cyrillic and Latin lines: first on rendered ones, then on real ones too."""
     from train_scripts.reader.recipe import train_recognizer  # noqa: PLC0415 - torch
 
-    with one_sentence(ReaderError, CaptionFileError, UnreadablePicturesError):
+    with one_sentence():
         told = train_recognizer(
             memes, pretrained, photos, fonts or [Path("/usr/share/fonts")], lines=lines, out=out
         )

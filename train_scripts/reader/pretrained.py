@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from inference.errors import UserError
 from inference.reading.networks import LineRecognizer, TextDetector
 from inference.reading.ocr import OcrUnavailableError, load_networks
-from train_scripts.reader.errors import ReaderError
 
 DETECTOR_FILE = "PP-OCRv6_det_small.onnx"
 RECOGNIZER_FILE = "PP-OCRv6_rec_small.onnx"
@@ -26,17 +26,17 @@ class _Graph:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise ReaderError(f"{path} is not there: give --pretrained the folder models/ of rapidocr.")
+            raise UserError(f"{path} is not there: give --pretrained the folder models/ of rapidocr.")
         try:
             import onnx  # noqa: PLC0415 - only this command needs it
             from onnx import numpy_helper  # noqa: PLC0415
         except ImportError:
-            raise ReaderError("The published weights are ONNX files: install the package onnx.") from None
+            raise UserError("The published weights are ONNX files: install the package onnx.") from None
 
         try:
             model = onnx.load(str(path))
         except Exception as error:  # protobuf's own, by its versions
-            raise ReaderError(f"{path} is damaged or no ONNX file: install rapidocr anew.") from error
+            raise UserError(f"{path} is damaged or no ONNX file: install rapidocr anew.") from error
         self.metadata = {item.key: item.value for item in model.metadata_props}
         self._weights = {
             item.name: torch.from_numpy(np.array(numpy_helper.to_array(item)))
@@ -91,14 +91,14 @@ def _convolutions(module: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d]:
 def _fill(modules: list[nn.Conv2d | nn.ConvTranspose2d], graph: _Graph) -> None:
     stored = graph.convolutions()
     if len(stored) != len(modules):
-        raise ReaderError(
+        raise UserError(
             f"The file has {len(stored)} convolutions, the network {len(modules)}: take PP-OCRv6 small."
         )
     for module, (weight, bias) in zip(modules, stored, strict=True):
         module.weight.copy_(weight.reshape(module.weight.shape))
         if module.bias is not None:
             if bias is None:
-                raise ReaderError("A convolution of the file lacks its bias: take PP-OCRv6 small.")
+                raise UserError("A convolution of the file lacks its bias: take PP-OCRv6 small.")
             module.bias.copy_(bias)
 
 
@@ -107,14 +107,14 @@ def load(source: Path) -> tuple[TextDetector, LineRecognizer, list[str]]:
     character of each class of the recogniser (the first is CTC's blank).
 
     Raises:
-        ReaderError: it is missing, damaged or of another architecture.
+        UserError: it is missing, damaged or of another architecture.
     """
     if source.is_dir():
         return load_detector(source), *load_recognizer(source)
     try:
         detector, recognizer, characters = load_networks(source)
     except OcrUnavailableError:
-        raise ReaderError(f"{source} is no file that this command wrote, or damaged: name another.") from None
+        raise UserError(f"{source} is no file that this command wrote, or damaged: name another.") from None
     return detector, recognizer, ["", *characters]
 
 
@@ -123,7 +123,7 @@ def load_detector(folder: Path) -> TextDetector:
     """The detector as published.
 
     Raises:
-        ReaderError: the file is missing, damaged or of another architecture.
+        UserError: the file is missing, damaged or of another architecture.
     """
     network = TextDetector()
     modules = [*_convolutions(network.stem), *_convolutions(network.stages)]
@@ -141,7 +141,7 @@ def load_recognizer(folder: Path) -> tuple[LineRecognizer, list[str]]:
     """The recogniser as published, and the character of each class (the first is CTC's blank).
 
     Raises:
-        ReaderError: the file is missing, damaged or of another architecture.
+        UserError: the file is missing, damaged or of another architecture.
     """
     graph = _Graph(folder / RECOGNIZER_FILE)
     head = graph.weight("linear_8.w_0")

@@ -22,7 +22,7 @@ def train_recognizer(
     """Trains on so many rendered lines, then on half as many with real ones among them, and writes the
     weights to ``out``. Returns what was done.
 
-    Raises ReaderError, CaptionFileError, UnreadablePicturesError.
+    Raises UserError, UserError, UnreadablePicturesError.
     """
     rows = read_split(memes, "train")
     captions = read_texts(photos)

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from inference.errors import UserError
 from inference.reading.networks import LINE_HEIGHT
-from train_scripts.reader.errors import ReaderError
 from train_scripts.reader.text import CHARACTERS, Corpus, line_of_text
 
 Colour = tuple[int, int, int]
@@ -34,7 +34,7 @@ def find_fonts(folders: Sequence[Path]) -> list[Path]:
     """The font files below the folders that really have Cyrillic, Latin and digits, each letter its own.
 
     Raises:
-        ReaderError: there is none.
+        UserError: there is none.
     """
     found = []
     for folder in folders:
@@ -42,7 +42,7 @@ def find_fonts(folders: Sequence[Path]) -> list[Path]:
             if path.suffix.lower() in {".ttf", ".otf"} and _has_letters(path):
                 found.append(path)
     if not found:
-        raise ReaderError(
+        raise UserError(
             f"No font in {', '.join(map(str, folders))} has Cyrillic letters, Latin ones and digits: install "
             "one, as DejaVu, or name its folder with --fonts."
         )
@@ -79,14 +79,14 @@ class LineRenderer:
     """Draws one line after the other.
 
     Raises:
-        ReaderError: on construction, when there are no grounds.
+        UserError: on construction, when there are no grounds.
     """
 
     def __init__(
         self, seed: int, corpus: Corpus, fonts: Sequence[Path], grounds: Sequence[Image.Image]
     ) -> None:
         if not grounds:
-            raise ReaderError(
+            raise UserError(
                 "On none of the pictures is there room without words to write on: add larger pictures."
             )
         self._random = random.Random(seed)

@@ -17,9 +17,9 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from inference.checkpoint import write_tensors
+from inference.errors import UserError
 from inference.reading.networks import LINE_HEIGHT, LineRecognizer, TextDetector
 from train_scripts.files import replacing
-from train_scripts.reader.errors import ReaderError
 from train_scripts.reader.render import LineRenderer, vary
 from train_scripts.reader.text import CHARACTERS
 
@@ -139,7 +139,7 @@ def train(
 
 
 def save(path: Path, detector: TextDetector, recognizer: LineRecognizer) -> None:
-    """Writes what ``inference.reading.ocr`` loads, in half precision. Raises ReaderError; the former file is
+    """Writes what ``inference.reading.ocr`` loads, in half precision. Raises UserError; the former file is
     then as it was.
     """
     weights = {f"detector.{name}": value for name, value in detector.state_dict().items()}
@@ -152,4 +152,4 @@ def save(path: Path, detector: TextDetector, recognizer: LineRecognizer) -> None
         with replacing(path) as part:
             write_tensors(part, halves, {"characters": json.dumps(list(CHARACTERS), ensure_ascii=False)})
     except (OSError, SafetensorError) as error:
-        raise ReaderError(f"{path} cannot be written ({error}): name another file with --out.") from None
+        raise UserError(f"{path} cannot be written ({error}): name another file with --out.") from None

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
-from train_scripts.training.errors import TrainingError
+from inference.errors import UserError
 
 __all__ = ["Board"]
 
 
 class Board:
-    """Raises TrainingError, one sentence, when the disk is full."""
+    """Raises UserError, one sentence, when the disk is full."""
 
     def __init__(self, folder: Path, purge_step: int | None) -> None:
         """``purge_step``: curves that are there already end before it."""
@@ -26,7 +26,7 @@ class Board:
         try:
             with self._told():
                 self._writer = SummaryWriter(str(folder), purge_step=purge_step)
-        except TrainingError:
+        except UserError:
             self.close()
             raise
 
@@ -57,7 +57,7 @@ class Board:
         try:
             yield
         except OSError as error:
-            raise TrainingError(
+            raise UserError(
                 f"The curves cannot be written to {self._folder} ({error.strerror or error}): make room "
                 "there and go on with --resume."
             ) from error

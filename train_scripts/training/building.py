@@ -25,6 +25,7 @@ from inference.encoders.cnn import (
 )
 from inference.encoders.ruclip import RuClipEncoder
 from inference.encoders.vqgan import VqganEncoder
+from inference.errors import UserError
 from inference.importers.ruclip import import_ruclip
 from inference.importers.rudolph import import_rudolph, import_vqgan
 from inference.presets import Preset, build, make_tokenizer, preset
@@ -36,7 +37,6 @@ from inference.weight_files.state import ImportFailed, read_state
 from inference.words_read import SLOTS, WordsRead, to_slots
 from train_scripts.pictures import UnreadablePicturesError, open_picture
 from train_scripts.training.config import RANDOM, TrainConfig
-from train_scripts.training.errors import TrainingError
 from train_scripts.training.seeing import GROUP
 
 __all__ = ["build_model", "start_from_checkpoint"]
@@ -57,7 +57,7 @@ def build_model(
     `texts`: the captions of all stages, with the `lines` read on their pictures. `pictures`: some that stand
     for all.
 
-    Raises TrainingError, one sentence, for whatever is missing or does not fit.
+    Raises UserError, one sentence, for whatever is missing or does not fit.
     """
     torch.manual_seed(config.seed)
     chosen = preset(config.preset)
@@ -67,19 +67,19 @@ def build_model(
         model, notes = _assembled(config, chosen, tokenizer, words)
         _must_fit(model)
         notes += _see(model.encoder, config, pictures)
-    except TrainingError:
+    except UserError:
         raise
     except (EngineError, FileNotFoundError, ImportFailed, ValueError, TypeError) as error:
-        raise TrainingError(str(error).rstrip(".") + ".") from error
+        raise UserError(str(error).rstrip(".") + ".") from error
     return model, notes
 
 
 def start_from_checkpoint(folder: Path) -> CaptionModel:
-    """A trained model to go on with. Raises TrainingError."""
+    """A trained model to go on with. Raises UserError."""
     try:
         return CaptionModel.load(folder)
     except EngineError as error:
-        raise TrainingError(str(error)) from error
+        raise UserError(str(error)) from error
 
 
 def _tokenizer(
@@ -128,7 +128,7 @@ def _assembled(
     vectors, notes = _vectors(config, chosen)
     if kind == "gpt_prefix":
         if config.language_model is None:
-            raise TrainingError(
+            raise UserError(
                 f"{chosen.name} needs a language model: set language_model to its Hugging Face folder, or to "
                 "'random' to train one from nothing."
             )
@@ -150,12 +150,12 @@ def _assembled(
     elif kind == "gpt_prefix":
         model = _with_language_model(model, Path(str(config.language_model)))
     elif config.language_model is not None:
-        raise TrainingError(f"{chosen.name} has no language model: leave language_model out.")
+        raise UserError(f"{chosen.name} has no language model: leave language_model out.")
     return model, notes
 
 
 def _must_fit(model: CaptionModel) -> None:
-    """Raises TrainingError when the decoder cannot take what the encoder yields."""
+    """Raises UserError when the decoder cannot take what the encoder yields."""
     encoder, decoder = model.encoder, model.decoder
     if encoder.yields == "codes":  # of RuDOLPH alone, with one encoder
         return
@@ -170,7 +170,7 @@ def _must_fit(model: CaptionModel) -> None:
             decoder.start(memory)
     except (RuntimeError, TypeError, ValueError) as error:
         why = str(error).splitlines()[0].rstrip(".")
-        raise TrainingError(
+        raise UserError(
             f"The decoder cannot take what the encoder yields, {encoder.yields!r} of the width "
             f"{', '.join(map(str, encoder.widths))} ({why}): change decoder or encoder.settings, for example "
             f"decoder.picture to {encoder.widths[-1]}."
@@ -183,7 +183,7 @@ def _vectors(config: TrainConfig, chosen: Preset) -> tuple[Path | None, list[str
     """The file of word vectors, and what to know where there is none."""
     if config.vectors is None:
         if chosen.vectors and not config.smoke:
-            raise TrainingError(
+            raise UserError(
                 f"{chosen.name} begins with the word vectors {chosen.vectors}: set vectors to their file, or "
                 "to 'random' to do without."
             )
@@ -212,7 +212,7 @@ def _with_language_model(model: CaptionModel, path: Path) -> CaptionModel:
         names = ("model.safetensors", "pytorch_model.bin")
         found = next((path / name for name in names if (path / name).is_file()), None)
         if found is None:
-            raise TrainingError(f"{path} holds no language model: it needs {' or '.join(names)}.")
+            raise UserError(f"{path} holds no language model: it needs {' or '.join(names)}.")
         path = found
     # The published GPT-2 lacks the prefix; older files carry the masks of their attention.
     state = {
@@ -221,7 +221,7 @@ def _with_language_model(model: CaptionModel, path: Path) -> CaptionModel:
         if not key.endswith((".attn.bias", ".attn.masked_bias"))
     }
     if "transformer.wte.weight" not in state:
-        raise TrainingError(f"{path} is no GPT-2: it has no table of word vectors (wte.weight).")
+        raise UserError(f"{path} is no GPT-2: it has no table of word vectors (wte.weight).")
     model = _widened(model, len(state["transformer.wte.weight"]))
     gpt: Any = model.decoder.get_submodule("gpt")
     own = gpt.transformer.wte.weight.detach().clone()
@@ -233,7 +233,7 @@ def _with_language_model(model: CaptionModel, path: Path) -> CaptionModel:
         gpt.load_state_dict(state)
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip().rstrip(".") if "\n" in str(error) else str(error)
-        raise TrainingError(
+        raise UserError(
             f"{path} is a language model of other sizes than {model.decoder.settings['width']} x "
             f"{model.decoder.settings['layers']} layers ({first}): set its sizes under decoder."
         ) from error
@@ -242,7 +242,7 @@ def _with_language_model(model: CaptionModel, path: Path) -> CaptionModel:
 
 def _with_rudolph(model: CaptionModel, config: TrainConfig, chosen: Preset) -> tuple[CaptionModel, list[str]]:
     if config.language_model is None:
-        raise TrainingError(
+        raise UserError(
             f"{chosen.name} needs its own weights: set language_model to the RuDOLPH file, or to 'random' to "
             "train it from nothing."
         )
@@ -276,7 +276,7 @@ def _see(encoder: Encoder, config: TrainConfig, pictures: Sequence[Path]) -> lis
             path = _torchvision_path(encoder)
         elif not path.exists():
             known = ", ".join(torchvision.models.get_model_weights(name).__members__)
-            raise TrainingError(
+            raise UserError(
                 f"encoder.weights is {weights!r}, which is neither a file nor weights of {name} "
                 f"({known}) nor "
                 "'random': choose one of these."
@@ -289,19 +289,19 @@ def _see(encoder: Encoder, config: TrainConfig, pictures: Sequence[Path]) -> lis
     if isinstance(encoder, VqganEncoder):
         encoder.load_state_dict(import_vqgan(path).state_dict())
         return []
-    raise TrainingError(f"The weights of a {type(encoder).__name__} cannot be loaded: set them to 'random'.")
+    raise UserError(f"The weights of a {type(encoder).__name__} cannot be loaded: set them to 'random'.")
 
 
 def _torchvision_path(encoder: ConvolutionalEncoder | FeaturePyramidEncoder) -> Path:
     named = torchvision_file(encoder)
     if named is None:
-        raise TrainingError("The encoder names no weights: set encoder.weights.")
+        raise UserError("The encoder names no weights: set encoder.weights.")
     folders = [*Path(os.environ.get("MODELS_DIR", "checkpoints")).glob("*/")]
     for folder in (*folders, Path(torch.hub.get_dir()) / "checkpoints"):
         if (folder / named[0]).is_file():
             return folder / named[0]
     kind = encoder.settings["kind"]
-    raise TrainingError(
+    raise UserError(
         f"The weights {encoder.weights} ({named[0]}) are not here: fetch them with 'python -m inference pull "
         f"{kind}', or set encoder.weights to their file, or to 'random' on a machine without internet."
     )

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from inference.errors import UserError
 from train_scripts.terminal import one_sentence
 
 __all__ = ["train_preset_command"]
@@ -33,12 +34,8 @@ def train_preset_command(
 ) -> None:
     """Train a captioner by a config. Under `accelerate launch` on many processes, GPUs and machines."""
     _start_missing_processes()
-    from train_scripts.data.files import CaptionFileError  # noqa: PLC0415 - torch, transformers, accelerate
-    from train_scripts.pictures import UnreadablePicturesError  # noqa: PLC0415
     from train_scripts.process import set_up_process  # noqa: PLC0415
-    from train_scripts.sheets import SheetError  # noqa: PLC0415
     from train_scripts.training.config import load_config  # noqa: PLC0415
-    from train_scripts.training.errors import TrainingError  # noqa: PLC0415
     from train_scripts.training.loop import Interrupted  # noqa: PLC0415
     from train_scripts.training.run import train  # noqa: PLC0415
 
@@ -46,10 +43,10 @@ def train_preset_command(
     # accelerate reports the threads it chose for a process as a warning.
     warnings.filterwarnings("ignore", message="OMP_NUM_THREADS/MKL_NUM_THREADS unset")
     try:
-        with one_sentence(TrainingError, CaptionFileError, SheetError, UnreadablePicturesError):
+        with one_sentence():
             if config is None:
                 if not resume or out is None:
-                    raise TrainingError(
+                    raise UserError(
                         "There is no config: give one with --config, or --resume a run with --out."
                     )
                 config = str(out / "config.yaml")

@@ -20,12 +20,12 @@ from pydantic import (
     model_validator,
 )
 
+from inference.errors import UserError
 from inference.presets import PRESETS
 from inference.registry import hint
 from inference.types import DecodingOptions
 from inference.words_read import WordsRead
 from train_scripts.metrics.evaluator import MEASURES
-from train_scripts.training.errors import TrainingError
 
 __all__ = [
     "CONFIGS",
@@ -254,7 +254,7 @@ def load_config(config: str | Path, overrides: Sequence[str] = ()) -> TrainConfi
     (``extends: NAME or PATH``): mappings are merged, all else replaced. `overrides`: ``key=value``, the keys
     of inner mappings joined by dots, the value written as in YAML.
 
-    Raises TrainingError, one sentence that names the file and the key.
+    Raises UserError, one sentence that names the file and the key.
     """
     layers = _layers(Path(config), ())
     for text in overrides:
@@ -265,7 +265,7 @@ def load_config(config: str | Path, overrides: Sequence[str] = ()) -> TrainConfi
     try:
         return TrainConfig.model_validate(merged)
     except ValidationError as error:
-        raise TrainingError(_sentence(error, layers)) from None
+        raise UserError(_sentence(error, layers)) from None
 
 
 def _layers(path: Path, above: tuple[Path, ...]) -> list[tuple[str, dict[str, Any]]]:
@@ -274,12 +274,12 @@ def _layers(path: Path, above: tuple[Path, ...]) -> list[tuple[str, dict[str, An
     if not path.is_file() and len(path.parts) == 1 and shipped.is_file():
         path = shipped
     if path.resolve() in above:
-        raise TrainingError(f"{path} extends itself: take one of its 'extends' out.")
+        raise UserError(f"{path} extends itself: take one of its 'extends' out.")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise TrainingError(
+        raise UserError(
             f"The config {path} cannot be read ({why}): give a YAML file, or one of "
             f"{', '.join(config_names())}."
         ) from None
@@ -287,9 +287,9 @@ def _layers(path: Path, above: tuple[Path, ...]) -> list[tuple[str, dict[str, An
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or "cannot be parsed"
-        raise TrainingError(f"{path}{line}, is not valid YAML ({problem}): mend the line.") from None
+        raise UserError(f"{path}{line}, is not valid YAML ({problem}): mend the line.") from None
     if not isinstance(values, dict):
-        raise TrainingError(f"{path} is no config: it must hold keys and values.")
+        raise UserError(f"{path} is no config: it must hold keys and values.")
     base = values.pop("extends", None)
     if base is None:
         return [(str(path), values)]
@@ -301,11 +301,11 @@ def _layers(path: Path, above: tuple[Path, ...]) -> list[tuple[str, dict[str, An
 def _override(text: str) -> dict[str, Any]:
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
-        raise TrainingError(f"--set {text} is no setting: write --set key=value, for example --set seed=1.")
+        raise UserError(f"--set {text} is no setting: write --set key=value, for example --set seed=1.")
     try:
         found: Any = yaml.safe_load(value)
     except yaml.YAMLError:
-        raise TrainingError(f"--set {text} has no value that YAML can read: put it in quotes.") from None
+        raise UserError(f"--set {text} has no value that YAML can read: put it in quotes.") from None
     for part in reversed(key.strip().split(".")):
         found = {part: found}
     return dict(found)

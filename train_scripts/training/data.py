@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from inference.errors import UserError
 from inference.names import picture_of
 from train_scripts.data.captions import METADATA
 from train_scripts.data.dataset import is_inside
-from train_scripts.data.files import CaptionFileError, json_rows
+from train_scripts.data.files import json_rows
 
 __all__ = [
     "TrainRow",
@@ -48,7 +49,7 @@ def read_rows(folder: Path, split: str) -> list[TrainRow]:
     ``val.jsonl``. A row may have a ``weight``. Rows whose ``file_name`` is null (exported feedback on a
     picture that was not kept) hold nothing to learn from.
 
-    Raises CaptionFileError, with file and line, for everything that is wrong with a row, and for a picture
+    Raises UserError, with file and line, for everything that is wrong with a row, and for a picture
     that is not there.
     """
     path = folder / METADATA
@@ -57,7 +58,7 @@ def read_rows(folder: Path, split: str) -> list[TrainRow]:
         path = folder / f"{split}.jsonl"
         if not path.is_file():
             if split == "train":
-                raise CaptionFileError(
+                raise UserError(
                     f"{folder} holds no data: it needs {METADATA}, or train.jsonl (see 'train_scripts "
                     "prepare')."
                 )
@@ -71,17 +72,15 @@ def read_rows(folder: Path, split: str) -> list[TrainRow]:
         if name is None and "file_name" in row:
             continue
         if not isinstance(name, str) or not is_inside(name):
-            raise CaptionFileError(f'{where}, has no "file_name" inside {folder}: mend or remove the line.')
+            raise UserError(f'{where}, has no "file_name" inside {folder}: mend or remove the line.')
         if not isinstance(text, str) or not text.strip():
-            raise CaptionFileError(f'{where}, has no "text" for {name}: mend or remove the line.')
+            raise UserError(f'{where}, has no "text" for {name}: mend or remove the line.')
         number_like = isinstance(weight, int | float) and not isinstance(weight, bool)
         if not number_like or not math.isfinite(weight) or weight < 0:
-            raise CaptionFileError(
-                f'{where}, has the "weight" {weight!r} for {name}: write a number of at least 0.'
-            )
+            raise UserError(f'{where}, has the "weight" {weight!r} for {name}: write a number of at least 0.')
         picture = picture_of(folder, name)
         if not picture.is_file():
-            raise CaptionFileError(
+            raise UserError(
                 f"{where}, names the picture {name}, which is not in {folder}: add it or remove the line."
             )
         rows.append(TrainRow(picture, name, text, float(weight), where))

@@ -30,12 +30,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from inference.encoders.base import Encoder, Memory
+from inference.errors import UserError
 from inference.locks import locked
 from inference.names import name_of
 from inference.pictures import OPENING
 from train_scripts.files import write_text
 from train_scripts.pictures import UnreadablePicturesError, open_picture, picture_bytes
-from train_scripts.training.errors import TrainingError
 from train_scripts.training.seeing import Seer, ahead, groups_of, split
 
 __all__ = ["FeatureCache", "encoder_identity"]
@@ -74,7 +74,7 @@ class _Part:
 
 
 class FeatureCache:
-    """The features of one encoder in one folder. Raises TrainingError when they are another encoder's."""
+    """The features of one encoder in one folder. Raises UserError when they are another encoder's."""
 
     def __init__(self, folder: Path, encoder: Encoder, *, half: bool = False) -> None:
         self.folder = folder
@@ -94,7 +94,7 @@ class FeatureCache:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            raise TrainingError(
+            raise UserError(
                 f"{path} is damaged: delete the folder {self.folder}, it can be made again."
             ) from None
         for key, value in self._identity.items():
@@ -108,7 +108,7 @@ class FeatureCache:
                 "half": "another number of bits (cache_half)",
                 "format": "another version of the program",
             }[key]
-            raise TrainingError(
+            raise UserError(
                 f"The features in {self.folder} were made with {what}: name another folder as 'cache', "
                 "or delete that one."
             )
@@ -125,14 +125,14 @@ class FeatureCache:
         """Sees those pictures that are not known yet; afterwards :meth:`read` knows all of them.
 
         Raises UnreadablePicturesError about all pictures that cannot be read, after all others were seen, and
-        TrainingError when the disk is full; what was seen before is kept.
+        UserError when the disk is full; what was seen before is kept.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with locked(self.folder / "lock", wait=True):  # two runs that fill one cache take turns
                 self._add(pictures, Seer(encoder, device), pool, quiet=quiet)
         except OSError as error:
-            raise TrainingError(
+            raise UserError(
                 f"The features cannot be kept in {self.folder} ({error.strerror or error}): make room "
                 "there, name "
                 "another folder as 'cache', or set cache=off; what was kept before is whole."
@@ -204,7 +204,7 @@ class FeatureCache:
     def _must_fit(self, count: int) -> None:
         free, needed = shutil.disk_usage(self.folder).free, count * self._row
         if needed > free:
-            raise TrainingError(
+            raise UserError(
                 f"The features of {count} pictures take {needed / 1e9:.1f} GB, but {self.folder} has "
                 f"{free / 1e9:.1f} GB free: make room, set cache_half=true or cache=off, or name another "
                 "folder."

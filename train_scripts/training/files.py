@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from inference.checkpoint import CheckpointError
+from inference.errors import UserError
 from train_scripts.states import write_state
-from train_scripts.training.errors import TrainingError
 
 __all__ = ["load_tensors", "new_folder", "save_tensors"]
 
@@ -20,24 +20,24 @@ __all__ = ["load_tensors", "new_folder", "save_tensors"]
 def save_tensors(path: Path, values: dict[str, Any]) -> None:
     """Replaces the file by tensors and plain values.
 
-    Raises TrainingError when it cannot be written; the former file is then as it was.
+    Raises UserError when it cannot be written; the former file is then as it was.
     """
     try:
         write_state(path, values)
     except OSError as error:
         kept = "the one before it is whole" if path.exists() else "there was none before it"
-        raise TrainingError(
+        raise UserError(
             f"The state of the run cannot be written to {path} ({error.strerror}; {kept}): make room there "
             "and go on with --resume."
         ) from error
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
-    """What :func:`save_tensors` wrote. Raises TrainingError when it is damaged."""
+    """What :func:`save_tensors` wrote. Raises UserError when it is damaged."""
     try:
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the damage makes it stumble over
-        raise TrainingError(
+        raise UserError(
             f"{path} is damaged: delete the folder {path.parent} and train again without --resume."
         ) from error
     return found
@@ -47,7 +47,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
 def new_folder(folder: Path) -> Iterator[Path]:
     """A folder to write into, which takes the place of ``folder`` when all went well.
 
-    Raises TrainingError when it cannot be written; the former folder is then as it was.
+    Raises UserError when it cannot be written; the former folder is then as it was.
     """
     part = folder.with_name(f".{folder.name}.part")
     old = folder.with_name(f".{folder.name}.old")
@@ -64,6 +64,6 @@ def new_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
         cause = error.__cause__ or error  # a CheckpointError says what to do too, which is said here
         why = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause).rstrip(".")
-        raise TrainingError(
+        raise UserError(
             f"{folder} cannot be written ({why}): make room there and go on with --resume."
         ) from error

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from inference.caption_model import Batch, CaptionModel
 from inference.encoders.base import Memory
+from inference.errors import UserError
 from inference.names import picture_of
 from inference.types import TextLine
 from train_scripts.meme_small.readings import Reading, lines_read, read_readings
@@ -26,7 +27,6 @@ from train_scripts.pictures import check_pictures, open_picture, with_pictures
 from train_scripts.training.augment import augment
 from train_scripts.training.config import VAL_LOSS, StageConfig, TrainConfig
 from train_scripts.training.data import TrainRow, batches_of, first_rows, read_rows, references_of, shares
-from train_scripts.training.errors import TrainingError
 from train_scripts.training.features import FeatureCache, encoder_identity
 from train_scripts.training.seeing import Seer
 
@@ -76,7 +76,7 @@ class Part:
 
 
 def read_stage(config: TrainConfig, name: str) -> StageRows:
-    """The rows of a stage. Raises CaptionFileError, and TrainingError when there are none that it needs."""
+    """The rows of a stage. Raises UserError, and UserError when there are none that it needs."""
     stage = config.stages[name]
     train, val = (
         [row for source in stage.data for row in read_rows(config.sources[source], split)]
@@ -84,11 +84,11 @@ def read_stage(config: TrainConfig, name: str) -> StageRows:
     )
     train = train[: stage.limit] if stage.limit else train
     if not train:
-        raise TrainingError(
+        raise UserError(
             f"Stage {name} has no rows of the split train in {', '.join(stage.data)}: give it others."
         )
     if not val and (stage.metric != VAL_LOSS or stage.patience):
-        raise TrainingError(
+        raise UserError(
             f"Stage {name} is to stop by {stage.metric}, but its data have no rows of the split val: "
             f"prepare the data with one, or leave stages.{name}.metric and patience out."
         )
@@ -98,11 +98,11 @@ def read_stage(config: TrainConfig, name: str) -> StageRows:
 
 
 def _must_be_defined(name: str, stage: StageConfig, val: Sequence[TrainRow]) -> None:
-    """Raises TrainingError where no captions of the val pictures could have a value of the stage's metric."""
+    """Raises UserError where no captions of the val pictures could have a value of the stage's metric."""
     references = references_of(val, validated(stage, val))
     first = {picture: texts[0] for picture, texts in references.items()}
     if math.isnan(evaluate(first, references, resamples=1)[stage.metric]):
-        raise TrainingError(
+        raise UserError(
             f"{stage.metric}, by which stage {name} is to stop, is not defined on its {len(references)} "
             "pictures of the split val (CIDEr-D needs captions that differ, a score of quoted words needs "
             "quotations): give it others, or choose another metric."
@@ -117,7 +117,7 @@ def validated(stage: StageConfig, val: Sequence[TrainRow]) -> list[TrainRow]:
 def readings_of(config: TrainConfig, data: Mapping[str, StageRows]) -> Lines | None:
     """The lines read on each picture, for a model that is given them; else None.
 
-    Raises TrainingError when a picture was never read, CaptionFileError for damaged readings, and
+    Raises UserError when a picture was never read, UserError for damaged readings, and
     UnreadablePicturesError.
     """
     given = config.words not in {None, "none"}
@@ -126,13 +126,13 @@ def readings_of(config: TrainConfig, data: Mapping[str, StageRows]) -> Lines | N
     known: dict[Path, Reading] = {}
     for source, path in config.readings.items():
         if source not in config.sources:
-            raise TrainingError(f"readings names {source}, which is none of the sources: name it as there.")
+            raise UserError(f"readings names {source}, which is none of the sources: name it as there.")
         folder = config.sources[source]
         known |= {picture_of(folder, name): reading for name, reading in read_readings(path).items()}
     rows = [row for stage in data.values() for row in (*stage.train, *stage.val)]
     unread = next((row for row in rows if row.picture not in known), None) if given else None
     if unread is not None:
-        raise TrainingError(
+        raise UserError(
             f"{unread.where}, names {unread.file_name}, which was never read: read the pictures with "
             "'python -m train_scripts read' and name the file under readings."
         )
@@ -264,7 +264,7 @@ class Inputs:
         that are seen anew in every epoch are opened once. So those that cannot be read are told before the
         first step of the first stage. Returns the seconds that making features took.
 
-        Raises UnreadablePicturesError, and TrainingError when the features there are another encoder's.
+        Raises UnreadablePicturesError, and UserError when the features there are another encoder's.
         """
 
         def pictures(*, kept: bool) -> list[Path]:

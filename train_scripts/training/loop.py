@@ -32,6 +32,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
 from inference.caption_model import CaptionModel
+from inference.errors import UserError
 from inference.presets import preset
 from inference.types import DecodingOptions
 from train_scripts.metrics.evaluator import MEASURES
@@ -39,7 +40,6 @@ from train_scripts.training.board import Board
 from train_scripts.training.building import build_model, start_from_checkpoint
 from train_scripts.training.config import StageConfig, TrainConfig
 from train_scripts.training.data import TrainRow
-from train_scripts.training.errors import TrainingError
 from train_scripts.training.files import load_tensors, save_tensors
 from train_scripts.training.inputs import (
     Inputs,
@@ -76,7 +76,7 @@ class _Tools:
 
 
 def accelerator_of(config: TrainConfig) -> Accelerator:
-    """What shares the work; made once in a process. Raises TrainingError for 16 bits where there are none."""
+    """What shares the work; made once in a process. Raises UserError for 16 bits where there are none."""
     return Accelerator(
         mixed_precision=_precision(config.mixed_precision),
         kwargs_handlers=[
@@ -96,19 +96,19 @@ def _precision(wanted: str) -> str:
     if wanted == "auto":
         return "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "no"
     if wanted != "no" and not on_gpu:
-        raise TrainingError(
+        raise UserError(
             f"mixed_precision={wanted} needs a GPU (CUDA), and this run would be on the processor: set "
             "mixed_precision to no, or to auto, which takes 16 bits where they work."
         )
     if wanted == "bf16" and not torch.cuda.is_bf16_supported():
-        raise TrainingError("This GPU has no bf16: set mixed_precision to fp16, no or auto.")
+        raise UserError("This GPU has no bf16: set mixed_precision to fp16, no or auto.")
     return wanted
 
 
 class Training:
     """A run from its config to the model with the best metric.
 
-    Raises TrainingError or UnreadablePicturesError, one sentence, for everything that a person can mend.
+    Raises UserError or UnreadablePicturesError, one sentence, for everything that a person can mend.
     """
 
     def __init__(self, config: TrainConfig, folder: Path, *, resume: bool, accelerator: Accelerator) -> None:
@@ -169,19 +169,19 @@ class Training:
     def _must_have_rows_enough(self, name: str) -> None:
         stage, least = self.config.stages[name], least_rows(self.model)
         if stage.batch < least and self.accelerator.num_processes == 1:
-            raise TrainingError(
+            raise UserError(
                 f"{self.config.preset} normalises over the rows of a batch: set batch to at least {least}."
             )
         rows = min(len(self.data[name].train), stage.pairs_per_epoch or least)
         if rows < least:
-            raise TrainingError(
+            raise UserError(
                 f"{self.config.preset} normalises over the rows of a batch, but stage {name} has only "
                 f"{rows}: give it more rows, or set decoder.batchnorm to false."
             )
 
     def _must_fit(self, state: Mapping[str, Any]) -> None:
         if state["frozen"] != self._frozen:
-            raise TrainingError(
+            raise UserError(
                 f"The weights that {self.folder.path} was trained beside (of the encoder, or of the frozen "
                 "language model) are not those there are now: restore the files, or start a new run."
             )
@@ -208,7 +208,7 @@ class Training:
         finally:
             self.pool.shutdown(cancel_futures=True)
             if self._board is not None:
-                with suppress(TrainingError):  # what stopped the run is to be told
+                with suppress(UserError):  # what stopped the run is to be told
                     self._board.close()
         return self.model.eval()
 
@@ -351,7 +351,7 @@ class Training:
         rate = float(tools.schedule.get_last_lr()[0])
         row: dict[str, float] = {"loss": summed_loss / total, "rate": rate}
         if not math.isfinite(summed_loss):
-            raise TrainingError(
+            raise UserError(
                 f"The loss became {summed_loss} at step {progress.steps + 1}: lower the rate of the "
                 "optimizer or set clip, and start a new run."
             )
@@ -428,7 +428,7 @@ class Training:
     def _load(self, state: Mapping[str, Tensor]) -> None:
         own = trained_state(self.model)
         if own.keys() != state.keys() or any(own[key].shape != state[key].shape for key in own):
-            raise TrainingError(
+            raise UserError(
                 f"The state in {self.folder.path} is of another model than the data give now (its vocabulary "
                 "is made from them): restore the data, or start a new run."
             )

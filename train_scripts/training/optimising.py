@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
+from inference.errors import UserError
 from train_scripts.training.config import OptimizerConfig, ScheduleConfig, StageConfig
-from train_scripts.training.errors import TrainingError
 
 __all__ = ["ADAM8BIT", "make_optimizer", "make_schedule", "synchronise"]
 
@@ -37,11 +37,11 @@ def make_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) 
 def make_schedule(name: str, stage: StageConfig, optimizer: torch.optim.Optimizer, total: int) -> LRScheduler:
     """The learning rate of a stage of ``total`` steps; ``step()`` after each of them.
 
-    Raises TrainingError when the stage ends before its warm-up does.
+    Raises UserError when the stage ends before its warm-up does.
     """
     config = stage.schedule
     if config.warmup >= total:
-        raise TrainingError(
+        raise UserError(
             f"Stage {name} warms up for {config.warmup} steps, but has only {total}: set "
             f"stages.{name}.schedule.warmup below {total}, or train for longer."
         )

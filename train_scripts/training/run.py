@@ -8,12 +8,12 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
+from inference.errors import UserError
 from train_scripts.files import write_text
 from train_scripts.metrics.evaluator import Report, evaluate
 from train_scripts.sheets import SheetError, SheetRow
 from train_scripts.training.config import TrainConfig
 from train_scripts.training.data import TrainRow, first_rows, references_of
-from train_scripts.training.errors import TrainingError
 from train_scripts.training.loop import Training, accelerator_of
 from train_scripts.training.report import Outcome, write_report
 
@@ -32,7 +32,7 @@ def train(
     Rows with a ``weight`` count so many times in the loss; ``config.start_from`` goes on from a checkpoint.
     Under ``accelerate launch`` every process calls it.
 
-    Raises TrainingError, CaptionFileError and UnreadablePicturesError (data) or SheetError (report), one
+    Raises UserError, UserError and UnreadablePicturesError (data) or SheetError (report), one
     sentence each, and Interrupted when the person stopped it; its state is then written.
     """
     accelerator = accelerator or accelerator_of(config)
@@ -75,7 +75,7 @@ def train(
             ),
         )
     except (OSError, SheetError) as error:
-        raise TrainingError(
+        raise UserError(
             f"The report cannot be written to {folder} ({error}): make room there and run again with "
             "--resume; the "
             f"model itself is in {folder / MODEL_FOLDER}."

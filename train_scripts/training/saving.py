@@ -55,7 +55,7 @@ def save_model(
     """Writes the folder whole, or leaves what was there; `scores` as the evaluator's report gives them,
     `precision`: what was really computed in ("no": 32 bits), whatever the config left open.
 
-    Raises TrainingError when the disk is full.
+    Raises UserError when the disk is full.
     """
     training = config.model_dump(mode="json", include={"preset", "stages", "encoder", "seed"})
     with new_folder(folder) as part:

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from inference.caption_model import CaptionModel
+from inference.errors import UserError
 from inference.names import ESCAPED
 from train_scripts.files import write_text
 from train_scripts.training.config import TrainConfig, load_config
-from train_scripts.training.errors import TrainingError
 from train_scripts.training.files import load_tensors
 
 __all__ = ["Progress", "RunFolder", "frozen_digest", "trained_state"]
@@ -51,7 +51,7 @@ class Progress:
 
 
 class RunFolder:
-    """Raises TrainingError when the folder's run is another one, or there is none to go on with."""
+    """Raises UserError when the folder's run is another one, or there is none to go on with."""
 
     def __init__(self, path: Path, config: TrainConfig, *, resume: bool, processes: int) -> None:
         self.path = path
@@ -60,9 +60,9 @@ class RunFolder:
         self._config = path / "config.yaml"
         self._processes = processes
         if resume and not self._config.is_file():
-            raise TrainingError(f"There is no run in {path} to go on with: start it without --resume.")
+            raise UserError(f"There is no run in {path} to go on with: start it without --resume.")
         if not resume and self._config.is_file():
-            raise TrainingError(
+            raise UserError(
                 f"{path} already holds a run: go on with it by --resume, or choose another folder with --out."
             )
         if resume:
@@ -74,7 +74,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self._config, config.to_yaml())
         except OSError as error:
-            raise TrainingError(
+            raise UserError(
                 f"The run cannot be written to {self.path} ({error.strerror}): choose another folder "
                 "with --out."
             ) from error
@@ -84,7 +84,7 @@ class RunFolder:
         now = config.model_dump(mode="json")
         key = _first_difference(former, now, "")
         if key is not None:
-            raise TrainingError(
+            raise UserError(
                 f"The run in {self.path} was started with another {key}: go on with its own config "
                 f"(--config {self._config}), or start a new run with another --out."
             )
@@ -95,7 +95,7 @@ class RunFolder:
             return None
         state = load_tensors(self.state_file)
         if state["processes"] != self._processes:
-            raise TrainingError(
+            raise UserError(
                 f"The run in {self.path} was started with {state['processes']} processes, now there are "
                 f"{self._processes}, which changes its batches: go on with as many as before."
             )
@@ -109,13 +109,13 @@ class RunFolder:
             write_text(path, b"".join(lines[:count]).decode())
 
     def record(self, name: str, row: dict[str, Any]) -> None:
-        """Adds a line to ``steps.jsonl`` or ``epochs.jsonl``. Raises TrainingError when the disk is full."""
+        """Adds a line to ``steps.jsonl`` or ``epochs.jsonl``. Raises UserError when the disk is full."""
         path = self.path / name
         try:
             with path.open("a", encoding="utf-8", errors=ESCAPED) as file:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
         except OSError as error:
-            raise TrainingError(
+            raise UserError(
                 f"{path} cannot be written ({error.strerror}): make room there and go on with --resume."
             ) from error
 

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from inference.errors import UserError
 from inference.locks import locked
 from tests.drawing import jpeg_bytes
 from tests.inference.hub_cache import ENGLISH, publish, save_marian
@@ -26,7 +27,6 @@ from tests.train_scripts.feedback.exports import row as feedback_row
 from tests.train_scripts.feedback.exports import write as write_export
 from train_scripts.__main__ import app
 from train_scripts.data.dataset import read_split
-from train_scripts.data.files import CaptionFileError
 from train_scripts.data.pictures import safe_names
 from train_scripts.data.translate import text_key, translate
 
@@ -451,9 +451,9 @@ def test_a_name_as_long_as_the_system_takes_is_cut(letter: str, tmp_path: Path) 
 def test_a_split_that_is_not_there_or_a_row_that_is_damaged_gets_a_sentence(tmp_path: Path) -> None:
     file = write_rows(tmp_path / "metadata.jsonl", [{"file_name": "a.jpg", "text": "кот", "split": "train"}])
     assert [row.picture for row in read_split(tmp_path, "train")] == [tmp_path / "a.jpg"]
-    with pytest.raises(CaptionFileError, match="no rows of the split val"):
+    with pytest.raises(UserError, match="no rows of the split val"):
         read_split(tmp_path, "val")
     for row in ({"file_name": "../a.jpg", "text": "кот"}, {"file_name": "a.jpg"}):
         write_rows(file, [{"file_name": "b.jpg", "text": "кот"}, row])
-        with pytest.raises(CaptionFileError, match=r"metadata\.jsonl, line 2, has no"):
+        with pytest.raises(UserError, match=r"metadata\.jsonl, line 2, has no"):
             read_split(tmp_path, "train")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from inference.errors import UserError
 from tests.train_scripts.data.pictures import save, write_rows
-from train_scripts.data.files import CaptionFileError, table_rows
-from train_scripts.data.records import Item, PrepareError, Record, Refused
+from train_scripts.data.files import table_rows
+from train_scripts.data.records import Item, Record, Refused
 from train_scripts.data.sources.coco import QUALITY, read_coco
 from train_scripts.data.sources.flickr import read_flickr8k, read_flickr30k
 from train_scripts.data.sources.table import Columns, read_table
@@ -108,13 +109,13 @@ def test_coco_rows_without_a_usable_id_are_refused(tmp_path: Path) -> None:
 )
 def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes, sentence: str) -> None:
     (tmp_path / "x.json").write_bytes(content)
-    with pytest.raises((CaptionFileError, PrepareError), match=sentence):
+    with pytest.raises((UserError, UserError), match=sentence):
         list(read_coco(tmp_path / "x.json", tmp_path, source="coco"))
 
 
 def test_a_file_that_cannot_be_read_is_not_said_to_be_damaged(tmp_path: Path) -> None:
     for path, why in ((tmp_path / "none.json", "No such file or directory"), (tmp_path, "Is a directory")):
-        with pytest.raises(CaptionFileError) as caught:
+        with pytest.raises(UserError) as caught:
             list(read_coco(path, tmp_path, source="coco"))
         assert str(caught.value) == f"{path} cannot be read ({why}): check the path."
 
@@ -169,7 +170,7 @@ def test_flickr30k_pairs_translations_with_what_was_translated(tmp_path: Path) -
     ]
     assert refused(items)[0][1].startswith(f"{by_order}, line 4, names no picture")
     assert kept(list(read_flickr30k(tmp_path, None, by_order)))[0] == ("a.jpg", "Один", None, "val")
-    with pytest.raises(PrepareError, match="needs captions"):
+    with pytest.raises(UserError, match="needs captions"):
         list(read_flickr30k(tmp_path, None, None))
 
 
@@ -187,7 +188,7 @@ def test_flickr8k_with_its_lists(tmp_path: Path) -> None:
     ]
     assert [r.picture is not None for r in items if isinstance(r, Record)] == [True, True, False]
     assert refused(items)[0][0] == "in no split"
-    with pytest.raises(PrepareError, match=r"Flickr8k\.token\.txt is not there"):
+    with pytest.raises(UserError, match=r"Flickr8k\.token\.txt is not there"):
         list(read_flickr8k(tmp_path / "pictures", tmp_path))
 
 
@@ -220,7 +221,7 @@ def test_a_table_by_the_names_of_its_columns(tmp_path: Path) -> None:
     ]
     english = list(read_table(file, tmp_path / "pics", columns=columns, english=True))
     assert kept(english)[0] == ("a.jpg", None, "Кот\nи пёс", "test")
-    with pytest.raises(PrepareError, match=r"has no column file_name: .*\(it has image, caption, set\)"):
+    with pytest.raises(UserError, match=r"has no column file_name: .*\(it has image, caption, set\)"):
         list(read_table(file))
 
 
@@ -252,7 +253,7 @@ def test_odd_tables(content: str, rows: list[tuple[str, str]], tmp_path: Path) -
 def test_a_table_in_which_rows_would_be_lost_is_refused(content: str, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(CaptionFileError, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         list(table_rows(path))
 
 

@@ -19,12 +19,12 @@ from urllib.parse import parse_qs
 import pytest
 from typer.testing import CliRunner, Result
 
+from inference.errors import UserError
 from tests.disk import files_of_at_most
 from tests.drawing import jpeg_bytes
 from tests.train_scripts.data.pictures import drawn, read_rows
 from train_scripts.__main__ import app
-from train_scripts.data.files import CaptionFileError
-from train_scripts.data.records import PrepareError, Record, Refused
+from train_scripts.data.records import Record, Refused
 from train_scripts.data.sources.vk import Vk, group_name, largest_photo, read_vk
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -237,7 +237,7 @@ def test_it_goes_on_though_more_posts_than_a_page_were_deleted_meanwhile(
     tmp_path: Path, wall: Wall, vk: Vk
 ) -> None:
     wall.posts, wall.errors = [wall.post(n, attachments=[]) for n in range(500, 0, -1)], [0, 0, 0, 14]
-    with pytest.raises(PrepareError, match="captcha"):
+    with pytest.raises(UserError, match="captcha"):
         list(read_vk(["cats"], vk, tmp_path))  # three pages are stored
     wall.posts, last = wall.posts[180:], wall.posts[180]
     assert last["id"] == 320
@@ -255,7 +255,7 @@ def test_a_wall_is_read_anew_where_its_files_were_damaged(tmp_path: Path, wall: 
     lines = journal.read_text("utf-8").splitlines(keepends=True)
     for damaged in ("{\n", '{"id": 1}\n'):
         journal.write_text("".join([*lines[:200], damaged, *lines[201:]]), encoding="utf-8")
-        with pytest.raises(CaptionFileError, match=f"{journal}, line 201, is damaged: remove the line"):
+        with pytest.raises(UserError, match=f"{journal}, line 201, is damaged: remove the line"):
             list(read_vk(["cats"], vk, tmp_path))
         # As the sentence says; what the line held is far below the newest posts, and comes again.
         journal.write_text("".join([*lines[:200], *lines[201:]]), encoding="utf-8")
@@ -329,17 +329,17 @@ def test_what_does_not_pass_gets_a_sentence(
     tmp_path: Path, wall: Wall, vk: Vk, errors: list[Any], sentence: str
 ) -> None:
     wall.errors = errors
-    with pytest.raises(PrepareError, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         list(read_vk(["cats"], vk, tmp_path))
 
 
 def test_an_address_that_is_none_gets_a_sentence_at_once(tmp_path: Path) -> None:
-    with pytest.raises(PrepareError, match="'vk' is no address: give --api-url one as https:"):
+    with pytest.raises(UserError, match="'vk' is no address: give --api-url one as https:"):
         list(read_vk(["cats"], Vk(TOKEN, "vk"), tmp_path))
 
 
 def test_a_server_that_is_not_there_gets_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(PrepareError, match="VK does not answer"):
+    with pytest.raises(UserError, match="VK does not answer"):
         list(read_vk(["cats"], Vk(TOKEN, "http://127.0.0.1:9", pause=0, patience=0.001), tmp_path))
 
 
@@ -421,7 +421,7 @@ def test_several_groups_by_the_names_people_write(tmp_path: Path, wall: Wall, vk
     wall.posts = [wall.post(1, "Кот")]
     list(read_vk(["https://vk.com/public77", "-77", "m.vk.com/cats?w=wall-1_2", "@cats"], vk, tmp_path))
     assert [(c.get("owner_id"), c.get("domain")) for c in wall.calls] == [("-77", None), (None, "cats")]
-    with pytest.raises(PrepareError, match="is no VK group"):
+    with pytest.raises(UserError, match="is no VK group"):
         group_name("https://vk.com/cats/../x")
 
 

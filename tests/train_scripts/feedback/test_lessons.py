@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from inference.errors import UserError
 from tests.train_scripts.feedback.exports import CAPTION, row, write
 from train_scripts.data.exports import read_export
-from train_scripts.feedback.errors import FeedbackError
 from train_scripts.feedback.lessons import learn_from
 
 
@@ -22,7 +22,7 @@ from train_scripts.feedback.lessons import learn_from
     ],
 )
 def test_an_export_of_nothing_says_why(tmp_path: Path, rows: list[dict[str, Any]], why: str) -> None:
-    with pytest.raises(FeedbackError, match=f"nothing to learn.*{why}"):
+    with pytest.raises(UserError, match=f"nothing to learn.*{why}"):
         learn_from(read_export(write(tmp_path / "out", rows)))
 
 

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from inference.checkpoint import save_checkpoint
+from inference.errors import UserError
 from inference.models import checkpoint_hash, list_models
 from train_scripts.feedback import promote as promotion
-from train_scripts.feedback.errors import FeedbackError
 from train_scripts.feedback.promote import promote, rollback
 from train_scripts.metrics.evaluator import MEASURES
 
@@ -93,7 +93,7 @@ def test_a_new_name_is_added(tmp_path: Path, models: Path) -> None:
 
 def test_what_is_worse_is_refused_unless_forced(tmp_path: Path, models: Path) -> None:
     run = finished(tmp_path, checkpoint_hash(models, "small"), better="A")
-    with pytest.raises(FeedbackError, match=r"worse than small on val beyond chance, in: METEOR\..*--force"):
+    with pytest.raises(UserError, match=r"worse than small on val beyond chance, in: METEOR\..*--force"):
         promote(run, "small", models)
     assert values(models) == {"small": "1.0"}
     done = promote(run, "small", models, force=True)
@@ -113,14 +113,14 @@ def test_what_is_worse_is_refused_unless_forced(tmp_path: Path, models: Path) ->
 )
 def test_what_a_reader_would_miss_is_guarded(tmp_path: Path, models: Path, by: str, title: str) -> None:
     run = finished(tmp_path, checkpoint_hash(models, "small"), better="A", by=by)
-    with pytest.raises(FeedbackError, match=f"in: {title}"):
+    with pytest.raises(UserError, match=f"in: {title}"):
         promote(run, "small", models)
     assert values(models) == {"small": "1.0"}
 
 
 def test_another_models_run_is_refused(tmp_path: Path, models: Path) -> None:
     run = finished(tmp_path, "d" * 64)
-    with pytest.raises(FeedbackError, match=r"another model's checkpoint \(d{12}\).*--model small"):
+    with pytest.raises(UserError, match=r"another model's checkpoint \(d{12}\).*--model small"):
         promote(run, "small", models)
 
 
@@ -135,7 +135,7 @@ def test_of_two_runs_at_once_the_second_meets_what_the_first_has_made(tmp_path: 
         def promoted(value: float, runs: Mapping[float, Path] = runs) -> float | str:
             try:
                 promote(runs[value] / "run", "small", models)
-            except FeedbackError as error:
+            except UserError as error:
                 return str(error)
             return value
 
@@ -150,28 +150,28 @@ def test_of_two_runs_at_once_the_second_meets_what_the_first_has_made(tmp_path: 
 def test_other_weights_than_those_compared_are_refused(tmp_path: Path, models: Path) -> None:
     run = finished(tmp_path, checkpoint_hash(models, "small"))
     checkpoint(run / "checkpoint", 7.0)
-    with pytest.raises(FeedbackError, match="not those that were compared"):
+    with pytest.raises(UserError, match="not those that were compared"):
         promote(run, "small", models)
 
 
 def test_without_a_comparison_it_is_refused(tmp_path: Path, models: Path) -> None:
     checkpoint(tmp_path / "other", 5.0)
-    with pytest.raises(FeedbackError, match="holds no comparison with small"):
+    with pytest.raises(UserError, match="holds no comparison with small"):
         promote(tmp_path / "other", "small", models)
     run = finished(tmp_path, checkpoint_hash(models, "small"))
     (run / "comparison.json").write_text("{")
-    with pytest.raises(FeedbackError, match=r"comparison\.json is damaged"):
+    with pytest.raises(UserError, match=r"comparison\.json is damaged"):
         promote(run, "small", models)
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden"])
 def test_a_name_is_a_name(tmp_path: Path, models: Path, name: str) -> None:
-    with pytest.raises(FeedbackError, match="no name for a model"):
+    with pytest.raises(UserError, match="no name for a model"):
         promote(finished(tmp_path, "x"), name, models)
 
 
 def test_nothing_to_go_back_to(models: Path) -> None:
-    with pytest.raises(FeedbackError, match=r"nothing to go back to: .* small and small\.previous"):
+    with pytest.raises(UserError, match=r"nothing to go back to: .* small and small\.previous"):
         rollback("small", models)
 
 
@@ -184,7 +184,7 @@ def test_a_full_disk_leaves_the_model_as_it_was(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(promotion.shutil, "copytree", full)
-    with pytest.raises(FeedbackError, match=r"small was left as it was.*No space left"):
+    with pytest.raises(UserError, match=r"small was left as it was.*No space left"):
         promote(run, "small", models)
     assert values(models) == {"small": "1.0"}
 

@@ -10,13 +10,13 @@ from torch import nn
 
 from inference.checkpoint import CheckpointError, read_config, save_checkpoint
 from inference.decoders.slot_prefix import SlotMemory
+from inference.errors import UserError
 from inference.meme_small.describer import SlotDescriber
 from inference.models import WEIGHTS_FILE
 from inference.presets import build, make_tokenizer, preset
 from inference.types import TextLine
 from tests.inference.learning import CAPTIONS, calibrate, pictures
 from train_scripts.feedback import students
-from train_scripts.feedback.errors import FeedbackError
 from train_scripts.feedback.finetune import Material, Options, Preferred, Weighted, finetune, margins
 from train_scripts.feedback.judge import Judge
 from train_scripts.feedback.pictures import Picture
@@ -149,9 +149,7 @@ def test_memories_are_padded_to_the_largest() -> None:
 
 def test_another_architecture_does_not_learn_here(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "odd", nn.Linear(1, 1), {"architecture": "coco-objects", "decoding": {}})
-    with pytest.raises(
-        FeedbackError, match=r"'coco-objects', which cannot learn .* meme-small or encoder-de"
-    ):
+    with pytest.raises(UserError, match=r"'coco-objects', which cannot learn .* meme-small or encoder-de"):
         load_student(tmp_path / "odd")
     save_checkpoint(tmp_path / "odd", nn.Linear(1, 1), {"architecture": "meme-small", "decoding": {}})
     with pytest.raises(CheckpointError, match="get the checkpoint anew"):
@@ -226,7 +224,7 @@ def test_what_gets_worse_on_val_is_not_kept(preset_folder: Path, tmp_path: Path)
     assert example is not None
     strict = judge(tmp_path, {"0.png": CAPTIONS[0], "1.png": CAPTIONS[1]})
     strict.parent_val = dict(strict.references)  # a parent that is always right
-    with pytest.raises(FeedbackError, match=r"worse on val \(METEOR.*smaller --rate or a larger --replay"):
+    with pytest.raises(UserError, match=r"worse on val \(METEOR.*smaller --rate or a larger --replay"):
         finetune(
             student,
             Material([Weighted(example, 1.0)], [], []),

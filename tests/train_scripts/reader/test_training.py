@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+from inference.errors import UserError
 from inference.reading.networks import LineRecognizer
 from inference.reading.ocr import WEIGHTS_FILE, load_networks
 from train_scripts.reader import pretrained, render, train
-from train_scripts.reader.errors import ReaderError
 from train_scripts.reader.text import CHARACTERS, Corpus
 
 FONTS = Path("/usr/share/fonts")
@@ -88,5 +88,5 @@ class _Lines:
 def test_a_damaged_file_to_go_on_from_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "own.safetensors"
     path.write_bytes(b"nothing")
-    with pytest.raises(ReaderError, match=r"own\.safetensors is no file that this command wrote, or damaged"):
+    with pytest.raises(UserError, match=r"own\.safetensors is no file that this command wrote, or damaged"):
         pretrained.load(path)

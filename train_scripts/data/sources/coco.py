@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from inference.errors import UserError
 from train_scripts.data.files import json_document
-from train_scripts.data.records import Items, PrepareError, Record, Refused, find_picture, split_name
+from train_scripts.data.records import Items, Record, Refused, find_picture, split_name
 
 __all__ = ["read_coco", "read_karpathy"]
 
@@ -26,20 +27,18 @@ def read_coco(file: Path, pictures: Path, *, source: str, split: str | None = No
     """The captions of one annotation file; Karpathy's form is recognised.
 
     `split`: for files whose name does not tell it. VizWiz annotations that were rejected, or say only that
-    the picture is too bad, are refused by that reason. Raises CaptionFileError, PrepareError.
+    the picture is too bad, are refused by that reason. Raises UserError, UserError.
     """
     document = json_document(file)
     images = document.get("images") if isinstance(document, dict) else None
     if not isinstance(images, list):
-        raise PrepareError(
-            f'{file} is no file of COCO captions (it has no "images"): give the captions\' file.'
-        )
+        raise UserError(f'{file} is no file of COCO captions (it has no "images"): give the captions\' file.')
     if "annotations" not in document and any(isinstance(one, dict) and "sentences" in one for one in images):
         yield from read_karpathy(file, document, pictures, source=source)
         return
     annotations = document.get("annotations")
     if not isinstance(annotations, list):
-        raise PrepareError(
+        raise UserError(
             f'{file} has no "annotations": it is a list of pictures without captions, give that with them.'
         )
     told = _SPLIT.search(file.name)

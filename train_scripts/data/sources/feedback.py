@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from inference.errors import UserError
 from train_scripts.data.exports import ExportError, read_export
-from train_scripts.data.records import Items, PrepareError, Record, Refused, find_picture
+from train_scripts.data.records import Items, Record, Refused, find_picture
 
 __all__ = ["read_feedback"]
 
@@ -14,12 +15,12 @@ def read_feedback(folder: Path, *, erased: Path | None = None, min_rating: int =
     """A correction is a caption; so is the model's own text where it was marked `min_rating` (1..5) or
     better. What was erased since the export is left out: see `train_scripts.data.exports`.
 
-    Raises PrepareError: the folder is no export, or may still hold what was erased.
+    Raises UserError: the folder is no export, or may still hold what was erased.
     """
     try:
         export = read_export(folder, erased)
     except ExportError as error:
-        raise PrepareError(str(error)) from None
+        raise UserError(str(error)) from None
     for _ in range(export.erased):
         yield Refused(str(folder), "erased since", f"{folder} holds a row that was erased since.")
     for row in export.rows:

@@ -15,16 +15,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from inference.errors import UserError
 from train_scripts.data.files import json_document, json_rows, table_rows, text_lines
-from train_scripts.data.records import (
-    Item,
-    Items,
-    PrepareError,
-    Record,
-    Refused,
-    find_picture,
-    split_name,
-)
+from train_scripts.data.records import Item, Items, Record, Refused, find_picture, split_name
 from train_scripts.data.sources.coco import read_karpathy
 
 __all__ = ["read_flickr8k", "read_flickr30k"]
@@ -76,13 +69,13 @@ def _of_table(file: Path) -> Iterator[tuple[str, str, int, str] | Refused]:
 def read_flickr8k(texts: Path, pictures: Path) -> Items:
     """`texts`: the folder with `Flickr8k.token.txt` (or `captions.txt`) and the lists
     `Flickr_8k.trainImages.txt`, `.devImages.txt`, `.testImages.txt`; pictures in none of the lists are
-    refused. Without any list the pictures have no split. Raises CaptionFileError, PrepareError.
+    refused. Without any list the pictures have no split. Raises UserError, UserError.
     """
     file = texts / "Flickr8k.token.txt"
     if not file.is_file() and (texts / "captions.txt").is_file():
         file = texts / "captions.txt"
     if not file.is_file():
-        raise PrepareError(f"{file} is not there: give the folder of Flickr8k_text.")
+        raise UserError(f"{file} is not there: give the folder of Flickr8k_text.")
     lists = {split: texts / f"Flickr_8k.{name}" for split, name in _LISTS.items()}
     splits = {name: split for split, path in lists.items() if path.is_file() for _, name in text_lines(path)}
     for found in _captions(file):
@@ -103,10 +96,10 @@ def read_flickr30k(pictures: Path, english: Path | None, russian: Path | None) -
 
     With both, each Russian caption gets the English one as its original where the numbers of the comments
     tell which it is, or else where a picture has as many of the one as of the other; English captions of
-    pictures without a Russian one are left to be translated. Raises CaptionFileError, PrepareError.
+    pictures without a Russian one are left to be translated. Raises UserError, UserError.
     """
     if english is None and russian is None:
-        raise PrepareError("Flickr30k needs captions: give --captions results.csv, --russian FILE, or both.")
+        raise UserError("Flickr30k needs captions: give --captions results.csv, --russian FILE, or both.")
     originals: dict[str, list[tuple[int, Record]]] = defaultdict(list)
     if english is not None:
         for item in _english(english, pictures):
@@ -153,7 +146,7 @@ def _english(file: Path, pictures: Path) -> Iterator[Item]:
     if file.suffix.lower() == ".json":
         document = json_document(file)
         if not isinstance(document, dict) or not isinstance(document.get("images"), list):
-            raise PrepareError(
+            raise UserError(
                 f"{file} is no split file of Karpathy's: give results.csv or dataset_flickr30k.json."
             )
         yield from read_karpathy(file, document, pictures, source="flickr30k")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference.errors import UserError
 from train_scripts.data.files import json_rows, table_rows
-from train_scripts.data.records import Items, PrepareError, Record, Refused, find_picture, split_name
+from train_scripts.data.records import Items, Record, Refused, find_picture, split_name
 
 __all__ = ["Columns", "read_table"]
 
@@ -34,7 +35,7 @@ def read_table(
     is to be translated. A file called train, val or test gives its rows without a split that one. Rows with
     a null picture (exported feedback on a picture that was not kept) are refused by that reason.
 
-    Raises CaptionFileError, PrepareError.
+    Raises UserError, UserError.
     """
     columns = columns or Columns()
     folder = pictures or file.parent
@@ -45,7 +46,7 @@ def read_table(
         where = f"{file}, line {number}"
         for column in (columns.picture, columns.text):
             if column not in row and is_table:
-                raise PrepareError(
+                raise UserError(
                     f"{file} has no column {column}: name the columns with --picture and --text "
                     f"(it has {', '.join(str(name) for name in row if name is not None)})."
                 )

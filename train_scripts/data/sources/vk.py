@@ -19,10 +19,11 @@ from typing import Any
 import aiohttp
 from tqdm import tqdm
 
+from inference.errors import UserError
 from inference.pictures import looks_like_picture
 from train_scripts.data.files import from_json
 from train_scripts.data.journal import append_rows, kept_rows
-from train_scripts.data.records import Items, PrepareError, Record, Refused
+from train_scripts.data.records import Items, Record, Refused
 from train_scripts.files import replacing, write_text
 
 __all__ = ["API", "Vk", "group_name", "largest_photo", "read_vk"]
@@ -82,11 +83,11 @@ class Vk:
 def group_name(text: str) -> str:
     """A group as people write it (an address, a name, `club123`, `-123`) as a name or a negative id.
 
-    Raises PrepareError.
+    Raises UserError.
     """
     name = _GROUP.sub("", text.strip()).strip("/@").split("?")[0]
     if not re.fullmatch(r"-?[\w.]+", name):
-        raise PrepareError(f"{text!r} is no VK group: give its address or name, as https://vk.com/name.")
+        raise UserError(f"{text!r} is no VK group: give its address or name, as https://vk.com/name.")
     found = _ID.fullmatch(name)
     return f"-{found[1]}" if found else name
 
@@ -105,7 +106,7 @@ def read_vk(groups: Sequence[str], vk: Vk, work: Path, *, limit: int | None = No
     """Fetches the groups' posts and their pictures into `work`, then yields a record a picture.
 
     `limit`: of the newest posts of each group. A post whose pictures cannot be fetched is refused by that
-    reason, and tried again by the next run. Raises PrepareError.
+    reason, and tried again by the next run. Raises UserError.
     """
     folder = work / "vk"
     folder.mkdir(parents=True, exist_ok=True)
@@ -160,7 +161,7 @@ class _Client:
         self._next = 0.0  # when the next call may start
 
     async def wall(self, group: str, offset: int) -> Mapping[str, Any]:
-        """One page of a wall. Raises PrepareError."""
+        """One page of a wall. Raises UserError."""
         own = {"owner_id": group} if group.startswith("-") else {"domain": group}
         values = {**own, "offset": str(offset), "count": str(_PAGE), "v": VERSION}
         values["access_token"] = self._vk.token  # in the body: addresses end up in logs
@@ -183,9 +184,9 @@ class _Client:
             code, last = error.get("error_code"), str(error.get("error_msg", ""))
             if isinstance(code, int) and code not in _AGAIN:
                 if code in _SENTENCES:
-                    raise PrepareError(_SENTENCES[code].format(group=group))
-                raise PrepareError(f"VK refuses to show {group} (error {code}: {last}).")
-        raise PrepareError(
+                    raise UserError(_SENTENCES[code].format(group=group))
+                raise UserError(f"VK refuses to show {group} (error {code}: {last}).")
+        raise UserError(
             f"VK does not answer ({last}): check the network, then run the same command again, it goes on "
             "from here."
         )
@@ -202,7 +203,7 @@ class _Client:
                     raise _Lost(f"HTTP status {response.status}")
                 answer = await response.json(content_type=None, loads=from_json)
         except aiohttp.InvalidURL:
-            raise PrepareError(
+            raise UserError(
                 f"{self._vk.api_url!r} is no address: give --api-url one as {API}, or leave it out."
             ) from None
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
