@@ -35,7 +35,7 @@ _ENLARGE = 2.0  # at most
 _MOST_PIXELS = 3_000_000  # that the detector looks at: bounds its memory and time
 _LEAST_SIDE = 8  # pixels: nothing legible fits into less
 _MOST_LINES = 150  # of one picture: a page of a book takes seconds, not minutes
-_SHARED = 0.25  # of a letter's width and height that two regions have in common when both saw it
+_ROW = 0.8  # of the larger height that two words of a row have in common
 _BATCH = 8
 _GREY = 127  # fills up the shorter lines of a batch
 
@@ -219,16 +219,17 @@ def _batches(widths: Sequence[int]) -> Iterator[list[int]]:
 
 
 def _is_part(word: Word, other: Word) -> bool:
-    """Whether one letter is the end of a word of another line: the border of two regions ran through it, and
-    both saw it.
+    """Whether one letter is the end of a word of another line in the same row: the border of two regions ran
+    through it, and both saw it.
     """
     if word.line == other.line or len(word.text) > 1 or len(other.text) < 2 or word.turn or other.turn:
         return False
-    if not (other.text.startswith(word.text) or other.text.endswith(word.text)):
+    left, top, right, bottom = word.box
+    row = min(bottom, other.box[3]) - max(top, other.box[1])
+    if row < _ROW * max(bottom - top, other.box[3] - other.box[1]):
         return False
-    across, down = (min(word.box[i + 2], other.box[i + 2]) - max(word.box[i], other.box[i]) for i in (0, 1))
-    width, height = word.box[2] - word.box[0], word.box[3] - word.box[1]
-    return across > _SHARED * width and down > _SHARED * height
+    begins = other.text.startswith(word.text) and left < other.box[0] < right
+    return begins or (other.text.endswith(word.text) and left < other.box[2] < right)
 
 
 def _words(reading: _Reading, region: Region, size: tuple[int, int], line: int, turn: int) -> list[Word]:

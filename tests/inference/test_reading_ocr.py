@@ -249,6 +249,14 @@ def test_words_have_their_places_and_confidences() -> None:
         assert 0.8 < word.confidence <= 1
 
 
+@pytest.mark.parametrize("leading", [44, 52])
+def test_a_short_word_above_one_that_begins_with_its_letter_is_read(reader: Reader, leading: int) -> None:
+    image = Image.new("RGB", (700, 300), "white")
+    for number, text in enumerate(("Как в расширяющейся", "вселенной я и ты", "ищем истину")):
+        ImageDraw.Draw(image).text((60, 60 + leading * number), text, fill="black", font=font(40))
+    assert " ".join(blocks(reader.read(image).words)) == "Как в расширяющейся вселенной я и ты ищем истину"
+
+
 def test_many_lines_are_each_read_once() -> None:
     image = Image.new("RGB", (640, 900), "white")
     draw = ImageDraw.Draw(image)
