@@ -117,11 +117,13 @@ def test_reading_goes_on_after_a_row_torn_by_a_kill(memes: Path, readings: Path)
     whole = readings.read_bytes()
     rows = [json.loads(line) for line in whole.decode().splitlines()]
     assert [row["file_name"] for row in rows] == [f"images/{number}.jpg" for number in range(14)]
-    texts, boxes, confidences, lines = zip(*(word for row in rows for word in row["words"]), strict=True)
+    words = [word for row in rows for word in row["words"]]
+    texts, boxes, confidences, lines, turns = zip(*words, strict=True)
     assert "ПРОСНУЛСЯ" in texts
     assert all(0 <= side <= 1 for box in boxes for side in box)
     assert all(0 <= confidence <= 1 for confidence in confidences)
     assert all(isinstance(line, int) for line in lines)
+    assert set(turns) <= {0, 1, 2, 3}
     torn = readings.with_name("torn.jsonl")
     lines = whole.splitlines(keepends=True)
     torn.write_bytes(b"".join(lines[:12]) + lines[12][:40])
