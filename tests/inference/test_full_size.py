@@ -20,4 +20,5 @@ def test_a_preset_learns_is_kept_and_says_the_same_in_a_new_process(name: str, t
     assert row["megabytes"] == pytest.approx(4 * row["parameters"] / 1e6, rel=0.02)
     # RuDOLPH keeps 24 layers of 384 places for its step backward; to caption it needs 4 GB.
     assert row["load_peak"] < 4.2e9
-    assert row["peak"] < (8e9 if name == "rudolph" else 4e9)
+    # Beyond what the process had before: of the tests that ran in it.
+    assert 0 < row["grown"] < (7.6e9 if name == "rudolph" else 3.6e9)

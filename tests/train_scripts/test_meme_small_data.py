@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from inference.errors import UserError
 from inference.reading.merge import FEATURES, load_scorer
 from inference.tokenizers.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
 from tests.drawing import draw_meme, jpeg_bytes
@@ -85,7 +86,7 @@ def test_a_picture_that_was_never_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "cat.jpg").write_bytes(jpeg_bytes(draw_meme("photo", width=120)))
     row = {"file_name": "cat.jpg", "text": "Рыжий кот сидит на окне."}
     (tmp_path / "train.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"cat\.jpg is not among the readings: read it with"):
+    with pytest.raises(UserError, match=r"cat\.jpg is not among the readings: read it with"):
         load_examples(read_split(tmp_path, "train"), {}, ContentLemmas())
 
 
