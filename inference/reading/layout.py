@@ -28,6 +28,11 @@ class _Group:
     lines: tuple[ReadLine, ...]
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is a number, perhaps with its unit, as in a table's cell."""
+    return bool(_NUMBER.fullmatch(text))
+
+
 def arrange(lines: Sequence[ReadLine], size: tuple[int, int]) -> list[TextLine]:
     """Lines in reading order with their block numbers; boxes as fractions of the picture of ``size``
     (width, height).
@@ -78,7 +83,7 @@ def in_rows(lines: Sequence[ReadLine], boxes: Sequence[Box], size: tuple[int, in
             numbers.append(frame)
     wide = [row for row in rows if len(row) > 1 and all(len(cell.text) <= _CELL for cell in row)]
     whole = [row for row in wide if _says_little(row)]
-    mixed = [row for row in wide if row not in whole and any(_NUMBER.fullmatch(cell.text) for cell in row)]
+    mixed = [row for row in wide if row not in whole and any(is_number(cell.text) for cell in row)]
     table = [*whole, *mixed] if len(whole) + len(mixed) > 1 else whole
     heads = [row for row in wide if row not in table and any(_stands_over(row, other) for other in table)]
     joined = [*table, *heads]
@@ -89,7 +94,7 @@ def _says_little(row: Sequence[ReadLine]) -> bool:
     """Whether a row is one of numbers, or of letters by themselves."""
     letters = sum(len(cell.text) == 1 and cell.text.isalpha() for cell in row)
     others = (cell.text for cell in row if len(cell.text) > 1 or not cell.text.isalpha())
-    return letters not in {1, 2} and all(map(_NUMBER.fullmatch, others))
+    return letters not in {1, 2} and all(map(is_number, others))
 
 
 def _side_by_side(one: ReadLine, other: ReadLine) -> bool:

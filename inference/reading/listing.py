@@ -16,6 +16,7 @@ from statistics import median
 
 from rapidfuzz import fuzz
 
+from inference.reading.layout import is_number
 from inference.reading.lexicon import as_latin, bare, is_known
 from inference.reading.merge import (
     Candidate,
@@ -87,7 +88,6 @@ _MARKS = (
     "pikabu.ru",
     "joyreactor.cc",
 )
-_NUMBER = re.compile(r"[\W_]*\d[\d\W_]*(?:\s?[^\W\d_]{1,4}\W*)?")
 
 
 def listed(words: Sequence[Word], size: tuple[int, int]) -> list[ReadLine]:
@@ -169,7 +169,7 @@ def _in_company(faint: Sequence[Candidate], shown: Sequence[Candidate]) -> list[
     """Those of the faint letters that stand in a row or a column of sure ones of their size: the keys of a
     keyboard, the cells of a crossword, the nought of a score.
     """
-    single = [line for line in shown if len(_signs(line.text)) == 1 or _is_number(line.text)]
+    single = [line for line in shown if len(_signs(line.text)) == 1 or is_number(line.text)]
     found = []
     for line in faint:
         for axis in (0, 1):
@@ -195,10 +195,6 @@ def _in_row(line: Candidate, other: Candidate, axis: int) -> bool:
     shorter = min(line.box[axis + 2] - line.box[axis], other.box[axis + 2] - other.box[axis])
     alike = max(line.height, other.height) < 1.4 * min(line.height, other.height)
     return alike and high - low > 0.5 * shorter
-
-
-def _is_number(text: str) -> bool:
-    return bool(_NUMBER.fullmatch(text))
 
 
 def _is_furniture(line: Candidate, page: _Page) -> bool:

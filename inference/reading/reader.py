@@ -57,35 +57,39 @@ class Reader:
         """What stands on one upright RGB picture."""
         if self._ocr is None:
             return Reading()
-        words = self._ocr.read(image)
+        words, unread = legible(self._ocr.read(image))
+        upside_down = is_upside_down(words)
+        if upside_down:
+            words, image = _turned(words, image)
         return Reading(
-            tuple(in_reading_order(words, image)),
-            tuple(all_in_reading_order(words, image)),
-            upside_down=is_upside_down(words),
-            unread=legible(words)[1],
+            tuple(_message(words, image)),
+            tuple(_everything(words, image)),
+            upside_down=upside_down,
+            unread=unread,
         )
 
 
 def in_reading_order(words: Sequence[Word], image: Image.Image) -> list[TextLine]:
     """The lines that are print among the ``words`` found on an RGB picture, frame by frame; their places are
-    those on the picture the right way up.
+    those on the picture the right way up. What :meth:`Reader.read` gives as ``lines``, for kept words.
     """
-    words, image = _upright(words, image)
+    words, _ = legible(words)
+    return _message(*(_turned(words, image) if is_upside_down(words) else (words, image)))
+
+
+def _message(words: Sequence[Word], image: Image.Image) -> list[TextLine]:
+    """The quotable lines of an upright picture, frame by frame."""
     lines = arrange(select(words, image.size), image.size)
     return by_frames(lines, frames(image, lines))
 
 
-def all_in_reading_order(words: Sequence[Word], image: Image.Image) -> list[TextLine]:
-    """The lines that stand on an RGB picture, quotable or not, frame by frame, tables row by row."""
-    words, image = _upright(words, image)
+def _everything(words: Sequence[Word], image: Image.Image) -> list[TextLine]:
+    """The lines that stand on an upright picture, quotable or not, frame by frame, tables row by row."""
     found = listed(words, image.size)
     boxes = frames(image, arrange(found, image.size))
     return by_frames(arrange(in_rows(found, boxes, image.size), image.size), boxes)
 
 
-def _upright(words: Sequence[Word], image: Image.Image) -> tuple[Sequence[Word], Image.Image]:
-    """The words that could be read, and the picture, turned where it stands upside down."""
-    words, _ = legible(words)
-    if not is_upside_down(words):
-        return words, image
+def _turned(words: Sequence[Word], image: Image.Image) -> tuple[list[Word], Image.Image]:
+    """The words and their picture, turned by 180 degrees."""
     return turned_round(words), image.transpose(Image.Transpose.ROTATE_180)
