@@ -12,10 +12,10 @@ import typer
 
 from bot.config import OperatorError, Settings, load_settings
 from bot.logs import Redactor, setup_logging
-from inference.engine import Engine
-from inference.names import forgive
-from inference.remote import RemoteEngine
-from inference.types import EngineError
+from inference.common.file_names import forgive
+from inference.common.types import EngineError
+from inference.serving.engine import Engine
+from inference.serving.remote import RemoteEngine
 
 # No locals in tracebacks: they hold the token.
 cli = typer.Typer(

@@ -35,7 +35,7 @@ from bot.polling import Poller
 from bot.texts import sentences, texts
 from bot.webhook import LEASE, Webhook
 from bot.wire import Session
-from inference.types import EngineError, NotAllowed, UnknownModel
+from inference.common.types import EngineError, NotAllowed, UnknownModel
 
 logger = logging.getLogger(__name__)
 

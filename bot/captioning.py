@@ -58,8 +58,7 @@ from bot.senders import is_person
 from bot.targets import Found
 from bot.texts import Texts, sentences, texts
 from bot.typing_notice import TypingNotice
-from inference.pictures import upright_size
-from inference.types import (
+from inference.common.types import (
     Caption,
     DecodingOptions,
     EngineBusy,
@@ -71,6 +70,7 @@ from inference.types import (
     Version,
     WorkerCrashed,
 )
+from inference.pictures.opening import upright_size
 
 logger = logging.getLogger(__name__)
 

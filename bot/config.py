@@ -12,8 +12,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.logs import secrets_in_address
 from bot.senders import SERVICE_ACCOUNTS, is_person
-from inference.engine import EngineSettings
-from inference.errors import UserError
+from inference.common.errors import UserError
+from inference.serving.engine import EngineSettings
 
 TOKEN_PATTERN = re.compile(r"\d+:[A-Za-z0-9_-]+")
 
@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     batch_size: int = Field(default=4, ge=1)
     picture_timeout: float = Field(default=60.0, gt=0)  # seconds for one picture
     inference_threads: int | None = Field(default=None, ge=1)  # None: as many as there are cores
-    captioner: str = "inference.captioner:load_captioner"
+    captioner: str = "inference.captioners.captioner:load_captioner"
 
     # Limits
     max_file_mb: float = Field(default=20, gt=0)  # Telegram's own servers hand out at most 20

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from bot.config import Settings
 from bot.feedback.tables import Choice, User
-from inference.engine import Engine
-from inference.remote import RemoteEngine
+from inference.serving.engine import Engine
+from inference.serving.remote import RemoteEngine
 
 AnyEngine = Engine | RemoteEngine  # in a process beside the bot, or on another machine
 

@@ -25,7 +25,7 @@ from bot.buttons import (
 )
 from bot.feedback.tables import Job, User
 from bot.texts import Html, Texts, sentences
-from inference.types import Caption
+from inference.common.types import Caption
 
 # Telegram's limit is 4096 after entities are parsed. The difference is room for the line with the marks, so
 # that pressing a button never moves text from one message to another.

@@ -10,7 +10,7 @@ from inference.commands.models import models
 from inference.commands.pull import pull
 from inference.commands.serve import serve
 from inference.commands.verify import verify
-from inference.names import forgive
+from inference.common.file_names import forgive
 
 app = typer.Typer(
     name="python -m inference",

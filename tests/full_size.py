@@ -23,10 +23,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from inference.caption_model import CaptionModel
-from inference.catalogue import CATALOGUE
-from inference.presets import PRESETS, build, preset
-from inference.types import DecodingOptions, TextLine
+from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.presets import PRESETS, build, preset
+from inference.common.types import DecodingOptions, TextLine
+from inference.presets.catalogue import CATALOGUE
 from tests.inference.learning import CAPTIONS, calibrate, pictures, tokenizer_for
 
 LINES = (TextLine("Красный круг", (0.1, 0.1, 0.9, 0.2), 0.9, 0),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from inference.names import forgive
+from inference.common.file_names import forgive
 from train_scripts.compare import compare_command
 from train_scripts.data.commands import app as prepare_app
 from train_scripts.evaluate import evaluate_command

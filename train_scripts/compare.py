@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from inference.errors import UserError
-from inference.names import picture_of, renamed
+from inference.common.errors import UserError
+from inference.common.file_names import picture_of, renamed
 from train_scripts.data.captions import read_captions, read_references
 from train_scripts.metrics.command_line import (
     Clip,

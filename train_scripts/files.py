@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from inference.names import ESCAPED
+from inference.common.file_names import ESCAPED
 
 __all__ = ["replacing", "write_text"]
 

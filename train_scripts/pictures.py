@@ -11,9 +11,9 @@ from typing import TypeVar
 from PIL import Image
 from tqdm import tqdm
 
-from inference.errors import UserError
-from inference.pictures import MAX_BYTES, load_picture
-from inference.types import PictureError
+from inference.common.errors import UserError
+from inference.common.types import PictureError
+from inference.pictures.opening import MAX_BYTES, load_picture
 
 __all__ = [
     "UnreadablePicturesError",

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from inference.errors import UserError
-from inference.names import ESCAPED, shown
-from inference.pictures import load_picture
-from inference.types import PictureError
+from inference.common.errors import UserError
+from inference.common.file_names import ESCAPED, shown
+from inference.common.types import PictureError
+from inference.pictures.opening import load_picture
 from train_scripts.pictures import picture_bytes
 from train_scripts.tables import Sheet
 

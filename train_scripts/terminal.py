@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 
-from inference.errors import UserError
-from inference.names import shown
+from inference.common.errors import UserError
+from inference.common.file_names import shown
 
 __all__ = ["console", "one_sentence"]
 

@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.pool import NullPool
 
 from bot.feedback import private
-from inference.errors import UserError
-from inference.locks import Locked, locked
+from inference.common.errors import UserError
+from inference.common.locks import Locked, locked
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",

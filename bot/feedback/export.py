@@ -1,7 +1,7 @@
 """What a fine-tuning run reads: the pictures and what people said about their captions.
 
 ``imagefolder``  images/ and metadata.jsonl: ``datasets.load_dataset("imagefolder", data_dir=...)`` reads it
-``csv``          images/ and feedback.csv; lists and options are JSON inside their cell; see inference.tables
+``csv``          images/ and feedback.csv; lists and options are JSON inside their cell; see common.tables
 ``parquet``      images/ and feedback.parquet; options are JSON inside their cell
 
 Columns: file_name, text (the correction where there is one, else the caption), rating (1..5 or null), model,
@@ -39,10 +39,10 @@ from bot.feedback.files import extension
 from bot.feedback.reports import Feedback
 from bot.feedback.store import Store
 from bot.feedback.tables import Tombstone, now
-from inference import tables
-from inference.locks import Locked, locked
-from inference.pictures import load_picture, opens_in_pillow, read_header
-from inference.types import PictureError
+from inference.common import tables
+from inference.common.locks import Locked, locked
+from inference.common.types import PictureError
+from inference.pictures.opening import load_picture, opens_in_pillow, read_header
 
 logger = logging.getLogger(__name__)
 

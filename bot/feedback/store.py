@@ -66,8 +66,8 @@ from bot.feedback.tables import (
     now,
 )
 from bot.senders import is_person
-from inference.locks import Locked, locked
-from inference.types import Caption, DecodingOptions, Version
+from inference.common.locks import Locked, locked
+from inference.common.types import Caption, DecodingOptions, Version
 
 _log = logging.getLogger(__name__)
 

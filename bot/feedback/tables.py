@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from inference.types import Caption, DecodingOptions
+from inference.common.types import Caption, DecodingOptions
 
 JobKind = Literal["caption", "variant"]
 JobState = Literal["accepted", "working", "answered", "failed"]

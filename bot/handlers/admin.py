@@ -26,7 +26,7 @@ from bot.handlers.common import TextCommand, reply
 from bot.nursery import Nursery
 from bot.replies import wrap
 from bot.texts import Texts, sentences
-from inference.locks import Locked
+from inference.common.locks import Locked
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from bot.feedback.database import StoreError
 from bot.feedback.store import Store
 from bot.handlers.common import answer, reply
 from bot.texts import choose_language, sentences, texts
-from inference.types import EngineError
+from inference.common.types import EngineError
 
 logger = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from bot.replies import (
 )
 from bot.targets import Target, find_target
 from bot.texts import Texts, sentences
-from inference.hub.files import plain_name
+from inference.checkpoints.hub import plain_name
 
 _NAME = 128  # UTF-16 units that are repeated of a model's name that is none
 

@@ -18,7 +18,7 @@ from bot.handlers.common import Pressed, answer, edit, once_saved
 from bot.nursery import Nursery
 from bot.targets import Found
 from bot.texts import Texts, sentences
-from inference.types import DecodingOptions
+from inference.common.types import DecodingOptions
 
 
 def router() -> Router:

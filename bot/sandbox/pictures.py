@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from inference.pictures import load_picture, read_header
-from inference.types import PictureError
+from inference.common.types import PictureError
+from inference.pictures.opening import load_picture, read_header
 
 _LADDER = (90, 320, 800, 1280)  # the largest side of each size of a photo that a bot is shown
 _MAX_SIDES = 10_000  # width + height of a photo

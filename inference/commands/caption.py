@@ -17,12 +17,12 @@ import typer
 from tqdm import tqdm
 
 from inference.commands.common import DEFAULTS, ModelsDir
-from inference.engine import Engine, EngineSettings
-from inference.errors import UserError
-from inference.json_lines import from_json
-from inference.names import ESCAPED, AmbiguousNameError, name_of, picture_of, shown
-from inference.pictures import MAX_BYTES, PICTURE_SUFFIXES, looks_like_picture
-from inference.types import Caption, EngineError, ModelNotLoaded, PictureError, UnknownModel
+from inference.common.errors import UserError
+from inference.common.file_names import ESCAPED, AmbiguousNameError, name_of, picture_of, shown
+from inference.common.json_lines import from_json
+from inference.common.types import Caption, EngineError, ModelNotLoaded, PictureError, UnknownModel
+from inference.pictures.opening import MAX_BYTES, PICTURE_SUFFIXES, looks_like_picture
+from inference.serving.engine import Engine, EngineSettings
 
 Row = dict[str, Any]
 

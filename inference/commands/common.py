@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inference.engine import EngineSettings
+from inference.serving.engine import EngineSettings
 
 DEFAULTS = EngineSettings()
 

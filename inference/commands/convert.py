@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from inference.commands.common import DEFAULTS, ModelsDir
-from inference.names import shown
-from inference.types import EngineError
+from inference.common.file_names import shown
+from inference.common.types import EngineError
 
 
 def convert(  # noqa: PLR0917 - Typer passes everything by name
@@ -49,9 +49,9 @@ def convert(  # noqa: PLR0917 - Typer passes everything by name
 
     Sizes are told by the files' shapes. No pickled code is ever run: a file that asks for it is refused.
     """
+    from inference.checkpoints.weight_files.state import ImportFailed  # noqa: PLC0415
     from inference.importers.convert import Request  # noqa: PLC0415 - torch, only now
     from inference.importers.convert import convert as run  # noqa: PLC0415
-    from inference.weight_files.state import ImportFailed  # noqa: PLC0415
 
     folder = models_dir / out if Path(out).name == out else Path(out)
     request = Request(

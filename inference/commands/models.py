@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from inference.catalogue import CATALOGUE
+from inference.checkpoints.models import ModelInfo, list_models
 from inference.commands.common import DEFAULTS, ModelsDir
-from inference.models import ModelInfo, list_models
+from inference.presets.catalogue import CATALOGUE
 
 
 def models(

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from inference.checkpoints.hub import PREFIX, HubSettings
+from inference.checkpoints.hub import fetch as fetch_from_hub
+from inference.checkpoints.pull import KNOWN, Progress, Pulled, PullError, Weights, find_pulled, read_list
+from inference.checkpoints.pull import pull as fetch
 from inference.commands.common import DEFAULTS, ModelsDir
-from inference.hub.files import PREFIX, HubSettings
-from inference.hub.files import fetch as fetch_from_hub
-from inference.pull import KNOWN, Progress, Pulled, PullError, Weights, find_pulled, read_list
-from inference.pull import pull as fetch
-from inference.types import EngineError
+from inference.common.types import EngineError
 
 _CHECKED = {
     "published": "as published",
@@ -35,7 +35,7 @@ def pull(
     ] = None,
     show: Annotated[bool, typer.Option("--list", help="Show what can be fetched, and what is here.")] = False,
     weights: Annotated[
-        Path | None, typer.Option(help="A JSON list of other weights, see inference/pull.py.")
+        Path | None, typer.Option(help="A JSON list of other weights, see inference/checkpoints/pull.py.")
     ] = None,
     models_dir: ModelsDir = DEFAULTS.models_dir,
 ) -> None:

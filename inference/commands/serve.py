@@ -11,11 +11,11 @@ import typer
 from aiohttp import web
 from dotenv import dotenv_values
 
-from inference.access import Access, is_loopback
 from inference.commands.common import DEFAULTS, ModelsDir
-from inference.engine import Engine, EngineSettings
-from inference.serve import http_app, run_on_ray
-from inference.types import EngineError
+from inference.common.types import EngineError
+from inference.serving.access import Access, is_loopback
+from inference.serving.engine import Engine, EngineSettings
+from inference.serving.serve import http_app, run_on_ray
 
 logger = logging.getLogger(__name__)
 

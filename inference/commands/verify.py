@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from inference.commands.common import DEFAULTS, ModelsDir
-from inference.names import shown
-from inference.types import EngineError
+from inference.common.file_names import shown
+from inference.common.types import EngineError
 
 
 def verify(
@@ -20,7 +20,7 @@ def verify(
 
     Exit status 0 and one sentence that says what was proved, or 1 and one that says what is wrong.
     """
-    from inference.verify import verify as prove  # noqa: PLC0415 - torch, only now
+    from inference.captioners.verify import verify as prove  # noqa: PLC0415 - torch, only now
 
     logging.basicConfig(level=logging.CRITICAL)
     try:

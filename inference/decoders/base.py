@@ -1,5 +1,5 @@
 """What every decoder of this package is: a module with the two methods that the search drives, and a third
-for training. See :mod:`inference.decoding`."""
+for training. See :mod:`inference.decoding.search`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
+from inference.common.registry import Registry
 from inference.encoders.base import Memory
-from inference.registry import Registry
 
 IGNORED = -100  # a target that teaches nothing: padding, and what is given rather than said
 

@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeVar
 
 from torch import Tensor, nn
 
+from inference.common.registry import Registry
 from inference.encoders.preprocessing import Preprocessing
-from inference.registry import Registry
 
 Yields = Literal["global", "grid", "layers", "codes"]
 Memory = Tensor | tuple[Tensor, ...]

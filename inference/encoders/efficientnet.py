@@ -15,9 +15,9 @@ from typing import Any, cast
 import timm
 from torch import Tensor, nn
 
+from inference.checkpoints.weight_files.state import read_state
 from inference.encoders.base import Encoder, register
 from inference.encoders.preprocessing import Preprocessing
-from inference.weight_files.state import read_state
 
 _MEAN, _STD = (127 / 255,) * 3, (128 / 255,) * 3  # pixels of 0..255 less 127, by 128: as TensorFlow has it
 _SIZES = {"efficientnet_lite0": 224, "efficientnet_lite2": 260}

@@ -7,9 +7,17 @@ from pathlib import Path
 
 import torch
 
+from inference.checkpoints.weight_files.state import (
+    ImportFailed,
+    State,
+    count,
+    fill,
+    heads_of,
+    read_state,
+    take,
+)
 from inference.decoders.base import build_decoder
 from inference.decoders.gpt_prefix import GptPrefixDecoder
-from inference.weight_files.state import ImportFailed, State, count, fill, heads_of, read_state, take
 
 _BUFFERS = re.compile(r"\.attn\.(bias|masked_bias)$")  # causal masks that old versions of the library saved
 _MAPPER_HEADS = 8  # fixed in ClipCap's code

@@ -12,10 +12,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inference import manifest
-from inference.caption_model import CaptionModel, SpecialTokens
-from inference.checkpoint import CheckpointError, save_checkpoint
+from inference.captioners.encoder_decoder import CaptionModel, SpecialTokens
+from inference.captioners.presets import preset
+from inference.checkpoints import manifest
+from inference.checkpoints.format import CheckpointError, save_checkpoint
+from inference.checkpoints.models import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
+from inference.checkpoints.pull import find_pulled
+from inference.checkpoints.weight_files.pickles import DamagedPickle, Record, UnsafePickle, read_file
+from inference.checkpoints.weight_files.state import ImportFailed, State, read_state
+from inference.common.types import DecodingOptions
 from inference.encoders.base import Encoder
+from inference.encoders.ruclip_files import (
+    RUCLIP_FILE,
+    ImportedRuClip,
+    import_ruclip,
+    is_ruclip,
+    settings_of,
+    weights_in,
+)
 from inference.importers.clipcap import import_clipcap, is_clipcap
 from inference.importers.recurrent import (
     fitting_vocabulary,
@@ -27,24 +41,10 @@ from inference.importers.recurrent import (
     is_mobilenet,
     is_soft_attention,
 )
-from inference.importers.ruclip import (
-    RUCLIP_FILE,
-    ImportedRuClip,
-    import_ruclip,
-    is_ruclip,
-    settings_of,
-    weights_in,
-)
 from inference.importers.rudolph import import_rudolph, import_vqgan, is_rudolph, is_vqgan
-from inference.models import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
-from inference.presets import preset
-from inference.pull import find_pulled
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
 from inference.tokenizers.youtokentome import FILE as BPE_FILE
 from inference.tokenizers.youtokentome import YouTokenToMe
-from inference.types import DecodingOptions
-from inference.weight_files.pickles import DamagedPickle, Record, UnsafePickle, read_file
-from inference.weight_files.state import ImportFailed, State, read_state
 
 FORMATS = ("clipcap", "meme-baseline", "soft-attention", "ruclip", "rudolph")
 _WEIGHTS = {".pt", ".pth", ".dth", ".bin", ".ckpt", ".safetensors"}

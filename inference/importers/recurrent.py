@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from inference.checkpoints.weight_files.state import ImportFailed, State, count, fill, read_state, take
 from inference.decoders.base import build_decoder
 from inference.decoders.recurrent import RecurrentDecoder
 from inference.encoders.base import Encoder, build_encoder
 from inference.importers.vocabulary import read_vocabulary
 from inference.tokenizers.words import WordTokenizer
-from inference.weight_files.state import ImportFailed, State, count, fill, read_state, take
 
 _STEM = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 _NETWORKS: dict[tuple[tuple[int, ...], bool], str] = {

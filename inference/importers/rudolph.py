@@ -8,12 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inference.caption_model import SpecialTokens
+from inference.captioners.encoder_decoder import SpecialTokens
+from inference.checkpoints.weight_files.state import (
+    ImportFailed,
+    State,
+    count,
+    fill,
+    heads_of,
+    read_state,
+    take,
+)
 from inference.decoders.base import build_decoder
 from inference.decoders.rudolph import BOS, EOS, PAD, UNK, RudolphConfig, RudolphDecoder, layer_mask
 from inference.encoders.base import build_encoder
 from inference.encoders.vqgan import VqganEncoder
-from inference.weight_files.state import ImportFailed, State, count, fill, heads_of, read_state, take
 
 WHAT = "RuDOLPH model"
 _HEAD_WIDTH = 64

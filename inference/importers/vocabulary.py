@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from inference.checkpoints.weight_files.pickles import DamagedPickle, Record, UnsafePickle, read_file
+from inference.checkpoints.weight_files.state import ImportFailed
 from inference.tokenizers.words import WordTokenizer, in_order
-from inference.weight_files.pickles import DamagedPickle, Record, UnsafePickle, read_file
-from inference.weight_files.state import ImportFailed
 
 # What classes of vocabularies call the words in the order of their numbers, or the table of both.
 _ATTRIBUTES = (

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from inference.common.types import TextLine
 from inference.reading.frames import frames
-from inference.reading.lexicon import script
-from inference.types import TextLine
+from inference.russian.lexicon import script
 
 MAX_LINES = 40  # more are cut: no description quotes more
 LINE_FEATURES = 33

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from inference.reading.inscriptions import clean_quote
-from inference.reading.lexicon import bare, is_known, script
+from inference.russian.lexicon import bare, is_known, script
 
 Translate = Callable[[Sequence[str]], list[str]]  # texts to texts, one each, in order
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
+from inference.common.types import TextLine
 from inference.reading.merge import Box
-from inference.types import TextLine
 
 _SIDE = 240  # pixels of the picture looked at
 _FINE = 4  # times as many across a gutter: gutters of one pixel in a thousand survive

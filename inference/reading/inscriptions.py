@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from inference.common.types import TextLine
 from inference.reading.merge import Box, shared_area
-from inference.types import TextLine
 
 _PREPOSITIONAL = (
     "первом", "втором", "третьем", "четвёртом", "пятом", "шестом", "седьмом", "восьмом", "девятом",

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
 from statistics import median
 
-from inference.reading.lexicon import bare, is_known
+from inference.common.types import TextLine
 from inference.reading.merge import Box, ReadLine
-from inference.types import TextLine
+from inference.russian.lexicon import bare, is_known
 
 _SAME_ROW = 0.5  # vertical overlap, as a share of the lower line, above which two pieces stand on one row
 _LEADING = 1.1  # vertical gap between lines of one block, in letter heights

@@ -17,7 +17,6 @@ from statistics import median
 from rapidfuzz import fuzz
 
 from inference.reading.layout import is_number
-from inference.reading.lexicon import as_latin, bare, is_known
 from inference.reading.merge import (
     Candidate,
     ReadLine,
@@ -30,6 +29,7 @@ from inference.reading.merge import (
     written,
 )
 from inference.reading.words import Word
+from inference.russian.lexicon import as_latin, bare, is_known
 
 _SURE = 0.8  # mean confidence of letters from which a line was read surely
 _SURE_ALONE = 0.7  # the same of one letter or digit: nothing beside it could be wrong

@@ -20,8 +20,8 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
-from inference.reading.lexicon import as_latin, bare, digits, is_known, one_alphabet, script
 from inference.reading.words import Word
+from inference.russian.lexicon import as_latin, bare, digits, is_known, one_alphabet, script
 
 Box = tuple[float, float, float, float]
 Floats = npt.NDArray[np.float64]

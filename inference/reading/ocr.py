@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from inference.reading.networks import LINE_HEIGHT, STRIDE, LineRecognizer, TextDetector, decode
 from inference.reading.orientation import is_better, is_doubtful, is_upside_down, leans, worth
 from inference.reading.regions import Region, cut_out, find_regions

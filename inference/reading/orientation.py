@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from inference.reading.lexicon import bare, is_known, one_alphabet
 from inference.reading.words import Word
+from inference.russian.lexicon import bare, is_known, one_alphabet
 
 _WORD = 0.3  # what words of the dictionary are worth, beside a mean confidence of 0..1
 _DOUBTED = 0.85  # mean confidence below which a reading is doubted

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from inference.common.types import TextLine
 from inference.reading.frames import frames
 from inference.reading.layout import arrange, by_frames, in_rows
 from inference.reading.listing import listed
@@ -18,7 +19,6 @@ from inference.reading.merge import select
 from inference.reading.ocr import Ocr, OcrUnavailableError
 from inference.reading.orientation import is_upside_down, legible, turned_round
 from inference.reading.words import Word
-from inference.types import TextLine
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch import Tensor
 
-from inference.reading.lexicon import bare, has_neighbour_letters, is_known, one_alphabet, script
+from inference.russian.lexicon import bare, has_neighbour_letters, is_known, one_alphabet, script
 
 _LEAST_LETTERS = 4  # shorter ones are too often something else: a name, a sound, a part of a word
 _NEAR = 0.14  # of the first reading's probability: a less likely one is not taken

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from inference.common.types import TextLine
 from inference.reading.frames import frames
-from inference.reading.lexicon import script
 from inference.reading.merge import Box
-from inference.types import TextLine
+from inference.russian.lexicon import script
 
 _AVATAR = 0.15  # of the picture's area: what a post shows is larger than its writer's portrait
 _FRAMES = {2: "двух", 3: "трёх", 4: "четырёх", 5: "пяти", 6: "шести", 7: "семи", 8: "восьми", 9: "девяти"}

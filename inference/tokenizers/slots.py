@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from inference.common.types import TextLine
 from inference.reading.inscriptions import clean_quote
-from inference.types import TextLine
 
 PAD, BOS, EOS, UNK, OPEN, CLOSE, UNREAD = (
     "<pad>",

@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from inference.words_read import SLOT
+from inference.tokenizers.words_read import SLOT
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from nltk.tokenize import NLTKWordTokenizer
 
-from inference.words_read import SLOT, slot_names
+from inference.tokenizers.words_read import SLOT, slot_names
 
 PAD, START, END, UNK = "<pad>", "<start>", "<end>", "<unk>"
 FILE = "vocabulary.json"

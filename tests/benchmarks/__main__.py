@@ -18,10 +18,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from inference.engine import EngineSettings
-from inference.models import checkpoint_hash
-from inference.pictures import PICTURE_SUFFIXES
-from inference.types import EngineError
+from inference.checkpoints.models import checkpoint_hash
+from inference.common.types import EngineError
+from inference.pictures.opening import PICTURE_SUFFIXES
+from inference.serving.engine import EngineSettings
 from tests.benchmarks import clipcap, lines
 from tests.benchmarks.measure import (
     MEGABYTE,

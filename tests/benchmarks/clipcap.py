@@ -3,7 +3,7 @@
 The weights are random: time does not depend on them, and every search must find the same tokens. Three ways
 are timed in turn, round after round, in one process:
 
-* ours: :func:`inference.decoding.generate` over :class:`inference.decoders.gpt_prefix.GptPrefixDecoder`;
+* ours: :func:`inference.decoding.search.generate` over ``inference.decoders.gpt_prefix.GptPrefixDecoder``;
 * the original's loop, which feeds the prefix and the whole sentence again at every step (greedily as its
   ``generate2`` with a vanishing temperature, with beams as its ``generate_beam``);
 * ``generate`` of Hugging Face's own model over the same weights, with its cache.
@@ -27,11 +27,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from inference.caption_model import CaptionModel
+from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.presets import build
+from inference.common.types import DecodingOptions
 from inference.decoders.gpt_prefix import GptPrefixDecoder
-from inference.decoding import generate
-from inference.presets import build
-from inference.types import DecodingOptions
+from inference.decoding.search import generate
 from tests.benchmarks.measure import MEGABYTE, Memory
 
 OURS, ORIGINAL, HUGGING_FACE = "ours", "original", "Hugging Face"

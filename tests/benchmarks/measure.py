@@ -16,8 +16,8 @@ import psutil
 
 from bot.config import Settings
 from bot.sandbox import Sandbox
-from inference.engine import Engine, EngineSettings
-from inference.types import Caption
+from inference.common.types import Caption
+from inference.serving.engine import Engine, EngineSettings
 
 ROOT = Path(__file__).parents[2]
 MEGABYTE = 1_000_000
@@ -149,7 +149,7 @@ async def whole_bot(settings: EngineSettings, pictures: Sequence[bytes], folder:
                 result.latencies.append(time.perf_counter() - sent)
             result.processor = (sum(process.cpu_times()[:2]) - processor) / len(result.latencies)
             result.bot = Memory.of(process)
-            workers = [child for child in process.children() if "inference.worker" in child.cmdline()]
+            workers = [child for child in process.children() if "inference.serving.worker" in child.cmdline()]
             result.worker = Memory.of(workers[0])
         return result
 

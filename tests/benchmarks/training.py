@@ -19,8 +19,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from inference.pictures import load_picture
-from inference.presets import build
+from inference.captioners.presets import build
+from inference.pictures.opening import load_picture
 from tests.drawing import DEFAULT_WORDS, KINDS, draw_meme, jpeg_bytes
 from train_scripts.process import set_up_process
 from train_scripts.training.config import load_config

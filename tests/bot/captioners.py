@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from inference.types import Caption, DecodingOptions
+from inference.common.types import Caption, DecodingOptions
 from tests.inference.fakes import FakeCaptioner
 
 

@@ -17,7 +17,7 @@ from bot.app import App, build
 from bot.config import Settings
 from bot.sandbox import Sandbox
 from bot.sandbox.pictures import photo_sizes
-from inference.engine import Engine
+from inference.serving.engine import Engine
 from tests.inference.fakes import write_checkpoint
 
 ADMIN = 999

@@ -16,7 +16,7 @@ import pytest
 
 from bot.feedback.store import PictureFields, Store
 from bot.feedback.tables import Place
-from inference.types import Caption
+from inference.common.types import Caption
 from tests.bot.conftest import until
 from tests.inference.fakes import write_checkpoint
 

@@ -11,8 +11,8 @@ from bot.__main__ import _engine
 from bot.app import build
 from bot.config import Settings
 from bot.sandbox import Sandbox
-from inference.remote import RemoteEngine
-from inference.serve import http_app
+from inference.serving.remote import RemoteEngine
+from inference.serving.serve import http_app
 from tests.bot.conftest import caption_of, reply_to, serving, until
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import write_checkpoint

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.replies import MESSAGE_LIMIT, Marks, caption_keyboard, caption_messages, length, wrap
 from bot.texts import texts
-from inference.types import Caption
+from inference.common.types import Caption
 
 RU = texts("ru")
 

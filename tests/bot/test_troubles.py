@@ -18,7 +18,7 @@ from bot.config import Settings
 from bot.polling import Poller, TokenRefused
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
-from inference.engine import Engine
+from inference.serving.engine import Engine
 from tests.bot.conftest import caption_of, data_of, replies_to, reply_to, until, working
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import HANG, PLAIN, POISON, POISON_ONCE, RAISE, WAIT, picture

@@ -23,7 +23,7 @@ from bot.feedback.database import StoreError
 from bot.feedback.tables import Place, now
 from bot.sandbox import ME, Sandbox
 from bot.webhook import SECRET_HEADER
-from inference.engine import Engine
+from inference.serving.engine import Engine
 from tests.bot.conftest import Json, data_of, replies_to, reply_to, until, working
 from tests.bot.test_wire import UPDATES
 from tests.drawing import draw_meme, jpeg_bytes

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from inference.types import Caption, DecodingOptions
+from inference.common.types import Caption, DecodingOptions
 
 SUMMARY = "Рыжий кот у окна"
 TEXT = (

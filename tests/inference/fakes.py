@@ -20,7 +20,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from inference.types import Caption, DecodingOptions
+from inference.common.types import Caption, DecodingOptions
 
 PLAIN = (120, 120, 120)
 POISON = (200, 0, 0)  # kills the worker, every time

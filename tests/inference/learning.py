@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from inference.caption_model import Batch, CaptionModel
+from inference.captioners.encoder_decoder import Batch, CaptionModel
+from inference.captioners.presets import build, preset
+from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED
 from inference.encoders.base import Encoder, Memory
-from inference.presets import build, preset
 from inference.tokenizers.base import Tokenizer
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
 from inference.tokenizers.words import WordTokenizer
 from inference.tokenizers.youtokentome import YouTokenToMe
-from inference.types import DecodingOptions
 
 CAPTIONS = [
     "Красный круг на белом фоне.",

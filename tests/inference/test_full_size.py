@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.catalogue import CATALOGUE
+from inference.presets.catalogue import CATALOGUE
 from tests.full_size import prove
 
 pytestmark = pytest.mark.usefixtures("one_thread")

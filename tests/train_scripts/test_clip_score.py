@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from typer.testing import CliRunner, Result
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.encoders.test_ruclip import SMALL, image_features, original_state, text_features
 from tests.inference.tokenizers.test_youtokentome import write

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from inference.pictures import load_picture
+from inference.common.types import TextLine
+from inference.pictures.opening import load_picture
 from inference.reading.reader import Reader
-from inference.types import TextLine
 from tests.drawing import draw_meme, font, png_bytes
 from tests.train_scripts.drawn_data import small_config
 from train_scripts.data.dataset import read_split

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from inference.common.types import TextLine
 from inference.tokenizers.slots import CLOSE, OPEN, UNREAD
-from inference.types import TextLine
 from train_scripts.meme_small.align import align, clean
 from train_scripts.meme_small.quotes import (
     is_translated,

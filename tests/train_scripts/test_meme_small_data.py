@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from inference.reading.merge import FEATURES, load_scorer
 from inference.tokenizers.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
 from tests.drawing import draw_meme, jpeg_bytes

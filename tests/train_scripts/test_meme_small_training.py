@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import torch
 
-from inference.captioner import load_captioner
-from inference.checkpoint import read_config
-from inference.models import WEIGHTS_FILE
-from inference.types import DecodingOptions
+from inference.captioners.captioner import load_captioner
+from inference.checkpoints.format import read_config
+from inference.checkpoints.models import WEIGHTS_FILE
+from inference.common.types import DecodingOptions
 from tests.disk import files_of_at_most
 from tests.drawing import draw_meme, jpeg_bytes
 

@@ -12,7 +12,7 @@ import pytest
 from nltk.translate.bleu_score import corpus_bleu
 from rich.console import Console
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from tests.train_scripts.captions import ADVERSARIAL, ORDINARY, Pairs
 from train_scripts.metrics import MEASURES, compare, evaluate
 from train_scripts.metrics.bootstrap import interval, resample_weights

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from inference.names import AmbiguousNameError, name_of
+from inference.common.file_names import AmbiguousNameError, name_of
 from inference.reading.reader import Reading
 from tests.drawing import draw_meme, png_bytes
 from tests.train_scripts.drawn_data import small_config

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from inference.errors import UserError
-from inference.presets import PRESETS
+from inference.captioners.presets import PRESETS
+from inference.common.errors import UserError
 from tests.train_scripts.drawn_data import drawn_data, small_config, write_rows
 from train_scripts.training.building import build_model
 from train_scripts.training.config import StageConfig, config_names, load_config

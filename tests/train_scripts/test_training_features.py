@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from inference.common.errors import UserError
 from inference.encoders.base import Encoder, build_encoder
-from inference.errors import UserError
 from tests.disk import files_of_at_most
 from tests.inference.learning import calibrate, pictures
 from train_scripts.pictures import UnreadablePicturesError

@@ -17,12 +17,12 @@ import pytest
 import torch
 from PIL import Image
 
-from inference.caption_model import Batch, CaptionModel
+from inference.captioners.encoder_decoder import Batch, CaptionModel
+from inference.captioners.presets import PRESETS
+from inference.checkpoints.models import list_models
+from inference.common.errors import UserError
+from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED
-from inference.errors import UserError
-from inference.models import list_models
-from inference.presets import PRESETS
-from inference.types import DecodingOptions
 from tests.disk import files_of_at_most
 from tests.inference.learning import CAPTIONS, smoke_model
 from tests.train_scripts.drawn_data import drawn_data, small_config, write_rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from train_scripts.data.files import Row, json_rows, table_rows
 
 __all__ = ["UserError", "read_captions", "read_references", "read_texts"]

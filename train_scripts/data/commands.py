@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from train_scripts.data.dataset import SPLITS
 from train_scripts.data.duplicates import THRESHOLD
 from train_scripts.data.prepare import WORK, Plan, Report, prepare
@@ -110,7 +110,7 @@ class Common:
         _say(report, self.out)
 
     def _load(self) -> Translates:
-        from inference.hub.translation import Translator  # noqa: PLC0415 - torch
+        from inference.captioners.hub.translation import Translator  # noqa: PLC0415 - torch
 
         assert self.model is not None  # noqa: S101
         return Translator(self.model, self.models_dir)

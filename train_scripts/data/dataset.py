@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.errors import UserError
-from inference.names import picture_of
+from inference.common.errors import UserError
+from inference.common.file_names import picture_of
 from train_scripts.data.captions import METADATA
 from train_scripts.data.files import json_rows
 

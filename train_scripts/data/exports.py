@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from inference import tables
-from inference.errors import UserError
-from inference.manifest import sha256_of_folder
-from inference.names import picture_of
+from inference.checkpoints.manifest import sha256_of_folder
+from inference.common import tables
+from inference.common.errors import UserError
+from inference.common.file_names import picture_of
 from train_scripts.data.dataset import is_inside
 from train_scripts.data.files import json_object
 

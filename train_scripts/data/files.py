@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from inference import tables
-from inference.errors import UserError
-from inference.json_lines import from_json, json_object
+from inference.common import tables
+from inference.common.errors import UserError
+from inference.common.json_lines import from_json, json_object
 
 __all__ = [
     "from_json",
@@ -97,8 +97,8 @@ def table_rows(path: Path, *, separator: str | None = None) -> Iterator[tuple[in
     `separator`: one character; None: the one of tab, semicolon, bar and comma that the first line holds most
     often. Quotation marks of a table by tabs belong to the text where not every cell that begins with one
     ends with one. A cell that is missing at the end of a row is None; surplus cells are under None. Names
-    lose the white space around them, cells keep theirs; in a table of :mod:`inference.tables`, which begins
-    with a byte order mark, they are the texts that were written. Raises UserError.
+    lose the white space around them, cells keep theirs; in a table of :mod:`inference.common.tables`, which
+    begins with a byte order mark, they are the texts that were written. Raises UserError.
     """
     data = _bytes(path)
     try:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from inference.errors import UserError
-from inference.names import ESCAPED
+from inference.common.errors import UserError
+from inference.common.file_names import ESCAPED
 from train_scripts.data.files import json_object
 
 __all__ = ["append_rows", "kept_rows"]

@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath
 import imagehash
 from tqdm import tqdm
 
-from inference.errors import UserError
-from inference.names import name_of
-from inference.pictures import PICTURE_SUFFIXES, load_picture
-from inference.types import PictureError
+from inference.common.errors import UserError
+from inference.common.file_names import name_of
+from inference.common.types import PictureError
+from inference.pictures.opening import PICTURE_SUFFIXES, load_picture
 from train_scripts.data.journal import append_rows, kept_rows
 from train_scripts.pictures import picture_bytes
 

@@ -19,9 +19,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from inference.errors import UserError
-from inference.locks import Locked, locked
-from inference.names import ESCAPED
+from inference.common.errors import UserError
+from inference.common.file_names import ESCAPED
+from inference.common.locks import Locked, locked
 from train_scripts.data.captions import METADATA
 from train_scripts.data.dataset import SPLITS
 from train_scripts.data.duplicates import THRESHOLD, Duplicate, find_duplicates

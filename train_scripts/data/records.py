@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inference.errors import UserError
-from inference.names import find
+from inference.common.errors import UserError
+from inference.common.file_names import find
 
 __all__ = ["Item", "Record", "Refused", "UserError", "find_picture", "split_name"]
 
@@ -56,5 +56,5 @@ def split_name(name: object) -> str | None:
 
 
 def find_picture(folder: Path, *names: str) -> Path | None:
-    """The first of the files in the folder that the names mean, see :func:`inference.names.find`."""
+    """The first of the files in the folder that the names mean (:func:`inference.common.file_names.find`)."""
     return next((path for name in names if name and (path := find(folder, name)) is not None), None)

@@ -19,7 +19,7 @@ _BATCH = 64  # captions between two writes to the file
 
 
 class Translates(Protocol):
-    """What is asked of a translation model, such as `inference.hub.translation.Translator`."""
+    """What is asked of a translation model, such as `inference.captioners.hub.translation.Translator`."""
 
     def translate(self, texts: Sequence[str]) -> list[str]:
         """One translation for each text, in order."""

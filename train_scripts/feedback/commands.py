@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from train_scripts.terminal import one_sentence
 
 ModelsDir = Annotated[Path, typer.Option(help="Folder of the checkpoints.")]

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from train_scripts.feedback.judge import Judge, Verdict, near
 from train_scripts.feedback.students import Example, Student
 

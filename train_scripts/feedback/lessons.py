@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import mean
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from train_scripts.data.exports import Export, Row
 
 _LIKED = {5: 1.0, 4: 0.5}  # mark, rounded -> weight

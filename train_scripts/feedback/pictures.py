@@ -9,9 +9,9 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from inference.names import picture_of
+from inference.common.file_names import picture_of
+from inference.common.types import TextLine
 from inference.reading.reader import Reader
-from inference.types import TextLine
 from train_scripts.meme_small.readings import Reading, lines_read
 from train_scripts.pictures import open_picture
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.checkpoint import read_config
-from inference.errors import UserError
-from inference.locks import locked
-from inference.models import checkpoint_hash, model_info
-from inference.types import UnknownModel
+from inference.checkpoints.format import read_config
+from inference.checkpoints.models import checkpoint_hash, model_info
+from inference.common.errors import UserError
+from inference.common.locks import locked
+from inference.common.types import UnknownModel
 from train_scripts.feedback.judge import worse
 from train_scripts.feedback.run import CHECKPOINT, COMPARISON
 

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from inference.checkpoint import CheckpointError
-from inference.errors import UserError
-from inference.models import checkpoint_hash, find_model
-from inference.names import ESCAPED, picture_of
+from inference.checkpoints.format import CheckpointError
+from inference.checkpoints.models import checkpoint_hash, find_model
+from inference.common.errors import UserError
+from inference.common.file_names import ESCAPED, picture_of
 from inference.reading.reader import Reader
 from train_scripts.data.captions import METADATA
 from train_scripts.data.dataset import read_split

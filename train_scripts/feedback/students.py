@@ -20,19 +20,19 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inference.caption_model import CaptionModel
-from inference.checkpoint import TOKENIZER_FILE, CheckpointError, read_config, save_checkpoint
+from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.meme_small.describer import SlotDescriber
+from inference.captioners.meme_small.faithful import LAYOUT
+from inference.captioners.meme_small.model import UNKNOWN, MemeSmall, concept_words
+from inference.checkpoints.format import TOKENIZER_FILE, CheckpointError, read_config, save_checkpoint
+from inference.checkpoints.models import CARD_FILE, CONFIG_FILE, SCALES, WEIGHTS_FILE
+from inference.common.errors import UserError
+from inference.common.types import DecodingOptions, TextLine
 from inference.decoders.base import IGNORED
 from inference.decoders.slot_prefix import SlotMemory
-from inference.errors import UserError
-from inference.meme_small.describer import SlotDescriber
-from inference.meme_small.faithful import LAYOUT
-from inference.meme_small.model import UNKNOWN, MemeSmall, concept_words
-from inference.models import CARD_FILE, CONFIG_FILE, SCALES, WEIGHTS_FILE
-from inference.reading.lexicon import is_known, script
 from inference.reading.summary import summarise
+from inference.russian.lexicon import is_known, script
 from inference.tokenizers.slots import EOS, PAD, SlotTokenizer, split_words
-from inference.types import DecodingOptions, TextLine
 from train_scripts.meme_small.align import align
 from train_scripts.meme_small.data import pad, target_ids
 from train_scripts.metrics.faithfulness import ContentLemmas
@@ -360,7 +360,7 @@ def _capitals(texts: Sequence[str], words: Collection[str]) -> dict[str, str]:
 
 
 class PresetStudent(Student):
-    """The presets: an encoder and a decoder of :class:`inference.caption_model.CaptionModel`."""
+    """The presets: an encoder and a decoder of :class:`inference.captioners.encoder_decoder.CaptionModel`."""
 
     module: CaptionModel
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from inference.common.types import TextLine
 from inference.tokenizers.slots import CLOSE, OPEN, UNREAD, split_words
-from inference.types import TextLine
 from train_scripts.meme_small.quotes import Span, match_line, normalise, quoted_spans, without_translations
 
 _MATCHES = 0.55

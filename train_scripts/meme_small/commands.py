@@ -19,8 +19,8 @@ import typer
 from rich.console import Console
 from tqdm import tqdm
 
-from inference.errors import UserError
-from inference.names import ESCAPED, picture_of
+from inference.common.errors import UserError
+from inference.common.file_names import ESCAPED, picture_of
 from inference.reading.ocr import Ocr
 from train_scripts.data.dataset import read_split
 from train_scripts.data.journal import kept_rows

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inference.errors import UserError
+from inference.common.errors import UserError
+from inference.common.types import TextLine
 from inference.reading.features import MAX_LINES, layout_features, line_features
-from inference.reading.lexicon import bare
+from inference.russian.lexicon import bare
 from inference.tokenizers.slots import SPECIAL, SlotTokenizer, split_words
-from inference.types import TextLine
 from train_scripts.data.dataset import DataRow
 from train_scripts.meme_small.align import Target, align, clean
 from train_scripts.meme_small.readings import Reading, lines_read

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from inference.checkpoint import TOKENIZER_FILE, save_checkpoint
-from inference.meme_small.model import ENCODER, Gate, MemeSmall
-from inference.types import DecodingOptions
+from inference.captioners.meme_small.model import ENCODER, Gate, MemeSmall
+from inference.checkpoints.format import TOKENIZER_FILE, save_checkpoint
+from inference.common.types import DecodingOptions
 
 DECODING = DecodingOptions(strategy="beam", beams=3, max_tokens=180, length_penalty=1.0)
 LEVEL = 1

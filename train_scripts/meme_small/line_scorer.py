@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from inference.reading.merge import FEATURES, SCORER_FILE, candidates, features
 from train_scripts.meme_small.quotes import is_translated, match_line, normalise, quoted_spans
 from train_scripts.meme_small.readings import Reading, words_from_row

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rapidfuzz import fuzz
 
-from inference.reading.lexicon import bare
+from inference.russian.lexicon import bare
 from train_scripts.metrics.quotes import quoted_mask
 
 _CLOSING = frozenset('"»”“')

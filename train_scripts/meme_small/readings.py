@@ -8,10 +8,10 @@ from typing import Any
 
 from PIL import Image
 
-from inference.errors import UserError
+from inference.common.errors import UserError
+from inference.common.types import TextLine
 from inference.reading.reader import in_reading_order
 from inference.reading.words import Word
-from inference.types import TextLine
 from train_scripts.data.files import json_rows
 
 __all__ = ["Reading", "kept_reading", "lines_read", "read_readings", "words_from_row"]

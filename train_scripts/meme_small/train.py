@@ -29,13 +29,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from inference.captioners.meme_small.concepts import ConceptDetector, pool
+from inference.captioners.meme_small.faithful import LAYOUT
+from inference.captioners.meme_small.model import (
+    MAX_LINE_WORDS,
+    MemeSmall,
+    collate,
+    concept_words,
+    line_word_ids,
+)
+from inference.common.errors import UserError
+from inference.common.file_names import picture_of
 from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig
 from inference.encoders.efficientnet import EfficientNetLite, load_packaged
-from inference.errors import UserError
-from inference.meme_small.concepts import ConceptDetector, pool
-from inference.meme_small.faithful import LAYOUT
-from inference.meme_small.model import MAX_LINE_WORDS, MemeSmall, collate, concept_words, line_word_ids
-from inference.names import picture_of
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES
 from inference.tokenizers.slots import EOS, UNK, SlotTokenizer
 from train_scripts.data.captions import read_texts

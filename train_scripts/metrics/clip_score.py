@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from inference.checkpoints.weight_files.state import ImportFailed
+from inference.common.errors import UserError
+from inference.common.file_names import picture_of
+from inference.common.types import PictureError
 from inference.encoders.ruclip import BOS, EOS, PAD
-from inference.errors import UserError
-from inference.importers.ruclip import import_ruclip
-from inference.names import picture_of
-from inference.pictures import load_picture
-from inference.types import PictureError
-from inference.weight_files.state import ImportFailed
+from inference.encoders.ruclip_files import import_ruclip
+from inference.pictures.opening import load_picture
 from train_scripts.metrics.evaluator import MEAN, Measure
 from train_scripts.pictures import picture_bytes
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from inference import tables
-from inference.errors import UserError
-from inference.names import ESCAPED
+from inference.common import tables
+from inference.common.errors import UserError
+from inference.common.file_names import ESCAPED
 from train_scripts.metrics.evaluator import MEASURES, Measure
 
 __all__ = [
@@ -47,7 +47,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes JSON lines, or a table where the path ends in .csv or .tsv (see inference.tables)."""
+    """Writes JSON lines, or a table where the path ends in .csv or .tsv (see inference.common.tables)."""
     separator = _TABLES.get(path.suffix.lower())
     if separator is not None:
         table = list(rows)

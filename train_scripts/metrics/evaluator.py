@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from train_scripts.metrics.bleu import bleu, bleu_counts, closest_length
 from train_scripts.metrics.bootstrap import interval, resample_weights
 from train_scripts.metrics.chrf import chrf, chrf_counts

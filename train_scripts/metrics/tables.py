@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inference.names import shown
+from inference.common.file_names import shown
 from train_scripts.metrics.comparison import Comparison
 from train_scripts.metrics.evaluator import Report
 from train_scripts.tables import Sheet

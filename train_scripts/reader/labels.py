@@ -9,9 +9,9 @@ from pathlib import Path
 from PIL import Image
 from rapidfuzz import fuzz
 
-from inference.reading.lexicon import bare
 from inference.reading.ocr import Ocr
 from inference.reading.regions import cut_out
+from inference.russian.lexicon import bare
 from train_scripts.data.dataset import DataRow
 from train_scripts.meme_small.quotes import is_translated, quoted_spans
 from train_scripts.pictures import open_picture

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from inference.reading.networks import LineRecognizer, TextDetector
 from inference.reading.ocr import OcrUnavailableError, load_networks
 

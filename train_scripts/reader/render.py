@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from inference.reading.networks import LINE_HEIGHT
 from train_scripts.reader.text import CHARACTERS, Corpus, line_of_text
 

@@ -18,7 +18,7 @@ from typing import Any
 import pymorphy3
 from spellchecker import SpellChecker
 
-from inference.reading.lexicon import ukrainian_words
+from inference.russian.lexicon import ukrainian_words
 from train_scripts.meme_small.quotes import quoted_spans
 
 LINES_FILE = Path(__file__).with_name("lines.toml")

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from inference.checkpoint import write_tensors
-from inference.errors import UserError
+from inference.checkpoints.format import write_tensors
+from inference.common.errors import UserError
 from inference.reading.networks import LINE_HEIGHT, LineRecognizer, TextDetector
 from train_scripts.files import replacing
 from train_scripts.reader.render import LineRenderer, vary

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 
 __all__ = ["Board"]
 

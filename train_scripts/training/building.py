@@ -14,7 +14,11 @@ from tokenizers import ByteLevelBPETokenizer
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from inference.caption_model import CaptionModel, SpecialTokens
+from inference.captioners.encoder_decoder import CaptionModel, SpecialTokens
+from inference.captioners.presets import Preset, build, make_tokenizer, preset
+from inference.checkpoints.weight_files.state import ImportFailed, read_state
+from inference.common.errors import UserError
+from inference.common.types import EngineError, TextLine
 from inference.decoders.base import CaptionDecoder, build_decoder
 from inference.encoders.base import Encoder, Memory, build_encoder
 from inference.encoders.cnn import (
@@ -24,17 +28,13 @@ from inference.encoders.cnn import (
     torchvision_file,
 )
 from inference.encoders.ruclip import RuClipEncoder
+from inference.encoders.ruclip_files import import_ruclip
 from inference.encoders.vqgan import VqganEncoder
-from inference.errors import UserError
-from inference.importers.ruclip import import_ruclip
 from inference.importers.rudolph import import_rudolph, import_vqgan
-from inference.presets import Preset, build, make_tokenizer, preset
 from inference.tokenizers.base import Tokenizer, load_tokenizer
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
 from inference.tokenizers.words import WordTokenizer
-from inference.types import EngineError, TextLine
-from inference.weight_files.state import ImportFailed, read_state
-from inference.words_read import SLOTS, WordsRead, to_slots
+from inference.tokenizers.words_read import SLOTS, WordsRead, to_slots
 from train_scripts.pictures import UnreadablePicturesError, open_picture
 from train_scripts.training.config import RANDOM, TrainConfig
 from train_scripts.training.seeing import GROUP

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from train_scripts.terminal import one_sentence
 
 __all__ = ["train_preset_command"]

@@ -20,11 +20,11 @@ from pydantic import (
     model_validator,
 )
 
-from inference.errors import UserError
-from inference.presets import PRESETS
-from inference.registry import hint
-from inference.types import DecodingOptions
-from inference.words_read import WordsRead
+from inference.captioners.presets import PRESETS
+from inference.common.errors import UserError
+from inference.common.registry import hint
+from inference.common.types import DecodingOptions
+from inference.tokenizers.words_read import WordsRead
 from train_scripts.metrics.evaluator import MEASURES
 
 __all__ = [

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.errors import UserError
-from inference.names import picture_of
+from inference.common.errors import UserError
+from inference.common.file_names import picture_of
 from train_scripts.data.captions import METADATA
 from train_scripts.data.dataset import is_inside
 from train_scripts.data.files import json_rows

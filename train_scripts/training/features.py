@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from inference.common.errors import UserError
+from inference.common.file_names import name_of
+from inference.common.locks import locked
 from inference.encoders.base import Encoder, Memory
-from inference.errors import UserError
-from inference.locks import locked
-from inference.names import name_of
-from inference.pictures import OPENING
+from inference.pictures.opening import OPENING
 from train_scripts.files import write_text
 from train_scripts.pictures import UnreadablePicturesError, open_picture, picture_bytes
 from train_scripts.training.seeing import Seer, ahead, groups_of, split

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from inference.checkpoint import CheckpointError
-from inference.errors import UserError
+from inference.checkpoints.format import CheckpointError
+from inference.common.errors import UserError
 from train_scripts.states import write_state
 
 __all__ = ["load_tensors", "new_folder", "save_tensors"]

@@ -16,11 +16,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from inference.caption_model import Batch, CaptionModel
+from inference.captioners.encoder_decoder import Batch, CaptionModel
+from inference.common.errors import UserError
+from inference.common.file_names import picture_of
+from inference.common.types import TextLine
 from inference.encoders.base import Memory
-from inference.errors import UserError
-from inference.names import picture_of
-from inference.types import TextLine
 from train_scripts.meme_small.readings import Reading, lines_read, read_readings
 from train_scripts.metrics.evaluator import evaluate
 from train_scripts.pictures import check_pictures, open_picture, with_pictures

@@ -31,10 +31,10 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
-from inference.caption_model import CaptionModel
-from inference.errors import UserError
-from inference.presets import preset
-from inference.types import DecodingOptions
+from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.presets import preset
+from inference.common.errors import UserError
+from inference.common.types import DecodingOptions
 from train_scripts.metrics.evaluator import MEASURES
 from train_scripts.training.board import Board
 from train_scripts.training.building import build_model, start_from_checkpoint

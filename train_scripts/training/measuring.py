@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from accelerate.utils import gather_object
 
-from inference.types import DecodingOptions
+from inference.common.types import DecodingOptions
 from train_scripts.metrics.evaluator import evaluate
 from train_scripts.training.config import VAL_LOSS, StageConfig
 from train_scripts.training.data import TrainRow, references_of

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inference.caption_model import Batch, CaptionModel
+from inference.captioners.encoder_decoder import Batch, CaptionModel
 from inference.decoders.base import IGNORED, CaptionDecoder
 from inference.encoders.base import Memory
 

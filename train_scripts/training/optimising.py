@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from train_scripts.training.config import OptimizerConfig, ScheduleConfig, StageConfig
 
 __all__ = ["ADAM8BIT", "make_optimizer", "make_schedule", "synchronise"]

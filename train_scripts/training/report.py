@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.names import ESCAPED, shown
+from inference.common.file_names import ESCAPED, shown
 from train_scripts.metrics.evaluator import MEASURES
 from train_scripts.metrics.evaluator import Report as Scores
 from train_scripts.metrics.tables import report_sheet

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from train_scripts.files import write_text
 from train_scripts.metrics.evaluator import Report, evaluate
 from train_scripts.sheets import SheetError, SheetRow

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from inference.caption_model import CaptionModel
-from inference.models import CARD_FILE, WEIGHTS_FILE
-from inference.names import ESCAPED
-from inference.presets import preset
-from inference.types import DecodingOptions
+from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.presets import preset
+from inference.checkpoints.models import CARD_FILE, WEIGHTS_FILE
+from inference.common.file_names import ESCAPED
+from inference.common.types import DecodingOptions
 from train_scripts.training.config import TrainConfig
 from train_scripts.training.data import TrainRow, digest_of
 from train_scripts.training.files import new_folder

@@ -21,9 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inference.caption_model import CaptionModel
-from inference.errors import UserError
-from inference.names import ESCAPED
+from inference.captioners.encoder_decoder import CaptionModel
+from inference.common.errors import UserError
+from inference.common.file_names import ESCAPED
 from train_scripts.files import write_text
 from train_scripts.training.config import TrainConfig, load_config
 from train_scripts.training.files import load_tensors

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from inference.common.types import DecodingOptions
 from inference.decoders.base import build_decoder
 from inference.decoders.gpt_prefix import GptPrefixConfig, GptPrefixDecoder
-from inference.decoding import generate
-from inference.types import DecodingOptions
+from inference.decoding.search import generate
 
 V, W = 61, 32
 IMAGE, START = 59, 60

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
+from inference.checkpoints.weight_files.state import ImportFailed
+from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED, build_decoder
 from inference.decoders.rudolph import BOS, EOS, RudolphConfig, RudolphDecoder, layer_kind, layer_mask
-from inference.decoding import generate
+from inference.decoding.search import generate
 from inference.importers.rudolph import import_rudolph, is_rudolph
-from inference.types import DecodingOptions
-from inference.weight_files.state import ImportFailed
 
 State = dict[str, Tensor]
 LEFT, RIGHT, SIDE, WIDTH, LAYERS, WORDS = 4, 4, 3, 64, 6, 20

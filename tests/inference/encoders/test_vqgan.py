@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, group_norm
 
+from inference.checkpoints.weight_files.state import ImportFailed
 from inference.encoders.base import build_encoder
 from inference.importers.rudolph import import_vqgan
-from inference.weight_files.state import ImportFailed
 
 State = dict[str, Tensor]
 CHANNELS, MULTIPLIERS, BLOCKS, DEPTH, CODES = 32, (1, 2), 2, 16, 24

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
+from inference.checkpoints.weight_files.state import ImportFailed
+from inference.common.types import DecodingOptions
 from inference.decoders.base import build_decoder
-from inference.decoding import generate
+from inference.decoding.search import generate
 from inference.importers.clipcap import import_clipcap, is_clipcap
-from inference.types import DecodingOptions
-from inference.weight_files.state import ImportFailed
 
 V, W, LAYERS, POSITIONS = 90, 128, 2, 48  # two heads of 64
 D, K, CLIP = 20, 5, 3

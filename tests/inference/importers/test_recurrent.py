@@ -11,7 +11,9 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from inference.decoding import generate
+from inference.checkpoints.weight_files.state import ImportFailed
+from inference.common.types import DecodingOptions
+from inference.decoding.search import generate
 from inference.importers.recurrent import (
     import_meme_baseline,
     import_soft_attention,
@@ -19,8 +21,6 @@ from inference.importers.recurrent import (
     is_meme_encoder,
     is_soft_attention,
 )
-from inference.types import DecodingOptions
-from inference.weight_files.state import ImportFailed
 
 State = dict[str, Tensor]
 WORDS = ["кот", "мем", "надпись", ",", "."]

@@ -12,7 +12,7 @@ import pytest
 
 from bot.feedback.export import export
 from bot.feedback.store import Store
-from tests.feedback.conftest import Chat, meme
+from tests.bot.feedback.conftest import Chat, meme
 from tests.train_scripts.feedback.exports import row, write
 from train_scripts.data.exports import ExportError, read_export
 from train_scripts.feedback.lessons import learn_from

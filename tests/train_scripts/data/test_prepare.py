@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from inference.errors import UserError
-from inference.locks import locked
+from inference.common.errors import UserError
+from inference.common.locks import locked
 from tests.drawing import jpeg_bytes
 from tests.inference.hub_cache import ENGLISH, publish, save_marian
 from tests.train_scripts.data.pictures import drawn, read_rows, save, write_rows
@@ -325,7 +325,7 @@ def test_english_is_translated_by_the_named_model_once(tmp_path: Path, english: 
     assert done.exit_code == 0, done.output
     rows = read_rows(tmp_path / "out" / "metadata.jsonl")
     assert [row["original"] for row in rows] == list(ENGLISH)
-    from inference.hub.translation import Translator
+    from inference.captioners.hub.translation import Translator
 
     assert [row["text"] for row in rows] == Translator("tiny/en-ru", cache).translate(ENGLISH)
     assert report(tmp_path / "out")["notes"] == {"Translated by tiny/en-ru": len(ENGLISH)}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from tests.train_scripts.data.pictures import save, write_rows
 from train_scripts.data.files import table_rows
 from train_scripts.data.records import Item, Record, Refused

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 import pytest
 from typer.testing import CliRunner, Result
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from tests.disk import files_of_at_most
 from tests.drawing import jpeg_bytes
 from tests.train_scripts.data.pictures import drawn, read_rows

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from tests.train_scripts.feedback.exports import CAPTION, row, write
 from train_scripts.data.exports import read_export
 from train_scripts.feedback.lessons import learn_from

@@ -20,11 +20,11 @@ from bot.app import App
 from bot.config import Settings
 from bot.feedback.export import export
 from bot.sandbox import Sandbox
-from inference.checkpoint import read_config
-from inference.models import checkpoint_hash, list_models
+from inference.checkpoints.format import read_config
+from inference.checkpoints.models import checkpoint_hash, list_models
 from tests.bot.conftest import caption_of, data_of, reply_to, settings, until, working
+from tests.bot.feedback.conftest import Chat, meme
 from tests.drawing import Kind, draw_meme, jpeg_bytes
-from tests.feedback.conftest import Chat, meme
 from tests.train_scripts.feedback.exports import row, write
 from train_scripts.__main__ import app as commands
 from train_scripts.metrics.chrf import chrf, chrf_counts
@@ -125,7 +125,7 @@ async def bot(settings: Callable[..., Settings], models: Path, sandbox: Sandbox)
     own = settings(
         models_dir=models,
         model="meme-small",
-        captioner="inference.captioner:load_captioner",
+        captioner="inference.captioners.captioner:load_captioner",
         inference_threads=1,
         picture_timeout=WAIT,
     )

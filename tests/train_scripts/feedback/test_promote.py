@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from inference.checkpoint import save_checkpoint
-from inference.errors import UserError
-from inference.models import checkpoint_hash, list_models
+from inference.checkpoints.format import save_checkpoint
+from inference.checkpoints.models import checkpoint_hash, list_models
+from inference.common.errors import UserError
 from train_scripts.feedback import promote as promotion
 from train_scripts.feedback.promote import promote, rollback
 from train_scripts.metrics.evaluator import MEASURES

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from inference.checkpoint import CheckpointError, read_config, save_checkpoint
+from inference.captioners.meme_small.describer import SlotDescriber
+from inference.captioners.presets import build, make_tokenizer, preset
+from inference.checkpoints.format import CheckpointError, read_config, save_checkpoint
+from inference.checkpoints.models import WEIGHTS_FILE
+from inference.common.errors import UserError
+from inference.common.types import TextLine
 from inference.decoders.slot_prefix import SlotMemory
-from inference.errors import UserError
-from inference.meme_small.describer import SlotDescriber
-from inference.models import WEIGHTS_FILE
-from inference.presets import build, make_tokenizer, preset
-from inference.types import TextLine
 from tests.inference.learning import CAPTIONS, calibrate, pictures
 from train_scripts.feedback import students
 from train_scripts.feedback.finetune import Material, Options, Preferred, Weighted, finetune, margins

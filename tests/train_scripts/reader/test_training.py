@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from inference.reading.networks import LineRecognizer
 from inference.reading.ocr import WEIGHTS_FILE, load_networks
 from train_scripts.reader import pretrained, render, train

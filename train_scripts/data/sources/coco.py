@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from train_scripts.data.files import json_document
 from train_scripts.data.records import Items, Record, Refused, find_picture, split_name
 

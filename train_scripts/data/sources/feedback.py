@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from train_scripts.data.exports import ExportError, read_export
 from train_scripts.data.records import Items, Record, Refused, find_picture
 

@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from train_scripts.data.files import json_document, json_rows, table_rows, text_lines
 from train_scripts.data.records import Item, Items, Record, Refused, find_picture, split_name
 from train_scripts.data.sources.coco import read_karpathy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.errors import UserError
+from inference.common.errors import UserError
 from train_scripts.data.files import json_rows, table_rows
 from train_scripts.data.records import Items, Record, Refused, find_picture, split_name
 

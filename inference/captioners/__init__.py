@@ -1,0 +1,1 @@
+"""The captioners: each describes pictures, whatever is behind it."""

@@ -1,0 +1,200 @@
+"""A picture to a :class:`Caption`: read the words, describe, put both together. Built from a checkpoint
+by name.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+
+from inference.captioners.meme_small.describer import SlotDescriber
+from inference.checkpoints.format import CheckpointError, read_config
+from inference.checkpoints.hub import without_translation
+from inference.checkpoints.models import HUB, OBJECTS, checkpoint_hash, find_model
+from inference.common.types import Caption, DecodingOptions, TextLine
+from inference.reading.foreign import Translate, in_russian
+from inference.reading.inscriptions import clean_quote
+from inference.reading.reader import Reader, Reading
+from inference.reading.summary import summarise
+
+logger = logging.getLogger(__name__)
+
+LOW_CONFIDENCE = 0.35
+
+
+class Describer(Protocol):
+    """What each architecture brings: descriptions for pictures and the lines read on them."""
+
+    def describe(
+        self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]], options: DecodingOptions
+    ) -> tuple[list[str], list[float]]:
+        """One description a picture, and the mean log-probability of its tokens."""
+
+
+def _encoder_decoder(folder: Path, config: dict[str, Any]) -> Describer:
+    """The presets of the originals; they import transformers, which the shipped model does without."""
+    from inference.captioners.encoder_decoder import CaptionModel  # noqa: PLC0415
+
+    return CaptionModel.load(folder, config)
+
+
+ARCHITECTURES: dict[str, Callable[[Path, dict[str, Any]], Describer]] = {
+    "meme-small": SlotDescriber,
+    "encoder-decoder": _encoder_decoder,
+}
+
+
+class Captioner:
+    """A model ready to caption; not thread-safe."""
+
+    def __init__(
+        self,
+        name: str,
+        checkpoint: str,
+        describer: Describer,
+        reader: Reader,
+        options: DecodingOptions,
+        *,
+        translate: Translate | None = None,
+    ) -> None:
+        self.name = name
+        self.checkpoint = checkpoint
+        self.options = options
+        self._describer = describer
+        self._reader = reader
+        self._translate = translate
+
+    def caption(self, images: Sequence[Image.Image], options: DecodingOptions | None = None) -> list[Caption]:
+        """One caption for each upright RGB picture; None = the options of the checkpoint.
+
+        ``seconds`` holds "read" (this picture's own) and "generate" (the batch's, shared evenly; what
+        translating takes is in it).
+        """
+        if not images:
+            return []
+        options = options or self.options
+        readings: list[Reading] = []
+        taken: list[float] = []
+        for image in images:
+            started = time.perf_counter()
+            readings.append(self._reader.read(image))
+            taken.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        lines = [reading.lines for reading in readings]
+        images = [_upright(image, reading) for image, reading in zip(images, readings, strict=True)]
+        texts, likelihoods = self._describer.describe(images, lines, options)
+        if self._translate is not None:
+            texts = in_russian(texts, [_blocks(own) for own in lines], self._translate)
+        share = (time.perf_counter() - started) / max(len(images), 1)
+        captions = []
+        for image, reading, text, likelihood, seconds in zip(
+            images, readings, texts, likelihoods, taken, strict=True
+        ):
+            confidence = _confidence(reading.lines, likelihood) * (1 - reading.unread / 2)
+            notes = () if self._reader.available else ("no_reading",)
+            if reading.upside_down:
+                notes = (*notes, "upside_down")
+            if reading.unread:
+                notes = (*notes, "unreadable")
+            if confidence < LOW_CONFIDENCE:
+                notes = (*notes, "low_confidence")
+            # The summary claims no absence of words where nobody could read, nor where some are listed.
+            looked = self._reader.available and not reading.unread
+            summary = summarise(image, reading.lines or reading.words, reading=looked)
+            captions.append(
+                Caption(
+                    summary=summary,
+                    text=text or summary,
+                    words=_blocks(reading.words),
+                    model=self.name,
+                    checkpoint=self.checkpoint,
+                    options=options,
+                    seconds={"read": seconds, "generate": share},
+                    confidence=confidence,
+                    notes=notes,
+                )
+            )
+        return captions
+
+
+def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -> Captioner:
+    """The named model, ready to caption. ``threads``: of torch; None leaves its own choice.
+
+    Raises:
+        UnknownModel: no model has that name; the message says which there are, or how to get it.
+        EngineError: it is damaged, or of an architecture this version does not know.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    # Modules are imported only where they are needed: torchvision and transformers take seconds.
+    describer: Describer
+    if name.startswith(HUB):
+        from inference.captioners.hub.describer import HubDescriber  # noqa: PLC0415
+
+        describer = hub = HubDescriber.load(name, models_dir)
+        options, translator = hub.options, hub.translator
+    else:
+        plain, translation = without_translation(name)
+        describer, options = _describer(plain, models_dir)
+        translator = None
+        if translation is not None:
+            from inference.captioners.hub.translation import Translator  # noqa: PLC0415
+
+            translator = Translator(str(translation), models_dir)
+    translate = None if translator is None else translator.translate
+    return Captioner(
+        name, checkpoint_hash(models_dir, name), describer, Reader(), options, translate=translate
+    )
+
+
+def _describer(name: str, models_dir: Path) -> tuple[Describer, DecodingOptions]:
+    """A model that is none of the hub's, and the options it was made for."""
+    if name == OBJECTS:
+        from inference.captioners.coco_objects.describer import ObjectDescriber  # noqa: PLC0415
+
+        return ObjectDescriber.load(models_dir), ObjectDescriber.options
+    folder = find_model(models_dir, name)
+    config = read_config(folder)
+    build = ARCHITECTURES.get(config.get("architecture", ""))
+    if build is None:
+        raise CheckpointError(
+            f"{name} is of the architecture {config.get('architecture')!r}, which this version does not know "
+            f"(it knows {', '.join(ARCHITECTURES)}): use a newer version of the program."
+        )
+    try:
+        return build(folder, config), DecodingOptions.from_dict(config["decoding"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"The files of {name} are damaged or do not fit together ({type(error).__name__}: {error}): "
+            "get the checkpoint anew, whole."
+        ) from error
+
+
+def _upright(image: Image.Image, reading: Reading) -> Image.Image:
+    return image.transpose(Image.Transpose.ROTATE_180) if reading.upside_down else image
+
+
+def _confidence(lines: Sequence[TextLine], likelihood: float) -> float:
+    """0..1: how sure the reading is where there is any (weighted by letters), else how sure the wording."""
+    wording = float(torch.tensor(likelihood).exp())
+    letters = [len(line.text) for line in lines]
+    if not letters:
+        return wording
+    reading = sum(line.confidence * n for line, n in zip(lines, letters, strict=True)) / sum(letters)
+    return float(reading * wording**0.25)
+
+
+def _blocks(lines: Sequence[TextLine]) -> tuple[str, ...]:
+    """A string a block; the account that wrote a post before its first one."""
+    blocks: dict[tuple[int, bool], list[str]] = {}
+    for line in lines:
+        if line.author:
+            blocks.setdefault((line.block, False), []).append(f"@{line.author}")
+        blocks.setdefault((line.block, True), []).append(clean_quote(line.text))
+    return tuple(text for block in blocks.values() if (text := " ".join(filter(None, block))))

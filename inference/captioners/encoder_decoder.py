@@ -1,0 +1,333 @@
+"""An encoder and a decoder as one captioner: what the presets build, training trains and checkpoints keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from inference.checkpoints.format import CheckpointError, load_weights, read_config, save_checkpoint
+from inference.common.types import DecodingOptions, TextLine
+from inference.decoders.base import IGNORED, CaptionDecoder, build_decoder
+from inference.decoding.search import Forbid, Generated, generate
+from inference.encoders.base import Encoder, Memory, build_encoder
+from inference.tokenizers.base import Tokenizer, load_tokenizer, slots_of
+from inference.tokenizers.words_read import (
+    AFTER,
+    BEFORE,
+    NOTHING,
+    PROMPT_TOKENS,
+    WordsRead,
+    from_slots,
+    text_read,
+    to_slots,
+)
+
+ARCHITECTURE = "encoder-decoder"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Sentences to learn from, padded to one length L."""
+
+    tokens: Tensor  # (n, L), int64: what is fed, the start token first
+    # (n, L), int64: what follows each token, the end token included; IGNORED where nothing is learned.
+    targets: Tensor
+
+    # (n, l), int64: the words read, where the decoder has a place for them before the picture (RuDOLPH).
+    left: Tensor | None = None
+
+    @classmethod
+    def together(cls, parts: Sequence[Batch], pad: int) -> Batch:
+        """The sentences of all parts, padded to the longest with the token ``pad``."""
+        left = [part.left for part in parts if part.left is not None]
+        return cls(
+            _padded([row for part in parts for row in part.tokens], pad),
+            _padded([row for part in parts for row in part.targets], IGNORED),
+            torch.cat(left) if left else None,
+        )
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same on another device."""
+        left = None if self.left is None else self.left.to(device)
+        return Batch(self.tokens.to(device), self.targets.to(device), left)
+
+
+def _padded(rows: list[Tensor], value: int) -> Tensor:
+    """Rows of unlike lengths as (n, L), int64."""
+    return pad_sequence(rows, True, value) if rows else torch.empty(0, 0, dtype=torch.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialTokens:
+    """Numbers of the tokens around a sentence, and of those that are never said."""
+
+    bos: int
+    eos: int
+    pad: int
+    forbidden: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _ForbidLines:
+    """No slot of a line that the row's picture does not have."""
+
+    lacking: Tensor  # (n, V), bool
+
+    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002 - the hook's signature
+        rows = self.lacking.repeat_interleave(len(logits) // len(self.lacking), 0)
+        return logits.masked_fill(rows.to(logits.device), float("-inf"))
+
+
+class CaptionModel(nn.Module):
+    """``tokenizer`` may be None while only tensors matter.
+
+    ``words``: how the words read on a picture reach the decoder, see :mod:`inference.tokenizers.words_read`;
+    of a "prompt" at most ``prompt_tokens`` tokens are theirs. Raises ValueError when the vocabularies differ,
+    or the tokenizer is none for such words.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: CaptionDecoder,
+        special: SpecialTokens,
+        tokenizer: Tokenizer | None = None,
+        *,
+        words: WordsRead = "none",
+        prompt_tokens: int = PROMPT_TOKENS,
+    ) -> None:
+        super().__init__()
+        if tokenizer is not None and len(tokenizer) > decoder.vocabulary:
+            raise ValueError(
+                f"The tokenizer has {len(tokenizer)} tokens, the decoder {decoder.vocabulary}: "
+                "build the decoder for this tokenizer, or take the tokenizer it was trained with."
+            )
+        if words not in get_args(WordsRead):
+            raise ValueError(f"words must be one of {', '.join(get_args(WordsRead))}, not {words!r}.")
+        if tokenizer is not None and words == "slots" and not slots_of(tokenizer):
+            raise ValueError(
+                "The tokenizer has no words <line0>, <line1> ... for the lines read: make it with slots, "
+                "or build the model without words."
+            )
+        self.encoder = encoder
+        self.decoder = decoder
+        self.special = special
+        self.tokenizer = tokenizer
+        self.words: WordsRead = words
+        self.prompt_tokens = prompt_tokens
+
+    def encode(self, images: Sequence[Image.Image]) -> Memory:
+        """What the encoder yields for n RGB pictures."""
+        weights = next(self.encoder.parameters())
+        memory: Memory = self.encoder(self.encoder.preprocessing(images).to(weights.device, weights.dtype))
+        return memory
+
+    def batch(self, texts: Sequence[str], lines: Sequence[Sequence[TextLine]] | None = None) -> Batch:
+        """What :meth:`loss` learns from: n captions, and the lines read on their pictures (None: on none
+        anything), which only a model with ``words`` looks at.
+
+        A sentence with the words before it that is longer than the decoder has places is cut, and its end is
+        not learned.
+        """
+        tokenizer, special = self._tokenizer(), self.special
+        lines = [()] * len(texts) if lines is None else lines
+        if self.words == "slots":
+            count = len(slots_of(tokenizer))
+            texts = [to_slots(text, own, count) for text, own in zip(texts, lines, strict=True)]
+        prompts, left = self._words_before(lines)
+        space = " " if self.words == "prompt" and left is None else ""
+        rows = [
+            [special.bos, *prompt, *tokenizer.encode(space + text), special.eos]
+            for prompt, text in zip(prompts, texts, strict=True)
+        ]
+        places = self.decoder.places(self.encoder.positions)
+        if places is not None:
+            rows = [row[: places + 1] for row in rows]
+        tokens = [torch.tensor(row[:-1]) for row in rows]
+        targets = [
+            torch.tensor([*[IGNORED] * len(prompt), *row[1 + len(prompt) :]][: len(row) - 1])
+            for row, prompt in zip(rows, prompts, strict=True)
+        ]
+        return Batch(_padded(tokens, special.pad), _padded(targets, IGNORED), left)
+
+    def _tokenizer(self) -> Tokenizer:
+        if self.tokenizer is None:
+            raise ValueError("This model has no tokenizer: load it from a whole checkpoint.")
+        return self.tokenizer
+
+    def _words_before(self, lines: Sequence[Sequence[TextLine]]) -> tuple[list[list[int]], Tensor | None]:
+        """For each picture the tokens between its start token and its sentence; and the texts on the left,
+        where the decoder has such a place."""
+        none: list[list[int]] = [[] for _ in lines]
+        if self.words == "none":
+            return none, None
+        tokenizer = self._tokenizer()
+        if self.words == "slots":
+            slots = slots_of(tokenizer)
+            # The start token again: here the slots end and the sentence begins.
+            return [[*slots[: len(own)], self.special.bos] for own in lines], None
+        texts = [tokenizer.encode(text_read(own))[: self.prompt_tokens] for own in lines]
+        left = self.decoder.left_text(texts)
+        if left is not None:
+            return none, left
+        before, after, nothing = (tokenizer.encode(part) for part in (BEFORE, AFTER, NOTHING))
+        return [[*before, *text, *after] if text else nothing for text in texts], None
+
+    def loss(self, memory: Memory, batch: Batch) -> Tensor:
+        """What training makes small, a scalar: the decoder's own loss of a batch.
+
+        ``memory``: pixels (n, 3, size, size), or what the encoder yields for them, which may be kept while
+        the encoder is frozen.
+        """
+        memory = self._memory(memory)
+        batch = batch.to((memory[0] if isinstance(memory, tuple) else memory).device)
+        return self.decoder.loss(_with_left(memory, batch.left), batch.tokens, batch.targets)
+
+    def _memory(self, seen: Memory) -> Memory:
+        """Pixels are the only tensor of four dimensions."""
+        if isinstance(seen, Tensor) and seen.dim() == 4:
+            memory: Memory = self.encoder(seen)
+            return memory
+        return seen
+
+    def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
+        """Teacher forcing: ``memory`` as :meth:`loss` takes it, ``tokens`` (n, L), int64, the start token
+        first, to logits (n, L, V), where place t says what follows token t."""
+        logits: Tensor = self.decoder(self._memory(memory), tokens)
+        return logits
+
+    def generate(
+        self,
+        memory: Memory,
+        options: DecodingOptions,
+        lines: Sequence[Sequence[TextLine]] | None = None,
+        **extra: Any,
+    ) -> Generated:
+        """Tokens for each picture of ``memory``, which the encoder yielded, and the lines read on it;
+        ``extra`` goes to :func:`inference.decoding.search.generate`."""
+        special = self.special
+        processors = [*extra.pop("processors", ())]
+        if special.forbidden:
+            processors.append(Forbid(special.forbidden))
+        if self.words != "none":
+            first = memory[0] if isinstance(memory, tuple) else memory
+            lines = [()] * len(first) if lines is None else lines
+            prompts, left = self._words_before(lines)
+            memory = _with_left(memory, None if left is None else left.to(first.device))
+            if left is None:
+                extra["prompts"] = prompts
+            if self.words == "slots":
+                lacking = torch.zeros(len(lines), self.decoder.vocabulary, dtype=torch.bool)
+                for row, own in zip(lacking, lines, strict=True):
+                    row[slots_of(self._tokenizer())[len(own) :]] = True
+                processors.append(_ForbidLines(lacking))
+        return generate(
+            self.decoder,
+            memory,
+            options,
+            bos=special.bos,
+            eos=special.eos,
+            pad=special.pad,
+            processors=processors,
+            **extra,
+        )
+
+    def describe(
+        self,
+        images: Sequence[Image.Image],
+        lines: Sequence[Sequence[TextLine]],
+        options: DecodingOptions,
+    ) -> tuple[list[str], list[float]]:
+        """One description a picture, and the mean log-probability of its tokens."""
+        if not images:
+            return [], []
+        with torch.inference_mode():
+            return self.describe_memory(self.encode(images), lines, options)
+
+    def describe_memory(
+        self, memory: Memory, lines: Sequence[Sequence[TextLine]] | None, options: DecodingOptions
+    ) -> tuple[list[str], list[float]]:
+        """:meth:`describe` from what the encoder yielded for the pictures."""
+        tokenizer = self._tokenizer()
+        generated = self.generate(memory, options, lines)
+        # An end that is a word (a full stop, as in the English ClipCap) belongs to the sentence.
+        ends = [[self.special.eos] if done else [] for done in generated.finished]
+        texts = [tokenizer.decode([*said, *end]) for said, end in zip(generated.tokens, ends, strict=True)]
+        if self.words == "slots" and lines is not None:
+            texts = [from_slots(text, own) for text, own in zip(texts, lines, strict=True)]
+        lengths = [
+            max(len(tokens) + done, 1)
+            for tokens, done in zip(generated.tokens, generated.finished, strict=True)
+        ]
+        return texts, [total / n for total, n in zip(generated.logprobs, lengths, strict=True)]
+
+    def count(self) -> tuple[int, int]:
+        """(trainable, all) parameters."""
+        sizes = [(parameter.numel(), parameter.requires_grad) for parameter in self.parameters()]
+        return sum(size for size, trains in sizes if trains), sum(size for size, _ in sizes)
+
+    def save(self, folder: Path, decoding: DecodingOptions, *, half: bool = False, **about: Any) -> None:
+        """A whole checkpoint; ``about`` is written beside the sizes (preset, training data, scores)."""
+        if self.tokenizer is None:
+            raise ValueError("A checkpoint needs its tokenizer: give the model one before it is saved.")
+        config = {
+            "architecture": ARCHITECTURE,
+            "encoder": self.encoder.settings,
+            "decoder": self.decoder.settings,
+            "tokenizer": self.tokenizer.kind,
+            "special": asdict(self.special),
+            "words": self.words,
+            "prompt_tokens": self.prompt_tokens,
+            "decoding": decoding.to_dict(),
+            **about,
+        }
+        save_checkpoint(folder, self, config, half=half)
+        self.tokenizer.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path, config: Mapping[str, Any] | None = None) -> CaptionModel:
+        """The model of a checkpoint folder, in eval mode.
+
+        Raises CheckpointError when the folder is not whole, damaged or of another architecture.
+        """
+        config = config or read_config(folder)
+        if config.get("architecture") != ARCHITECTURE:
+            raise CheckpointError(
+                f"{folder.name} is of the architecture {config.get('architecture')!r}, not {ARCHITECTURE!r}: "
+                "load it as what it is."
+            )
+        try:
+            special = {**config["special"], "forbidden": tuple(config["special"]["forbidden"])}
+            encoder, decoder = build_encoder(config["encoder"]), build_decoder(config["decoder"])
+            tokenizer = load_tokenizer(config["tokenizer"], folder)
+            model = cls(
+                encoder,
+                decoder,
+                SpecialTokens(**special),
+                tokenizer,
+                words=config.get("words", "none"),
+                prompt_tokens=config.get("prompt_tokens", PROMPT_TOKENS),
+            )
+        except KeyError as error:
+            raise CheckpointError(
+                f"The checkpoint {folder.name} cannot be built: its config.json says nothing of {error}, so "
+                "get it anew."
+            ) from error
+        except (TypeError, ValueError, FileNotFoundError) as error:
+            raise CheckpointError(f"The checkpoint {folder.name} cannot be built: {error}") from error
+        load_weights(model, folder)
+        return model.eval()
+
+
+def _with_left(memory: Memory, left: Tensor | None) -> Memory:
+    """Codes with the text that stands before them."""
+    if left is None or isinstance(memory, tuple):
+        return memory
+    return memory, left

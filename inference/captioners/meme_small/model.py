@@ -1,0 +1,323 @@
+"""The model that ships: what detectors see on the picture, the lines read, and a prefix language model with
+slots that may say nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from inference.captioners.meme_small.concepts import ConceptDetector, pool
+from inference.captioners.meme_small.constraints import OnlySupported, QuoteGrammar, elsewhere, line_blocks
+from inference.captioners.meme_small.faithful import LAYOUT, Cutter, Evident
+from inference.captioners.meme_small.narration import Sentence, begins_below, narrate
+from inference.captioners.meme_small.places import ABOVE, BELOW, BOTTOM, TOP, frame_name, signed, where
+from inference.captioners.meme_small.things import agree, is_drawn, share_out, tell_things
+from inference.common.types import DecodingOptions, TextLine
+from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPrefixDecoder
+from inference.decoding.search import Generated, generate
+from inference.encoders.base import build_encoder
+from inference.reading.features import LINE_FEATURES, MAX_LINES, layout_features, line_features
+from inference.reading.frames import frames
+from inference.reading.merge import Box
+from inference.russian.lexicon import bare, lemma, script
+from inference.tokenizers.slots import EOS, PAD, SPECIAL, SlotTokenizer
+
+MAX_LINE_WORDS = 12
+FREE, UNKNOWN = -1, -2  # in ``word_concepts``: says nothing of the picture; says something never learnt
+
+_ONCE = frozenset({"английский", "русский"})  # the language of all words: said once
+
+MOST_FRAMES = 6  # whose things are told frame by frame; more would tire a listener
+
+ENCODER = {
+    "kind": "efficientnet_lite0",
+    "preprocessing": {"size": 320, "mean": [127 / 255] * 3, "std": [128 / 255] * 3, "filter": "bicubic"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """How probable a concept must be on a picture for its words to be said."""
+
+    certain: float = 0.5  # by the language model, in its own sentences
+    listed: float = 0.11  # by the sentences after it: a thing
+    acting: float = 0.2  # by the sentences after it: what is done
+    boldness: float = 0.7  # all of them times this for another variant
+
+    def bolder(self) -> Gate:
+        return Gate(*(value * self.boldness for value in (self.certain, self.listed, self.acting)))
+
+
+class MemeSmall(nn.Module):
+    """``word_concepts`` (vocabulary,): the concept that each word names, :data:`FREE` or :data:`UNKNOWN`."""
+
+    def __init__(
+        self,
+        config: SlotPrefixConfig,
+        tokenizer: SlotTokenizer,
+        concepts: Sequence[str],
+        word_concepts: Sequence[int],
+        encoder: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = build_encoder(encoder or ENCODER)
+        self.detector = ConceptDetector(self.encoder.widths[0], len(concepts))
+        self.word_concepts: Tensor
+        self.register_buffer("word_concepts", torch.tensor(list(word_concepts)), persistent=False)
+        self.decoder = SlotPrefixDecoder(config, self.word_concepts)
+        self.tokenizer = tokenizer
+        self.concepts = tuple(concepts)
+        self._places = {concept: place for place, concept in enumerate(concepts)}
+        self._layout = torch.tensor([concept in LAYOUT for concept in concepts], dtype=torch.bool)
+        once = torch.tensor([concept in _ONCE for concept in concepts], dtype=torch.bool)
+        self._repeatable = self._layout & ~once
+
+    @cached_property
+    def cutter(self) -> Cutter:
+        """Made at the first use: it parses the whole vocabulary."""
+        return Cutter(self.tokenizer, self.word_concepts.tolist(), lemma)
+
+    def spelt(self, lines: Sequence[Sequence[TextLine]]) -> Tensor:
+        """(n, concepts): 1 where a concept is among the words read."""
+        found = torch.zeros(len(lines), len(self.concepts))
+        for row, own in enumerate(lines):
+            for line in own:
+                for word in line.text.split():
+                    place = self._places.get(lemma(bare(word)))
+                    if place is not None:
+                        found[row, place] = 1
+        return found
+
+    def detect(self, pooled: Tensor, layout: Tensor, spelt: Tensor) -> Tensor:
+        """(n, concepts): how probable each concept is on each picture."""
+        return torch.sigmoid(self.detector(pooled, layout, spelt))
+
+    def see(self, images: Sequence[Image.Image]) -> Tensor:
+        """What the detectors look at: (n, 2, width) of n upright RGB pictures."""
+        return pool(self.encoder(self.encoder.preprocessing(images).to(self.word_concepts.device)))
+
+    def memory(
+        self,
+        images: Sequence[Image.Image],
+        lines: Sequence[Sequence[TextLine]],
+        pooled: Tensor | None = None,
+    ) -> tuple[SlotMemory, Tensor]:
+        """What the decoder is told of n upright RGB pictures and the lines read on each, and the
+        probabilities (n, concepts) behind it. ``pooled``: what :meth:`see` gave for them, where it is known.
+        """
+        layout = [layout_features(own, image) for own, image in zip(lines, images, strict=True)]
+        features = [line_features(own, image) for own, image in zip(lines, images, strict=True)]
+        words = [line_word_ids(own[:MAX_LINES], self.tokenizer) for own in lines]
+        probabilities = self.detect(
+            self.see(images) if pooled is None else pooled,
+            torch.from_numpy(np.stack(layout)),
+            self.spelt(lines),
+        )
+        return collate(probabilities, self.decoder.config.shown, layout, features, words), probabilities
+
+    def allowed(self, lines: Sequence[Sequence[TextLine]], probabilities: Tensor, threshold: float) -> Tensor:
+        """(n, concepts), True where a caption may name the concept: it is probable, or the lines and frames
+        show it by themselves (places, order, and English where English was read).
+        """
+        layout = self._layout.repeat(len(lines), 1)
+        english = self._places.get("английский")
+        if english is not None:
+            for row, own in enumerate(lines):
+                kinds = [script(word) for line in own for word in line.text.split()]
+                layout[row, english] = kinds.count("latin") > max(1, kinds.count("cyrillic"))
+        probable = probabilities >= threshold
+        ground, white = self._places.get("фон"), self._places.get("белый")
+        if ground is not None and white is not None:
+            probable[:, ground] &= probable[:, white]  # "на фоне" alone says nothing
+        return layout | probable
+
+    @torch.inference_mode()
+    def describe(
+        self,
+        images: Sequence[Image.Image],
+        lines: Sequence[Sequence[TextLine]],
+        options: DecodingOptions,
+        *,
+        level: int,
+        gate: Gate,
+    ) -> tuple[list[str], Generated]:
+        """One description a picture, empty where nothing can be said for certain.
+
+        ``level``: how much to tell beyond the quotes, 0.. (see ``SlotTokenizer.levels``). The decoder has
+        places for ``config.max_tokens`` tokens: no more are asked of it.
+        """
+        places = self.decoder.config.max_tokens
+        options = replace(
+            options,
+            max_tokens=min(options.max_tokens, places),
+            min_tokens=min(options.min_tokens, places),
+        )
+        if options.strategy == "sample":
+            gate = gate.bolder()
+        memory, probabilities = self.memory(images, lines)
+        boxes = [frames(image, own) for image, own in zip(images, lines, strict=True)]
+        evident = [
+            Evident(len(found), any(line.author for line in own))
+            for found, own in zip(boxes, lines, strict=True)
+        ]
+        allowed = self.allowed(lines, probabilities, gate.certain)
+        tokenizer = self.tokenizer
+        generated = generate(
+            self.decoder,
+            memory,
+            options,
+            bos=tokenizer.levels[level],
+            eos=tokenizer.id(EOS),
+            pad=tokenizer.id(PAD),
+            processors=[
+                QuoteGrammar(tokenizer, *line_blocks(lines), elsewhere(lines, boxes)),
+                OnlySupported(self.cutter, allowed, evident, self.word_concepts, self._repeatable),
+            ],
+        )
+        texts = []
+        for image, own, tokens, row, seen, own_frames, shown in zip(
+            images, lines, generated.tokens, allowed, probabilities, boxes, evident, strict=True
+        ):
+            # A last look: a clause that ended half-way, a quotation that was never closed. The decoder tells
+            # of words and frames: where there are none, it says what memes have in general.
+            tellable = tokens if own or shown.frames > 1 else []
+            kept = self.cutter(tellable, set(row.nonzero().flatten().tolist()), evident=shown)
+            by_frame = self.detect_by_frame(image, own, own_frames)
+            texts.append(self.tell(kept, own, own_frames, seen.tolist(), gate, by_frame=by_frame.tolist()))
+        return texts, generated
+
+    def detect_by_frame(self, image: Image.Image, lines: Sequence[TextLine], boxes: Sequence[Box]) -> Tensor:
+        """(frames, concepts): how probable each concept is on each of some frames; no frames of a picture
+        that has one, or more than can be told one by one.
+        """
+        if not 2 <= len(boxes) <= MOST_FRAMES:
+            return torch.zeros(0, len(self.concepts))
+        width, height = image.size
+        crops = []
+        for left, top, right, bottom in boxes:
+            x, y = int(left * width), int(top * height)
+            crops.append(image.crop((x, y, max(int(right * width), x + 1), max(int(bottom * height), y + 1))))
+        n = len(crops)
+        layout = torch.from_numpy(layout_features(lines, image)).expand(n, -1)
+        return self.detect(self.see(crops), layout, self.spelt([lines]).expand(n, -1))
+
+    def tell(
+        self,
+        tokens: list[int],
+        lines: Sequence[TextLine],
+        boxes: Sequence[Box],
+        probabilities: Sequence[float],
+        gate: Gate,
+        *,
+        by_frame: Sequence[Sequence[float]] = (),
+    ) -> str:
+        """The caption: what the decoder wrote, and among it, where the picture comes in reading order, what
+        the detectors saw.
+
+        ``tokens``: of the decoder, without start and end; ``boxes``: of the frames, as fractions of the
+        picture; ``probabilities``: of the concepts; ``by_frame`` (frames, concepts): the same of each frame,
+        where they are to be told one by one.
+        """
+        named = {int(self.word_concepts[word]) for word in tokens if word < len(self.tokenizer)}
+        said = {self.concepts[place] for place in named if place >= 0}
+        probable = [
+            (concept, probability)
+            for concept, probability in zip(self.concepts, probabilities, strict=True)
+            if probability >= gate.listed and concept not in said
+        ]
+        if lines and not boxes:
+            probable = []  # a page of text: what detectors see there are letters and portraits of writers
+        sentences = self._sentences(tokens, lines, boxes)
+        noun = "кадрах" if len(boxes) > 1 else "картинке" if is_drawn(one for one, _ in probable) else "фото"
+        lead = f"Ниже на {noun}" if begins_below(sentences) else f"На {noun}"
+        seen = [dict(zip(self.concepts, own, strict=True)) for own in by_frame]
+        everywhere, single = share_out(probable, seen, gate.listed) if seen else (probable, [])
+        things = tell_things(everywhere, said, place=lead, acting=gate.acting)
+        scenes = {
+            number: scene
+            for number, own in enumerate(single)
+            if (scene := tell_things(own, said, place=frame_name(number), acting=gate.acting))
+        }
+        return narrate(sentences, things, scenes)
+
+    def _sentences(
+        self, tokens: list[int], lines: Sequence[TextLine], boxes: Sequence[Box]
+    ) -> list[Sentence]:
+        """What the decoder wrote, sentence by sentence; see :meth:`tell`."""
+        size = len(self.tokenizer)
+        written = self.cutter.sentences(tokens)
+        quoted = [[lines[word - size] for word in sentence if word >= size] for sentence in written]
+        places = [where(own[0], boxes) if own else None for own in quoted]
+        sentences = []
+        for sentence, own, place in zip(written, quoted, places, strict=True):
+            text = agree(self.tokenizer.decode(sentence, lines))
+            # "Сверху" is one place: above the picture, where words stand there, else at its upper edge.
+            taken = (place == TOP and ABOVE in places) or (place == BOTTOM and BELOW in places)
+            sentences.append(
+                Sentence(
+                    signed(text, own[0].author) if own else text,
+                    quotes=bool(own),
+                    place=None if taken else place,
+                    bare=self.cutter.is_bare(sentence),
+                )
+            )
+        return sentences
+
+
+def concept_words(
+    tokenizer: SlotTokenizer, concepts: Sequence[str], lemmas_of: Callable[[str], frozenset[str]]
+) -> list[int]:
+    """For each word of the vocabulary the place of its lemma in ``concepts``, :data:`FREE` or
+    :data:`UNKNOWN`.
+    """
+    places = {concept: i for i, concept in enumerate(concepts)}
+    named = []
+    for word in tokenizer.words:
+        lemmas = lemmas_of(word) if word[:1] != "<" else frozenset()
+        named.append(min((places.get(lemma, UNKNOWN) for lemma in lemmas), default=FREE))
+    # Words of other alphabets and numbers name something too: a brand, a user, a year.
+    for i, word in enumerate(tokenizer.words):
+        if named[i] == FREE and word[:1] != "<" and any(c.isascii() and c.isalnum() for c in word):
+            named[i] = FREE if word.isdigit() and len(word) == 1 else UNKNOWN
+    return named
+
+
+def line_word_ids(lines: Sequence[TextLine], tokenizer: SlotTokenizer) -> np.ndarray[Any, Any]:
+    """(lines, MAX_LINE_WORDS) ids of the words read that the vocabulary knows, 0 where none."""
+    ids = np.zeros((len(lines), MAX_LINE_WORDS), dtype=np.int64)
+    for row, line in enumerate(lines):
+        known = [tokenizer.ids.get(bare(word).lower(), 0) for word in line.text.split()]
+        known = [i for i in known if i >= len(SPECIAL)][:MAX_LINE_WORDS]
+        ids[row, : len(known)] = known
+    return ids
+
+
+def collate(
+    probabilities: Tensor,
+    shown: int,
+    layout: Sequence[np.ndarray[Any, Any]],
+    features: Sequence[np.ndarray[Any, Any]],
+    words: Sequence[np.ndarray[Any, Any]],
+) -> SlotMemory:
+    """One memory of n pictures, their lines padded to the most lines among them.
+
+    ``probabilities`` (n, concepts), of which the ``shown`` highest are told.
+    """
+    n, m = len(features), max((len(one) for one in features), default=0)
+    values = torch.zeros(n, m, LINE_FEATURES)
+    ids = torch.zeros(n, m, MAX_LINE_WORDS, dtype=torch.long)
+    mask = torch.zeros(n, m, dtype=torch.bool)
+    for i, (one, own) in enumerate(zip(features, words, strict=True)):
+        values[i, : len(one)] = torch.from_numpy(one)
+        ids[i, : len(one)] = torch.from_numpy(own)
+        mask[i, : len(one)] = True
+    highest = probabilities.topk(min(shown, probabilities.shape[1]), dim=1)
+    return SlotMemory(highest.indices, highest.values, torch.from_numpy(np.stack(layout)), values, ids, mask)

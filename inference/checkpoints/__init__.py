@@ -1,0 +1,1 @@
+"""Checkpoints on disk: their names, their format, what vouches for them, and how they are fetched."""

@@ -1,0 +1,31 @@
+"""The weight file of ``coco-objects``'s detector: where it lies and how to get it, without torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from inference.common.types import UnknownModel
+
+NAME = "coco-objects"
+WEIGHTS = "COCO_V1"  # of torchvision's fasterrcnn_resnet50_fpn
+PULLED = "fasterrcnn_fpn"  # what `pull` calls them
+FILE = "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth"
+
+
+def places(models_dir: Path) -> tuple[Path, ...]:
+    """Where the detector's weights may lie, first place first: MODELS_DIR, then torchvision's own cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "torch"
+    hub = Path(os.environ.get("TORCH_HOME", cache)).expanduser() / "hub" / "checkpoints"
+    return (models_dir / PULLED / FILE, models_dir / FILE, hub / FILE)
+
+
+def weights(models_dir: Path) -> Path:
+    """The detector's weight file. Raises UnknownModel with the command that fetches it."""
+    for path in places(models_dir):
+        if path.is_file():
+            return path
+    raise UnknownModel(
+        f"The weights of {NAME} ({FILE}) are not in {models_dir}: fetch them with "
+        f"'python -m inference pull {PULLED}'."
+    )

@@ -1,0 +1,210 @@
+"""Plain data that the bot, the engine, the worker and the command line share. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, Self, get_args
+
+from inference.common.errors import UserError
+
+Strategy = Literal["greedy", "beam", "sample"]
+PictureErrorCode = Literal[
+    "empty", "not_a_picture", "truncated", "too_many_pixels", "too_large", "unsupported"
+]
+
+_WHOLE = ("beams", "top_k", "min_tokens", "max_tokens", "no_repeat_ngram")
+_REAL = ("temperature", "top_p", "length_penalty", "repetition_penalty")
+# Which options decide the outcome of each strategy: the others must not split a cache.
+_SHARED_OPTIONS = frozenset(
+    {"strategy", "min_tokens", "max_tokens", "length_penalty", "repetition_penalty", "no_repeat_ngram"}
+)
+_RELEVANT_OPTIONS: dict[str, frozenset[str]] = {
+    "greedy": _SHARED_OPTIONS - {"length_penalty"},
+    "beam": _SHARED_OPTIONS | {"beams"},
+    "sample": (_SHARED_OPTIONS - {"length_penalty"}) | {"temperature", "top_k", "top_p", "seed"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingOptions:
+    """How a caption is searched for among the decoder's continuations.
+
+    Raises ValueError when a value is outside the range written beside it.
+    """
+
+    strategy: Strategy = "beam"
+    beams: int = 3  # >= 1; hypotheses kept by "beam"
+    temperature: float = 1.0  # > 0; divides the logits of "sample"
+    top_k: int = 0  # >= 0; "sample" draws among the k likeliest tokens, 0 = among all
+    top_p: float = 1.0  # (0, 1]; "sample" draws from the smallest set with this much probability (nucleus)
+    seed: int | None = None  # of "sample"; None = another draw every time
+    min_tokens: int = 0  # >= 0, <= max_tokens; the end token is forbidden before
+    max_tokens: int = 160  # >= 1
+    length_penalty: float = 1.0  # -50..50; a beam's score is its log-probability / length ** length_penalty
+    repetition_penalty: float = 1.0  # > 0; 1 = none (Keskar et al. 2019, CTRL)
+    no_repeat_ngram: int = 0  # >= 0; no n-gram of this length twice, 0 = off
+
+    def __post_init__(self) -> None:
+        if self.strategy not in get_args(Strategy):
+            raise ValueError(
+                f"Strategy must be one of {', '.join(get_args(Strategy))}, not {self.strategy!r}."
+            )
+        for name in _WHOLE:
+            if type(value := getattr(self, name)) is not int:
+                raise ValueError(f"Decoding option {name} must be a whole number, not {value!r}.")
+        for name in _REAL:
+            value = getattr(self, name)
+            if type(value) not in {int, float} or not math.isfinite(value):
+                raise ValueError(f"Decoding option {name} must be a number, not {value!r}.")
+        if self.seed is not None and (type(self.seed) is not int or not -(2**63) <= self.seed < 2**64):
+            raise ValueError(f"Decoding option seed must be a whole number of 64 bits, not {self.seed!r}.")
+        checks = (
+            (self.beams >= 1, "beams must be at least 1"),
+            (self.temperature > 0, "temperature must be above 0"),
+            (self.top_k >= 0, "top_k must be 0 (off) or more"),
+            (0 < self.top_p <= 1, "top_p must be above 0 and at most 1"),
+            (self.max_tokens >= 1, "max_tokens must be at least 1"),
+            (0 <= self.min_tokens <= self.max_tokens, "min_tokens must be between 0 and max_tokens"),
+            (abs(self.length_penalty) <= 50, "length_penalty must be between -50 and 50"),
+            (self.repetition_penalty > 0, "repetition_penalty must be above 0"),
+            (self.no_repeat_ngram >= 0, "no_repeat_ngram must be 0 (off) or more"),
+        )
+        for holds, sentence in checks:
+            if not holds:
+                raise ValueError(f"Decoding option {sentence}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All options, JSON-able."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The options of :meth:`to_dict`; what is missing keeps its default. ValueError: an unknown name."""
+        if not isinstance(values, Mapping):
+            raise ValueError("Decoding options must be a table of names and values.")
+        unknown = sorted(set(values) - {option.name for option in fields(cls)})
+        if unknown:
+            raise ValueError(f"Unknown decoding option: {', '.join(unknown)}.")
+        return cls(**values)
+
+    def key(self) -> str:
+        """16 hexadecimal digits, equal for options that cannot give different captions."""
+        relevant = _RELEVANT_OPTIONS[self.strategy]
+        # 1 and 1.0 are the same temperature, but not the same JSON.
+        values = {
+            name: float(value) if isinstance(value, (int, float)) else value
+            for name, value in self.to_dict().items()
+            if name in relevant
+        }
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """One line of words read on a picture."""
+
+    text: str
+    box: tuple[
+        float, float, float, float
+    ]  # left, top, right, bottom: fractions (0..1) of the upright picture
+    confidence: float  # 0..1
+    block: int  # the block (paragraph, balloon, caption bar) it belongs to, in reading order from 0
+    author: str = ""  # the account whose post begins with this line, without the "@"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What makes a caption besides its picture and its options."""
+
+    checkpoint: str  # sha256 of the weights, see inference.checkpoints.models.checkpoint_hash
+    program: str  # see inference.serving.program
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """What is said about one picture, and everything needed to tell later how it came about."""
+
+    summary: str  # one line
+    text: str  # the description
+    words: tuple[str, ...]  # all that was read surely on the picture: one string a block, in reading order
+    model: str
+    checkpoint: str  # sha256 of the weights, 64 hexadecimal digits
+    program: str = ""  # see inference.serving.program; the worker fills it in
+    options: DecodingOptions = field(default_factory=DecodingOptions)
+    # By stage: decode (bytes to pixels), read (the words), encode, generate; total = from the bytes' arrival
+    # in the worker to the answer, which for a picture in a batch holds its companions' time too.
+    seconds: dict[str, float] = field(default_factory=dict)
+    confidence: float = 1.0  # 0..1
+    # Codes of what the reader should know: "first_frame" (of an animation), "first_page" (of several pictures
+    # in the file), "partial" (the picture did not come whole), "low_confidence", "no_reading" (the reader's
+    # weights are missing or damaged), "unreadable" (most of what is written there could not be read),
+    # "upside_down" (the picture is; it is described the right way up).
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able: tuples become lists, the options a dict."""
+        return {
+            "summary": self.summary,
+            "text": self.text,
+            "words": list(self.words),
+            "model": self.model,
+            "checkpoint": self.checkpoint,
+            "program": self.program,
+            "options": self.options.to_dict(),
+            "seconds": dict(self.seconds),
+            "confidence": self.confidence,
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The caption of :meth:`to_dict`. Raises KeyError or TypeError when a field is missing or unknown."""
+        return cls(
+            **{
+                **values,
+                "words": tuple(values["words"]),
+                "options": DecodingOptions.from_dict(values["options"]),
+                "seconds": dict(values["seconds"]),
+                "notes": tuple(values["notes"]),
+            }
+        )
+
+
+class PictureError(UserError, ValueError):
+    """No model can caption these bytes: ``str()`` says why and what to do, in one sentence."""
+
+    def __init__(self, code: PictureErrorCode, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code: PictureErrorCode = code
+
+
+class EngineError(UserError, RuntimeError):
+    """The picture may be good, but no caption came: ``str()`` says why and what to do, in one sentence."""
+
+
+class EngineBusy(EngineError):  # noqa: N818 - a state, said the way the callers say it
+    """The queue is full: try again when some pictures have been answered."""
+
+
+class PictureTimeout(EngineError):  # noqa: N818
+    """This picture, alone in the worker, took longer than the time allowed for one."""
+
+
+class WorkerCrashed(EngineError):  # noqa: N818
+    """The worker process died on this picture, also when it was retried alone."""
+
+
+class UnknownModel(EngineError):  # noqa: N818
+    """No checkpoint of this name is in the models folder."""
+
+
+class ModelNotLoaded(EngineError):  # noqa: N818
+    """The model's checkpoint is there, but cannot be loaded: no picture will do better."""
+
+
+class NotAllowed(EngineError):  # noqa: N818
+    """The service on another machine does not serve this caller: a key is wrong or missing."""

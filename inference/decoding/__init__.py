@@ -1,0 +1,1 @@
+"""Searching for a caption, whatever runs the step."""

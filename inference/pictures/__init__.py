@@ -1,0 +1,1 @@
+"""Bytes from a stranger to an upright RGB picture, or a clear refusal."""

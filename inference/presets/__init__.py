@@ -1,0 +1,1 @@
+"""The published captioners as data."""

@@ -1,0 +1,241 @@
+"""The engine behind HTTP, for bots and programs on other machines; :mod:`.remote` has the protocol.
+
+On one machine an aiohttp server has one engine. With Ray Serve every replica, on whichever machine of the
+cluster, has an engine of its own; Ray's proxies spread the pictures over them. Either way it is the engine
+that joins pictures that come together into one batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import ClientPayloadError, web
+
+from inference.common.types import DecodingOptions, EngineError, PictureError
+from inference.pictures.opening import MAX_BYTES
+from inference.serving.access import Access
+from inference.serving.engine import Engine, EngineSettings
+from inference.serving.remote import ERRORS
+
+logger = logging.getLogger(__name__)
+
+ENGINE = web.AppKey("engine", Engine)
+
+MOST = {"beams": 32, "max_tokens": 2048}  # that a caller may ask for: memory grows with both
+
+# The folders before a file's name, wherever it lies.
+_FOLDERS = re.compile(r"(?<![\w:/.])(?:~|[A-Za-z]:)?/(?:[^\s/'\"]+/)+")
+
+Answer = tuple[int, dict[str, Any]]  # HTTP status, JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request without its body, as any server knows it."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]  # whose names may be asked for in any case
+
+
+async def respond(
+    engine: Engine,
+    access: Access,
+    request: Request,
+    body: Callable[[], Awaitable[bytes]],
+) -> Answer:
+    """What a request is answered with, whichever server took it. Raises nothing."""
+    path = request.path.rstrip("/")
+    refused = access.refusal(request.headers, open_to_all=path == "/healthz")
+    if refused is not None:
+        why, sentence = refused
+        return ERRORS[why][1], {"error": why, "sentence": sentence}
+    try:
+        return await _answer(
+            engine, "GET" if request.method == "HEAD" else request.method, path, request, body
+        )
+    except PictureError as error:
+        told = {"error": "picture", "code": error.code, "sentence": str(error)}
+        return HTTPStatus.UNPROCESSABLE_ENTITY, told
+    except EngineError as error:
+        kind = next(name for name, (kind, _) in ERRORS.items() if type(error) is kind or kind is EngineError)
+        sentence = without_paths(str(error), engine.settings)
+        if sentence != str(error):
+            logger.warning("%s", error)
+        return ERRORS[kind][1], {"error": kind, "sentence": sentence}
+    except Exception:
+        logger.exception("A request broke the service")
+        sentence = "The service broke down on this request: see its log."
+        return HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "failed", "sentence": sentence}
+
+
+async def _answer(
+    engine: Engine, method: str, path: str, request: Request, body: Callable[[], Awaitable[bytes]]
+) -> Answer:
+    match method, path:
+        case "POST", "/caption":
+            return await _caption(engine, request.query, await body())
+        case "GET", "/models":
+            models = [asdict(model) for model in await asyncio.to_thread(engine.models)]
+            return HTTPStatus.OK, {"default": engine.settings.model, "models": models}
+        case "GET", "/checkpoint":
+            version = await asyncio.to_thread(engine.version, request.query.get("model"))
+            return HTTPStatus.OK, asdict(version)
+        case "GET", "/healthz":
+            status = HTTPStatus.OK if engine.healthy else HTTPStatus.SERVICE_UNAVAILABLE
+            return status, {"healthy": engine.healthy, "waiting": engine.waiting}
+    sentence = "Nothing is here: POST a picture to /caption, or GET /models, /checkpoint, /healthz."
+    return HTTPStatus.NOT_FOUND, {"error": "failed", "sentence": sentence}
+
+
+def without_paths(sentence: str, settings: EngineSettings) -> str:
+    """The sentence for somebody who is not on this machine: of files only their names are told.
+
+    What the operator must know beside it stands in the log.
+    """
+    folders = {
+        str(settings.models_dir),
+        str(settings.models_dir.absolute()),
+        str(settings.models_dir.resolve()),
+    }
+    for folder in sorted(folders, key=len, reverse=True):
+        if folder not in {".", "/"}:
+            name = rf"(?<![\w./-]){re.escape(folder)}"
+            sentence = re.sub(rf" (?:in|to) {name}(?![\w/-])", " here", sentence)
+            sentence = re.sub(rf"{name}(?:/|(?![\w-]))", "", sentence)
+    return _FOLDERS.sub("", sentence)
+
+
+async def _caption(engine: Engine, query: Mapping[str, str], data: bytes) -> Answer:
+    if len(data) > MAX_BYTES:
+        raise _too_large()
+    try:
+        options = DecodingOptions.from_dict(json.loads(query["options"])) if "options" in query else None
+    except (ValueError, TypeError, RecursionError) as error:
+        sentence = f"The decoding options cannot be used ({error}): send a JSON object of known options."
+        return HTTPStatus.BAD_REQUEST, {"error": "failed", "sentence": sentence}
+    for name, most in MOST.items():
+        if options is not None and getattr(options, name) > most:
+            sentence = f"The decoding options cannot be used ({name} may be {most} at most): ask for less."
+            return HTTPStatus.BAD_REQUEST, {"error": "failed", "sentence": sentence}
+    caption = await engine.caption(data, options=options, model=query.get("model"))
+    return HTTPStatus.OK, caption.to_dict()
+
+
+def http_app(settings: EngineSettings, access: Access | None = None) -> web.Application:
+    """An aiohttp application that starts an engine with itself, and ends it.
+
+    ``access``: who is served; None: programs of this machine.
+    """
+    allowed = access or Access.of("127.0.0.1")
+
+    async def handle(request: web.Request) -> web.Response:
+        async def body() -> bytes:
+            try:
+                return await request.read()
+            except web.HTTPRequestEntityTooLarge as error:
+                raise _too_large() from error
+            except (web.RequestPayloadError, ClientPayloadError) as error:
+                raise PictureError("truncated", "The picture did not come whole: send it again.") from error
+
+        asked = Request(request.method, request.path, request.query, request.headers)
+        status, answer = await respond(app[ENGINE], allowed, asked, body)
+        headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
+        return web.json_response(answer, status=status, dumps=_dumps, headers=headers)
+
+    async def engine(app: web.Application) -> AsyncIterator[None]:
+        async with Engine(settings) as app[ENGINE]:
+            yield
+
+    app = web.Application(client_max_size=MAX_BYTES)
+    app.cleanup_ctx.append(engine)
+    app.router.add_route("*", "/{path:.*}", handle)
+    return app
+
+
+def ray_app(settings: EngineSettings, access: Access, *, replicas: int = 1) -> Any:
+    """The same as an application for ``ray.serve.run``: ``replicas`` engines, on the machines of the cluster.
+
+    Every machine needs this project, and its checkpoints under the same path. Raises ImportError without Ray.
+    """
+    from ray import serve  # noqa: PLC0415 - an optional dependency
+    from starlette.requests import Request as RayRequest  # noqa: PLC0415
+    from starlette.responses import Response  # noqa: PLC0415
+
+    class Captioning:
+        """One replica: an engine, with its worker process beside it."""
+
+        def __init__(self) -> None:
+            self._engine = Engine(settings)
+            self._starting = asyncio.Lock()
+            self._started = False
+
+        async def __call__(self, request: RayRequest) -> Response:
+            async with self._starting:
+                if not self._started:
+                    await self._engine.start()
+                    self._started = True
+            asked = Request(request.method, request.url.path, request.query_params, request.headers)
+            status, answer = await respond(self._engine, access, asked, request.body)
+            return Response(_dumps(answer), status_code=status, media_type="application/json")
+
+    deployment = serve.deployment(
+        Captioning,
+        name="captioner",
+        num_replicas=replicas,
+        # As many as the engine takes; what is more waits in Ray's proxies instead of being refused.
+        max_ongoing_requests=settings.queue_size,
+        ray_actor_options={"num_cpus": settings.threads or 1},
+    )
+    return deployment.bind()
+
+
+def run_on_ray(
+    settings: EngineSettings, access: Access, *, address: str, host: str, port: int, replicas: int
+) -> None:
+    """Deploy on the cluster at ``address`` ("local" starts one on this machine) and stay until interrupted.
+
+    Raises ImportError without Ray, EngineError when the cluster cannot be reached or does not take it.
+    """
+    import ray  # noqa: PLC0415 - an optional dependency
+    from ray import serve  # noqa: PLC0415
+
+    # Replicas start elsewhere: a path relative to this folder would mean nothing there.
+    settings = replace(settings, models_dir=settings.models_dir.resolve())
+    try:
+        if address == "local":
+            ray.init(address="local", include_dashboard=False)
+        else:
+            ray.init(address=address)
+        serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port})
+        serve.run(
+            ray_app(settings, access, replicas=replicas),
+            name="meme-describer",
+            route_prefix="/",
+            blocking=True,
+        )
+    except Exception as error:  # Ray's errors have no base class in common
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+        raise EngineError(
+            f"Ray at {address!r} does not serve ({first}): see its log, or try again."
+        ) from error
+    finally:
+        ray.shutdown()
+
+
+def _too_large() -> PictureError:
+    limit = MAX_BYTES // 1_000_000
+    return PictureError("too_large", f"The file is larger than {limit} MB: make a smaller copy of it.")
+
+
+def _dumps(answer: Any) -> str:
+    # ASCII: a name that was asked for may hold halves of characters, which nothing else can write.
+    return json.dumps(answer, default=float)

@@ -1,0 +1,271 @@
+"""The tables come from the migrations alone, and are those that the code means."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from bot.feedback import database
+from bot.feedback.database import StoreError
+from bot.feedback.store import MessageKey, Store
+from bot.feedback.tables import Place, Shown, Table
+from tests.bot.feedback.conftest import Chat, fields, kept, meme, said
+
+
+async def test_migrations_give_the_tables_of_the_code(url: str, store: Store) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        return compare_metadata(context, Table.metadata)
+
+    engine = database.create_engine(database.database_url(url))
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    await engine.dispose()
+
+
+async def test_migrations_can_be_taken_back(url: str, store: Store) -> None:
+    def downgrade(connection: Connection) -> set[str]:
+        from alembic import command
+
+        configuration = database.alembic_config()
+        configuration.attributes["connection"] = connection
+        command.downgrade(configuration, "base")
+        return set(connection.dialect.get_table_names(connection))
+
+    engine = database.create_engine(database.database_url(url))
+    async with engine.begin() as connection:
+        left = await connection.run_sync(downgrade)
+    await engine.dispose()
+    assert left - {"sqlite_sequence"} == {"alembic_version"}
+
+
+async def migrate_to(url: str, revision: str, *, up: bool) -> None:
+    """Bring the tables to an older or a newer state."""
+    from alembic import command
+
+    def run(connection: Connection) -> None:
+        configuration = database.alembic_config()
+        configuration.attributes["connection"] = connection
+        (command.upgrade if up else command.downgrade)(configuration, revision)
+
+    engine = database.create_engine(database.database_url(url))
+    async with engine.begin() as connection:
+        await connection.run_sync(run)
+    await engine.dispose()
+
+
+async def test_what_was_sent_before_there_were_signatures_is_known_by_its_message(
+    url: str, data_dir: Path
+) -> None:
+    async with await Store.open(url, data_dir) as store:
+        chat = Chat(store)
+        anna, boris = await chat.person(10), await chat.person(11)
+        described = await chat.answer(anna, meme("ОДИН"))
+        job = await store.job_of_caption(described.id, 10, 0)
+        assert job is not None and job.reply_message_id is not None
+        ((in_group, _),) = await store.accept(
+            user_id=boris.id,
+            place=Place(-7),
+            message_id=1,
+            file_id="f",
+            file_unique_id="u",
+            language="ru",
+        )
+        await store.use_caption(in_group.id, described.id)
+        await store.answered(in_group.id, 2)
+        waiting = await chat.job(anna, "unanswered")
+        await store.show(MessageKey.of(-7, 3), Shown("prompt", caption_id=described.id, user_id=boris.id))
+        await store.show(MessageKey.of(10, 4), Shown("models", user_id=anna.id))
+    await migrate_to(url, "0006", up=False)
+    async with await Store.open(url, data_dir) as store:
+        for chat_id, message_id, kind, job_id, user_id, unsigned in (
+            (10, job.reply_message_id, "caption", job.id, anna.id, True),
+            (-7, 2, "caption", in_group.id, None, True),
+            (-7, 3, "prompt", None, boris.id, False),
+        ):
+            row = await store.shown(MessageKey.of(chat_id, message_id))
+            assert row is not None
+            assert (row.kind, row.caption_id, row.job_id, row.user_id, row.unsigned) == (
+                *(kind, described.id, job_id, user_id, unsigned),
+            )
+        assert await store.shown(MessageKey.of(10, 4)) is None, "pages were not written down then"
+        assert await store.shown(MessageKey.of(10, waiting.message_id)) is None
+
+
+async def test_what_was_kept_before_senders_were_known_is_kept_only_where_nobody_else_may_have_sent_it(
+    url: str, data_dir: Path
+) -> None:
+    """Also: what accounts of Telegram's own asked for is parted among the chats, and nobody's marks go."""
+    async with await Store.open(url, data_dir) as store:
+        chat = Chat(store)
+        anna, boris = await chat.person(10), await chat.person(11)
+        own = await chat.answer(anna, meme("СВОЯ"))
+        both = await chat.answer(anna, meme("ОБА"))
+        account = await store.user(1087968824, language="ru")
+
+        async def in_group(user_id: int, chat_id: int, data: bytes) -> tuple[int, int]:
+            picture = fields(data)
+            ((job, _),) = await store.accept(
+                user_id=user_id,
+                place=Place(chat_id),
+                message_id=next(chat.numbers),
+                file_id="f",
+                file_unique_id=picture.file_unique_id,
+                language="ru",
+                sender=10,  # as if the asker had sent it
+            )
+            return job.id, (await store.save_caption(job.id, picture=picture, caption=said())).id
+
+        _, asked = await in_group(boris.id, -7, meme("ЧУЖАЯ"))
+        await in_group(boris.id, -7, meme("ОБА"))
+        jobs = {chat_id: await in_group(account.id, chat_id, meme(str(chat_id))) for chat_id in (-7, -8)}
+        await store.rate(boris.id, jobs[-8][1], 5)
+        assert len(kept(data_dir)) == 5
+    await migrate_to(url, "0007", up=False)
+    engine = database.create_engine(database.database_url(url))
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE users SET consent = true, model = 'x' WHERE telegram_id > 1000000000")
+        )
+        await connection.execute(text("UPDATE jobs SET keeps_picture = true WHERE caption_id IS NOT NULL"))
+    await engine.dispose()
+
+    async with await Store.open(url, data_dir) as store:
+        assert sorted(path.read_bytes() for path in kept(data_dir)) == sorted([meme("СВОЯ"), meme("ОБА")])
+        assert {stone.kind for stone in await store.tombstones()} == {"picture"}
+        for chat_id, (job_id, _) in jobs.items():
+            owner, job = await store.find_user(chat_id), await store.job(job_id)
+            assert owner is not None and job is not None
+            assert (job.user_id, job.sender, job.keeps_picture) == (owner.id, "", False)
+            assert (owner.consent, owner.model) == (False, None)
+        account = await store.user(1087968824, language="ru")
+        assert (account.consent, account.model) == (False, None)
+        assert (await store.stats()).users == 2
+        await store.erase(account.id)
+        assert await store.rating(boris.id, jobs[-8][1]) == 5
+        # As before, who asked is taken for the sender where nobody can tell.
+        await store.erase(boris.id)
+        assert await store.caption(asked) is None
+        assert await store.caption(both.id) is not None and await store.caption(own.id) is not None
+
+
+def test_migrations_are_valid_for_postgresql() -> None:
+    """Rendered offline: what PostgreSQL would be told, wherever this test runs."""
+    script = ScriptDirectory.from_config(database.alembic_config())
+    sql = io.StringIO()
+    context = MigrationContext.configure(
+        dialect_name="postgresql", opts={"as_sql": True, "output_buffer": sql}
+    )
+    with Operations.context(context):
+        for revision in reversed(list(script.walk_revisions())):
+            revision.module.upgrade()
+    told = sql.getvalue()
+    for table in Table.metadata.tables:
+        assert f"CREATE TABLE {table} " in told
+    assert "id BIGSERIAL NOT NULL" in told
+    assert "TIMESTAMP WITH TIME ZONE" in told
+    assert "AUTOINCREMENT" not in told
+
+
+async def test_opening_again_keeps_everything(url: str, data_dir: Path) -> None:
+    async with await Store.open(url, data_dir) as store:
+        first = await store.user(1, language="ru")
+    async with await Store.open(url, data_dir) as store:
+        again = await store.user(1, language="ru")
+        assert again.id == first.id
+        assert (await store.stats()).users == 1
+
+
+async def test_many_may_start_on_an_empty_database_at_once(url: str, data_dir: Path) -> None:
+    stores = await asyncio.gather(*(Store.open(url, data_dir) for _ in range(4)))
+    users = await asyncio.gather(*(store.user(1, language="ru") for store in stores))
+    assert len({user.id for user in users}) == 1
+    await asyncio.gather(*(store.close() for store in stores))
+
+
+async def test_the_event_loop_serves_during_the_migrations(
+    url: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The migration waits for the loop to do something: on the loop itself it would wait in vain."""
+    begun, served = threading.Event(), threading.Event()
+    upgrade = database._upgrade
+
+    def waiting_upgrade(connection: Connection) -> None:
+        begun.set()
+        assert served.wait(30), "the event loop stood still during the migration"
+        upgrade(connection)
+
+    monkeypatch.setattr(database, "_upgrade", waiting_upgrade)
+
+    async def serve() -> None:
+        await asyncio.to_thread(begun.wait, 30)
+        served.set()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(serve())
+        opening = group.create_task(Store.open(url, data_dir))
+    await opening.result().close()
+
+
+async def test_a_database_of_a_newer_version_is_refused(url: str, data_dir: Path) -> None:
+    await (await Store.open(url, data_dir)).close()
+    engine = database.create_engine(database.database_url(url))
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await engine.dispose()
+    with pytest.raises(StoreError, match=r"newer version.*update the bot"):
+        await Store.open(url, data_dir)
+
+
+@pytest.mark.parametrize(
+    ("address", "advice"),
+    [
+        ("nonsense", "not a database address"),
+        ("mysql://host/name", "not supported"),
+        ("sqlite://", "name a file"),
+        ("sqlite+aiosqlite:///:memory:", "name a file"),
+    ],
+)
+async def test_addresses_that_cannot_be_used_say_what_to_write(
+    address: str, advice: str, tmp_path: Path
+) -> None:
+    with pytest.raises(StoreError, match=advice):
+        await Store.open(address, tmp_path)
+
+
+def test_short_addresses_get_the_drivers() -> None:
+    assert database.database_url("postgres://u:p@h/n").drivername == "postgresql+asyncpg"
+    assert database.database_url("sqlite:///data/bot.db").drivername == "sqlite+aiosqlite"
+
+
+async def test_an_unreachable_server_is_one_sentence_without_the_password(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with pytest.raises(StoreError, match=r"cannot be opened.*check DATABASE_URL"):
+        await Store.open(f"sqlite:///{blocked}/bot.db", tmp_path / "data")
+    with pytest.raises(StoreError, match="cannot be opened") as caught:
+        await Store.open("postgresql://bot:hidden@127.0.0.1:9/base", tmp_path / "data")
+    assert "hidden" not in str(caught.value)
+
+
+async def test_a_file_that_cannot_be_opened_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaints: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", complaints.append)
+    before = set(threading.enumerate())
+    with pytest.raises(StoreError, match=r"cannot be opened \(unable to open database file\)"):
+        await Store.open(f"sqlite:///{tmp_path}", tmp_path / "data")  # a folder
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith("Thread-"):  # of the driver, not of the event loop
+            await asyncio.to_thread(thread.join, 60)
+    assert not complaints

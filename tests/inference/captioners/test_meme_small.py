@@ -1,0 +1,489 @@
+"""The rules that keep a caption honest: quotations only of what was read, content only of what is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from inference.captioners.meme_small.faithful import Evident
+from inference.captioners.meme_small.model import (
+    FREE,
+    UNKNOWN,
+    Gate,
+    MemeSmall,
+    OnlySupported,
+    QuoteGrammar,
+    collate,
+    concept_words,
+    elsewhere,
+    line_blocks,
+    line_word_ids,
+)
+from inference.common.types import DecodingOptions, TextLine
+from inference.decoders.slot_prefix import SlotPrefixConfig
+from inference.decoding.search import generate
+from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES, MAX_LINES, layout_features
+from inference.tokenizers.slots import (
+    BOS,
+    CLOSE,
+    EOS,
+    OPEN,
+    PAD,
+    SPECIAL,
+    UNK,
+    UNREAD,
+    SlotTokenizer,
+    split_words,
+)
+from tests.drawing import draw_meme
+
+LEVELS = ("<detail-0>", "<detail-1>", "<detail-2>")
+TOKENIZER = SlotTokenizer((*SPECIAL, *LEVELS, ":", ".", "мем", "кот", "кота", "робот"))
+V = len(TOKENIZER)
+NEVER = {TOKENIZER.id(token) for token in (PAD, BOS, UNK, UNREAD, *LEVELS)}
+OPENS, CLOSES, ENDS, COLON = (TOKENIZER.id(token) for token in (OPEN, CLOSE, EOS, ":"))
+
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def lines_of(count: int, *, first: int = 0) -> list[TextLine]:
+    return [
+        TextLine(f"строка {first + i}", (0.1, 0.02 * i, 0.9, 0.02 * i + 0.015), 0.9, i) for i in range(count)
+    ]
+
+
+# --- the grammar of quotations
+
+
+def may_follow(said: Sequence[int], blocks: Sequence[int], sure: Sequence[bool]) -> set[int]:
+    """What the rules allow after ``said``, worked out anew: a machine that knows the blocks as lists."""
+    lists: dict[int, list[int]] = {}
+    for number, block in enumerate(blocks):
+        lists.setdefault(block, []).append(V + number)
+    inside, quoted = False, []
+    for token in said:
+        if token >= V:
+            quoted.append(token)
+        elif token in (OPENS, CLOSES):
+            inside = token == OPENS
+    begun = {token for token in quoted for own in lists.values() if token in own}
+    unfinished = [own for own in lists.values() if begun & set(own) and not set(own) <= begun]
+    if unfinished:
+        return {next(token for token in unfinished[0] if token not in begun)}
+    # In reading order: the first block that is left.
+    starts = {min((own[0] for own in lists.values() if own[0] not in begun), default=-1)} - {-1}
+    if inside:
+        return starts if said[-1] == OPENS else starts | {CLOSES}
+    words = set(range(V)) - NEVER - {OPENS, CLOSES}
+    if any(certain and V + number not in begun for number, certain in enumerate(sure)):
+        words -= {ENDS}
+    return words | {OPENS} if starts else words - {COLON}
+
+
+def grammar_of(*pictures: tuple[Sequence[int], Sequence[bool]]) -> QuoteGrammar:
+    width = max(len(blocks) for blocks, _ in pictures)
+    blocks = torch.tensor([[*own, *[-1] * (width - len(own))] for own, _ in pictures], dtype=torch.long)
+    sure = torch.tensor([[*own, *[False] * (width - len(own))] for _, own in pictures], dtype=torch.bool)
+    return QuoteGrammar(TOKENIZER, blocks.view(len(pictures), width), sure.view(len(pictures), width))
+
+
+@pytest.mark.parametrize(
+    ("blocks", "sure"),
+    [
+        ((), ()),
+        ((0,), (False,)),
+        ((0,), (True,)),
+        ((0, 1), (True, False)),
+        ((0, 0), (False, True)),
+        ((0, 0, 1), (False, False, True)),
+    ],
+)
+def test_the_grammar_allows_exactly_what_the_rules_say(
+    blocks: tuple[int, ...], sure: tuple[bool, ...]
+) -> None:
+    """Every sentence of up to six tokens that the rules allow, words standing for one another."""
+    # The batch has another picture with more lines than this one.
+    grammar = grammar_of((blocks, sure), ((0, 0, 1, 2), (False,) * 4))
+    sentences: list[tuple[int, ...]] = [()]
+    while sentences:
+        said = torch.tensor(sentences, dtype=torch.long).view(len(sentences), -1)
+        both = torch.cat((said, said))  # as many rows for the other picture
+        allowed = torch.isfinite(grammar(both, torch.zeros(len(both), V + 4)))[: len(sentences)]
+        following = []
+        for sentence, row in zip(sentences, allowed, strict=True):
+            expected = may_follow(sentence, blocks, sure)
+            assert set(row.nonzero()[:, 0].tolist()) == expected, sentence
+            if len(sentence) < 6:
+                kinds = expected - {ENDS} - {TOKENIZER.id(word) for word in (".", "кот", "кота", "робот")}
+                following += [(*sentence, token) for token in sorted(kinds)]
+        sentences = following
+
+
+def test_what_stands_elsewhere_is_quoted_on_its_own() -> None:
+    """Words above the picture and words below it are not one quotation."""
+    above, below, beneath = ((0.1, 0, 0.9, 0.1), (0.1, 0.85, 0.9, 0.9), (0.1, 0.95, 0.9, 1))
+    own = [TextLine("да", box, 0.9, number) for number, box in enumerate((above, below, beneath))]
+    apart = elsewhere([own, []], [[(0.0, 0.2, 1.0, 0.8)], []])
+    assert apart.tolist() == [[False, True, False], [False] * 3]
+    grammar = QuoteGrammar(TOKENIZER, *line_blocks([own]), apart[:1])
+
+    def may(*said: int) -> set[int]:
+        allowed = torch.isfinite(grammar(torch.tensor([said]), torch.zeros(1, V + 3)))[0]
+        return set(allowed.nonzero()[:, 0].tolist())
+
+    assert may(OPENS, V) == {CLOSES}
+    assert may(OPENS, V, CLOSES, OPENS) == {V + 1}
+    assert may(OPENS, V, CLOSES, OPENS, V + 1) == {CLOSES, V + 2}
+
+
+def test_blocks_and_sure_lines_come_from_the_reading() -> None:
+    lines = [TextLine("раз", (0, 0, 1, 0.1), 0.95, 0), TextLine("два", (0, 0.5, 1, 0.6), 0.3, 1)]
+    blocks, sure = line_blocks([lines, [], lines_of(MAX_LINES + 5)])
+    assert blocks.shape == sure.shape == (3, MAX_LINES)
+    assert blocks[0].tolist() == [0, 1, *[-1] * (MAX_LINES - 2)]
+    assert sure[0].tolist() == [True, False, *[False] * (MAX_LINES - 2)]
+    assert not sure[1].any()
+    assert (blocks[1] == -1).all()
+    assert line_blocks([[]])[0].shape == (1, 0)
+
+
+@dataclass
+class Babbler:
+    """A decoder whose logits are noise, the same for the same seed; structure is as likely as words."""
+
+    seed: int
+    lines: Tensor
+    spread: float
+
+    def start(self, memory: None) -> dict[str, Tensor]:
+        n = len(self.lines)
+        return {"place": torch.zeros(n, dtype=torch.long), "row": torch.arange(n)}
+
+    def step(self, state: dict[str, Tensor], tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        rows = []
+        for place, row, token in zip(
+            state["place"].tolist(), state["row"].tolist(), tokens.tolist(), strict=True
+        ):
+            noise = torch.Generator().manual_seed(hash((self.seed, place, row, token)) % 2**31)
+            logits = torch.randn(V + self.lines.shape[1], generator=noise) * self.spread
+            logits[[OPENS, CLOSES]] += self.spread
+            logits[[PAD_ID, TOKENIZER.id(UNK), TOKENIZER.id(UNREAD)]] += 2 * self.spread
+            logits[ENDS] -= self.spread
+            rows.append(logits)
+        return torch.stack(rows), {**state, "place": state["place"] + 1}
+
+
+PAD_ID = TOKENIZER.id(PAD)
+
+choices = st.one_of(
+    st.just(DecodingOptions(strategy="greedy")),
+    st.builds(DecodingOptions, strategy=st.just("beam"), beams=st.integers(1, 4)),
+    st.builds(DecodingOptions, strategy=st.just("sample"), seed=st.integers(0, 999)),
+    st.just(DecodingOptions(strategy="greedy", no_repeat_ngram=1)),
+    st.just(DecodingOptions(strategy="beam", beams=2, min_tokens=9, repetition_penalty=1.3)),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    pictures=st.lists(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=4), min_size=1, max_size=3),
+    options=choices,
+    room=st.integers(9, 24),
+    spread=st.sampled_from([0.1, 1.0, 8.0]),
+)
+def test_whatever_the_decoder_says_only_unused_lines_are_quoted(
+    seed: int, pictures: list[list[tuple[bool, bool]]], options: DecodingOptions, room: int, spread: float
+) -> None:
+    """A picture is its lines: does each begin a block, must it be quoted?"""
+    blocks = [[sum(begins for begins, _ in own[: i + 1]) for i in range(len(own))] for own in pictures]
+    sure = [[certain for _, certain in own] for own in pictures]
+    counts = [len(own) for own in pictures]
+    mask = torch.zeros(len(counts), max(counts))
+    options = DecodingOptions.from_dict({**options.to_dict(), "max_tokens": room})
+    generated = generate(
+        Babbler(seed, mask, spread),
+        None,
+        options,
+        bos=TOKENIZER.levels[0],
+        eos=ENDS,
+        pad=PAD_ID,
+        processors=[grammar_of(*zip(blocks, sure, strict=True))],
+    )
+    for i, (tokens, count, finished) in enumerate(
+        zip(generated.tokens, counts, generated.finished, strict=True)
+    ):
+        slots = [token - V for token in tokens if token >= V]
+        assert len(set(slots)) == len(slots)
+        assert all(0 <= slot < count for slot in slots)
+        assert not NEVER & set(tokens)
+        inside = False
+        for before, token in zip([None, *tokens], tokens, strict=False):
+            assert (token >= V or token == CLOSES) == inside
+            if token == CLOSES:
+                assert before != OPENS
+            inside = token == OPENS if token in (OPENS, CLOSES) else inside
+        if finished and not options.no_repeat_ngram:
+            assert not inside
+            assert {slot for slot in range(count) if sure[i][slot]} <= set(slots)
+            # Of each block all lines or none, one after the other.
+            for block in set(blocks[i]):
+                own = [slot for slot in range(count) if blocks[i][slot] == block]
+                place = slots.index(own[0]) if own[0] in slots else None
+                assert place is None or slots[place : place + len(own)] == own
+                assert place is not None or not set(own) & set(slots)
+        lines = lines_of(count)
+        text = TOKENIZER.decode(tokens, lines)
+        assert text.count('"') % 2 == 0
+        assert '""' not in text
+        quoted = "".join(text.split('"')[1::2])
+        assert sorted(quoted.replace("строка", " ").split()) == sorted(str(slot) for slot in slots)
+        if not count:
+            assert '"' not in text
+            assert COLON not in tokens
+
+
+# --- what the picture allows
+
+
+def test_words_are_put_to_the_concepts_of_their_lemmas() -> None:
+    tokenizer = SlotTokenizer(
+        (*SPECIAL, *LEVELS, ".", "на", "кот", "кота", "сидит", "7", "2007", "reddit", "wi-fi", "Ю")
+    )
+    lemmas = {"кот": "кот", "кота": "кот", "сидит": "сидеть"}
+    named = concept_words(tokenizer, ["пёс", "кот"], lambda word: frozenset(filter(None, [lemmas.get(word)])))
+    by_word = dict(zip(tokenizer.words, named, strict=True))
+    assert by_word["кот"] == by_word["кота"] == 1
+    assert by_word["сидит"] == UNKNOWN  # content, but never learnt from pictures
+    assert by_word["reddit"] == by_word["wi-fi"] == by_word["2007"] == UNKNOWN
+    assert by_word["7"] == by_word["на"] == by_word["."] == FREE
+    assert all(by_word[token] == FREE for token in (*SPECIAL, *LEVELS))
+
+
+def test_only_what_is_supported_can_be_said() -> None:
+    model = small()
+    allowed = torch.tensor([[True, False], [False, True]])
+    processor = OnlySupported(
+        model.cutter,
+        allowed,
+        [Evident(1, signed=True)] * 2,
+        model.word_concepts,
+        repeatable=torch.tensor([False, True]),
+    )
+    logits = processor(torch.zeros(4, 0), torch.zeros(4, V + 2))  # two beams a picture
+    said = [{TOKENIZER.words[i] for i in torch.isfinite(row[:V]).nonzero()[:, 0]} & CONTENT for row in logits]
+    assert said == [{"кот", "кота"}, {"кот", "кота"}, {"робот"}, {"робот"}]
+    assert torch.isfinite(logits[:, V:]).all()
+    assert torch.isfinite(logits[:, [ENDS, OPENS, CLOSES, COLON]]).all()
+    # A thing is named once, under any of its forms; what may be repeated is.
+    named = torch.tensor([[TOKENIZER.id("кот")], [V], [TOKENIZER.id("робот")], [V]])
+    again = processor(named, torch.zeros(4, V + 2))
+    said = [{TOKENIZER.words[i] for i in torch.isfinite(row[:V]).nonzero()[:, 0]} & CONTENT for row in again]
+    assert said == [set(), {"кот", "кота"}, {"робот"}, {"робот"}]
+
+
+def test_what_the_picture_spells_out_is_found_by_its_lemma() -> None:
+    lines = [TextLine("«Кота», роботу!", (0, 0, 1, 0.1), 0.9, 0)]
+    assert small().spelt([lines, []]).tolist() == [[1, 1], [0, 0]]
+
+
+# --- the lines as the decoder sees them
+
+
+def test_known_words_of_a_line_are_looked_up() -> None:
+    lines = [
+        TextLine("«КОТ», Мем! неведомое", (0, 0, 1, 0.1), 0.9, 0),
+        TextLine("<unk> </quote>", (0, 0.2, 1, 0.3), 0.9, 1),
+        TextLine("кот " * 40, (0, 0.4, 1, 0.5), 0.9, 2),
+    ]
+    ids = line_word_ids(lines, TOKENIZER)
+    assert ids[0].tolist()[:3] == [TOKENIZER.id("кот"), TOKENIZER.id("мем"), 0]
+    assert not ids[1].any()  # words of the picture are never taken for structure
+    assert (ids[2] == TOKENIZER.id("кот")).all()
+
+
+def test_pictures_with_different_numbers_of_lines_make_one_memory() -> None:
+    generator = np.random.default_rng(1)
+    counts = (2, 0, 4)
+    features = [generator.normal(size=(count, LINE_FEATURES)).astype(np.float32) for count in counts]
+    words = [line_word_ids(lines_of(count), TOKENIZER) for count in counts]
+    layout = [generator.normal(size=LAYOUT_FEATURES).astype(np.float32) for _ in counts]
+    probabilities = torch.tensor([[0.1, 0.9, 0.5], [0.3, 0.2, 0.1], [0.0, 0.4, 0.6]])
+    memory = collate(probabilities, 2, layout, features, words)
+    assert memory.concepts.tolist() == [[1, 2], [0, 1], [2, 1]]  # the likeliest, likeliest first
+    assert torch.equal(memory.probabilities, probabilities.gather(1, memory.concepts))
+    assert memory.line_mask.sum(1).tolist() == list(counts)
+    assert memory.line_features.shape == (3, 4, LINE_FEATURES)
+    for i, count in enumerate(counts):
+        assert torch.equal(memory.line_features[i, :count], torch.from_numpy(features[i]))
+        assert not memory.line_features[i, count:].any()
+        assert torch.equal(memory.layout[i], torch.from_numpy(layout[i]))
+
+
+# --- the whole model, small and untrained
+
+
+def small(seed: int = 0, tokenizer: SlotTokenizer = TOKENIZER, **settings: Any) -> MemeSmall:
+    """All of it with random weights: an encoder of one place, a decoder of width 16."""
+    torch.manual_seed(seed)
+    sizes = {"width": 16, "layers": 2, "heads": 2, "shown": 2, **settings}
+    config = SlotPrefixConfig(vocabulary=len(tokenizer), concepts=2, **sizes)
+    concepts = [FREE] * len(tokenizer)
+    concepts[tokenizer.id("кот")] = concepts[tokenizer.id("кота")] = 0
+    concepts[tokenizer.id("робот")] = 1
+    encoder = {"kind": "efficientnet_lite0", "preprocessing": {"size": 32}}
+    model = MemeSmall(config, tokenizer, ["кот", "робот"], concepts, encoder).eval()
+    with torch.no_grad():
+        for parameter in model.decoder.parameters():
+            parameter.mul_(8)
+    return model
+
+
+PICTURES = [draw_meme("two_frames", width=160), draw_meme("photo", width=160), draw_meme("tweet", width=160)]
+READ = [lines_of(3), [], lines_of(5, first=10)]
+GREEDY = DecodingOptions(strategy="greedy", max_tokens=30)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "options",
+    [GREEDY, DecodingOptions(max_tokens=20), DecodingOptions(strategy="sample", seed=1, max_tokens=30)],
+    ids=lambda options: options.strategy,
+)
+def test_an_untrained_model_babbles_within_the_rules(seed: int, options: DecodingOptions) -> None:
+    texts, generated = small(seed).describe(PICTURES, READ, options, level=1, gate=Gate())
+    for text, tokens, lines in zip(texts, generated.tokens, READ, strict=True):
+        quoted = "".join(text.split('"')[1::2])
+        own = {line.text.split()[1] for line in lines}
+        said = quoted.replace("строка", " ").split()
+        assert set(said) <= own
+        assert len(said) == len(set(said)) == sum(token >= V for token in tokens)
+
+
+NOTHING = Gate(certain=1.1, listed=1.1, acting=1.1)
+CONTENT = {"кот", "кота", "робот"}
+SAMPLE = DecodingOptions(strategy="sample", seed=5, max_tokens=30)
+
+
+def content_said(options: DecodingOptions, gate: Gate) -> set[str]:
+    """Words of content outside quotations, over a few untrained models."""
+    said: set[str] = set()
+    for seed in range(4):
+        for text in small(seed).describe(PICTURES, READ, options, level=1, gate=gate)[0]:
+            said |= set(split_words(" ".join(text.split('"')[::2])))
+    return said & CONTENT
+
+
+def test_a_gate_that_nothing_passes_leaves_no_word_of_content() -> None:
+    for options in (GREEDY, SAMPLE):
+        assert content_said(options, Gate(certain=0.0, listed=1.1, acting=1.1))
+        assert content_said(options, Gate(certain=1.1, listed=0.0, acting=1.1, boldness=1.0))
+        assert not content_said(options, NOTHING)
+
+
+def test_another_variant_is_bolder() -> None:
+    assert content_said(SAMPLE, replace(NOTHING, boldness=0.0))
+    assert not content_said(GREEDY, replace(NOTHING, boldness=0.0))
+
+
+def test_things_stand_where_the_picture_comes_in_reading_order() -> None:
+    """Words above a picture, then what is on it, then the words below it."""
+    tokenizer = SlotTokenizer((*TOKENIZER.words, "подпись"))
+    model = small(tokenizer=tokenizer)
+    above, below = lines_of(2)
+    above, below = replace(above, box=(0.1, 0, 0.9, 0.1)), replace(below, box=(0.1, 0.9, 0.9, 1), block=1)
+    boxes = [(0.0, 0.2, 1.0, 0.8)]
+
+    def told(*lines: TextLine, boxes: list[tuple[float, float, float, float]] = boxes) -> str:
+        tokens: list[int] = []
+        for number in range(len(lines)):
+            slot = len(tokenizer) + number
+            tokens += [tokenizer.id("подпись"), COLON, OPENS, slot, CLOSES, tokenizer.id(".")]
+        return model.tell(tokens, lines, boxes, [0.9, 0.2], Gate(listed=0.5))
+
+    first, second = above.text, below.text
+    assert told(above, below) == (f'Надпись сверху: "{first}". Ниже на фото кот. Подпись снизу: "{second}".')
+    assert told(below) == f'На фото кот. Подпись снизу: "{second}".'
+    assert told(below, boxes=[]) == f'Подпись: "{second}".'  # a page of text shows no cat
+    assert told() == "На фото кот."
+    frames = [(0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 1.0)]
+    assert told(above, below, boxes=frames) == (
+        f'На кадрах кот. На первом кадре подпись: "{first}". На втором кадре подпись: "{second}".'
+    )
+
+
+def test_frames_are_told_one_by_one() -> None:
+    """What is on each frame before the words on it, and the frame named once."""
+    tokenizer = SlotTokenizer((*TOKENIZER.words, "подпись"))
+    model = small(tokenizer=tokenizer)
+    first, second = lines_of(2)
+    first, second = (
+        replace(first, box=(0.1, 0.1, 0.9, 0.2)),
+        replace(second, box=(0.1, 0.6, 0.9, 0.7), block=1),
+    )
+    boxes = [(0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 1.0)]
+    tokens: list[int] = []
+    for number in range(2):
+        slot = len(tokenizer) + number
+        tokens += [tokenizer.id("подпись"), COLON, OPENS, slot, CLOSES, tokenizer.id(".")]
+
+    def told(tokens: list[int], *by_frame: tuple[float, float]) -> str:
+        return model.tell(tokens, [first, second], boxes, [0.9, 0.7], Gate(listed=0.5), by_frame=by_frame)
+
+    assert told(tokens, (0.9, 0.1), (0.1, 0.8)) == (
+        f'На первом кадре кот. Подпись: "{first.text}". На втором кадре робот. Подпись: "{second.text}".'
+    )
+    assert told(tokens, (0.9, 0.1), (0.8, 0.2)) == (
+        f'На кадрах кот. На первом кадре подпись: "{first.text}". На втором кадре робот. '
+        f'Подпись: "{second.text}".'
+    )
+    assert told([], (0.9, 0.1), (0.1, 0.8)) == "На первом кадре кот. На втором кадре робот."
+
+
+def test_some_frames_are_looked_at_one_by_one() -> None:
+    model = small()
+    image = draw_meme("two_frames", "РАЗ", "ДВА")
+    half = [(0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 1.0)]
+    seen = model.detect_by_frame(image, [], half)
+    assert seen.shape == (2, len(model.concepts))
+    upper = image.crop((0, 0, image.width, image.height // 2))
+    layout = torch.from_numpy(layout_features([], image))[None]
+    alone = model.detect(model.see([upper]), layout, model.spelt([[]]))
+    torch.testing.assert_close(seen[:1], alone)
+    assert len(model.detect_by_frame(image, [], half[:1])) == 0
+    assert len(model.detect_by_frame(image, [], half * 4)) == 0
+
+
+def test_a_picture_gets_the_same_words_alone_and_in_company() -> None:
+    model = small(2)
+    together, _ = model.describe(PICTURES, READ, DecodingOptions(max_tokens=20), level=1, gate=Gate())
+    for picture, lines, text in zip(PICTURES, READ, together, strict=True):
+        alone, _ = model.describe([picture], [lines], DecodingOptions(max_tokens=20), level=1, gate=Gate())
+        assert alone == [text]
+
+
+def test_more_lines_than_the_decoder_has_places_for_are_cut() -> None:
+    model, many = small(1), lines_of(MAX_LINES + 7)
+    memory, _ = model.memory(PICTURES[:1], [many])
+    assert memory.line_mask.shape == (1, MAX_LINES)
+    texts, _ = model.describe(PICTURES[:1], [many], GREEDY, level=0, gate=Gate())
+    assert len(texts) == 1
+
+
+def test_no_more_tokens_are_asked_for_than_there_are_places() -> None:
+    model = small(3, max_tokens=8)
+    with torch.no_grad():  # a model that never ends by itself
+        model.decoder.words.weight[ENDS] = 0
+        model.decoder.words.weight[ENDS, 0] = -1e3
+    options = DecodingOptions(strategy="greedy", max_tokens=500, min_tokens=400)
+    _, generated = model.describe(PICTURES, READ, options, level=1, gate=Gate())
+    assert all(len(tokens) <= 8 for tokens in generated.tokens)

@@ -1,0 +1,111 @@
+"""The plain data every side shares."""
+
+import json
+
+import pytest
+
+from inference.common.types import Caption, DecodingOptions, PictureError
+
+
+def a_caption(**changes: object) -> Caption:
+    values: dict[str, object] = {
+        "summary": "Мем с котом",
+        "text": "На картинке кот, рядом надпись «ПОНЕДЕЛЬНИК».",
+        "words": ("ПОНЕДЕЛЬНИК", "опять"),
+        "model": "meme-small",
+        "checkpoint": "ab" * 32,
+        "program": "cd" * 8,
+        "options": DecodingOptions(strategy="sample", temperature=0.7, seed=5),
+        "seconds": {"decode": 0.01, "total": 0.5},
+        "confidence": 0.25,
+        "notes": ("low_confidence",),
+    }
+    return Caption(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_a_caption_survives_json() -> None:
+    caption = a_caption()
+    assert Caption.from_dict(json.loads(json.dumps(caption.to_dict()))) == caption
+
+
+def test_a_caption_with_a_missing_field_is_refused() -> None:
+    values = a_caption().to_dict()
+    del values["text"]
+    with pytest.raises(TypeError):
+        Caption.from_dict(values)
+
+
+def test_options_survive_json_and_defaults_fill_the_rest() -> None:
+    options = DecodingOptions(strategy="greedy", max_tokens=40)
+    assert DecodingOptions.from_dict(json.loads(json.dumps(options.to_dict()))) == options
+    assert DecodingOptions.from_dict({"beams": 5}) == DecodingOptions(beams=5)
+
+
+def test_an_unknown_option_is_named() -> None:
+    with pytest.raises(ValueError, match="must be a table of names and values"):
+        DecodingOptions.from_dict([])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="beamz"):
+        DecodingOptions.from_dict({"beamz": 3})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"strategy": "magic"},
+        {"beams": 0},
+        {"temperature": 0},
+        {"top_k": -1},
+        {"top_p": 0},
+        {"top_p": 1.5},
+        {"max_tokens": 0},
+        {"min_tokens": 161},
+        {"min_tokens": -1},
+        {"repetition_penalty": 0},
+        {"no_repeat_ngram": -1},
+        {"beams": 2.5},
+        {"beams": "3"},
+        {"max_tokens": True},
+        {"top_k": None},
+        {"temperature": "1"},
+        {"temperature": float("inf")},
+        {"top_p": float("nan")},
+        {"length_penalty": 51},
+        {"length_penalty": None},
+        {"seed": 1.5},
+        {"seed": 2**64},
+        {"seed": "7"},
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(values: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=f"(?i){next(iter(values))}"):
+        DecodingOptions(**values)  # type: ignore[arg-type]
+
+
+def test_the_key_tells_apart_only_what_changes_the_caption() -> None:
+    beam = DecodingOptions()
+    assert beam.key() == DecodingOptions(temperature=0.3, top_k=9, seed=7).key(), (
+        "sampling options do not matter"
+    )
+    assert beam.key() == DecodingOptions(length_penalty=1).key(), "1 is 1.0"
+    others = [
+        DecodingOptions(beams=4),
+        DecodingOptions(strategy="greedy"),
+        DecodingOptions(strategy="sample"),
+        DecodingOptions(strategy="sample", seed=1),
+        DecodingOptions(strategy="sample", seed=2),
+        DecodingOptions(strategy="sample", top_p=0.8),
+        DecodingOptions(max_tokens=10),
+        DecodingOptions(no_repeat_ngram=3),
+    ]
+    assert len({option.key() for option in [beam, *others]}) == len(others) + 1
+
+
+def test_the_key_is_the_same_in_every_process_and_release() -> None:
+    """It is stored in databases: changing it forgets every cached caption."""
+    assert DecodingOptions().key() == "ac64bcdd7a9a557f"
+
+
+def test_a_picture_error_is_a_sentence_with_a_code() -> None:
+    error = PictureError("empty", "The file is empty: send it again.")
+    assert (error.code, str(error)) == ("empty", "The file is empty: send it again.")
+    assert isinstance(error, ValueError)

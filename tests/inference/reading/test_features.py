@@ -1,0 +1,106 @@
+"""What the decoder is told of lines and layout."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from inference.common.types import TextLine
+from inference.reading.features import (
+    LAYOUT_FEATURES,
+    LINE_FEATURES,
+    MAX_LINES,
+    layout_features,
+    line_features,
+)
+from tests.drawing import draw_meme
+
+PICTURE = draw_meme("two_frames", width=320)
+PHOTO = draw_meme("photo", width=320)
+PAGE = draw_meme("text_only", width=320)
+
+
+def line(text: str, top: float = 0.1, *, block: int = 0, left: float = 0.1) -> TextLine:
+    return TextLine(text, (left, top, left + 0.5, top + 0.08), 0.9, block)
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> list[TextLine]:
+    found, block = [], 0
+    for _ in range(draw(st.integers(1, 6))):
+        left, top = draw(st.floats(0, 0.98)), draw(st.floats(0, 0.98))
+        box = (left, top, draw(st.floats(left + 0.01, 1)), draw(st.floats(top + 0.01, 1)))
+        text = draw(st.text(min_size=1, max_size=200).filter(str.strip))
+        found.append(TextLine(text, box, draw(st.floats(0, 1)), block))
+        block += draw(st.integers(0, 1))
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(found=lines(), size=st.sampled_from([(320, 240), (1, 500), (500, 1), (17, 31)]))
+def test_whatever_was_read_gives_finite_numbers_of_the_promised_shape(
+    found: list[TextLine], size: tuple[int, int]
+) -> None:
+    image = PICTURE.resize(size)
+    values, layout = line_features(found, image), layout_features(found, image)
+    assert values.shape == (len(found), LINE_FEATURES)
+    assert layout.shape == (LAYOUT_FEATURES,)
+    for numbers in (values, layout):
+        assert numbers.dtype == np.float32
+        assert np.isfinite(numbers).all()
+        assert np.abs(numbers).max() < 30
+
+
+def test_no_lines_no_rows() -> None:
+    assert line_features([], PICTURE).shape == (0, LINE_FEATURES)
+    assert np.isfinite(layout_features([], PICTURE)).all()
+
+
+def test_lines_beyond_the_limit_are_cut() -> None:
+    many = [line(f"строка {i}", 0.001 * i) for i in range(MAX_LINES + 9)]
+    assert len(line_features(many, PICTURE)) == MAX_LINES
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (line("когда"), line("КОГДА")),
+        (line("когда"), line("when")),
+        (line("когда"), line("когда:")),
+        (line("когда"), line("@когда")),
+        (line("когда"), line("когда", 0.7)),
+        (line("когда"), line("когда", left=0.4)),
+        (line("когда"), line("2024")),
+        (line("когда"), line("когда-нибудь потом")),
+    ],
+    ids=lambda one: f"{one.text}-{one.box[0]}-{one.box[1]}",
+)
+def test_lines_that_look_different_are_told_apart(one: TextLine, other: TextLine) -> None:
+    difference = np.abs(line_features([one], PICTURE) - line_features([other], PICTURE))
+    assert difference.max() > 0.1
+
+
+def test_first_and_last_of_a_block_and_the_frame_are_told() -> None:
+    found = [line("раз", 0.1), line("два", 0.2), line("три", 0.8, block=1)]
+    values = line_features(found, PICTURE)
+    # No two lines of one picture look the same to the decoder.
+    for i in range(3):
+        for j in range(i):
+            assert np.abs(values[i] - values[j]).max() > 0.1
+    assert not np.allclose(values[0], line_features(found[:1], PICTURE)[0])  # the company counts
+
+
+@pytest.mark.parametrize(("picture", "count"), [(PAGE, 0), (PHOTO, 1), (PICTURE, 2)])
+def test_the_layout_says_how_many_frames_there_are(picture: Image.Image, count: int) -> None:
+    one_hot = layout_features([], picture)[:7]
+    assert one_hot.tolist() == [float(number == count) for number in range(7)]
+
+
+def test_more_text_is_more_in_the_layout() -> None:
+    little, much = [line("раз")], [line(f"много слов в строке {i}", 0.1 * i, block=i) for i in range(6)]
+    change = layout_features(much, PICTURE) - layout_features(little, PICTURE)
+    assert change.min() >= 0
+    assert (change > 0.05).sum() >= 3
