@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     queue_size: int = Field(default=64, ge=1)  # pictures at the engine, waiting and in work
     batch_size: int = Field(default=4, ge=1)
     picture_timeout: float = Field(default=60.0, gt=0)  # seconds for one picture
-    inference_threads: int | None = Field(default=None, ge=1)  # None: as many as there are cores
+    inference_threads: int | None = Field(default=None, ge=1)  # None: as many as it may use processors
     captioner: str = "inference.captioners.captioner:load_captioner"
 
     # Limits

@@ -36,7 +36,8 @@ def serve(  # noqa: PLR0917 - Typer passes everything by name
         int, typer.Option(envvar="QUEUE_SIZE", min=1, help="Pictures waiting and in work; more are refused.")
     ] = DEFAULTS.queue_size,
     threads: Annotated[
-        int | None, typer.Option(envvar="INFERENCE_THREADS", min=1, help="Of the processor; not given: all.")
+        int | None,
+        typer.Option(envvar="INFERENCE_THREADS", min=1, help="Of the processor; else all it may use."),
     ] = None,
     timeout: Annotated[
         float, typer.Option(envvar="PICTURE_TIMEOUT", min=0.1, help="Seconds a picture may take.")

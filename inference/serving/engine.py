@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 import threading
 import time
@@ -30,7 +31,7 @@ from inference.common.types import (
     Version,
     WorkerCrashed,
 )
-from inference.serving import protocol
+from inference.serving import processors, protocol
 from inference.serving.program import program
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class EngineSettings:
     batch_size: int = 4  # pictures at most that go through the model together
     picture_timeout: float = 60.0  # seconds for a batch once its model is there, or for a picture alone
     start_timeout: float = 120.0  # seconds for the worker's start and a model's loading
-    threads: int | None = None  # of the worker's processor work; None = torch decides
+    threads: int | None = None  # of the worker's processor work; None = as many as it may use processors
     loaded_models: int = 2  # in the worker's memory at once; the one that was used longest ago leaves first
     captioner: str = (
         "inference.captioners.captioner:load_captioner"  # module:function(name, models_dir, *, threads)
@@ -98,8 +99,7 @@ class _Worker:
         """Spawn the process and ask it to load the default model, without waiting for that."""
         arguments = ["--captioner", settings.captioner, "--models-dir", str(settings.models_dir)]
         arguments += ["--loaded-models", str(settings.loaded_models)]
-        if settings.threads is not None:
-            arguments += ["--threads", str(settings.threads)]
+        arguments += ["--threads", str(settings.threads or processors.available())]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -108,6 +108,7 @@ class _Worker:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            env=processors.patient(os.environ),
             start_new_session=True,  # a Ctrl+C in the terminal is the engine's to handle
         )
         if process.stdin is None or process.stdout is None or process.stderr is None:

@@ -199,7 +199,7 @@ def _one_line(error: BaseException) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def loader(entry_point: str, models_dir: Path, threads: int | None) -> Callable[[str], Captioner]:
+def loader(entry_point: str, models_dir: Path, threads: int) -> Callable[[str], Captioner]:
     """A function from a model's name to its captioner, made by ``entry_point`` ("module:function").
 
     The module, and torch with it, is imported at the first call: the engine may send pictures before.
@@ -231,7 +231,7 @@ def main() -> None:
     parser.add_argument("--captioner", required=True, help="module:function that loads a captioner")
     parser.add_argument("--models-dir", type=Path, required=True)
     parser.add_argument("--loaded-models", type=int, required=True, help="in memory at once")
-    parser.add_argument("--threads", type=int, default=None, help="of the processor; default: torch decides")
+    parser.add_argument("--threads", type=int, required=True, help="of the processor")
     arguments = parser.parse_args()
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the engine, which may want a last answer
@@ -246,9 +246,8 @@ def main() -> None:
 
     inbox: _Inbox = queue.SimpleQueue()
     threading.Thread(target=_read_messages, args=(sys.stdin.buffer, inbox), daemon=True).start()
-    if arguments.threads is not None:
-        # Read by OpenMP when torch loads it: it must be set before it is imported.
-        os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
+    # Read by OpenMP when torch loads it: it must be set before it is imported.
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     worker = Worker(
         loader(arguments.captioner, arguments.models_dir, arguments.threads),
         partial(checkpoint_hash, arguments.models_dir),

@@ -1,7 +1,6 @@
 """``python -m tests.benchmarks [FOLDER] [--model NAME]``: one table after the other.
 
-``python -m tests.benchmarks clipcap`` and ``... lines`` are others: see :mod:`tests.benchmarks.clipcap` and
-:mod:`tests.benchmarks.lines`.
+``python -m tests.benchmarks clipcap``, ``... lines`` and ``... busy`` are others: see the modules named so.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from inference.checkpoints.models import checkpoint_hash
 from inference.common.types import EngineError
 from inference.pictures.opening import PICTURE_SUFFIXES
 from inference.serving.engine import EngineSettings
-from tests.benchmarks import clipcap, lines
+from tests.benchmarks import busy, clipcap, lines
 from tests.benchmarks.measure import (
     MEGABYTE,
     STAGES,
@@ -163,7 +162,7 @@ def main(
 
 
 if __name__ == "__main__":
-    others = {"clipcap": clipcap.main, "lines": lines.lines}
+    others = {"clipcap": clipcap.main, "lines": lines.lines, "busy": busy.beside_others}
     if sys.argv[1:2] and sys.argv[1] in others:
         typer.run(others[sys.argv.pop(1)])
     else:

@@ -44,6 +44,24 @@ def test_one_command_prints_every_table(tmp_path: Path) -> None:
     assert bot > 20 and worker > 20, "megabytes of two live Python processes"
 
 
+def test_a_picture_beside_busy_processes_is_timed_with_both_kinds_of_waiting(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "models", "fake")
+    environment = {**os.environ, "COLUMNS": "100", "CAPTIONER": "tests.inference.fakes:load"}
+    arguments = ["--model", "fake", "--models-dir", str(tmp_path / "models")]
+    done = subprocess.run(
+        [*COMMAND, "busy", *arguments, "--count", "2", "--rounds", "1", "--beside", "1"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("│")[1].strip() for line in done.stdout.splitlines() if line.startswith("│")]
+    assert rows == ["spinning", "sleeping"]
+
+
 def test_a_model_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     done = subprocess.run(
         [*COMMAND, "--models-dir", str(tmp_path)],

@@ -29,6 +29,7 @@ from inference.common.types import (
     WorkerCrashed,
 )
 from inference.serving.engine import Engine, EngineSettings
+from inference.serving.processors import available
 from tests.inference.fakes import (
     GARBLE,
     HANG,
@@ -281,6 +282,14 @@ async def test_an_ordinary_exception_costs_one_picture_and_not_the_worker(
     assert engine.worker_pid == pid
 
 
+async def test_the_worker_has_as_many_threads_as_processors_and_they_do_not_spin(engine: Engine) -> None:
+    assert engine.worker_pid is not None
+    worker = psutil.Process(engine.worker_pid)
+    command = worker.cmdline()
+    assert command[command.index("--threads") + 1] == str(available())
+    assert worker.environ()["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
 async def test_a_worker_that_dies_idle_is_replaced_before_the_next_picture(engine: Engine) -> None:
     await until(lambda: engine.healthy, "the worker is ready")
     first = engine.worker_pid
@@ -492,6 +501,7 @@ ORPHANING_PARENT = """
 import asyncio, sys
 from pathlib import Path
 from inference.serving.engine import Engine, EngineSettings
+from inference.serving.processors import available
 from tests.inference.fakes import HANG, picture
 
 async def main():

@@ -1,0 +1,62 @@
+"""How many processors the worker may use, and how its threads wait for each other."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+__all__ = ["available", "patient"]
+
+_MOUNT = Path("sys/fs/cgroup")
+_OWN = Path("proc/self/cgroup")
+
+
+def available(root: Path = Path("/")) -> int:
+    """Processors that this process may use, at least 1: those it is bound to, and no more than the quota of
+    its control groups (a container's ``--cpus``), rounded up. ``root``: where /proc and /sys lie.
+
+    More threads than that only wait for each other: the system takes the processor from all of them in turn.
+    """
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([bound, *(math.ceil(quota) for quota in _quotas(root))]))
+
+
+def patient(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process whose OpenMP threads sleep while they wait; what is set there stays.
+
+    They would wait by spinning, which is quicker by microseconds where processors are idle. Beside other work
+    each spins away the very time that the thread it waits for needs: a picture then takes fifty times as
+    long. The names are those of GNU's library, which PyTorch's wheels bring, and of Intel's and LLVM's.
+    """
+    return {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", **environment}
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Processors by each limit that holds for this process: of its own groups and of all above them."""
+    for line in _text(root / _OWN).splitlines():
+        _, controllers, path = line.split(":", 2)
+        group = Path(path.lstrip("/"))
+        if not controllers:  # version 2: "max 100000" or "150000 100000", microseconds of time and of period
+            mount, files = root / _MOUNT, ["cpu.max"]
+        elif "cpu" in controllers.split(","):
+            mount, files = root / _MOUNT / "cpu", ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+        else:
+            continue
+        # A container sees its own group as the top: what lies above it is not there to be read.
+        for folder in (group, *group.parents):
+            limit = " ".join(_text(mount / folder / file) for file in files).split()
+            with contextlib.suppress(ValueError):  # "max", or nothing
+                time, period = map(int, limit)
+                if time > 0 and period > 0:  # version 1 says -1 where there is no limit
+                    yield time / period
+
+
+def _text(path: Path) -> str:
+    """What the file says; "" where it is not there or not to be read."""
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
