@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +27,7 @@ from train_scripts.metrics.command_line import (
 from train_scripts.metrics.comparison import Comparison, compare
 from train_scripts.metrics.evaluator import check
 from train_scripts.metrics.tables import comparison_sheet, examples_sheet
-from train_scripts.sheets import SheetRow, pictures_html, table_html, write_page
+from train_scripts.sheets import Section, SheetRow, table_section, write_page
 from train_scripts.terminal import console, one_sentence
 
 __all__ = ["compare_command"]
@@ -93,7 +92,7 @@ def compare_command(
             write_page(
                 sheet,
                 f"{names[1]} against {names[0]}",
-                [table_html(scores), *_differences(comparison, by, names, folder, sheet_pictures)],
+                [table_section(scores), *_differences(comparison, by, names, folder, sheet_pictures)],
             )
         if rows is not None:
             write_rows(rows, comparison.rows(by))
@@ -105,23 +104,24 @@ def compare_command(
 
 def _differences(
     comparison: Comparison, by: str, names: tuple[str, str], folder: Path, count: int
-) -> Iterator[str]:
+) -> Iterator[Section]:
     """The pictures where B gains most over A, then those where it loses most, the largest first."""
     chosen = comparison.differences[by].measure
     rows = [row for row in comparison.rows(by) if row["gain"]]
     best = [row for row in rows if row["gain"] > 0][:count]
     worst = [row for row in reversed(rows) if row["gain"] < 0][:count]
     for name, shown in ((names[1], best), (names[0], worst)):
-        yield f"<h2>{html.escape(name)} is better, by {html.escape(chosen.title)}</h2>"
-        if not shown:
-            yield "<p>On no picture.</p>"
-        yield pictures_html(
-            SheetRow(
-                row["file_name"],
-                picture_of(folder, row["file_name"]),
-                {"Reference": row["reference"], names[0]: row["a"], names[1]: row["b"]},
-                f"{chosen.title}: {chosen.show(row[f'{by}_a'])} → {chosen.show(row[f'{by}_b'])}",
-                marks_of="Reference",
-            )
-            for row in shown
+        yield Section(
+            f"{name} is better, by {chosen.title}",
+            () if shown else ("On no picture.",),
+            pictures=[
+                SheetRow(
+                    row["file_name"],
+                    picture_of(folder, row["file_name"]),
+                    {"Reference": row["reference"], names[0]: row["a"], names[1]: row["b"]},
+                    f"{chosen.title}: {chosen.show(row[f'{by}_a'])} → {chosen.show(row[f'{by}_b'])}",
+                    marks_of="Reference",
+                )
+                for row in shown
+            ],
         )

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from inference.captioners.encoder_decoder import Batch, CaptionModel
 from inference.captioners.presets import PRESETS
@@ -91,12 +92,15 @@ def test_learned_by_heart_with_a_report_and_a_checkpoint_that_runs(data: Path, t
     assert stored["scores"]["scores"]["bleu3"]["value"] == pytest.approx(1.0)
     assert any("both in train and in val" in note for note in stored["training"]["notes"])
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") >= 3
+    for report in (page, (run / "report.md").read_text(encoding="utf-8")):
+        assert f"python -m tensorboard.main --logdir {run / 'tensorboard'}" in report
     assert page.count("data:image/jpeg;base64,") == 2 + 8
     assert CAPTIONS[6].split()[1] in page
     assert 'src="http' not in page
     assert "| BLEU-3" in (run / "report.md").read_text(encoding="utf-8")
-    assert list((run / "tensorboard").glob("events*"))
+    curves = EventAccumulator(str(run / "tensorboard")).Reload()
+    assert {"train/loss", "train/rate", "val/bleu3"} <= set(curves.Tags()["scalars"])
+    assert len(curves.Scalars("train/loss")) == len(steps_of(run))
     # Going on from it: the weights are its own, and it says whose child it is.
     child = config.model_copy(
         update={

@@ -12,7 +12,7 @@ from train_scripts.feedback.judge import GUARDED, near
 from train_scripts.feedback.run import CHECKPOINT, Result
 from train_scripts.metrics.evaluator import MEASURES
 from train_scripts.metrics.tables import comparison_sheet, examples_sheet
-from train_scripts.sheets import SheetRow, pictures_html, table_html, write_page
+from train_scripts.sheets import Section, SheetRow, table_section, write_page
 from train_scripts.tables import Sheet
 
 MARKDOWN, PAGE = "report.md", "report.html"
@@ -49,9 +49,9 @@ def write_report(result: Result) -> None:
         )
         for name, text in list(result.lessons.corrections.items())[:_SHOWN]
     ]
-    parts = [f"<p>{paragraph}</p>" for paragraph in _paragraphs(result)] + [*map(table_html, tables)]
-    parts += ["<h2>The corrected pictures</h2>", pictures_html(said)] if said else []
-    write_page(out / PAGE, _title(result), parts)
+    sections = [Section(paragraphs=_paragraphs(result)), *map(table_section, tables)]
+    sections += [Section("The corrected pictures", pictures=said)] if said else []
+    write_page(out / PAGE, _title(result), sections)
 
 
 def summary(result: Result) -> str:

@@ -56,7 +56,7 @@ from train_scripts.training.objective import Objective, tokens_of
 from train_scripts.training.optimising import ADAM8BIT, make_optimizer, make_schedule, synchronise
 from train_scripts.training.saving import lineage_of, save_model
 from train_scripts.training.seeing import ahead, pool_of
-from train_scripts.training.state import Progress, RunFolder, frozen_digest, trained_state
+from train_scripts.training.state import CURVES, Progress, RunFolder, frozen_digest, trained_state
 
 __all__ = ["Interrupted", "Training", "accelerator_of"]
 
@@ -196,7 +196,7 @@ class Training:
             self.progress = Progress(**self._state["progress"])
         if self.main:
             self.folder.keep_until(self.progress.steps, self.progress.epochs)
-            self._board = Board(self.folder.path / "tensorboard", purge_step=self.progress.steps or None)
+            self._board = Board(self.folder.path / CURVES, purge_step=self.progress.steps or None)
         try:
             if self._state is not None and self.progress.stage >= len(self.names):
                 self._load(self._state["model"])

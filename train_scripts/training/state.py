@@ -28,7 +28,9 @@ from train_scripts.files import write_text
 from train_scripts.training.config import TrainConfig, load_config
 from train_scripts.training.files import load_tensors
 
-__all__ = ["Progress", "RunFolder", "frozen_digest", "trained_state"]
+__all__ = ["CURVES", "Progress", "RunFolder", "frozen_digest", "trained_state"]
+
+CURVES = "tensorboard"  # of a run's folder
 
 # What may differ between a run and its continuation: nothing that changes a number.
 _FREE = {"save_minutes", "save_steps", "workers", "cache"}
