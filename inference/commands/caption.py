@@ -21,7 +21,8 @@ from inference.common.errors import UserError
 from inference.common.file_names import ESCAPED, AmbiguousNameError, name_of, picture_of, shown
 from inference.common.json_lines import from_json
 from inference.common.types import Caption, EngineError, ModelNotLoaded, PictureError, UnknownModel
-from inference.pictures.opening import MAX_BYTES, PICTURE_SUFFIXES, looks_like_picture
+from inference.pictures.files import read_file
+from inference.pictures.opening import PICTURE_SUFFIXES, looks_like_picture
 from inference.serving.engine import Engine, EngineSettings
 
 Row = dict[str, Any]
@@ -296,25 +297,12 @@ async def _row(engine: Engine, item: Item, identity: Row) -> Row:
     if item.error:
         return {"file_name": item.file_name, "error": item.error, **identity}
     try:
-        found = await engine.caption(_read(item.path))
+        found = await engine.caption(read_file(item.path))
     except (UnknownModel, ModelNotLoaded):
         raise  # no other picture would do better
     except (PictureError, EngineError) as error:
         return {"file_name": item.file_name, "error": str(error), **identity}
     return {"file_name": item.file_name, **_row_of(found)}
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            limit = MAX_BYTES // 1_000_000
-            raise PictureError("too_large", f"The file is larger than {limit} MB: make a smaller copy of it.")
-        return path.read_bytes()
-    except OSError as error:
-        sentence = f"The file cannot be read ({error.strerror}): check its name and permissions."
-        raise PictureError("unsupported", sentence) from error
-    except ValueError as error:  # a zero in the name
-        raise PictureError("unsupported", "No file can have this name: correct the row.") from error
 
 
 def _row_of(found: Caption) -> Row:

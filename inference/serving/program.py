@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-import inference
 from inference.checkpoints.manifest import sha256_of_folder
 
+PACKAGE = Path(__file__).parents[1]
 FILES = {".py", ".json", ".safetensors", ".toml", ".yaml"}  # code, and the data it comes with
 
 
@@ -18,4 +18,4 @@ def program() -> str:
     So every update has another one, without anybody to remember a number. It changes more often than
     descriptions do: then a picture is described once more, while the other way would keep its old text.
     """
-    return sha256_of_folder(Path(inference.__file__).parent, FILES)[:16]
+    return sha256_of_folder(PACKAGE, FILES)[:16]

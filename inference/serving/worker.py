@@ -20,32 +20,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol
-
-from PIL import Image
+from typing import BinaryIO
 
 from inference.checkpoints.models import checkpoint_hash
 from inference.common.types import Caption, DecodingOptions, EngineError, PictureError
-from inference.pictures.opening import Picture, load_picture
 from inference.serving import protocol
-from inference.serving.program import program
+from inference.serving.local import Captioner, Outcome, caption_files, one_line
 
 logger = logging.getLogger("inference.serving.worker")
 
 _Inbox = queue.SimpleQueue[tuple[protocol.Message, protocol.Attachments]]
 
 LOADING_TRIES = 3  # of one model, when its folder is replaced while it is read
-
-
-class Captioner(Protocol):
-    """What a captioner must offer to run here."""
-
-    @property
-    def checkpoint(self) -> str:
-        """sha256 of the weights."""
-
-    def caption(self, images: Sequence[Image.Image], options: DecodingOptions | None) -> list[Caption]:
-        """One caption for each upright RGB image; None = the options the model was made for."""
 
 
 @dataclass(slots=True)
@@ -85,7 +71,7 @@ class Worker:
         # Whatever a checkpoint or somebody else's captioner raises must become a sentence.
         except Exception as error:
             logger.exception("Model %s cannot be loaded", message["model"])
-            sentence = f"The model {message['model']} cannot be loaded: {_one_line(error)}"
+            sentence = f"The model {message['model']} cannot be loaded: {one_line(error)}"
             self._send({"type": "not_loaded", "request": message["type"], "sentence": sentence})
             return
         if message["type"] == "load":
@@ -93,7 +79,7 @@ class Worker:
             return
         self._send({"type": "begun"})
         options = None if message["options"] is None else DecodingOptions.from_dict(message["options"])
-        self._send({"type": "done", "results": caption_files(captioner, attachments, options)})
+        self._send({"type": "done", "results": _results(caption_files(captioner, attachments, options))})
 
     def _captioner(self, name: str, wanted: str | None) -> Captioner:
         """The captioner in memory, unless ``wanted`` are weights that came to its folder since."""
@@ -144,59 +130,17 @@ class Worker:
             return None
 
 
-def caption_files(
-    captioner: Captioner, files: Sequence[bytes], options: DecodingOptions | None
-) -> list[protocol.Message]:
-    """One result a file, in order; the good pictures go through the model together."""
-    results: list[protocol.Message] = [{}] * len(files)
-    pictures: dict[int, Picture] = {}
-    begun: dict[int, float] = {}
-    decoded: dict[int, float] = {}
-    for position, data in enumerate(files):
-        begun[position] = time.perf_counter()
-        try:
-            pictures[position] = load_picture(data)
-        except PictureError as error:
-            results[position] = {"refused": error.code, "sentence": str(error)}
-        decoded[position] = time.perf_counter() - begun[position]
-    if not pictures:
-        return results
-    captions = _caption_together(captioner, list(pictures.values()), options)
-    for position, caption in zip(pictures, captions, strict=True):
-        if isinstance(caption, Caption):
-            seconds = {
-                "decode": decoded[position],
-                **caption.seconds,
-                "total": time.perf_counter() - begun[position],
-            }
-            notes = (*pictures[position].notes, *caption.notes)
-            results[position] = {
-                "caption": replace(caption, seconds=seconds, notes=notes, program=program()).to_dict()
-            }
+def _results(outcomes: Sequence[Outcome]) -> list[protocol.Message]:
+    """As the protocol says them."""
+    results: list[protocol.Message] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Caption):
+            results.append({"caption": outcome.to_dict()})
+        elif isinstance(outcome, PictureError):
+            results.append({"refused": outcome.code, "sentence": str(outcome)})
         else:
-            results[position] = {"failed": caption}
+            results.append({"failed": str(outcome)})
     return results
-
-
-def _caption_together(
-    captioner: Captioner, pictures: Sequence[Picture], options: DecodingOptions | None
-) -> list[Caption | str]:
-    """A caption, or the sentence why there is none, for each picture; one bad picture costs only itself."""
-    try:
-        captions = captioner.caption([picture.image for picture in pictures], options)
-        if len(captions) != len(pictures):
-            raise RuntimeError(f"the captioner gave {len(captions)} captions for {len(pictures)} pictures")
-    except Exception as error:
-        if len(pictures) > 1:
-            return [_caption_together(captioner, [picture], options)[0] for picture in pictures]
-        logger.exception("A picture of %d x %d could not be captioned", pictures[0].width, pictures[0].height)
-        return [f"The picture could not be captioned: {_one_line(error)}"]
-    return list(captions)
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def loader(entry_point: str, models_dir: Path, threads: int) -> Callable[[str], Captioner]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from inference.commands.caption import _readable
+from inference.serving import processors
 from tests.inference.fakes import PLAIN, POISON, WAIT, picture, write_checkpoint
 
 ROOT = Path(__file__).parents[3]
@@ -99,7 +100,7 @@ def test_one_picture_is_described_to_a_reader(cli: Cli) -> None:
     assert done.stdout.splitlines() == [
         "40 x 30",
         "",
-        f"Цвет {PLAIN}, потоков None",
+        f"Цвет {PLAIN}, потоков {processors.available()}",
         "",
         "СЛОВА",
         "вторые 40",

@@ -1,0 +1,127 @@
+"""Files through a model in this process: a batch of the worker, or one at a time from `inference.load`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from PIL import Image
+
+from inference.common.types import Caption, DecodingOptions, EngineError, PictureError
+from inference.pictures.files import read_file
+from inference.pictures.opening import Picture, load_picture
+from inference.serving.program import program
+
+logger = logging.getLogger(__name__)
+
+Outcome = Caption | PictureError | EngineError
+
+
+class Captioner(Protocol):
+    """What a captioner must offer to run here."""
+
+    @property
+    def checkpoint(self) -> str:
+        """sha256 of the weights."""
+
+    def caption(self, images: Sequence[Image.Image], options: DecodingOptions | None) -> list[Caption]:
+        """One caption for each upright RGB image; None = the options the model was made for."""
+
+
+class LocalModel:
+    """A model that was loaded into this process: no queue, no time limit, no other process. Not thread-safe.
+
+    A picture that takes the process down (out of memory) takes its caller down: a service wants
+    :class:`inference.serving.engine.Engine`.
+    """
+
+    def __init__(self, captioner: Captioner) -> None:
+        self._captioner = captioner
+
+    @property
+    def checkpoint(self) -> str:
+        """sha256 of the weights, 64 hexadecimal digits."""
+        return self._captioner.checkpoint
+
+    def caption_file(self, path: str | Path, options: DecodingOptions | None = None) -> Caption:
+        """What the picture in the file shows; None = the options the model was made for.
+
+        Raises:
+            PictureError: the file cannot be read, or no model can caption it.
+            EngineError: the model failed on it.
+        """
+        return self.caption_bytes(read_file(Path(path)), options)
+
+    def caption_bytes(self, data: bytes, options: DecodingOptions | None = None) -> Caption:
+        """The same for the bytes of a file, of any format that `inference.pictures.opening` reads."""
+        (outcome,) = caption_files(self._captioner, [data], options)
+        if isinstance(outcome, Caption):
+            return outcome
+        raise outcome
+
+
+def load(name: str, models_dir: str | Path, *, threads: int | None = None) -> LocalModel:
+    """The named model. ``threads``: of torch; None leaves its own choice.
+
+    Raises:
+        UnknownModel: no model has that name; the message says which there are, or how to get it.
+        EngineError: it is damaged, or of an architecture this version does not know.
+    """
+    from inference.captioners.captioner import load_captioner  # noqa: PLC0415 - torch takes seconds
+
+    return LocalModel(load_captioner(name, Path(models_dir), threads=threads))
+
+
+def caption_files(
+    captioner: Captioner, files: Sequence[bytes], options: DecodingOptions | None
+) -> list[Outcome]:
+    """What came of each file, in order; the good pictures go through the model together."""
+    outcomes: dict[int, Outcome] = {}
+    pictures: dict[int, Picture] = {}
+    begun: dict[int, float] = {}
+    decoded: dict[int, float] = {}
+    for position, data in enumerate(files):
+        begun[position] = time.perf_counter()
+        try:
+            pictures[position] = load_picture(data)
+        except PictureError as error:
+            outcomes[position] = error
+        decoded[position] = time.perf_counter() - begun[position]
+    captions = _caption_together(captioner, list(pictures.values()), options) if pictures else []
+    for position, caption in zip(pictures, captions, strict=True):
+        if isinstance(caption, Caption):
+            seconds = {
+                "decode": decoded[position],
+                **caption.seconds,
+                "total": time.perf_counter() - begun[position],
+            }
+            notes = (*pictures[position].notes, *caption.notes)
+            caption = replace(caption, seconds=seconds, notes=notes, program=program())  # noqa: PLW2901
+        outcomes[position] = caption
+    return [outcomes[position] for position in range(len(files))]
+
+
+def _caption_together(
+    captioner: Captioner, pictures: Sequence[Picture], options: DecodingOptions | None
+) -> Sequence[Caption | EngineError]:
+    """A caption, or the sentence why there is none, for each picture; one bad picture costs only itself."""
+    try:
+        captions = captioner.caption([picture.image for picture in pictures], options)
+        if len(captions) != len(pictures):
+            raise RuntimeError(f"the captioner gave {len(captions)} captions for {len(pictures)} pictures")
+    except Exception as error:
+        if len(pictures) > 1:
+            return [_caption_together(captioner, [picture], options)[0] for picture in pictures]
+        logger.exception("A picture of %d x %d could not be captioned", pictures[0].width, pictures[0].height)
+        return [EngineError(f"The picture could not be captioned: {one_line(error)}")]
+    return captions
+
+
+def one_line(error: BaseException) -> str:
+    """What the error says, as one sentence."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if text.endswith((".", "!", "?")) else f"{text}."
