@@ -35,6 +35,7 @@ from bot.polling import Poller
 from bot.texts import sentences, texts
 from bot.webhook import LEASE, Webhook
 from bot.wire import Session
+from inference.checkpoints.names import ModelName
 from inference.common.types import EngineError, NotAllowed, UnknownModel
 
 logger = logging.getLogger(__name__)
@@ -264,10 +265,14 @@ async def run(
 
 async def _check_models(settings: Settings, engine: AnyEngine) -> None:
     """A slip in a model's name must not wait for the first picture. Raises OperatorError."""
-    named = {"MODEL": settings.model, "AB_MODEL": settings.ab_model, "COMPARE_WITH": settings.compare_with}
+    asked = {"MODEL": settings.model, "AB_MODEL": settings.ab_model, "COMPARE_WITH": settings.compare_with}
+    named = {setting: name for setting, name in asked.items() if name is not None}
     for setting, name in named.items():
-        if name is None:
-            continue
+        try:
+            ModelName.parse(name)
+        except UnknownModel as error:
+            raise OperatorError(f"{setting}: {error}") from error
+    for setting, name in named.items():
         try:
             await asyncio.to_thread(engine.checkpoint, name)
         except UnknownModel as error:

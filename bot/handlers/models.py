@@ -30,7 +30,7 @@ from bot.replies import (
 )
 from bot.targets import Target, find_target
 from bot.texts import Texts, sentences
-from inference.checkpoints.hub import plain_name
+from inference.checkpoints.names import ModelName
 
 _NAME = 128  # UTF-16 units that are repeated of a model's name that is none
 
@@ -53,7 +53,7 @@ class ModelOffer:
         for name in (self._settings.model, self._settings.ab_model, self._settings.compare_with):
             # A model of a hub need not be listed, nor one with a translation behind its name.
             if name is not None:
-                descriptions.setdefault(name, descriptions.get(plain_name(name), ""))
+                descriptions.setdefault(name, descriptions.get(ModelName.parse(name).model.name, ""))
         return Offer(user_id=user.id, descriptions=descriptions, **self._chosen(user))
 
     def _chosen(self, user: User) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,9 +15,11 @@ import torch
 from PIL import Image
 
 from inference.captioners.meme_small.describer import SlotDescriber
+from inference.checkpoints.folder import find_checkpoint
 from inference.checkpoints.format import CheckpointError, read_config
-from inference.checkpoints.hub import without_translation
-from inference.checkpoints.models import HUB, OBJECTS, checkpoint_hash, find_model
+from inference.checkpoints.hub import HubSettings
+from inference.checkpoints.models import checkpoint_hash
+from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel, Model, ModelName
 from inference.common.types import Caption, DecodingOptions, TextLine
 from inference.reading.foreign import Translate, in_russian
 from inference.reading.inscriptions import clean_quote
@@ -123,6 +126,15 @@ class Captioner:
         return captions
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A describer with what belongs to it."""
+
+    describer: Describer
+    options: DecodingOptions  # that it was made for
+    translate: Translate | None  # of the English words read; None: they stay as they are
+
+
 def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -> Captioner:
     """The named model, ready to caption. ``threads``: of torch; None leaves its own choice.
 
@@ -132,48 +144,69 @@ def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    # Modules are imported only where they are needed: torchvision and transformers take seconds.
-    describer: Describer
-    if name.startswith(HUB):
-        from inference.captioners.hub.describer import HubDescriber  # noqa: PLC0415
-
-        describer = hub = HubDescriber.load(name, models_dir)
-        options, translator = hub.options, hub.translator
-    else:
-        plain, translation = without_translation(name)
-        describer, options = _describer(plain, models_dir)
-        translator = None
-        if translation is not None:
-            from inference.captioners.hub.translation import Translator  # noqa: PLC0415
-
-            translator = Translator(str(translation), models_dir)
-    translate = None if translator is None else translator.translate
+    parsed = ModelName.parse(name)
+    loaded = LOADERS[type(parsed.model)](parsed.model, parsed.translation, models_dir)
     return Captioner(
-        name, checkpoint_hash(models_dir, name), describer, Reader(), options, translate=translate
+        name,
+        checkpoint_hash(models_dir, parsed),
+        loaded.describer,
+        Reader(),
+        loaded.options,
+        translate=loaded.translate,
     )
 
 
-def _describer(name: str, models_dir: Path) -> tuple[Describer, DecodingOptions]:
-    """A model that is none of the hub's, and the options it was made for."""
-    if name == OBJECTS:
-        from inference.captioners.coco_objects.describer import ObjectDescriber  # noqa: PLC0415
+# Modules are imported only where they are needed: torchvision and transformers take seconds.
 
-        return ObjectDescriber.load(models_dir), ObjectDescriber.options
-    folder = find_model(models_dir, name)
+
+def _load_checkpoint(model: CheckpointFolder, translation: HubModel | None, models_dir: Path) -> Loaded:
+    folder = find_checkpoint(models_dir, model)
     config = read_config(folder)
     build = ARCHITECTURES.get(config.get("architecture", ""))
     if build is None:
         raise CheckpointError(
-            f"{name} is of the architecture {config.get('architecture')!r}, which this version does not know "
-            f"(it knows {', '.join(ARCHITECTURES)}): use a newer version of the program."
+            f"{model.name} is of the architecture {config.get('architecture')!r}, which this version does "
+            f"not know (it knows {', '.join(ARCHITECTURES)}): use a newer version of the program."
         )
     try:
-        return build(folder, config), DecodingOptions.from_dict(config["decoding"])
+        describer, options = build(folder, config), DecodingOptions.from_dict(config["decoding"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"The files of {name} are damaged or do not fit together ({type(error).__name__}: {error}): "
-            "get the checkpoint anew, whole."
+            f"The files of {model.name} are damaged or do not fit together ({type(error).__name__}: {error}):"
+            " get the checkpoint anew, whole."
         ) from error
+    return Loaded(describer, options, _translate(translation, models_dir))
+
+
+def _load_objects(_: CocoObjects, translation: HubModel | None, models_dir: Path) -> Loaded:
+    from inference.captioners.coco_objects.describer import ObjectDescriber  # noqa: PLC0415
+
+    describer = ObjectDescriber.load(models_dir)
+    return Loaded(describer, describer.options, _translate(translation, models_dir))
+
+
+def _load_hub(model: HubModel, translation: HubModel | None, models_dir: Path) -> Loaded:
+    from inference.captioners.hub.describer import HubDescriber  # noqa: PLC0415
+
+    describer = HubDescriber.load(HubSettings.of(model, translation), models_dir)
+    translator = describer.translator
+    return Loaded(describer, describer.options, None if translator is None else translator.translate)
+
+
+def _translate(model: HubModel | None, models_dir: Path) -> Translate | None:
+    if model is None:
+        return None
+    from inference.captioners.hub.translation import Translator  # noqa: PLC0415
+
+    return Translator(model, models_dir).translate
+
+
+# What loads a model of each kind of inference.checkpoints.names.KINDS.
+LOADERS: dict[type[Model], Callable[[Any, HubModel | None, Path], Loaded]] = {
+    CheckpointFolder: _load_checkpoint,
+    CocoObjects: _load_objects,
+    HubModel: _load_hub,
+}
 
 
 def _upright(image: Image.Image, reading: Reading) -> Image.Image:

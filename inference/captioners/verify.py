@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 
 from inference.captioners.captioner import load_captioner
 from inference.checkpoints import manifest
+from inference.checkpoints.folder import CONFIG_FILE, WEIGHTS_FILE
 from inference.checkpoints.format import CheckpointError, read_config
-from inference.checkpoints.models import CONFIG_FILE, WEIGHTS_FILE
 from inference.checkpoints.weight_files.state import ImportFailed, read_state
 from inference.common.types import EngineError
 from inference.encoders.ruclip_files import RUCLIP_FILE, import_ruclip

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from inference.checkpoints import manifest
-from inference.checkpoints.models import CONFIG_FILE, SCALES, WEIGHTS_FILE
+from inference.checkpoints.folder import CONFIG_FILE, SCALES, WEIGHTS_FILE
 from inference.common.types import EngineError
 
 FORMAT = 1

@@ -1,9 +1,7 @@
-"""Models of the Hugging Face hub on this machine: their names, files and fetching, without torch.
+"""Models of the Hugging Face hub on this machine: their settings, files and fetching, without torch.
 
-A name is ``hf:ORG/NAME``, at will with ``@REVISION`` (a branch, a tag or a commit; else ``main``), and at
-will with ``+ORG/NAME`` behind it, the model that translates its English captions and, behind any model's
-name, the English words read. The files lie in the hub's own cache layout
-(``models--ORG--NAME/{refs,snapshots}``), in MODELS_DIR or in the hub's cache (``HF_HUB_CACHE``, ``HF_HOME``).
+The files lie in the hub's own cache layout (``models--ORG--NAME/{refs,snapshots}``), in MODELS_DIR or in the
+hub's cache (``HF_HUB_CACHE``, ``HF_HOME``). Whatever is fetched is fetched by ``huggingface_hub``.
 """
 
 from __future__ import annotations
@@ -19,43 +17,13 @@ from typing import Self
 
 from dotenv import dotenv_values
 
+from inference.checkpoints.names import HubModel
 from inference.common.types import UnknownModel
 
-PREFIX = "hf:"
-
-_PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-_NAME = re.compile(rf"({_PART}(?:/{_PART})?)(?:@([A-Za-z0-9][A-Za-z0-9._/-]*))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _CONFIG = "config.json"
 # What a model needs besides its weights. Nothing that could be run.
 _TEXT_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.jinja", "*.tiktoken")
-
-
-@dataclass(frozen=True, slots=True)
-class HubModel:
-    """One repository at one revision."""
-
-    repo: str  # ORG/NAME
-    revision: str = "main"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """``ORG/NAME`` or ``ORG/NAME@REVISION``. Raises UnknownModel for anything else."""
-        match = _NAME.fullmatch(text.strip())
-        # The name may come from a chat and becomes part of a path.
-        if match is None or ".." in text:
-            raise UnknownModel(
-                f"{text!r} is no name of a hub model: write it as ORG/NAME or ORG/NAME@REVISION."
-            )
-        return cls(match[1], match[2] or "main")
-
-    def __str__(self) -> str:
-        return self.repo if self.revision == "main" else f"{self.repo}@{self.revision}"
-
-    @property
-    def folder(self) -> str:
-        """The name of its folder in a cache."""
-        return "models--" + self.repo.replace("/", "--")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +39,15 @@ class HubSettings:
     prompt: str | None = None
 
     @classmethod
-    def of(cls, name: str) -> Self:
-        """Settings from the name (``hf:...``), the environment and ``.env``. Raises UnknownModel."""
-        plain, translation = without_translation(name)
+    def of(cls, model: HubModel, translation: HubModel | None = None) -> Self:
+        """Settings from what the name says, the environment and ``.env``. Raises UnknownModel."""
         values = {**dotenv_values(".env"), **os.environ}
-        usual = (values.get("HUB_TRANSLATION") or "").removeprefix(PREFIX)
+        usual = values.get("HUB_TRANSLATION")
         return cls(
-            HubModel.parse(plain.removeprefix(PREFIX)),
+            model,
             translation or (HubModel.parse(usual) if usual else None),
             (values.get("HUB_PROMPT") or "").strip() or None,
         )
-
-
-def plain_name(name: str) -> str:
-    """Any model's name without its ``+ORG/NAME``."""
-    return name.partition("+")[0]
-
-
-def without_translation(name: str) -> tuple[str, HubModel | None]:
-    """Any model's name without its ``+ORG/NAME``, and the model that this names. Raises UnknownModel."""
-    plain = plain_name(name)
-    translation = name[len(plain) + 1 :]
-    return plain, HubModel.parse(translation.removeprefix(PREFIX)) if translation else None
 
 
 def caches(models_dir: Path | None) -> tuple[Path, ...]:
@@ -103,6 +58,11 @@ def caches(models_dir: Path | None) -> tuple[Path, ...]:
     return (hub,) if models_dir is None else (models_dir, hub)
 
 
+def _folder(model: HubModel) -> str:
+    """The name of its folder in a cache."""
+    return "models--" + model.repo.replace("/", "--")
+
+
 def find_snapshot(model: HubModel, models_dir: Path | None) -> Path:
     """The folder of the model's files, named by its commit. Nothing is fetched.
 
@@ -110,7 +70,7 @@ def find_snapshot(model: HubModel, models_dir: Path | None) -> Path:
     """
     partial = False
     for cache in caches(models_dir):
-        repo = cache / model.folder
+        repo = cache / _folder(model)
         commit = model.revision
         if not _COMMIT.fullmatch(commit):
             try:
@@ -125,7 +85,7 @@ def find_snapshot(model: HubModel, models_dir: Path | None) -> Path:
     there = "only in part on this machine" if partial else "not on this machine"
     raise UnknownModel(
         f"The hub model {model} is {there}: connect to the internet and run "
-        f"'python -m inference pull {PREFIX}{model}', or copy its folder {model.folder} from another machine "
+        f"'python -m inference pull {model.name}', or copy its folder {_folder(model)} from another machine "
         f"to {caches(models_dir)[0]}."
     )
 
@@ -147,13 +107,12 @@ def weight_files(snapshot: Path) -> list[Path]:
     return []
 
 
-def checkpoint(name: str, models_dir: Path | None) -> str:
-    """What the captions of ``hf:...`` depend on: the commit of its snapshot, 40 hexadecimal digits.
+def checkpoint(settings: HubSettings, models_dir: Path | None) -> str:
+    """What the captions depend on: the commit of the model's snapshot, 40 hexadecimal digits.
 
-    With a prompt or a translation model of the operator's, "-" and 8 digits more that change with those.
+    With a prompt or a translation model, "-" and 8 digits more that change with those.
     Raises UnknownModel when one of the models is not on this machine.
     """
-    settings = HubSettings.of(name)
     commit = find_snapshot(settings.model, models_dir).name
     translation = settings.translation and find_snapshot(settings.translation, models_dir).name
     if settings.prompt is None and translation is None:

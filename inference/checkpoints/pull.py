@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from inference.checkpoints import manifest
+from inference.common.file_names import is_plain
 from inference.common.locks import Locked, locked
 from inference.common.types import EngineError
 
@@ -212,7 +213,7 @@ def read_list(path: Path) -> dict[str, Weights]:
             "...}]}]."
         ) from error
     for entry in entries:
-        if Path(entry.name).name != entry.name or entry.name in {"", ".", ".."}:
+        if not is_plain(entry.name):
             raise PullError(f"{path} names an entry {entry.name!r}, which is no name of a folder: change it.")
     return {entry.name: entry for entry in entries}
 
@@ -265,7 +266,7 @@ def _pull_file(
     url = _address(remote.url)
     name = remote.file or urllib.parse.unquote(url.split("?", 1)[0].rsplit("/", 1)[-1])
     for kept in (name, remote.member or name):
-        if Path(kept).name != kept or kept in {"", ".", ".."}:
+        if not is_plain(kept):
             raise PullError(
                 f"{url} would be kept as {kept!r}, which is no file's name: give it a file of one."
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from inference.checkpoints.hub import PREFIX, HubSettings
+from inference.checkpoints.hub import HubSettings
 from inference.checkpoints.hub import fetch as fetch_from_hub
+from inference.checkpoints.names import HubModel, ModelName
 from inference.checkpoints.pull import KNOWN, Progress, Pulled, PullError, Weights, find_pulled, read_list
 from inference.checkpoints.pull import pull as fetch
 from inference.commands.common import DEFAULTS, ModelsDir
@@ -49,23 +50,28 @@ def pull(
         if show or not names:
             _show(known, models_dir)
             return
-        for name in names:
-            if name not in known and not name.startswith(PREFIX):
-                raise PullError(f"There are no weights named {name!r}: choose one of {', '.join(known)}.")
-        for name in names:
-            if name.startswith(PREFIX):
-                settings = HubSettings.of(name)
-                for model in filter(None, (settings.model, settings.translation)):
-                    typer.echo(f"{fetch_from_hub(model, models_dir)}: {PREFIX}{model}")
-                continue
-            for found in fetch(known[name], models_dir, progress=_bar):
-                typer.echo(_sentence(found))
+        for asked in [known.get(name) or _hub_models(name, known) for name in names]:
+            if isinstance(asked, Weights):
+                for found in fetch(asked, models_dir, progress=_bar):
+                    typer.echo(_sentence(found))
+            else:
+                for model in asked:
+                    typer.echo(f"{fetch_from_hub(model, models_dir)}: {model.name}")
     except EngineError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as interrupt:
         typer.echo("Stopped. The same command goes on from there.", err=True)
         raise typer.Exit(130) from interrupt
+
+
+def _hub_models(name: str, known: Collection[str]) -> list[HubModel]:
+    """What a captioner of the hub needs. Raises PullError when the name is that of nothing one can fetch."""
+    parsed = ModelName.parse(name)
+    if not isinstance(parsed.model, HubModel):
+        raise PullError(f"There are no weights named {name!r}: choose one of {', '.join(known)}.")
+    settings = HubSettings.of(parsed.model, parsed.translation)
+    return [settings.model, *filter(None, [settings.translation])]
 
 
 def _sentence(found: Pulled) -> str:

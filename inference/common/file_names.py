@@ -23,7 +23,17 @@ from urllib.parse import unquote_to_bytes
 
 from inference.common.errors import UserError
 
-__all__ = ["ESCAPED", "AmbiguousNameError", "find", "forgive", "name_of", "picture_of", "renamed", "shown"]
+__all__ = [
+    "ESCAPED",
+    "AmbiguousNameError",
+    "find",
+    "forgive",
+    "is_plain",
+    "name_of",
+    "picture_of",
+    "renamed",
+    "shown",
+]
 
 T = TypeVar("T")
 ESCAPED = "escaped-names"
@@ -51,6 +61,11 @@ def _escape(character: str) -> str:
 
 
 codecs.register_error(ESCAPED, _escaped)
+
+
+def is_plain(name: str) -> bool:
+    """Whether a file or folder may be called so: it is no way into another folder."""
+    return name not in {"", ".", ".."} and PurePath(name).name == name
 
 
 def name_of(path: str | PurePath) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Self
 
 from inference.checkpoints.models import ModelInfo, checkpoint_hash, list_models
+from inference.checkpoints.names import ModelName
 from inference.common.types import (
     Caption,
     DecodingOptions,
@@ -319,11 +320,12 @@ class Engine:
         read.
         """
         name = model or self.settings.model
+        parsed = ModelName.parse(name)
         deadline = time.monotonic() + (_SWAP_TIME if name in self._known else 0.0)
         while True:
             try:
                 with self._hashing:
-                    found = checkpoint_hash(self.settings.models_dir, name)
+                    found = checkpoint_hash(self.settings.models_dir, parsed)
             except EngineError:
                 if time.monotonic() >= deadline:
                     self._known.discard(name)

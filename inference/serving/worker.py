@@ -18,11 +18,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from inference.checkpoints.models import checkpoint_hash
+from inference.checkpoints.names import ModelName
 from inference.common.types import Caption, DecodingOptions, EngineError, PictureError
 from inference.serving import protocol
 from inference.serving.local import Captioner, Outcome, caption_files, one_line
@@ -194,7 +194,7 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     worker = Worker(
         loader(arguments.captioner, arguments.models_dir, arguments.threads),
-        partial(checkpoint_hash, arguments.models_dir),
+        lambda name: checkpoint_hash(arguments.models_dir, ModelName.parse(name)),
         send,
         capacity=max(arguments.loaded_models, 1),
     )

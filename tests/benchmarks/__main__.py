@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from inference.checkpoints.models import checkpoint_hash
+from inference.checkpoints.names import ModelName
 from inference.common.types import EngineError
 from inference.pictures.opening import PICTURE_SUFFIXES
 from inference.serving.engine import EngineSettings
@@ -132,7 +133,7 @@ def main(
     usable = len(os.sched_getaffinity(0))
     results: list[EngineResult] = []
     try:
-        checkpoint = checkpoint_hash(models_dir, model)
+        checkpoint = checkpoint_hash(models_dir, ModelName.parse(model))
         pictures = drawn(count) if folder is None else found(folder, count)
         with tempfile.TemporaryDirectory() as place, console.status("") as status:
             for name in ("whole", "free"):

@@ -20,6 +20,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from inference.checkpoints.models import checkpoint_hash
+from inference.checkpoints.names import ModelName
 from inference.common.types import Caption, DecodingOptions
 
 PLAIN = (120, 120, 120)
@@ -52,6 +54,11 @@ def write_checkpoint(models_dir: Path, name: str, *, card: str = "", weights: st
     content = struct.pack("<Q", len(header)) + header + (weights or name).encode().ljust(6)[:6]
     (folder / "model.safetensors").write_bytes(content)
     return hashlib.sha256(content).hexdigest()
+
+
+def hash_of(models_dir: Path, name: str) -> str:
+    """What the captions of the model that somebody names depend on."""
+    return checkpoint_hash(models_dir, ModelName.parse(name))
 
 
 def promote(models_dir: Path, name: str, weights: str) -> str:

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from inference.captioners.captioner import load_captioner
+from inference.checkpoints.folder import WEIGHTS_FILE
 from inference.checkpoints.format import read_config
-from inference.checkpoints.models import WEIGHTS_FILE
 from inference.common.types import DecodingOptions
 from tests.disk import files_of_at_most
 from tests.drawing import draw_meme, jpeg_bytes

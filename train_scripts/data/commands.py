@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from inference.checkpoints.names import HubModel
 from inference.common.errors import UserError
 from train_scripts.data.dataset import SPLITS
 from train_scripts.data.duplicates import THRESHOLD
@@ -113,7 +114,7 @@ class Common:
         from inference.captioners.hub.translation import Translator  # noqa: PLC0415 - torch
 
         assert self.model is not None  # noqa: S101
-        return Translator(self.model, self.models_dir)
+        return Translator(HubModel.parse(self.model), self.models_dir)
 
 
 def _say(report: Report, out: Path) -> None:

@@ -14,7 +14,9 @@ from typing import Any
 
 from inference.checkpoints.format import read_config
 from inference.checkpoints.models import checkpoint_hash, model_info
+from inference.checkpoints.names import CheckpointFolder, ModelName
 from inference.common.errors import UserError
+from inference.common.file_names import is_plain
 from inference.common.locks import locked
 from inference.common.types import UnknownModel
 from train_scripts.feedback.judge import worse
@@ -56,8 +58,8 @@ def promote(run: Path, name: str, models_dir: Path, *, force: bool = False) -> P
     """
     folder = run / CHECKPOINT if (run / CHECKPOINT).is_dir() else run
     read_config(folder)
-    info = model_info(folder.parent, folder.name)
-    if name in {"", ".", ".."} or Path(name).name != name or name.startswith("."):
+    info = model_info(folder.parent, ModelName(CheckpointFolder(folder.name)))
+    if not is_plain(name) or name.startswith("."):
         raise UserError(f"{name!r} is no name for a model: give that of a folder in {models_dir}.")
     try:
         models_dir.mkdir(parents=True, exist_ok=True)
@@ -79,7 +81,7 @@ def rollback(name: str, models_dir: Path) -> Promotion:
     before = f"{name}{PREVIOUS}"
     try:
         with locked(models_dir, wait=True):
-            was, now = checkpoint_hash(models_dir, name), checkpoint_hash(models_dir, before)
+            was, now = _hash(models_dir, name), _hash(models_dir, before)
             _exchange(models_dir / name, models_dir / before)
     except UnknownModel:
         raise UserError(
@@ -90,11 +92,16 @@ def rollback(name: str, models_dir: Path) -> Promotion:
     return Promotion(name, now, was, None)
 
 
+def _hash(models_dir: Path, name: str) -> str:
+    """Of the checkpoint in the folder of that name, whatever else the text could mean as a model's name."""
+    return checkpoint_hash(models_dir, ModelName(CheckpointFolder(name)))
+
+
 def _promote(
     run: Path, folder: Path, checkpoint: str, name: str, models_dir: Path, *, force: bool
 ) -> Promotion:
     try:
-        previous: str | None = checkpoint_hash(models_dir, name)
+        previous: str | None = _hash(models_dir, name)
     except UnknownModel:
         previous = None
     if previous == checkpoint:

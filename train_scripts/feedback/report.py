@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from inference.checkpoints.folder import CARD_FILE
 from inference.checkpoints.format import CheckpointError
-from inference.checkpoints.models import CARD_FILE
 from inference.common.file_names import ESCAPED, picture_of
 from train_scripts.feedback.finetune import as_rows
 from train_scripts.feedback.judge import GUARDED, near

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from inference.checkpoints.folder import WEIGHTS_FILE, find_checkpoint, weights_hash
 from inference.checkpoints.format import CheckpointError
-from inference.checkpoints.models import checkpoint_hash, find_model
+from inference.checkpoints.names import CheckpointFolder
 from inference.common.errors import UserError
 from inference.common.file_names import ESCAPED, picture_of
 from inference.reading.reader import Reader
@@ -78,8 +79,8 @@ def run(sources: Sources, options: Options, *, say: Callable[[str], None] = prin
     _claim(out)
     export = read_export(sources.feedback, sources.erased)
     lessons = learn_from(export)
-    folder = find_model(sources.models_dir, sources.model)
-    parent_hash = checkpoint_hash(sources.models_dir, sources.model)
+    folder = find_checkpoint(sources.models_dir, CheckpointFolder(sources.model))
+    parent_hash = weights_hash(folder / WEIGHTS_FILE)
     train, references = _originals(sources.data)
     readings = {} if sources.readings is None else read_readings(sources.readings)
     say(_summary(export, lessons))
@@ -163,7 +164,7 @@ def run(sources: Sources, options: Options, *, say: Callable[[str], None] = prin
         len(old),
         student.new_words,
         parent_hash,
-        checkpoint_hash(out, CHECKPOINT),
+        weights_hash(out / CHECKPOINT / WEIGHTS_FILE),
         outcome,
         judge,
         told,

@@ -24,8 +24,8 @@ from inference.captioners.encoder_decoder import CaptionModel
 from inference.captioners.meme_small.describer import SlotDescriber
 from inference.captioners.meme_small.faithful import LAYOUT
 from inference.captioners.meme_small.model import UNKNOWN, MemeSmall, concept_words
+from inference.checkpoints.folder import CARD_FILE, CONFIG_FILE, SCALES, WEIGHTS_FILE
 from inference.checkpoints.format import TOKENIZER_FILE, CheckpointError, read_config, save_checkpoint
-from inference.checkpoints.models import CARD_FILE, CONFIG_FILE, SCALES, WEIGHTS_FILE
 from inference.common.errors import UserError
 from inference.common.types import DecodingOptions, TextLine
 from inference.decoders.base import IGNORED

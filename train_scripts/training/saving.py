@@ -10,7 +10,7 @@ from typing import Any
 
 from inference.captioners.encoder_decoder import CaptionModel
 from inference.captioners.presets import preset
-from inference.checkpoints.models import CARD_FILE, WEIGHTS_FILE
+from inference.checkpoints.folder import CARD_FILE, WEIGHTS_FILE
 from inference.common.file_names import ESCAPED
 from inference.common.types import DecodingOptions
 from train_scripts.training.config import TrainConfig

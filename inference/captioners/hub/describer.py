@@ -3,7 +3,7 @@
 Two kinds are told apart by their processor. A *chat* model (Qwen-VL, LLaVA, SmolVLM: it has a chat template)
 gets the picture, a Russian prompt and the words read. A *captioner* (an encoder and a decoder, BLIP, GIT ...)
 gets the picture; its caption is translated where a translation model is named, and the words read are put
-behind it. See :mod:`inference.checkpoints.hub` for names and settings.
+behind it. See :mod:`inference.checkpoints.hub` for the settings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from torch import Tensor
 
 from inference.captioners.hub.loading import HubError, load_model, load_part
 from inference.captioners.hub.translation import Translator
-from inference.checkpoints.hub import HubModel, HubSettings, fetch
+from inference.checkpoints.hub import HubSettings, fetch
+from inference.checkpoints.names import HubModel
 from inference.common.types import DecodingOptions, TextLine
 from inference.decoding.search import NoRepeatNgram, RepetitionPenalty
 from inference.reading.frames import frames
@@ -90,18 +91,17 @@ class HubDescriber:
         self._ends = self._end_tokens()
 
     @classmethod
-    def load(cls, name: str, models_dir: Path) -> Self:
-        """The describer ``hf:ORG/NAME[@REVISION][+ORG/NAME[@REVISION]]``; what is not here is fetched. A GPU
-        is used where there is one.
+    def load(cls, settings: HubSettings, models_dir: Path) -> Self:
+        """The describer that the settings ask for; what is not here is fetched. A GPU is used where there is
+        one.
 
         Raises:
             UnknownModel: the model, or the one that translates, is neither here nor to be had.
             HubError: it is damaged, unsafe, needs code of its own, or describes no pictures.
         """
-        settings = HubSettings.of(name)
         translator = None
         if settings.translation is not None:
-            translator = Translator(str(settings.translation), models_dir)
+            translator = Translator(settings.translation, models_dir)
         return cls(settings.model, fetch(settings.model, models_dir), settings.prompt, translator)
 
     def describe(

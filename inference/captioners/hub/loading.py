@@ -7,7 +7,8 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from inference.checkpoints.hub import HubModel, weight_files
+from inference.checkpoints.hub import weight_files
+from inference.checkpoints.names import HubModel
 from inference.common.types import EngineError
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from inference.captioners.hub.loading import HubError, load_model, load_part
-from inference.checkpoints.hub import PREFIX, HubModel, fetch
+from inference.checkpoints.hub import fetch
+from inference.checkpoints.names import HubModel
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+(?=[^a-z\s])")
 _EXAMPLE = "Helsinki-NLP/opus-mt-en-ru"
@@ -21,7 +22,7 @@ class Translator:
     """A translation model ready for use; not thread-safe.
 
     Args:
-        name: ORG/NAME or ORG/NAME@REVISION, with or without ``hf:``. What is not on this machine is fetched.
+        model: what is not on this machine is fetched.
         models_dir: looked into before the hub's cache; None = the cache only.
         beams: hypotheses kept while searching; None = as many as the model's own settings say.
         device: of torch; None = a GPU where there is one.
@@ -34,7 +35,7 @@ class Translator:
 
     def __init__(
         self,
-        name: str,
+        model: HubModel,
         models_dir: Path | None = None,
         *,
         beams: int | None = None,
@@ -43,7 +44,6 @@ class Translator:
     ) -> None:
         from transformers import AutoConfig, AutoTokenizer, MarianMTModel  # noqa: PLC0415 - a slow import
 
-        model = HubModel.parse(name.removeprefix(PREFIX))
         snapshot = fetch(model, models_dir)
         self.name = str(model)
         self.checkpoint = snapshot.name  # the commit, 40 hexadecimal digits

@@ -14,8 +14,10 @@ from PIL import Image, ImageDraw, ImageOps
 from inference.captioners.captioner import load_captioner
 from inference.captioners.hub.translation import Translator
 from inference.captioners.meme_small.model import FREE, UNKNOWN, MemeSmall
+from inference.checkpoints.folder import CONFIG_FILE, WEIGHTS_FILE
 from inference.checkpoints.format import TOKENIZER_FILE, CheckpointError
-from inference.checkpoints.models import CONFIG_FILE, WEIGHTS_FILE, checkpoint_hash, list_models, model_info
+from inference.checkpoints.models import list_models, model_info
+from inference.checkpoints.names import HubModel, ModelName
 from inference.common.types import Caption, DecodingOptions, UnknownModel
 from inference.decoders.slot_prefix import SlotPrefixConfig
 from inference.reading import reader
@@ -23,6 +25,7 @@ from inference.reading.inscriptions import clean_quote
 from inference.reading.ocr import OcrUnavailableError
 from inference.tokenizers.slots import SPECIAL, SlotTokenizer
 from tests.drawing import draw_meme, font
+from tests.inference.fakes import hash_of
 from tests.inference.hub_cache import publish, save_marian
 from train_scripts.meme_small.export import DECODING, INT8, write_checkpoint
 
@@ -269,20 +272,21 @@ def test_english_words_are_given_in_russian(models: Path, monkeypatch: pytest.Mo
     captioner = load_captioner("tiny+tiny/en-ru", models)
     explained, untouched = captioner.caption(pictures, SHORT)
     assert plain.words == explained.words == ("WHEN YOU SEE THE CAT",)
-    (meaning,) = Translator("tiny/en-ru", models).translate(["When you see the cat"])
+    (meaning,) = Translator(HubModel("tiny/en-ru"), models).translate(["When you see the cat"])
     assert f'по-русски: "{clean_quote(meaning)}"' in explained.text.replace("По", "по")
     assert "по-русски" not in plain.text.lower()
     assert untouched.text == russian.text
     # Another text, so another checkpoint: an answer kept from before must not be given again.
-    assert captioner.checkpoint == explained.checkpoint == checkpoint_hash(models, "tiny+hf:tiny/en-ru")
+    assert captioner.checkpoint == explained.checkpoint == hash_of(models, "tiny+hf:tiny/en-ru")
     assert len(captioner.checkpoint) == 64
     assert captioner.checkpoint != plain.checkpoint
-    assert model_info(models, "tiny+tiny/en-ru").parameters == model_info(models, "tiny").parameters
+    both, alone = (model_info(models, ModelName.parse(name)) for name in ("tiny+tiny/en-ru", "tiny"))
+    assert (both.name, both.parameters) == ("tiny+tiny/en-ru", alone.parameters)
     refs = models / "models--tiny--en-ru"
     commit = (refs / "refs" / "main").read_text()
     (refs / "snapshots" / commit).rename(refs / "snapshots" / ("0" * 40))
     (refs / "refs" / "main").write_text("0" * 40)
-    assert checkpoint_hash(models, "tiny+tiny/en-ru") != captioner.checkpoint
+    assert hash_of(models, "tiny+tiny/en-ru") != captioner.checkpoint
 
 
 @pytest.mark.parametrize(
@@ -296,6 +300,6 @@ def test_english_words_are_given_in_russian(models: Path, monkeypatch: pytest.Mo
 def test_a_translation_that_is_not_here_says_what_to_do(
     models: Path, offline: None, name: str, sentence: str
 ) -> None:
-    for ask in (lambda: load_captioner(name, models), lambda: checkpoint_hash(models, name)):
+    for ask in (lambda: load_captioner(name, models), lambda: hash_of(models, name)):
         with pytest.raises(UnknownModel, match=sentence):
             ask()

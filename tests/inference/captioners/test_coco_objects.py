@@ -15,9 +15,10 @@ from torchvision.transforms.functional import to_tensor
 from inference.captioners.captioner import load_captioner
 from inference.captioners.coco_objects.describer import PROPOSALS, ObjectDescriber, detect, load_detector
 from inference.checkpoints import coco_objects as weights
-from inference.checkpoints.models import checkpoint_hash
+from inference.checkpoints.names import CocoObjects
 from inference.common.types import DecodingOptions, EngineError, UnknownModel
 from tests.drawing import draw_meme
+from tests.inference.fakes import hash_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -87,7 +88,7 @@ def test_the_file_loads_and_sees_what_torchvision_sees(models_dir: Path, referen
 
 
 def test_a_picture_gets_a_caption_from_what_is_seen_and_read(models_dir: Path) -> None:
-    captioner = load_captioner(weights.NAME, models_dir)
+    captioner = load_captioner(CocoObjects.name, models_dir)
     digest = hashlib.sha256((models_dir / weights.FILE).read_bytes()).hexdigest()
     assert (captioner.name, captioner.checkpoint) == ("coco-objects", digest)
     meme = draw_meme("caption_bar")
@@ -107,15 +108,15 @@ def test_weights_are_found_where_torchvision_keeps_its_own(
     assert str(hub) == torch.hub.get_dir() + "/checkpoints"
     (hub / weights.FILE).symlink_to(models_dir / weights.FILE)
     assert weights.weights(tmp_path / "nowhere") == hub / weights.FILE
-    assert checkpoint_hash(tmp_path / "nowhere", weights.NAME) == checkpoint_hash(models_dir, weights.NAME)
+    assert hash_of(tmp_path / "nowhere", CocoObjects.name) == hash_of(models_dir, CocoObjects.name)
 
 
 def test_missing_weights_say_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
     for ask in (
         weights.weights,
-        lambda folder: checkpoint_hash(folder, weights.NAME),
-        lambda folder: load_captioner(weights.NAME, folder),
+        lambda folder: hash_of(folder, CocoObjects.name),
+        lambda folder: load_captioner(CocoObjects.name, folder),
     ):
         with pytest.raises(UnknownModel, match="python -m inference pull fasterrcnn_fpn"):
             ask(tmp_path)

@@ -24,7 +24,8 @@ from inference.captioners.captioner import load_captioner
 from inference.captioners.hub import describer as hub
 from inference.captioners.hub.loading import HubError
 from inference.captioners.hub.translation import Translator
-from inference.checkpoints.hub import HubModel, find_snapshot
+from inference.checkpoints.hub import find_snapshot
+from inference.checkpoints.names import HubModel
 from inference.common.types import DecodingOptions, TextLine, UnknownModel
 from tests.drawing import draw_meme
 from tests.inference.hub_cache import (
@@ -221,7 +222,7 @@ def test_the_words_read_stand_behind_a_caption(cache: Path) -> None:
 
 def test_captions_are_translated(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     english = directly(cache, "tiny/blip", PICTURES[1], num_beams=1, max_new_tokens=12)
-    (russian,) = Translator("tiny/en-ru", cache).translate([english])
+    (russian,) = Translator(HubModel("tiny/en-ru"), cache).translate([english])
     both = load_captioner("hf:tiny/blip+tiny/en-ru", cache)
     assert plain(both.caption(PICTURES[1:], GREEDY)[0].text) == plain(russian)
     alone = load_captioner("hf:tiny/blip", cache)

@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 from inference.captioners.captioner import Captioner, load_captioner
 from inference.checkpoints.models import model_info
+from inference.checkpoints.names import ModelName
 from inference.common.types import DecodingOptions
 from tests.drawing import draw_meme, font
 
@@ -53,7 +54,7 @@ def test_is_small_and_says_what_it_is() -> None:
     assert config["scores"]["meteor"]["value"] >= 0.44
     with safe_open(FOLDER / "model.safetensors", "pt") as weights:
         assert all(torch.isfinite(weights.get_tensor(name).float()).all() for name in weights.keys())  # noqa: SIM118
-    assert model_info(CHECKPOINTS, "meme-small").description
+    assert model_info(CHECKPOINTS, ModelName.parse("meme-small")).description
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from transformers import AutoTokenizer, MarianMTModel
 
 from inference.captioners.hub.loading import HubError
 from inference.captioners.hub.translation import Translator
+from inference.checkpoints.names import HubModel
 from inference.common.types import UnknownModel
 from tests.inference.hub_cache import publish, save_bert, save_marian
 
@@ -39,7 +40,7 @@ def directly(cache: Path, repo: str, texts: list[str], **options: object) -> lis
 
 
 def test_batches_are_translated_as_transformers_translates_each_text(cache: Path) -> None:
-    translator = Translator("hf:tiny/en-ru", cache, batch_size=2)
+    translator = Translator(HubModel("tiny/en-ru"), cache, batch_size=2)
     assert translator.checkpoint == (cache / "models--tiny--en-ru/refs/main").read_text()
     first, _, second, _, third, again = translator.translate(TEXTS)
     assert [first, second, third] == directly(cache, "tiny/en-ru", [TEXTS[0], TEXTS[2], TEXTS[4]])
@@ -51,12 +52,12 @@ def test_batches_are_translated_as_transformers_translates_each_text(cache: Path
 
 def test_the_number_of_beams_can_be_chosen(cache: Path) -> None:
     texts = ["a cat sits on the sofa", "the text says hello"]
-    greedy = Translator("tiny/en-ru", cache, beams=1).translate(texts)
+    greedy = Translator(HubModel("tiny/en-ru"), cache, beams=1).translate(texts)
     assert greedy == directly(cache, "tiny/en-ru", texts, num_beams=1)
 
 
 def test_a_text_is_translated_sentence_by_sentence(cache: Path) -> None:
-    translator = Translator("tiny/en-ru", cache)
+    translator = Translator(HubModel("tiny/en-ru"), cache)
     one, two, both = translator.translate(["A cat sits.", "Two dogs look!", "A cat sits. Two dogs look!"])
     assert both == f"{one} {two}"
     # An abbreviation within a sentence is no end of it.
@@ -65,13 +66,13 @@ def test_a_text_is_translated_sentence_by_sentence(cache: Path) -> None:
 
 
 def test_a_text_too_long_for_the_model_is_cut(cache: Path) -> None:
-    translator = Translator("tiny/en-ru", cache)
+    translator = Translator(HubModel("tiny/en-ru"), cache)
     (text,) = translator.translate(["a cat sits on the sofa " * 30])
     assert text
 
 
 def test_a_model_of_several_languages_is_asked_for_russian(cache: Path) -> None:
-    translator = Translator("tiny/en-slavic", cache)
+    translator = Translator(HubModel("tiny/en-slavic"), cache)
     assert translator.translate(["two dogs"]) == directly(cache, "tiny/en-slavic", [">>rus<< two dogs"])
     assert translator.translate(["two dogs"]) != directly(cache, "tiny/en-slavic", [">>ukr<< two dogs"])
 
@@ -89,7 +90,7 @@ def test_what_is_no_translation_model_is_refused(
     cache: Path, offline: None, name: str, error: type[Exception], sentence: str
 ) -> None:
     with pytest.raises(error, match=sentence):
-        Translator(name, cache)
+        Translator(HubModel.parse(name), cache)
 
 
 def test_weights_in_the_older_format_give_the_same_and_a_warning(
@@ -97,8 +98,8 @@ def test_weights_in_the_older_format_give_the_same_and_a_warning(
 ) -> None:
     publish(tmp_path, "tiny/old", lambda path: save_marian(path, safe=False))
     texts = ["a cat sits on the sofa"]
-    old = Translator("tiny/old", tmp_path).translate(texts)
-    assert old == Translator("tiny/en-ru", cache).translate(texts)
+    old = Translator(HubModel("tiny/old"), tmp_path).translate(texts)
+    assert old == Translator(HubModel("tiny/en-ru"), cache).translate(texts)
     assert "tiny/old has no safetensors" in caplog.text
 
 
@@ -115,7 +116,7 @@ def test_weights_with_code_in_them_are_refused_and_not_run(tmp_path: Path) -> No
 
     publish(tmp_path, "tiny/trap", save)
     with pytest.raises(HubError, match=r"pickled code.*refused"):
-        Translator("tiny/trap", tmp_path)
+        Translator(HubModel("tiny/trap"), tmp_path)
     assert not trap.exists()
 
 
@@ -128,4 +129,4 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
     publish(tmp_path, "tiny/short", save)
     with pytest.raises(HubError, match=r"do not fit its config.json \(model.encoder.layers.1.fc1.weight\)"):
-        Translator("tiny/short", tmp_path)
+        Translator(HubModel("tiny/short"), tmp_path)

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from inference.checkpoints import manifest
+from inference.checkpoints.folder import CONFIG_FILE, WEIGHTS_FILE
 from inference.checkpoints.format import FORMAT, CheckpointError, load_weights, read_config, save_checkpoint
-from inference.checkpoints.models import CONFIG_FILE, WEIGHTS_FILE
 from tests.disk import files_of_at_most
 
 

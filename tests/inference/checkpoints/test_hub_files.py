@@ -1,4 +1,4 @@
-"""Hub models on this machine: their names, settings and files, and fetching them over real HTTP."""
+"""Hub models on this machine: their settings and files, and fetching them over real HTTP."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from aiohttp import web
 from typer.testing import CliRunner
 
 from inference.__main__ import app
-from inference.checkpoints.hub import HubModel, HubSettings, checkpoint, fetch, find_snapshot, weight_files
+from inference.checkpoints.hub import HubSettings, fetch, find_snapshot, weight_files
+from inference.checkpoints.names import HubModel, ModelName
 from inference.common.types import UnknownModel
+from tests.inference.fakes import hash_of
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -41,45 +43,26 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("text", "repo", "revision"),
-    [
-        ("org/name", "org/name", "main"),
-        ("gpt2", "gpt2", "main"),
-        ("Org-1/na.me_2@v1.0", "Org-1/na.me_2", "v1.0"),
-        ("org/name@refs/pr/4", "org/name", "refs/pr/4"),
-        (f"org/name@{COMMIT}", "org/name", COMMIT),
-    ],
-)
-def test_names(text: str, repo: str, revision: str) -> None:
-    model = HubModel.parse(text)
-    assert (model.repo, model.revision) == (repo, revision)
-    assert HubModel.parse(str(model)) == model
-
-
-@pytest.mark.parametrize(
-    "text", ["", "/", "a/b/c", "../x", "org/..", "org/na me", "org/name@", "org/name@../../x"]
-)
-def test_what_is_no_name_is_refused(text: str, tmp_path: Path) -> None:
-    with pytest.raises(UnknownModel, match="write it as ORG/NAME"):
-        HubModel.parse(text)
-    with pytest.raises(UnknownModel):
-        checkpoint(f"hf:{text}", tmp_path)
+def settings(text: str) -> HubSettings:
+    """What is asked for by a hub model's name."""
+    name = ModelName.parse(text)
+    assert isinstance(name.model, HubModel)
+    return HubSettings.of(name.model, name.translation)
 
 
 def test_settings_come_from_the_name_then_the_environment_then_the_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert HubSettings.of("hf:a/b") == HubSettings(HubModel("a/b"))
+    assert settings("hf:a/b") == HubSettings(HubModel("a/b"))
     (tmp_path / ".env").write_text("HUB_PROMPT='Что тут?'\nHUB_TRANSLATION=file/one\n", encoding="utf-8")
-    assert HubSettings.of("hf:a/b") == HubSettings(HubModel("a/b"), HubModel("file/one"), "Что тут?")
+    assert settings("hf:a/b") == HubSettings(HubModel("a/b"), HubModel("file/one"), "Что тут?")
     monkeypatch.setenv("HUB_TRANSLATION", "hf:environment/one@v2")
-    assert HubSettings.of("hf:a/b").translation == HubModel("environment/one", "v2")
-    named = HubSettings.of("hf:a/b@v1+name/one@v3")
+    assert settings("hf:a/b").translation == HubModel("environment/one", "v2")
+    named = settings("hf:a/b@v1+name/one@v3")
     assert (named.model, named.translation) == (HubModel("a/b", "v1"), HubModel("name/one", "v3"))
     monkeypatch.setenv("HUB_TRANSLATION", "")
     monkeypatch.setenv("HUB_PROMPT", " ")
-    assert HubSettings.of("hf:a/b") == HubSettings(HubModel("a/b"))
+    assert settings("hf:a/b") == HubSettings(HubModel("a/b"))
 
 
 def test_a_checkpoint_is_its_commit_and_what_the_operator_added(
@@ -87,16 +70,16 @@ def test_a_checkpoint_is_its_commit_and_what_the_operator_added(
 ) -> None:
     put(tmp_path, "a/b")
     put(tmp_path, "c/d", COMMIT[::-1])
-    assert checkpoint("hf:a/b", tmp_path) == checkpoint(f"hf:a/b@{COMMIT}", tmp_path) == COMMIT
-    translated = checkpoint("hf:a/b+c/d", tmp_path)
+    assert hash_of(tmp_path, "hf:a/b") == hash_of(tmp_path, f"hf:a/b@{COMMIT}") == COMMIT
+    translated = hash_of(tmp_path, "hf:a/b+c/d")
     monkeypatch.setenv("HUB_PROMPT", "Опиши.")
-    prompted = checkpoint("hf:a/b", tmp_path)
+    prompted = hash_of(tmp_path, "hf:a/b")
     monkeypatch.setenv("HUB_PROMPT", "Опиши подробно.")
-    others = {translated, prompted, checkpoint("hf:a/b", tmp_path), checkpoint("hf:a/b+c/d", tmp_path)}
+    others = {translated, prompted, hash_of(tmp_path, "hf:a/b"), hash_of(tmp_path, "hf:a/b+c/d")}
     assert len(others) == 4
     assert all(other.startswith(f"{COMMIT}-") and len(other) == 49 for other in others)
     with pytest.raises(UnknownModel, match="pull hf:c/none"):
-        checkpoint("hf:a/b+c/none", tmp_path)
+        hash_of(tmp_path, "hf:a/b+c/none")
 
 
 def test_snapshots_are_found_by_revision_in_either_place(

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from inference.checkpoints.coco_objects import FILE
-from inference.checkpoints.models import checkpoint_hash, list_models, model_info
+from inference.checkpoints.models import list_models, model_info
+from inference.checkpoints.names import ModelName
 from inference.common.types import EngineError, UnknownModel
-from tests.inference.fakes import promote, write_checkpoint
+from tests.inference.fakes import hash_of, promote, write_checkpoint
 
 CARD = """---
 language: ru
@@ -45,7 +46,7 @@ def test_a_damaged_model_hides_only_itself(tmp_path: Path, caplog: pytest.LogCap
         (tmp_path / "bad" / "model.safetensors").write_bytes(damage)
         assert [model.name for model in list_models(tmp_path)] == ["good"]
         with pytest.raises(EngineError, match="safetensors"):
-            model_info(tmp_path, "bad")
+            model_info(tmp_path, ModelName.parse("bad"))
     assert "bad/model.safetensors is not a safetensors file" in caplog.text
 
 
@@ -55,7 +56,7 @@ def test_weights_of_the_same_size_and_time_are_told_apart(tmp_path: Path) -> Non
 
     def unpacked() -> str:
         os.utime(weights, (0, 0))
-        return checkpoint_hash(tmp_path, "ant")
+        return hash_of(tmp_path, "ant")
 
     first = write_checkpoint(tmp_path, "ant", weights="first")
     assert unpacked() == first
@@ -70,11 +71,11 @@ def test_a_preset_is_no_model_until_it_has_weights(tmp_path: Path) -> None:
     with pytest.raises(
         UnknownModel, match=r"'rudolph' has no weights .* train it .*, or choose one of ant\."
     ):
-        checkpoint_hash(tmp_path, "rudolph")
+        hash_of(tmp_path, "rudolph")
     with pytest.raises(UnknownModel, match=r"fetch some \('python -m inference pull'\)\."):
-        checkpoint_hash(tmp_path / "nowhere", "rudolph")
+        hash_of(tmp_path / "nowhere", "rudolph")
     written = write_checkpoint(tmp_path, "rudolph")
-    assert checkpoint_hash(tmp_path, "rudolph") == written
+    assert hash_of(tmp_path, "rudolph") == written
 
 
 def test_a_checkpoint_without_its_weights_says_so(tmp_path: Path) -> None:
@@ -84,11 +85,11 @@ def test_a_checkpoint_without_its_weights_says_so(tmp_path: Path) -> None:
     with pytest.raises(
         UnknownModel, match=r"'bare' has no weights: .*bare/model\.safetensors is missing, get"
     ):
-        checkpoint_hash(tmp_path, "bare")
+        hash_of(tmp_path, "bare")
     # A language model that was fetched is no captioner at all.
     (tmp_path / "bare" / "config.json").write_text('{"architectures": ["GPT2LMHeadModel"]}', encoding="utf-8")
     with pytest.raises(UnknownModel, match="no model named 'bare'"):
-        checkpoint_hash(tmp_path, "bare")
+        hash_of(tmp_path, "bare")
 
 
 def test_models_without_a_folder_are_known_by_their_names(
@@ -96,16 +97,16 @@ def test_models_without_a_folder_are_known_by_their_names(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     with pytest.raises(UnknownModel, match=r"coco-objects .*python -m inference pull"):
-        checkpoint_hash(tmp_path, "coco-objects")
+        hash_of(tmp_path, "coco-objects")
     (tmp_path / FILE).write_bytes(b"weights")
-    assert checkpoint_hash(tmp_path, "coco-objects") == hashlib.sha256(b"weights").hexdigest()
+    assert hash_of(tmp_path, "coco-objects") == hashlib.sha256(b"weights").hexdigest()
     (objects,) = list_models(tmp_path)
     assert (objects.name, objects.parameters) == ("coco-objects", 0)
     assert objects.description.startswith("Names the things")
 
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     with pytest.raises(UnknownModel, match="pull hf:someone/captioner"):
-        model_info(tmp_path, "hf:someone/captioner")
+        hash_of(tmp_path, "hf:someone/captioner")
     commit = "0123456789abcdef" * 2 + "01234567"
     repo = tmp_path / "models--someone--captioner"
     (repo / "refs").mkdir(parents=True)
@@ -114,32 +115,33 @@ def test_models_without_a_folder_are_known_by_their_names(
     snapshot.mkdir(parents=True)
     (snapshot / "config.json").write_text("{}")
     (snapshot / "model.safetensors").write_bytes(b"weights")
-    assert model_info(tmp_path, "hf:someone/captioner").checkpoint == commit
+    found = model_info(tmp_path, ModelName.parse("hf:someone/captioner"))
+    assert (found.name, found.checkpoint) == ("hf:someone/captioner", commit)
 
 
 def test_no_folder_no_models(tmp_path: Path) -> None:
     assert list_models(tmp_path / "nowhere") == []
     with pytest.raises(UnknownModel, match="put a checkpoint there first"):
-        checkpoint_hash(tmp_path / "nowhere", "any")
+        hash_of(tmp_path / "nowhere", "any")
 
 
 def test_the_hash_follows_the_file(tmp_path: Path) -> None:
     first = write_checkpoint(tmp_path, "model")
-    assert checkpoint_hash(tmp_path, "model") == first
+    assert hash_of(tmp_path, "model") == first
     weights = tmp_path / "model" / "model.safetensors"
     other = weights.read_bytes()[:-1] + b"!"
     before = weights.stat().st_mtime_ns
     weights.write_bytes(other)
     os.utime(weights, ns=(before + 1, before + 1))
-    assert checkpoint_hash(tmp_path, "model") == hashlib.sha256(other).hexdigest() != first
+    assert hash_of(tmp_path, "model") == hashlib.sha256(other).hexdigest() != first
 
 
 def test_an_unchanged_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = write_checkpoint(tmp_path, "model")
-    assert checkpoint_hash(tmp_path, "model") == first
+    assert hash_of(tmp_path, "model") == first
 
     def read(*_: object) -> None:
         raise AssertionError("it was read again")
 
     monkeypatch.setattr(hashlib, "file_digest", read)
-    assert checkpoint_hash(tmp_path, "model") == first
+    assert hash_of(tmp_path, "model") == first

@@ -18,7 +18,6 @@ from aiohttp import web
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inference.checkpoints.models import checkpoint_hash
 from inference.common.types import EngineError, NotAllowed, UnknownModel
 from inference.serving.access import Access, is_loopback
 from inference.serving.engine import EngineSettings
@@ -219,7 +218,7 @@ async def test_whatever_is_asked_for_as_a_model_gets_one_sentence_without_a_path
 @example("hf:" + "x" * 97 + "/" + "y" * 97 + "@" + "0" * 40)
 def test_no_name_breaks_the_look_for_a_model(name: str) -> None:
     with pytest.raises(UnknownModel) as caught:
-        checkpoint_hash(Path("nowhere"), name)
+        fakes.hash_of(Path("nowhere"), name)
     assert len(str(caught.value)) < 1_500
 
 

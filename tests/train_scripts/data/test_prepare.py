@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from inference.checkpoints.names import HubModel
 from inference.common.errors import UserError
 from inference.common.locks import locked
 from tests.drawing import jpeg_bytes
@@ -327,7 +328,7 @@ def test_english_is_translated_by_the_named_model_once(tmp_path: Path, english: 
     assert [row["original"] for row in rows] == list(ENGLISH)
     from inference.captioners.hub.translation import Translator
 
-    assert [row["text"] for row in rows] == Translator("tiny/en-ru", cache).translate(ENGLISH)
+    assert [row["text"] for row in rows] == Translator(HubModel("tiny/en-ru"), cache).translate(ENGLISH)
     assert report(tmp_path / "out")["notes"] == {"Translated by tiny/en-ru": len(ENGLISH)}
     # What is translated needs no model any more, not even on the disk.
     shutil.rmtree(cache)

@@ -21,10 +21,11 @@ from bot.config import Settings
 from bot.feedback.export import export
 from bot.sandbox import Sandbox
 from inference.checkpoints.format import read_config
-from inference.checkpoints.models import checkpoint_hash, list_models
+from inference.checkpoints.models import list_models
 from tests.bot.conftest import caption_of, data_of, reply_to, settings, until, working
 from tests.bot.feedback.conftest import Chat, meme
 from tests.drawing import Kind, draw_meme, jpeg_bytes
+from tests.inference.fakes import hash_of
 from tests.train_scripts.feedback.exports import row, write
 from train_scripts.__main__ import app as commands
 from train_scripts.metrics.chrf import chrf, chrf_counts
@@ -178,14 +179,14 @@ async def test_the_loop_closes(bot: Running, memes: Path, models: Path, tmp_path
     assert "3 rows: 2 corrected pictures, 1 liked captions, 2 pairs." in done.output
 
     # What it says of itself.
-    parent = checkpoint_hash(models, "meme-small")
+    parent = hash_of(models, "meme-small")
     lineage = read_config(out / "checkpoint")["lineage"]
     assert lineage["parent"] == parent
     assert (lineage["feedback"]["lessons"], lineage["feedback"]["pairs"]) == (3, 2)
     assert len(lineage["feedback"]["export"]) == 64
     comparison = json.loads((out / "comparison.json").read_text())
     assert comparison["parent"] == parent
-    assert comparison["checkpoint"] == checkpoint_hash(out, "checkpoint")
+    assert comparison["checkpoint"] == hash_of(out, "checkpoint")
     assert comparison["val"]["pictures"] == len(DRAWN)
     assert comparison["val"]["scores"]["meteor"]["better"] != "A", "val does not suffer"
     assert comparison["feedback"]["scores"]["chrf"]["b"] > comparison["feedback"]["scores"]["chrf"]["a"]

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from inference.checkpoints.format import save_checkpoint
-from inference.checkpoints.models import checkpoint_hash, list_models
+from inference.checkpoints.models import list_models
 from inference.common.errors import UserError
+from tests.inference.fakes import hash_of
 from train_scripts.feedback import promote as promotion
 from train_scripts.feedback.promote import promote, rollback
 from train_scripts.metrics.evaluator import MEASURES
@@ -28,7 +29,7 @@ def checkpoint(folder: Path, value: float) -> str:
         module.weight.fill_(value)
     save_checkpoint(folder, module, {"architecture": "meme-small", "value": value})
     (folder / "tokenizer.json").write_text(str(value))
-    return checkpoint_hash(folder.parent, folder.name)
+    return hash_of(folder.parent, folder.name)
 
 
 def finished(
@@ -65,24 +66,24 @@ def values(models: Path) -> dict[str, str]:
 
 
 def test_it_takes_the_place_and_can_be_taken_back(tmp_path: Path, models: Path) -> None:
-    before = checkpoint_hash(models, "small")
+    before = hash_of(models, "small")
     run = finished(tmp_path, before)
     done = promote(run, "small", models)
     assert values(models) == {"small": "2.0", "small.previous": "1.0"}
     assert (done.previous, done.despite) == (before, None)
-    assert checkpoint_hash(models, "small") == done.checkpoint
+    assert hash_of(models, "small") == done.checkpoint
     assert "Back: python -m train_scripts promote --rollback --name small" in str(done)
     assert {model.name for model in list_models(models)} == {"small", "small.previous"}
     rollback("small", models)
     assert values(models) == {"small": "1.0", "small.previous": "2.0"}
-    assert checkpoint_hash(models, "small") == before
+    assert hash_of(models, "small") == before
     rollback("small", models)
     assert values(models) == {"small": "2.0", "small.previous": "1.0"}
 
 
 def test_only_one_previous_is_kept(tmp_path: Path, models: Path) -> None:
-    promote(finished(tmp_path, checkpoint_hash(models, "small")), "small", models)
-    promote(finished(tmp_path, checkpoint_hash(models, "small"), value=3.0), "small", models)
+    promote(finished(tmp_path, hash_of(models, "small")), "small", models)
+    promote(finished(tmp_path, hash_of(models, "small"), value=3.0), "small", models)
     assert values(models) == {"small": "3.0", "small.previous": "2.0"}
 
 
@@ -92,7 +93,7 @@ def test_a_new_name_is_added(tmp_path: Path, models: Path) -> None:
 
 
 def test_what_is_worse_is_refused_unless_forced(tmp_path: Path, models: Path) -> None:
-    run = finished(tmp_path, checkpoint_hash(models, "small"), better="A")
+    run = finished(tmp_path, hash_of(models, "small"), better="A")
     with pytest.raises(UserError, match=r"worse than small on val beyond chance, in: METEOR\..*--force"):
         promote(run, "small", models)
     assert values(models) == {"small": "1.0"}
@@ -112,7 +113,7 @@ def test_what_is_worse_is_refused_unless_forced(tmp_path: Path, models: Path) ->
     ],
 )
 def test_what_a_reader_would_miss_is_guarded(tmp_path: Path, models: Path, by: str, title: str) -> None:
-    run = finished(tmp_path, checkpoint_hash(models, "small"), better="A", by=by)
+    run = finished(tmp_path, hash_of(models, "small"), better="A", by=by)
     with pytest.raises(UserError, match=f"in: {title}"):
         promote(run, "small", models)
     assert values(models) == {"small": "1.0"}
@@ -126,7 +127,7 @@ def test_another_models_run_is_refused(tmp_path: Path, models: Path) -> None:
 
 def test_of_two_runs_at_once_the_second_meets_what_the_first_has_made(tmp_path: Path, models: Path) -> None:
     """It was compared with a model that serves no longer; and neither takes the other's files away."""
-    serving, number = checkpoint_hash(models, "small"), 1.0
+    serving, number = hash_of(models, "small"), 1.0
     for _ in range(10):
         runs = {value: tmp_path / str(value) for value in (number + 1, number + 2)}
         for value, folder in runs.items():
@@ -144,11 +145,11 @@ def test_of_two_runs_at_once_the_second_meets_what_the_first_has_made(tmp_path: 
         (winner,) = [one for one in said if isinstance(one, float)]
         assert any("was made from another model's checkpoint" in one for one in said if isinstance(one, str))
         assert values(models) == {"small": str(winner), "small.previous": str(number)}
-        serving, number = checkpoint_hash(models, "small"), winner
+        serving, number = hash_of(models, "small"), winner
 
 
 def test_other_weights_than_those_compared_are_refused(tmp_path: Path, models: Path) -> None:
-    run = finished(tmp_path, checkpoint_hash(models, "small"))
+    run = finished(tmp_path, hash_of(models, "small"))
     checkpoint(run / "checkpoint", 7.0)
     with pytest.raises(UserError, match="not those that were compared"):
         promote(run, "small", models)
@@ -158,7 +159,7 @@ def test_without_a_comparison_it_is_refused(tmp_path: Path, models: Path) -> Non
     checkpoint(tmp_path / "other", 5.0)
     with pytest.raises(UserError, match="holds no comparison with small"):
         promote(tmp_path / "other", "small", models)
-    run = finished(tmp_path, checkpoint_hash(models, "small"))
+    run = finished(tmp_path, hash_of(models, "small"))
     (run / "comparison.json").write_text("{")
     with pytest.raises(UserError, match=r"comparison\.json is damaged"):
         promote(run, "small", models)
@@ -178,7 +179,7 @@ def test_nothing_to_go_back_to(models: Path) -> None:
 def test_a_full_disk_leaves_the_model_as_it_was(
     tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = finished(tmp_path, checkpoint_hash(models, "small"))
+    run = finished(tmp_path, hash_of(models, "small"))
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -198,7 +199,7 @@ def test_a_reader_always_finds_a_whole_model(
     """
     if not in_one_step:
         monkeypatch.setattr(promotion.sys, "platform", "other")
-    run = finished(tmp_path, checkpoint_hash(models, "small"))
+    run = finished(tmp_path, hash_of(models, "small"))
     stop, seen, missing = threading.Event(), set(), []
 
     def read() -> None:

@@ -10,8 +10,8 @@ from torch import nn
 
 from inference.captioners.meme_small.describer import SlotDescriber
 from inference.captioners.presets import build, make_tokenizer, preset
+from inference.checkpoints.folder import WEIGHTS_FILE
 from inference.checkpoints.format import CheckpointError, read_config, save_checkpoint
-from inference.checkpoints.models import WEIGHTS_FILE
 from inference.common.errors import UserError
 from inference.common.types import TextLine
 from inference.decoders.slot_prefix import SlotMemory
