@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-import pymorphy3
 import pymorphy3_dicts_uk
 from pymorphy3.dawg import WordsDawg
 from spellchecker import SpellChecker
+
+from inference.russian.lists import LISTS
+from inference.russian.morphology import in_dictionary
 
 _NEIGHBOURS = "іїєґў"  # letters that Ukrainian or Belarusian have beside the Russian ones
 CYRILLIC = re.compile(rf"^[а-яё{_NEIGHBOURS}]+(?:[-'’][а-яё{_NEIGHBOURS}]+)*$", re.IGNORECASE)
@@ -18,44 +19,6 @@ LATIN = re.compile(r"^[a-z]+(?:['’-][a-z]+)*$", re.IGNORECASE)
 _CYRILLIC_LETTER = re.compile(rf"[а-яё{_NEIGHBOURS}]", re.IGNORECASE)
 _NEIGHBOUR_LETTER = re.compile(f"[{_NEIGHBOURS}]", re.IGNORECASE)
 _LATIN_LETTER = re.compile(r"[a-z]", re.IGNORECASE)
-
-# One-letter words are where print turns into specks most easily: only those that the languages really have.
-_SHORT = frozenset(
-    [
-        "а",
-        "б",
-        "в",
-        "ж",
-        "и",
-        "к",
-        "о",
-        "с",
-        "у",
-        "э",
-        "я",
-        "ё",
-        "і",
-        "є",
-        "ў",
-        "ну",
-        "на",
-        "не",
-        "но",
-        "да",
-        "до",
-        "за",
-        "из",
-        "от",
-        "по",
-        "он",
-        "мы",
-        "ты",
-        "вы",
-        "я",
-        "i",
-        "a",
-    ]
-)
 
 # Letters that look alike in both alphabets; a reader mixes them within one word.
 _LATIN_LOOKALIKES = str.maketrans("aceopxyABCEHKMOPTXY", "асеорхуАВСЕНКМОРТХУ")
@@ -68,11 +31,6 @@ _NUMBER = re.compile(r"^([\dЗзОоOo]+)[дД]?$")
 _DIGITS = str.maketrans("ЗзОоOo", "330000")
 
 EDGES = "".join(chr(c) for c in range(33, 48)) + ":;<=>?@[\\]^_`{|}~«»“”„‘’—–…•·|©®™°×÷±≈≠≤≥→"
-
-
-@lru_cache(maxsize=1)
-def _russian() -> pymorphy3.MorphAnalyzer:
-    return pymorphy3.MorphAnalyzer(lang="ru")
 
 
 @lru_cache(maxsize=1)
@@ -101,7 +59,7 @@ def is_known(word: str) -> bool:
     """
     lowered = word.lower()
     if len(lowered) <= 2:
-        return lowered in _SHORT or (len(lowered) == 2 and _is_listed(lowered))
+        return lowered in LISTS.lexicon.short or (len(lowered) == 2 and _is_listed(lowered))
     return _is_listed(lowered)
 
 
@@ -110,7 +68,7 @@ def _is_listed(lowered: str) -> bool:
         # There is no dictionary of Belarusian: the letter that only it has must do.
         return "ў" in lowered or lowered.replace("’", "'") in ukrainian_words()
     if CYRILLIC.match(lowered):
-        return bool(_russian().word_is_known(lowered))
+        return in_dictionary(lowered)
     if LATIN.match(lowered):
         return lowered.replace("’", "'") in _english().word_frequency
     return False
@@ -175,34 +133,3 @@ def digits(token: str) -> str:
         return token
     read = number[1].translate(_DIGITS)
     return token.replace(core, read + core[len(read) :])
-
-
-@lru_cache(maxsize=65536)
-def lemma(word: str) -> str:
-    """The dictionary form of a Russian word, ё as е: "фотографии" -> "фотография"."""
-    return str(_russian().parse(word.lower())[0].normal_form).replace("ё", "е")
-
-
-def parses(word: str) -> list[tuple[Any, str]]:
-    """pymorphy3's parses of a Russian word, likeliest first: the tag (part of speech, case, ...) and the
-    dictionary form.
-    """
-    found = _russian().parse(word.lower())
-    return [(one.tag, str(one.normal_form).replace("ё", "е")) for one in found]
-
-
-def written(lemma: str) -> str:
-    """A dictionary form with its ё: "ребенок" -> "ребёнок"."""
-    return str(_russian().parse(lemma)[0].normal_form)
-
-
-def inflected(lemma: str, grammemes: set[str]) -> str:
-    """The form of a dictionary form, by OpenCorpora's names: "сидеть", {"3per", "plur", ...} -> "сидят".
-
-    Raises:
-        ValueError: there is no such form.
-    """
-    form = _russian().parse(lemma)[0].inflect(grammemes)
-    if form is None:
-        raise ValueError(f"{lemma} has no form {sorted(grammemes)}.")
-    return str(form.word)

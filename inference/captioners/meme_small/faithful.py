@@ -12,45 +12,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from inference.captioners.meme_small.grammar import is_well_formed
-from inference.captioners.meme_small.phrases import Pruner
+from inference.russian.counting import ordinal_lemmas, spellings
+from inference.russian.grammar import is_well_formed
+from inference.russian.lists import LISTS
+from inference.russian.morphology import without_yo
+from inference.russian.phrases import Pruner
 from inference.tokenizers.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
 
-# Nouns (lemmas) that a sentence about a meme can end with and that need no seeing.
-_PICTURES = frozenset(
-    ["фото", "фотография", "картинка", "изображение", "кадр", "фрейм", "снимок", "рисунок", "мем", "комикс"]
-)
-_PICTURES |= {"скриншот", "скрин", "коллаж"}
-_WRITINGS = frozenset(
-    ["надпись", "подпись", "текст", "твит", "пост", "комментарий", "запись", "заголовок", "диалог", "ответ"]
-)
-_WRITINGS |= {"переписка", "сообщение"}
-_PLACES = frozenset(
-    ("сверху", "снизу", "ниже", "выше", "внизу", "вверху", "слева", "справа", "посередине", "рядом")
-)
-_PREPOSITIONS = frozenset(("на", "в", "из", "с", "под", "над"))
-# Whom a caption speaks of is not known, and a name would have to be said first.
-_NEVER_SAID = frozenset(
-    ("он", "она", "оно", "они", "его", "её", "ее", "их", "ему", "ей", "им", "него", "неё", "нее", "них")
-)
-_NEVER_SAID |= {"нему", "ней", "ним", "нею", "ими", "ними", "нём", "нем", "я", "ты", "мы", "вы"}
-_NEVER_SAID |= {"двое", "трое", "оба", "обе"}  # how many there are, nobody counted
-_NEVER_SAID |= {"язык", "языка", "языке"}  # "на английском" says it; without that word nothing does
-_NUMBERS = {
-    2: ("два", "две", "двух", "2"),
-    3: ("три", "трёх", "трех", "3"),
-    4: ("четыре", "четырёх", "четырех", "4"),
-    5: ("пять", "пяти", "5"),
-    6: ("шесть", "шести", "6"),
-}
-_ORDINALS = ("первый", "второй", "третий", "четвертый", "пятый", "шестой")
+_LISTS = LISTS.captions
+_COUNTED = 6  # frames, at most, that a caption counts
 _ENDS = frozenset((".", "!", "?", "…", "...", ";"))
 
-_POSTS = frozenset(["твит", "твиттер", "пост", "комментарий", "пользователь", "автор", "ник"])
-_POSTS |= {"вк", "вконтакте", "сайт"}
-_ORDER = frozenset(["первый", "второй", "третий", "четвертый", "пятый", "шестой", "последний", "часть"])
-_SIDES = frozenset(["нижний", "верхний", "левый", "правый", "сторона", "центр", "середина"])
-LAYOUT = _ORDER | _SIDES | {"английский", "русский"}
+LAYOUT = frozenset({*ordinal_lemmas(), *_LISTS.order, *_LISTS.sides, *_LISTS.languages})
 """Concepts that the lines and frames themselves show: always allowed."""
 
 
@@ -80,44 +53,41 @@ class Cutter:
     def __post_init__(self) -> None:
         for i, word in enumerate(self.tokenizer.words):
             lemma = self.lemma_of(word) if word[:1].isalpha() else word
-            if lemma in _PICTURES:
+            if lemma in _LISTS.pictures:
                 self.pictures.add(i)
-            if lemma in _WRITINGS:
+            if lemma in _LISTS.writings:
                 self.writings.add(i)
-            if lemma in _POSTS:
+            if lemma in _LISTS.posts:
                 self.posts.add(i)
         self._open, self._close = self.tokenizer.id(OPEN), self.tokenizer.id(CLOSE)
         self._colon, self._stop = self.tokenizer.id(":"), self.tokenizer.id(".")
         self._comma = self.tokenizer.id(",")
-        self._prune = Pruner(self.tokenizer.words)
+        self._prune = Pruner(self.tokenizer.words, unknown=UNK)
         self._ends = self._ids(_ENDS)
-        self._lead = [self.tokenizer.ids[word] for word in ("подпись", ":") if word in self.tokenizer.ids]
-        self._prepositions = self._ids(_PREPOSITIONS)
+        self._lead = [self.tokenizer.ids[word] for word in (_LISTS.plain, ":") if word in self.tokenizer.ids]
+        self._prepositions = self._ids(_LISTS.placing)
         # An unknown word (id of UNK) names something nobody learnt: it is cut like one, not skipped.
         special = set(SPECIAL) - {OPEN, CLOSE, UNK}
         self._special = {self.tokenizer.ids[word] for word in special} | set(self.tokenizer.levels)
         self._special |= self._ids("*_`")
         self._unknown = self.tokenizer.id(UNK)
         self._structure = {self.tokenizer.ids[word] for word in SPECIAL} | set(self.tokenizer.levels)
-        self._never_said = self._ids(_NEVER_SAID)
-        self._genre = self._ids(("мем",))
-        self._bare = self._ids(("фото", "фотография", "картинка", "изображение", "кадр", "снимок"))
-        self._bare |= self._ids(("фотографии", "картинке", "изображении", "кадре", "снимке"))
-        shown = ("изображен", "изображена", "изображено", "изображены", "показан", "показана", "показано")
-        self._shown = self._ids((*shown, *(word.replace("жен", "жён") for word in shown)))
-        self._places = self._ids(_PLACES)
+        self._never_said = self._ids(_LISTS.never)
+        self._genre = self._ids(_LISTS.genres)
+        self._bare = self._ids(_LISTS.bare)
+        shown = [form for row in LISTS.participles.shown for form in row]
+        self._shown = self._ids((*shown, *map(without_yo, shown)))
+        self._places = self._ids(_LISTS.places)
 
+        ordinals = ordinal_lemmas()
         self._ordinals = {
-            i: _ORDINALS.index(form) + 1
+            i: ordinals[form]
             for i, word in enumerate(self.tokenizer.words)
-            if word[:1].isalpha() and (form := self.lemma_of(word)) in _ORDINALS
+            if word[:1].isalpha() and (form := self.lemma_of(word)) in ordinals
         }
-        self._several = self._ids(("кадров", "кадры", "кадрах", "частей", "фреймов", "фреймы", "картинок"))
+        self._several = self._ids(_LISTS.several)
         self._numbers = {
-            self.tokenizer.ids[word]: number
-            for number, words in _NUMBERS.items()
-            for word in words
-            if word in self.tokenizer.ids
+            token: number for number in range(2, _COUNTED + 1) for token in self._ids(spellings(number))
         }
 
     def _ids(self, words: Iterable[str]) -> set[int]:

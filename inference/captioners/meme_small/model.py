@@ -27,13 +27,13 @@ from inference.encoders.base import build_encoder
 from inference.reading.features import LINE_FEATURES, MAX_LINES, layout_features, line_features
 from inference.reading.frames import frames
 from inference.reading.merge import Box
-from inference.russian.lexicon import bare, lemma, script
+from inference.russian.lexicon import bare, script
+from inference.russian.lists import LISTS
+from inference.russian.morphology import lemma
 from inference.tokenizers.slots import EOS, PAD, SPECIAL, SlotTokenizer
 
 MAX_LINE_WORDS = 12
 FREE, UNKNOWN = -1, -2  # in ``word_concepts``: says nothing of the picture; says something never learnt
-
-_ONCE = frozenset({"английский", "русский"})  # the language of all words: said once
 
 MOST_FRAMES = 6  # whose things are told frame by frame; more would tire a listener
 
@@ -77,7 +77,7 @@ class MemeSmall(nn.Module):
         self.concepts = tuple(concepts)
         self._places = {concept: place for place, concept in enumerate(concepts)}
         self._layout = torch.tensor([concept in LAYOUT for concept in concepts], dtype=torch.bool)
-        once = torch.tensor([concept in _ONCE for concept in concepts], dtype=torch.bool)
+        once = torch.tensor([concept in LISTS.captions.languages for concept in concepts], dtype=torch.bool)
         self._repeatable = self._layout & ~once
 
     @cached_property
@@ -128,13 +128,14 @@ class MemeSmall(nn.Module):
         show it by themselves (places, order, and English where English was read).
         """
         layout = self._layout.repeat(len(lines), 1)
-        english = self._places.get("английский")
+        english = self._places.get(LISTS.captions.latin)
         if english is not None:
             for row, own in enumerate(lines):
                 kinds = [script(word) for line in own for word in line.text.split()]
                 layout[row, english] = kinds.count("latin") > max(1, kinds.count("cyrillic"))
         probable = probabilities >= threshold
-        ground, white = self._places.get("фон"), self._places.get("белый")
+        words = LISTS.captions
+        ground, white = self._places.get(words.ground), self._places.get(words.ground_colour)
         if ground is not None and white is not None:
             probable[:, ground] &= probable[:, white]  # "на фоне" alone says nothing
         return layout | probable

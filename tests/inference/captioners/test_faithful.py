@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from inference.captioners.meme_small.faithful import Cutter, Evident
 from inference.common.types import TextLine
-from inference.russian.lexicon import lemma
+from inference.russian.morphology import lemma
 from inference.tokenizers.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
 
 LEVELS = ("<detail-0>", "<detail-1>", "<detail-2>")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pymorphy3
 import pytest
-from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
-from inference.captioners.coco_objects.wording import COCO, Thing, compose, counted
+from inference.captioners.coco_objects.wording import Thing, compose
 from inference.common.types import TextLine
 from inference.reading.inscriptions import inscriptions
 from inference.reading.merge import Box
@@ -27,54 +25,6 @@ def thing(label: str, box: Box) -> Thing:
 
 def line(text: str, top: float, block: int = 0) -> TextLine:
     return TextLine(text, (0.1, top, 0.9, top + 0.05), 0.9, block)
-
-
-def test_every_class_of_the_detector_has_its_russian_noun() -> None:
-    categories = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
-    assert set(COCO) == {name for name in categories if name not in {"__background__", "N/A"}}
-
-
-@pytest.mark.parametrize(
-    ("label", "count", "text"),
-    [
-        ("person", 1, "человек"),
-        ("person", 2, "два человека"),
-        ("person", 5, "пять человек"),
-        ("person", 10, "десять человек"),
-        ("person", 11, "больше десяти человек"),
-        ("dog", 2, "две собаки"),
-        ("dog", 4, "четыре собаки"),
-        ("dog", 6, "шесть собак"),
-        ("apple", 2, "два яблока"),
-        ("fire hydrant", 2, "два пожарных гидранта"),
-        ("fire hydrant", 7, "семь пожарных гидрантов"),
-        ("tennis racket", 3, "три теннисные ракетки"),
-        ("scissors", 1, "ножницы"),
-        ("scissors", 3, "трое ножниц"),
-        ("skis", 8, "восьмеро лыж"),
-    ],
-)
-def test_things_are_counted_as_russian_counts_them(label: str, count: int, text: str) -> None:
-    assert counted(COCO[label], count) == text
-
-
-def test_the_forms_of_the_nouns_are_those_of_the_dictionary() -> None:
-    """Checked against pymorphy3's dictionary for every noun of one word."""
-    analyzer = pymorphy3.MorphAnalyzer(lang="ru")
-    checked = 0
-    for label, noun in COCO.items():
-        if " " in noun.few or " " in noun.one or noun.gender == "p" or "-" in noun.one:
-            continue
-        parses = [p for p in analyzer.parse(noun.one) if "nomn" in p.tag and "sing" in p.tag]
-        forms = [(p.inflect({"gent", "sing"}), p.inflect({"gent", "plur"}), p) for p in parses]
-        # "человек" is counted by a form of its own, which the dictionary has as another one.
-        many = {"человек"} if label == "person" else {plural.word for _, plural, _ in forms}
-        assert noun.few in {single.word for single, _, _ in forms}, label
-        assert noun.many in many, label
-        genders = {"m": "masc", "f": "femn", "n": "neut"}
-        assert genders[noun.gender] in {str(p.tag.gender) for _, _, p in forms}, label
-        checked += 1
-    assert checked > 50
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.captioners.meme_small.grammar import is_well_formed
+from inference.russian.grammar import is_well_formed
 
 
 @pytest.mark.parametrize(

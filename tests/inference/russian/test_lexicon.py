@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.russian.lexicon import bare, digits, inflected, is_known, one_alphabet, parses, script
+from inference.russian.lexicon import bare, digits, is_known, one_alphabet, script
+from inference.russian.morphology import inflected, parses
 
 
 @pytest.mark.parametrize(

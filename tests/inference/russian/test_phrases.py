@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.captioners.meme_small.phrases import Pruner
+from inference.russian.phrases import Pruner
 from inference.tokenizers.slots import SPECIAL, UNK
 
 
@@ -13,7 +13,7 @@ def pruned(sentence: str, *bad: str) -> str:
     vocabulary = [*SPECIAL, *dict.fromkeys(word for word in words if word not in SPECIAL)]
     ids = [vocabulary.index(word) for word in words]
     unsupported = {vocabulary.index(word) for word in (*bad, UNK)}
-    return " ".join(vocabulary[i] for i in Pruner(vocabulary)(ids, unsupported.__contains__))
+    return " ".join(vocabulary[i] for i in Pruner(vocabulary, unknown=UNK)(ids, unsupported.__contains__))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_clause_without_some_of_its_words(sentence: str, bad: tuple[str, ...],
 
 def test_a_subject_is_in_the_nominative_or_counted() -> None:
     vocabulary = ["кот", "на", "окне", "сидит", "лапа", "кота", "сторону", "два"]
-    pruner = Pruner(vocabulary)
+    pruner = Pruner(vocabulary, unknown=UNK)
     assert pruner.has_subject([7, 5])
     assert not pruner.has_subject([1, 2, 6])
     assert pruner.has_subject([0, 3])

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from inference.russian.lexicon import parses
-from inference.tokenizers.slots import UNK
+from inference.russian.lists import LISTS
+from inference.russian.morphology import parses
 
 _NOUNS = frozenset({"NOUN", "NPRO"})
 _ATTRIBUTES = frozenset({"ADJF", "PRTF", "NUMR"})
@@ -21,9 +21,7 @@ _KINDS = dict.fromkeys(("VERB", "INFN", "PRTS", "PRED"), "verb") | {
     "GRND": "participle",
     "PREP": "preposition",
 }
-_JOINTS = frozenset({"и", "а", "но", "или", "да", "либо"})
 _BREAKS = frozenset({",", "—", "-", "–", "(", ")"})
-_RELATIVE = "который"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +47,7 @@ class _Chunk:
 
 
 def _known(word: str) -> _Word:
-    if word == UNK:
-        return _Word("noun")  # most often one
-    if word in _BREAKS or word in _JOINTS:
+    if word in _BREAKS or word in LISTS.clauses.joints:
         return _Word("break" if word in _BREAKS else "joint")
     if not word[:1].isalpha():
         return _Word("other")
@@ -60,22 +56,25 @@ def _known(word: str) -> _Word:
         # "Синей" is an attribute far more often than an order to turn blue.
         tag, normal = next(((tag, form) for tag, form in found if tag.POS in _ATTRIBUTES), (tag, normal))
     nominative = tag.case == "nomn"
-    if tag.POS in _NOUNS and normal != _RELATIVE:
+    if tag.POS in _NOUNS and normal != LISTS.clauses.relative:
         either = any(tag.POS in _ATTRIBUTES for tag, _ in found)
         known = _Word("noun", genitive=tag.case in ("gent", "gen2"), nominative=nominative, either=either)
-    elif tag.POS in _ATTRIBUTES and normal != _RELATIVE:
+    elif tag.POS in _ATTRIBUTES and normal != LISTS.clauses.relative:
         counts = tag.POS == "NUMR"
         known = _Word("attribute", participle=tag.POS == "PRTF", nominative=nominative, counts=counts)
     else:
-        known = _Word("relative" if normal == _RELATIVE else _KINDS.get(str(tag.POS), "other"))
+        known = _Word("relative" if normal == LISTS.clauses.relative else _KINDS.get(str(tag.POS), "other"))
     return known
 
 
 class Pruner:
-    """Knows the words of a vocabulary; token ids outside it (slots) are never passed in."""
+    """Knows the words of a vocabulary; token ids outside it (slots) are never passed in. ``unknown``: its
+    word that stands for those that it lacks.
+    """
 
-    def __init__(self, words: Sequence[str]) -> None:
-        self._known = [_known(word) for word in words]
+    def __init__(self, words: Sequence[str], *, unknown: str) -> None:
+        # What nobody knows is most often a noun.
+        self._known = [_Word("noun") if word == unknown else _known(word) for word in words]
 
     def __call__(self, tokens: Sequence[int], bad: Callable[[int], bool]) -> list[int]:
         """``tokens`` of one sentence or of a part of it, no quotations, without those that are ``bad`` and

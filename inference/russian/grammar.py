@@ -6,28 +6,16 @@ Cases by OpenCorpora's names, parts of speech by pymorphy3.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from inference.russian.lexicon import CYRILLIC, parses
+from inference.russian.lexicon import CYRILLIC
+from inference.russian.lists import LISTS
+from inference.russian.morphology import parses
 
-_TAKES = {
-    "на": {"accs", "loct"},
-    "в": {"accs", "loct"},
-    "под": {"accs", "ablt"},
-    "над": {"ablt"},
-    "с": {"gent", "ablt"},
-    "из": {"gent"},
-    "от": {"gent"},
-    "у": {"gent"},
-    "для": {"gent"},
-    "без": {"gent"},
-    "к": {"datv"},
-}
+_TAKES = LISTS.prepositions
 _SECOND = {"gen2": "gent", "loc2": "loct", "acc2": "accs"}
-_LANGUAGE = re.compile(r"ском$")  # "на английском" needs no noun
 
 
 class _Word(NamedTuple):
@@ -50,7 +38,7 @@ def is_well_formed(words: Sequence[str]) -> bool:
     )
 
 
-def _begins(words: Sequence[str], cases: set[str]) -> bool:
+def _begins(words: Sequence[str], cases: Collection[str]) -> bool:
     """Whether the words begin with a noun in one of the cases, perhaps behind its attributes."""
     wanted = set(cases)
     for place, text in enumerate(words):
@@ -67,7 +55,8 @@ def _begins(words: Sequence[str], cases: set[str]) -> bool:
             return True  # "на второй"
         if word.counts:
             wanted.add("gent")
-        if _LANGUAGE.search(text) and not (words[place + 1 :] and _parsed(words[place + 1]).noun):
+        language = text.endswith(LISTS.clauses.language_ending)
+        if language and not (words[place + 1 :] and _parsed(words[place + 1]).noun):
             return True
     return False
 
@@ -91,5 +80,5 @@ def _parsed(text: str) -> _Word:
         adverb=tags[0].POS == "ADVB",
         ordinal=any("Anum" in t for t in tags),
         counts=any(t.POS == "NUMR" and t.case == "accs" and "anim" not in t for t in tags),
-        passes=any(form == "который" for _, form in found) or all(t.POS is None for t in tags),
+        passes=any(form == LISTS.clauses.relative for _, form in found) or all(t.POS is None for t in tags),
     )
