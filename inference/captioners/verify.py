@@ -15,6 +15,7 @@ from inference.checkpoints import manifest
 from inference.checkpoints.folder import CONFIG_FILE, WEIGHTS_FILE
 from inference.checkpoints.format import CheckpointError, read_config
 from inference.checkpoints.weight_files.state import ImportFailed, read_state
+from inference.common.file_names import is_plain
 from inference.common.types import EngineError
 from inference.encoders.ruclip_files import RUCLIP_FILE, import_ruclip
 
@@ -30,7 +31,7 @@ def verify(target: str, models_dir: Path) -> str:
     """
     path = Path(target)
     if not path.exists():
-        path = models_dir / target if Path(target).name == target else path
+        path = models_dir / target if is_plain(target) else path
     try:
         if path.is_file() and path.name not in {WEIGHTS_FILE, RUCLIP_FILE}:
             return _file(path)

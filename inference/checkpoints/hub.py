@@ -1,16 +1,17 @@
 """Models of the Hugging Face hub on this machine: their settings, files and fetching, without torch.
 
 The files lie in the hub's own cache layout (``models--ORG--NAME/{refs,snapshots}``), in MODELS_DIR or in the
-hub's cache (``HF_HUB_CACHE``, ``HF_HOME``). Whatever is fetched is fetched by ``huggingface_hub``.
+hub's cache (``HF_HUB_CACHE``, ``HF_HOME``). All that is asked of the hub is asked by ``huggingface_hub``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -21,6 +22,7 @@ from inference.checkpoints.names import HubModel
 from inference.common.types import UnknownModel
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _CONFIG = "config.json"
 # What a model needs besides its weights. Nothing that could be run.
 _TEXT_FILES = ("*.json", "*.txt", "*.model", "*.spm", "*.jinja", "*.tiktoken")
@@ -122,7 +124,8 @@ def checkpoint(settings: HubSettings, models_dir: Path | None) -> str:
 
 
 def fetch(model: HubModel, models_dir: Path | None) -> Path:
-    """The model's snapshot, fetched from the hub (with progress, resumed where it broke off) if need be.
+    """The model's snapshot, fetched from the hub (with progress; whole files of an earlier try are kept) if
+    need be.
 
     Raises UnknownModel when it is neither here nor to be had.
     """
@@ -131,6 +134,55 @@ def fetch(model: HubModel, models_dir: Path | None) -> Path:
     except UnknownModel as error:
         missing = error
     from huggingface_hub import HfApi, constants, snapshot_download  # noqa: PLC0415
+
+    if constants.is_offline_mode():
+        raise missing
+    with _sentences(model, str(missing)):
+        files = HfApi(endpoint=_endpoint()).list_repo_files(model.repo, revision=model.revision)
+        snapshot_download(
+            model.repo,
+            revision=model.revision,
+            cache_dir=caches(models_dir)[-1],
+            endpoint=_endpoint(),
+            allow_patterns=[*_TEXT_FILES, *_weights(model, files)],
+        )
+    return find_snapshot(model, models_dir)
+
+
+def file_url(repo: str, file: str) -> str:
+    """Where the newest version of a repository's file is. Raises ValueError for what is no repository."""
+    from huggingface_hub import hf_hub_url  # noqa: PLC0415
+
+    return hf_hub_url(repo, file, endpoint=_endpoint())
+
+
+def published_sha256(repo: str, file: str) -> str:
+    """What the hub says of that file, 64 hexadecimal digits; "" for a small one, of which it does not know.
+
+    Raises UnknownModel when there is no such file, or the hub cannot be asked.
+    """
+    from huggingface_hub import get_hf_file_metadata  # noqa: PLC0415
+    from huggingface_hub.errors import RemoteEntryNotFoundError  # noqa: PLC0415
+
+    with _sentences(HubModel(repo), f"{file} of {repo} cannot be fetched: check the network."):
+        try:
+            stated = get_hf_file_metadata(file_url(repo, file), retry_on_errors=True).etag or ""
+        except RemoteEntryNotFoundError as error:
+            raise UnknownModel(
+                f"The hub model {repo} has no file {file}: its author may have moved it, so look for it."
+            ) from error
+    return stated if _SHA256.fullmatch(stated) else ""
+
+
+def _endpoint() -> str | None:
+    return os.environ.get("HF_ENDPOINT") or None
+
+
+@contextlib.contextmanager
+def _sentences(model: HubModel, unreachable: str) -> Iterator[None]:
+    """Makes UnknownModel's sentences of what the hub's client raises. ``unreachable``: the sentence where the
+    hub does not answer; the reason is put behind it.
+    """
     from huggingface_hub.errors import (  # noqa: PLC0415
         GatedRepoError,
         HfHubHTTPError,
@@ -138,18 +190,8 @@ def fetch(model: HubModel, models_dir: Path | None) -> Path:
         RevisionNotFoundError,
     )
 
-    if constants.is_offline_mode():
-        raise missing
-    cache, endpoint = caches(models_dir)[-1], os.environ.get("HF_ENDPOINT") or None
     try:
-        files = HfApi(endpoint=endpoint).list_repo_files(model.repo, revision=model.revision)
-        snapshot_download(
-            model.repo,
-            revision=model.revision,
-            cache_dir=cache,
-            endpoint=endpoint,
-            allow_patterns=[*_TEXT_FILES, *_weights(model, files)],
-        )
+        yield
     except GatedRepoError as error:
         raise UnknownModel(
             f"The hub model {model} is only for people who accepted its terms: accept them on its page, "
@@ -163,14 +205,13 @@ def fetch(model: HubModel, models_dir: Path | None) -> Path:
         raise UnknownModel(
             f"The hub model {model.repo} has no revision {model.revision}: choose another after @."
         ) from error
-    except (HfHubHTTPError, OSError, ConnectionError) as error:
-        raise UnknownModel(f"{missing} (The hub cannot be reached: {_first_line(error)})") from error
+    except (HfHubHTTPError, OSError) as error:
+        raise UnknownModel(f"{unreachable} (The hub cannot be reached: {_first_line(error)})") from error
     except Exception as error:
         # The hub's client raises errors of its HTTP library that have no base class in common with OSError.
         if type(error).__module__.partition(".")[0] in {"httpx", "httpx2", "httpcore", "requests"}:
-            raise UnknownModel(f"{missing} (The hub cannot be reached: {_first_line(error)})") from error
+            raise UnknownModel(f"{unreachable} (The hub cannot be reached: {_first_line(error)})") from error
         raise
-    return find_snapshot(model, models_dir)
 
 
 def _weights(model: HubModel, files: Sequence[str]) -> list[str]:

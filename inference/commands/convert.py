@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from inference.commands.common import DEFAULTS, ModelsDir
-from inference.common.file_names import shown
+from inference.common.file_names import is_plain, shown
 from inference.common.types import EngineError
 
 
@@ -53,7 +53,7 @@ def convert(  # noqa: PLR0917 - Typer passes everything by name
     from inference.importers.convert import Request  # noqa: PLC0415 - torch, only now
     from inference.importers.convert import convert as run  # noqa: PLC0415
 
-    folder = models_dir / out if Path(out).name == out else Path(out)
+    folder = models_dir / out if is_plain(out) else Path(out)
     request = Request(
         tuple(sources), models_dir, source_format, vocabulary, tokenizer, encoder, end, heads, normalise
     )

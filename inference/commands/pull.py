@@ -16,8 +16,10 @@ from tqdm import tqdm
 from inference.checkpoints.hub import HubSettings
 from inference.checkpoints.hub import fetch as fetch_from_hub
 from inference.checkpoints.names import HubModel, ModelName
-from inference.checkpoints.pull import KNOWN, Progress, Pulled, PullError, Weights, find_pulled, read_list
-from inference.checkpoints.pull import pull as fetch
+from inference.checkpoints.pull.download import Progress
+from inference.checkpoints.pull.entries import KNOWN, PullError, Weights, read_list
+from inference.checkpoints.pull.pulling import Pulled, find_pulled
+from inference.checkpoints.pull.pulling import pull as fetch
 from inference.commands.common import DEFAULTS, ModelsDir
 from inference.common.types import EngineError
 
@@ -36,7 +38,8 @@ def pull(
     ] = None,
     show: Annotated[bool, typer.Option("--list", help="Show what can be fetched, and what is here.")] = False,
     weights: Annotated[
-        Path | None, typer.Option(help="A JSON list of other weights, see inference/checkpoints/pull.py.")
+        Path | None,
+        typer.Option(help="A JSON list of other weights, as inference/checkpoints/pull/known.json."),
     ] = None,
     models_dir: ModelsDir = DEFAULTS.models_dir,
 ) -> None:

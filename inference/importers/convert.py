@@ -17,7 +17,7 @@ from inference.captioners.presets import preset
 from inference.checkpoints import manifest
 from inference.checkpoints.folder import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from inference.checkpoints.format import CheckpointError, save_checkpoint
-from inference.checkpoints.pull import find_pulled
+from inference.checkpoints.pull.pulling import find_pulled
 from inference.checkpoints.weight_files.pickles import DamagedPickle, Record, UnsafePickle, read_file
 from inference.checkpoints.weight_files.state import ImportFailed, State, read_state
 from inference.common.types import DecodingOptions

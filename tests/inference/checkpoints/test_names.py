@@ -111,7 +111,7 @@ OWNER = Path("inference/checkpoints/names.py")
 PARTS = {"hf", "hf:", "coco-objects", "+"}  # what tells one kind of name from another
 TAKES_APART = {"startswith", "removeprefix", "partition", "rpartition", "split", "rsplit", "find", "index"}
 # The addresses of files that can be pulled begin as a hub model's name does; they are no names of models.
-ADDRESSES = Path("inference/checkpoints/pull.py")
+ADDRESSES = Path("inference/checkpoints/pull/entries.py")
 
 
 def taken_apart(source: str) -> list[int]:

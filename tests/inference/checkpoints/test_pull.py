@@ -23,7 +23,9 @@ from typer.testing import CliRunner
 
 from inference.__main__ import app
 from inference.checkpoints import manifest
-from inference.checkpoints.pull import KNOWN, Pulled, PullError, Remote, Weights, find_pulled, pull, read_list
+from inference.checkpoints.pull.entries import KNOWN, PullError, Remote, Weights, read_list
+from inference.checkpoints.pull.pulling import Pulled, find_pulled, pull
+from inference.common.types import UnknownModel
 
 ROOT = Path(__file__).parents[3]
 DATA = random.Random(0).randbytes(300_000)
@@ -52,6 +54,9 @@ class Host:
             def do_GET(self) -> None:
                 host.answer(self)
 
+            def do_HEAD(self) -> None:
+                host.answer(self)
+
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
@@ -76,7 +81,10 @@ class Host:
             request.end_headers()
             return
         if request.path not in self.files:
-            request.send_error(404)
+            request.send_response(404)
+            for name, value in {**further, "Content-Length": "0"}.items():
+                request.send_header(name, value)
+            request.end_headers()
             return
         data, etag = self.files[request.path], self.etags.get(request.path)
         unchanged = request.headers.get("If-Range") in {None, etag}
@@ -95,6 +103,8 @@ class Host:
         for name, value in {**further, "Content-Length": str(len(data) - start)}.items():
             request.send_header(name, value)
         request.end_headers()
+        if request.command == "HEAD":
+            return
         end = start + self.cuts.pop(0) if self.cuts else len(data)
         if self.stops_at is not None and start < self.stops_at:
             request.wfile.write(data[start : self.stops_at])
@@ -199,15 +209,57 @@ def test_a_wrong_file_is_deleted_and_both_hashes_are_named(host: Host, tmp_path:
     assert list((tmp_path / "thing").iterdir()) == []
 
 
-def test_the_hash_may_be_known_from_the_hub_or_from_the_name(host: Host, tmp_path: Path) -> None:
-    host.redirects["/resolve/w.bin"] = f"{host.url}/w.bin"
-    host.headers["/resolve/w.bin"] = {"X-Linked-ETag": f'"{SHA256}"'}
-    assert fetch(Remote(f"{host.url}/resolve/w.bin"), tmp_path).checked == "hub"
-    host.headers["/resolve/w.bin"] = {"X-Linked-ETag": f'"{"1" * 64}"'}
+HUB_FILE = "/org/name/resolve/main/w.bin"
+
+
+@pytest.fixture
+def hub(host: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """A hub with one large file, which it sends on to where large files are."""
+    monkeypatch.setenv("HF_ENDPOINT", host.url)
+    # Another host by name, as the real one's: redirections within the hub are followed for what they say.
+    host.redirects[HUB_FILE] = f"{host.url.replace('127.0.0.1', 'localhost')}/w.bin"
+    host.headers[HUB_FILE] = {"X-Linked-ETag": f'"{SHA256}"', "X-Repo-Commit": "0" * 40}
+    return host
+
+
+def test_a_large_file_of_the_hub_is_compared_with_what_the_hub_says(hub: Host, tmp_path: Path) -> None:
+    hub.etags["/w.bin"], hub.cuts = '"1"', [100_000]
+    found = fetch(Remote("hf:org/name/w.bin"), tmp_path)
+    assert (found.path.name, found.sha256, found.checked) == ("w.bin", SHA256, "hub")
+    assert hub.asked[-1] == ("/w.bin", "bytes=100000-"), "it goes on where it broke off"
+    assert recorded(found.path.parent)["w.bin"]["url"] == f"{hub.url}{HUB_FILE}"
+    hub.asked.clear()
+    assert fetch(Remote("hf:org/name/w.bin"), tmp_path).fetched is False
+    assert hub.asked == []
+    hub.headers[HUB_FILE]["X-Linked-ETag"] = f'"{"1" * 64}"'
     with pytest.raises(PullError, match=r"1{64} was expected"):
-        fetch(Remote(f"{host.url}/resolve/w.bin", file="x"), tmp_path)
-    host.headers["/resolve/w.bin"] = {"X-Linked-ETag": '"d0be2dc421be4fcd0172e5afceea3970e2f3d940"'}  # git's
-    assert fetch(Remote(f"{host.url}/resolve/w.bin", file="y"), tmp_path).checked == ""
+        fetch(Remote("hf:org/name/w.bin", file="x"), tmp_path)
+    hub.headers[HUB_FILE]["X-Linked-ETag"] = '"d0be2dc421be4fcd0172e5afceea3970e2f3d940"'  # Git's own
+    assert fetch(Remote("hf:org/name/w.bin", file="y"), tmp_path).checked == ""
+
+
+def test_what_the_hub_does_not_give_is_one_sentence(
+    hub: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The hub's client tries five times, with pauses that add up to 23 seconds.
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
+    hub.headers["/org/name/resolve/main/none.bin"] = {"X-Error-Code": "EntryNotFound"}
+    hub.headers["/org/none/resolve/main/w.bin"] = {"X-Error-Code": "RepoNotFound"}
+    for url, sentence in (
+        ("hf:org/name/none.bin", r"The hub model org/name has no file none\.bin: its author may have"),
+        ("hf:org/none/w.bin", "The hub has no model org/none: check its name"),
+    ):
+        with pytest.raises(UnknownModel, match=sentence):
+            fetch(Remote(url), tmp_path)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(
+        UnknownModel, match=r"^w\.bin of org/name cannot be fetched: check .* \(The hub cannot"
+    ):
+        fetch(Remote("hf:org/name/w.bin"), tmp_path)
+    assert list((tmp_path / "thing").iterdir()) == []
+
+
+def test_the_hash_may_be_known_from_the_name(host: Host, tmp_path: Path) -> None:
     for digits, right in ((SHA256[:8], True), ("00000000", False)):
         host.files[f"/net-{digits}.pth"] = DATA
         if right:
