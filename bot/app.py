@@ -17,6 +17,15 @@ from aiogram.exceptions import AiogramError
 from aiogram.types import BotCommand, LinkPreviewOptions, Update
 
 from bot.captioning import Captioning
+from bot.captioning.answering import Answering
+from bot.captioning.caption_source import CaptionSource
+from bot.captioning.delivery import Delivery
+from bot.captioning.engine import PatientEngine
+from bot.captioning.fetching import Fetcher
+from bot.captioning.notices import LateNotice, Notices, QueueNotice, TroubleNotice
+from bot.captioning.queue import Queue
+from bot.captioning.room import Room
+from bot.captioning.typing_notice import TypingNotice
 from bot.config import OperatorError, Settings
 from bot.feedback.store import Store
 from bot.handlers import routers
@@ -50,6 +59,30 @@ class WebhookRefused(OperatorError):  # noqa: N818 - says what happened
         super().__init__(f"Telegram refuses the webhook ({reason}): correct WEBHOOK_URL.")
 
 
+def build_captioning(settings: Settings, store: Store, engine: AnyEngine, bot: Bot) -> Captioning:
+    """The parts of the way from a picture to its answer, joined."""
+    nursery = Nursery()
+    queue = Queue(
+        at_once=settings.queue_size,
+        per_person=settings.per_user_limit,
+        waiting_per_person=settings.per_user_queue,
+    )
+    notices = Notices(
+        typing=TypingNotice(bot, nursery),
+        queue=QueueNotice(bot, store, queue, nursery, many=settings.queue_notice),
+        late=LateNotice(bot),
+        trouble=TroubleNotice(bot),
+    )
+    room = Room(settings.picture_memory_bytes)
+    fetcher = Fetcher(bot, room, max_file_bytes=settings.max_file_bytes)
+    source = CaptionSource(store, PatientEngine(engine, default=settings.model), fetcher)
+    delivery = Delivery(bot, store)
+    answering = Answering(store, queue, source, delivery, notices, max_file_mb=settings.max_file_mb)
+    return Captioning(
+        store=store, queue=queue, answering=answering, delivery=delivery, nursery=nursery, settings=settings
+    )
+
+
 class App:
     """All parts of one running bot. Made by :func:`build`."""
 
@@ -65,7 +98,7 @@ class App:
         # The last one is next to the network.
         for middleware in (migration, ButtonsOut(gate), RetryMiddleware(), self.metrics):
             bot.session.middleware(middleware)
-        self.captioning = Captioning(bot=bot, store=store, engine=engine, settings=settings)
+        self.captioning = build_captioning(settings, store, engine, bot)
         self.dispatcher = Dispatcher(
             settings=settings,
             store=store,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from mimetypes import MimeTypes
 from pathlib import PurePath
+from typing import Self
 
 from aiogram.enums import ChatType, ContentType, MessageEntityType
 from aiogram.types import (
@@ -59,6 +60,11 @@ class Target:
     pictures: Sequence[Found]
     message_id: int
     sender: int | None
+
+    @classmethod
+    def of(cls, message: Message, pictures: Sequence[Found]) -> Self:
+        """The pictures that the message itself carries."""
+        return cls(pictures, message.message_id, person_behind(message))
 
 
 # What a message may carry (`ContentType`), and what becomes of it. What stands in none of these sets is new
@@ -210,7 +216,7 @@ def find_target(message: Message) -> Target | Refused:
         if isinstance(found, Refused):
             refusal = refusal or found
         elif isinstance(one, Message):
-            return Target(found, one.message_id, person_behind(one))
+            return Target.of(one, found)
         else:  # what is quoted from elsewhere has no message here
             return Target(found, message.message_id, person_quoted(one))
     return refusal or Refused(sentences.ANSWER_A_PICTURE)

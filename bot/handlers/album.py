@@ -10,16 +10,14 @@ from aiogram import Bot, F, Router
 from aiogram.filters import Filter
 from aiogram.types import Message
 
-from bot.captioning import Captioning, QueueFull
+from bot.captioning import Captioning
 from bot.config import Settings
 from bot.feedback.tables import Job, User
+from bot.handlers.accepting import accept
 from bot.handlers.common import AnyCommand, reply
-from bot.handlers.picture import is_too_large, too_large
 from bot.nursery import Nursery
-from bot.outbox import place_of
-from bot.senders import person_behind
-from bot.targets import Refused, find, is_addressed, is_private
-from bot.texts import Texts, sentences
+from bot.targets import Refused, Target, find, is_addressed, is_private
+from bot.texts import Texts
 
 QUIET = 0.7  # seconds without another picture after which an album counts as complete
 MEMORY = 60.0  # seconds for which an album in a group is remembered, for pictures that come late
@@ -127,21 +125,16 @@ async def pictures(
         if isinstance(found, Refused):
             if one.edit_date is None:  # else it was said before
                 await reply(one, words(found.sentence))
-        elif found is not None and is_too_large(found, settings):
-            await reply(one, too_large(words, settings))
         elif found is not None:
-            try:
-                accepted = await captioning.accept(
-                    found,
-                    user=user,
-                    place=place_of(one),
-                    message_id=one.message_id,
-                    sender=person_behind(one),
-                    language=words.language,
-                )
-            except QueueFull as full:
-                await reply(one, words.plural(sentences.USER_QUEUE_FULL, full.waiting))
-            else:
-                for job, created in accepted:
-                    if created:
-                        albums.add(_key(one), job)
+            accepted = await accept(
+                one,
+                found,
+                Target.of(one, [found]),
+                user=user,
+                words=words,
+                captioning=captioning,
+                settings=settings,
+            )
+            for job, created in accepted or ():
+                if created:
+                    albums.add(_key(one), job)

@@ -10,13 +10,13 @@ from aiogram import Bot, F, Router
 from aiogram.filters import Filter
 from aiogram.types import Message
 
-from bot.captioning import Captioning, QueueFull
+from bot.captioning import Captioning
 from bot.config import Settings
 from bot.feedback.store import Store
 from bot.feedback.tables import Choice, Job, User
+from bot.handlers.accepting import accept
 from bot.handlers.common import IN_PRIVATE, AnyCommand, reply
 from bot.outbox import place_of
-from bot.senders import person_behind
 from bot.targets import Found, Refused, Target, find, find_all, find_target, is_addressed, is_private
 from bot.texts import Texts, sentences
 
@@ -53,12 +53,8 @@ async def asked(message: Message, **data: Any) -> None:
 async def sent(message: Message, **data: Any) -> None:
     """Somebody sent something to the bot alone."""
     found = find_all(message)
-    await describe(
-        message,
-        found if isinstance(found, Refused) else Target(found, message.message_id, person_behind(message)),
-        again=False,
-        **data,
-    )
+    target = found if isinstance(found, Refused) else Target.of(message, found)
+    await describe(message, target, again=False, **data)
 
 
 async def edited(message: Message, **data: Any) -> None:
@@ -100,22 +96,18 @@ async def describe(
         return
     to_do: list[Job] = []
     for picture in target.pictures:
-        if is_too_large(picture, settings):
-            await reply(message, too_large(words, settings))
-            continue
-        try:
-            accepted = await captioning.accept(
-                picture,
-                user=user,
-                place=place_of(message),
-                message_id=target.message_id,
-                sender=target.sender,
-                language=words.language,
-                chosen=chosen,
-                again=again,
-            )
-        except QueueFull as full:
-            await reply(message, words.plural(sentences.USER_QUEUE_FULL, full.waiting))
+        accepted = await accept(
+            message,
+            picture,
+            target,
+            user=user,
+            words=words,
+            captioning=captioning,
+            settings=settings,
+            chosen=chosen,
+            again=again,
+        )
+        if accepted is None:
             break
         for job, created in accepted:
             if created or (again and job.state == "failed" and await store.retry(job.id)):
@@ -132,13 +124,3 @@ async def describe(
                     )
             # Otherwise it is in work, or the update came twice: the answer comes, or came, once.
     captioning.submit(to_do, lane=f"parts of {message.chat.id} {target.message_id}")
-
-
-def is_too_large(picture: Found, settings: Settings) -> bool:
-    """Whether the picture is not even fetched. Where Telegram does not tell its size, fetching will."""
-    return picture.size is not None and picture.size > settings.max_file_bytes
-
-
-def too_large(words: Texts, settings: Settings) -> str:
-    """The sentence for a file that is too large."""
-    return words(sentences.TOO_LARGE, megabytes=f"{settings.max_file_mb:g}")

@@ -50,7 +50,8 @@ async def test_a_reply_that_is_refused_for_long_is_left_for_the_next_start(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("bot.captioning.DELIVERY_TIME", 2.0)  # it is tried at once and after one second
+    # It is tried at once and after one second.
+    monkeypatch.setattr("bot.captioning.delivery.DELIVERY_TIME", 2.0)
     sandbox.fail("sendMessage", "not_found", times=2)
 
     async def told() -> bool:
@@ -75,7 +76,7 @@ async def test_a_typing_notice_that_meets_a_limit_stops_nothing(app: App, sandbo
 async def test_a_typing_notice_survives_a_limit(
     app: App, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.typing_notice.PERIOD", 0.05)
+    monkeypatch.setattr("bot.captioning.typing_notice.PERIOD", 0.05)
     gate = sandbox.hold("download")
     sandbox.fail("sendChatAction", "flood", retry_after=1)
     photo = await sandbox.send_photo(MEME)
@@ -97,7 +98,7 @@ async def test_a_queue_notice_that_cannot_be_edited_goes_all_the_same(
     def told(words: str) -> list[str]:
         return [one["text"] for one in sandbox.messages(by_bot=True) if words in one["text"]]
 
-    monkeypatch.setattr("bot.captioning.NOTICE_PERIOD", 0.05)
+    monkeypatch.setattr("bot.captioning.notices.NOTICE_PERIOD", 0.05)
     sandbox.fail("editMessageText", "bad_request", times=1000)
     async with working(settings(queue_notice=2, per_user_limit=1), sandbox):
         gate = sandbox.hold("download")
@@ -113,8 +114,8 @@ async def test_a_queue_notice_that_cannot_be_edited_goes_all_the_same(
 async def test_a_file_that_cannot_be_fetched_gets_a_sentence_without_the_token(
     app: App, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("bot.captioning.FETCH_PAUSES", (0.01, 0.01))
-    monkeypatch.setattr("bot.captioning.FETCH_TIME", 0.0)
+    monkeypatch.setattr("bot.captioning.fetching.FETCH_PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("bot.captioning.fetching.FETCH_TIME", 0.0)
     caplog.set_level(logging.DEBUG, "bot")
     sandbox.fail("download", "server_error")
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
@@ -281,7 +282,7 @@ async def test_a_database_that_cannot_be_written_for_a_while_delays_the_answer_a
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("bot.feedback.database._SQLITE_WAIT", 1)
-    monkeypatch.setattr("bot.captioning.STORE_PAUSES", (0.01,) * 10_000)
+    monkeypatch.setattr("bot.captioning.patience.STORE_PAUSES", (0.01,) * 10_000)
     async with working(settings(), sandbox) as app:
         gate = sandbox.hold("download")
         photo = await sandbox.send_photo(MEME)
@@ -316,7 +317,7 @@ async def test_a_database_that_stays_broken_is_said_and_the_next_start_answers(
     settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.feedback.database._SQLITE_WAIT", 1)
-    monkeypatch.setattr("bot.captioning.STORE_PAUSES", (0.01,))
+    monkeypatch.setattr("bot.captioning.patience.STORE_PAUSES", (0.01,))
     async with working(settings(), sandbox):
         gate = sandbox.hold("download")
         photo = await sandbox.send_photo(MEME)

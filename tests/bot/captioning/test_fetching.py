@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from bot.app import App
+from bot.captioning.room import Room
 from bot.config import Settings
-from bot.room import Room
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
 from tests.bot.conftest import OTHER, Json, replies_to, reply_to, until, working
@@ -23,8 +23,8 @@ LATER = "не отдаёт мне вашу картинку"
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file is asked for again at once."""
-    monkeypatch.setattr("bot.captioning.FETCH_PAUSES", (0.001,) * 3)
-    monkeypatch.setattr("bot.captioning.LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr("bot.captioning.fetching.FETCH_PAUSES", (0.001,) * 3)
+    monkeypatch.setattr("bot.captioning.fetching.LONGEST_PAUSE", 0.001)
 
 
 def path_of(sandbox: Sandbox, message: Json) -> str:
@@ -70,8 +70,8 @@ async def test_a_picture_that_waits_for_its_file_holds_back_nobody(
     settings: Callable[..., Settings], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither other people, nor the same person's next pictures, nor the rest of its album."""
-    monkeypatch.setattr("bot.captioning.FETCH_PAUSES", ())
-    monkeypatch.setattr("bot.captioning.LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr("bot.captioning.fetching.FETCH_PAUSES", ())
+    monkeypatch.setattr("bot.captioning.fetching.LONGEST_PAUSE", 0.05)
     async with working(settings(per_user_limit=1, queue_size=1, picture_memory_mb=0.001), sandbox):
         gate = sandbox.hold("getFile")
         album = await sandbox.send_album(
@@ -123,7 +123,7 @@ async def test_it_is_told_in_the_topic_that_it_takes_longer(app: App, sandbox: S
 async def test_what_waits_for_its_file_is_answered_by_the_next_start(
     settings: Callable[..., Settings], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.captioning.FETCH_PAUSES", ())
+    monkeypatch.setattr("bot.captioning.fetching.FETCH_PAUSES", ())
     sandbox.fail("download", "server_error", times=10**6)
     async with working(settings(drain_seconds=0.0), sandbox):
         photo = await sandbox.send_photo(MEME)

@@ -1,0 +1,98 @@
+"""One job, from its turn to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from bot.captioning.caption_source import CaptionSource
+from bot.captioning.delivery import Delivery
+from bot.captioning.fetching import FetchTries, FileAway
+from bot.captioning.notices import Notices
+from bot.captioning.outcomes import Unanswerable, Wait
+from bot.captioning.patience import insist
+from bot.captioning.queue import LanePlace, Queue
+from bot.captioning.reply import Reply, caption_reply, interruption
+from bot.feedback.database import StoreError
+from bot.feedback.store import NotStored, Store
+from bot.feedback.tables import Job
+from bot.texts import sentences, texts
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 5  # starts of the bot that may die with the same picture in work before it is given up
+
+
+class Answering:
+    """Answers jobs. ``max_file_mb``: told of files that are larger."""
+
+    def __init__(
+        self,
+        store: Store,
+        queue: Queue,
+        source: CaptionSource,
+        delivery: Delivery,
+        notices: Notices,
+        *,
+        max_file_mb: float,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._source = source
+        self._delivery = delivery
+        self._notices = notices
+        self._max_file_mb = max_file_mb
+
+    async def work_on(self, job: Job, lane_place: LanePlace, *, resume: bool) -> None:
+        """Work on a job until it is answered; what cannot be is left for the next start, and that is logged.
+
+        ``resume``: another process may have begun with it.
+        """
+        try:
+            await self._answer(job, lane_place, resume=resume)
+        except NotStored:
+            logger.info("Job %d was erased while it was in work", job.id)
+        except TimeoutError:
+            logger.error("Job %d is left for the next start: its reply could not be sent", job.id)
+        except StoreError as error:
+            logger.error("Job %d is left for the next start: %s", job.id, error)
+            await self._notices.trouble.tell(job)
+
+    async def _answer(self, job: Job, lane_place: LanePlace, *, resume: bool) -> None:
+        tries = FetchTries()
+        claimed: Job | None = None
+        async with self._notices.late.of(job) as tell_late:
+            while True:
+                async with self._notices.typing.show(job.place):
+                    async with self._notices.queue.shown(job), self._queue.turn(job.user_id):
+                        claimed = claimed or await insist(self._store.claim, job.id, resume=resume)
+                        if claimed is None:
+                            return
+                        outcome = await self._reply(claimed, tries)
+                    if isinstance(outcome, Reply):
+                        await lane_place.come()
+                        await self._delivery.deliver(claimed, outcome)
+                        return
+                lane_place.step_aside()
+                if outcome.long:
+                    await tell_late()
+                await asyncio.sleep(outcome.seconds)
+
+    async def _reply(self, job: Job, tries: FetchTries) -> Reply | Wait:
+        """What is to be said, or when the job's file is asked for again."""
+        if (note := interruption(job)) is not None:
+            return note
+        words = texts(job.language)
+        try:
+            if job.attempts > ATTEMPTS:
+                raise Unanswerable(sentences.CRASHED, f"given up after {job.attempts - 1} starts")
+            try:
+                return caption_reply(await self._source.caption_for(job, tries), job, words)
+            except FileAway as away:
+                wait = tries.failed(away)
+                logger.info("Job %d: its file is asked for again in %.1f s (%s)", job.id, wait.seconds, away)
+                return wait
+        except Unanswerable as outcome:
+            logger.info("Job %d: %s", job.id, outcome.reason)
+            sentence = words(outcome.sentence, megabytes=f"{self._max_file_mb:g}", model=job.model)
+            return Reply([sentence], failure=outcome.reason)

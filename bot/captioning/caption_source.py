@@ -1,0 +1,72 @@
+"""Where the caption for a job comes from: from the database when it was made before, else from the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+
+from bot.captioning.engine import PatientEngine
+from bot.captioning.fetching import Fetcher, FetchTries, FileAway
+from bot.captioning.outcomes import Unanswerable
+from bot.captioning.patience import insist
+from bot.feedback.store import PictureFields, Store, options_key
+from bot.feedback.tables import CaptionRow, Job
+from inference.pictures.opening import upright_size
+
+logger = logging.getLogger(__name__)
+
+
+class CaptionSource:
+    """Captions that were made before, or are made now and kept."""
+
+    def __init__(self, store: Store, engine: PatientEngine, fetcher: Fetcher) -> None:
+        self._store = store
+        self._engine = engine
+        self._fetcher = fetcher
+
+    async def caption_for(self, job: Job, tries: FetchTries) -> CaptionRow:
+        """The caption for a job, which from now on is the job's. Raises Unanswerable, FileAway, NotStored."""
+        if job.caption_id is not None and (row := await self._store.caption(job.caption_id)) is not None:
+            return row
+        model, version = await self._engine.model_for(job)
+        cached = await self._store.cached_caption(
+            job.file_unique_id, model, version, options_key(job.decoding_options())
+        )
+        if cached is not None:
+            await self._use(job, cached, tries)
+            return cached
+        return await self._make(job, model)
+
+    async def _make(self, job: Job, model: str) -> CaptionRow:
+        async with self._fetcher.fetched(job.file_id) as data:
+            caption = await self._engine.describe(data, job.decoding_options(), model)
+            width, height = await asyncio.to_thread(upright_size, data)
+            picture = PictureFields(
+                file_unique_id=job.file_unique_id,
+                sha256=hashlib.sha256(data).hexdigest(),
+                size=len(data),
+                width=width,
+                height=height,
+                data=data,
+            )
+            return await insist(self._store.save_caption, job.id, picture=picture, caption=caption)
+
+    async def _use(self, job: Job, cached: CaptionRow, tries: FetchTries) -> None:
+        """Answer with a caption made before; the picture is kept when only this sender lets it be.
+
+        Raises FileAway for the first tries to fetch it.
+        """
+        picture = await self._store.picture(cached.picture_id)
+        if picture is not None and picture.path is None and job.keeps_picture:
+            try:
+                async with self._fetcher.fetched(job.file_id) as data:
+                    await insist(self._store.use_caption, job.id, cached.id, data=data)
+                return
+            except Unanswerable as outcome:  # the caption is at hand: it must not fail for this
+                logger.info("Job %d: the picture cannot be kept: %s", job.id, outcome.reason)
+            except FileAway as away:
+                if tries.few:
+                    raise
+                logger.info("Job %d: the picture cannot be kept: %s", job.id, away)
+        await insist(self._store.use_caption, job.id, cached.id)

@@ -1,0 +1,138 @@
+"""Brings replies to their chats: each once, whatever the network does and wherever the bot is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import cast
+
+from aiogram import Bot
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramAPIError,
+    TelegramBadRequest,
+    TelegramForbiddenError,
+    TelegramRetryAfter,
+)
+from aiogram.types import Message
+
+from bot import outbox
+from bot.captioning.patience import insist
+from bot.captioning.reply import Reply
+from bot.feedback.database import StoreError
+from bot.feedback.store import Store
+from bot.feedback.tables import Job, Place
+from bot.middlewares.requests import single_attempt, surely_not_done
+from bot.senders import is_person
+from bot.texts import sentences, texts
+
+logger = logging.getLogger(__name__)
+
+DELIVERY_TIME = 3600.0  # seconds for which a finished reply is kept trying; then the next start tries
+LONGEST_PAUSE = 30.0  # seconds between two tries
+
+
+class _Undeliverable(Exception):  # noqa: N818 - an outcome
+    """Telegram refuses the reply for good; the text says why."""
+
+
+@dataclass(slots=True)
+class _Parcel:
+    """A reply on its way: what is still to be sent, and where."""
+
+    messages: list[str]  # HTML
+    place: Place
+    reply_to: int | None
+    sent: Message | None = None  # the last one that arrived
+    pause: float = 1.0  # seconds before the next try
+
+
+class Delivery:
+    """Sends replies and writes down what became of them."""
+
+    def __init__(self, bot: Bot, store: Store) -> None:
+        self._bot = bot
+        self._store = store
+
+    async def show(self, reply: Reply, place: Place, *, reply_to: int | None) -> Message:
+        """Send a reply that answers no job; returns its last message, which has the buttons."""
+        *firsts, last = reply.messages
+        for message in firsts:
+            await outbox.send(self._bot, place, message, reply_to=reply_to)
+        return await outbox.send(self._bot, place, last, keyboard=reply.keyboard, reply_to=reply_to)
+
+    async def deliver(self, job: Job, reply: Reply) -> None:
+        """Send the reply and write down that it was sent.
+
+        Raises NotStored, StoreError, or TimeoutError after DELIVERY_TIME.
+        """
+        if reply.failure is not None and await self._is_said(job, reply.failure):
+            await insist(self._store.failed, job.id, reply.failure)
+            return
+        parcel = _Parcel(list(reply.messages), job.place, job.message_id)
+        async with asyncio.timeout(DELIVERY_TIME):
+            try:
+                while parcel.messages:
+                    await self._send_next(job, reply, parcel)
+            except _Undeliverable as outcome:
+                await insist(self._store.failed, job.id, str(outcome))
+                return
+        await self._write_down(job, reply, cast("Message", parcel.sent))
+
+    async def _is_said(self, job: Job, failure: str) -> bool:
+        """Whether the first of two parts failed for the same reason: a bad picture is told of once."""
+        other = await self._store.other_part(job) if job.part == 2 else None
+        return other is not None and (other.state, other.reason) == ("failed", failure)
+
+    async def _send_next(self, job: Job, reply: Reply, parcel: _Parcel) -> None:
+        """Try to send the parcel's next message; what failed for now stays in it. Raises _Undeliverable."""
+        if parcel.sent is None:
+            await insist(self._store.mark_reply_sending, job.id)
+        try:
+            with single_attempt():
+                parcel.sent = await outbox.send(
+                    self._bot,
+                    parcel.place,
+                    parcel.messages[0],
+                    keyboard=reply.keyboard if len(parcel.messages) == 1 else None,
+                    reply_to=parcel.reply_to,
+                )
+            parcel.messages.pop(0)
+        except TelegramForbiddenError as error:
+            if parcel.place == job.place and job.chat_id > 0:  # a private chat: this person blocked the bot
+                await insist(self._store.deactivate, job.chat_id)
+            raise _Undeliverable(error.message) from error
+        except TelegramBadRequest as error:
+            await self._redirect(job, reply, parcel, error)
+        except (TelegramAPIError, ClientDecodeError) as error:
+            await self._pause(job, parcel, error)
+
+    async def _redirect(self, job: Job, reply: Reply, parcel: _Parcel, error: TelegramBadRequest) -> None:
+        """Where the topic is gone, all of it goes to the person alone. Raises _Undeliverable."""
+        asker = await insist(self._store.telegram_id, job.user_id)
+        if parcel.place != job.place or not outbox.is_topic_gone(error) or not is_person(asker):
+            logger.warning("Job %d: the reply is refused: %s", job.id, error.message)
+            raise _Undeliverable(error.message) from error
+        # Elsewhere in the group nobody would know what it is about.
+        logger.warning("Job %d: nothing can be said in its topic: %s", job.id, error.message)
+        parcel.place, parcel.reply_to = Place(asker), None
+        parcel.messages = [texts(job.language)(sentences.TOPIC_GONE), *reply.messages]
+
+    async def _pause(self, job: Job, parcel: _Parcel, error: TelegramAPIError | ClientDecodeError) -> None:
+        """Wait before the next try, for as long as Telegram asked for."""
+        wait = float(error.retry_after) if isinstance(error, TelegramRetryAfter) else parcel.pause
+        parcel.pause = min(parcel.pause * 2, LONGEST_PAUSE)
+        if parcel.sent is None and surely_not_done(error):
+            await insist(self._store.reply_not_sent, job.id)
+        logger.info("Job %d: the reply is tried again in %.1f s (%s)", job.id, wait, type(error).__name__)
+        await asyncio.sleep(wait)
+
+    async def _write_down(self, job: Job, reply: Reply, sent: Message) -> None:
+        try:
+            if reply.failure is not None:
+                await insist(self._store.failed, job.id, reply.failure)
+            else:
+                await insist(self._store.answered, job.id, sent.message_id)
+        except StoreError as error:  # the person has the reply: the next start asks whether it came
+            logger.error("Job %d is answered, which could not be written down: %s", job.id, error)

@@ -1,0 +1,112 @@
+"""The engine, asked patiently; what it refuses becomes a sentence for the person."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from bot.captioning.outcomes import Unanswerable
+from bot.feedback.tables import Job
+from bot.models import AnyEngine
+from bot.texts import sentences
+from inference.common.types import (
+    Caption,
+    DecodingOptions,
+    EngineBusy,
+    EngineError,
+    ModelNotLoaded,
+    PictureError,
+    PictureTimeout,
+    UnknownModel,
+    Version,
+    WorkerCrashed,
+)
+
+logger = logging.getLogger(__name__)
+
+BUSY_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between tries to enter a full engine
+AWAY_PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds between tries to find out which weights a model has
+
+_REFUSALS = {
+    "empty": sentences.EMPTY,
+    "not_a_picture": sentences.NOT_A_PICTURE,
+    "truncated": sentences.TRUNCATED,
+    "too_many_pixels": sentences.TOO_MANY_PIXELS,
+    "too_large": sentences.TOO_LARGE,
+    "unsupported": sentences.UNSUPPORTED,
+}
+
+
+class PatientEngine:
+    """The models of ``engine``; ``default``: the name of the one that describes when another is gone."""
+
+    def __init__(self, engine: AnyEngine, *, default: str) -> None:
+        self._engine = engine
+        self._default = default
+
+    async def model_for(self, job: Job) -> tuple[str, Version]:
+        """The model for a job, and its version: the default one when the chosen one is there no more.
+
+        Raises Unanswerable.
+        """
+        for name in dict.fromkeys((job.model or self._default, self._default)):
+            if job.part and name != job.model and name == job.compared_with:
+                break  # the other part is by the default model
+            try:
+                return name, await self._version(name)
+            except UnknownModel as error:
+                logger.error("Job %d: %s", job.id, error)
+            except EngineError as error:
+                raise self._no_model(name, error) from error
+        sentence = sentences.COMPARED_MODEL_GONE if job.part else sentences.OUT_OF_ORDER
+        raise Unanswerable(sentence, f"there is no model {job.model}")
+
+    async def _version(self, name: str) -> Version:
+        """The model's version. A service elsewhere may just be restarting: it is asked several times."""
+        for pause in AWAY_PAUSES:
+            try:
+                return await asyncio.to_thread(self._engine.version, name)
+            except UnknownModel:
+                raise
+            except EngineError as error:
+                logger.info("Asking for the model %s again in %.0f s (%s)", name, pause, error)
+            await asyncio.sleep(pause)
+        return await asyncio.to_thread(self._engine.version, name)
+
+    async def describe(self, data: bytes, options: DecodingOptions | None, model: str) -> Caption:
+        """What the model says about a file; ``options`` None: its own. Raises Unanswerable."""
+        for pause in BUSY_PAUSES:
+            try:
+                return await self._caption(data, options, model)
+            except EngineBusy:
+                await asyncio.sleep(pause)
+        try:
+            return await self._caption(data, options, model)
+        except EngineBusy as error:
+            raise Unanswerable(sentences.BUSY, str(error)) from error
+
+    async def _caption(self, data: bytes, options: DecodingOptions | None, model: str) -> Caption:
+        """One try. Raises EngineBusy, Unanswerable."""
+        try:
+            caption = await self._engine.caption(data, options=options, model=model)
+        except EngineBusy:
+            raise
+        except PictureError as error:
+            raise Unanswerable(_REFUSALS[error.code], str(error)) from error
+        except PictureTimeout as error:
+            raise Unanswerable(sentences.TIMEOUT, str(error)) from error
+        except WorkerCrashed as error:
+            raise Unanswerable(sentences.CRASHED, str(error)) from error
+        except (ModelNotLoaded, UnknownModel) as error:
+            raise self._no_model(model, error) from error
+        except EngineError as error:
+            logger.error("No caption: %s", error)
+            raise Unanswerable(sentences.OUT_OF_ORDER, str(error)) from error
+        # Somebody else's captioner may call itself as it likes: here it is what was asked for.
+        return replace(caption, model=model)
+
+    def _no_model(self, name: str, error: EngineError) -> Unanswerable:
+        logger.error("No caption: %s", error)
+        usual = name == self._default
+        return Unanswerable(sentences.OUT_OF_ORDER if usual else sentences.MODEL_BROKEN, str(error))

@@ -1,0 +1,157 @@
+"""What a chat is told while its pictures wait: their place in the queue, that it takes longer, or trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from aiogram import Bot
+from aiogram.exceptions import AiogramError
+
+from bot import outbox
+from bot.captioning.queue import Queue
+from bot.captioning.typing_notice import TypingNotice
+from bot.feedback.database import StoreError
+from bot.feedback.store import NotStored, Store
+from bot.feedback.tables import Job, Place
+from bot.nursery import Nursery
+from bot.texts import sentences, texts
+
+logger = logging.getLogger(__name__)
+
+NOTICE_PERIOD = 5.0  # seconds between edits of the notice with the place in the queue
+
+
+class QueueNotice:
+    """Tells how many pictures are ahead, when they are ``many``: once for all pictures of a place that wait.
+
+    The notice of a bot that was killed is gone on with.
+    """
+
+    def __init__(self, bot: Bot, store: Store, queue: Queue, nursery: Nursery, *, many: int) -> None:
+        self._bot = bot
+        self._store = store
+        self._queue = queue
+        self._nursery = nursery
+        self._many = many
+        self._told: set[Place] = set()
+
+    @asynccontextmanager
+    async def shown(self, job: Job) -> AsyncIterator[None]:
+        """Shown, if it has to be, while the block runs; then deleted."""
+        many = self._queue.ahead_of(job) >= self._many
+        if job.notice_message_id is None and (not many or job.place in self._told):
+            yield
+            return
+        self._told.add(job.place)
+        over = asyncio.Event()
+        task = self._nursery.start(self._tell(job, over), name=f"queue notice in {job.chat_id}")
+        try:
+            yield
+        finally:
+            over.set()
+            task.add_done_callback(lambda _: self._told.discard(job.place))
+
+    async def _tell(self, job: Job, over: asyncio.Event) -> None:
+        shown, notice = 0, job.notice_message_id
+        try:
+            if notice is None:
+                shown = self._queue.ahead_of(job)
+                sent = await outbox.send(
+                    self._bot, job.place, _queue_place(job, shown), reply_to=job.message_id, silent=True
+                )
+                notice = sent.message_id
+                await self._write_down(job, notice)
+            await self._keep_true(job, notice, shown, over)
+            await outbox.delete(self._bot, job.place, notice)
+            await self._write_down(job, None)
+        except AiogramError as error:
+            logger.debug("The queue notice in %s: %s", job.chat_id, error)
+
+    async def _keep_true(self, job: Job, notice: int, shown: int, over: asyncio.Event) -> None:
+        while not over.is_set():
+            try:
+                async with asyncio.timeout(NOTICE_PERIOD):
+                    await over.wait()
+            except TimeoutError:
+                ahead = self._queue.ahead_of(job)
+                if ahead not in (shown, 0):
+                    shown = ahead
+                    with suppress(AiogramError):  # whatever it says: in the end it must go
+                        await outbox.edit(self._bot, job.place, notice, _queue_place(job, shown))
+
+    async def _write_down(self, job: Job, notice: int | None) -> None:
+        try:
+            await self._store.noticed(job.id, notice)
+        except (StoreError, NotStored) as error:  # only a kill would make it matter
+            logger.info("Job %d: its queue notice is not written down: %s", job.id, error)
+
+
+def _queue_place(job: Job, ahead: int) -> str:
+    return texts(job.language).plural(sentences.QUEUE_PLACE, ahead)
+
+
+class LateNotice:
+    """Says that it takes longer: once for all pictures of a place that wait for their files."""
+
+    def __init__(self, bot: Bot) -> None:
+        self._bot = bot
+        self._late: Counter[Place] = Counter()  # jobs of which it was said
+
+    @asynccontextmanager
+    async def of(self, job: Job) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Gives what says so; what was said counts until the block ends."""
+        told = False
+
+        async def tell() -> None:
+            nonlocal told
+            if told:
+                return
+            told = True
+            self._late[job.place] += 1
+            if self._late[job.place] == 1:
+                await self._say(job)
+
+        try:
+            yield tell
+        finally:
+            if told:
+                self._late[job.place] -= 1
+                if not self._late[job.place]:
+                    del self._late[job.place]
+
+    async def _say(self, job: Job) -> None:
+        sentence = texts(job.language)(sentences.TAKES_LONGER)
+        try:
+            await outbox.send(self._bot, job.place, sentence, reply_to=job.message_id, silent=True)
+        except AiogramError as error:
+            logger.info("Job %d: that it takes longer could not be told: %s", job.id, error)
+
+
+class TroubleNotice:
+    """Says, without the database, that no caption comes just now."""
+
+    def __init__(self, bot: Bot) -> None:
+        self._bot = bot
+
+    async def tell(self, job: Job) -> None:
+        """Say so where the picture stands; that it cannot be said is logged."""
+        sentence = texts(job.language)(sentences.OUT_OF_ORDER)
+        try:
+            await outbox.send(self._bot, job.place, sentence, reply_to=job.message_id)
+        except AiogramError as error:
+            logger.info("Job %d: the person could not be told: %s", job.id, error)
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """All of them."""
+
+    typing: TypingNotice
+    queue: QueueNotice
+    late: LateNotice
+    trouble: TroubleNotice

@@ -1,0 +1,101 @@
+"""What waits to be answered, in which order, and who is worked for at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from weakref import WeakValueDictionary
+
+from bot.feedback.tables import Job
+
+
+class QueueFull(Exception):  # noqa: N818 - a state
+    """This person has ``waiting`` unanswered pictures, as many as one may have."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"{waiting} pictures are waiting")
+        self.waiting = waiting
+
+
+class LanePlace:
+    """A job's place in its lane: behind one, and before the next."""
+
+    def __init__(self, before: asyncio.Event | None, passed: asyncio.Event) -> None:
+        self._before = before
+        self._passed = passed
+
+    async def come(self) -> None:
+        """Wait until the one before is answered, or has stepped aside."""
+        if self._before is not None:
+            await self._before.wait()
+
+    def step_aside(self) -> None:
+        """Hold back no longer what comes behind."""
+        self._passed.set()
+
+
+class Queue:
+    """Every unfinished job of this process, in the order in which they were accepted.
+
+    ``at_once``: jobs in work; ``per_person``: of them one person's; ``waiting_per_person``: unanswered
+    pictures that one person may have.
+    """
+
+    def __init__(self, *, at_once: int, per_person: int, waiting_per_person: int) -> None:
+        self._per_person = per_person
+        self._waiting_per_person = waiting_per_person
+        self._all = asyncio.Semaphore(at_once)
+        self._shares: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
+        self._line: dict[int, Job] = {}
+        self._accepting: Counter[int] = Counter()
+        self._lanes: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self._line.values())
+
+    @contextmanager
+    def accepting(self, user_id: int) -> Iterator[None]:
+        """Around the writing of one picture's jobs. Raises QueueFull when the person has too many already."""
+        waiting = self._accepting[user_id] + sum(job.user_id == user_id for job in self)
+        if waiting >= self._waiting_per_person:
+            raise QueueFull(waiting)
+        self._accepting[user_id] += 1  # handlers run side by side: those half-way count too
+        try:
+            yield
+        finally:
+            self._accepting[user_id] -= 1
+            if not self._accepting[user_id]:
+                del self._accepting[user_id]
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Let them wait behind all others; one that waits keeps its place."""
+        self._line |= {job.id: job for job in jobs}
+
+    def remove(self, job: Job) -> None:
+        """It is answered, or nobody works on it any more."""
+        self._line.pop(job.id, None)
+
+    def ahead_of(self, job: Job) -> int:
+        """How many unfinished pictures were accepted before this one."""
+        return next((ahead for ahead, other in enumerate(self._line) if other == job.id), 0)
+
+    def enter_lane(self, lane: str | None) -> LanePlace:
+        """A place behind all in this lane; None: a lane of its own."""
+        passed = asyncio.Event()
+        before = None if lane is None else self._lanes.get(lane)
+        if lane is not None:
+            self._lanes[lane] = passed
+        return LanePlace(before, passed)
+
+    @asynccontextmanager
+    async def turn(self, user_id: int) -> AsyncIterator[None]:
+        """A place in the work while the block runs, as soon as there is one for this person."""
+        # The person's own share first: somebody with a hundred pictures must not fill the common queue.
+        share = self._shares.setdefault(user_id, asyncio.Semaphore(self._per_person))
+        async with share, self._all:
+            yield
