@@ -6,8 +6,9 @@ Only the model in the worker is a fake, which says what it saw and costs nothing
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +153,17 @@ def caption_of(message: Json) -> int:
 def labels(message: Json) -> list[str]:
     """The texts of all buttons."""
     return [button["text"] for row in message["reply_markup"]["inline_keyboard"] for button in row]
+
+
+async def settled(app: App) -> bool:
+    """Nothing accepted is unfinished."""
+    return not await app.store.pending_jobs()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Nobody else can write to the database."""
+    with closing(sqlite3.connect(folder / "bot.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")

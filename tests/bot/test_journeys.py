@@ -698,29 +698,6 @@ async def gone(path: Path) -> bool:
 # --- limits ---
 
 
-async def test_a_person_waits_in_their_own_queue_and_is_told_the_place(
-    settings: Callable[..., Settings], sandbox: Sandbox
-) -> None:
-    async with working(settings(per_user_queue=3, queue_notice=2, per_user_limit=1), sandbox):
-        gate = sandbox.hold("download")
-        sent = [
-            await sandbox.send_document(picture(PLAIN, (40 + number, 30)), "a.png") for number in range(4)
-        ]
-        await sandbox.wait_for(lambda: gate.arrived and len(sandbox.messages(by_bot=True)) == 2)
-        texts = sorted(one["text"] for one in sandbox.messages(by_bot=True))
-        assert texts[0].startswith("Ваша картинка в очереди: перед ней 2 картинки.")
-        assert texts[1].startswith("Я ещё работаю над вашими картинками: их 3.")
-        assert gate.arrived == 1  # one at a time for one person
-        gate.release()
-        # The notice goes away when the picture is answered.
-        await sandbox.wait_for(
-            lambda: not any("в очереди" in one["text"] for one in sandbox.messages(by_bot=True))
-        )
-        for message in sent[:3]:
-            answer = await sandbox.wait_for(lambda message=message: replies_to(sandbox, message))
-            assert "x 30" in answer[0]["text"]
-
-
 async def test_who_writes_too_fast_is_told_once(app: App, sandbox: Sandbox) -> None:
     for _ in range(40):
         await sandbox.send_text("привет")

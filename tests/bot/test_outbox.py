@@ -16,7 +16,7 @@ from bot.config import Settings
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.faults import Call
 from bot.sandbox.scene import GROUP
-from tests.bot.conftest import Json, data_of, replies_to, reply_to, until, working
+from tests.bot.conftest import Json, data_of, replies_to, reply_to, settled, until, working
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import PLAIN, WAIT, picture
 
@@ -31,10 +31,6 @@ _NO_MESSAGE = {"answer_callback_query", "delete_webhook"}
 def said_by(sandbox: Sandbox) -> list[Call]:
     """Every call that shows something in a chat."""
     return [call for call in sandbox.calls if call.method.lower() in SAYING]
-
-
-async def settled(app: App) -> bool:
-    return not await app.store.pending_jobs()
 
 
 def _sends(source: str) -> Iterator[str]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -17,18 +14,12 @@ from bot.app import App, build
 from bot.config import Settings
 from bot.polling import Poller, TokenRefused
 from bot.sandbox import ME, Sandbox
-from bot.sandbox.scene import GROUP
 from inference.serving.engine import Engine
-from tests.bot.conftest import caption_of, data_of, replies_to, reply_to, until, working
+from tests.bot.conftest import caption_of, data_of, locked, replies_to, reply_to, settled, until, working
 from tests.drawing import draw_meme, jpeg_bytes
-from tests.inference.fakes import HANG, PLAIN, POISON, POISON_ONCE, RAISE, WAIT, picture
+from tests.inference.fakes import HANG, POISON, POISON_ONCE, RAISE, WAIT, picture
 
 MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
-
-
-async def settled(app: App) -> bool:
-    """Nothing accepted is unfinished."""
-    return not await app.store.pending_jobs()
 
 
 @pytest.mark.parametrize("method", ["sendMessage", "getFile", "download", "getUpdates"])
@@ -42,148 +33,6 @@ async def test_a_passing_failure_delays_the_answer_and_nothing_else(
     assert answer["text"].startswith("400 x")
     await until(lambda: settled(app))
     assert len(replies_to(sandbox, photo)) == 1
-
-
-async def test_a_reply_that_is_refused_for_long_is_left_for_the_next_start(
-    settings: Callable[..., Settings],
-    sandbox: Sandbox,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    # It is tried at once and after one second.
-    monkeypatch.setattr("bot.captioning.delivery.DELIVERY_TIME", 2.0)
-    sandbox.fail("sendMessage", "not_found", times=2)
-
-    async def told() -> bool:
-        return "is left for the next start: its reply could not be sent" in caplog.text
-
-    async with working(settings(), sandbox):
-        photo = await sandbox.send_photo(MEME)
-        await until(told)
-    assert "Traceback" not in caplog.text
-    async with working(settings(), sandbox) as app:
-        assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
-        await until(lambda: settled(app))
-    assert len(replies_to(sandbox, photo)) == 1
-
-
-async def test_a_typing_notice_that_meets_a_limit_stops_nothing(app: App, sandbox: Sandbox) -> None:
-    sandbox.fail("sendChatAction", "flood", times=1000, retry_after=30)
-    for _ in range(2):
-        assert (await reply_to(sandbox, await sandbox.send_photo(MEME)))["text"].startswith("400 x")
-
-
-async def test_a_typing_notice_survives_a_limit(
-    app: App, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bot.captioning.typing_notice.PERIOD", 0.05)
-    gate = sandbox.hold("download")
-    sandbox.fail("sendChatAction", "flood", retry_after=1)
-    photo = await sandbox.send_photo(MEME)
-    statuses = await sandbox.wait_for(
-        lambda: (
-            len(sandbox.calls_of("sendChatAction")) > 3
-            and [call.status for call in sandbox.calls_of("sendChatAction")]
-        )
-    )
-    assert statuses[0] == 429
-    assert 200 in statuses
-    gate.release()
-    await reply_to(sandbox, photo)
-
-
-async def test_a_queue_notice_that_cannot_be_edited_goes_all_the_same(
-    settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def told(words: str) -> list[str]:
-        return [one["text"] for one in sandbox.messages(by_bot=True) if words in one["text"]]
-
-    monkeypatch.setattr("bot.captioning.notices.NOTICE_PERIOD", 0.05)
-    sandbox.fail("editMessageText", "bad_request", times=1000)
-    async with working(settings(queue_notice=2, per_user_limit=1), sandbox):
-        gate = sandbox.hold("download")
-        for colour in (PLAIN, WAIT, PLAIN):
-            await sandbox.send_document(picture(colour), "a.png")
-        await sandbox.wait_for(lambda: told("в очереди"))
-        gate.release()  # of the first one; the second waits in the worker
-        await sandbox.wait_for(lambda: sandbox.calls_of("editMessageText"))
-        (tmp_path / "gate").touch()
-        await sandbox.wait_for(lambda: len(told("32 x 24")) == 3 and not told("в очереди"))
-
-
-async def test_a_file_that_cannot_be_fetched_gets_a_sentence_without_the_token(
-    app: App, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("bot.captioning.fetching.FETCH_PAUSES", (0.01, 0.01))
-    monkeypatch.setattr("bot.captioning.fetching.FETCH_TIME", 0.0)
-    caplog.set_level(logging.DEBUG, "bot")
-    sandbox.fail("download", "server_error")
-    answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
-    assert "не удалось получить эту картинку" in answer["text"]
-    assert sandbox.token.split(":")[1] not in caplog.text
-
-
-async def test_a_file_too_big_for_the_server_and_one_that_is_gone(app: App, sandbox: Sandbox) -> None:
-    for description, sentence in (
-        ("Bad Request: file is too big", "слишком большой"),
-        ("Bad Request: wrong file_id or the file is temporarily unavailable", "не удалось получить"),
-    ):
-        sandbox.fail("getFile", "bad_request", description=description)
-        answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
-        assert sentence in answer["text"]
-
-
-async def test_a_file_whose_size_is_not_told_is_cut_off_while_it_comes(
-    settings: Callable[..., Settings], sandbox: Sandbox
-) -> None:
-    async with working(settings(max_file_mb=0.001), sandbox):
-        stored = sandbox.world.store(MEME, "documents", ".jpg", "image/jpeg", "meme.jpg")
-        told = sandbox.world.file_object(stored, file_name="meme.jpg", mime_type="image/jpeg")
-        untold = {key: value for key, value in told.items() if key != "file_size"}
-        for document in (told, untold):
-            answer = await reply_to(sandbox, await sandbox.send_raw({"document": document}))
-            assert "не больше 0.001 МБ" in answer["text"]
-
-
-async def test_a_picture_deleted_meanwhile_is_answered_without_a_reply(app: App, sandbox: Sandbox) -> None:
-    gate = sandbox.hold("download")
-    photo = await sandbox.send_photo(MEME)
-    await sandbox.wait_for(lambda: gate.arrived)
-    del sandbox.world.chats[ME].messages[photo["message_id"]]
-    gate.release()
-    said = await sandbox.wait_for(lambda: sandbox.messages(by_bot=True))
-    assert said[0]["text"].startswith("400 x")
-    assert "reply_to_message" not in said[0]
-
-
-async def test_who_blocked_the_bot_is_inactive_and_not_written_to_again(app: App, sandbox: Sandbox) -> None:
-    gate = sandbox.hold("download")
-    await sandbox.send_photo(MEME)
-    await sandbox.wait_for(lambda: gate.arrived)
-    sandbox.block()
-
-    async def inactive() -> bool:
-        user = await app.store.find_user(ME)
-        return user is not None and not user.active
-
-    await until(inactive)
-    gate.release()
-    await until(lambda: settled(app))
-    assert [call.status for call in sandbox.calls_of("sendMessage")] == [403]
-
-    sandbox.block(blocked=False)
-    await reply_to(sandbox, await sandbox.send_photo(MEME))
-    assert not await inactive()
-
-
-async def test_being_thrown_out_of_a_group_says_nothing_of_the_person(app: App, sandbox: Sandbox) -> None:
-    sandbox.fail("sendMessage", "forbidden")
-    await sandbox.send_photo(MEME, chat=GROUP, caption="@meme_describer_bot")
-    await sandbox.wait_for(lambda: sandbox.calls_of("sendMessage"))
-    await until(lambda: settled(app))
-    user = await app.store.find_user(ME)
-    assert user is not None
-    assert user.active
 
 
 async def test_a_group_that_becomes_a_supergroup_is_followed(app: App, sandbox: Sandbox) -> None:
@@ -265,40 +114,6 @@ async def test_what_breaks_inside_is_said_and_logged(
     assert (await reply_to(sandbox, await sandbox.send_photo(MEME)))["text"].startswith("400 x")
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Nobody else can write to the database."""
-    with closing(sqlite3.connect(folder / "bot.db", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
-
-
-async def test_a_database_that_cannot_be_written_for_a_while_delays_the_answer_and_nothing_else(
-    settings: Callable[..., Settings],
-    sandbox: Sandbox,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setattr("bot.feedback.database._SQLITE_WAIT", 1)
-    monkeypatch.setattr("bot.captioning.patience.STORE_PAUSES", (0.01,) * 10_000)
-    async with working(settings(), sandbox) as app:
-        gate = sandbox.hold("download")
-        photo = await sandbox.send_photo(MEME)
-        await sandbox.wait_for(lambda: gate.arrived)
-
-        async def refused() -> bool:
-            return "database is locked" in caplog.text
-
-        with locked(tmp_path):
-            gate.release()
-            await until(refused)
-        assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
-        await until(lambda: settled(app))
-        assert len(sandbox.messages(by_bot=True)) == 1
-
-
 async def test_a_mark_that_cannot_be_written_down_is_not_said_to_be_taken(
     settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,24 +126,6 @@ async def test_a_mark_that_cannot_be_written_down_is_not_said_to_be_taken(
             await sandbox.wait_for(lambda: pressed.answer is not None)
         assert pressed.answer is not None
         assert "что-то сломалось" in pressed.answer["text"]
-
-
-async def test_a_database_that_stays_broken_is_said_and_the_next_start_answers(
-    settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bot.feedback.database._SQLITE_WAIT", 1)
-    monkeypatch.setattr("bot.captioning.patience.STORE_PAUSES", (0.01,))
-    async with working(settings(), sandbox):
-        gate = sandbox.hold("download")
-        photo = await sandbox.send_photo(MEME)
-        await sandbox.wait_for(lambda: gate.arrived)
-        with locked(tmp_path):
-            gate.release()
-            assert "у меня неполадка" in (await reply_to(sandbox, photo))["text"]
-    async with working(settings(), sandbox) as app:
-        await sandbox.wait_for(lambda: len(replies_to(sandbox, photo)) == 2)
-        assert replies_to(sandbox, photo)[1]["text"].startswith("400 x")
-        await until(lambda: settled(app))
 
 
 @pytest.mark.parametrize(
@@ -347,25 +144,6 @@ async def test_a_picture_that_breaks_the_worker_gets_a_sentence(
 async def test_a_worker_killed_in_the_middle_of_a_picture_costs_nothing(app: App, sandbox: Sandbox) -> None:
     answer = await reply_to(sandbox, await sandbox.send_document(picture(POISON_ONCE), "a.png"))
     assert answer["text"].startswith("32 x 24")
-
-
-async def test_a_long_caption_is_split_and_the_mark_lands_in_the_last_part(
-    settings: Callable[..., Settings], sandbox: Sandbox
-) -> None:
-    async with working(settings(captioner="tests.bot.captioners:load_talkative"), sandbox):
-        photo = await sandbox.send_photo(MEME)
-        await sandbox.wait_for(lambda: any("reply_markup" in one for one in sandbox.messages(by_bot=True)))
-        said = sandbox.messages(by_bot=True)
-        assert len(said) > 1
-        assert all(one["reply_to_message"]["message_id"] == photo["message_id"] for one in said)
-        assert ["reply_markup" in one for one in said] == [False] * (len(said) - 1) + [True]
-        whole = " ".join(one["text"] for one in said).split()
-        assert whole.count("<мем>&") == 1200
-        sandbox.press(said[-1]["message_id"], data_of(said[-1], "r:"))
-        await sandbox.wait_for(lambda: "Ваша оценка: 1" in sandbox.messages()[-1]["text"])
-        assert [one["text"] for one in sandbox.messages(by_bot=True)[:-1]] == [
-            one["text"] for one in said[:-1]
-        ]
 
 
 async def test_a_webhook_or_a_second_poller_is_told_once_and_waited_out(

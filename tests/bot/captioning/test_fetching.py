@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from collections.abc import Callable
 
 import pytest
 
 from bot.app import App
-from bot.captioning.room import Room
 from bot.config import Settings
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
@@ -164,31 +163,35 @@ async def test_no_more_is_in_memory_than_there_is_room_for(
             assert (await reply_to(sandbox, message))["text"].startswith(f"{40 + number} x 30")
 
 
-async def test_room_is_given_in_order_and_the_largest_gets_all_of_it() -> None:
-    room, order = Room(10), []
-    holding = [asyncio.Event() for _ in range(5)]
+async def test_a_file_that_cannot_be_fetched_gets_a_sentence_without_the_token(
+    app: App, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bot.captioning.fetching.FETCH_PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("bot.captioning.fetching.FETCH_TIME", 0.0)
+    caplog.set_level(logging.DEBUG, "bot")
+    sandbox.fail("download", "server_error")
+    answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    assert "не удалось получить эту картинку" in answer["text"]
+    assert sandbox.token.split(":")[1] not in caplog.text
 
-    async def hold(number: int, wanted: int) -> None:
-        async with room.of(wanted):
-            order.append(number)
-            await holding[number].wait()
 
-    tasks = [asyncio.create_task(hold(number, wanted)) for number, wanted in enumerate((6, 6, 99, 1, 1))]
-    await asyncio.sleep(0)
-    assert order == [0], "a small one does not pass a large one by"
-    tasks[1].cancel()
-    await asyncio.gather(tasks[1], return_exceptions=True)
-    assert order == [0]
-    holding[0].set()
-    await tasks[0]
-    await asyncio.sleep(0)
-    assert order == [0, 2]
-    holding[2].set()
-    await tasks[2]
-    await asyncio.sleep(0)
-    assert order == [0, 2, 3, 4]
-    for event in holding:
-        event.set()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    async with asyncio.timeout(1), room.of(10):
-        pass  # all of it is free again
+async def test_a_file_too_big_for_the_server_and_one_that_is_gone(app: App, sandbox: Sandbox) -> None:
+    for description, sentence in (
+        ("Bad Request: file is too big", "слишком большой"),
+        ("Bad Request: wrong file_id or the file is temporarily unavailable", "не удалось получить"),
+    ):
+        sandbox.fail("getFile", "bad_request", description=description)
+        answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
+        assert sentence in answer["text"]
+
+
+async def test_a_file_whose_size_is_not_told_is_cut_off_while_it_comes(
+    settings: Callable[..., Settings], sandbox: Sandbox
+) -> None:
+    async with working(settings(max_file_mb=0.001), sandbox):
+        stored = sandbox.world.store(MEME, "documents", ".jpg", "image/jpeg", "meme.jpg")
+        told = sandbox.world.file_object(stored, file_name="meme.jpg", mime_type="image/jpeg")
+        untold = {key: value for key, value in told.items() if key != "file_size"}
+        for document in (told, untold):
+            answer = await reply_to(sandbox, await sandbox.send_raw({"document": document}))
+            assert "не больше 0.001 МБ" in answer["text"]

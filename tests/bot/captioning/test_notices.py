@@ -1,0 +1,84 @@
+"""What a chat is told while its pictures wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bot.app import App
+from bot.config import Settings
+from bot.sandbox import Sandbox
+from tests.bot.conftest import replies_to, reply_to, working
+from tests.drawing import draw_meme, jpeg_bytes
+from tests.inference.fakes import PLAIN, WAIT, picture
+
+MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
+
+
+async def test_a_typing_notice_that_meets_a_limit_stops_nothing(app: App, sandbox: Sandbox) -> None:
+    sandbox.fail("sendChatAction", "flood", times=1000, retry_after=30)
+    for _ in range(2):
+        assert (await reply_to(sandbox, await sandbox.send_photo(MEME)))["text"].startswith("400 x")
+
+
+async def test_a_typing_notice_survives_a_limit(
+    app: App, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.captioning.typing_notice.PERIOD", 0.05)
+    gate = sandbox.hold("download")
+    sandbox.fail("sendChatAction", "flood", retry_after=1)
+    photo = await sandbox.send_photo(MEME)
+    statuses = await sandbox.wait_for(
+        lambda: (
+            len(sandbox.calls_of("sendChatAction")) > 3
+            and [call.status for call in sandbox.calls_of("sendChatAction")]
+        )
+    )
+    assert statuses[0] == 429
+    assert 200 in statuses
+    gate.release()
+    await reply_to(sandbox, photo)
+
+
+async def test_a_person_waits_in_their_own_queue_and_is_told_the_place(
+    settings: Callable[..., Settings], sandbox: Sandbox
+) -> None:
+    async with working(settings(per_user_queue=3, queue_notice=2, per_user_limit=1), sandbox):
+        gate = sandbox.hold("download")
+        sent = [
+            await sandbox.send_document(picture(PLAIN, (40 + number, 30)), "a.png") for number in range(4)
+        ]
+        await sandbox.wait_for(lambda: gate.arrived and len(sandbox.messages(by_bot=True)) == 2)
+        texts = sorted(one["text"] for one in sandbox.messages(by_bot=True))
+        assert texts[0].startswith("Ваша картинка в очереди: перед ней 2 картинки.")
+        assert texts[1].startswith("Я ещё работаю над вашими картинками: их 3.")
+        assert gate.arrived == 1  # one at a time for one person
+        gate.release()
+        # The notice goes away when the picture is answered.
+        await sandbox.wait_for(
+            lambda: not any("в очереди" in one["text"] for one in sandbox.messages(by_bot=True))
+        )
+        for message in sent[:3]:
+            answer = await sandbox.wait_for(lambda message=message: replies_to(sandbox, message))
+            assert "x 30" in answer[0]["text"]
+
+
+async def test_a_queue_notice_that_cannot_be_edited_goes_all_the_same(
+    settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(words: str) -> list[str]:
+        return [one["text"] for one in sandbox.messages(by_bot=True) if words in one["text"]]
+
+    monkeypatch.setattr("bot.captioning.notices.NOTICE_PERIOD", 0.05)
+    sandbox.fail("editMessageText", "bad_request", times=1000)
+    async with working(settings(queue_notice=2, per_user_limit=1), sandbox):
+        gate = sandbox.hold("download")
+        for colour in (PLAIN, WAIT, PLAIN):
+            await sandbox.send_document(picture(colour), "a.png")
+        await sandbox.wait_for(lambda: told("в очереди"))
+        gate.release()  # of the first one; the second waits in the worker
+        await sandbox.wait_for(lambda: sandbox.calls_of("editMessageText"))
+        (tmp_path / "gate").touch()
+        await sandbox.wait_for(lambda: len(told("32 x 24")) == 3 and not told("в очереди"))

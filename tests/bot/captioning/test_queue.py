@@ -1,0 +1,85 @@
+"""The order in which pictures wait, and whose turn it is."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bot.captioning.queue import Queue, QueueFull
+from bot.feedback.tables import Job
+
+
+def job(number: int, user_id: int = 1) -> Job:
+    return Job(id=number, user_id=user_id)
+
+
+def queue(*, at_once: int = 9, per_person: int = 9, waiting_per_person: int = 9) -> Queue:
+    return Queue(at_once=at_once, per_person=per_person, waiting_per_person=waiting_per_person)
+
+
+async def test_a_picture_knows_how_many_were_accepted_before_it() -> None:
+    line, jobs = queue(), [job(number) for number in (7, 3, 5)]
+    line.add(jobs)
+    line.add([jobs[0]])  # it keeps its place
+    assert [line.ahead_of(one) for one in jobs] == [0, 1, 2]
+    line.remove(jobs[1])
+    assert [line.ahead_of(one) for one in jobs] == [0, 0, 1]
+    assert [one.id for one in line] == [7, 5]
+
+
+async def test_pictures_that_are_half_accepted_count_too() -> None:
+    line = queue(waiting_per_person=2)
+    line.add([job(1)])
+    with line.accepting(1):
+        with pytest.raises(QueueFull) as full, line.accepting(1):
+            pass
+        assert full.value.waiting == 2
+        with line.accepting(2):
+            pass  # somebody else's
+    with line.accepting(1):
+        pass  # it was not written down after all
+
+
+async def test_one_person_does_not_fill_the_common_queue() -> None:
+    line, order, going_on = queue(at_once=2, per_person=1), list[str](), asyncio.Event()
+
+    async def work(user_id: int, name: str) -> None:
+        async with line.turn(user_id):
+            order.append(name)
+            await going_on.wait()
+
+    tasks = [asyncio.create_task(work(*one)) for one in ((1, "a"), (1, "b"), (2, "c"), (3, "d"))]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert order == ["a", "c"]
+    going_on.set()
+    await asyncio.gather(*tasks)
+    assert sorted(order) == ["a", "b", "c", "d"]
+
+
+async def test_those_of_one_lane_come_in_order_unless_one_steps_aside() -> None:
+    line, order = queue(), list[int]()
+    places = [line.enter_lane("album") for _ in range(3)]
+
+    async def come(number: int) -> None:
+        await places[number].come()
+        order.append(number)
+
+    tasks = [asyncio.create_task(come(number)) for number in (2, 1, 0)]
+    await tasks[2]
+    assert order == [0]
+    places[1].step_aside()  # its file is away: what comes behind it is not held back
+    await tasks[0]
+    assert order == [0, 2]
+    places[0].step_aside()
+    await tasks[1]
+    assert order == [0, 2, 1]
+
+
+async def test_a_lane_of_ones_own_waits_for_nobody() -> None:
+    line = queue()
+    first, second = line.enter_lane("album"), line.enter_lane(None)
+    await second.come()
+    await line.enter_lane("another album").come()
+    await first.come()
