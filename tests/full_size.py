@@ -25,11 +25,13 @@ from rich.table import Table
 
 from inference.captioners.encoder_decoder import CaptionModel
 from inference.captioners.presets import PRESETS, build, preset
-from inference.common.types import DecodingOptions, TextLine
+from inference.common.types import DecodingOptions
 from inference.presets.catalogue import CATALOGUE
+from inference.reading.lines import TextLine
 from tests.inference.learning import CAPTIONS, calibrate, pictures, tokenizer_for
+from tests.readings import reading_of
 
-LINES = (TextLine("Красный круг", (0.1, 0.1, 0.9, 0.2), 0.9, 0),)
+READ = reading_of([TextLine("Красный круг", (0.1, 0.1, 0.9, 0.2), 0.9, 0)])
 OPTIONS = DecodingOptions("greedy", max_tokens=12)
 BESIDE = "import sys; from tests.full_size import describe_all; describe_all(sys.argv[1])"
 
@@ -109,7 +111,7 @@ def _caption(model: CaptionModel) -> tuple[str, list[int]]:
 
     with torch.inference_mode():
         memory = model.encode(pictures()[6:7])
-        (tokens,) = model.generate(memory, OPTIONS, [LINES], processors=[known]).tokens
+        (tokens,) = model.generate(memory, OPTIONS, [READ], processors=[known]).tokens
     return model.tokenizer.decode(tokens), tokens
 
 

@@ -20,10 +20,11 @@ from inference.checkpoints.format import CheckpointError, read_config
 from inference.checkpoints.hub import HubSettings
 from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel, Model, ModelName
-from inference.common.types import Caption, DecodingOptions, TextLine
+from inference.common.types import Caption, DecodingOptions
 from inference.reading.foreign import Translate, in_russian
-from inference.reading.inscriptions import clean_quote
-from inference.reading.reader import Reader, Reading
+from inference.reading.lines import Block
+from inference.reading.reader import Reader
+from inference.reading.reading import Reading
 from inference.reading.summary import summarise
 
 logger = logging.getLogger(__name__)
@@ -32,12 +33,12 @@ LOW_CONFIDENCE = 0.35
 
 
 class Describer(Protocol):
-    """What each architecture brings: descriptions for pictures and the lines read on them."""
+    """What each architecture brings: descriptions for pictures and what was read on them."""
 
     def describe(
-        self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]], options: DecodingOptions
+        self, images: Sequence[Image.Image], readings: Sequence[Reading], options: DecodingOptions
     ) -> tuple[list[str], list[float]]:
-        """One description a picture, and the mean log-probability of its tokens."""
+        """One description an upright RGB picture, and the mean log-probability of its tokens."""
 
 
 def _encoder_decoder(folder: Path, config: dict[str, Any]) -> Describer:
@@ -89,17 +90,14 @@ class Captioner:
             readings.append(self._reader.read(image))
             taken.append(time.perf_counter() - started)
         started = time.perf_counter()
-        lines = [reading.lines for reading in readings]
-        images = [_upright(image, reading) for image, reading in zip(images, readings, strict=True)]
-        texts, likelihoods = self._describer.describe(images, lines, options)
+        images = [reading.upright(image) for image, reading in zip(images, readings, strict=True)]
+        texts, likelihoods = self._describer.describe(images, readings, options)
         if self._translate is not None:
-            texts = in_russian(texts, [_blocks(own) for own in lines], self._translate)
+            texts = in_russian(texts, readings, self._translate)
         share = (time.perf_counter() - started) / max(len(images), 1)
         captions = []
-        for image, reading, text, likelihood, seconds in zip(
-            images, readings, texts, likelihoods, taken, strict=True
-        ):
-            confidence = _confidence(reading.lines, likelihood) * (1 - reading.unread / 2)
+        for reading, text, likelihood, seconds in zip(readings, texts, likelihoods, taken, strict=True):
+            confidence = _confidence(reading, likelihood) * (1 - reading.unread / 2)
             notes = () if self._reader.available else ("no_reading",)
             if reading.upside_down:
                 notes = (*notes, "upside_down")
@@ -107,14 +105,13 @@ class Captioner:
                 notes = (*notes, "unreadable")
             if confidence < LOW_CONFIDENCE:
                 notes = (*notes, "low_confidence")
-            # The summary claims no absence of words where nobody could read, nor where some are listed.
-            looked = self._reader.available and not reading.unread
-            summary = summarise(image, reading.lines or reading.words, reading=looked)
+            # The summary claims no absence of words where nobody could read.
+            summary = summarise(reading, looked=self._reader.available and not reading.unread)
             captions.append(
                 Caption(
                     summary=summary,
                     text=text or summary,
-                    words=_blocks(reading.words),
+                    words=_words(reading.listed_blocks),
                     model=self.name,
                     checkpoint=self.checkpoint,
                     options=options,
@@ -209,25 +206,17 @@ LOADERS: dict[type[Model], Callable[[Any, HubModel | None, Path], Loaded]] = {
 }
 
 
-def _upright(image: Image.Image, reading: Reading) -> Image.Image:
-    return image.transpose(Image.Transpose.ROTATE_180) if reading.upside_down else image
-
-
-def _confidence(lines: Sequence[TextLine], likelihood: float) -> float:
+def _confidence(reading: Reading, likelihood: float) -> float:
     """0..1: how sure the reading is where there is any (weighted by letters), else how sure the wording."""
     wording = float(torch.tensor(likelihood).exp())
-    letters = [len(line.text) for line in lines]
+    letters = [len(line.text) for line in reading.lines]
     if not letters:
         return wording
-    reading = sum(line.confidence * n for line, n in zip(lines, letters, strict=True)) / sum(letters)
-    return float(reading * wording**0.25)
+    read = sum(line.confidence * n for line, n in zip(reading.lines, letters, strict=True)) / sum(letters)
+    return float(read * wording**0.25)
 
 
-def _blocks(lines: Sequence[TextLine]) -> tuple[str, ...]:
+def _words(blocks: Sequence[Block]) -> tuple[str, ...]:
     """A string a block; the account that wrote a post before its first one."""
-    blocks: dict[tuple[int, bool], list[str]] = {}
-    for line in lines:
-        if line.author:
-            blocks.setdefault((line.block, False), []).append(f"@{line.author}")
-        blocks.setdefault((line.block, True), []).append(clean_quote(line.text))
-    return tuple(text for block in blocks.values() if (text := " ".join(filter(None, block))))
+    said = ((f"@{block.author}" if block.author else "", block.text) for block in blocks)
+    return tuple(text for texts in said for text in texts if text)

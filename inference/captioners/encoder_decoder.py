@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from inference.checkpoints.format import CheckpointError, load_weights, read_config, save_checkpoint
-from inference.common.types import DecodingOptions, TextLine
+from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED, CaptionDecoder, build_decoder
 from inference.decoding.search import Forbid, Generated, generate
 from inference.encoders.base import Encoder, Memory, build_encoder
+from inference.reading.lines import TextLine
+from inference.reading.reading import Reading
 from inference.tokenizers.base import Tokenizer, load_tokenizer, slots_of
 from inference.tokenizers.words_read import (
     AFTER,
@@ -25,8 +27,8 @@ from inference.tokenizers.words_read import (
     PROMPT_TOKENS,
     WordsRead,
     from_slots,
+    slotted,
     text_read,
-    to_slots,
 )
 
 ARCHITECTURE = "encoder-decoder"
@@ -129,19 +131,17 @@ class CaptionModel(nn.Module):
         memory: Memory = self.encoder(self.encoder.preprocessing(images).to(weights.device, weights.dtype))
         return memory
 
-    def batch(self, texts: Sequence[str], lines: Sequence[Sequence[TextLine]] | None = None) -> Batch:
-        """What :meth:`loss` learns from: n captions, and the lines read on their pictures (None: on none
-        anything), which only a model with ``words`` looks at.
+    def batch(self, texts: Sequence[str], readings: Sequence[Reading] | None = None) -> Batch:
+        """What :meth:`loss` learns from: n captions, and what was read on their pictures, which only a model
+        with ``words`` looks at (None: on none anything).
 
         A sentence with the words before it that is longer than the decoder has places is cut, and its end is
         not learned.
         """
         tokenizer, special = self._tokenizer(), self.special
-        lines = [()] * len(texts) if lines is None else lines
         if self.words == "slots":
-            count = len(slots_of(tokenizer))
-            texts = [to_slots(text, own, count) for text, own in zip(texts, lines, strict=True)]
-        prompts, left = self._words_before(lines)
+            texts = slotted(texts, readings, len(slots_of(tokenizer)))
+        prompts, left = self._words_before(_lines(readings, len(texts)))
         space = " " if self.words == "prompt" and left is None else ""
         rows = [
             [special.bos, *prompt, *tokenizer.encode(space + text), special.eos]
@@ -207,10 +207,10 @@ class CaptionModel(nn.Module):
         self,
         memory: Memory,
         options: DecodingOptions,
-        lines: Sequence[Sequence[TextLine]] | None = None,
+        readings: Sequence[Reading] | None = None,
         **extra: Any,
     ) -> Generated:
-        """Tokens for each picture of ``memory``, which the encoder yielded, and the lines read on it;
+        """Tokens for each picture of ``memory``, which the encoder yielded, and what was read on it;
         ``extra`` goes to :func:`inference.decoding.search.generate`."""
         special = self.special
         processors = [*extra.pop("processors", ())]
@@ -218,7 +218,7 @@ class CaptionModel(nn.Module):
             processors.append(Forbid(special.forbidden))
         if self.words != "none":
             first = memory[0] if isinstance(memory, tuple) else memory
-            lines = [()] * len(first) if lines is None else lines
+            lines = _lines(readings, len(first))
             prompts, left = self._words_before(lines)
             memory = _with_left(memory, None if left is None else left.to(first.device))
             if left is None:
@@ -242,26 +242,26 @@ class CaptionModel(nn.Module):
     def describe(
         self,
         images: Sequence[Image.Image],
-        lines: Sequence[Sequence[TextLine]],
+        readings: Sequence[Reading],
         options: DecodingOptions,
     ) -> tuple[list[str], list[float]]:
         """One description a picture, and the mean log-probability of its tokens."""
         if not images:
             return [], []
         with torch.inference_mode():
-            return self.describe_memory(self.encode(images), lines, options)
+            return self.describe_memory(self.encode(images), readings, options)
 
     def describe_memory(
-        self, memory: Memory, lines: Sequence[Sequence[TextLine]] | None, options: DecodingOptions
+        self, memory: Memory, readings: Sequence[Reading] | None, options: DecodingOptions
     ) -> tuple[list[str], list[float]]:
         """:meth:`describe` from what the encoder yielded for the pictures."""
         tokenizer = self._tokenizer()
-        generated = self.generate(memory, options, lines)
+        generated = self.generate(memory, options, readings)
         # An end that is a word (a full stop, as in the English ClipCap) belongs to the sentence.
         ends = [[self.special.eos] if done else [] for done in generated.finished]
         texts = [tokenizer.decode([*said, *end]) for said, end in zip(generated.tokens, ends, strict=True)]
-        if self.words == "slots" and lines is not None:
-            texts = [from_slots(text, own) for text, own in zip(texts, lines, strict=True)]
+        if self.words == "slots" and readings is not None:
+            texts = [from_slots(text, own.lines) for text, own in zip(texts, readings, strict=True)]
         lengths = [
             max(len(tokens) + done, 1)
             for tokens, done in zip(generated.tokens, generated.finished, strict=True)
@@ -324,6 +324,11 @@ class CaptionModel(nn.Module):
             raise CheckpointError(f"The checkpoint {folder.name} cannot be built: {error}") from error
         load_weights(model, folder)
         return model.eval()
+
+
+def _lines(readings: Sequence[Reading] | None, count: int) -> list[tuple[TextLine, ...]]:
+    """The lines of each of ``count`` pictures; None: nothing was read on any."""
+    return [()] * count if readings is None else [reading.lines for reading in readings]
 
 
 def _with_left(memory: Memory, left: Tensor | None) -> Memory:

@@ -14,13 +14,14 @@ from typing import Any
 import torch
 
 from inference.captioners.encoder_decoder import CaptionModel, SpecialTokens
-from inference.common.types import DecodingOptions, EngineError, TextLine
+from inference.common.types import DecodingOptions, EngineError
 from inference.decoders.base import build_decoder
 from inference.encoders.base import build_encoder
 from inference.presets.catalogue import CATALOGUE
+from inference.reading.reading import Reading
 from inference.tokenizers.base import Tokenizer, load_tokenizer
 from inference.tokenizers.vectors import read_vectors
-from inference.tokenizers.words_read import SLOTS, WordsRead, to_slots
+from inference.tokenizers.words_read import SLOTS, WordsRead, slotted
 
 IMAGE, DESCRIPTION = "<IMG>", "<DESC>"
 _RUGPT_WORDS, _GPT2_WORDS = 50264, 50257
@@ -418,7 +419,7 @@ def _start_from(model: CaptionModel, path: Path) -> None:
 def make_tokenizer(
     name: str,
     captions: Sequence[str],
-    lines: Sequence[Sequence[TextLine]] | None = None,
+    readings: Sequence[Reading] | None = None,
     *,
     words: WordsRead = "none",
     folder: Path | None = None,
@@ -427,7 +428,7 @@ def make_tokenizer(
     """The tokenizer of a preset that is to be trained: words are counted in the captions, byte pairs come
     from the files in ``folder``.
 
-    ``lines``: those read on the captions' pictures. What is quoted through one of the ``slots`` of ``words``
+    ``readings``: of the captions' pictures. What is quoted through one of the ``slots`` of ``words``
     needs no words of its own.
 
     Raises EngineError for an unknown name, FileNotFoundError when the files are missing, ValueError when they
@@ -439,8 +440,7 @@ def make_tokenizer(
         from inference.tokenizers.words import WordTokenizer  # noqa: PLC0415 - nltk only where words are cut
 
         if words == "slots":
-            rows = lines or [()] * len(captions)
-            captions = [to_slots(text, own, slots) for text, own in zip(captions, rows, strict=True)]
+            captions = slotted(captions, readings, slots)
             settings["slots"] = slots
         return WordTokenizer.from_captions(captions, **settings)
     if folder is None:

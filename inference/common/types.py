@@ -104,19 +104,6 @@ class DecodingOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class TextLine:
-    """One line of words read on a picture."""
-
-    text: str
-    box: tuple[
-        float, float, float, float
-    ]  # left, top, right, bottom: fractions (0..1) of the upright picture
-    confidence: float  # 0..1
-    block: int  # the block (paragraph, balloon, caption bar) it belongs to, in reading order from 0
-    author: str = ""  # the account whose post begins with this line, without the "@"
-
-
-@dataclass(frozen=True, slots=True)
 class Version:
     """What makes a caption besides its picture and its options."""
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from inference.common.types import TextLine
-from inference.reading.frames import frames
+from inference.reading.reading import Reading
 from inference.russian.lexicon import script
 
 MAX_LINES = 40  # more are cut: no description quotes more
@@ -18,12 +15,11 @@ LAYOUT_FEATURES = 16
 _MOST_FRAMES = 6
 
 
-def line_features(lines: Sequence[TextLine], image: Image.Image) -> npt.NDArray[np.float32]:
-    """(lines, LINE_FEATURES), about -1..2 each, for the first :data:`MAX_LINES` lines of an upright RGB
+def line_features(reading: Reading, image: Image.Image) -> npt.NDArray[np.float32]:
+    """(lines, LINE_FEATURES), about -1..2 each, for the first :data:`MAX_LINES` lines read on an upright RGB
     picture.
     """
-    boxes = frames(image, lines)
-    lines = lines[:MAX_LINES]
+    lines = reading.lines[:MAX_LINES]
     if not lines:
         return np.zeros((0, LINE_FEATURES), dtype=np.float32)
     small = image.resize((160, 160), Image.Resampling.BILINEAR)
@@ -43,7 +39,7 @@ def line_features(lines: Sequence[TextLine], image: Image.Image) -> npt.NDArray[
         last = number + 1 == len(lines) or lines[number + 1].block != line.block
         area = (slice(int(top * 159), int(bottom * 159) + 1), slice(int(left * 159), int(right * 159) + 1))
         end = line.text[-1:]
-        inside = _frame_of(line.box, boxes)
+        inside = line.place.frame
         rows.append(
             [
                 left,
@@ -84,9 +80,11 @@ def line_features(lines: Sequence[TextLine], image: Image.Image) -> npt.NDArray[
     return np.array(rows, dtype=np.float32)
 
 
-def layout_features(lines: Sequence[TextLine], image: Image.Image) -> npt.NDArray[np.float32]:
-    """(LAYOUT_FEATURES,), about 0..2 each: how many frames, how much text, what kind of writing."""
-    boxes = frames(image, lines)
+def layout_features(reading: Reading, image: Image.Image) -> npt.NDArray[np.float32]:
+    """(LAYOUT_FEATURES,), about 0..2 each, of what was read on an upright RGB picture: how many frames, how
+    much text, what kind of writing.
+    """
+    boxes, lines = reading.frames, reading.lines
     small = (
         np.asarray(image.resize((64, 64), Image.Resampling.BILINEAR).convert("HSV"), dtype=np.float32) / 255.0
     )
@@ -102,7 +100,7 @@ def layout_features(lines: Sequence[TextLine], image: Image.Image) -> npt.NDArra
             written,
             np.log1p(len(words)) / 3,
             kinds.count("latin") / max(len(kinds), 1),
-            (max((line.block for line in lines), default=-1) + 1) / 8,
+            len(reading.blocks) / 8,
             float(small[..., 1].mean()),
             float(small[..., 2].mean()),
             float(np.clip(np.log(image.width / image.height), -1.5, 1.5)),
@@ -110,13 +108,3 @@ def layout_features(lines: Sequence[TextLine], image: Image.Image) -> npt.NDArra
         ],
         dtype=np.float32,
     )
-
-
-def _frame_of(
-    box: tuple[float, float, float, float], boxes: Sequence[tuple[float, float, float, float]]
-) -> int | None:
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    for number, (left, top, right, bottom) in enumerate(boxes):
-        if left <= x <= right and top <= y <= bottom:
-            return number
-    return None

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from inference.reading.inscriptions import clean_quote
+from inference.reading.lines import clean_quote
+from inference.reading.reading import Reading
 from inference.russian.lexicon import bare, is_known, script
 
 Translate = Callable[[Sequence[str]], list[str]]  # texts to texts, one each, in order
 
 
-def in_russian(texts: Sequence[str], blocks: Sequence[Sequence[str]], translate: Translate) -> list[str]:
-    """The descriptions with what their pictures' ``blocks`` of words mean, where those are English.
+def in_russian(texts: Sequence[str], readings: Sequence[Reading], translate: Translate) -> list[str]:
+    """The descriptions with what the blocks of words on their pictures mean, where those are English.
 
     Behind its quotation, ``"Hold on" (по-русски: "Подожди")``, or at the end where it is not quoted whole.
     """
-    foreign = [[block for block in dict.fromkeys(own) if is_english(block)] for own in blocks]
+    said_there = (dict.fromkeys(block.text for block in reading.blocks) for reading in readings)
+    foreign = [[text for text in own if is_english(text)] for own in said_there]
     # Print in capitals is what such models know least.
     asked = [block.capitalize() if block.isupper() else block for own in foreign for block in own]
     said = iter(translate(asked) if asked else ())

@@ -6,15 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
-from inference.common.types import TextLine
-from inference.reading.merge import Box
+from inference.reading.geometry import Box
+from inference.reading.lines import TextLine
 
 _SIDE = 240  # pixels of the picture looked at
 _FINE = 4  # times as many across a gutter: gutters of one pixel in a thousand survive
@@ -40,29 +39,13 @@ Span = tuple[int, int]
 Part = tuple[int, int, int, int]  # left, top, right, bottom, in pixels of the small picture
 
 
-def frames(image: Image.Image, lines: Sequence[TextLine] = ()) -> list[Box]:
-    """Boxes (left, top, right, bottom, fractions 0..1) of the pictures within one, in reading order.
+def find_frames(image: Image.Image, lines: Sequence[TextLine] = ()) -> tuple[Box, ...]:
+    """Boxes (fractions 0..1) of the pictures within an upright one, in reading order.
 
     ``lines``: those read on the picture. Bars of text are left out. A photo on its own is one frame, and so
     is a drawing on a plain ground; a page of text has none.
     """
-    grey = image.convert("L")
-    rows = grey.resize((_SIDE, _SIDE * _FINE), Image.Resampling.BOX)
-    columns = grey.resize((_SIDE * _FINE, _SIDE), Image.Resampling.BOX)
-    return list(_find(rows.tobytes(), columns.tobytes(), tuple(line.box for line in lines)))
-
-
-@lru_cache(maxsize=32)  # one description of a picture asks several times
-def _find(rows: bytes, columns: bytes, letters: tuple[Box, ...]) -> tuple[Box, ...]:
-    text = np.zeros((_SIDE, _SIDE), dtype=np.bool_)
-    for line in letters:
-        left, top, right, bottom = (round(edge * _SIDE) for edge in line)
-        grown = 1 + (bottom - top) // 4  # outlines, tails and marks above the letters
-        text[max(0, top - grown) : bottom + grown, max(0, left - grown) : right + grown] = True
-    fine = np.frombuffer(rows, dtype=np.uint8).reshape(_SIDE * _FINE, _SIDE).astype(np.int16)
-    across = np.frombuffer(columns, dtype=np.uint8).reshape(_SIDE, _SIDE * _FINE).astype(np.int16)
-    grey = fine.reshape(_SIDE, _FINE, _SIDE).mean(axis=1).astype(np.int16)
-    picture = _Picture(grey, fine, across.T, text)
+    picture = _Picture.of(image.convert("L"), lines)
     parts = _split(picture, (0, 0, _SIDE, _SIDE), vertical=True, tried=0)
     if len(parts) == 1:
         parts = [_without_captions(picture, parts[0])]
@@ -77,6 +60,19 @@ class _Picture:
     rows: Grey  # (side * fine, side): fine across horizontal gutters
     columns: Grey  # (side * fine, side): the same of the picture lying on its side
     text: Mask  # (side, side)
+
+    @staticmethod
+    def of(image: Image.Image, lines: Sequence[TextLine]) -> _Picture:
+        """A grey picture, made small."""
+        rows = np.asarray(image.resize((_SIDE, _SIDE * _FINE), Image.Resampling.BOX), dtype=np.int16)
+        columns = np.asarray(image.resize((_SIDE * _FINE, _SIDE), Image.Resampling.BOX), dtype=np.int16)
+        text = np.zeros((_SIDE, _SIDE), dtype=np.bool_)
+        for line in lines:
+            left, top, right, bottom = (round(edge * _SIDE) for edge in line.box)
+            grown = 1 + (bottom - top) // 4  # outlines, tails and marks above the letters
+            text[max(0, top - grown) : bottom + grown, max(0, left - grown) : right + grown] = True
+        grey = rows.reshape(_SIDE, _FINE, _SIDE).mean(axis=1).astype(np.int16)
+        return _Picture(grey, rows, columns.T, text)
 
 
 def _split(picture: _Picture, part: Part, *, vertical: bool, tried: int) -> list[Part]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
 from statistics import median
 
-from inference.common.types import TextLine
-from inference.reading.merge import Box, ReadLine
+from inference.reading.geometry import Box, hull, shared_span, turned
+from inference.reading.lines import ReadLine, TextLine
+from inference.reading.places import where
 from inference.russian.lexicon import bare, is_known
 
 _SAME_ROW = 0.5  # vertical overlap, as a share of the lower line, above which two pieces stand on one row
@@ -44,10 +45,10 @@ def arrange(lines: Sequence[ReadLine], size: tuple[int, int]) -> list[TextLine]:
     level = [_straightened(line, slope) for line in lines]
     groups = _blocks(_join_rows([line for line in level if not line.inverted]))
     # Lines that stand upside down follow one another upwards: they are put together as they are read.
-    inverted = [replace(line, box=_turned(line.box, size)) for line in level if line.inverted]
+    inverted = [replace(line, box=turned(line.box, size)) for line in level if line.inverted]
     for group in _blocks(_join_rows(inverted)):
-        turned = tuple(replace(line, box=_turned(line.box, size)) for line in group.lines)
-        groups.append(_Group(_turned(group.box, size), turned))
+        back = tuple(replace(line, box=turned(line.box, size)) for line in group.lines)
+        groups.append(_Group(turned(group.box, size), back))
     groups = _read_along(_ordered(groups))
     found = []
     for number, group in enumerate(groups):
@@ -60,11 +61,11 @@ def arrange(lines: Sequence[ReadLine], size: tuple[int, int]) -> list[TextLine]:
     return found
 
 
-def in_rows(lines: Sequence[ReadLine], boxes: Sequence[Box], size: tuple[int, int]) -> list[ReadLine]:
+def in_rows(lines: Sequence[ReadLine], frames: Sequence[Box], size: tuple[int, int]) -> list[ReadLine]:
     """Lines of which the cells of a table's row are one: "Анна 57", "3 1", the keys of a keyboard.
 
-    Columns of words are no table: in a row stand numbers, or letters by themselves. ``boxes`` of the frames,
-    as fractions of the picture of ``size``: a row does not go beyond one.
+    Columns of words are no table: in a row stand numbers, or letters by themselves. ``frames`` are
+    fractions of the picture of ``size``: a row does not go beyond one.
     """
     width, height = size
     scale = (width, height, width, height)
@@ -72,7 +73,7 @@ def in_rows(lines: Sequence[ReadLine], boxes: Sequence[Box], size: tuple[int, in
     numbers: list[int] = []  # of the rows' frames
     for line in sorted(lines, key=lambda item: item.box[0]):
         left, top, right, bottom = (edge / side for edge, side in zip(line.box, scale, strict=True))
-        frame = _frame((left, top, right, bottom), boxes) if len(boxes) > 1 else 0
+        frame = where((left, top, right, bottom), frames).turn if len(frames) > 1 else 0
         for row, number in zip(rows, numbers, strict=True):
             alike = row[0].inverted == line.inverted
             if number == frame and alike and all(_side_by_side(line, cell) for cell in row):
@@ -99,14 +100,15 @@ def _says_little(row: Sequence[ReadLine]) -> bool:
 
 def _side_by_side(one: ReadLine, other: ReadLine) -> bool:
     alike = max(one.height, other.height) < 1.5 * min(one.height, other.height)
-    return alike and _shared(one.box[1], one.box[3], other.box[1], other.box[3]) > _SAME_ROW
+    return alike and shared_span(one.box[1], one.box[3], other.box[1], other.box[3]) > _SAME_ROW
 
 
 def _stands_over(head: Sequence[ReadLine], row: Sequence[ReadLine]) -> bool:
     """Whether a row holds the names of another's columns."""
     over = head[0].box[3] <= row[0].box[1] + row[0].height / 2
     return over and all(
-        any(_shared(name.box[0], name.box[2], cell.box[0], cell.box[2]) > 0 for cell in row) for name in head
+        any(shared_span(name.box[0], name.box[2], cell.box[0], cell.box[2]) > 0 for cell in row)
+        for name in head
     )
 
 
@@ -116,25 +118,25 @@ def _joined(row: Sequence[ReadLine]) -> ReadLine:
     for cell in row[1:]:
         author = whole.author or cell.author
         whole = replace(
-            whole, text=f"{whole.text} {cell.text}", box=_union(whole.box, cell.box), author=author
+            whole, text=f"{whole.text} {cell.text}", box=hull((whole.box, cell.box)), author=author
         )
     return replace(whole, confidence=min(cell.confidence for cell in row), slope=None, row=True)
 
 
-def by_frames(lines: Sequence[TextLine], boxes: Sequence[Box]) -> list[TextLine]:
-    """Lines in reading order frame by frame; no block reaches into another frame.
+def by_frames(lines: Sequence[TextLine], frames: Sequence[Box]) -> tuple[TextLine, ...]:
+    """Lines in reading order with their places, frame by frame; no block reaches into another frame.
 
-    ``lines`` as :func:`arrange` gives them, ``boxes`` of the frames in reading order, as fractions of the
-    picture.
+    ``lines`` as :func:`arrange` gives them, ``frames`` in reading order, as fractions of the picture.
     """
-    if len(boxes) < 2:
-        return list(lines)
-    placed = sorted(lines, key=lambda line: (_frame(line.box, boxes), line.block))
+    placed = [replace(line, place=where(line.box, frames)) for line in lines]
+    if len(frames) < 2:
+        return tuple(placed)
+    placed.sort(key=lambda line: (line.place.turn, line.block))
     numbers: dict[tuple[int, int], int] = {}
-    return [
-        replace(line, block=numbers.setdefault((_frame(line.box, boxes), line.block), len(numbers)))
+    return tuple(
+        replace(line, block=numbers.setdefault((line.place.turn, line.block), len(numbers)))
         for line in placed
-    ]
+    )
 
 
 def _undivided(lines: Sequence[ReadLine]) -> list[ReadLine]:
@@ -152,18 +154,8 @@ def _undivided(lines: Sequence[ReadLine]) -> list[ReadLine]:
         if rest:
             whole.append(replace(line, text=rest))
         else:
-            whole[-1] = replace(whole[-1], box=_union(whole[-1].box, line.box))
+            whole[-1] = replace(whole[-1], box=hull((whole[-1].box, line.box)))
     return whole
-
-
-def _frame(box: Box, boxes: Sequence[Box]) -> int:
-    """The number of the frame that a line stands in, or comes after; -1 above all, their number below all."""
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    if y > max(frame[3] for frame in boxes):
-        return len(boxes)
-    inside = (n for n, own in enumerate(boxes) if own[0] <= x <= own[2] and own[1] <= y <= own[3])
-    begun = (n for n in reversed(range(len(boxes))) if boxes[n][1] <= y)
-    return next(inside, next(begun, -1))
 
 
 def _slope(lines: Sequence[ReadLine]) -> float:
@@ -187,35 +179,19 @@ def _straightened(line: ReadLine, slope: float) -> ReadLine:
     return replace(line, box=(left, middle - half, right, middle + half), height=min(line.height, 2 * half))
 
 
-def _union(one: Box, other: Box) -> Box:
-    return (min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3]))
-
-
-def _turned(box: Box, size: tuple[int, int]) -> Box:
-    """Where a box stands on the picture turned by 180 degrees."""
-    width, height = size
-    return (width - box[2], height - box[3], width - box[0], height - box[1])
-
-
-def _shared(low: float, high: float, other_low: float, other_high: float) -> float:
-    """The overlap of two intervals as a share of the shorter."""
-    shorter = max(min(high - low, other_high - other_low), 1e-9)
-    return max(0.0, min(high, other_high) - max(low, other_low)) / shorter
-
-
 def _join_rows(lines: Sequence[ReadLine]) -> list[ReadLine]:
     """Pieces of one printed line that different passes found are one line again."""
     joined: list[ReadLine] = []
     for line in sorted(lines, key=lambda item: item.box[0]):
         for place, before in enumerate(joined):
-            same_row = _shared(before.box[1], before.box[3], line.box[1], line.box[3]) > _SAME_ROW
+            same_row = shared_span(before.box[1], before.box[3], line.box[1], line.box[3]) > _SAME_ROW
             alike = max(before.height, line.height) < 1.5 * min(before.height, line.height)
             gap = line.box[0] - before.box[2]
             if same_row and alike and -line.height < gap < 0.9 * max(line.height, before.height):
                 joined[place] = replace(
                     before,
                     text=f"{before.text} {line.text}",
-                    box=_union(before.box, line.box),
+                    box=hull((before.box, line.box)),
                     confidence=min(before.confidence, line.confidence),
                     author=before.author or line.author,
                 )
@@ -237,7 +213,7 @@ def _blocks(lines: Sequence[ReadLine]) -> list[_Group]:
             gap = line.box[1] - last.box[3]
             close = -0.6 * height < gap < _LEADING * height and not (line.row or last.row)
             alike = max(height, line.height) < _HEIGHT_RATIO * min(height, line.height)
-            if close and alike and _shared(last.box[0], last.box[2], line.box[0], line.box[2]) > 0.25:
+            if close and alike and shared_span(last.box[0], last.box[2], line.box[0], line.box[2]) > 0.25:
                 best = block
         if best is None:
             blocks.append([line])
@@ -245,10 +221,7 @@ def _blocks(lines: Sequence[ReadLine]) -> list[_Group]:
             best.append(line)
     groups = []
     for block in blocks:
-        box = block[0].box
-        for line in block[1:]:
-            box = _union(box, line.box)
-        groups.append(_Group(box, tuple(block)))
+        groups.append(_Group(hull(line.box for line in block), tuple(block)))
     return groups
 
 

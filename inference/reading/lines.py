@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from inference.reading.geometry import Box, hull
 from inference.reading.places import PAGE, Place, where
@@ -86,10 +86,8 @@ def blocks_of(lines: Sequence[TextLine], frames: Sequence[Box]) -> tuple[Block, 
 def posts_of(lines: Sequence[TextLine]) -> tuple[Post, ...]:
     """The posts among lines that stand in reading order; what stands before the first belongs to none."""
     starts = [number for number, line in enumerate(lines) if line.author]
-    ends = [*starts[1:], len(lines)]
-    return tuple(
-        Post(lines[start].author, tuple(lines[start:end])) for start, end in zip(starts, ends, strict=True)
-    )
+    spans = pairwise([*starts, len(lines)])
+    return tuple(Post(lines[start].author, tuple(lines[start:end])) for start, end in spans)
 
 
 def clean_quote(line: str) -> str:

@@ -16,19 +16,14 @@ from statistics import median
 
 from rapidfuzz import fuzz
 
+from inference.reading.accounts import is_author
+from inference.reading.candidates import ROUND, Candidate, candidate, pieces
+from inference.reading.geometry import distance
 from inference.reading.layout import is_number
-from inference.reading.merge import (
-    Candidate,
-    ReadLine,
-    candidate,
-    candidates,
-    is_furniture,
-    load_scorer,
-    pieces,
-    quotable,
-    written,
-)
+from inference.reading.lines import ReadLine
+from inference.reading.scorer import Scored, is_furniture
 from inference.reading.words import Word
+from inference.reading.writing import written
 from inference.russian.lexicon import as_latin, bare, is_known
 
 _SURE = 0.8  # mean confidence of letters from which a line was read surely
@@ -37,7 +32,6 @@ _SURE_NO_WORD = 0.9  # of letters that make no word
 _SURE_SIMPLE = 0.9  # of signs that everything round or straight looks like
 _FAINT = 0.4  # of one letter that stands in a row of sure ones
 _SIMPLE = frozenset("оОoO0QС1IlІi|!гГvVxXхХ")
-_ROUND = frozenset("оОoO0")
 _SLENDER = 0.97  # a nought is higher than wide, a circle is not
 _THIN = 0.7  # of the other letters' height: a straight thing that is smaller is no letter
 
@@ -90,33 +84,41 @@ _MARKS = (
 )
 
 
-def listed(words: Sequence[Word], size: tuple[int, int]) -> list[ReadLine]:
-    """The lines that stand on the picture, unordered: those that :func:`inference.reading.merge.select`
-    would quote, and all that was read surely and is no furniture.
-    """
-    lines = candidates(words, size)
-    scores = quotable(lines, size)
-    least = load_scorer().threshold
-    quoted = [place for place, score in enumerate(scores) if score >= least]
-    page = _Page.of(lines, [lines[place] for place in quoted], size)
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """Two selections of a picture's lines, unordered."""
+
+    message: tuple[ReadLine, ...]  # that a description may quote
+    listed: tuple[ReadLine, ...]  # these, and all that was read surely and is no furniture
+
+
+def select(found: Scored) -> Selected:
+    """The lines of a picture that are print, as people write them."""
+    lines, quoted = found.lines, set(found.quoted)
+    page = _Page.of(lines, [lines[place] for place in found.quoted], found.size)
     sure = {place for place, line in enumerate(lines) if place in quoted or _is_sure(line, page.height)}
-    furniture = {place for place in sure if place not in quoted and _is_furniture(lines[place], page)}
-    furniture |= _beside([lines[place] for place in furniture], lines, sure - furniture - set(quoted))
+    furniture = {place for place in sure - quoted if _is_furniture(lines[place], page)}
+    furniture |= _beside([lines[place] for place in furniture], lines, sure - furniture - quoted)
     shown = [place for place in range(len(lines)) if place in sure - furniture]
     # Letters too faint to be believed alone: in a row of sure ones they are the row's.
-    faint = [candidate(part) for part in pieces(words, size) if len(part) == 1 and _is_faint(part[0])]
+    parts = pieces(found.words, found.size)
+    faint = [candidate(part) for part in parts if len(part) == 1 and _is_faint(part[0])]
     faint = [line for line in faint if all(line.box != lines[place].box for place in sure)]
     faint = _in_company(faint, [lines[place] for place in shown])
     every = [*lines, *faint]
     shown += range(len(lines), len(every))
-    found = written(every, [*scores, *(0.0 for _ in faint)], shown, quoted or shown)
-    authors = {line.author.lower() for line in found if line.author}
-    return [
-        line
-        for line, place in zip(found, shown, strict=True)
-        # Who wrote a post is said once, as its author.
-        if place in quoted or not _is_author(every[place], lines, authors)
-    ]
+    scores = [*found.scores, *(0.0 for _ in faint)]
+    spelt = dict(zip(shown, written(every, scores, shown, found.quoted or shown), strict=True))
+    authors = {line.author.lower() for line in spelt.values() if line.author}
+    return Selected(
+        tuple(spelt[place] for place in found.quoted),
+        tuple(
+            line
+            for place, line in spelt.items()
+            # Who wrote a post is said once, as its author.
+            if place in quoted or not is_author(every[place], lines, authors)
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ def _is_sure(line: Candidate, height: float | None) -> bool:
         return False
     own = confidence(line.words)
     if set(signs) <= _SIMPLE and not (len(signs) > 1 and signs.isdigit()):
-        large = height is None or set(signs) <= _ROUND or line.height >= _THIN * height
+        large = height is None or set(signs) <= ROUND or line.height >= _THIN * height
         return own >= _SURE_SIMPLE and large
     if len(signs) == 1:
         return own >= _SURE_ALONE
@@ -179,7 +181,7 @@ def _in_company(faint: Sequence[Candidate], shown: Sequence[Candidate]) -> list[
                 continue
             numbers = all(any(map(str.isdigit, other.text)) for other in company)
             left, top, right, bottom = line.box
-            if line.text in _ROUND and numbers:
+            if line.text in ROUND and numbers:
                 if right - left > _SLENDER * (bottom - top):
                     continue
                 word = line.words[0]
@@ -229,7 +231,7 @@ def _is_of_message(clock: Candidate, page: _Page) -> bool:
     """Whether a small time stands at a message, and not before it, as in a timetable."""
     if sum(_CLOCK.fullmatch(line.text) is not None for line in page.lines) > 1:
         return _is_chat(page)
-    near = [line for line in page.message if _apart(clock, line) < _NEAR * line.height]
+    near = [line for line in page.message if distance(clock.box, line.box) < _NEAR * line.height]
     return bool(near) and not any(
         _in_row(clock, line, 1) and clock.box[2] <= line.box[0] + line.height / 2 for line in near
     )
@@ -284,21 +286,3 @@ def _beside(furniture: Sequence[Candidate], lines: Sequence[Candidate], places: 
         and len(lines[place].words) <= 2
         and any(_in_row(lines[place], other, 1) for other in furniture)
     }
-
-
-def _apart(one: Candidate, other: Candidate) -> float:
-    """Pixels between two lines, along the axis where they are further apart; 0 where they touch."""
-    across = max(one.box[0] - other.box[2], other.box[0] - one.box[2], 0.0)
-    return max(across, one.box[1] - other.box[3], other.box[1] - one.box[3], 0.0)
-
-
-def _is_author(line: Candidate, lines: Sequence[Candidate], authors: set[str]) -> bool:
-    """Whether a line is the account of one of ``authors``, or the name that stands over it."""
-    if any(f"@{author}" in as_latin(line.text).lower() for author in authors):
-        return True
-    return any(
-        any(f"@{author}" in as_latin(other.text).lower() for author in authors)
-        and -0.5 * other.height < other.box[1] - line.box[3] < 1.2 * other.height
-        and abs(line.box[0] - other.box[0]) < 1.5 * other.height
-        for other in lines
-    )

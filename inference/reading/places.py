@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from inference.reading.geometry import Box
@@ -28,13 +28,14 @@ class Region(Enum):
 class Place:
     """Where the middle of something stands.
 
-    ``frame``: the number of the frame that it is in, in reading order from 0; None where it is in none.
+    ``frame``: the number of the frame that it is in, in reading order from 0; None where it is in none. Two
+    places at one height of the only frame are the same, in it or beside it.
     ``turn``: when it is read: with the frame of that number, or right after it; -1 before all frames, their
     number after all.
     """
 
     region: Region
-    frame: int | None = None
+    frame: int | None = field(default=None, compare=False)
     turn: int = 0
 
 

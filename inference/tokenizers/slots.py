@@ -15,8 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from inference.common.types import TextLine
-from inference.reading.inscriptions import clean_quote
+from inference.reading.lines import TextLine
 
 PAD, BOS, EOS, UNK, OPEN, CLOSE, UNREAD = (
     "<pad>",
@@ -82,7 +81,7 @@ class SlotTokenizer:
         for token in tokens:
             if token >= len(self.words):
                 # What was read keeps its own capitals.
-                pieces.append(clean_quote(lines[token - len(self.words)].text))
+                pieces.append(lines[token - len(self.words)].quote)
                 starts = False
                 continue
             word = self.words[token]

@@ -14,8 +14,8 @@ from typing import Literal
 
 from rapidfuzz import fuzz
 
-from inference.common.types import TextLine
-from inference.reading.inscriptions import clean_quote
+from inference.reading.lines import TextLine
+from inference.reading.reading import Reading
 
 WordsRead = Literal["none", "slots", "prompt"]
 SLOTS = 16  # lines a word-level vocabulary has words for, unless it is made with another number
@@ -46,19 +46,26 @@ def to_slots(text: str, lines: Sequence[TextLine], count: int) -> str:
     return _QUOTE.sub(replaced, text)
 
 
+def slotted(texts: Sequence[str], readings: Sequence[Reading] | None, count: int) -> list[str]:
+    """Captions as :func:`to_slots` makes them of what was read on their pictures (None: nothing on any)."""
+    if readings is None:
+        return list(texts)
+    return [to_slots(text, own.lines, count) for text, own in zip(texts, readings, strict=True)]
+
+
 def from_slots(text: str, lines: Sequence[TextLine]) -> str:
     """``text`` with what was read in place of the slots."""
 
     def read(slot: re.Match[str]) -> str:
         number = int(slot[1])
-        return clean_quote(lines[number].text) if number < len(lines) else ""
+        return lines[number].quote if number < len(lines) else ""
 
     return SLOT.sub(read, text)
 
 
 def text_read(lines: Sequence[TextLine]) -> str:
     """What was read as one text, in reading order."""
-    return " ".join(text for line in lines if (text := clean_quote(line.text)))
+    return " ".join(filter(None, (line.quote for line in lines)))
 
 
 def _best_run(quote: str, lines: Sequence[str]) -> range | None:

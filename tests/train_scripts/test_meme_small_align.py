@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inference.common.types import TextLine
+from inference.reading.lines import TextLine
 from inference.tokenizers.slots import CLOSE, OPEN, UNREAD
 from train_scripts.meme_small.align import align, clean
 from train_scripts.meme_small.quotes import (

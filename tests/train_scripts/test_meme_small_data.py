@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from inference.common.errors import UserError
-from inference.reading.merge import FEATURES, load_scorer
+from inference.reading.scorer import FEATURES, load_scorer
 from inference.tokenizers.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
 from tests.drawing import draw_meme, jpeg_bytes
+from tests.readings import reading_of
 from train_scripts.data.dataset import read_split
 from train_scripts.meme_small import line_scorer
 from train_scripts.meme_small.align import Target
@@ -36,7 +37,7 @@ NOTHING = np.zeros(0, dtype=np.float32)
 
 
 def example(*tokens: str | int, concepts: frozenset[str] = frozenset()) -> Example:
-    return Example("a.jpg", (), NOTHING, NOTHING, Target(tokens, 0, 0), concepts)
+    return Example("a.jpg", reading_of(), NOTHING, NOTHING, Target(tokens, 0, 0), concepts)
 
 
 def test_the_vocabulary_is_what_descriptions_say_often_enough() -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from inference.common.file_names import AmbiguousNameError, name_of
-from inference.reading.reader import Reading
+from inference.reading.reading import Reading
 from tests.drawing import draw_meme, png_bytes
 from tests.train_scripts.drawn_data import small_config
 from tests.train_scripts.feedback.exports import row
@@ -23,7 +24,7 @@ from train_scripts.data.exports import read_export
 from train_scripts.feedback.pictures import read_pictures
 from train_scripts.training.config import load_config
 from train_scripts.training.data import read_rows
-from train_scripts.training.inputs import read_stage, readings_of
+from train_scripts.training.inputs import read_stage, stage_readings
 
 MAC = unicodedata.normalize("NFD", "йод.png")
 OLD = os.fsdecode("кот.png".encode("cp866"))
@@ -111,8 +112,8 @@ def test_a_data_set_is_read_with_every_picture(folder: Path) -> None:
 class Unread:
     """A reader for which nothing is written anywhere."""
 
-    def read(self, image: object) -> Reading:
-        return Reading()
+    def read(self, image: Image.Image) -> Reading:
+        return Reading(image.size)
 
 
 def test_readings_meet_their_pictures(folder: Path) -> None:
@@ -121,7 +122,7 @@ def test_readings_meet_their_pictures(folder: Path) -> None:
     names = [name if number % 2 else name_of(file) for number, (name, file) in enumerate(NAMES.items())]
     kept = write(folder / "readings.jsonl", [{"file_name": n, "size": [9, 9], "words": []} for n in names])
     config = load_config(small_config(folder, words="slots", readings={"drawn": str(kept)}))
-    found = readings_of(config, {"drawn": read_stage(config, "drawn")})
+    found = stage_readings(config, {"drawn": read_stage(config, "drawn")})
     assert found is not None
     assert set(found) == {folder / file for file in NAMES.values()}
 

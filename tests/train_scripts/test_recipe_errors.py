@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from inference.reading.merge import SCORER_FILE
+from inference.reading.scorer import SCORER_FILE
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.train_scripts.data.pictures import write_rows
 from tests.train_scripts.feedback.exports import row as feedback_row

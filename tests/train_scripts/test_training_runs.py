@@ -26,6 +26,7 @@ from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED
 from tests.disk import files_of_at_most
 from tests.inference.learning import CAPTIONS, smoke_model
+from tests.readings import reading_of
 from tests.train_scripts.drawn_data import drawn_data, small_config, write_rows
 from train_scripts.pictures import UnreadablePicturesError
 from train_scripts.training import measuring
@@ -85,7 +86,7 @@ def test_learned_by_heart_with_a_report_and_a_checkpoint_that_runs(data: Path, t
     model = CaptionModel.load(model_folder)
     for number in (1, 4):
         picture = Image.open(data / "images" / f"{number}.png").convert("RGB")
-        assert model.describe([picture], [()], DecodingOptions("greedy"))[0] == [CAPTIONS[number]]
+        assert model.describe([picture], [reading_of()], DecodingOptions("greedy"))[0] == [CAPTIONS[number]]
     stored = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
     assert stored["lineage"]["parent"] is None
     assert stored["lineage"]["data"][0]["rows"] == 8

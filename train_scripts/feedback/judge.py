@@ -104,7 +104,7 @@ def say(student: Student, pictures: Sequence[Picture]) -> dict[str, str]:
     """What the student would answer, by file name."""
     said: dict[str, str] = {}
     for batch in batches(pictures):
-        texts = student.captions([one.image for one in batch], [one.lines for one in batch])
+        texts = student.captions([one.image for one in batch], [one.reading for one in batch])
         said.update(zip((one.name for one in batch), texts, strict=True))
     return said
 

@@ -1,4 +1,4 @@
-"""Pictures with the lines read on them, from the disk when they are needed: hundreds do not fit in memory."""
+"""Pictures with what was read on them, from the disk when they are needed: hundreds do not fit in memory."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from inference.common.file_names import picture_of
-from inference.common.types import TextLine
 from inference.reading.reader import Reader
-from train_scripts.meme_small.readings import Reading, lines_read
+from inference.reading.reading import Reading
+from train_scripts.meme_small.readings import Kept, reading_of
 from train_scripts.pictures import open_picture
 
 _TOGETHER = 8  # pictures captioned at once
@@ -24,16 +24,16 @@ class Picture:
 
     name: str
     path: Path
-    lines: tuple[TextLine, ...]
+    reading: Reading
 
     @property
     def image(self) -> Image.Image:
-        """Upright RGB."""
-        return open_picture(self.path)
+        """Upright RGB, the right way up."""
+        return self.reading.upright(open_picture(self.path))
 
 
 def read_pictures(
-    folder: Path, names: Iterable[str], readings: Mapping[str, Reading], reader: Reader, what: str
+    folder: Path, names: Iterable[str], readings: Mapping[str, Kept], reader: Reader, what: str
 ) -> list[Picture]:
     """``readings``: what `train_scripts read` wrote, by file name; other pictures are read now.
 
@@ -44,8 +44,8 @@ def read_pictures(
         path = picture_of(folder, name)
         image = open_picture(path)
         known = readings.get(name)
-        lines = reader.read(image).lines if known is None else lines_read(known, image)
-        pictures.append(Picture(name, path, tuple(lines)))
+        reading = reader.read(image) if known is None else reading_of(known, image)
+        pictures.append(Picture(name, path, reading))
     return pictures
 
 

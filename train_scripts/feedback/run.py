@@ -26,7 +26,7 @@ from train_scripts.feedback.judge import Judge
 from train_scripts.feedback.lessons import Lessons, learn_from
 from train_scripts.feedback.pictures import Picture, read_pictures
 from train_scripts.feedback.students import Example, Seen, Student, load_student
-from train_scripts.meme_small.readings import read_readings
+from train_scripts.meme_small.readings import read_kept
 from train_scripts.metrics.comparison import Comparison, compare
 from train_scripts.pictures import check_pictures
 
@@ -82,7 +82,7 @@ def run(sources: Sources, options: Options, *, say: Callable[[str], None] = prin
     folder = find_checkpoint(sources.models_dir, CheckpointFolder(sources.model))
     parent_hash = weights_hash(folder / WEIGHTS_FILE)
     train, references = _originals(sources.data)
-    readings = {} if sources.readings is None else read_readings(sources.readings)
+    readings = {} if sources.readings is None else read_kept(sources.readings)
     say(_summary(export, lessons))
     draw = random.Random(options.seed)
     again = _drawn(draw, train, round(options.replay * max(len(lessons.lessons), options.batch)))
@@ -116,7 +116,7 @@ def run(sources: Sources, options: Options, *, say: Callable[[str], None] = prin
     say("The parent describes the val pictures and those of the feedback...")
     judge.hear(parent)
 
-    seen = {one.name: student.see(one.image, one.lines) for one in own}
+    seen = {one.name: student.see(one.image, one.reading) for one in own}
     learnt, pairs, left_out = _prepare(student, lessons, seen)
     if sent_too:
         left_out["val pictures (not measured by either), since people sent them to the bot"] = sent_too
@@ -124,7 +124,7 @@ def run(sources: Sources, options: Options, *, say: Callable[[str], None] = prin
     old = [
         Weighted(example, 1.0)
         for one in replayed
-        if (example := student.example(student.see(one.image, one.lines), texts[one.name], "original"))
+        if (example := student.example(student.see(one.image, one.reading), texts[one.name], "original"))
     ]
     before = [one.margin for one in pairs]
     outcome = finetune(student, Material(learnt, pairs, old), judge, options, say=say)

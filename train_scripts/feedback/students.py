@@ -27,9 +27,11 @@ from inference.captioners.meme_small.model import UNKNOWN, MemeSmall, concept_wo
 from inference.checkpoints.folder import CARD_FILE, CONFIG_FILE, SCALES, WEIGHTS_FILE
 from inference.checkpoints.format import TOKENIZER_FILE, CheckpointError, read_config, save_checkpoint
 from inference.common.errors import UserError
-from inference.common.types import DecodingOptions, TextLine
+from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED
 from inference.decoders.slot_prefix import SlotMemory
+from inference.reading.features import MAX_LINES
+from inference.reading.reading import Reading
 from inference.reading.summary import summarise
 from inference.russian.lexicon import is_known, script
 from inference.tokenizers.slots import EOS, PAD, SlotTokenizer, split_words
@@ -44,7 +46,7 @@ class Seen:
     """A picture as the frozen encoder sees it: ``memory`` is of a batch of one."""
 
     memory: Any
-    lines: tuple[TextLine, ...]
+    reading: Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +86,13 @@ class Student(ABC):
 
     @abstractmethod
     def describe(
-        self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]], options: DecodingOptions
+        self, images: Sequence[Image.Image], readings: Sequence[Reading], options: DecodingOptions
     ) -> tuple[list[str], list[float]]:
         """As the checkpoint describes pictures for the bot."""
 
     @abstractmethod
-    def see(self, image: Image.Image, lines: Sequence[TextLine]) -> Seen:
-        """One upright RGB picture with the lines read on it."""
+    def see(self, image: Image.Image, reading: Reading) -> Seen:
+        """One upright RGB picture with what was read on it."""
 
     @abstractmethod
     def example(self, seen: Seen, text: str, kind: Kind) -> Example | None:
@@ -110,10 +112,10 @@ class Student(ABC):
     def groups(self, rate: float) -> list[dict[str, Any]]:
         """The parameters that learn, as torch's optimizers take them, by the rate of each."""
 
-    def captions(self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]]) -> list[str]:
+    def captions(self, images: Sequence[Image.Image], readings: Sequence[Reading]) -> list[str]:
         """What the bot would say of the pictures."""
-        texts, _ = self.describe(images, lines, self.options)
-        return [text or summarise(image, own) for text, image, own in zip(texts, images, lines, strict=True)]
+        texts, _ = self.describe(images, readings, self.options)
+        return [text or summarise(reading) for text, reading in zip(texts, readings, strict=True)]
 
     def save(self, folder: Path, about: Mapping[str, Any]) -> None:
         """The checkpoint: the parent's files with these weights; ``about`` goes into config.json.
@@ -184,9 +186,9 @@ class SlotStudent(Student):
         self._start = self.module.tokenizer.levels[self._describer.level]
 
     def describe(
-        self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]], options: DecodingOptions
+        self, images: Sequence[Image.Image], readings: Sequence[Reading], options: DecodingOptions
     ) -> tuple[list[str], list[float]]:
-        return self._describer.describe(images, lines, options)
+        return self._describer.describe(images, readings, options)
 
     def groups(self, rate: float) -> list[dict[str, Any]]:
         return [
@@ -195,16 +197,16 @@ class SlotStudent(Student):
         ]
 
     @torch.no_grad()
-    def see(self, image: Image.Image, lines: Sequence[TextLine]) -> Seen:
+    def see(self, image: Image.Image, reading: Reading) -> Seen:
         pooled = self.module.see([image])
-        memory, probabilities = self.module.memory([image], [lines], pooled)
-        return Seen(_SlotSight(memory, pooled, self.module.spelt([lines]), probabilities), tuple(lines))
+        memory, probabilities = self.module.memory([image], [reading], pooled)
+        return Seen(_SlotSight(memory, pooled, self.module.spelt([reading]), probabilities), reading)
 
     @torch.no_grad()
     def example(self, seen: Seen, text: str, kind: Kind) -> Example | None:
         named = [self._places[lemma] for lemma in self._lemmas.of(text) if lemma in self._places]
         labels = seen.memory.probabilities[0].clone()
-        ids = target_ids(align(text, seen.lines), self.module.tokenizer)
+        ids = target_ids(align(text, seen.reading.lines[:MAX_LINES]), self.module.tokenizer)
         if kind == "correction":
             ids = self.module.cutter(ids, self._layout | set(named))
         else:
@@ -369,17 +371,17 @@ class PresetStudent(Student):
         self.module = CaptionModel.load(folder, self.config)
 
     def describe(
-        self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]], options: DecodingOptions
+        self, images: Sequence[Image.Image], readings: Sequence[Reading], options: DecodingOptions
     ) -> tuple[list[str], list[float]]:
-        return self.module.describe(images, lines, options)
+        return self.module.describe(images, readings, options)
 
     def groups(self, rate: float) -> list[dict[str, Any]]:
         learning = [one for one in self.module.decoder.parameters() if one.requires_grad]
         return [{"params": learning, "lr": rate}]
 
     @torch.no_grad()
-    def see(self, image: Image.Image, lines: Sequence[TextLine]) -> Seen:
-        return Seen(self.module.encode([image]), tuple(lines))
+    def see(self, image: Image.Image, reading: Reading) -> Seen:
+        return Seen(self.module.encode([image]), reading)
 
     def example(self, seen: Seen, text: str, kind: Kind) -> Example | None:  # noqa: ARG002 - all are learnt alike
         return Example(seen, text) if text.strip() else None
@@ -390,7 +392,7 @@ class PresetStudent(Student):
     def score(self, examples: Sequence[Example]) -> Scores:
         losses, counts = [], []
         for one in examples:  # each alone: the model's loss of a batch is one number
-            batch = self.module.batch([one.target], [one.seen.lines])
+            batch = self.module.batch([one.target], [one.seen.reading])
             losses.append(self.module.loss(one.seen.memory, batch))
             counts.append((batch.targets != IGNORED).sum())
         tokens = torch.stack(counts)

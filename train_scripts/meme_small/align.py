@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inference.common.types import TextLine
+from inference.reading.lines import TextLine
 from inference.tokenizers.slots import CLOSE, OPEN, UNREAD, split_words
 from train_scripts.meme_small.quotes import Span, match_line, normalise, quoted_spans, without_translations
 

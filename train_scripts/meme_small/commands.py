@@ -24,7 +24,7 @@ from inference.common.file_names import ESCAPED, picture_of
 from inference.reading.ocr import Ocr
 from train_scripts.data.dataset import read_split
 from train_scripts.data.journal import kept_rows
-from train_scripts.meme_small.readings import kept_reading, read_readings
+from train_scripts.meme_small.readings import kept_words, read_kept
 from train_scripts.pictures import check_pictures, open_picture
 from train_scripts.terminal import one_sentence
 
@@ -53,7 +53,7 @@ def _read_one(task: tuple[Path, str]) -> dict[str, Any]:
         _reader = Ocr()
     folder, name = task
     image = open_picture(picture_of(folder, name))
-    return dict(kept_reading(name, image, _reader.read(image)))
+    return dict(kept_words(name, image, _reader.read(image)))
 
 
 def read_command(
@@ -98,12 +98,12 @@ def _read_all(tasks: Sequence[tuple[Path, str]], out: Path, processes: int) -> N
 
 def line_scorer_command(memes: Memes, readings: Readings = Path("runs/readings.jsonl")) -> None:
     """Train the model that tells print from specks on what people quoted; it is part of the program."""
-    from inference.reading.merge import SCORER_FILE  # noqa: PLC0415
+    from inference.reading.scorer import SCORER_FILE  # noqa: PLC0415
     from train_scripts.meme_small import line_scorer  # noqa: PLC0415 - torch
 
     with one_sentence():
         references = {row.file_name: row.text for row in read_split(memes, "train")}
-        values, labels = line_scorer.examples(read_readings(readings).values(), references)
+        values, labels = line_scorer.examples(read_kept(readings).values(), references)
     stored = line_scorer.train(values, labels)
     line_scorer.save(stored)
     Console().print(

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from inference.common.errors import UserError
-from inference.common.types import TextLine
 from inference.reading.features import MAX_LINES, layout_features, line_features
+from inference.reading.reading import Reading
 from inference.russian.lexicon import bare
 from inference.tokenizers.slots import SPECIAL, SlotTokenizer, split_words
 from train_scripts.data.dataset import DataRow
 from train_scripts.meme_small.align import Target, align, clean
-from train_scripts.meme_small.readings import Reading, lines_read
+from train_scripts.meme_small.readings import Kept, reading_of
 from train_scripts.metrics.faithfulness import ContentLemmas
 from train_scripts.pictures import open_picture
 
@@ -29,12 +29,12 @@ _LONGEST = 150  # tokens; a longer description is a story around the meme, not i
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One picture: ``lines`` read on it, ``target`` aligned, ``concepts`` the content lemmas of its
-    description.
+    """One picture: what was read on it, ``target`` aligned with its first lines, ``concepts`` the content
+    lemmas of its description.
     """
 
     file_name: str
-    lines: tuple[TextLine, ...]
+    reading: Reading
     layout: np.ndarray[Any, Any]  # (LAYOUT_FEATURES,)
     features: np.ndarray[Any, Any]  # (lines, LINE_FEATURES)
     target: Target
@@ -42,7 +42,7 @@ class Example:
 
 
 def load_examples(
-    rows: Iterable[DataRow], readings: Mapping[str, Reading], lemmas: ContentLemmas
+    rows: Iterable[DataRow], readings: Mapping[str, Kept], lemmas: ContentLemmas
 ) -> list[Example]:
     """The examples of the rows of one split. ``readings``: by file_name. Rows without a description are left
     out.
@@ -59,20 +59,20 @@ def load_examples(
         if len(description.split()) < 3:
             continue
         image = open_picture(row.picture)
-        reading = readings.get(row.file_name)
-        if reading is None:
+        kept = readings.get(row.file_name)
+        if kept is None:
             raise UserError(
                 f"{row.file_name} is not among the readings: read it with 'python -m train_scripts read'."
             )
-        lines = lines_read(reading, image)[:MAX_LINES]
-        target = align(description, lines)
+        reading = reading_of(kept, image)
+        image = reading.upright(image)
         examples.append(
             Example(
                 row.file_name,
-                tuple(lines),
-                layout_features(lines, image),
-                line_features(lines, image),
-                target,
+                reading,
+                layout_features(reading, image),
+                line_features(reading, image),
+                align(description, reading.lines[:MAX_LINES]),
                 lemmas.of(description),
             )
         )

@@ -12,16 +12,17 @@ import torch
 from torch import nn
 
 from inference.common.errors import UserError
-from inference.reading.merge import FEATURES, SCORER_FILE, candidates, features
+from inference.reading.candidates import candidates
+from inference.reading.scorer import FEATURES, SCORER_FILE, features
 from train_scripts.meme_small.quotes import is_translated, match_line, normalise, quoted_spans
-from train_scripts.meme_small.readings import Reading, words_from_row
+from train_scripts.meme_small.readings import Kept, words_from_row
 
 _REAL = 0.6  # a line is print when this share of it stands in the quotes
 _HIDDEN = 16
 
 
 def examples(
-    readings: Iterable[Reading], references: Mapping[str, str]
+    readings: Iterable[Kept], references: Mapping[str, str]
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Features (lines, FEATURES) and labels (lines,), 1 where the reference quotes the line.
 

@@ -9,17 +9,17 @@ from typing import Any
 from PIL import Image
 
 from inference.common.errors import UserError
-from inference.common.types import TextLine
-from inference.reading.reader import in_reading_order
+from inference.reading.reader import Reader
+from inference.reading.reading import Reading
 from inference.reading.words import Word
 from train_scripts.data.files import json_rows
 
-__all__ = ["Reading", "kept_reading", "lines_read", "read_readings", "words_from_row"]
+__all__ = ["Kept", "kept_words", "read_kept", "reading_of", "words_from_row"]
 
-Reading = Mapping[str, Any]  # file_name, size (width, height in pixels), words
+Kept = Mapping[str, Any]  # file_name, size (width, height in pixels), words
 
 
-def kept_reading(file_name: str, image: Image.Image, words: Sequence[Word]) -> Reading:
+def kept_words(file_name: str, image: Image.Image, words: Sequence[Word]) -> Kept:
     """The row of a picture. Its numbers are not rounded: lines made of them are those that are served."""
     return {
         "file_name": file_name,
@@ -28,23 +28,25 @@ def kept_reading(file_name: str, image: Image.Image, words: Sequence[Word]) -> R
     }
 
 
-def lines_read(reading: Reading, image: Image.Image) -> list[TextLine]:
-    """The lines of a picture that was read before, as :meth:`inference.reading.reader.Reader.read` gives them
-    to a model that serves. Whatever is trained on lines takes them from here.
+def reading_of(kept: Kept, image: Image.Image) -> Reading:
+    """What stands on a picture that was read before, as :meth:`inference.reading.reader.Reader.read` gives it
+    to a model that serves. Whatever is trained on pictures takes it from here.
+
+    Only words are kept, for which lines are print changes with the line scorer, and the frames with those.
     """
-    return in_reading_order(words_from_row(reading), image)
+    return Reader.from_words(words_from_row(kept), image)
 
 
-def words_from_row(row: Reading) -> list[Word]:
+def words_from_row(row: Kept) -> list[Word]:
     """The words of a row; one that was written before lines were turned has none that are."""
     return [
         Word(text, tuple(box), confidence, line, *turn) for text, box, confidence, line, *turn in row["words"]
     ]
 
 
-def read_readings(path: Path) -> dict[str, Reading]:
+def read_kept(path: Path) -> dict[str, Kept]:
     """The rows by file name. Raises UserError where one is not what `read` writes."""
-    found: dict[str, Reading] = {}
+    found: dict[str, Kept] = {}
     for number, row in json_rows(path):
         try:
             whole = _is_whole(row)
@@ -58,7 +60,7 @@ def read_readings(path: Path) -> dict[str, Reading]:
     return found
 
 
-def _is_whole(row: Reading) -> bool:
+def _is_whole(row: Kept) -> bool:
     width, height = row["size"]
     return (
         isinstance(row["file_name"], str)

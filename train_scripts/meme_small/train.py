@@ -55,7 +55,7 @@ from train_scripts.meme_small.data import (
     pad,
     target_ids,
 )
-from train_scripts.meme_small.readings import read_readings
+from train_scripts.meme_small.readings import read_kept
 from train_scripts.metrics.faithfulness import ContentLemmas
 from train_scripts.pictures import check_pictures, open_picture
 from train_scripts.states import write_state
@@ -198,7 +198,7 @@ class Trainer:
     ) -> None:
         self.recipe, self.work, self.memes = recipe, work, memes
         train, val = (read_split(memes, split) for split in ("train", "val"))
-        read, captions = read_readings(readings), read_texts(photos)
+        read, captions = read_kept(readings), read_texts(photos)
         files = {
             "train.jsonl": memes / "train.jsonl",
             "val.jsonl": memes / "val.jsonl",
@@ -262,7 +262,9 @@ class Trainer:
             rows = []
             for start in tqdm(range(0, len(examples), 16), desc=f"seeing {split}", mininterval=5):
                 own = examples[start : start + 16]
-                images = [open_picture(picture_of(self.memes, one.file_name)) for one in own]
+                images = [
+                    one.reading.upright(open_picture(picture_of(self.memes, one.file_name))) for one in own
+                ]
                 with torch.inference_mode():
                     rows.append(pool(encoder(encoder.preprocessing(images))).clone())
             seen[split] = torch.cat(rows)
@@ -274,7 +276,7 @@ class Trainer:
     def _learn_concepts(self) -> None:
         saved = self.work / "concepts.pt"
         layout = torch.from_numpy(np.stack([one.layout for one in self.train]))
-        spelt = self.model.spelt([one.lines for one in self.train])
+        spelt = self.model.spelt([one.reading for one in self.train])
         if saved.exists():
             state = torch.load(saved, weights_only=True)
         else:
@@ -339,7 +341,7 @@ class Trainer:
         layout = torch.from_numpy(np.stack([one.layout for one in self.val]))
         with torch.inference_mode():
             return self.model.detect(
-                self.seen["val"], layout, self.model.spelt([one.lines for one in self.val])
+                self.seen["val"], layout, self.model.spelt([one.reading for one in self.val])
             )
 
     def _learn_language(self) -> None:
@@ -406,7 +408,7 @@ class Trainer:
             self.model.decoder.parameters(), lr=self.recipe.meme_rate, weight_decay=self.recipe.weight_decay
         )
         targets = self._targets(self.train, self.support)
-        words = [line_word_ids(one.lines, self.tokenizer) for one in self.train]
+        words = [line_word_ids(one.reading, self.tokenizer) for one in self.train]
         torch.manual_seed(self.recipe.seed)  # wherever the stages before, or their files, left it
 
         def step(batch: list[int]) -> Tensor:
@@ -461,7 +463,7 @@ class Trainer:
                 memory = self._memory(
                     self.val_support[start : start + 32],
                     own,
-                    [line_word_ids(one.lines, self.tokenizer) for one in own],
+                    [line_word_ids(one.reading, self.tokenizer) for one in own],
                 )
                 tokens = pad(targets[start : start + 32])
                 logits = self.model.decoder(memory, tokens[:, :-1])

@@ -18,7 +18,7 @@ from inference.captioners.encoder_decoder import CaptionModel, SpecialTokens
 from inference.captioners.presets import Preset, build, make_tokenizer, preset
 from inference.checkpoints.weight_files.state import ImportFailed, read_state
 from inference.common.errors import UserError
-from inference.common.types import EngineError, TextLine
+from inference.common.types import EngineError
 from inference.decoders.base import CaptionDecoder, build_decoder
 from inference.encoders.base import Encoder, Memory, build_encoder
 from inference.encoders.cnn import (
@@ -31,10 +31,11 @@ from inference.encoders.ruclip import RuClipEncoder
 from inference.encoders.ruclip_files import import_ruclip
 from inference.encoders.vqgan import VqganEncoder
 from inference.importers.rudolph import import_rudolph, import_vqgan
+from inference.reading.reading import Reading
 from inference.tokenizers.base import Tokenizer, load_tokenizer
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
 from inference.tokenizers.words import WordTokenizer
-from inference.tokenizers.words_read import SLOTS, WordsRead, to_slots
+from inference.tokenizers.words_read import SLOTS, WordsRead, slotted
 from train_scripts.pictures import UnreadablePicturesError, open_picture
 from train_scripts.training.config import RANDOM, TrainConfig
 from train_scripts.training.seeing import GROUP
@@ -48,13 +49,13 @@ _GPT_SPECIALS = ["<pad>", "<s>", "</s>", "<unk>"]
 def build_model(
     config: TrainConfig,
     texts: Sequence[str],
-    lines: Sequence[Sequence[TextLine]] | None,
+    readings: Sequence[Reading] | None,
     pictures: Sequence[Path],
 ) -> tuple[CaptionModel, list[str]]:
     """The preset with its tokenizer, encoder weights, language model and word vectors; and what a person
     should know about them, one sentence each.
 
-    `texts`: the captions of all stages, with the `lines` read on their pictures. `pictures`: some that stand
+    `texts`: the captions of all stages, with the `readings` of their pictures. `pictures`: some that stand
     for all.
 
     Raises UserError, one sentence, for whatever is missing or does not fit.
@@ -63,7 +64,7 @@ def build_model(
     chosen = preset(config.preset)
     try:
         words: WordsRead = config.words or "none"
-        tokenizer = _tokenizer(config, chosen, texts, lines, words)
+        tokenizer = _tokenizer(config, chosen, texts, readings, words)
         model, notes = _assembled(config, chosen, tokenizer, words)
         _must_fit(model)
         notes += _see(model.encoder, config, pictures)
@@ -86,7 +87,7 @@ def _tokenizer(
     config: TrainConfig,
     chosen: Preset,
     texts: Sequence[str],
-    lines: Sequence[Sequence[TextLine]] | None,
+    readings: Sequence[Reading] | None,
     words: WordsRead,
 ) -> Tokenizer:
     settings = dict(chosen.tokenizer)
@@ -97,8 +98,7 @@ def _tokenizer(
             return WordTokenizer.read(folder) if folder.is_file() else WordTokenizer.load(folder)
         settings |= config.vocabulary.model_dump(exclude_none=True)
         if words == "slots":
-            rows = lines or [()] * len(texts)
-            texts = [to_slots(text, own, SLOTS) for text, own in zip(texts, rows, strict=True)]
+            texts = slotted(texts, readings, SLOTS)
             settings["slots"] = SLOTS
         return WordTokenizer.from_captions(texts, **settings)
     if folder is None and config.language_model not in {None, RANDOM}:
@@ -108,7 +108,7 @@ def _tokenizer(
         return load_tokenizer(kind, folder if folder.is_dir() else folder.parent)
     if kind == "gpt2" and config.language_model == RANDOM:
         return _learned_bpe(texts)
-    return make_tokenizer(config.preset, texts, lines, words=words)  # says what is missing
+    return make_tokenizer(config.preset, texts, readings, words=words)  # says what is missing
 
 
 def _learned_bpe(texts: Sequence[str]) -> Gpt2Tokenizer:

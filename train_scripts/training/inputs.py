@@ -1,4 +1,4 @@
-"""What the steps of a run are made from: rows, the lines read on their pictures, captions in tokens, and what
+"""What the steps of a run are made from: rows, what was read on their pictures, captions in tokens, and what
 the encoder sees.
 """
 
@@ -19,9 +19,9 @@ from torch import Tensor
 from inference.captioners.encoder_decoder import Batch, CaptionModel
 from inference.common.errors import UserError
 from inference.common.file_names import picture_of
-from inference.common.types import TextLine
 from inference.encoders.base import Memory
-from train_scripts.meme_small.readings import Reading, lines_read, read_readings
+from inference.reading.reading import Reading
+from train_scripts.meme_small.readings import Kept, read_kept, reading_of
 from train_scripts.metrics.evaluator import evaluate
 from train_scripts.pictures import check_pictures, open_picture, with_pictures
 from train_scripts.training.augment import augment
@@ -32,20 +32,21 @@ from train_scripts.training.seeing import Seer
 
 __all__ = [
     "Inputs",
-    "Lines",
     "Part",
+    "Readings",
     "StageRows",
     "hash_of",
     "least_rows",
-    "lines_of",
     "read_stage",
     "readings_of",
+    "stage_readings",
     "validated",
 ]
 
 _DEFAULT_CACHE = Path("runs/features")
 
-Lines = Mapping[Path, tuple[TextLine, ...]]  # read on each picture
+Readings = Mapping[Path, Reading]  # by picture
+_NEVER_READ = Reading((0, 0))  # of a picture that is not among the readings: nobody needs them
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,8 @@ def validated(stage: StageConfig, val: Sequence[TrainRow]) -> list[TrainRow]:
     return first_rows(val)[: stage.validate_pictures or None]
 
 
-def readings_of(config: TrainConfig, data: Mapping[str, StageRows]) -> Lines | None:
-    """The lines read on each picture, for a model that is given them; else None.
+def stage_readings(config: TrainConfig, data: Mapping[str, StageRows]) -> Readings | None:
+    """What was read on each picture, for a model that is given them; else None.
 
     Raises UserError when a picture was never read, UserError for damaged readings, and
     UnreadablePicturesError.
@@ -123,12 +124,12 @@ def readings_of(config: TrainConfig, data: Mapping[str, StageRows]) -> Lines | N
     given = config.words not in {None, "none"}
     if not given and config.start_from is None:
         return None
-    known: dict[Path, Reading] = {}
+    known: dict[Path, Kept] = {}
     for source, path in config.readings.items():
         if source not in config.sources:
             raise UserError(f"readings names {source}, which is none of the sources: name it as there.")
         folder = config.sources[source]
-        known |= {picture_of(folder, name): reading for name, reading in read_readings(path).items()}
+        known |= {picture_of(folder, name): kept for name, kept in read_kept(path).items()}
     rows = [row for stage in data.values() for row in (*stage.train, *stage.val)]
     unread = next((row for row in rows if row.picture not in known), None) if given else None
     if unread is not None:
@@ -136,17 +137,17 @@ def readings_of(config: TrainConfig, data: Mapping[str, StageRows]) -> Lines | N
             f"{unread.where}, names {unread.file_name}, which was never read: read the pictures with "
             "'python -m train_scripts read' and name the file under readings."
         )
-    # Made anew for each run: they depend on the line scorer, and their order on what is on the picture.
+    # Made anew for each run: lines depend on the line scorer, and their order on what is on the picture.
     return with_pictures(
         (row.picture for row in rows if row.picture in known),
-        lambda picture, image: tuple(lines_read(known[picture], image)),
-        desc="lines",
+        lambda picture, image: reading_of(known[picture], image),
+        desc="readings",
     )
 
 
-def lines_of(lines: Lines | None, rows: Sequence[TrainRow]) -> list[tuple[TextLine, ...]] | None:
-    """Those read on the rows' pictures, for a model that is given them."""
-    return None if lines is None else [lines.get(row.picture, ()) for row in rows]
+def readings_of(readings: Readings | None, rows: Sequence[TrainRow]) -> list[Reading] | None:
+    """Those of the rows' pictures, for a model that is given them."""
+    return None if readings is None else [readings.get(row.picture, _NEVER_READ) for row in rows]
 
 
 def least_rows(model: CaptionModel) -> int:
@@ -164,7 +165,7 @@ class Inputs:
         data: Mapping[str, StageRows],
         model: CaptionModel,
         *,
-        lines: Lines | None,
+        readings: Readings | None,
         accelerator: Accelerator,
         pool: ThreadPoolExecutor,
     ) -> None:
@@ -175,20 +176,20 @@ class Inputs:
         self.pool = pool
         self.trains_encoder = any(parameter.requires_grad for parameter in model.encoder.parameters())
         self.least_rows = least_rows(model)
-        self._lines = lines
+        self._readings = readings
         self._cache: FeatureCache | None = None  # of all stages that keep features
         self._sentences: dict[TrainRow, Batch] = {}
 
-    def lines_of(self, rows: Sequence[TrainRow]) -> list[tuple[TextLine, ...]] | None:
-        """See :func:`lines_of`."""
-        return lines_of(self._lines, rows)
+    def readings_of(self, rows: Sequence[TrainRow]) -> list[Reading] | None:
+        """See :func:`readings_of`."""
+        return readings_of(self._readings, rows)
 
     # --- captions ---
 
     def _sentence(self, row: TrainRow) -> Batch:
         """Cut into tokens once in a run: that is a seventh of a step over kept features."""
         if row not in self._sentences:
-            self._sentences[row] = self.model.batch([row.text], self.lines_of([row]))
+            self._sentences[row] = self.model.batch([row.text], self.readings_of([row]))
         return self._sentences[row]
 
     def batch(self, rows: Sequence[TrainRow]) -> Batch:

@@ -43,13 +43,13 @@ from train_scripts.training.data import TrainRow
 from train_scripts.training.files import load_tensors, save_tensors
 from train_scripts.training.inputs import (
     Inputs,
-    Lines,
     Part,
+    Readings,
     hash_of,
     least_rows,
-    lines_of,
     read_stage,
     readings_of,
+    stage_readings,
 )
 from train_scripts.training.measuring import captions, measure
 from train_scripts.training.objective import Objective, tokens_of
@@ -121,11 +121,11 @@ class Training:
         self.names = list(config.stages)
         self.data = {name: read_stage(config, name) for name in self.names}
         self.notes = [note for name in self.names for note in self.data[name].notes(name)]
-        lines = readings_of(config, self.data)
+        readings = stage_readings(config, self.data)
         self.options = DecodingOptions.from_dict(
             {**preset(config.preset).options().to_dict(), **config.decoding}
         )
-        self.model = self._model(lines).to(self.device)
+        self.model = self._model(readings).to(self.device)
         if accelerator.num_processes > 1:
             synchronise(self.model.decoder)
             if self.device.type == "cuda":
@@ -143,7 +143,7 @@ class Training:
             self.folder.begin(config)
         self.pool = pool_of(config.workers)
         self.inputs = Inputs(
-            config, self.data, self.model, lines=lines, accelerator=accelerator, pool=self.pool
+            config, self.data, self.model, readings=readings, accelerator=accelerator, pool=self.pool
         )
         self._features_seconds = 0.0  # that the epoch waited for them
         self._saved_at = time.monotonic()
@@ -152,14 +152,14 @@ class Training:
 
     # --- what is trained on what ---
 
-    def _model(self, lines: Lines | None) -> CaptionModel:
+    def _model(self, readings: Readings | None) -> CaptionModel:
         config = self.config
         if config.start_from is not None:
             return start_from_checkpoint(config.start_from)
         # A row that several stages learn from counts once for the vocabulary.
         rows = list({(r.where, r.text): r for data in self.data.values() for r in data.train}.values())
         pictures = list(dict.fromkeys(row.picture for row in rows))
-        model, notes = build_model(config, [row.text for row in rows], lines_of(lines, rows), pictures)
+        model, notes = build_model(config, [row.text for row in rows], readings_of(readings, rows), pictures)
         self.notes += notes
         for stage in config.stages.values():
             if stage.optimizer.name == "adam8bit" and ADAM8BIT not in self.notes:

@@ -67,7 +67,7 @@ def captions(
         for start in range(0, len(own), _GENERATED):
             group = own[start : start + _GENERATED]
             memory = inputs.moved(inputs.memory(group, stage))
-            texts, _ = model.describe_memory(memory, inputs.lines_of(group), options)
+            texts, _ = model.describe_memory(memory, inputs.readings_of(group), options)
             said += [(str(row.picture), text) for row, text in zip(group, texts, strict=True)]
     if accelerator.num_processes > 1:
         said = gather_object(said)

@@ -19,8 +19,8 @@ from torchvision.transforms.functional import pil_to_tensor
 from inference.captioners.coco_objects.wording import Thing, compose
 from inference.checkpoints.coco_objects import PULLED, WEIGHTS, weights
 from inference.checkpoints.weight_files.state import ImportFailed, read_state
-from inference.common.types import DecodingOptions, EngineError, TextLine
-from inference.reading.frames import frames
+from inference.common.types import DecodingOptions, EngineError
+from inference.reading.reading import Reading
 
 _CATEGORIES: list[str] = FasterRCNN_ResNet50_FPN_Weights[WEIGHTS].meta["categories"]
 
@@ -101,15 +101,15 @@ class ObjectDescriber:
     def describe(
         self,
         images: Sequence[Image.Image],
-        lines: Sequence[Sequence[TextLine]],
+        readings: Sequence[Reading],
         options: DecodingOptions,  # noqa: ARG002 - nothing is searched for
     ) -> tuple[list[str], list[float]]:
         """One description a picture, and the logarithm of how probable the things named are, on average."""
         texts, likelihoods = [], []
         # One by one: together they would be padded to one size, and a picture's caption would depend on it.
-        for image, own in zip(images, lines, strict=True):
+        for image, reading in zip(images, readings, strict=True):
             things = detect(self.detector, image)
-            texts.append(compose(things, own, frames(image, own)))
+            texts.append(compose(things, reading))
             mean = sum(thing.score for thing in things) / len(things) if things else _NOTHING_SEEN
             likelihoods.append(math.log(mean))
         return texts, likelihoods

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from inference.common.types import TextLine
+from inference.reading.geometry import Box, shared_area
 from inference.reading.inscriptions import inscriptions
-from inference.reading.merge import Box, shared_area
+from inference.reading.reading import Reading
 from inference.russian.counting import counted, ordinal
 from inference.russian.lists import LISTS
 from inference.russian.sentences import joined
@@ -36,19 +36,17 @@ _OVERLAP = 0.25  # of the narrower: things that share more of their breadth do n
 _NOTHING = "Знакомых предметов на картинке не видно."
 
 
-def compose(things: Sequence[Thing], lines: Sequence[TextLine], frames: Sequence[Box]) -> str:
-    """A caption: what is on the picture, frame by frame where there are several, and the words read there.
-
-    ``frames``: the pictures within the picture, in reading order; none or one = not a comic.
-    """
+def compose(things: Sequence[Thing], reading: Reading) -> str:
+    """A caption: what is on the picture, frame by frame where there are several, and the words read there."""
     things = [thing for thing in things if thing.label in COCO]
-    if len(frames) > 1:
-        return _comic(things, lines, frames)
-    seen = f"На картинке{_what(things)}." if things else _NOTHING
-    return " ".join(filter(None, (seen, inscriptions(lines, frames))))
+    if len(reading.frames) > 1:
+        seen = _comic(things, reading.frames)
+    else:
+        seen = f"На картинке{_what(things)}." if things else _NOTHING
+    return " ".join(filter(None, (seen, inscriptions(reading))))
 
 
-def _comic(things: Sequence[Thing], lines: Sequence[TextLine], frames: Sequence[Box]) -> str:
+def _comic(things: Sequence[Thing], frames: Sequence[Box]) -> str:
     inside: list[list[Thing]] = [[] for _ in frames]
     for thing in things:
         best = max(range(len(frames)), key=lambda i: shared_area(thing.box, frames[i]))
@@ -59,7 +57,7 @@ def _comic(things: Sequence[Thing], lines: Sequence[TextLine], frames: Sequence[
         for number, own in enumerate(inside, 1)
         if own
     ]
-    return " ".join(filter(None, (*(sentences or [_NOTHING]), inscriptions(lines, frames))))
+    return " ".join(sentences or [_NOTHING])
 
 
 def _what(things: Sequence[Thing], *, frame: bool = False) -> str:

@@ -22,10 +22,10 @@ from inference.captioners.hub.loading import HubError, load_model, load_part
 from inference.captioners.hub.translation import Translator
 from inference.checkpoints.hub import HubSettings, fetch
 from inference.checkpoints.names import HubModel
-from inference.common.types import DecodingOptions, TextLine
+from inference.common.types import DecodingOptions
 from inference.decoding.search import NoRepeatNgram, RepetitionPenalty
-from inference.reading.frames import frames
-from inference.reading.inscriptions import clean_quote, inscriptions
+from inference.reading.inscriptions import inscriptions
+from inference.reading.reading import Reading
 
 logger = logging.getLogger(__name__)
 
@@ -105,36 +105,32 @@ class HubDescriber:
         return cls(settings.model, fetch(settings.model, models_dir), settings.prompt, translator)
 
     def describe(
-        self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]], options: DecodingOptions
+        self, images: Sequence[Image.Image], readings: Sequence[Reading], options: DecodingOptions
     ) -> tuple[list[str], list[float]]:
         """One description a picture, and the mean log-probability of its tokens."""
         if self.chat:
-            return self._chat(images, lines, options)
+            return self._chat(images, readings, options)
         texts, likelihoods = self._caption(images, options)
         if self.translator is not None:
             texts = self.translator.translate(texts)
         described = [
-            " ".join(filter(None, (_sentence(text), inscriptions(own, frames(image, own)))))
-            for text, own, image in zip(texts, lines, images, strict=True)
+            " ".join(filter(None, (_sentence(text), inscriptions(reading))))
+            for text, reading in zip(texts, readings, strict=True)
         ]
         return described, likelihoods
 
-    def question(self, lines: Sequence[TextLine]) -> str:
-        """What a chat model is asked about a picture with these lines."""
-        blocks: dict[int, list[str]] = {}
-        for line in lines:
-            if text := clean_quote(line.text):
-                blocks.setdefault(line.block, []).append(text)
-        words = "; ".join(f"«{' '.join(block)}»" for block in blocks.values())
+    def question(self, reading: Reading) -> str:
+        """What a chat model is asked about a picture."""
+        words = "; ".join(f"«{block.text}»" for block in reading.blocks if block.text)
         return f"{self.prompt}\n\n{_WORDS}{words}." if words else str(self.prompt)
 
     def _chat(
-        self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]], options: DecodingOptions
+        self, images: Sequence[Image.Image], readings: Sequence[Reading], options: DecodingOptions
     ) -> tuple[list[str], list[float]]:
         """One picture after the other: prompts differ in length, and a processor gains nothing by batches."""
         texts, likelihoods = [], []
-        for image, own in zip(images, lines, strict=True):
-            content = [{"type": "image", "image": image}, {"type": "text", "text": self.question(own)}]
+        for image, reading in zip(images, readings, strict=True):
+            content = [{"type": "image", "image": image}, {"type": "text", "text": self.question(reading)}]
             inputs = self.processor.apply_chat_template(
                 [{"role": "user", "content": content}],
                 add_generation_prompt=True,

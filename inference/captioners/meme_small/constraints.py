@@ -12,10 +12,8 @@ import torch
 from torch import Tensor
 
 from inference.captioners.meme_small.faithful import Cutter, Evident
-from inference.captioners.meme_small.places import where
-from inference.common.types import TextLine
 from inference.reading.features import MAX_LINES
-from inference.reading.merge import Box
+from inference.reading.reading import Reading
 from inference.tokenizers.slots import BOS, CLOSE, EOS, OPEN, PAD, UNK, UNREAD, SlotTokenizer
 
 SURE = 0.6  # a line of this probability of being print must be quoted
@@ -119,25 +117,29 @@ class QuoteGrammar:
         return logits.masked_fill(forbidden, -torch.inf)
 
 
-def line_blocks(lines: Sequence[Sequence[TextLine]]) -> tuple[Tensor, Tensor]:
+def line_blocks(readings: Sequence[Reading]) -> tuple[Tensor, Tensor]:
     """For QuoteGrammar: block numbers (n, m), -1 where no line is, and the lines surely print (n, m)."""
-    m = min(MAX_LINES, max((len(own) for own in lines), default=0))
-    blocks = torch.full((len(lines), m), -1)
-    sure = torch.zeros(len(lines), m, dtype=torch.bool)
-    for i, own in enumerate(lines):
-        for j, line in enumerate(own[:m]):
+    m = _most_lines(readings)
+    blocks = torch.full((len(readings), m), -1)
+    sure = torch.zeros(len(readings), m, dtype=torch.bool)
+    for i, reading in enumerate(readings):
+        for j, line in enumerate(reading.lines[:m]):
             blocks[i, j] = line.block
             sure[i, j] = line.confidence >= SURE
     return blocks, sure
 
 
-def elsewhere(lines: Sequence[Sequence[TextLine]], boxes: Sequence[Sequence[Box]]) -> Tensor:
+def elsewhere(readings: Sequence[Reading]) -> Tensor:
     """For QuoteGrammar (n, m): True for the first line of a block that stands above, in or below other frames
-    than the block before it. ``boxes``: of each picture's frames, as fractions of it.
+    than the block before it.
     """
-    m = min(MAX_LINES, max((len(own) for own in lines), default=0))
-    apart = torch.zeros(len(lines), m, dtype=torch.bool)
-    for i, (own, frame) in enumerate(zip(lines, boxes, strict=True)):
-        for j, (before, line) in enumerate(pairwise(own[:m]), start=1):
-            apart[i, j] = before.block != line.block and where(before, frame) != where(line, frame)
+    m = _most_lines(readings)
+    apart = torch.zeros(len(readings), m, dtype=torch.bool)
+    for i, reading in enumerate(readings):
+        for j, (before, line) in enumerate(pairwise(reading.lines[:m]), start=1):
+            apart[i, j] = before.block != line.block and before.place != line.place
     return apart
+
+
+def _most_lines(readings: Sequence[Reading]) -> int:
+    return min(MAX_LINES, max((len(reading.lines) for reading in readings), default=0))

@@ -10,8 +10,9 @@ from PIL import Image
 
 from inference.captioners.meme_small.model import Gate, MemeSmall
 from inference.checkpoints.format import TOKENIZER_FILE, CheckpointError, load_weights
-from inference.common.types import DecodingOptions, TextLine
+from inference.common.types import DecodingOptions
 from inference.decoders.slot_prefix import SlotPrefixConfig
+from inference.reading.reading import Reading
 from inference.tokenizers.slots import SlotTokenizer
 
 
@@ -45,8 +46,8 @@ class SlotDescriber:
         self.gate = Gate(**config["gate"])
 
     def describe(
-        self, images: Sequence[Image.Image], lines: Sequence[Sequence[TextLine]], options: DecodingOptions
+        self, images: Sequence[Image.Image], readings: Sequence[Reading], options: DecodingOptions
     ) -> tuple[list[str], list[float]]:
-        texts, generated = self.model.describe(images, lines, options, level=self.level, gate=self.gate)
+        texts, generated = self.model.describe(images, readings, options, level=self.level, gate=self.gate)
         lengths = [max(len(tokens) + 1, 1) for tokens in generated.tokens]
         return texts, [total / n for total, n in zip(generated.logprobs, lengths, strict=True)]

@@ -18,15 +18,16 @@ from inference.captioners.meme_small.concepts import ConceptDetector, pool
 from inference.captioners.meme_small.constraints import OnlySupported, QuoteGrammar, elsewhere, line_blocks
 from inference.captioners.meme_small.faithful import LAYOUT, Cutter, Evident
 from inference.captioners.meme_small.narration import Sentence, begins_below, narrate
-from inference.captioners.meme_small.places import ABOVE, BELOW, BOTTOM, TOP, frame_name, signed, where
+from inference.captioners.meme_small.places import frame_name, signed
 from inference.captioners.meme_small.things import agree, is_drawn, share_out, tell_things
-from inference.common.types import DecodingOptions, TextLine
+from inference.common.types import DecodingOptions
 from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPrefixDecoder
 from inference.decoding.search import Generated, generate
 from inference.encoders.base import build_encoder
 from inference.reading.features import LINE_FEATURES, MAX_LINES, layout_features, line_features
-from inference.reading.frames import frames
-from inference.reading.merge import Box
+from inference.reading.lines import TextLine
+from inference.reading.places import Region
+from inference.reading.reading import Reading
 from inference.russian.lexicon import bare, script
 from inference.russian.lists import LISTS
 from inference.russian.morphology import lemma
@@ -34,6 +35,8 @@ from inference.tokenizers.slots import EOS, PAD, SPECIAL, SlotTokenizer
 
 MAX_LINE_WORDS = 12
 FREE, UNKNOWN = -1, -2  # in ``word_concepts``: says nothing of the picture; says something never learnt
+
+_OUTSIDE = {Region.ABOVE: Region.TOP, Region.BELOW: Region.BOTTOM}
 
 MOST_FRAMES = 6  # whose things are told frame by frame; more would tire a listener
 
@@ -85,11 +88,11 @@ class MemeSmall(nn.Module):
         """Made at the first use: it parses the whole vocabulary."""
         return Cutter(self.tokenizer, self.word_concepts.tolist(), lemma)
 
-    def spelt(self, lines: Sequence[Sequence[TextLine]]) -> Tensor:
+    def spelt(self, readings: Sequence[Reading]) -> Tensor:
         """(n, concepts): 1 where a concept is among the words read."""
-        found = torch.zeros(len(lines), len(self.concepts))
-        for row, own in enumerate(lines):
-            for line in own:
+        found = torch.zeros(len(readings), len(self.concepts))
+        for row, reading in enumerate(readings):
+            for line in reading.lines:
                 for word in line.text.split():
                     place = self._places.get(lemma(bare(word)))
                     if place is not None:
@@ -107,31 +110,31 @@ class MemeSmall(nn.Module):
     def memory(
         self,
         images: Sequence[Image.Image],
-        lines: Sequence[Sequence[TextLine]],
+        readings: Sequence[Reading],
         pooled: Tensor | None = None,
     ) -> tuple[SlotMemory, Tensor]:
-        """What the decoder is told of n upright RGB pictures and the lines read on each, and the
-        probabilities (n, concepts) behind it. ``pooled``: what :meth:`see` gave for them, where it is known.
+        """What the decoder is told of n upright RGB pictures and what was read on each, and the probabilities
+        (n, concepts) behind it. ``pooled``: what :meth:`see` gave for them, where it is known.
         """
-        layout = [layout_features(own, image) for own, image in zip(lines, images, strict=True)]
-        features = [line_features(own, image) for own, image in zip(lines, images, strict=True)]
-        words = [line_word_ids(own[:MAX_LINES], self.tokenizer) for own in lines]
+        layout = [layout_features(reading, image) for reading, image in zip(readings, images, strict=True)]
+        features = [line_features(reading, image) for reading, image in zip(readings, images, strict=True)]
+        words = [line_word_ids(reading, self.tokenizer) for reading in readings]
         probabilities = self.detect(
             self.see(images) if pooled is None else pooled,
             torch.from_numpy(np.stack(layout)),
-            self.spelt(lines),
+            self.spelt(readings),
         )
         return collate(probabilities, self.decoder.config.shown, layout, features, words), probabilities
 
-    def allowed(self, lines: Sequence[Sequence[TextLine]], probabilities: Tensor, threshold: float) -> Tensor:
+    def allowed(self, readings: Sequence[Reading], probabilities: Tensor, threshold: float) -> Tensor:
         """(n, concepts), True where a caption may name the concept: it is probable, or the lines and frames
         show it by themselves (places, order, and English where English was read).
         """
-        layout = self._layout.repeat(len(lines), 1)
+        layout = self._layout.repeat(len(readings), 1)
         english = self._places.get(LISTS.captions.latin)
         if english is not None:
-            for row, own in enumerate(lines):
-                kinds = [script(word) for line in own for word in line.text.split()]
+            for row, reading in enumerate(readings):
+                kinds = [script(word) for line in reading.lines for word in line.text.split()]
                 layout[row, english] = kinds.count("latin") > max(1, kinds.count("cyrillic"))
         probable = probabilities >= threshold
         words = LISTS.captions
@@ -144,7 +147,7 @@ class MemeSmall(nn.Module):
     def describe(
         self,
         images: Sequence[Image.Image],
-        lines: Sequence[Sequence[TextLine]],
+        readings: Sequence[Reading],
         options: DecodingOptions,
         *,
         level: int,
@@ -163,13 +166,9 @@ class MemeSmall(nn.Module):
         )
         if options.strategy == "sample":
             gate = gate.bolder()
-        memory, probabilities = self.memory(images, lines)
-        boxes = [frames(image, own) for image, own in zip(images, lines, strict=True)]
-        evident = [
-            Evident(len(found), any(line.author for line in own))
-            for found, own in zip(boxes, lines, strict=True)
-        ]
-        allowed = self.allowed(lines, probabilities, gate.certain)
+        memory, probabilities = self.memory(images, readings)
+        evident = [Evident(len(reading.frames), bool(reading.posts)) for reading in readings]
+        allowed = self.allowed(readings, probabilities, gate.certain)
         tokenizer = self.tokenizer
         generated = generate(
             self.decoder,
@@ -179,42 +178,40 @@ class MemeSmall(nn.Module):
             eos=tokenizer.id(EOS),
             pad=tokenizer.id(PAD),
             processors=[
-                QuoteGrammar(tokenizer, *line_blocks(lines), elsewhere(lines, boxes)),
+                QuoteGrammar(tokenizer, *line_blocks(readings), elsewhere(readings)),
                 OnlySupported(self.cutter, allowed, evident, self.word_concepts, self._repeatable),
             ],
         )
         texts = []
-        for image, own, tokens, row, seen, own_frames, shown in zip(
-            images, lines, generated.tokens, allowed, probabilities, boxes, evident, strict=True
+        for image, reading, tokens, row, seen, layout, shown in zip(
+            images, readings, generated.tokens, allowed, probabilities, memory.layout, evident, strict=True
         ):
             # A last look: a clause that ended half-way, a quotation that was never closed. The decoder tells
             # of words and frames: where there are none, it says what memes have in general.
-            tellable = tokens if own or shown.frames > 1 else []
+            tellable = tokens if reading.lines or shown.frames > 1 else []
             kept = self.cutter(tellable, set(row.nonzero().flatten().tolist()), evident=shown)
-            by_frame = self.detect_by_frame(image, own, own_frames)
-            texts.append(self.tell(kept, own, own_frames, seen.tolist(), gate, by_frame=by_frame.tolist()))
+            by_frame = self.detect_by_frame(image, reading, layout)
+            texts.append(self.tell(kept, reading, seen.tolist(), gate, by_frame=by_frame.tolist()))
         return texts, generated
 
-    def detect_by_frame(self, image: Image.Image, lines: Sequence[TextLine], boxes: Sequence[Box]) -> Tensor:
-        """(frames, concepts): how probable each concept is on each of some frames; no frames of a picture
-        that has one, or more than can be told one by one.
+    def detect_by_frame(self, image: Image.Image, reading: Reading, layout: Tensor) -> Tensor:
+        """(frames, concepts): how probable each concept is on each frame of a picture; no frames of one that
+        has a single one, or more than can be told one by one. ``layout``: (LAYOUT_FEATURES,) of the picture.
         """
-        if not 2 <= len(boxes) <= MOST_FRAMES:
+        if not 2 <= len(reading.frames) <= MOST_FRAMES:
             return torch.zeros(0, len(self.concepts))
         width, height = image.size
         crops = []
-        for left, top, right, bottom in boxes:
+        for left, top, right, bottom in reading.frames:
             x, y = int(left * width), int(top * height)
             crops.append(image.crop((x, y, max(int(right * width), x + 1), max(int(bottom * height), y + 1))))
         n = len(crops)
-        layout = torch.from_numpy(layout_features(lines, image)).expand(n, -1)
-        return self.detect(self.see(crops), layout, self.spelt([lines]).expand(n, -1))
+        return self.detect(self.see(crops), layout.expand(n, -1), self.spelt([reading]).expand(n, -1))
 
     def tell(
         self,
         tokens: list[int],
-        lines: Sequence[TextLine],
-        boxes: Sequence[Box],
+        reading: Reading,
         probabilities: Sequence[float],
         gate: Gate,
         *,
@@ -223,9 +220,8 @@ class MemeSmall(nn.Module):
         """The caption: what the decoder wrote, and among it, where the picture comes in reading order, what
         the detectors saw.
 
-        ``tokens``: of the decoder, without start and end; ``boxes``: of the frames, as fractions of the
-        picture; ``probabilities``: of the concepts; ``by_frame`` (frames, concepts): the same of each frame,
-        where they are to be told one by one.
+        ``tokens``: of the decoder, without start and end; ``probabilities``: of the concepts; ``by_frame``
+        (frames, concepts): the same of each frame, where they are to be told one by one.
         """
         named = {int(self.word_concepts[word]) for word in tokens if word < len(self.tokenizer)}
         said = {self.concepts[place] for place in named if place >= 0}
@@ -234,10 +230,16 @@ class MemeSmall(nn.Module):
             for concept, probability in zip(self.concepts, probabilities, strict=True)
             if probability >= gate.listed and concept not in said
         ]
-        if lines and not boxes:
+        if reading.lines and not reading.frames:
             probable = []  # a page of text: what detectors see there are letters and portraits of writers
-        sentences = self._sentences(tokens, lines, boxes)
-        noun = "кадрах" if len(boxes) > 1 else "картинке" if is_drawn(one for one, _ in probable) else "фото"
+        sentences = self._sentences(tokens, reading.lines)
+        noun = (
+            "кадрах"
+            if len(reading.frames) > 1
+            else "картинке"
+            if is_drawn(one for one, _ in probable)
+            else "фото"
+        )
         lead = f"Ниже на {noun}" if begins_below(sentences) else f"На {noun}"
         seen = [dict(zip(self.concepts, own, strict=True)) for own in by_frame]
         everywhere, single = share_out(probable, seen, gate.listed) if seen else (probable, [])
@@ -249,24 +251,23 @@ class MemeSmall(nn.Module):
         }
         return narrate(sentences, things, scenes)
 
-    def _sentences(
-        self, tokens: list[int], lines: Sequence[TextLine], boxes: Sequence[Box]
-    ) -> list[Sentence]:
+    def _sentences(self, tokens: list[int], lines: Sequence[TextLine]) -> list[Sentence]:
         """What the decoder wrote, sentence by sentence; see :meth:`tell`."""
         size = len(self.tokenizer)
         written = self.cutter.sentences(tokens)
         quoted = [[lines[word - size] for word in sentence if word >= size] for sentence in written]
-        places = [where(own[0], boxes) if own else None for own in quoted]
+        places = [own[0].place if own else None for own in quoted]
+        regions = {place.region for place in places if place is not None}
+        # "Сверху" is one place: above the picture, where words stand there, else at its upper edge.
+        taken = {edge for region, edge in _OUTSIDE.items() if region in regions}
         sentences = []
         for sentence, own, place in zip(written, quoted, places, strict=True):
             text = agree(self.tokenizer.decode(sentence, lines))
-            # "Сверху" is one place: above the picture, where words stand there, else at its upper edge.
-            taken = (place == TOP and ABOVE in places) or (place == BOTTOM and BELOW in places)
             sentences.append(
                 Sentence(
                     signed(text, own[0].author) if own else text,
                     quotes=bool(own),
-                    place=None if taken else place,
+                    place=None if place is None or place.region in taken else place,
                     bare=self.cutter.is_bare(sentence),
                 )
             )
@@ -291,8 +292,11 @@ def concept_words(
     return named
 
 
-def line_word_ids(lines: Sequence[TextLine], tokenizer: SlotTokenizer) -> np.ndarray[Any, Any]:
-    """(lines, MAX_LINE_WORDS) ids of the words read that the vocabulary knows, 0 where none."""
+def line_word_ids(reading: Reading, tokenizer: SlotTokenizer) -> np.ndarray[Any, Any]:
+    """(lines, MAX_LINE_WORDS) ids of the words of the first :data:`MAX_LINES` lines that the vocabulary
+    knows, 0 where none.
+    """
+    lines = reading.lines[:MAX_LINES]
     ids = np.zeros((len(lines), MAX_LINE_WORDS), dtype=np.int64)
     for row, line in enumerate(lines):
         known = [tokenizer.ids.get(bare(word).lower(), 0) for word in line.text.split()]

@@ -21,7 +21,7 @@ from inference.checkpoints.names import HubModel, ModelName
 from inference.common.types import Caption, DecodingOptions, UnknownModel
 from inference.decoders.slot_prefix import SlotPrefixConfig
 from inference.reading import reader
-from inference.reading.inscriptions import clean_quote
+from inference.reading.lines import clean_quote
 from inference.reading.ocr import OcrUnavailableError
 from inference.tokenizers.slots import SPECIAL, SlotTokenizer
 from tests.drawing import draw_meme, font

@@ -19,6 +19,7 @@ from inference.checkpoints.names import CocoObjects
 from inference.common.types import DecodingOptions, EngineError, UnknownModel
 from tests.drawing import draw_meme
 from tests.inference.fakes import hash_of
+from tests.readings import reading_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -136,6 +137,6 @@ def test_what_is_seen_does_not_depend_on_the_neighbours(models_dir: Path) -> Non
     describer = ObjectDescriber(load_detector(models_dir / weights.FILE, side=SIDE))
     images = [Image.new("RGB", (60, 90), "white"), Image.new("RGB", (120, 40), "grey")]
     options = DecodingOptions(strategy="greedy")
-    together = describer.describe(images, [[], []], options)
-    alone = [describer.describe([image], [[]], options) for image in images]
+    together = describer.describe(images, [reading_of(), reading_of()], options)
+    alone = [describer.describe([image], [reading_of()], options) for image in images]
     assert together == ([one[0][0] for one in alone], [one[1][0] for one in alone])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.captioners.meme_small.faithful import Cutter, Evident
-from inference.common.types import TextLine
+from inference.reading.lines import TextLine
 from inference.russian.morphology import lemma
 from inference.tokenizers.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
 

@@ -26,7 +26,8 @@ from inference.captioners.hub.loading import HubError
 from inference.captioners.hub.translation import Translator
 from inference.checkpoints.hub import find_snapshot
 from inference.checkpoints.names import HubModel
-from inference.common.types import DecodingOptions, TextLine, UnknownModel
+from inference.common.types import DecodingOptions, UnknownModel
+from inference.reading.lines import TextLine
 from tests.drawing import draw_meme
 from tests.inference.hub_cache import (
     publish,
@@ -37,12 +38,14 @@ from tests.inference.hub_cache import (
     save_marian,
     save_qwen_vl,
 )
+from tests.readings import reading_of
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_settings")
 
 PICTURES = [draw_meme("caption_bar").convert("RGB"), draw_meme("photo").convert("RGB")]
 GREEDY = DecodingOptions(strategy="greedy", max_tokens=12)
-LINES = [TextLine("КОГДА", (0, 0, 1, 0.1), 0.9, 0), TextLine("ДОМА", (0, 0.9, 1, 1), 0.9, 1)]
+READ = reading_of([TextLine("КОГДА", (0, 0, 1, 0.1), 0.9, 0), TextLine("ДОМА", (0, 0.9, 1, 1), 0.9, 1)])
+NOTHING = reading_of()
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +135,7 @@ def test_captions_are_those_of_transformers(
     options: DecodingOptions,
     theirs: dict[str, Any],
 ) -> None:
-    texts, likelihoods = describers(name).describe(PICTURES, [[], []], options)
+    texts, likelihoods = describers(name).describe(PICTURES, [NOTHING, NOTHING], options)
     for image, text, likelihood in zip(PICTURES, texts, likelihoods, strict=True):
         torch.manual_seed(7)
         assert plain(text) == plain(directly(cache, name, image, **theirs))
@@ -144,7 +147,7 @@ def test_repetition_is_held_back_as_transformers_does(
 ) -> None:
     # BLIP begins with a token that it never says, so that the rules see the same here and there.
     options = replace(GREEDY, repetition_penalty=1.8, no_repeat_ngram=2)
-    texts, _ = describers("tiny/blip").describe(PICTURES, [[], []], options)
+    texts, _ = describers("tiny/blip").describe(PICTURES, [NOTHING, NOTHING], options)
     held = [
         directly(
             cache,
@@ -158,7 +161,7 @@ def test_repetition_is_held_back_as_transformers_does(
         for image in PICTURES
     ]
     assert [plain(text) for text in texts] == [plain(text) for text in held]
-    assert texts != describers("tiny/blip").describe(PICTURES, [[], []], GREEDY)[0]
+    assert texts != describers("tiny/blip").describe(PICTURES, [NOTHING, NOTHING], GREEDY)[0]
 
 
 def test_the_rules_of_repetition_do_not_count_the_prompt() -> None:
@@ -174,7 +177,7 @@ def test_the_likelihood_is_that_of_the_tokens(
     cache: Path, describers: Callable[[str], hub.HubDescriber], strategy: Any
 ) -> None:
     options = DecodingOptions(strategy=strategy, beams=3, max_tokens=10, length_penalty=0.5)
-    _, (likelihood,) = describers("tiny/ved").describe(PICTURES[:1], [[]], options)
+    _, (likelihood,) = describers("tiny/ved").describe(PICTURES[:1], [NOTHING], options)
     folder = snapshot(cache, "tiny/ved")
     model = VisionEncoderDecoderModel.from_pretrained(folder).eval()
     pixels = AutoImageProcessor.from_pretrained(folder)(PICTURES[0], return_tensors="pt").pixel_values
@@ -194,8 +197,8 @@ def test_a_batch_gets_what_each_picture_gets_alone(
     describers: Callable[[str], hub.HubDescriber], name: str
 ) -> None:
     for options in (GREEDY, DecodingOptions(strategy="sample", seed=3, max_tokens=8)):
-        texts, likelihoods = describers(name).describe(PICTURES, [[], LINES], options)
-        for image, own, text, likelihood in zip(PICTURES, [[], LINES], texts, likelihoods, strict=True):
+        texts, likelihoods = describers(name).describe(PICTURES, [NOTHING, READ], options)
+        for image, own, text, likelihood in zip(PICTURES, [NOTHING, READ], texts, likelihoods, strict=True):
             (alone,), (score,) = describers(name).describe([image], [own], options)
             assert alone == text
             assert score == pytest.approx(likelihood, abs=1e-4)
@@ -253,14 +256,14 @@ def test_chat_models_answer_as_in_transformers_own_pipeline(
     cache: Path, describers: Callable[[str], hub.HubDescriber], name: str
 ) -> None:
     describer = describers(name)
-    texts, likelihoods = describer.describe(PICTURES, [[], LINES], GREEDY)
+    texts, likelihoods = describer.describe(PICTURES, [NOTHING, READ], GREEDY)
     folder = snapshot(cache, name)
     ask = pipeline(
         "image-text-to-text",
         model=AutoModelForImageTextToText.from_pretrained(folder).eval(),
         processor=AutoProcessor.from_pretrained(folder),
     )
-    for image, own, text in zip(PICTURES, [[], LINES], texts, strict=True):
+    for image, own, text in zip(PICTURES, [NOTHING, READ], texts, strict=True):
         content = [{"type": "image", "image": image}, {"type": "text", "text": describer.question(own)}]
         (answer,) = ask(
             text=[{"role": "user", "content": content}],
@@ -276,14 +279,16 @@ def test_a_chat_model_is_asked_in_russian_and_told_the_words(
     cache: Path, describers: Callable[[str], hub.HubDescriber], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     describer = describers("tiny/qwen")
-    assert describer.question([]) == hub.PROMPT
-    question = describer.question(LINES)
+    assert describer.question(NOTHING) == hub.PROMPT
+    question = describer.question(READ)
     assert question.startswith(hub.PROMPT)
     assert question.endswith("«КОГДА»; «ДОМА».")
     model = HubModel.parse("tiny/qwen")
     own = hub.HubDescriber(model, find_snapshot(model, cache), "Что здесь смешного?")
-    assert own.question(LINES[:1]).startswith("Что здесь смешного?\n\n")
-    assert own.describe(PICTURES[:1], [[]], GREEDY) != describer.describe(PICTURES[:1], [[]], GREEDY)
+    assert own.question(reading_of(READ.lines[:1])).startswith("Что здесь смешного?\n\n")
+    assert own.describe(PICTURES[:1], [NOTHING], GREEDY) != describer.describe(
+        PICTURES[:1], [NOTHING], GREEDY
+    )
 
 
 def test_a_prompt_comes_from_the_environment_or_the_env_file(

@@ -27,10 +27,11 @@ from inference.captioners.meme_small.model import (
     line_blocks,
     line_word_ids,
 )
-from inference.common.types import DecodingOptions, TextLine
+from inference.common.types import DecodingOptions
 from inference.decoders.slot_prefix import SlotPrefixConfig
 from inference.decoding.search import generate
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES, MAX_LINES, layout_features
+from inference.reading.lines import TextLine
 from inference.tokenizers.slots import (
     BOS,
     CLOSE,
@@ -44,6 +45,7 @@ from inference.tokenizers.slots import (
     split_words,
 )
 from tests.drawing import draw_meme
+from tests.readings import reading_of, reading_on
 
 LEVELS = ("<detail-0>", "<detail-1>", "<detail-2>")
 TOKENIZER = SlotTokenizer((*SPECIAL, *LEVELS, ":", ".", "мем", "кот", "кота", "робот"))
@@ -132,9 +134,10 @@ def test_what_stands_elsewhere_is_quoted_on_its_own() -> None:
     """Words above the picture and words below it are not one quotation."""
     above, below, beneath = ((0.1, 0, 0.9, 0.1), (0.1, 0.85, 0.9, 0.9), (0.1, 0.95, 0.9, 1))
     own = [TextLine("да", box, 0.9, number) for number, box in enumerate((above, below, beneath))]
-    apart = elsewhere([own, []], [[(0.0, 0.2, 1.0, 0.8)], []])
+    read = reading_of(own, [(0.0, 0.2, 1.0, 0.8)])
+    apart = elsewhere([read, reading_of()])
     assert apart.tolist() == [[False, True, False], [False] * 3]
-    grammar = QuoteGrammar(TOKENIZER, *line_blocks([own]), apart[:1])
+    grammar = QuoteGrammar(TOKENIZER, *line_blocks([read]), apart[:1])
 
     def may(*said: int) -> set[int]:
         allowed = torch.isfinite(grammar(torch.tensor([said]), torch.zeros(1, V + 3)))[0]
@@ -147,13 +150,13 @@ def test_what_stands_elsewhere_is_quoted_on_its_own() -> None:
 
 def test_blocks_and_sure_lines_come_from_the_reading() -> None:
     lines = [TextLine("раз", (0, 0, 1, 0.1), 0.95, 0), TextLine("два", (0, 0.5, 1, 0.6), 0.3, 1)]
-    blocks, sure = line_blocks([lines, [], lines_of(MAX_LINES + 5)])
+    blocks, sure = line_blocks([reading_of(lines), reading_of(), reading_of(lines_of(MAX_LINES + 5))])
     assert blocks.shape == sure.shape == (3, MAX_LINES)
     assert blocks[0].tolist() == [0, 1, *[-1] * (MAX_LINES - 2)]
     assert sure[0].tolist() == [True, False, *[False] * (MAX_LINES - 2)]
     assert not sure[1].any()
     assert (blocks[1] == -1).all()
-    assert line_blocks([[]])[0].shape == (1, 0)
+    assert line_blocks([reading_of()])[0].shape == (1, 0)
 
 
 @dataclass
@@ -293,7 +296,7 @@ def test_only_what_is_supported_can_be_said() -> None:
 
 def test_what_the_picture_spells_out_is_found_by_its_lemma() -> None:
     lines = [TextLine("«Кота», роботу!", (0, 0, 1, 0.1), 0.9, 0)]
-    assert small().spelt([lines, []]).tolist() == [[1, 1], [0, 0]]
+    assert small().spelt([reading_of(lines), reading_of()]).tolist() == [[1, 1], [0, 0]]
 
 
 # --- the lines as the decoder sees them
@@ -305,7 +308,7 @@ def test_known_words_of_a_line_are_looked_up() -> None:
         TextLine("<unk> </quote>", (0, 0.2, 1, 0.3), 0.9, 1),
         TextLine("кот " * 40, (0, 0.4, 1, 0.5), 0.9, 2),
     ]
-    ids = line_word_ids(lines, TOKENIZER)
+    ids = line_word_ids(reading_of(lines), TOKENIZER)
     assert ids[0].tolist()[:3] == [TOKENIZER.id("кот"), TOKENIZER.id("мем"), 0]
     assert not ids[1].any()  # words of the picture are never taken for structure
     assert (ids[2] == TOKENIZER.id("кот")).all()
@@ -315,7 +318,7 @@ def test_pictures_with_different_numbers_of_lines_make_one_memory() -> None:
     generator = np.random.default_rng(1)
     counts = (2, 0, 4)
     features = [generator.normal(size=(count, LINE_FEATURES)).astype(np.float32) for count in counts]
-    words = [line_word_ids(lines_of(count), TOKENIZER) for count in counts]
+    words = [line_word_ids(reading_of(lines_of(count)), TOKENIZER) for count in counts]
     layout = [generator.normal(size=LAYOUT_FEATURES).astype(np.float32) for _ in counts]
     probabilities = torch.tensor([[0.1, 0.9, 0.5], [0.3, 0.2, 0.1], [0.0, 0.4, 0.6]])
     memory = collate(probabilities, 2, layout, features, words)
@@ -349,7 +352,10 @@ def small(seed: int = 0, tokenizer: SlotTokenizer = TOKENIZER, **settings: Any) 
 
 
 PICTURES = [draw_meme("two_frames", width=160), draw_meme("photo", width=160), draw_meme("tweet", width=160)]
-READ = [lines_of(3), [], lines_of(5, first=10)]
+READ = [
+    reading_on(picture, lines)
+    for picture, lines in zip(PICTURES, (lines_of(3), [], lines_of(5, first=10)), strict=True)
+]
 GREEDY = DecodingOptions(strategy="greedy", max_tokens=30)
 
 
@@ -361,9 +367,9 @@ GREEDY = DecodingOptions(strategy="greedy", max_tokens=30)
 )
 def test_an_untrained_model_babbles_within_the_rules(seed: int, options: DecodingOptions) -> None:
     texts, generated = small(seed).describe(PICTURES, READ, options, level=1, gate=Gate())
-    for text, tokens, lines in zip(texts, generated.tokens, READ, strict=True):
+    for text, tokens, read in zip(texts, generated.tokens, READ, strict=True):
         quoted = "".join(text.split('"')[1::2])
-        own = {line.text.split()[1] for line in lines}
+        own = {line.text.split()[1] for line in read.lines}
         said = quoted.replace("строка", " ").split()
         assert set(said) <= own
         assert len(said) == len(set(said)) == sum(token >= V for token in tokens)
@@ -408,7 +414,7 @@ def test_things_stand_where_the_picture_comes_in_reading_order() -> None:
         for number in range(len(lines)):
             slot = len(tokenizer) + number
             tokens += [tokenizer.id("подпись"), COLON, OPENS, slot, CLOSES, tokenizer.id(".")]
-        return model.tell(tokens, lines, boxes, [0.9, 0.2], Gate(listed=0.5))
+        return model.tell(tokens, reading_of(lines, boxes), [0.9, 0.2], Gate(listed=0.5))
 
     first, second = above.text, below.text
     assert told(above, below) == (f'Надпись сверху: "{first}". Ниже на фото кот. Подпись снизу: "{second}".')
@@ -437,7 +443,8 @@ def test_frames_are_told_one_by_one() -> None:
         tokens += [tokenizer.id("подпись"), COLON, OPENS, slot, CLOSES, tokenizer.id(".")]
 
     def told(tokens: list[int], *by_frame: tuple[float, float]) -> str:
-        return model.tell(tokens, [first, second], boxes, [0.9, 0.7], Gate(listed=0.5), by_frame=by_frame)
+        read = reading_of([first, second], boxes)
+        return model.tell(tokens, read, [0.9, 0.7], Gate(listed=0.5), by_frame=by_frame)
 
     assert told(tokens, (0.9, 0.1), (0.1, 0.8)) == (
         f'На первом кадре кот. Подпись: "{first.text}". На втором кадре робот. Подпись: "{second.text}".'
@@ -453,26 +460,26 @@ def test_some_frames_are_looked_at_one_by_one() -> None:
     model = small()
     image = draw_meme("two_frames", "РАЗ", "ДВА")
     half = [(0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 1.0)]
-    seen = model.detect_by_frame(image, [], half)
+    layout = torch.from_numpy(layout_features(reading_of((), half), image))
+    seen = model.detect_by_frame(image, reading_of((), half), layout)
     assert seen.shape == (2, len(model.concepts))
     upper = image.crop((0, 0, image.width, image.height // 2))
-    layout = torch.from_numpy(layout_features([], image))[None]
-    alone = model.detect(model.see([upper]), layout, model.spelt([[]]))
+    alone = model.detect(model.see([upper]), layout[None], model.spelt([reading_of()]))
     torch.testing.assert_close(seen[:1], alone)
-    assert len(model.detect_by_frame(image, [], half[:1])) == 0
-    assert len(model.detect_by_frame(image, [], half * 4)) == 0
+    assert len(model.detect_by_frame(image, reading_of((), half[:1]), layout)) == 0
+    assert len(model.detect_by_frame(image, reading_of((), half * 4), layout)) == 0
 
 
 def test_a_picture_gets_the_same_words_alone_and_in_company() -> None:
     model = small(2)
     together, _ = model.describe(PICTURES, READ, DecodingOptions(max_tokens=20), level=1, gate=Gate())
-    for picture, lines, text in zip(PICTURES, READ, together, strict=True):
-        alone, _ = model.describe([picture], [lines], DecodingOptions(max_tokens=20), level=1, gate=Gate())
+    for picture, read, text in zip(PICTURES, READ, together, strict=True):
+        alone, _ = model.describe([picture], [read], DecodingOptions(max_tokens=20), level=1, gate=Gate())
         assert alone == [text]
 
 
 def test_more_lines_than_the_decoder_has_places_for_are_cut() -> None:
-    model, many = small(1), lines_of(MAX_LINES + 7)
+    model, many = small(1), reading_on(PICTURES[0], lines_of(MAX_LINES + 7))
     memory, _ = model.memory(PICTURES[:1], [many])
     assert memory.line_mask.shape == (1, MAX_LINES)
     texts, _ = model.describe(PICTURES[:1], [many], GREEDY, level=0, gate=Gate())

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from inference.captioners.meme_small.narration import Sentence, begins_below, narrate
-from inference.captioners.meme_small.places import ABOVE, BELOW, TOP
+from inference.reading.places import Place, Region
+
+ABOVE = Place(Region.ABOVE, turn=-1)
+BELOW = Place(Region.BELOW, turn=3)
+TOP = Place(Region.TOP, 0)
 
 INTRO = Sentence("Мем из двух кадров.", quotes=False)
 PHOTO = Sentence("Фото.", quotes=False, bare=True)
 
 
-def quote(text: str, place: str | int | None = None) -> Sentence:
+def in_frame(number: int) -> Place:
+    return Place(Region.FRAME, number, number)
+
+
+def quote(text: str, place: Place | None = None) -> Sentence:
     return Sentence(f'Подпись: "{text}".', quotes=True, place=place)
 
 
@@ -22,18 +30,18 @@ def test_words_above_come_before_the_things_and_words_below_after_the_frames() -
 
 
 def test_a_frame_is_shown_before_the_words_on_it_and_named_once() -> None:
-    sentences = [INTRO, quote("а", 0), quote("б", 0), quote("в", 1)]
+    sentences = [INTRO, quote("а", in_frame(0)), quote("б", in_frame(0)), quote("в", in_frame(1))]
     assert not begins_below(sentences)
     assert narrate(sentences, "", {0: "На первом кадре кот."}) == (
         'Мем из двух кадров. На первом кадре кот. Подпись: "а". Подпись: "б". На втором кадре подпись: "в".'
     )
-    named = Sentence('На втором кадре надпись: "г".', quotes=True, place=1)
+    named = Sentence('На втором кадре надпись: "г".', quotes=True, place=in_frame(1))
     assert narrate([named], "", {1: "На втором кадре окно."}) == 'На втором кадре окно. Надпись: "г".'
 
 
 def test_frames_without_words_are_told_in_their_order() -> None:
     scenes = {2: "На третьем кадре дом.", 0: "На первом кадре кот."}
-    assert narrate([quote("а", 1)], "", scenes) == (
+    assert narrate([quote("а", in_frame(1))], "", scenes) == (
         'На первом кадре кот. На втором кадре подпись: "а". На третьем кадре дом.'
     )
     assert (

@@ -20,6 +20,7 @@ from inference.presets.catalogue import CATALOGUE
 from inference.tokenizers.words import WordTokenizer
 from tests.inference.learning import CAPTIONS, captions_of, learn, pictures, smoke_model, tokenizer_for
 from tests.inference.tokenizers.test_vectors import write_navec
+from tests.readings import reading_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -61,7 +62,7 @@ def test_the_small_twin_learns_eight_pictures_by_heart(name: str, tmp_path: Path
         assert all(said.finished)
     # From the picture itself, one by one: nothing leans on the neighbours in a batch.
     for image, caption in zip(pictures()[:2], captions_of(model), strict=False):
-        texts, likelihoods = model.describe([image], [()], DecodingOptions("greedy", max_tokens=60))
+        texts, likelihoods = model.describe([image], [reading_of()], DecodingOptions("greedy", max_tokens=60))
         assert texts == [caption]
         assert -1.5 < likelihoods[0] <= 0
 
@@ -80,14 +81,14 @@ def test_a_checkpoint_says_the_same_in_a_new_process(name: str, tmp_path: Path) 
         "from inference.captioners.encoder_decoder import CaptionModel\n"
         "from inference.common.types import DecodingOptions\n"
         "model = CaptionModel.load(Path(sys.argv[1])); image = Image.open(sys.argv[2])\n"
-        "print(json.dumps(model.describe([image], [()], DecodingOptions('beam', max_tokens=60))))"
+        "print(json.dumps(model.describe([image], [reading_of()], DecodingOptions('beam', max_tokens=60))))"
     )
     run = subprocess.run(
         [sys.executable, "-c", program, str(folder), str(picture)], capture_output=True, text=True, check=True
     )
     texts, likelihoods = json.loads(run.stdout)
     assert texts == [CAPTIONS[6]]
-    expected = model.eval().describe([pictures()[6]], [()], DecodingOptions("beam", max_tokens=60))
+    expected = model.eval().describe([pictures()[6]], [reading_of()], DecodingOptions("beam", max_tokens=60))
     assert expected[0] == texts
     assert likelihoods == pytest.approx(expected[1], abs=1e-4)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from inference.captioners.coco_objects.wording import Thing, compose
-from inference.common.types import TextLine
+from inference.reading.geometry import Box
 from inference.reading.inscriptions import inscriptions
-from inference.reading.merge import Box
+from inference.reading.lines import TextLine
+from tests.readings import reading_of
 
 PHOTO: list[Box] = [(0, 0, 1, 1)]
 UNDER_A_BAR: list[Box] = [(0, 0.2, 1, 1)]
@@ -55,32 +56,32 @@ def line(text: str, top: float, block: int = 0) -> TextLine:
     ],
 )
 def test_what_is_on_a_picture(things: list[Thing], text: str) -> None:
-    assert compose(things, [], PHOTO) == text
+    assert compose(things, reading_of([], PHOTO)) == text
 
 
 def test_a_long_list_names_the_largest_only() -> None:
     labels = ["person", "dog", "cat", "car", "bus", "chair", "fork", "spoon"]
     things = [thing(label, (0.0, 0.0, 1 - 0.1 * i, 1.0)) for i, label in enumerate(labels)]
-    assert compose(things, [], PHOTO) == (
+    assert compose(things, reading_of([], PHOTO)) == (
         "На картинке: человек, собака, кошка, машина, автобус и стул."
     )  # fmt: skip
 
 
 def test_words_are_quoted_with_their_places() -> None:
     lines = [line("КОГДА", 0.02), line("ПРИШЁЛ", 0.1), line("ДОМОЙ", 0.9, 1)]
-    assert compose([thing("person", WIDE)], lines, UNDER_A_BAR) == (
+    assert compose([thing("person", WIDE)], reading_of(lines, UNDER_A_BAR)) == (
         "На картинке: человек. Надпись сверху: «КОГДА ПРИШЁЛ». Надпись снизу: «ДОМОЙ»."
     )
-    assert inscriptions([line("РАЗ", 0.02), line("ДВА", 0.06, 1), line("ТРИ", 0.5, 2)], PHOTO) == (
-        "Надписи сверху: «РАЗ», «ДВА». Надпись посередине: «ТРИ»."
-    )
+    assert inscriptions(
+        reading_of([line("РАЗ", 0.02), line("ДВА", 0.06, 1), line("ТРИ", 0.5, 2)], PHOTO)
+    ) == ("Надписи сверху: «РАЗ», «ДВА». Надпись посередине: «ТРИ».")
     # A page of text has no picture that words could stand above.
-    assert inscriptions([line("ВСЁ", 0.1)], []) == "Надпись: «ВСЁ»."
-    assert inscriptions([], PHOTO) == ""
+    assert inscriptions(reading_of([line("ВСЁ", 0.1)], [])) == "Надпись: «ВСЁ»."
+    assert inscriptions(reading_of([], PHOTO)) == ""
 
 
 def test_quotation_marks_within_the_words_do_not_end_the_quotation() -> None:
-    assert inscriptions([line("ФИЛЬМ «ДЮНА» УЖЕ", 0.1), line("«»", 0.5, 1)], PHOTO) == (
+    assert inscriptions(reading_of([line("ФИЛЬМ «ДЮНА» УЖЕ", 0.1), line("«»", 0.5, 1)], PHOTO)) == (
         "Надпись сверху: «ФИЛЬМ 'ДЮНА' УЖЕ»."
     )
 
@@ -92,11 +93,11 @@ def test_a_comic_is_told_frame_by_frame() -> None:
         thing("person", (0.1, 0.05, 0.3, 0.4)),
     ]
     lines = [line("ДО", 0.3), line("ПОСЛЕ", 0.7, 1)]
-    assert compose(things, lines, COMIC) == (
+    assert compose(things, reading_of(lines, COMIC)) == (
         "Первый кадр: человек. Второй кадр, слева направо: кошка и собака. "
         "Надпись на первом кадре: «ДО». Надпись на втором кадре: «ПОСЛЕ»."
     )
-    assert compose(things[:2], [], COMIC) == "Второй кадр, слева направо: кошка и собака."
-    assert compose([], lines[:1], COMIC) == (
+    assert compose(things[:2], reading_of([], COMIC)) == "Второй кадр, слева направо: кошка и собака."
+    assert compose([], reading_of(lines[:1], COMIC)) == (
         "Знакомых предметов на картинке не видно. Надпись на первом кадре: «ДО»."
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from inference.common.types import TextLine
 from inference.reading.features import (
     LAYOUT_FEATURES,
     LINE_FEATURES,
@@ -16,8 +16,11 @@ from inference.reading.features import (
     layout_features,
     line_features,
 )
+from inference.reading.lines import TextLine
 from tests.drawing import draw_meme
+from tests.readings import reading_on
 
+Floats = npt.NDArray[np.float32]
 PICTURE = draw_meme("two_frames", width=320)
 PHOTO = draw_meme("photo", width=320)
 PAGE = draw_meme("text_only", width=320)
@@ -45,7 +48,8 @@ def test_whatever_was_read_gives_finite_numbers_of_the_promised_shape(
     found: list[TextLine], size: tuple[int, int]
 ) -> None:
     image = PICTURE.resize(size)
-    values, layout = line_features(found, image), layout_features(found, image)
+    reading = reading_on(image, found)
+    values, layout = line_features(reading, image), layout_features(reading, image)
     assert values.shape == (len(found), LINE_FEATURES)
     assert layout.shape == (LAYOUT_FEATURES,)
     for numbers in (values, layout):
@@ -54,14 +58,22 @@ def test_whatever_was_read_gives_finite_numbers_of_the_promised_shape(
         assert np.abs(numbers).max() < 30
 
 
+def seen(found: list[TextLine], image: Image.Image = PICTURE) -> Floats:
+    return line_features(reading_on(image, found), image)
+
+
+def laid_out(found: list[TextLine], image: Image.Image = PICTURE) -> Floats:
+    return layout_features(reading_on(image, found), image)
+
+
 def test_no_lines_no_rows() -> None:
-    assert line_features([], PICTURE).shape == (0, LINE_FEATURES)
-    assert np.isfinite(layout_features([], PICTURE)).all()
+    assert seen([]).shape == (0, LINE_FEATURES)
+    assert np.isfinite(laid_out([])).all()
 
 
 def test_lines_beyond_the_limit_are_cut() -> None:
     many = [line(f"строка {i}", 0.001 * i) for i in range(MAX_LINES + 9)]
-    assert len(line_features(many, PICTURE)) == MAX_LINES
+    assert len(seen(many)) == MAX_LINES
 
 
 @pytest.mark.parametrize(
@@ -79,28 +91,28 @@ def test_lines_beyond_the_limit_are_cut() -> None:
     ids=lambda one: f"{one.text}-{one.box[0]}-{one.box[1]}",
 )
 def test_lines_that_look_different_are_told_apart(one: TextLine, other: TextLine) -> None:
-    difference = np.abs(line_features([one], PICTURE) - line_features([other], PICTURE))
+    difference = np.abs(seen([one]) - seen([other]))
     assert difference.max() > 0.1
 
 
 def test_first_and_last_of_a_block_and_the_frame_are_told() -> None:
     found = [line("раз", 0.1), line("два", 0.2), line("три", 0.8, block=1)]
-    values = line_features(found, PICTURE)
+    values = seen(found)
     # No two lines of one picture look the same to the decoder.
     for i in range(3):
         for j in range(i):
             assert np.abs(values[i] - values[j]).max() > 0.1
-    assert not np.allclose(values[0], line_features(found[:1], PICTURE)[0])  # the company counts
+    assert not np.allclose(values[0], seen(found[:1])[0])  # the company counts
 
 
 @pytest.mark.parametrize(("picture", "count"), [(PAGE, 0), (PHOTO, 1), (PICTURE, 2)])
 def test_the_layout_says_how_many_frames_there_are(picture: Image.Image, count: int) -> None:
-    one_hot = layout_features([], picture)[:7]
+    one_hot = laid_out([], picture)[:7]
     assert one_hot.tolist() == [float(number == count) for number in range(7)]
 
 
 def test_more_text_is_more_in_the_layout() -> None:
     little, much = [line("раз")], [line(f"много слов в строке {i}", 0.1 * i, block=i) for i in range(6)]
-    change = layout_features(much, PICTURE) - layout_features(little, PICTURE)
+    change = laid_out(much) - laid_out(little)
     assert change.min() >= 0
     assert (change > 0.05).sum() >= 3

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from inference.reading.foreign import in_russian, is_english
+from inference.reading.lines import TextLine
+from inference.reading.reading import Reading
+from tests.readings import reading_of
 
 MEANINGS = {
     "Hold on": "Подожди",
@@ -16,6 +19,10 @@ MEANINGS = {
     "Home": "home",
     "Nothing": "",
 }
+
+
+def read(blocks: Sequence[str]) -> Reading:
+    return reading_of([TextLine(text, (0, 0, 1, 1), 0.9, number) for number, text in enumerate(blocks)])
 
 
 def translate(texts: Sequence[str]) -> list[str]:
@@ -55,18 +62,18 @@ def translate(texts: Sequence[str]) -> list[str]:
     ],
 )
 def test_a_quotation_is_followed_by_its_meaning(text: str, blocks: list[str], expected: str) -> None:
-    assert in_russian([text], [blocks], translate) == [expected]
+    assert in_russian([text], [read(blocks)], translate) == [expected]
 
 
 def test_each_picture_gets_its_own_and_nobody_is_asked_for_nothing() -> None:
     texts = ['"Hold on".', '"КОТ".', '"I got this".']
-    found = in_russian(texts, [["Hold on"], ["КОТ"], ["I got this"]], translate)
+    found = in_russian(texts, [read(["Hold on"]), read(["КОТ"]), read(["I got this"])], translate)
     assert found == [
         '"Hold on" (по-русски: "Подожди").',
         '"КОТ".',
         '"I got this" (по-русски: "Я справлюсь").',
     ]
-    assert in_russian(['"КОТ".', "Кот."], [["КОТ"], []], translate) == ['"КОТ".', "Кот."]
+    assert in_russian(['"КОТ".', "Кот."], [read(["КОТ"]), read([])], translate) == ['"КОТ".', "Кот."]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import random
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from inference.common.types import TextLine
-from inference.reading.frames import frames
+from inference.reading.frames import find_frames
+from inference.reading.lines import TextLine
 from tests.drawing import draw_meme, font
 
 
@@ -33,14 +33,14 @@ def collage(
 
 
 def test_a_photo_is_one_frame() -> None:
-    assert frames(photo(640, 480, 1)) == [(0.0, 0.0, 1.0, 1.0)]
-    assert len(frames(draw_meme("photo"))) == 1
+    assert find_frames(photo(640, 480, 1)) == ((0.0, 0.0, 1.0, 1.0),)
+    assert len(find_frames(draw_meme("photo"))) == 1
 
 
 @pytest.mark.parametrize("colour", ["white", "black", "#336699"])
 @pytest.mark.parametrize(("columns", "rows"), [(1, 2), (2, 1), (2, 2), (1, 3), (3, 2)])
 def test_a_collage_has_its_frames_row_by_row(columns: int, rows: int, colour: str) -> None:
-    found = frames(collage(columns, rows, gap=12, colour=colour))
+    found = find_frames(collage(columns, rows, gap=12, colour=colour))
     assert len(found) == columns * rows
     for number, (left, top, right, bottom) in enumerate(found):
         row, column = divmod(number, columns)
@@ -54,7 +54,7 @@ def test_a_collage_has_its_frames_row_by_row(columns: int, rows: int, colour: st
 @pytest.mark.parametrize("colour", ["white", "black"])
 @pytest.mark.parametrize(("columns", "rows"), [(2, 2), (3, 3), (4, 5), (5, 4)])
 def test_gutters_of_a_few_pixels_part_small_frames(columns: int, rows: int, colour: str, gap: int) -> None:
-    assert len(frames(collage(columns, rows, gap=gap, colour=colour, size=(200, 180)))) == columns * rows
+    assert len(find_frames(collage(columns, rows, gap=gap, colour=colour, size=(200, 180)))) == columns * rows
 
 
 def person(draw: ImageDraw.ImageDraw, x: int, y: int, *, scale: int = 1) -> None:
@@ -73,7 +73,7 @@ def test_panels_of_a_comic_are_parted_by_ruled_lines(ground: str) -> None:
     for x in (200, 600):
         for y in (90, 390):
             person(draw, x, y)
-    assert len(frames(comic)) == 4
+    assert len(find_frames(comic)) == 4
 
 
 def written(image: Image.Image, place: tuple[int, int], text: str, size: int) -> TextLine:
@@ -88,9 +88,9 @@ def written(image: Image.Image, place: tuple[int, int], text: str, size: int) ->
 def test_a_drawing_on_a_plain_ground_is_one_frame_and_letters_are_none() -> None:
     image = Image.new("RGB", (800, 800), "white")
     lines = [written(image, (60, 40), "Шаг первый", 90)]
-    assert frames(image, lines) == []
+    assert find_frames(image, lines) == ()
     person(ImageDraw.Draw(image), 400, 300, scale=2)
-    ((_, top, _, bottom),) = frames(image, lines)
+    ((_, top, _, bottom),) = find_frames(image, lines)
     assert top > lines[0].box[3]  # the words stand above the drawing, not in it
     assert bottom == pytest.approx(580 / 800, abs=0.03)
 
@@ -99,7 +99,7 @@ def test_a_bar_full_of_large_letters_is_no_frame() -> None:
     image = Image.new("RGB", (800, 800), "white")
     image.paste(photo(800, 590, 5), (0, 210))
     lines = [written(image, (10, 0), "КОГДА АДМИН", 110), written(image, (10, 100), "ЗАБЫЛ СОН", 110)]
-    ((_, top, _, _),) = frames(image, lines)
+    ((_, top, _, _),) = find_frames(image, lines)
     assert top == pytest.approx(210 / 800, abs=0.02)
 
 
@@ -112,14 +112,16 @@ def test_a_chat_has_no_frames() -> None:
         draw.rounded_rectangle((30 + 80 * (number % 2), top, 600, top + 160), 24, fill="white")
         for row in range(3):
             lines.append(written(chat, (60 + 80 * (number % 2), top + 12 + 48 * row), "Сообщение о деле", 36))
-    assert frames(chat, lines) == []
+    assert find_frames(chat, lines) == ()
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_an_even_sky_is_no_gutter(seed: int) -> None:
     """Rows of one colour that fade into the ground below them."""
     ground, sky = photo(800, 600, seed), Image.new("RGB", (800, 600), "#88aadd")
-    ((_, _, _, bottom),) = frames(Image.composite(ground, sky, Image.linear_gradient("L").resize((800, 600))))
+    ((_, _, _, bottom),) = find_frames(
+        Image.composite(ground, sky, Image.linear_gradient("L").resize((800, 600)))
+    )
     assert bottom == 1
 
 
@@ -129,7 +131,7 @@ def test_a_shadow_across_a_photo_is_no_gutter() -> None:
     mask = Image.new("L", image.size, 0)
     ImageDraw.Draw(mask).rectangle((0, 270, 800, 330), fill=255)
     soft = mask.filter(ImageFilter.GaussianBlur(40)).point(lambda level: min(255, 3 * level))
-    assert len(frames(Image.composite(Image.new("RGB", image.size, "#202020"), image, soft))) == 1
+    assert len(find_frames(Image.composite(Image.new("RGB", image.size, "#202020"), image, soft))) == 1
 
 
 def test_frames_without_a_gutter_part_at_the_hard_edge() -> None:
@@ -137,7 +139,7 @@ def test_frames_without_a_gutter_part_at_the_hard_edge() -> None:
     image = Image.new("RGB", (400, 600))
     image.paste(slope.point(lambda level: level // 2), (0, 0))
     image.paste(slope.point(lambda level: 128 + level // 2), (0, 300))
-    upper, lower = frames(image)
+    upper, lower = find_frames(image)
     assert upper[3] == pytest.approx(0.5, abs=0.02)
     assert lower[1] == pytest.approx(0.5, abs=0.02)
 
@@ -148,17 +150,17 @@ def test_a_page_of_text_has_no_frame(words: int) -> None:
     draw = ImageDraw.Draw(page)
     for number in range(words):
         draw.text((40, 30 + 70 * number), "Строка обычного текста", fill="black", font=font(42, bold=False))
-    assert frames(page) == []
+    assert find_frames(page) == ()
 
 
 @pytest.mark.parametrize("colour", ["white", "black", "red"])
 def test_one_colour_has_no_frame(colour: str) -> None:
-    assert frames(Image.new("RGB", (500, 400), colour)) == []
+    assert find_frames(Image.new("RGB", (500, 400), colour)) == ()
 
 
 def test_the_caption_bar_is_not_part_of_the_frame() -> None:
     meme = draw_meme("caption_bar")
-    ((left, top, right, bottom),) = frames(meme)
+    ((left, top, right, bottom),) = find_frames(meme)
     bar = 1 - 600 / meme.height
     assert top == pytest.approx(bar, abs=0.05)
     assert (left, right) == (0.0, 1.0)
@@ -169,12 +171,12 @@ def test_a_demotivator_has_one_frame_above_its_title() -> None:
     image = Image.new("RGB", (800, 800), "black")
     image.paste(photo(600, 450, 3), (100, 60))
     ImageDraw.Draw(image).text((400, 640), "ПОНЕДЕЛЬНИК", fill="white", font=font(60), anchor="mm")
-    ((_, top, _, bottom),) = frames(image)
+    ((_, top, _, bottom),) = find_frames(image)
     assert (top, bottom) == pytest.approx((60 / 800, 510 / 800), abs=0.03)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 1), (200, 150), (300, 8000)])
 def test_any_size_is_looked_at(size: tuple[int, int]) -> None:
-    for left, top, right, bottom in frames(photo(*size, seed=4)):
+    for left, top, right, bottom in find_frames(photo(*size, seed=4)):
         assert 0 <= left < right <= 1
         assert 0 <= top < bottom <= 1

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.common.types import TextLine
 from inference.reading.layout import arrange, by_frames
-from inference.reading.merge import ReadLine
+from inference.reading.lines import ReadLine, TextLine
 
 SIZE = (1000, 1000)
 
@@ -167,7 +166,9 @@ def test_frames_are_read_one_after_the_other_and_part_blocks() -> None:
         ("правый верх", 2),
         ("правый низ", 3),
     ]
-    assert by_frames(lines, boxes[:1]) == lines
+    assert [(one.text, one.block) for one in by_frames(lines, boxes[:1])] == [
+        (one.text, one.block) for one in lines
+    ]
     below = TextLine("снизу", (0.1, 0.96, 0.9, 0.99), 0.9, 0)
     frame = [(0.0, 0.1, 0.5, 0.9), (0.5, 0.1, 1.0, 0.9)]
     assert [one.text for one in by_frames([below, *lines[1:]], frame)][-1] == "снизу"

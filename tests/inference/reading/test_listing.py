@@ -9,10 +9,12 @@ from collections.abc import Sequence
 import pytest
 from PIL import Image, ImageDraw
 
-from inference.reading import listing
-from inference.reading.listing import listed
-from inference.reading.merge import Candidate, select
+from inference.reading import scorer
+from inference.reading.candidates import Candidate
+from inference.reading.lines import ReadLine
+from inference.reading.listing import select
 from inference.reading.reader import Reader
+from inference.reading.scorer import scored
 from inference.reading.words import Word
 from tests.drawing import draw_meme, font
 
@@ -58,7 +60,7 @@ def table(*rows: Sequence[str], columns: Sequence[int], step: int) -> Image.Imag
 
 def blocks(reader: Reader, image: Image.Image) -> list[str]:
     found: dict[int, list[str]] = {}
-    for line in reader.read(image).words:
+    for line in reader.read(image).listed:
         found.setdefault(line.block, []).append(line.text)
     return [" ".join(found[number]) for number in sorted(found)]
 
@@ -206,7 +208,7 @@ def ruled(step: int, width: int, *, both: bool) -> Image.Image:
     ],
 )  # fmt: skip
 def test_no_words_are_invented(reader: Reader, image: Image.Image) -> None:
-    assert reader.read(image).words == ()
+    assert reader.read(image).listed == ()
 
 
 # --- by words with given places
@@ -232,19 +234,24 @@ def choosy(monkeypatch: pytest.MonkeyPatch) -> None:
         assert size
         return [float(sum(map(str.isalpha, found.text)) > 8 and found.height > 30) for found in lines]
 
-    monkeypatch.setattr(listing, "quotable", scores)
+    monkeypatch.setattr(scorer, "quotable", scores)
+
+
+def listed(words: Sequence[Word], size: tuple[int, int] = SIZE) -> list[ReadLine]:
+    return list(select(scored(words, size)).listed)
 
 
 def texts(*lines: list[Word]) -> list[str]:
     words = [word for own in lines for word in own]
-    return [found.text for found in sorted(listed(words, SIZE), key=lambda one: (one.box[1], one.box[0]))]
+    return [found.text for found in sorted(listed(words), key=lambda one: (one.box[1], one.box[0]))]
 
 
 def test_what_would_be_quoted_is_always_listed() -> None:
     words = line(MESSAGE, left=0.1, top=0.4, number=0) + line("goз", left=0.7, top=0.1, number=1)
-    quoted = {one.box for one in select(words, SIZE)}
-    assert quoted <= {one.box for one in listed(words, SIZE)}
-    assert listed([], SIZE) == []
+    found = select(scored(words, SIZE))
+    assert found.message
+    assert set(found.message) <= set(found.listed)
+    assert listed([]) == []
 
 
 FURNITURE = [
@@ -392,5 +399,5 @@ def test_who_wrote_a_post_is_listed_once() -> None:
         *line("@kotik_42", left=0.1, top=0.2, number=1),
         *line("Сегодня я проспал работу", left=0.1, top=0.4, number=2),
     ]
-    (only,) = listed(words, SIZE)
+    (only,) = listed(words)
     assert (only.text, only.author) == ("Сегодня я проспал работу", "kotik_42")

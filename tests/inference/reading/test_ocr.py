@@ -13,11 +13,12 @@ from PIL import Image, ImageDraw
 from rapidfuzz import fuzz
 from safetensors.torch import save_file
 
-from inference.common.types import TextLine
 from inference.reading import reader as reader_module
+from inference.reading.lines import TextLine
 from inference.reading.networks import decode
 from inference.reading.ocr import WEIGHTS_FILE, Ocr, OcrUnavailableError
-from inference.reading.reader import Reader, Reading
+from inference.reading.reader import Reader
+from inference.reading.reading import Reading
 from tests.drawing import draw_meme, font
 from tests.inference import ctc
 
@@ -156,7 +157,9 @@ def test_nothing_is_read_where_nothing_is_written(reader: Reader, kind: str) -> 
         "blurred": lambda: photo(600, 400),
         "black": lambda: Image.new("RGB", (400, 300)),
     }[kind]()
-    assert reader.read(picture) == Reading()
+    found = reader.read(picture)
+    assert not found.words
+    assert not found.listed
 
 
 def test_a_picture_of_200_by_150_is_enlarged_until_it_can_be_read(reader: Reader) -> None:
@@ -225,13 +228,13 @@ def test_twenty_frames_are_read_row_by_row(reader: Reader) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (3000, 2), (2, 3000), (11, 11), (100, 20_000)])
 def test_slivers_and_extreme_shapes_are_no_error(reader: Reader, size: tuple[int, int]) -> None:
-    assert reader.read(Image.new("RGB", size, "white")) == Reading()
+    assert reader.read(Image.new("RGB", size, "white")) == Reading(size)
 
 
 def test_a_picture_leaves_nothing_behind_for_the_next(reader: Reader) -> None:
     meme = draw_meme("caption_bar", "Первая картинка")
     before = reader.read(meme).lines
-    assert reader.read(Image.new("RGB", (400, 300), "white")) == Reading()
+    assert reader.read(Image.new("RGB", (400, 300), "white")) == Reading((400, 300))
     assert reader.read(meme).lines == before
 
 
@@ -254,7 +257,7 @@ def test_a_short_word_above_one_that_begins_with_its_letter_is_read(reader: Read
     image = Image.new("RGB", (700, 300), "white")
     for number, text in enumerate(("Как в расширяющейся", "вселенной я и ты", "ищем истину")):
         ImageDraw.Draw(image).text((60, 60 + leading * number), text, fill="black", font=font(40))
-    assert " ".join(blocks(reader.read(image).words)) == "Как в расширяющейся вселенной я и ты ищем истину"
+    assert " ".join(blocks(reader.read(image).listed)) == "Как в расширяющейся вселенной я и ты ищем истину"
 
 
 def test_many_lines_are_each_read_once() -> None:
@@ -286,7 +289,9 @@ def test_damaged_weights_mean_no_reading_and_one_sentence(
     monkeypatch.setattr(reader_module, "Ocr", lambda: Ocr(path))
     blind = Reader()
     assert not blind.available
-    assert blind.read(draw_meme("text_only")) == Reading()
+    meme = draw_meme("text_only")
+    found = blind.read(meme)
+    assert (found.size, found.words, found.lines, found.listed) == (meme.size, (), (), ())
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "described without their words" in caplog.text
 

@@ -16,7 +16,8 @@ from inference.reading.orientation import (
     legible,
     turned_round,
 )
-from inference.reading.reader import Reader, Reading, in_reading_order
+from inference.reading.reader import Reader
+from inference.reading.reading import Reading
 from inference.reading.words import Word
 from tests.drawing import draw_meme, font
 
@@ -53,7 +54,7 @@ def upside_down(image: Image.Image) -> Image.Image:
 
 def blocks(reading: Reading) -> list[str]:
     found: dict[int, list[str]] = {}
-    for line in reading.words:
+    for line in reading.listed:
         found.setdefault(line.block, []).append(line.text)
     return [" ".join(found[number]) for number in sorted(found)]
 
@@ -88,7 +89,7 @@ def test_a_picture_upside_down_is_read_as_the_right_way_up(
     assert " ".join(blocks(turned)).lower() == " ".join(blocks(upright)).lower() == words.lower()
     assert turned.unread == upright.unread == 0
     # The places are those on the picture turned: what stood above stands above.
-    for own, other in zip(turned.words, upright.words, strict=True):
+    for own, other in zip(turned.listed, upright.listed, strict=True):
         assert own.box == pytest.approx(other.box, abs=0.03)
 
 
@@ -133,7 +134,7 @@ def test_an_answer_printed_upside_down_is_read_where_it_stands(reader: Reader) -
     assert " ".join(blocks(found)) == (
         "Сколько лап у кота? Подумай хорошенько Ответ: четыре лапы и один хвост"
     )
-    assert found.words[-1].box[1] > 0.6
+    assert found.listed[-1].box[1] > 0.6
 
 
 MIRRORED = [
@@ -149,7 +150,8 @@ MIRRORED = [
 def test_mirrored_words_are_told_to_be_unread(reader: Reader, image: Image.Image) -> None:
     found = reader.read(ImageOps.mirror(image))
     assert found.unread >= 0.7
-    assert found.words == found.lines == ()
+    assert not found.words
+    assert found.listed == found.lines == ()
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def test_mirrored_words_are_told_to_be_unread(reader: Reader, image: Image.Image
 def test_other_scripts_are_told_to_be_unread(reader: Reader, text: str) -> None:
     found = reader.read(drawn(text))
     assert found.unread >= 0.7
-    assert found.words == ()
+    assert found.listed == ()
 
 
 @pytest.mark.parametrize(
@@ -273,7 +275,7 @@ def test_lines_upside_down_among_others_are_read_from_the_right_and_from_below()
         *line("и никто не видит", 3, turn=2),
         *line("то это отпуск", 2, turn=2),
     ]
-    lines = in_reading_order(words, Image.new("RGB", (1000, 600), "white"))
+    lines = Reader.from_words(words, Image.new("RGB", (1000, 600), "white")).lines
     assert [found.text for found in lines] == ["Когда спишь на работе", "и никто не видит", "то это отпуск"]
 
 

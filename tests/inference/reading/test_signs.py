@@ -41,7 +41,7 @@ def drawn(*lines: str, size: int = 40) -> Image.Image:
     ],
 )
 def test_a_line_with_signs_or_the_neighbours_letters_is_read(reader: Reader, text: str) -> None:
-    assert [line.text for line in reader.read(drawn(text)).words] == [text]
+    assert [line.text for line in reader.read(drawn(text)).listed] == [text]
 
 
 def test_ukrainian_is_not_called_english(reader: Reader) -> None:

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from inference.common.types import TextLine
+from inference.reading.lines import TextLine
 from inference.reading.summary import summarise
 from tests.drawing import draw_meme
+from tests.readings import reading_on
 
 PHOTO = draw_meme("photo", width=320)
 BAR = draw_meme("caption_bar", width=320)
@@ -46,12 +47,12 @@ def at(middle: float, text: str = "Слова", block: int = 0) -> TextLine:
     ],
 )
 def test_summary(picture: Image.Image, lines: list[TextLine], sentence: str) -> None:
-    assert summarise(picture, lines) == sentence
+    assert summarise(reading_on(picture, lines)) == sentence
 
 
 def test_where_nobody_could_read_the_absence_of_words_is_not_claimed() -> None:
-    assert summarise(PHOTO, [], reading=False) == "Картинка."
-    assert summarise(TWO, [], reading=False) == "Мем из двух кадров."
+    assert summarise(reading_on(PHOTO), looked=False) == "Картинка."
+    assert summarise(reading_on(TWO), looked=False) == "Мем из двух кадров."
 
 
 @settings(max_examples=40, deadline=None)
@@ -62,7 +63,7 @@ def test_where_nobody_could_read_the_absence_of_words_is_not_claimed() -> None:
 )
 def test_it_is_always_one_clean_sentence(middles: list[float], picture: Image.Image, same: bool) -> None:
     lines = [at(middle, block=0 if same else number) for number, middle in enumerate(sorted(middles))]
-    sentence = summarise(picture, lines)
+    sentence = summarise(reading_on(picture, lines))
     assert sentence[0].isupper()
     assert sentence.endswith(".")
     assert sentence.count(".") == 1
@@ -72,8 +73,8 @@ def test_it_is_always_one_clean_sentence(middles: list[float], picture: Image.Im
 
 def test_a_post_is_called_one() -> None:
     post = [replace(at(0.5), author="kot"), at(0.6)]
-    assert summarise(PAGE, post) == "Скриншот поста в соцсети."
-    assert summarise(PHOTO, post) == "Скриншот поста в соцсети с картинкой."
+    assert summarise(reading_on(PAGE, post)) == "Скриншот поста в соцсети."
+    assert summarise(reading_on(PHOTO, post)) == "Скриншот поста в соцсети с картинкой."
     latin = [replace(at(0.5, "who did it again"), author="kot")]
-    assert summarise(PAGE, latin) == "Скриншот поста в соцсети, текст латиницей."
-    assert summarise(TWO, post).startswith("Мем из двух кадров")
+    assert summarise(reading_on(PAGE, latin)) == "Скриншот поста в соцсети, текст латиницей."
+    assert summarise(reading_on(TWO, post)).startswith("Мем из двух кадров")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inference.common.types import TextLine
+from inference.reading.lines import TextLine, clean_quote
 from inference.tokenizers.slots import (
     CLOSE,
     EOS,
@@ -21,7 +21,6 @@ from inference.tokenizers.slots import (
     UNK,
     UNREAD,
     SlotTokenizer,
-    clean_quote,
     split_words,
 )
 

@@ -13,14 +13,17 @@ from torch import nn
 
 from inference.captioners.encoder_decoder import Batch, CaptionModel
 from inference.captioners.presets import build, make_tokenizer
-from inference.common.types import DecodingOptions, TextLine
+from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED
 from inference.encoders.base import Memory
+from inference.reading.lines import TextLine
+from inference.reading.reading import Reading
 from inference.tokenizers.base import Tokenizer
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
 from inference.tokenizers.words import WordTokenizer, split_words
 from inference.tokenizers.words_read import AFTER, BEFORE, NOTHING, WordsRead, from_slots, text_read, to_slots
 from tests.inference.learning import calibrate, tokenizer_for, train_bpe
+from tests.readings import reading_of
 
 GREEDY = DecodingOptions("greedy", max_tokens=40)
 COLOURS = {"Красный": "red", "Синий": "blue", "Зелёный": "green"}
@@ -32,6 +35,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def lines_of(*texts: str) -> tuple[TextLine, ...]:
     return tuple(TextLine(text, (0.0, i / 20, 1.0, (i + 1) / 20), 0.9, i) for i, text in enumerate(texts))
+
+
+def read(*texts: str) -> Reading:
+    return reading_of(lines_of(*texts))
 
 
 def test_quotations_of_lines_become_slots_and_come_back_as_what_was_read() -> None:
@@ -52,8 +59,8 @@ def test_a_vocabulary_has_its_slots_as_words() -> None:
         *("твит", "``", "<line0>", "<line1>", "''", ".", "кот", "<line10>", "."),
     ]
     captions = ["Надпись «Привет, мир».", "Надпись «Пока»."]
-    lines = [lines_of("ПРИВЕТ МИР"), lines_of("пока", "что")]
-    words = make_tokenizer("resnet34-lstm", captions * 6, lines * 6, words="slots", slots=2)
+    readings = [read("ПРИВЕТ МИР"), read("пока", "что")]
+    words = make_tokenizer("resnet34-lstm", captions * 6, readings * 6, words="slots", slots=2)
     assert isinstance(words, WordTokenizer)
     assert words.words == (
         "<pad>",
@@ -69,7 +76,7 @@ def test_a_vocabulary_has_its_slots_as_words() -> None:
     )
     assert words.slots == [4, 5]
     assert words.decode(words.encode("Надпись «<line1>».")) == "Надпись «<line1>»."
-    plain = make_tokenizer("resnet34-lstm", captions * 6, lines * 6)
+    plain = make_tokenizer("resnet34-lstm", captions * 6, readings * 6)
     assert isinstance(plain, WordTokenizer)
     assert plain.slots == []
     assert "привет" in plain.ids
@@ -84,11 +91,11 @@ def test_tokenizers_with_files_come_from_their_folder(tmp_path: Path) -> None:
 
 def test_a_batch_holds_the_words_before_the_sentence_and_learns_the_sentence_alone(tmp_path: Path) -> None:
     captions = ["Надпись «Ура».", "Пусто."]
-    lines = [lines_of("УРА", "ещё"), ()]
-    words = make_tokenizer("mobilenet-soft-attention", captions, lines, words="slots", slots=3)
+    readings = [read("УРА", "ещё"), read()]
+    words = make_tokenizer("mobilenet-soft-attention", captions, readings, words="slots", slots=3)
     model = build("mobilenet-soft-attention", tokenizer=words, words="slots", smoke=True)
     assert isinstance(words, WordTokenizer)
-    batch = model.batch(captions, lines)
+    batch = model.batch(captions, readings)
     start, end = model.special.bos, model.special.eos
     said = words.encode("Надпись «<line0>».")
     assert batch.tokens[0].tolist() == [start, *words.slots[:2], start, *said]
@@ -98,7 +105,7 @@ def test_a_batch_holds_the_words_before_the_sentence_and_learns_the_sentence_alo
     pieces = tokenizer_for("clipcap-mlp", tmp_path)
     model = build("clipcap-mlp", tokenizer=pieces, words="prompt", smoke=True)
     model.prompt_tokens = 4
-    batch = model.batch(captions, lines)
+    batch = model.batch(captions, readings)
     before = [
         *pieces.encode("На картинке написано: «"),
         *pieces.encode("УРА ещё")[:4],
@@ -112,12 +119,12 @@ def test_a_batch_holds_the_words_before_the_sentence_and_learns_the_sentence_alo
 
     bpe = tokenizer_for("rudolph", tmp_path)
     model = build("rudolph", tokenizer=bpe, words="prompt", smoke=True, left=6)
-    batch = model.batch(captions, lines)
+    batch = model.batch(captions, readings)
     assert batch.left is not None
     assert batch.left.tolist() == [[2, *bpe.encode("ура ещё")[:4], 3], [2, 3, 0, 0, 0, 0]]
     assert batch.tokens[0].tolist() == [2, *bpe.encode(captions[0])]
     # Without the option what was read is not looked at.
-    assert build("rudolph", tokenizer=bpe, smoke=True).batch(captions, lines).left is None
+    assert build("rudolph", tokenizer=bpe, smoke=True).batch(captions, readings).left is None
 
 
 @pytest.mark.parametrize(
@@ -128,14 +135,14 @@ def test_sentences_cut_one_by_one_stand_together_as_those_cut_at_once(
     preset: str, words: WordsRead, tmp_path: Path
 ) -> None:
     captions = ["Надпись «Ура».", "Пусто.", "Кот и ещё один кот."]
-    lines = [lines_of("УРА", "ещё"), (), lines_of("кот")]
+    readings = [read("УРА", "ещё"), read(), read("кот")]
     if words == "slots":
-        tokenizer: Tokenizer = make_tokenizer(preset, captions, lines, words=words, slots=3)
+        tokenizer: Tokenizer = make_tokenizer(preset, captions, readings, words=words, slots=3)
     else:
         tokenizer = tokenizer_for(preset, tmp_path)
     model = build(preset, tokenizer=tokenizer, words=words, smoke=True)
-    parts = [model.batch([caption], [own]) for caption, own in zip(captions, lines, strict=True)]
-    together, expected = Batch.together(parts, model.special.pad), model.batch(captions, lines)
+    parts = [model.batch([caption], [own]) for caption, own in zip(captions, readings, strict=True)]
+    together, expected = Batch.together(parts, model.special.pad), model.batch(captions, readings)
     assert torch.equal(together.tokens, expected.tokens)
     assert torch.equal(together.targets, expected.targets)
     if expected.left is None:
@@ -163,20 +170,20 @@ def pieces_model(name: str, folder: Path) -> CaptionModel:
 def test_a_word_level_decoder_quotes_words_it_has_never_seen(name: str, tmp_path: Path) -> None:
     """Trained on one or two lines of each colour, asked about other words and other numbers of lines."""
     torch.manual_seed(0)
-    lines = [lines_of("абв"), lines_of("где", "ёжз"), ()]
+    readings = [read("абв"), read("где", "ёжз"), read()]
     ends = ['надпись "абв".', 'надписи "где" и "ёжз".', "надписей нет."]
     pairs = [(c, i) for c in range(3) for i in range(3)]
     texts = [f"{list(COLOURS)[c]} фон, {ends[i]}" for c, i in pairs]
-    tokenizer = make_tokenizer(name, texts * 6, [lines[i] for _, i in pairs] * 6, words="slots", slots=4)
+    tokenizer = make_tokenizer(name, texts * 6, [readings[i] for _, i in pairs] * 6, words="slots", slots=4)
     model = build(name, tokenizer=tokenizer, words="slots", smoke=True)
     pixels = model.encoder.preprocessing(colour_pictures())
     calibrate(model.encoder, pixels)
     with torch.no_grad():
         rows = model.encoder(pixels)[[c for c, _ in pairs]]
-    batch = model.batch(texts, [lines[i] for _, i in pairs])
+    batch = model.batch(texts, [readings[i] for _, i in pairs])
     fit(model, lambda: (rows, batch), until=0.02, limit=800)
 
-    new = [lines_of("Совсем другое!"), lines_of("ПЕРВОЕ", "второе"), ()]
+    new = [read("Совсем другое!"), read("ПЕРВОЕ", "второе"), read()]
     ends = ['надпись "Совсем другое!".', 'надписи "ПЕРВОЕ" и "второе".', "надписей нет."]
     expected = [f"{list(COLOURS)[c]} фон, {ends[i]}".replace('"', "«", 1) for c, i in pairs]
     for options in (GREEDY, DecodingOptions("beam", beams=3, max_tokens=40)):
@@ -185,7 +192,7 @@ def test_a_word_level_decoder_quotes_words_it_has_never_seen(name: str, tmp_path
             text.replace("«", '"') for text in expected
         ]
     # No line is named that the picture does not have, whatever the decoder would like to say.
-    said, _ = model.describe_memory(rows, [()] * 9, DecodingOptions("sample", temperature=9.0, seed=1))
+    said, _ = model.describe_memory(rows, [read()] * 9, DecodingOptions("sample", temperature=9.0, seed=1))
     assert not any("<line" in text for text in said)
 
 
@@ -236,11 +243,11 @@ def test_a_decoder_of_word_pieces_copies_words_it_has_never_seen(name: str, tmp_
         colours = [draw.randrange(3) for _ in range(24)]
         words = [draw.choice(known) for _ in colours]
         texts = [caption(*pair) for pair in zip(colours, words, strict=True)]
-        return memory[colours], model.batch(texts, [lines_of(word) for word in words])
+        return memory[colours], model.batch(texts, [read(word) for word in words])
 
     fit(model, drawn, until=0.004, limit=600)
     rows = [(c, word) for c in range(3) for word in unseen]
-    said, _ = model.describe_memory(memory[[c for c, _ in rows]], [lines_of(w) for _, w in rows], GREEDY)
+    said, _ = model.describe_memory(memory[[c for c, _ in rows]], [read(w) for _, w in rows], GREEDY)
     lower = name == "rudolph"
     expected = [caption(*row).lower() if lower else caption(*row) for row in rows]
     assert said == expected

@@ -13,9 +13,10 @@ from inference.captioners.presets import build, make_tokenizer, preset
 from inference.checkpoints.folder import WEIGHTS_FILE
 from inference.checkpoints.format import CheckpointError, read_config, save_checkpoint
 from inference.common.errors import UserError
-from inference.common.types import TextLine
 from inference.decoders.slot_prefix import SlotMemory
+from inference.reading.lines import TextLine
 from tests.inference.learning import CAPTIONS, calibrate, pictures
+from tests.readings import reading_of
 from train_scripts.feedback import students
 from train_scripts.feedback.finetune import Material, Options, Preferred, Weighted, finetune, margins
 from train_scripts.feedback.judge import Judge
@@ -23,7 +24,7 @@ from train_scripts.feedback.pictures import Picture
 from train_scripts.feedback.students import SlotStudent, load_student
 
 SHIPPED = Path(__file__).resolve().parents[3] / "checkpoints" / "meme-small"
-LINES = (TextLine("КОТ У ОКНА", (0.1, 0.1, 0.9, 0.2), 0.9, 0),)
+READ = reading_of([TextLine("КОТ У ОКНА", (0.1, 0.1, 0.9, 0.2), 0.9, 0)])
 UNKNOWN_WORDS = 'Дикобраз и гиппопотам, рядом Шлёпохвост. Ещё дикобраз. Надпись: "Гиперболоид".'
 
 
@@ -52,12 +53,12 @@ def test_a_word_of_two_corrections_may_be_a_name() -> None:
 def test_growing_changes_nothing_that_was_known(taught: SlotStudent) -> None:
     parent = SlotDescriber(SHIPPED, read_config(SHIPPED)).model
     image = pictures()[0]
-    memory, probabilities = parent.memory([image], [LINES])
+    memory, probabilities = parent.memory([image], [READ])
     tokens = torch.tensor([[parent.tokenizer.levels[0], *parent.tokenizer.encode_words("на фото кот")]])
     with torch.no_grad():
         logits = parent.decoder(memory, tokens)
         # New concepts are average ones too: none of them is among the likeliest.
-        larger, more = taught.module.memory([image], [LINES])
+        larger, more = taught.module.memory([image], [READ])
         grown = taught.module.decoder(larger, tokens)
     known, lines = len(parent.tokenizer), logits.shape[2] - len(parent.tokenizer)
     torch.testing.assert_close(grown[..., :known], logits[..., :known], rtol=1e-4, atol=1e-4)
@@ -79,13 +80,13 @@ def test_a_grown_student_is_saved_whole(taught: SlotStudent, tmp_path: Path) -> 
 
 
 def test_a_correction_may_say_what_the_parent_does_not_see(taught: SlotStudent) -> None:
-    seen = taught.see(pictures()[0], LINES)
+    seen = taught.see(pictures()[0], READ)
     tokenizer = taught.module.tokenizer
 
     def words(kind: students.Kind) -> str:
         example = taught.example(seen, 'На картинке дикобраз. Надпись: "Кот у окна".', kind)
         assert example is not None
-        return tokenizer.decode(example.target.ids, LINES)
+        return tokenizer.decode(example.target.ids, READ.lines)
 
     assert words("correction") == 'На картинке дикобраз. Надпись: "КОТ У ОКНА".'
     assert "дикобраз" not in words("caption"), "what its own sentences cannot say is no preference"
@@ -95,7 +96,7 @@ def test_a_correction_may_say_what_the_parent_does_not_see(taught: SlotStudent) 
 
 def test_the_decoder_learns_what_the_detectors_support_by_now(taught: SlotStudent) -> None:
     tokenizer = taught.module.tokenizer
-    seen = taught.see(pictures()[0], LINES)
+    seen = taught.see(pictures()[0], READ)
     example = taught.example(seen, 'На картинке дикобраз. Надпись: "Кот у окна".', "correction")
     lone = taught.example(seen, "Дикобраз.", "correction")
     assert example is not None
@@ -106,7 +107,7 @@ def test_the_decoder_learns_what_the_detectors_support_by_now(taught: SlotStuden
         probabilities[taught.module.concepts.index("дикобраз")] = probable
         start, *ids = taught._tokens(one.target, probabilities)
         assert start in tokenizer.levels
-        return tokenizer.decode(ids, LINES)
+        return tokenizer.decode(ids, READ.lines)
 
     assert "дикобраз" not in told(example, 0.4)
     assert '"КОТ У ОКНА"' in told(example, 0.4)
@@ -119,7 +120,7 @@ def test_the_decoder_learns_what_the_detectors_support_by_now(taught: SlotStuden
 
 
 def test_what_a_correction_leaves_unsaid_stays_as_probable_as_it_was(taught: SlotStudent) -> None:
-    seen = taught.see(pictures()[0], LINES)
+    seen = taught.see(pictures()[0], READ)
     before = seen.memory.probabilities[0]
     before[:3] = torch.tensor([0.9, 0.2, 0.05])  # sure of one, would tell of the next, hardly sees the third
     example = taught.example(seen, "На картинке дикобраз.", "correction")
@@ -175,7 +176,7 @@ def judge(folder: Path, corrections: dict[str, str]) -> Judge:
     own = []
     for number, image in enumerate(pictures()):
         image.save(folder / f"{number}.png")
-        own.append(Picture(f"{number}.png", folder / f"{number}.png", ()))
+        own.append(Picture(f"{number}.png", folder / f"{number}.png", reading_of()))
     references = {one.name: CAPTIONS[i] for i, one in enumerate(own[4:], start=4)}
     found = Judge("meteor", own[4:], references, own[:2], corrections)
     found.parent_val = dict.fromkeys(references, "")
@@ -185,7 +186,7 @@ def judge(folder: Path, corrections: dict[str, str]) -> Judge:
 
 def test_a_preset_learns_corrections_and_preferences(preset_folder: Path, tmp_path: Path) -> None:
     student = load_student(preset_folder)
-    seen = [student.see(image, ()) for image in pictures()]
+    seen = [student.see(image, reading_of()) for image in pictures()]
     corrections = {"0.png": CAPTIONS[0], "1.png": CAPTIONS[3]}
 
     def example(number: int, text: str) -> students.Example:
@@ -214,12 +215,12 @@ def test_a_preset_learns_corrections_and_preferences(preset_folder: Path, tmp_pa
     student.save(tmp_path / "child", {"lineage": {}})
     assert (tmp_path / "child" / WEIGHTS_FILE).stat().st_size == (preset_folder / WEIGHTS_FILE).stat().st_size
     again = load_student(tmp_path / "child")
-    assert again.captions([pictures()[0]], [()]) == [CAPTIONS[0]]
+    assert again.captions([pictures()[0]], [reading_of()]) == [CAPTIONS[0]]
 
 
 def test_what_gets_worse_on_val_is_not_kept(preset_folder: Path, tmp_path: Path) -> None:
     student = load_student(preset_folder)
-    seen = student.see(pictures()[0], ())
+    seen = student.see(pictures()[0], reading_of())
     example = student.example(seen, CAPTIONS[0], "correction")
     assert example is not None
     strict = judge(tmp_path, {"0.png": CAPTIONS[0], "1.png": CAPTIONS[1]})

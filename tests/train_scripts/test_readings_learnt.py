@@ -1,4 +1,4 @@
-"""The lines that a model learns from are those that it is given when it serves, whatever trains it."""
+"""What a model learns of a picture is what it is given when it serves, whatever trains it."""
 
 from __future__ import annotations
 
@@ -7,28 +7,34 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
-from inference.common.types import TextLine
+from inference.captioners.meme_small.describer import SlotDescriber
+from inference.captioners.meme_small.model import collate, line_word_ids
+from inference.checkpoints.format import read_config
 from inference.pictures.opening import load_picture
 from inference.reading.reader import Reader
+from inference.reading.reading import Reading
 from tests.drawing import draw_meme, font, png_bytes
 from tests.train_scripts.drawn_data import small_config
 from train_scripts.data.dataset import read_split
 from train_scripts.feedback.pictures import read_pictures
-from train_scripts.meme_small.data import load_examples
-from train_scripts.meme_small.readings import read_readings
+from train_scripts.meme_small.data import Example, load_examples
+from train_scripts.meme_small.readings import read_kept
 from train_scripts.metrics.faithfulness import ContentLemmas
 from train_scripts.pictures import UnreadablePicturesError
 from train_scripts.training.config import load_config
-from train_scripts.training.inputs import read_stage, readings_of
+from train_scripts.training.inputs import read_stage, stage_readings
 
 ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ROOT / "checkpoints" / "meme-small"
 WORDS = ("УТРО", "КОТ СПИТ", "ДЕНЬ", "КОТ ГУЛЯЕТ", "ВЕЧЕР", "КОТ ПОЁТ", "НОЧЬ", "КОТ ДУМАЕТ")
-Lines = Mapping[str, tuple[TextLine, ...]]
+Readings = Mapping[str, Reading]
 
 
 def panels(columns: int, rows: int, *, gap: int = 24) -> Image.Image:
@@ -70,7 +76,7 @@ PICTURES = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set with what `train_scripts read` wrote of it."""
-    folder = tmp_path_factory.mktemp("lines") / "data"
+    folder = tmp_path_factory.mktemp("readings") / "data"
     folder.mkdir()
     rows = []
     for name, image in PICTURES.items():
@@ -93,59 +99,83 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served(folder: Path) -> Lines:
+def served(folder: Path) -> Readings:
     reader = Reader()
-    return {name: reader.read(load_picture((folder / name).read_bytes()).image).lines for name in PICTURES}
+    return {name: reader.read(load_picture((folder / name).read_bytes()).image) for name in PICTURES}
 
 
-def of_presets(folder: Path) -> Lines:
+def of_presets(folder: Path) -> Readings:
     path = small_config(folder, words="slots", readings={"drawn": str(folder / "readings.jsonl")})
     config = load_config(path)
-    found = readings_of(config, {"drawn": read_stage(config, "drawn")})
+    found = stage_readings(config, {"drawn": read_stage(config, "drawn")})
     assert found is not None
-    return {picture.name: lines for picture, lines in found.items()}
+    return {picture.name: reading for picture, reading in found.items()}
 
 
-def of_the_shipped_recipe(folder: Path) -> Lines:
-    readings = read_readings(folder / "readings.jsonl")
-    return {one.file_name: one.lines for one in load_examples(read_split(folder, "train"), readings, LEMMAS)}
+def examples(folder: Path) -> list[Example]:
+    kept = read_kept(folder / "readings.jsonl")
+    return load_examples(read_split(folder, "train"), kept, ContentLemmas())
 
 
-def of_feedback(folder: Path) -> Lines:
-    readings = read_readings(folder / "readings.jsonl")
-    return {one.name: one.lines for one in read_pictures(folder, PICTURES, readings, Reader(), "drawn")}
+def of_the_shipped_recipe(folder: Path) -> Readings:
+    return {one.file_name: one.reading for one in examples(folder)}
 
 
-def of_feedback_without_readings(folder: Path) -> Lines:
-    return {one.name: one.lines for one in read_pictures(folder, PICTURES, {}, Reader(), "drawn")}
+def of_feedback(folder: Path) -> Readings:
+    kept = read_kept(folder / "readings.jsonl")
+    return {one.name: one.reading for one in read_pictures(folder, PICTURES, kept, Reader(), "drawn")}
 
 
-LEMMAS = ContentLemmas()
+def of_feedback_without_readings(folder: Path) -> Readings:
+    return {one.name: one.reading for one in read_pictures(folder, PICTURES, {}, Reader(), "drawn")}
 
 
 @pytest.mark.parametrize(
     "learnt", [of_presets, of_the_shipped_recipe, of_feedback, of_feedback_without_readings]
 )
 def test_what_is_learnt_is_what_is_served(
-    learnt: Callable[[Path], Lines], folder: Path, served: Lines
+    learnt: Callable[[Path], Readings], folder: Path, served: Readings
 ) -> None:
     assert dict(learnt(folder)) == dict(served)
+
+
+def test_the_shipped_model_is_told_the_same_when_it_learns_and_when_it_serves(
+    folder: Path, served: Readings
+) -> None:
+    model = SlotDescriber(SHIPPED, read_config(SHIPPED)).model
+    for one in examples(folder):
+        reading = served[one.file_name]
+        image = reading.upright(load_picture((folder / one.file_name).read_bytes()).image)
+        memory, probabilities = model.memory([image], [reading], torch.zeros(1, 2, model.encoder.widths[0]))
+        words = line_word_ids(one.reading, model.tokenizer)
+        learnt = collate(probabilities, model.decoder.config.shown, [one.layout], [one.features], [words])
+        for field in fields(memory):
+            assert torch.equal(getattr(learnt, field.name), getattr(memory, field.name)), field.name
+
+
+@pytest.mark.parametrize(
+    ("name", "frames"),
+    [("one", 1), ("beside", 2), ("above", 2), ("three-beside", 3), ("three-above", 3), ("square", 4)],
+)
+def test_the_frames_are_those_drawn(name: str, frames: int, served: Readings) -> None:
+    """So the tests above are of pictures of so many frames."""
+    assert len(served[f"{name}.png"].frames) == frames
 
 
 @pytest.mark.parametrize(
     ("name", "count"),
     [("one", 2), ("beside", 4), ("above", 4), ("three-beside", 6), ("three-above", 6), ("square", 8)],
 )
-def test_lines_are_served_frame_by_frame(name: str, count: int, served: Lines) -> None:
+def test_lines_are_served_frame_by_frame(name: str, count: int, served: Readings) -> None:
     """So the test above tells this order from that of the whole picture, in which rows go across frames."""
-    texts = [line.text.upper() for line in served[f"{name}.png"]]
+    texts = [line.text.upper() for line in served[f"{name}.png"].lines]
     places = [WORDS.index(text) for text in texts if text in WORDS]
     assert places == sorted(places)
     assert len(places) >= count - 1  # the recogniser may mistake one
 
 
-def test_a_title_above_all_frames_comes_first(served: Lines) -> None:
-    first, *rest = (line.text.upper() for line in served["barred.png"])
+def test_a_title_above_all_frames_comes_first(served: Readings) -> None:
+    first, *rest = (line.text.upper() for line in served["barred.png"].lines)
     assert first == "ОДИН ДЕНЬ КОТА"
     assert rest.index("КОТ СПИТ") < rest.index("ДЕНЬ")
 
