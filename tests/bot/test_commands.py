@@ -65,6 +65,8 @@ def test_help_names_the_commands(environment: dict[str, str], tmp_path: Path) ->
         ({"MODEL": "missing"}, "There is no model named 'missing'"),
         ({"AB_MODEL": "missing"}, "AB_MODEL: There is no model named 'missing'"),
         ({"COMPARE_WITH": "missing"}, "COMPARE_WITH: There is no model named 'missing'"),
+        # Said by the bot itself: the service need not be up yet.
+        ({"ENGINE_URL": "http://127.0.0.1:9", "AB_MODEL": "a+../b"}, "AB_MODEL: '../b' is no name of a hub"),
         ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL names mysql"),
     ],
 )

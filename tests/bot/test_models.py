@@ -92,6 +92,15 @@ async def test_the_page_in_english(app: App, sandbox: Sandbox) -> None:
     assert "bad – Broken." in page["text"]
 
 
+async def test_a_model_with_a_translation_is_described_as_it_is_without(
+    settings: Callable[..., Settings], sandbox: Sandbox, models_dir: Path
+) -> None:
+    async with working(settings(compare_with="other+org/en-ru"), sandbox):
+        page = await command(sandbox, "/model")
+        assert "other+org/en-ru – Sees what others <do not> see." in page["text"]
+        assert "✓ Обычная модель" in labels(page) and "other+org/en-ru" in labels(page)
+
+
 async def test_a_model_is_chosen_by_its_name_too(app: App, sandbox: Sandbox) -> None:
     assert "Сейчас: other, ваш выбор." in (await command(sandbox, "/model OTHER"))["text"]
     assert (await command(sandbox, "/model ../x"))["text"] == "Модели ../x нет. /model покажет, какие есть."
