@@ -43,12 +43,7 @@ def candidates(words: Sequence[Word], size: tuple[int, int]) -> list[Candidate]:
     """The lines that the words make, split at wide gaps, specks at their ends cut off. ``size`` is (width,
     height) in pixels.
     """
-    found: list[Candidate] = []
-    for part in pieces(words, size):
-        kept = _trim(part)
-        if kept:
-            found.append(candidate(kept))
-    return found
+    return trimmed(pieces(words, size))
 
 
 def pieces(words: Sequence[Word], size: tuple[int, int]) -> list[list[Word]]:
@@ -60,6 +55,11 @@ def pieces(words: Sequence[Word], size: tuple[int, int]) -> list[list[Word]]:
         in_pixels = (left * width, top * height, right * width, bottom * height)
         by_line.setdefault(word.line, []).append(replace(word, box=in_pixels))
     return [part for line in by_line.values() for part in _split_at_gaps(line)]
+
+
+def trimmed(parts: Sequence[Sequence[Word]]) -> list[Candidate]:
+    """The lines of :func:`pieces`, specks at their ends cut off; what is nothing but specks goes."""
+    return [candidate(kept) for part in parts if (kept := _trim(part))]
 
 
 def candidate(words: Sequence[Word]) -> Candidate:
@@ -86,7 +86,7 @@ def _along(word: Word) -> tuple[float, float]:
     return ((left, right), (top, bottom), (-right, -left), (-bottom, -top))[word.turn]
 
 
-def _trim(line: list[Word]) -> list[Word]:
+def _trim(line: Sequence[Word]) -> Sequence[Word]:
     """Without specks at the ends: marks that are no letters, unless the recogniser is sure of them."""
     start, end = 0, len(line)
     alone = len(line) == 1

@@ -17,7 +17,7 @@ from statistics import median
 from rapidfuzz import fuzz
 
 from inference.reading.accounts import is_author
-from inference.reading.candidates import ROUND, Candidate, candidate, pieces
+from inference.reading.candidates import ROUND, Candidate, candidate
 from inference.reading.geometry import distance
 from inference.reading.layout import is_number
 from inference.reading.lines import ReadLine
@@ -101,8 +101,7 @@ def select(found: Scored) -> Selected:
     furniture |= _beside([lines[place] for place in furniture], lines, sure - furniture - quoted)
     shown = [place for place in range(len(lines)) if place in sure - furniture]
     # Letters too faint to be believed alone: in a row of sure ones they are the row's.
-    parts = pieces(found.words, found.size)
-    faint = [candidate(part) for part in parts if len(part) == 1 and _is_faint(part[0])]
+    faint = [candidate(part) for part in found.pieces if len(part) == 1 and _is_faint(part[0])]
     faint = [line for line in faint if all(line.box != lines[place].box for place in sure)]
     faint = _in_company(faint, [lines[place] for place in shown])
     every = [*lines, *faint]

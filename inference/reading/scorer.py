@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.reading.accounts import is_name
-from inference.reading.candidates import Candidate, candidates
+from inference.reading.candidates import Candidate, pieces, trimmed
 from inference.reading.geometry import distance
 from inference.reading.words import Word
 from inference.russian.lexicon import bare, is_known, script
@@ -45,11 +45,12 @@ _ADDRESS = re.compile(r"[@/_]|\w\.(?:com|ru|net|org|me|tv|info)\b|www", re.IGNOR
 @dataclass(frozen=True, slots=True)
 class Scored:
     """The lines that the words on one picture of ``size`` (width, height in pixels) make, and of each the
-    probability (0..1) that a person would quote it. ``quoted``: the numbers of those that are likely enough.
+    probability (0..1) that a person would quote it. ``quoted``: the numbers of those that are likely enough;
+    ``pieces``: the same lines and others, with their specks.
     """
 
-    words: Sequence[Word]
     size: tuple[int, int]
+    pieces: Sequence[Sequence[Word]]
     lines: Sequence[Candidate]
     scores: Sequence[float]
     quoted: Sequence[int]
@@ -57,10 +58,11 @@ class Scored:
 
 def scored(words: Sequence[Word], size: tuple[int, int]) -> Scored:
     """The lines of some words, scored."""
-    lines = candidates(words, size)
+    parts = pieces(words, size)
+    lines = trimmed(parts)
     scores = quotable(lines, size)
     least = load_scorer().threshold
-    return Scored(words, size, lines, scores, [n for n, score in enumerate(scores) if score >= least])
+    return Scored(size, parts, lines, scores, [n for n, score in enumerate(scores) if score >= least])
 
 
 def quotable(lines: Sequence[Candidate], size: tuple[int, int]) -> list[float]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from accelerate import Accelerator
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from inference.captioners.captioner import Captioner, load_captioner
 from inference.captioners.presets import build, make_tokenizer
@@ -25,7 +25,7 @@ from inference.reading.listing import select
 from inference.reading.ocr import Ocr
 from inference.reading.reader import Reader
 from inference.reading.scorer import scored
-from tests.drawing import draw_meme, png_bytes
+from tests.drawing import draw_meme, font, png_bytes
 from tests.train_scripts.drawn_data import small_config
 from train_scripts.data.dataset import read_split
 from train_scripts.meme_small.data import load_examples
@@ -107,6 +107,21 @@ def test_a_picture_that_is_served_is_read_once(
     captions = load().caption(opened(folder))
     assert [bool(caption.words) for caption in captions] == [True, True, False]
     assert found == ONCE
+
+
+def test_where_more_stands_than_the_message_each_selection_is_put_in_order_once(
+    found: Counter[str],
+) -> None:
+    """The numbers of a table are listed, and nobody would quote them."""
+    image = Image.new("RGB", (800, 600), "white")
+    for row, text in enumerate(("57 48 39", "12 35 47")):
+        for column, number in enumerate(text.split()):
+            place = (150 + 250 * column, 150 + 150 * row)
+            ImageDraw.Draw(image).text(place, number, fill="black", font=font(44), anchor="mm")
+    reading = Reader().read(image)
+    assert [block.text for block in reading.listed_blocks] == ["57 48 39", "12 35 47"]
+    assert reading.listed != reading.lines
+    assert found == {fact.__name__: 2 if fact in {arrange, by_frames, blocks_of} else 1 for fact in FACTS}
 
 
 def test_a_picture_that_the_shipped_recipe_learns_is_read_once(folder: Path, found: Counter[str]) -> None:

@@ -116,3 +116,43 @@ def test_more_text_is_more_in_the_layout() -> None:
     change = laid_out(much) - laid_out(little)
     assert change.min() >= 0
     assert (change > 0.05).sum() >= 3
+
+
+def panels() -> Image.Image:
+    """A bar of text above two pictures with a gutter between them."""
+    image = Image.new("RGB", (400, 500), "white")
+    for number in range(2):
+        tiles = Image.new("RGB", (8, 8))
+        tiles.putdata(
+            [(30 + 37 * n % 140, 30 + 91 * n % 140, 30 + 53 * (n + number) % 140) for n in range(1, 65)]
+        )
+        image.paste(tiles.resize((400, 200), Image.Resampling.BICUBIC), (0, 80 + 220 * number))
+    return image
+
+
+# fmt: off
+LEARNT_LINES = [
+    [0.1, 0.02, 0.9, 0.12, 0.5, 0.07, 0.8, 0.8, 1, 0.5493, 0.7324, 0.9, 0.625, 0.5, 0, 1, 0, 1, 0, 0,
+     1, 1, 0.125, 0, 0.25, 0.375, 0, 1, 0, 0, -0.2231, 0, 0],
+    [0.2, 0.3, 0.6, 0.36, 0.4, 0.33, 0.4, 0.48, 0.6, 0.6931, 0.7993, 0.7, 0, 0, 0.0769, 0, 0, 0, 0, 0.125,
+     1, 0, 0.25, 0.0625, 0.25, 0.375, 0.36, 0.3847, 0.2276, 0.3737, -0.2231, 1, 0.25],
+    [0.2, 0.37, 0.7, 0.43, 0.45, 0.4, 0.5, 0.48, 0.6, 0.6931, 0.7675, 0.8, 0, 1, 0, 0, 1, 0, 0, 0.125,
+     0, 1, 0.25, 0.125, 0.25, 0.375, 0.02, 0.3795, 0.1147, 0.4791, -0.2231, 1, 0.25],
+    [0.6, 0.56, 0.8, 0.6, 0.7, 0.58, 0.2, 0.32, 0.4, 0.5493, 0, 0.5, 0, 0, 0, 0, 1, 0, 1, 0.25,
+     1, 1, 0.125, 0.1875, 0.25, 0.375, 0.26, 0.9398, 0.2545, 0.018, -0.2231, 0, 0],
+]
+LEARNT_LAYOUT = [0, 0, 1, 0, 0, 0, 0, 0.7958, 0.142, 0.7993, 0.4, 0.375, 0.3486, 0.6022, -0.2231, 1]
+# fmt: on
+
+
+def test_the_features_are_those_that_the_shipped_model_has_learnt() -> None:
+    """Its weights know these numbers by their places: above the frames, in one, between them."""
+    found = [
+        TextLine("КОГДА @kot:", (0.1, 0.02, 0.9, 0.12), 0.9, 0, "kot"),
+        TextLine("спишь 8 часов", (0.2, 0.3, 0.6, 0.36), 0.7, 1),
+        TextLine("and wake up.", (0.2, 0.37, 0.7, 0.43), 0.8, 1),
+        TextLine("- ...", (0.6, 0.56, 0.8, 0.6), 0.5, 2),
+    ]
+    image = panels()
+    np.testing.assert_allclose(seen(found, image), LEARNT_LINES, atol=6e-5)
+    np.testing.assert_allclose(laid_out(found, image), LEARNT_LAYOUT, atol=6e-5)
