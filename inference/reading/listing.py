@@ -18,7 +18,7 @@ from rapidfuzz import fuzz
 
 from inference.reading.accounts import is_author
 from inference.reading.candidates import ROUND, Candidate, candidate
-from inference.reading.geometry import distance
+from inference.reading.geometry import distance, shared_span
 from inference.reading.layout import is_number
 from inference.reading.lines import ReadLine
 from inference.reading.scorer import Scored, is_furniture
@@ -192,10 +192,8 @@ def _in_company(faint: Sequence[Candidate], shown: Sequence[Candidate]) -> list[
 
 def _in_row(line: Candidate, other: Candidate, axis: int) -> bool:
     """Whether two lines of like size stand in one row (``axis`` 1) or one column (0)."""
-    low, high = max(line.box[axis], other.box[axis]), min(line.box[axis + 2], other.box[axis + 2])
-    shorter = min(line.box[axis + 2] - line.box[axis], other.box[axis + 2] - other.box[axis])
     alike = max(line.height, other.height) < 1.4 * min(line.height, other.height)
-    return alike and high - low > 0.5 * shorter
+    return alike and shared_span(*line.box[axis::2], *other.box[axis::2]) > 0.5
 
 
 def _is_furniture(line: Candidate, page: _Page) -> bool:
