@@ -13,8 +13,8 @@ from bot.captioning.outcomes import Unanswerable, Wait
 from bot.captioning.patience import insist
 from bot.captioning.queue import LanePlace, Queue
 from bot.captioning.reply import Reply, caption_reply, interruption
-from bot.feedback.database import StoreError
-from bot.feedback.store import NotStored, Store
+from bot.feedback.database import NotStored, StoreError
+from bot.feedback.store import Store
 from bot.feedback.tables import Job
 from bot.texts import sentences, texts
 
@@ -65,7 +65,7 @@ class Answering:
             while True:
                 async with self._notices.typing.show(job.place):
                     async with self._notices.queue.shown(job), self._queue.turn(job.user_id):
-                        claimed = claimed or await insist(self._store.claim, job.id, resume=resume)
+                        claimed = claimed or await insist(self._store.jobs.claim, job.id, resume=resume)
                         if claimed is None:
                             return
                         outcome = await self._reply(claimed, tries)

@@ -15,8 +15,8 @@ from aiogram.exceptions import AiogramError
 from bot import outbox
 from bot.captioning.queue import Queue
 from bot.captioning.typing_notice import TypingNotice
-from bot.feedback.database import StoreError
-from bot.feedback.store import NotStored, Store
+from bot.feedback.database import NotStored, StoreError
+from bot.feedback.store import Store
 from bot.feedback.tables import Job, Place
 from bot.nursery import Nursery
 from bot.texts import sentences, texts
@@ -86,7 +86,7 @@ class QueueNotice:
 
     async def _write_down(self, job: Job, notice: int | None) -> None:
         try:
-            await self._store.noticed(job.id, notice)
+            await self._store.jobs.noticed(job.id, notice)
         except (StoreError, NotStored) as error:  # only a kill would make it matter
             logger.info("Job %d: its queue notice is not written down: %s", job.id, error)
 

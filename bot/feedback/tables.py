@@ -150,8 +150,8 @@ class Sending(Table):
     """Who sent a picture, whose it is: they decide whether it is kept, and their erasure takes it away.
 
     A sender need not have met the bot: somebody else may have asked about the picture. So only a pseudonym is
-    kept of them (see Store.sender), "" for channels, anonymous administrators and bots. It outlives the jobs:
-    when whoever asked is erased, the picture is still its sender's.
+    kept of them (see Pseudonyms.sender), "" for channels, anonymous administrators and bots. It outlives the
+    jobs: when whoever asked is erased, the picture is still its sender's.
     """
 
     __tablename__ = "sendings"

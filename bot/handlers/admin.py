@@ -134,7 +134,7 @@ async def export_command(
 
 async def _export(desk: _Desk, request: ExportRequest, words: Texts, store: Store) -> None:
     try:
-        async with store.one_export() as folder:
+        async with store.locks.one_export() as folder:
             if await desk.open(words(sentences.EXPORT_STARTED)):
                 await _send_export(desk, folder, request, words, store)
     except Locked:
@@ -163,7 +163,7 @@ async def _send_export(desk: _Desk, folder: Path, request: ExportRequest, words:
 async def stats(message: Message, bot: Bot, words: Texts, store: Store) -> None:
     """Say the store in numbers."""
     desk = _Desk(bot, message, words)
-    table = format_stats(await store.stats(), words)
+    table = format_stats(await store.reports.stats(), words)
     first, *others = wrap(table)
     title = words(sentences.STATS_TITLE)
     if await desk.open(f"{title}\n\n{html.escape(first, quote=False)}"):

@@ -29,7 +29,7 @@ async def language(message: Message, user: User, words: Texts) -> None:
 
 async def choose(callback: CallbackQuery, press: Button, user: User, store: Store, nursery: Nursery) -> None:
     """Speak the chosen language from now on."""
-    await store.set_language(user.id, press.value)
+    await store.people.set_language(user.id, press.value)
     words = texts(press.value)
     page = words(sentences.LANGUAGE_PAGE)
     await turn_page(callback, nursery, said=page, page=page, keyboard=language_keyboard(user, words))

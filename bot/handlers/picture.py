@@ -110,10 +110,10 @@ async def describe(
         if accepted is None:
             break
         for job, created in accepted:
-            if created or (again and job.state == "failed" and await store.retry(job.id)):
+            if created or (again and job.state == "failed" and await store.jobs.retry(job.id)):
                 to_do.append(job)
             elif again and job.state == "answered" and job.caption_id is not None:
-                row = await store.caption(job.caption_id)
+                row = await store.captions.get(job.caption_id)
                 if row is not None:
                     await captioning.show(
                         row,

@@ -52,4 +52,4 @@ async def moved(message: Message, migration: MigrationMiddleware) -> None:
 async def blocked_or_back(event: ChatMemberUpdated, store: Store) -> None:
     """Somebody blocked the bot. Who comes back writes, and is active again by that."""
     if event.new_chat_member.status == ChatMemberStatus.KICKED:
-        await store.deactivate(event.from_user.id)
+        await store.people.deactivate(event.from_user.id)

@@ -132,7 +132,7 @@ async def test_what_waits_for_its_file_is_answered_by_the_next_start(
         await sandbox.wait_for(lambda: said(sandbox, "400 x"))
 
         async def settled() -> bool:
-            return not await app.store.pending_jobs()
+            return not await app.store.jobs.unfinished()
 
         await until(settled)
     assert len(replies_to(sandbox, photo)) == 2
