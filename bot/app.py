@@ -69,17 +69,24 @@ def build_captioning(settings: Settings, store: Store, engine: AnyEngine, bot: B
     )
     notices = Notices(
         typing=TypingNotice(bot, nursery),
-        queue=QueueNotice(bot, store, queue, nursery, many=settings.queue_notice),
+        queue=QueueNotice(bot, store.jobs, queue, nursery, many=settings.queue_notice),
         late=LateNotice(bot),
         trouble=TroubleNotice(bot),
     )
     room = Room(settings.picture_memory_bytes)
     fetcher = Fetcher(bot, room, max_file_bytes=settings.max_file_bytes)
-    source = CaptionSource(store, PatientEngine(engine, default=settings.model), fetcher)
-    delivery = Delivery(bot, store)
-    answering = Answering(store, queue, source, delivery, notices, max_file_mb=settings.max_file_mb)
+    patient = PatientEngine(engine, default=settings.model)
+    source = CaptionSource(store.captions, store.pictures, patient, fetcher)
+    delivery = Delivery(bot, store.jobs, store.people)
+    answering = Answering(store.jobs, queue, source, delivery, notices, max_file_mb=settings.max_file_mb)
     return Captioning(
-        store=store, queue=queue, answering=answering, delivery=delivery, nursery=nursery, settings=settings
+        jobs=store.jobs,
+        pseudonyms=store.pseudonyms,
+        queue=queue,
+        answering=answering,
+        delivery=delivery,
+        nursery=nursery,
+        settings=settings,
     )
 
 
