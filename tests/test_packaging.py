@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 
 from bot.__main__ import cli as bot_commands
 from bot.config import Settings
-from bot.health import health_server
+from bot.transport.health import health_server
 from inference.__main__ import app as inference_commands
 from train_scripts.__main__ import app as training_commands
 

@@ -12,15 +12,15 @@ from aiogram.types import Message
 
 from bot.captioning.answering import Answering
 from bot.captioning.delivery import Delivery
+from bot.captioning.models import choices
 from bot.captioning.queue import LanePlace, Queue
 from bot.captioning.reply import caption_reply
+from bot.common.nursery import Nursery
 from bot.config import Settings
 from bot.feedback.jobs import Jobs
 from bot.feedback.pseudonyms import Pseudonyms
 from bot.feedback.tables import CaptionRow, Choice, Job, JobKind, Place, User, now
-from bot.models import choices
-from bot.nursery import Nursery
-from bot.targets import Found
+from bot.messages.targets import Found
 from bot.texts import texts
 from inference.common.types import DecodingOptions
 

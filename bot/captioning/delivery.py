@@ -17,15 +17,15 @@ from aiogram.exceptions import (
 )
 from aiogram.types import Message
 
-from bot import outbox
 from bot.captioning.patience import insist
 from bot.captioning.reply import Reply
+from bot.common.accounts import is_person
 from bot.feedback.database import StoreError
 from bot.feedback.jobs import Jobs
 from bot.feedback.people import People
 from bot.feedback.tables import Job, Place
+from bot.messages import outbox
 from bot.middlewares.requests import single_attempt, surely_not_done
-from bot.senders import is_person
 from bot.texts import sentences, texts
 
 logger = logging.getLogger(__name__)

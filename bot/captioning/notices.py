@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from aiogram import Bot
 from aiogram.exceptions import AiogramError
 
-from bot import outbox
 from bot.captioning.queue import Queue
 from bot.captioning.typing_notice import TypingNotice
+from bot.common.nursery import Nursery
 from bot.feedback.database import NotStored, StoreError
 from bot.feedback.jobs import Jobs
 from bot.feedback.tables import Job, Place
-from bot.nursery import Nursery
+from bot.messages import outbox
 from bot.texts import sentences, texts
 
 logger = logging.getLogger(__name__)

@@ -9,11 +9,11 @@ import asyncio
 import html
 from pathlib import Path
 
+from bot.common.accounts import SERVICE_ACCOUNTS, is_person
 from bot.feedback.database import StoreError, database_url
 from bot.feedback.export import ExportFormat, export, parse_since
 from bot.feedback.reports import ModelStats, Stats
 from bot.feedback.store import Store
-from bot.senders import SERVICE_ACCOUNTS, is_person
 from bot.texts import Texts, sentences, texts
 
 

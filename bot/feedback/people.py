@@ -7,13 +7,13 @@ from typing import Literal
 from sqlalchemy import case, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.common.accounts import is_person
 from bot.feedback import database
 from bot.feedback.database import NotStored
 from bot.feedback.pictures import Pictures
 from bot.feedback.pseudonyms import Pseudonyms
 from bot.feedback.sessions import Sessions
 from bot.feedback.tables import Job, User, now
-from bot.senders import is_person
 
 Sender = int | Literal["asker"] | Job | None
 """Whose picture it is, by Telegram id; None: nobody's who could let it be kept. A job: the one by which the
@@ -21,7 +21,7 @@ picture came (now nothing new is sent)."""
 
 
 class People:
-    """People, and chats in whose name somebody writes (see bot.senders)."""
+    """People, and chats in whose name somebody writes (see bot.messages.senders)."""
 
     def __init__(self, sessions: Sessions, pictures: Pictures, pseudonyms: Pseudonyms) -> None:
         self._sessions = sessions

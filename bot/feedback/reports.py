@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.common.accounts import SERVICE_ACCOUNTS
 from bot.feedback.pseudonyms import Pseudonyms
 from bot.feedback.sessions import Sessions
 from bot.feedback.tables import CaptionRow, Correction, Job, Picture, Rating, Table, User
-from bot.senders import SERVICE_ACCOUNTS
 
 _PERSON = and_(User.telegram_id > 0, User.telegram_id.not_in(SERVICE_ACCOUNTS))
 _Z = 1.96  # of the normal distribution: 95 %

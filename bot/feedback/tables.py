@@ -50,7 +50,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something is said in Telegram: all that a send must carry to end up there (see bot.outbox)."""
+    """Where something is said in Telegram: all that a send must carry to end up there."""
 
     chat_id: int
     thread_id: int | None = None  # of the topic in a forum, or in a private chat that has topics
@@ -109,7 +109,7 @@ class Table(DeclarativeBase):
 
 
 class User(Table):
-    """A person who wrote to the bot; or a chat in whose name somebody did (see bot.senders)."""
+    """A person who wrote to the bot; or a chat in whose name somebody did (see bot.messages.senders)."""
 
     __tablename__ = "users"
     # AUTOINCREMENT: the number of an erased person is never given to another one.

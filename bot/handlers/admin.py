@@ -15,7 +15,7 @@ from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError
 from aiogram.filters import CommandObject, Filter
 from aiogram.types import Message
 
-from bot import outbox
+from bot.common.nursery import Nursery
 from bot.config import Settings
 from bot.feedback.commands import format_stats
 from bot.feedback.database import StoreError
@@ -23,8 +23,8 @@ from bot.feedback.export import ExportFormat, archive, export, parse_since
 from bot.feedback.store import Store
 from bot.feedback.tables import Place
 from bot.handlers.common import TextCommand, reply
-from bot.nursery import Nursery
-from bot.replies import wrap
+from bot.messages import outbox
+from bot.messages.lengths import wrap
 from bot.texts import Texts, sentences
 from inference.common.locks import Locked
 

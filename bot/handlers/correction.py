@@ -9,16 +9,16 @@ from aiogram.enums import ChatType
 from aiogram.filters import Filter
 from aiogram.types import CallbackQuery, ForceReply, Message
 
-from bot import outbox
-from bot.buttons import Button
+from bot.common.nursery import Nursery
 from bot.feedback.database import NotStored
 from bot.feedback.messages import MessageKey
 from bot.feedback.store import Store
 from bot.feedback.tables import Shown, User
 from bot.handlers.common import Pressed, answer, edit, once_saved, reply
+from bot.messages import outbox
+from bot.messages.buttons import Button
+from bot.messages.targets import Found, find
 from bot.middlewares.buttons import Gate
-from bot.nursery import Nursery
-from bot.targets import Found, find
 from bot.texts import Html, Texts, sentences
 
 

@@ -10,16 +10,14 @@ from aiogram import Router
 from aiogram.filters import CommandObject, Filter
 from aiogram.types import CallbackQuery, Message
 
-from bot.buttons import NONE, TURN, Button
+from bot.captioning.models import AnyEngine, by_key, choices, first_model, second_model
+from bot.common.nursery import Nursery
 from bot.config import Settings
 from bot.feedback.database import NotStored
 from bot.feedback.store import Store
 from bot.feedback.tables import User
 from bot.handlers.common import AnyCommand, Pressed, TextCommand, answer, once_saved, reply, turn_page
-from bot.handlers.picture import describe
-from bot.models import AnyEngine, by_key, choices, first_model, second_model
-from bot.nursery import Nursery
-from bot.replies import (
+from bot.handlers.pages import (
     Offer,
     compare_keyboard,
     compare_page,
@@ -27,9 +25,11 @@ from bot.replies import (
     model_keyboard,
     model_page,
     model_state,
-    shortened,
 )
-from bot.targets import Target, find_target
+from bot.handlers.picture import describe
+from bot.messages.buttons import NONE, TURN, Button
+from bot.messages.lengths import shortened
+from bot.messages.targets import Target, find_target
 from bot.texts import Texts, sentences
 from inference.checkpoints.names import ModelName
 

@@ -16,8 +16,8 @@ from bot.feedback.store import Store
 from bot.feedback.tables import Choice, Job, User
 from bot.handlers.accepting import accept
 from bot.handlers.common import IN_PRIVATE, AnyCommand, reply
-from bot.outbox import place_of
-from bot.targets import Found, Refused, Target, find, find_all, find_target, is_addressed, is_private
+from bot.messages.outbox import place_of
+from bot.messages.targets import Found, Refused, Target, find, find_all, find_target, is_addressed, is_private
 from bot.texts import Texts, sentences
 
 logger = logging.getLogger(__name__)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from aiogram import Router
 from aiogram.types import CallbackQuery, Message
 
-from bot.buttons import Button
 from bot.captioning import Captioning
+from bot.common.nursery import Nursery
 from bot.feedback.database import NotStored
 from bot.feedback.store import Store
 from bot.feedback.tables import User
 from bot.handlers.common import Pressed, TextCommand, answer, once_saved, reply, say, turn_page
-from bot.nursery import Nursery
-from bot.replies import consent_keyboard, greeting, privacy_page
+from bot.handlers.pages import consent_keyboard, greeting, privacy_page
+from bot.messages.buttons import Button
 from bot.texts import Texts, sentences
 
 

@@ -8,14 +8,14 @@ from weakref import WeakValueDictionary
 from aiogram import Bot, Router
 from aiogram.types import CallbackQuery
 
-from bot import outbox
-from bot.buttons import Button
+from bot.captioning.reply import Marks, caption_keyboard, caption_messages, introduction
+from bot.common.nursery import Nursery
 from bot.feedback.database import NotStored
 from bot.feedback.store import Store
 from bot.feedback.tables import User
 from bot.handlers.common import Pressed, answer, edit, language_shown, once_saved
-from bot.nursery import Nursery
-from bot.replies import Marks, caption_keyboard, caption_messages, introduction
+from bot.messages import outbox
+from bot.messages.buttons import Button
 from bot.texts import Texts, sentences
 
 

@@ -10,8 +10,8 @@ from bot.config import Settings
 from bot.feedback.store import Store
 from bot.feedback.tables import User
 from bot.handlers.common import TextCommand, say
+from bot.handlers.pages import consent_keyboard, greeting
 from bot.middlewares.requests import MigrationMiddleware
-from bot.replies import consent_keyboard, greeting
 from bot.texts import Texts, sentences
 
 

@@ -9,16 +9,16 @@ from aiogram import Bot, Router
 from aiogram.exceptions import AiogramError
 from aiogram.types import CallbackQuery
 
-from bot import outbox
-from bot.buttons import Button
 from bot.captioning import Captioning, QueueFull
+from bot.common.nursery import Nursery
 from bot.feedback.database import NotStored
 from bot.feedback.messages import MessageKey
 from bot.feedback.store import Store
 from bot.feedback.tables import Choice, User
 from bot.handlers.common import Pressed, answer, edit, once_saved
-from bot.nursery import Nursery
-from bot.targets import Found
+from bot.messages import outbox
+from bot.messages.buttons import Button
+from bot.messages.targets import Found
 from bot.texts import Texts, sentences
 from inference.common.types import DecodingOptions
 

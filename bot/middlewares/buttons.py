@@ -36,12 +36,12 @@ from aiogram.exceptions import AiogramError
 from aiogram.methods import Response, TelegramMethod
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, TelegramObject
 
-from bot.buttons import Button, read_button, signed, split
 from bot.feedback.database import NotStored, StoreError
 from bot.feedback.messages import MessageKey
 from bot.feedback.store import Store
 from bot.feedback.tables import Shown, ShownMessage, User
-from bot.senders import author
+from bot.messages.buttons import Button, read_button, signed, split
+from bot.messages.senders import author
 from bot.texts import Language, choose_language, sentences, texts
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from aiogram import BaseMiddleware
 from aiogram.types import CallbackQuery, Message, TelegramObject
 
 from bot.feedback.store import Store
-from bot.senders import author
+from bot.messages.senders import author
 from bot.texts import Language, choose_language, texts
 
 

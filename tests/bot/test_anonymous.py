@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from bot.app import App
+from bot.common.accounts import SERVICE_ACCOUNTS
 from bot.config import OperatorError, Settings, load_settings
 from bot.handlers.anonymous import PERSONAL
 from bot.sandbox import ME, Sandbox
-from bot.senders import SERVICE_ACCOUNTS
 from bot.texts import sentences, texts
 from tests.bot.conftest import (
     ANONYMOUS,

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from bot.app import App
+from bot.captioning.models import by_key, choices, key, operators
 from bot.config import Settings
 from bot.feedback.tables import User
-from bot.models import by_key, choices, key, operators
-from bot.replies import Offer, compare_keyboard, model_keyboard, model_page
+from bot.handlers.pages import Offer, compare_keyboard, model_keyboard, model_page
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
 from bot.texts import texts

@@ -12,8 +12,8 @@ from aiogram import Bot
 
 from bot.app import App, build
 from bot.config import Settings
-from bot.polling import Poller, TokenRefused
 from bot.sandbox import ME, Sandbox
+from bot.transport.polling import Poller, TokenRefused
 from inference.serving.engine import Engine
 from tests.bot.conftest import caption_of, data_of, locked, replies_to, reply_to, settled, until, working
 from tests.drawing import draw_meme, jpeg_bytes

@@ -18,10 +18,10 @@ from aiogram.methods import SendMessage
 from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup
 
 from bot.app import App
-from bot.buttons import read_button
 from bot.config import Settings
 from bot.feedback.database import StoreError
 from bot.feedback.messages import MessageKey
+from bot.messages.buttons import read_button
 from bot.middlewares.buttons import what_is_shown
 from bot.middlewares.throttle import ThrottleMiddleware
 from bot.sandbox import ME, Sandbox

@@ -23,8 +23,8 @@ from aiohttp import ClientPayloadError, web
 from bot.feedback.database import StoreError
 from bot.feedback.store import Store
 from bot.feedback.tables import now
-from bot.intake import Intake, read_update
-from bot.wire import read_json, update_number
+from bot.transport.intake import Intake, read_update
+from bot.transport.wire import read_json, update_number
 
 logger = logging.getLogger(__name__)
 

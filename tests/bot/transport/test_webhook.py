@@ -22,10 +22,10 @@ from bot.config import OperatorError, Settings, load_settings
 from bot.feedback.database import StoreError
 from bot.feedback.tables import Place, now
 from bot.sandbox import ME, Sandbox
-from bot.webhook import SECRET_HEADER
+from bot.transport.webhook import SECRET_HEADER
 from inference.serving.engine import Engine
 from tests.bot.conftest import Json, data_of, replies_to, reply_to, until, working
-from tests.bot.test_wire import UPDATES
+from tests.bot.transport.test_wire import UPDATES
 from tests.drawing import draw_meme, jpeg_bytes
 
 MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
