@@ -23,6 +23,7 @@ from bot.common.accounts import is_person
 from bot.feedback.database import StoreError
 from bot.feedback.jobs import Jobs
 from bot.feedback.people import People
+from bot.feedback.states import JobState
 from bot.feedback.tables import Job, Place
 from bot.messages import outbox
 from bot.middlewares.requests import single_attempt, surely_not_done
@@ -85,7 +86,7 @@ class Delivery:
     async def _is_said(self, job: Job, failure: str) -> bool:
         """Whether the first of two parts failed for the same reason: a bad picture is told of once."""
         other = await self._jobs.other_part(job) if job.part == 2 else None
-        return other is not None and (other.state, other.reason) == ("failed", failure)
+        return other is not None and (other.state, other.reason) == (JobState.FAILED, failure)
 
     async def _send_next(self, job: Job, reply: Reply, parcel: _Parcel) -> None:
         """Try to send the parcel's next message; what failed for now stays in it. Raises _Undeliverable."""

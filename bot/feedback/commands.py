@@ -13,6 +13,7 @@ from bot.common.accounts import SERVICE_ACCOUNTS, is_person
 from bot.feedback.database import StoreError, database_url
 from bot.feedback.export import ExportFormat, export, parse_since
 from bot.feedback.reports import ModelStats, Stats
+from bot.feedback.states import JobState
 from bot.feedback.store import Store
 from bot.texts import Texts, sentences, texts
 
@@ -74,7 +75,7 @@ def run_erase(url: str, data_dir: Path, telegram_id: int) -> str:
 
 def format_stats(stats: Stats, words: Texts) -> str:
     """Plain text: totals, then a paragraph a model and checkpoint."""
-    answered, failed = stats.jobs.get("answered", 0), stats.jobs.get("failed", 0)
+    answered, failed = stats.jobs.get(JobState.ANSWERED, 0), stats.jobs.get(JobState.FAILED, 0)
     totals = (
         words(
             sentences.STATS_PEOPLE,

@@ -9,8 +9,10 @@ from typing import Any
 from sqlalchemy import and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.feedback.database import NotStored
 from bot.feedback.people import People, Sender
-from bot.feedback.sessions import Sessions, changed
+from bot.feedback.sessions import Sessions
+from bot.feedback.states import ANSWER, CLAIM, FAIL, RETRY, TAKE_UP, UNFINISHED, JobState, Move
 from bot.feedback.tables import Choice, Job, JobKind, Place, now
 from inference.common.types import DecodingOptions
 
@@ -71,7 +73,7 @@ class Jobs:
             "options_key": options_key(options),
             "source_caption_id": source_caption_id,
             "language": language,
-            "state": "accepted",
+            "state": JobState.ACCEPTED,
             "attempts": 0,
             "created_at": moment,
             "updated_at": moment,
@@ -146,9 +148,7 @@ class Jobs:
         A job with ``caption_id`` has its caption already; one with ``sending_at`` died while replying.
         """
         async with self._sessions.reading() as session:
-            rows = await session.scalars(
-                select(Job).where(Job.state.in_(("accepted", "working"))).order_by(Job.id)
-            )
+            rows = await session.scalars(select(Job).where(Job.state.in_(UNFINISHED)).order_by(Job.id))
             return list(rows)
 
     async def hold(self, job_ids: Iterable[int]) -> None:
@@ -159,7 +159,7 @@ class Jobs:
         """The unfinished jobs that nobody held since ``before``, the oldest first; now they are held."""
         statement = (
             update(Job)
-            .where(Job.state.in_(("accepted", "working")), Job.updated_at < before)
+            .where(Job.state.in_(UNFINISHED), Job.updated_at < before)
             .values(updated_at=now())
             .returning(Job)
         )
@@ -172,35 +172,32 @@ class Jobs:
         ``resume``: also take a job left in work by a process that died (:meth:`unfinished` at start).
         :attr:`Job.attempts` counts the claims, so that a picture that kills the bot can be given up.
         """
-        states = ("accepted", "working") if resume else ("accepted",)
+        return await self._move(job_id, TAKE_UP if resume else CLAIM, attempts=Job.attempts + 1)
+
+    async def retry(self, job_id: int) -> bool:
+        """Put a failed job back to accepted; False when it is not a failed one."""
+        return await self._move(job_id, RETRY, reason=None, sending_at=None) is not None
+
+    async def answered(self, job_id: int, reply_message_id: int) -> None:
+        """The reply is in the chat, in this message."""
+        if await self._move(job_id, ANSWER, reply_message_id=reply_message_id, reason=None) is None:
+            raise NotStored("This job was erased.")
+
+    async def failed(self, job_id: int, reason: str) -> None:
+        """No caption will come; ``reason`` is for the operator."""
+        if await self._move(job_id, FAIL, reason=reason) is None:
+            raise NotStored("This job was erased.")
+
+    async def _move(self, job_id: int, move: Move, **values: Any) -> Job | None:
+        """The job after the move; None: it is in no state from which that leads, or erased."""
         statement = (
             update(Job)
-            .where(Job.id == job_id, Job.state.in_(states))
-            .values(state="working", attempts=Job.attempts + 1, updated_at=now())
+            .where(Job.id == job_id, Job.state.in_(move.before))
+            .values(state=move.after, updated_at=now(), **values)
             .returning(Job)
         )
         async with self._sessions.transaction() as session:
             return (await session.scalars(statement)).one_or_none()
-
-    async def retry(self, job_id: int) -> bool:
-        """Put a failed job back to accepted; False when it is not a failed one."""
-        async with self._sessions.transaction() as session:
-            return await changed(
-                session,
-                update(Job)
-                .where(Job.id == job_id, Job.state == "failed")
-                .values(state="accepted", reason=None, sending_at=None, updated_at=now()),
-            )
-
-    async def answered(self, job_id: int, reply_message_id: int) -> None:
-        """The reply is in the chat, in this message."""
-        await self._sessions.set(
-            Job, job_id, state="answered", reply_message_id=reply_message_id, reason=None, updated_at=now()
-        )
-
-    async def failed(self, job_id: int, reason: str) -> None:
-        """No caption will come; ``reason`` is for the operator."""
-        await self._sessions.set(Job, job_id, state="failed", reason=reason, updated_at=now())
 
     async def mark_reply_sending(self, job_id: int) -> None:
         """The reply is about to go out."""

@@ -17,6 +17,7 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     Dialect,
+    Enum,
     Float,
     ForeignKey,
     Index,
@@ -31,10 +32,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from bot.feedback.states import JobState
 from inference.common.types import Caption, DecodingOptions
 
 JobKind = Literal["caption", "variant"]
-JobState = Literal["accepted", "working", "answered", "failed"]
 TombstoneKind = Literal["user", "picture"]
 ShownKind = Literal["caption", "note", "prompt", "greeting", "privacy", "models", "language"]
 
@@ -273,7 +274,7 @@ class Job(Table):
             name="uq_jobs_picture",  # as the convention would have it, it is too long for PostgreSQL
         ),
         CheckConstraint("kind IN ('caption', 'variant')", name="kind"),
-        CheckConstraint("state IN ('accepted', 'working', 'answered', 'failed')", name="state"),
+        CheckConstraint(f"state IN {tuple(map(str, JobState))}", name="state"),
         Index(None, "chat_id", "reply_message_id"),
         {"sqlite_autoincrement": True},
     )
@@ -299,7 +300,9 @@ class Job(Table):
         ForeignKey("captions.id", ondelete="SET NULL"), index=True
     )
     language: Mapped[str] = mapped_column(String(16))  # of the reply
-    state: Mapped[JobState] = mapped_column(String(16), index=True)
+    state: Mapped[JobState] = mapped_column(
+        Enum(JobState, native_enum=False, length=16, values_callable=list), index=True
+    )
     attempts: Mapped[int] = mapped_column(Integer)  # times it was claimed
     caption_id: Mapped[int | None] = mapped_column(ForeignKey("captions.id", ondelete="SET NULL"), index=True)
     sender: Mapped[str] = mapped_column(String(16), index=True, server_default=text("''"))  # see Sending

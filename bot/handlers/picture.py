@@ -12,6 +12,7 @@ from aiogram.types import Message
 
 from bot.captioning import Captioning
 from bot.config import Settings
+from bot.feedback.states import JobState
 from bot.feedback.store import Store
 from bot.feedback.tables import Choice, Job, User
 from bot.handlers.accepting import accept
@@ -110,9 +111,9 @@ async def describe(
         if accepted is None:
             break
         for job, created in accepted:
-            if created or (again and job.state == "failed" and await store.jobs.retry(job.id)):
+            if created or (again and job.state == JobState.FAILED and await store.jobs.retry(job.id)):
                 to_do.append(job)
-            elif again and job.state == "answered" and job.caption_id is not None:
+            elif again and job.state == JobState.ANSWERED and job.caption_id is not None:
                 row = await store.captions.get(job.caption_id)
                 if row is not None:
                     await captioning.show(
