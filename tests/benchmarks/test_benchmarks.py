@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from inference.decoders.gpt_prefix import GptPrefixConfig, GptPrefixDecoder
-from tests.benchmarks import clipcap
+from tests.benchmarks import clipcap, lines
 from tests.benchmarks.measure import ROOT, quantile
 from tests.inference.fakes import write_checkpoint
 
@@ -60,6 +60,27 @@ def test_a_picture_beside_busy_processes_is_timed_with_both_kinds_of_waiting(tmp
     assert done.returncode == 0, done.stderr
     rows = [line.split("│")[1].strip() for line in done.stdout.splitlines() if line.startswith("│")]
     assert rows == ["spinning", "sleeping"]
+
+
+def test_drawn_lines_are_read_and_counted_by_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `python -m tests.benchmarks lines` does with its three hundred, for two."""
+    some = tmp_path / "lines.toml"
+    some.write_text('words = ["Кот спит на столе"]\nsums = ["2 + 2 = 4"]\n', encoding="utf-8")
+    monkeypatch.setattr(lines, "LINES_FILE", some)
+    before = torch.get_num_threads()
+    try:
+        lines.lines()
+    finally:
+        torch.set_num_threads(before)
+    table = {
+        row.split("│")[1].strip(): row.split("│")[2].strip()
+        for row in capsys.readouterr().out.splitlines()
+        if row.startswith("│")
+    }
+    assert table.keys() == {"words", "sums", "all"}
+    assert table["words"] == "0.000"
 
 
 def test_a_model_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:

@@ -96,19 +96,25 @@ def _read_all(tasks: Sequence[tuple[Path, str]], out: Path, processes: int) -> N
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def line_scorer_command(memes: Memes, readings: Readings = Path("runs/readings.jsonl")) -> None:
+def line_scorer_command(
+    memes: Memes,
+    readings: Readings = Path("runs/readings.jsonl"),
+    out: Annotated[Path | None, typer.Option(help="Where to; not given: over the one that ships.")] = None,
+) -> None:
     """Train the model that tells print from specks on what people quoted; it is part of the program."""
     from inference.reading.scorer import SCORER_FILE  # noqa: PLC0415
     from train_scripts.meme_small import line_scorer  # noqa: PLC0415 - torch
 
+    out = out or SCORER_FILE
     with one_sentence():
         references = {row.file_name: row.text for row in read_split(memes, "train")}
         values, labels = line_scorer.examples(read_kept(readings).values(), references)
-    stored = line_scorer.train(values, labels)
-    line_scorer.save(stored)
+        stored = line_scorer.train(values, labels)
+        with _written(out):
+            line_scorer.save(stored, out)
     Console().print(
         f"{len(labels)} lines, {labels.mean():.0%} of them print; loss {stored['loss']:.4f}; "
-        f"written to {SCORER_FILE}."
+        f"written to {out}."
     )
 
 

@@ -1,0 +1,140 @@
+"""What the buttons under the bot's messages say: their callback_data, read and written in one place.
+
+A client may send any callback_data under any message. So a press is taken only by
+:mod:`bot.middlewares.buttons`, which signs what goes out and compares what comes back with the message.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from bot.feedback.tables import Shown, ShownKind
+
+ButtonKind = Literal["rate", "correct", "variant", "show", "consent", "model", "compare", "language"]
+
+NONE, TURN = "0", "p"  # of the pages about models: the usual model or no comparison; show the page itself
+
+_ID = "[0-9]{1,18}"
+_MODEL = f"(?P<value>{NONE}|{TURN}|[0-9a-f]{{12}})"  # else the key of a model's name
+_OF_CAPTION = f"(?P<caption>{_ID})(?::(?P<job>{_ID}))?"
+_OF_PERSON = f"(?P<user>{_ID})"
+_FORMS: dict[ButtonKind, re.Pattern[str]] = {
+    "rate": re.compile(f"r:(?P<caption>{_ID}):(?P<value>[1-5])(?::(?P<job>{_ID}))?"),
+    "correct": re.compile(f"c:{_OF_CAPTION}"),
+    "variant": re.compile(f"v:{_OF_CAPTION}"),
+    "show": re.compile(f"s:{_OF_CAPTION}"),
+    "consent": re.compile(f"p:(?P<value>[01])(?P<start>:start)?:{_OF_PERSON}"),
+    "model": re.compile(f"m:{_MODEL}:{_OF_PERSON}"),
+    "compare": re.compile(f"x:{_MODEL}:{_OF_PERSON}"),
+    "language": re.compile(f"l:(?P<value>ru|en):{_OF_PERSON}"),
+}
+_SHOWN: dict[ButtonKind, ShownKind] = {
+    "rate": "caption",
+    "correct": "caption",
+    "variant": "caption",
+    "show": "note",
+    "consent": "privacy",
+    "model": "models",
+    "compare": "models",
+    "language": "language",
+}
+# Telegram holds 64 bytes: 44 of the longest body, a colon, and these 16 (96 bits).
+_SIGNED = re.compile("(?P<body>.+):(?P<signature>[A-Za-z0-9_-]{16})")
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """What a button does, and what the message that it stands under must show."""
+
+    kind: ButtonKind
+    value: str  # the mark, choice or language; "" where the kind says everything
+    shown: Shown
+
+    @property
+    def caption_id(self) -> int:
+        """Of a button under a description, or under the note about one."""
+        if self.shown.caption_id is None:
+            raise TypeError(f"A button of the kind {self.kind} is about no caption.")
+        return self.shown.caption_id
+
+
+def read_button(body: str) -> Button | None:
+    """The button of this callback_data, which was signed or not; None: there is no such button."""
+    for kind, form in _FORMS.items():
+        if (found := form.fullmatch(body)) is not None:
+            parts = found.groupdict()
+            return Button(
+                kind,
+                parts.get("value") or "",
+                Shown(
+                    "greeting" if parts.get("start") else _SHOWN[kind],
+                    caption_id=_number(parts.get("caption")),
+                    job_id=_number(parts.get("job")),
+                    user_id=_number(parts.get("user")),
+                ),
+            )
+    return None
+
+
+def _number(digits: str | None) -> int | None:
+    return None if digits is None else int(digits)
+
+
+def signed(body: str, signature: str) -> str:
+    """The callback_data that goes out."""
+    return f"{body}:{signature}"
+
+
+def split(data: str) -> tuple[str, str | None]:
+    """A callback_data's body and its signature; None: it has none."""
+    found = _SIGNED.fullmatch(data)
+    return (found["body"], found["signature"]) if found is not None else (data, None)
+
+
+# --- the bodies ---
+
+
+def rate_data(caption_id: int, mark: int, job_id: int | None) -> str:
+    """Give the caption this mark."""
+    return f"r:{caption_id}:{mark}{_job(job_id)}"
+
+
+def correct_data(caption_id: int, job_id: int | None) -> str:
+    """Ask for a better description."""
+    return f"c:{caption_id}{_job(job_id)}"
+
+
+def variant_data(caption_id: int, job_id: int | None) -> str:
+    """Describe the picture once more."""
+    return f"v:{caption_id}{_job(job_id)}"
+
+
+def show_data(caption_id: int, job_id: int) -> str:
+    """Send the caption that may not have arrived."""
+    return f"s:{caption_id}{_job(job_id)}"
+
+
+def consent_data(consent: bool, user_id: int, *, start: bool) -> str:
+    """May this person's pictures be kept? ``start``: asked under the greeting."""
+    return f"p:{int(consent)}{':start' if start else ''}:{user_id}"
+
+
+def model_data(choice: str, user_id: int) -> str:
+    """Choose the model that describes: NONE, TURN or a model's key."""
+    return f"m:{choice}:{user_id}"
+
+
+def compare_data(choice: str, user_id: int) -> str:
+    """Choose the model to compare with: NONE, TURN or a model's key."""
+    return f"x:{choice}:{user_id}"
+
+
+def language_data(language: str, user_id: int) -> str:
+    """Speak this language."""
+    return f"l:{language}:{user_id}"
+
+
+def _job(job_id: int | None) -> str:
+    return "" if job_id is None else f":{job_id}"

@@ -1,0 +1,94 @@
+"""Where updates come in, whatever brings them: each is handled once, those of one person in their order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiogram import Bot
+from aiogram.types import Update
+from pydantic import ValidationError
+
+from bot.nursery import Nursery
+from bot.senders import author
+
+logger = logging.getLogger(__name__)
+
+HANDLERS_AT_ONCE = 200  # two full batches of long polling
+
+Lane = tuple[str, int]  # what kind of update, by whom
+
+
+def read_update(row: dict[str, Any], bot: Bot) -> Update | None:
+    """The update as aiogram knows it; None: it cannot be read.
+
+    Telegram's types grow: what aiogram does not know of a message (a new kind of forward, say) is left out
+    where the rest can be read without it, so that the picture is not lost.
+    """
+    try:
+        return Update.model_validate(row, context={"bot": bot})
+    except ValidationError as error:
+        told = error.errors(include_input=False, include_url=False)
+    strange = {one["loc"][:2] for one in told}
+    known = {
+        kind: {name: value for name, value in content.items() if (kind, name) not in strange}
+        if isinstance(content, dict)
+        else content
+        for kind, content in row.items()
+    }
+    try:
+        update = Update.model_validate(known, context={"bot": bot})
+    except ValidationError:
+        logger.error("An update cannot be read and is left out: %s", told)
+        return None
+    logger.warning("A part of an update cannot be read and is left out: %s", told)
+    return update
+
+
+def _lane(update: Update) -> Lane | None:
+    """What must be handled in order, or None."""
+    if update.callback_query is not None:
+        return ("press", update.callback_query.from_user.id)
+    message = update.message
+    sender = author(message) if message is not None and message.media_group_id is None else None
+    return None if sender is None else ("message", sender.telegram_id)
+
+
+class Intake:
+    """Feeds updates to ``handle``, which must not raise.
+
+    What one person presses is handled one after another, in the order it came (the last mark must win), and
+    so are the messages of one person (the first pictures come first in the queue). Parts of an album run at
+    once, since each waits for the others, and so does everything else.
+    """
+
+    def __init__(self, handle: Callable[[Update], Awaitable[object]]) -> None:
+        self._handle = handle
+        self._lanes: dict[Lane, asyncio.Task[None]] = {}
+        self._room = asyncio.Semaphore(HANDLERS_AT_ONCE)
+        self.handlers = Nursery()
+
+    async def start(self, update: Update) -> asyncio.Task[None]:
+        """Handle it in the background, as soon as there is room for one more handler."""
+        await self._room.acquire()
+        lane = _lane(update)
+        before = self._lanes.get(lane) if lane is not None else None
+        task = self.handlers.start(self._one(update, before), name=f"update {update.update_id}")
+        task.add_done_callback(lambda _: self._room.release())
+        if lane is not None:
+            self._lanes[lane] = task
+            task.add_done_callback(lambda done: self._leave(lane, done))
+        return task
+
+    def _leave(self, lane: Lane, task: asyncio.Task[None]) -> None:
+        if self._lanes.get(lane) is task:
+            del self._lanes[lane]
+
+    async def _one(self, update: Update, before: asyncio.Task[None] | None) -> None:
+        if not update.model_fields_set - {"update_id"}:
+            return
+        if before is not None:
+            await asyncio.wait([before])
+        await self._handle(update)

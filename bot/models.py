@@ -1,0 +1,58 @@
+"""Which model describes whose pictures: the operator's, the one on trial, or the person's own choice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from bot.config import Settings
+from bot.feedback.tables import Choice, User
+from inference.serving.engine import Engine
+from inference.serving.remote import RemoteEngine
+
+AnyEngine = Engine | RemoteEngine  # in a process beside the bot, or on another machine
+
+
+def operators(settings: Settings, telegram_id: int) -> str:
+    """The model of people who chose none: MODEL, or AB_MODEL for a share of them.
+
+    A person stays with one of the two for as long as AB_SALT stays as it is; a larger AB_SHARE only moves
+    people to AB_MODEL, a smaller one only back.
+    """
+    if settings.ab_model is None:
+        return settings.model
+    digest = hashlib.sha256(f"{settings.ab_salt}:{telegram_id}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64  # evenly spread over [0, 1)
+    return settings.ab_model if place < settings.ab_share else settings.model
+
+
+def first_model(settings: Settings, user: User) -> str:
+    """The model that describes this person's pictures, or the first of two."""
+    return user.model or operators(settings, user.telegram_id)
+
+
+def second_model(settings: Settings, user: User) -> str | None:
+    """The model to compare with: the person's, else the operator's; None: nobody named another one."""
+    first = first_model(settings, user)
+    named = (user.compare_with, settings.compare_with, settings.model)
+    return next((name for name in named if name and name != first), None)
+
+
+def choices(settings: Settings, user: User, *, partner: str | None = None) -> tuple[Choice, ...]:
+    """Who is to describe this person's picture; ``partner``: this once that model too."""
+    first, second = first_model(settings, user), partner
+    if second is None and user.compare_with is not None:
+        second = second_model(settings, user)
+    if second is None:
+        return (Choice(first),)
+    return Choice(first, 1, second), Choice(second, 2, first)
+
+
+def key(name: str) -> str:
+    """A model's name in callback_data, which holds 64 bytes: 12 hexadecimal digits."""
+    return hashlib.sha256(name.encode()).hexdigest()[:12]
+
+
+def by_key(names: Iterable[str], wanted: str) -> str | None:
+    """The name with this key; None: it is not among them (any more)."""
+    return next((name for name in names if key(name) == wanted), None)

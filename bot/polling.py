@@ -1,0 +1,172 @@
+"""Long polling that confirms an update only when it has been taken over.
+
+aiogram's own loop confirms updates while their handlers still run, gives up when the server cannot be
+reached at the start, ignores ``retry_after`` and leaves handlers in flight when it stops. Here a batch is
+confirmed after its handlers are done (for a picture: after its job row is written), so that a killed process
+loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from aiogram import Bot
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramAPIError,
+    TelegramConflictError,
+    TelegramNotFound,
+    TelegramRetryAfter,
+    TelegramUnauthorizedError,
+)
+from aiogram.methods import GetUpdates
+from aiogram.types import Update, User
+
+from bot.config import OperatorError
+from bot.intake import Intake, read_update
+from bot.wire import update_number
+
+logger = logging.getLogger(__name__)
+
+CONFIRM_AFTER = 5.0  # seconds: how long a slow handler may keep its batch from being confirmed
+CANNOT_REACH = (
+    "Cannot get updates (%s). Trying again until it works; check the network, BOT_API_URL and the server."
+)
+CONFLICT = (
+    "Telegram refuses long polling (%s). Stop the other process that uses this token; if a webhook is set, "
+    "remove it with `python -m bot run --delete-webhook`. Trying again until it works."
+)
+
+
+class TokenRefused(OperatorError):  # noqa: N818 - says what happened
+    """The server does not know this token: trying again cannot help."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The Bot API server refuses the token. Copy it again from @BotFather into BOT_TOKEN, "
+            "and check BOT_API_URL if you set it."
+        )
+
+
+class Poller:
+    """Feeds updates to ``intake`` until it is cancelled.
+
+    ``longest_pause``: seconds between tries while the server cannot be reached.
+    """
+
+    def __init__(
+        self,
+        bot: Bot,
+        intake: Intake,
+        *,
+        allowed_updates: Sequence[str],
+        timeout: int = 30,
+        longest_pause: float = 15.0,
+    ) -> None:
+        self._bot = bot
+        self._intake = intake
+        self._allowed_updates = list(allowed_updates)
+        self._timeout = timeout
+        self._longest_pause = longest_pause
+        self._offset: int | None = None
+        self._trouble: str | None = None
+        self._heard = 0.0
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the server answered lately and nothing is wrong at the moment."""
+        return self._trouble is None and time.monotonic() - self._heard < 2 * self._timeout + 30
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps updates from coming, or None."""
+        return self._trouble
+
+    async def connect(self) -> User:
+        """Who we are; waits until the server answers. Raises :class:`TokenRefused`."""
+        pause = 0.5
+        while True:
+            try:
+                me = await self._bot.me()
+            except (TelegramUnauthorizedError, TelegramNotFound):
+                raise TokenRefused from None
+            except (TelegramAPIError, ClientDecodeError) as error:
+                pause = await self._back_off(error, pause)
+            else:
+                self._recovered()
+                return me
+
+    async def run(self) -> None:
+        """Poll for ever. Raises :class:`TokenRefused` when the token is withdrawn."""
+        pause = 0.5
+        while True:
+            try:
+                updates = await self._bot(
+                    GetUpdates(
+                        offset=self._offset, timeout=self._timeout, allowed_updates=self._allowed_updates
+                    ),
+                    request_timeout=self._timeout + 15,
+                )
+            except TelegramUnauthorizedError:
+                raise TokenRefused from None
+            except (TelegramAPIError, ClientDecodeError) as error:
+                if isinstance(error, ClientDecodeError) and (readable := self._readable(error.data)):
+                    updates = readable
+                else:
+                    pause = await self._back_off(error, pause)
+                    continue
+            pause = 0.5
+            self._recovered()
+            await self._take(updates)
+
+    def _readable(self, answer: object) -> list[Update]:
+        """The updates of a batch in which one cannot be read: it must not hold back the others for ever."""
+        rows = answer.get("result") if isinstance(answer, dict) else None
+        readable = []
+        for row in rows if isinstance(rows, list) else ():
+            number = update_number(row)
+            if number is None:
+                # It cannot be confirmed by itself, but goes with those behind it.
+                logger.error("What is no update is left out: it has no update_id")
+                continue
+            # Empty where it cannot be read: only to be confirmed.
+            readable.append(read_update(row, self._bot) or Update(update_id=number))
+        return readable
+
+    async def confirm(self) -> None:
+        """Tell the server what was handled, so that it is not sent again to the next process."""
+        if self._offset is not None:
+            try:
+                await self._bot(GetUpdates(offset=self._offset, timeout=0, limit=1), request_timeout=3)
+            except (TelegramAPIError, ClientDecodeError) as error:
+                logger.debug("Could not confirm the last updates: %s", error)
+
+    async def _take(self, updates: Sequence[Update]) -> None:
+        tasks = [await self._intake.start(update) for update in updates]
+        if tasks:
+            # Sent with the next request, which waits until these are done or slow.
+            self._offset = max(update.update_id for update in updates) + 1
+            await asyncio.wait(tasks, timeout=CONFIRM_AFTER)
+
+    async def _back_off(self, error: TelegramAPIError | ClientDecodeError, pause: float) -> float:
+        if isinstance(error, TelegramRetryAfter):
+            # A wait the server asked for is no trouble; without a cap a wrong number could stop us for days.
+            await asyncio.sleep(min(error.retry_after, 300))
+            return pause
+        sentence = CONFLICT if isinstance(error, TelegramConflictError) else CANNOT_REACH
+        if self._trouble != sentence:
+            # ClientDecodeError's text holds the whole page it could not read.
+            what = "the answer is not JSON" if isinstance(error, ClientDecodeError) else error.message
+            logger.error(sentence, what)
+            self._trouble = sentence
+        await asyncio.sleep(pause)
+        return min(pause * 2, self._longest_pause)
+
+    def _recovered(self) -> None:
+        if self._trouble is not None:
+            logger.warning("Updates come again.")
+        self._trouble = None
+        self._heard = time.monotonic()

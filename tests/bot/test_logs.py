@@ -1,0 +1,187 @@
+"""No secret reaches a log, by any way."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from base64 import b64encode
+from pathlib import Path
+from urllib.parse import quote, quote_plus, unquote
+
+import pytest
+from yarl import URL
+
+from bot.config import Settings, load_settings
+from bot.logs import RedactingRecordFactory, Redactor, secrets_in_environment
+
+TOKEN = f"123456789:{'Ab-_' * 9}"
+
+
+@pytest.fixture
+def clean_records() -> None:
+    """Records of this test are made by our factory; the usual one is back afterwards."""
+    before = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(RedactingRecordFactory(Redactor(["pa55word"])))
+    yield
+    logging.setLogRecordFactory(before)
+
+
+@pytest.mark.usefixtures("clean_records")
+def test_messages_arguments_tracebacks_and_causes_are_clean(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("test")
+    try:
+        try:
+            raise ValueError(f"http://host/file/bot{TOKEN}/photos/1.jpg")
+        except ValueError as error:
+            raise RuntimeError("pa55word") from error
+    except RuntimeError:
+        logger.exception("Fetching %s failed", f"/bot{TOKEN}/getFile")
+    logger.warning("%s of %d", "pa55word", "not a number")
+    logger.warning(ValueError(TOKEN), stack_info=True)
+    logger.warning("as %s", TOKEN.replace(":", "%3A"))
+    assert "Fetching /bot[redacted]/getFile failed" in caplog.text
+    assert "http://host/file/bot[redacted]/photos/1.jpg" in caplog.text
+    assert "RuntimeError: [redacted]" in caplog.text
+    for secret in (TOKEN, TOKEN.split(":")[1], "pa55word"):
+        assert secret not in caplog.text
+        assert all(secret not in str(vars(record)) for record in caplog.records)
+
+
+@pytest.mark.usefixtures("clean_records")
+def test_what_holds_no_secret_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("test").warning("job %d at %s", 7, "12:34:56")
+    assert caplog.records[0].args == (7, "12:34:56")
+    assert caplog.records[0].message == "job 7 at 12:34:56"
+
+
+def test_an_uncaught_exception_is_clean_too() -> None:
+    code = (
+        "from bot.logs import setup_logging\n"
+        f"setup_logging('INFO', [{TOKEN!r}])\n"
+        f"raise RuntimeError('the token is ' + {TOKEN!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "the token is [redacted]" in done.stderr
+    assert TOKEN not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "pa55-w0rd",
+        "пароль от базы",
+        "with space+and/slash",
+        "quo'te\"and\\back",
+        "50%25off",
+        "a@b:c?d#e",
+        "(*[regex",
+    ],
+)
+def test_a_secret_is_hidden_however_it_is_written(secret: str) -> None:
+    redact = Redactor([secret])
+    pair = URL.build(scheme="http", user="bot", password=secret, host="box")
+    ways = [
+        secret, repr(secret), json.dumps(secret), json.dumps(secret, ensure_ascii=False), quote(secret),
+        quote(secret, safe=""), quote_plus(secret), quote(secret, safe="").lower(), str(pair), repr(pair),
+        f"Cannot connect to {pair}/caption: {secret!r}",
+    ]  # fmt: skip
+    for way in ways:
+        told = redact(f"before {way} after")
+        assert told.startswith("before ") and told.endswith(" after")
+        for part in (
+            secret,
+            quote(secret),
+            quote(secret, safe=""),
+            json.dumps(secret)[1:-1],
+            repr(secret)[1:-1],
+        ):
+            assert part.lower() not in told.lower(), way
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("to http://bot:x@box:80/caption", "to http://bot:[redacted]@box:80/caption"),
+        ("postgresql+asyncpg://u:p@ss@h/n?a=b", "postgresql+asyncpg://u:[redacted]@h/n?a=b"),
+        ("http://box:8100/a@b and x@y", "http://box:8100/a@b and x@y"),
+        ("sqlite+aiosqlite:///data/bot.db", "sqlite+aiosqlite:///data/bot.db"),
+    ],
+)
+def test_a_password_in_an_address_is_hidden_although_nobody_told_of_it(text: str, told: str) -> None:
+    assert Redactor()(text) == told
+
+
+def test_what_the_environment_names_like_a_secret_is_hidden() -> None:
+    environment = {
+        "VK_TOKEN": "vk1.a.abcdefgh", "SERVE_API_KEYS": "first-key, second-key", "HF_TOKEN": "hf_abcdefgh",
+        "CI_TOKEN": "true", "PATH": "/usr/bin/secret", "DB_PASSWORD": "correct horse",
+    }  # fmt: skip
+    found = secrets_in_environment(environment)
+    assert set(found) == {"vk1.a.abcdefgh", "first-key", "second-key", "hf_abcdefgh", "correct horse"}
+
+
+HIDDEN = {
+    "BOT_TOKEN": (TOKEN, TOKEN),
+    "BOT_API_URL": ("https://operator:pa55-api-w0rd@api.example.org", "pa55-api-w0rd"),
+    "WEBHOOK_URL": ("https://proxy:pa55-hook-w0rd@example.org/meme", "pa55-hook-w0rd"),
+    "WEBHOOK_SECRET": ("s3cret_of-the-webhook", "s3cret_of-the-webhook"),
+    "DATABASE_URL": ("postgresql+asyncpg://bot:pa55%2Fdb%40w0rd@127.0.0.1:9/base", "pa55/db@w0rd"),
+    "ENGINE_URL": ("http://bot:pa55-engine-w0rd@127.0.0.1:9", "pa55-engine-w0rd"),
+    "ENGINE_API_KEY": ("key-of-the-engine", "key-of-the-engine"),
+    "VK_TOKEN": ("vk1.a.abcdefgh", "vk1.a.abcdefgh"),
+    "HF_TOKEN": ("hf_abcdefgh", "hf_abcdefgh"),
+}
+
+
+def test_every_setting_that_holds_a_secret_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A new setting of this kind must be written into the table above, or this fails."""
+    for name, (value, _) in HIDDEN.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    for name, field in Settings.model_fields.items():
+        if "SecretStr" in str(field.annotation) or name.endswith("_url"):
+            assert name.upper() in HIDDEN, name
+    settings = load_settings()
+    redact = Redactor([*settings.secrets, *secrets_in_environment(os.environ)])
+    for name, (value, secret) in HIDDEN.items():
+        for way in (value, secret, quote(secret, safe=""), f"Authorization: Bearer {secret}"):
+            assert secret not in redact(way) and secret not in unquote(redact(way)), name
+    for pair in ("operator:pa55-api-w0rd", "bot:pa55-engine-w0rd", "proxy:pa55-hook-w0rd"):
+        assert b64encode(pair.encode()).decode() not in redact(f"Basic {b64encode(pair.encode()).decode()}")
+
+
+@pytest.mark.parametrize("command", [["run"], ["stats"]])
+def test_no_command_tells_a_secret(tmp_path: Path, command: list[str]) -> None:
+    """The database's server is not there, nor is the engine's: both are spoken of."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", *command],
+        env={
+            "PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]), "LOG_LEVEL": "DEBUG",
+            **{name: value for name, (value, _) in HIDDEN.items()},
+        },
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    assert "cannot be" in said
+    for name, (value, secret) in HIDDEN.items():
+        assert secret not in unquote(said), name
+        assert value not in said, name
+
+
+def test_an_exception_of_a_thread_is_clean_too() -> None:
+    code = (
+        "import threading\nfrom bot.logs import setup_logging\n"
+        f"setup_logging('INFO', [{TOKEN!r}])\n"
+        f"def work():\n    raise RuntimeError('the token is ' + {TOKEN!r})\n"
+        "thread = threading.Thread(target=work)\nthread.start()\nthread.join()\n"
+        "class Bad:\n    def __del__(self):\n        work()\n"
+        "Bad()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.count("the token is [redacted]") == 2
+    assert TOKEN not in done.stderr

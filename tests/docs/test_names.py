@@ -1,0 +1,56 @@
+"""What the pages name is there: files, headings, settings, modules, parts of the code."""
+
+from __future__ import annotations
+
+import pydoc
+import re
+
+import pytest
+
+from tests.docs.pages import PAGES, ROOT, read
+from tests.test_packaging import example
+
+LINKING = (*PAGES, "CHANGELOG.md")
+
+
+@pytest.mark.parametrize("page", LINKING)
+def test_links_lead_somewhere(page: str) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", read(page)):
+        if "://" in link:
+            continue
+        path, _, heading = link.partition("#")
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), link
+        if heading:
+            assert heading in headings(target.read_text("utf-8")), link
+
+
+def headings(text: str) -> set[str]:
+    """The names of a page's headings in addresses, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", LINKING)
+def test_parts_of_the_code_are_there(page: str) -> None:
+    text = read(page)
+    rooms = "bot|inference|train_scripts|tests|checkpoints|docs"
+    for path in re.findall(rf"`((?:{rooms})/[\w./-]*)", text):
+        assert (ROOT / path).exists(), path
+    for name in re.findall(rf"`((?:{rooms})(?:\.\w+)+)`", text):
+        assert pydoc.locate(name) is not None, name
+
+
+def test_every_setting_is_listed_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", read("docs/operating.md"), re.MULTILINE))
+    assert {name: value.strip("`") for name, value in rows.items()} == {
+        name: value or "–" for name, value in example().items()
+    }
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_settings_that_are_named_exist(page: str) -> None:
+    known = set(re.findall(r"\b[A-Z_]+\b", (ROOT / ".env.example").read_text("utf-8")))
+    known.add("VK_TOKEN")  # of one command alone
+    for name in re.findall(r"`([A-Z]+(?:_[A-Z]+)+)(?:=[^`]*)?`", read(page)):
+        assert name in known, name
