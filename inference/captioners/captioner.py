@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from inference.captioners.meme_small.describer import SlotDescriber
+from inference.checkpoints.config import CheckpointConfig
 from inference.checkpoints.folder import find_checkpoint
 from inference.checkpoints.format import CheckpointError, read_config
 from inference.checkpoints.hub import HubSettings
@@ -41,14 +42,14 @@ class Describer(Protocol):
         """One description an upright RGB picture, and the mean log-probability of its tokens."""
 
 
-def _encoder_decoder(folder: Path, config: dict[str, Any]) -> Describer:
+def _encoder_decoder(folder: Path, config: CheckpointConfig) -> Describer:
     """The presets of the originals; they import transformers, which the shipped model does without."""
     from inference.captioners.encoder_decoder import CaptionModel  # noqa: PLC0415
 
     return CaptionModel.load(folder, config)
 
 
-ARCHITECTURES: dict[str, Callable[[Path, dict[str, Any]], Describer]] = {
+ARCHITECTURES: dict[str, Callable[[Path, CheckpointConfig], Describer]] = {
     "meme-small": SlotDescriber,
     "encoder-decoder": _encoder_decoder,
 }
@@ -159,20 +160,20 @@ def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -
 def _load_checkpoint(model: CheckpointFolder, translation: HubModel | None, models_dir: Path) -> Loaded:
     folder = find_checkpoint(models_dir, model)
     config = read_config(folder)
-    build = ARCHITECTURES.get(config.get("architecture", ""))
+    build = ARCHITECTURES.get(config.architecture)
     if build is None:
         raise CheckpointError(
-            f"{model.name} is of the architecture {config.get('architecture')!r}, which this version does "
-            f"not know (it knows {', '.join(ARCHITECTURES)}): use a newer version of the program."
+            f"{model.name} is of the architecture {config.architecture!r}, which this version does not know "
+            f"(it knows {', '.join(ARCHITECTURES)}): use a newer version of the program."
         )
     try:
-        describer, options = build(folder, config), DecodingOptions.from_dict(config["decoding"])
+        describer = build(folder, config)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"The files of {model.name} are damaged or do not fit together ({type(error).__name__}: {error}):"
             " get the checkpoint anew, whole."
         ) from error
-    return Loaded(describer, options, _translate(translation, models_dir))
+    return Loaded(describer, config.decoding, _translate(translation, models_dir))
 
 
 def _load_objects(_: CocoObjects, translation: HubModel | None, models_dir: Path) -> Loaded:

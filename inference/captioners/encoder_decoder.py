@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from inference.checkpoints.config import CheckpointConfig, TrainingRecord
 from inference.checkpoints.format import CheckpointError, load_weights, read_config, save_checkpoint
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED, CaptionDecoder, build_decoder
@@ -273,47 +274,53 @@ class CaptionModel(nn.Module):
         sizes = [(parameter.numel(), parameter.requires_grad) for parameter in self.parameters()]
         return sum(size for size, trains in sizes if trains), sum(size for size, _ in sizes)
 
-    def save(self, folder: Path, decoding: DecodingOptions, *, half: bool = False, **about: Any) -> None:
-        """A whole checkpoint; ``about`` is written beside the sizes (preset, training data, scores)."""
+    def save(
+        self,
+        folder: Path,
+        decoding: DecodingOptions,
+        training: TrainingRecord | None = None,
+        *,
+        preset: str = "",
+        half: bool = False,
+    ) -> None:
+        """A whole checkpoint. Raises CheckpointError when it cannot be written."""
         if self.tokenizer is None:
             raise ValueError("A checkpoint needs its tokenizer: give the model one before it is saved.")
-        config = {
-            "architecture": ARCHITECTURE,
-            "encoder": self.encoder.settings,
-            "decoder": self.decoder.settings,
+        own = {
             "tokenizer": self.tokenizer.kind,
             "special": asdict(self.special),
             "words": self.words,
             "prompt_tokens": self.prompt_tokens,
-            "decoding": decoding.to_dict(),
-            **about,
         }
-        save_checkpoint(folder, self, config, half=half)
+        config = CheckpointConfig(
+            ARCHITECTURE, self.encoder.settings, self.decoder.settings, decoding, own, preset
+        )
+        save_checkpoint(folder, self, config, training, half=half)
         self.tokenizer.save(folder)
 
     @classmethod
-    def load(cls, folder: Path, config: Mapping[str, Any] | None = None) -> CaptionModel:
+    def load(cls, folder: Path, config: CheckpointConfig | None = None) -> CaptionModel:
         """The model of a checkpoint folder, in eval mode.
 
         Raises CheckpointError when the folder is not whole, damaged or of another architecture.
         """
         config = config or read_config(folder)
-        if config.get("architecture") != ARCHITECTURE:
+        if config.architecture != ARCHITECTURE:
             raise CheckpointError(
-                f"{folder.name} is of the architecture {config.get('architecture')!r}, not {ARCHITECTURE!r}: "
+                f"{folder.name} is of the architecture {config.architecture!r}, not {ARCHITECTURE!r}: "
                 "load it as what it is."
             )
         try:
-            special = {**config["special"], "forbidden": tuple(config["special"]["forbidden"])}
-            encoder, decoder = build_encoder(config["encoder"]), build_decoder(config["decoder"])
-            tokenizer = load_tokenizer(config["tokenizer"], folder)
+            special = {**config.own["special"], "forbidden": tuple(config.own["special"]["forbidden"])}
+            encoder, decoder = build_encoder(config.encoder), build_decoder(config.decoder)
+            tokenizer = load_tokenizer(config.own["tokenizer"], folder)
             model = cls(
                 encoder,
                 decoder,
                 SpecialTokens(**special),
                 tokenizer,
-                words=config.get("words", "none"),
-                prompt_tokens=config.get("prompt_tokens", PROMPT_TOKENS),
+                words=config.own.get("words", "none"),
+                prompt_tokens=config.own.get("prompt_tokens", PROMPT_TOKENS),
             )
         except KeyError as error:
             raise CheckpointError(

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from inference.captioners.captioner import load_captioner
 from inference.checkpoints import manifest
 from inference.checkpoints.folder import CONFIG_FILE, WEIGHTS_FILE
-from inference.checkpoints.format import CheckpointError, read_config
+from inference.checkpoints.format import CheckpointError, read_config, read_training
 from inference.checkpoints.weight_files.state import ImportFailed, read_state
 from inference.common.file_names import is_plain
 from inference.common.types import EngineError
@@ -57,6 +57,7 @@ def verify(target: str, models_dir: Path) -> str:
 
 def _checkpoint(folder: Path) -> str:
     read_config(folder)
+    read_training(folder)
     recorded = _recorded(folder)
     numbers, tensors = _finite(folder / WEIGHTS_FILE)
     digest = manifest.sha256_of(folder / WEIGHTS_FILE)

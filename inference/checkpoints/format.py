@@ -1,14 +1,18 @@
 """One self-describing format: a folder with config.json, model.safetensors, the tokenizer and a model card.
 
-``config.json`` names the architecture and everything needed to build it; the weights are loaded strictly,
-and no pickle is ever unpickled. ``manifest.json`` keeps the weights' sha256, which ``verify`` compares.
-Half-precision and 8-bit files are widened to float32 on loading.
+``config.json`` says what a person wants to read: the architecture and everything needed to build it. Tables
+of words lie beside the tokenizer, and how the model came to be is in ``training.json``. The weights are
+loaded strictly, and no pickle is ever unpickled. ``manifest.json`` keeps the sha256 of the weights and of the
+tables, which ``verify`` compares. Half-precision and 8-bit files are widened to float32 on loading.
+
+In format 1 one config.json held all of it; such folders are still read.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +22,77 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from inference.checkpoints import manifest
+from inference.checkpoints.config import FORMAT, CheckpointConfig, TrainingRecord
 from inference.checkpoints.folder import CONFIG_FILE, SCALES, WEIGHTS_FILE
+from inference.common.json_text import readable
 from inference.common.types import EngineError
 
-FORMAT = 1
 TOKENIZER_FILE = "tokenizer.json"
+TRAINING_FILE = "training.json"
+
+_READ = (1, FORMAT)
 
 
 class CheckpointError(EngineError):
     """The checkpoint cannot be used; ``str()`` is one sentence that says what differs and what to do."""
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The checkpoint's config.json.
+def read_config(folder: Path) -> CheckpointConfig:
+    """What the checkpoint's config.json says.
 
     Raises:
         CheckpointError: it is missing, damaged, or of a format this version does not read.
     """
-    path = folder / CONFIG_FILE
     try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        written = config["format"]
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} is missing: get the checkpoint anew, whole.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is damaged: get the checkpoint anew.") from error
-    if written != FORMAT:
+        return CheckpointConfig.from_dict(_config(folder))
+    except KeyError as error:
+        raise CheckpointError(
+            f"The checkpoint {folder.name} cannot be built: its {CONFIG_FILE} says nothing of {error}, so "
+            "get it anew."
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"The checkpoint {folder.name} cannot be built: {error}") from error
+
+
+def read_training(folder: Path) -> TrainingRecord:
+    """How the model came to be. Raises CheckpointError when that is missing or damaged."""
+    try:
+        return TrainingRecord.from_dict(read_table(folder, TRAINING_FILE))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{folder / TRAINING_FILE} is damaged: get the checkpoint anew.") from error
+
+
+def read_table(folder: Path, name: str) -> dict[str, Any]:
+    """One of the JSON files beside config.json; of format 1 that file, which held them all.
+
+    Raises CheckpointError when it is missing or damaged.
+    """
+    config = _config(folder)
+    return config if config["format"] == 1 else _json(folder / name)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    config = _json(folder / CONFIG_FILE)
+    if "format" not in config:
+        raise CheckpointError(f"{folder / CONFIG_FILE} is damaged: get the checkpoint anew.")
+    if (written := config["format"]) not in _READ:
         raise CheckpointError(
             f"{folder.name} is written in format {written}, this version reads format {FORMAT}: "
             "use a matching version of the program or export the checkpoint again."
         )
     return config
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing: get the checkpoint anew, whole.") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged: get the checkpoint anew.") from error
+    if not isinstance(stored, dict):
+        raise CheckpointError(f"{path} is damaged: get the checkpoint anew.")
+    return stored
 
 
 def load_weights(module: nn.Module, folder: Path) -> None:
@@ -92,13 +136,15 @@ def load_weights(module: nn.Module, folder: Path) -> None:
 def save_checkpoint(
     folder: Path,
     module: nn.Module,
-    config: Mapping[str, Any],
+    config: CheckpointConfig,
+    training: TrainingRecord | None = None,
     *,
+    tables: Mapping[str, str] | None = None,
     half: bool = True,
     int8: tuple[str, ...] = (),
 ) -> None:
-    """Writes config.json, model.safetensors and the manifest; ``half`` stores the floats as float16, half the
-    size.
+    """Writes config.json, training.json, model.safetensors, the ``tables`` (text by file name: what the
+    weights are of no use without) and the manifest; ``half`` stores the floats as float16, half the size.
 
     Matrices and convolutions whose names begin with one of ``int8`` are rounded to 8 bits with one factor a
     row (output channel), a quarter of the size.
@@ -110,6 +156,65 @@ def save_checkpoint(
         CheckpointError: a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    tensors = _stored(module, half=half, int8=int8)
+    texts = _texts(config, training or TrainingRecord(), tables or {})
+    with _replacing(folder, (WEIGHTS_FILE, *texts, manifest.FILE)) as parts:
+        write_tensors(parts[WEIGHTS_FILE], tensors, {"format": "pt"})
+        _write_texts(parts, texts)
+        recorded = {name: manifest.entry_of(parts[name]) for name in (WEIGHTS_FILE, *(tables or {}))}
+        parts[manifest.FILE].write_text(manifest.render(recorded), encoding="utf-8")
+
+
+def save_beside(
+    folder: Path, config: CheckpointConfig, training: TrainingRecord, tables: Mapping[str, str]
+) -> None:
+    """:func:`save_checkpoint` to a folder whose weights stay as they are.
+
+    Raises CheckpointError when a file cannot be written, ManifestError when the manifest is damaged.
+    """
+    recorded = manifest.read_manifest(folder)
+    texts = _texts(config, training, tables)
+    with _replacing(folder, (*texts, manifest.FILE)) as parts:
+        _write_texts(parts, texts)
+        recorded |= {name: manifest.entry_of(parts[name]) for name in tables}
+        parts[manifest.FILE].write_text(manifest.render(recorded), encoding="utf-8")
+
+
+def _texts(config: CheckpointConfig, training: TrainingRecord, tables: Mapping[str, str]) -> dict[str, str]:
+    """Text by file name. config.json comes last: it says in which format the others are to be read."""
+    return {
+        **tables,
+        TRAINING_FILE: readable(training.to_dict()),
+        CONFIG_FILE: readable(config.to_dict()),
+    }
+
+
+def _write_texts(parts: Mapping[str, Path], texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        parts[name].write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _replacing(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Path]]:
+    """Where to write the files of these names, which then take their places in this order; or none does.
+
+    Raises CheckpointError when one cannot be written.
+    """
+    parts = {name: folder / f"{name}.part" for name in names}
+    try:
+        yield parts
+    except (SafetensorError, OSError) as error:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"The checkpoint cannot be written to {folder} ({error}): make room there and save it again."
+        ) from error
+    for name, part in parts.items():
+        part.replace(folder / name)
+
+
+def _stored(module: nn.Module, *, half: bool, int8: tuple[str, ...]) -> dict[str, Tensor]:
+    """The module's tensors as the file holds them, see :func:`save_checkpoint`."""
     tensors: dict[str, Tensor] = {}
     for name, value in module.state_dict().items():
         tensor = value.detach().cpu()
@@ -121,23 +226,7 @@ def save_checkpoint(
         else:
             to_halve = half and tensor.dtype == torch.float32
             tensors[name] = (tensor.half() if to_halve else tensor).contiguous()
-    parts = {name: folder / f"{name}.part" for name in (WEIGHTS_FILE, CONFIG_FILE, manifest.FILE)}
-    try:
-        write_tensors(parts[WEIGHTS_FILE], tensors, {"format": "pt"})
-        parts[CONFIG_FILE].write_text(
-            json.dumps({"format": FORMAT, **config}, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
-        )
-        # A new training's tokenizer is written after this: only the weights are vouched for here.
-        recorded = {WEIGHTS_FILE: manifest.entry_of(parts[WEIGHTS_FILE])}
-        parts[manifest.FILE].write_text(manifest.render(recorded), encoding="utf-8")
-    except (SafetensorError, OSError) as error:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
-        raise CheckpointError(
-            f"The checkpoint cannot be written to {folder} ({error}): make room there and save it again."
-        ) from error
-    for name, part in parts.items():
-        part.replace(folder / name)
+    return tensors
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""``python -m inference convert``: other people's checkpoints into ours."""
+"""``python -m inference convert``: other people's checkpoints, and those of former formats, into ours."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ def convert(  # noqa: PLR0917 - Typer passes everything by name
         typer.Argument(
             metavar="SOURCE",
             help="Files or folders: a ClipCap .pt; encoder_epN.dth, decoder_epN.dth and the vocabulary; a "
-            "soft attention decoder and its vocab.pkl; a ruCLIP folder; RuDOLPH, its VQGAN and bpe.model.",
+            "soft attention decoder and its vocab.pkl; a ruCLIP folder; RuDOLPH, its VQGAN and bpe.model. Or "
+            "a checkpoint of this program in a former format.",
         ),
     ],
-    out: Annotated[str, typer.Option(help="The new model's name in MODELS_DIR, or a folder.")],
+    out: Annotated[
+        str | None,
+        typer.Option(
+            help="The new model's name in MODELS_DIR, or a folder; a checkpoint of this program is rewritten "
+            "in its place without it."
+        ),
+    ] = None,
     source_format: Annotated[
         str, typer.Option("--format", help="auto, clipcap, meme-baseline, soft-attention, ruclip or rudolph.")
     ] = "auto",
@@ -45,19 +52,28 @@ def convert(  # noqa: PLR0917 - Typer passes everything by name
     ] = None,
     models_dir: ModelsDir = DEFAULTS.models_dir,
 ) -> None:
-    """Convert a captioner that was trained elsewhere into a checkpoint for this program.
+    """Convert a captioner that was trained elsewhere into a checkpoint for this program, or a checkpoint of
+    this program's former format into that of today.
 
     Sizes are told by the files' shapes. No pickled code is ever run: a file that asks for it is refused.
     """
+    from inference.checkpoints.config import FORMAT  # noqa: PLC0415
     from inference.checkpoints.weight_files.state import ImportFailed  # noqa: PLC0415
     from inference.importers.convert import Request  # noqa: PLC0415 - torch, only now
     from inference.importers.convert import convert as run  # noqa: PLC0415
+    from inference.importers.former import is_checkpoint, rewrite  # noqa: PLC0415
 
-    folder = models_dir / out if is_plain(out) else Path(out)
+    folder = None if out is None else models_dir / out if is_plain(out) else Path(out)
     request = Request(
         tuple(sources), models_dir, source_format, vocabulary, tokenizer, encoder, end, heads, normalise
     )
     try:
+        if len(sources) == 1 and is_checkpoint(sources[0]):
+            rewrite(sources[0], folder)
+            typer.echo(f"{folder or sources[0]}: in format {FORMAT}, with the same weights")
+            return
+        if folder is None:
+            raise ImportFailed("The new model needs a name: give it one with --out.")
         found = run(request, folder)
     except (FileNotFoundError, ImportFailed, EngineError, ValueError) as error:
         typer.echo(shown(" ".join(str(error).split())), err=True)

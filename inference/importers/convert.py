@@ -12,14 +12,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from inference.captioners.encoder_decoder import CaptionModel, SpecialTokens
 from inference.captioners.presets import preset
 from inference.checkpoints import manifest
-from inference.checkpoints.folder import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
-from inference.checkpoints.format import CheckpointError, save_checkpoint
+from inference.checkpoints.config import TrainingRecord
+from inference.checkpoints.folder import CARD_FILE, CONFIG_FILE
+from inference.checkpoints.format import TRAINING_FILE, CheckpointError, write_tensors
 from inference.checkpoints.pull.pulling import find_pulled
 from inference.checkpoints.weight_files.pickles import DamagedPickle, Record, UnsafePickle, read_file
 from inference.checkpoints.weight_files.state import ImportFailed, State, read_state
+from inference.common.json_text import readable
 from inference.common.types import DecodingOptions
 from inference.encoders.base import Encoder
 from inference.encoders.ruclip_files import (
@@ -156,13 +160,17 @@ def convert(request: Request, out: Path) -> str:
         if chosen == "ruclip":
             _write_ruclip(request, parts, part)
         else:
-            model, options, about = _BUILD[chosen](request, parts)
-            model.eval().save(part, options, **about, source=_source(chosen, parts))
+            model, options, name = _BUILD[chosen](request, parts)
+            model.eval().save(part, options, TrainingRecord(source=_source(chosen, parts)), preset=name)
         manifest.record(
             part, {path.name: manifest.entry_of(path) for path in part.iterdir() if _is_vouched(path)}
         )
         (part / CARD_FILE).write_text(_card(out.name, chosen, parts), encoding="utf-8")
         part.rename(out)
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"The checkpoint cannot be written to {out} ({error}): make room there."
+        ) from error
     except OSError as error:
         if error.errno is None:  # a part that is missing: the sentence says which
             raise
@@ -175,8 +183,8 @@ def convert(request: Request, out: Path) -> str:
 
 
 def _is_vouched(path: Path) -> bool:
-    """config.json and the card may be edited by hand; all else is as it was made."""
-    return path.name not in {CONFIG_FILE, CARD_FILE, manifest.FILE}
+    """What is for people to read may be edited by hand; all else is as it was made."""
+    return path.name not in {CONFIG_FILE, TRAINING_FILE, CARD_FILE, manifest.FILE}
 
 
 def _sorted(request: Request) -> _Parts:
@@ -304,7 +312,7 @@ def _seen(parts: _Parts) -> str:
     return f" (found: {', '.join(known + unknown)})" if known or unknown else ""
 
 
-Built = tuple[CaptionModel, DecodingOptions, dict[str, Any]]
+Built = tuple[CaptionModel, DecodingOptions, str]  # with the name of the preset that it is like
 
 
 def _clipcap(request: Request, parts: _Parts) -> Built:
@@ -337,7 +345,7 @@ def _clipcap(request: Request, parts: _Parts) -> Built:
     return (
         CaptionModel(encoder, decoder, special, tokenizer),
         DecodingOptions.from_dict(options),
-        {"preset": name},
+        name,
     )
 
 
@@ -385,7 +393,7 @@ def _meme_baseline(request: Request, parts: _Parts) -> Built:  # noqa: ARG001 - 
     name = "resnet50-lstm" if tokenizer.has_start else "resnet101-lstm-navec"
     silent = () if tokenizer.has_start or tokenizer.unk is None else (tokenizer.unk,)
     special = SpecialTokens(tokenizer.bos, tokenizer.eos, tokenizer.pad, silent)
-    return CaptionModel(encoder, decoder, special, tokenizer), preset(name).options(), {"preset": name}
+    return CaptionModel(encoder, decoder, special, tokenizer), preset(name).options(), name
 
 
 def _soft_attention(request: Request, parts: _Parts) -> Built:
@@ -409,7 +417,7 @@ def _soft_attention(request: Request, parts: _Parts) -> Built:
             f"{encoder.widths[0]}: it is another captioner's decoder."
         )
     special = SpecialTokens(tokenizer.bos, tokenizer.eos, tokenizer.pad)
-    return CaptionModel(encoder, decoder, special, tokenizer), preset(name).options(), {"preset": name}
+    return CaptionModel(encoder, decoder, special, tokenizer), preset(name).options(), name
 
 
 def _rudolph(request: Request, parts: _Parts) -> Built:
@@ -445,7 +453,7 @@ def _rudolph(request: Request, parts: _Parts) -> Built:
     usual = preset("rudolph").options().to_dict()
     room = decoder.config.right - len(decoder.config.right_prompt)
     options = DecodingOptions.from_dict({**usual, "max_tokens": min(usual["max_tokens"], room)})
-    return CaptionModel(encoder, decoder, special, tokenizer), options, {"preset": "rudolph"}
+    return CaptionModel(encoder, decoder, special, tokenizer), options, "rudolph"
 
 
 _BUILD: dict[str, Callable[[Request, _Parts], Built]] = {
@@ -461,15 +469,15 @@ def _write_ruclip(request: Request, parts: _Parts, folder: Path) -> None:  # noq
     own, so that nothing offers them as a captioner."""
     found: ImportedRuClip = import_ruclip(parts.paths["ruclip"], state=parts.states.pop("ruclip"))
     config = {"architecture": "ruclip", **settings_of(found), "source": _source("ruclip", parts)}
-    save_checkpoint(folder, found.model, config, half=False)
-    (folder / WEIGHTS_FILE).rename(folder / RUCLIP_FILE)
-    (folder / manifest.FILE).unlink()
+    tensors = {name: tensor.contiguous() for name, tensor in found.model.state_dict().items()}
+    write_tensors(folder / RUCLIP_FILE, tensors, {"format": "pt"})
+    (folder / CONFIG_FILE).write_text(readable(config), encoding="utf-8")
     if found.tokenizer is not None:
         found.tokenizer.save(folder)
 
 
 def _source(chosen: str, parts: _Parts) -> dict[str, Any]:
-    """Where the weights came from, for config.json."""
+    """Where the weights came from, for training.json, or a CLIP model's config.json."""
     files: dict[str, str] = {}
     for role, path in parts.paths.items():
         inside = [weights_in(path)] if role == "ruclip" else [path / name for name in _TOKENIZER_FILES]

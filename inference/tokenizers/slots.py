@@ -99,11 +99,10 @@ class SlotTokenizer:
             pieces.append(CLOSE)
         return _finish(_join(pieces))
 
-    def save(self, path: Path) -> None:
-        path.write_text(
-            json.dumps({"words": self.words, "casing": self.casing}, ensure_ascii=False, indent=0) + "\n",
-            encoding="utf-8",
-        )
+    def render(self) -> str:
+        """The text of its file."""
+        stored = {"words": self.words, "casing": self.casing}
+        return json.dumps(stored, ensure_ascii=False, indent=0) + "\n"
 
     @classmethod
     def load(cls, path: Path) -> SlotTokenizer:

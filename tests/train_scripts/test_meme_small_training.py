@@ -16,7 +16,7 @@ import torch
 
 from inference.captioners.captioner import load_captioner
 from inference.checkpoints.folder import WEIGHTS_FILE
-from inference.checkpoints.format import read_config
+from inference.checkpoints.format import read_config, read_training
 from inference.common.types import DecodingOptions
 from tests.disk import files_of_at_most
 from tests.drawing import draw_meme, jpeg_bytes
@@ -109,7 +109,7 @@ def uninterrupted(memes: Path, readings: Path, tmp_path_factory: pytest.TempPath
 
 
 def history(work: Path) -> list[dict[str, Any]]:
-    rows = read_config(work / "checkpoint")["training"]["history"]
+    rows = read_training(work / "checkpoint").training["history"]
     return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
 
 
@@ -140,9 +140,11 @@ def test_all_stages_run_and_the_record_says_how(uninterrupted: Path) -> None:
     memes_rows = [row for row in rows if row["stage"] == "memes"]
     assert all(0 < row["val_loss"] < 100 for row in memes_rows)
     assert memes_rows[-1]["val_loss"] < memes_rows[0]["val_loss"]
-    config = read_config(uninterrupted / "checkpoint")
-    assert config["training"]["recipe"]["width"] == config["decoder"]["width"] == 16
-    assert "кот" in config["concepts"]
+    folder = uninterrupted / "checkpoint"
+    recipe = read_training(folder).training["recipe"]
+    assert recipe["width"] == read_config(folder).decoder["width"] == 16
+    assert "кот" in json.loads((folder / "concepts.json").read_text(encoding="utf-8"))["concepts"]
+    assert len((folder / "config.json").read_text(encoding="utf-8").splitlines()) <= 80
 
 
 def test_a_run_killed_twice_ends_where_an_uninterrupted_one_does(
@@ -188,7 +190,7 @@ def test_a_recipe_without_photos_whose_slots_are_words(memes: Path, readings: Pa
     done = train(memes, readings, tmp_path, "--copying", "slots", photo_epochs=0)
     assert done.returncode == 0, done.stderr
     assert [(row["stage"], row.get("epoch")) for row in history(tmp_path)] == [STAGES[0], *STAGES[2:]]
-    assert read_config(tmp_path / "checkpoint")["decoder"]["copying"] == "slots"
+    assert read_config(tmp_path / "checkpoint").decoder["copying"] == "slots"
     (caption,) = load_captioner("checkpoint", tmp_path, threads=1).caption(
         [draw_meme("caption_bar", "СЛОВА")]
     )

@@ -20,6 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from inference.captioners.encoder_decoder import Batch, CaptionModel
 from inference.captioners.presets import PRESETS
+from inference.checkpoints.format import read_training
 from inference.checkpoints.models import list_models
 from inference.common.errors import UserError
 from inference.common.types import DecodingOptions
@@ -87,11 +88,13 @@ def test_learned_by_heart_with_a_report_and_a_checkpoint_that_runs(data: Path, t
     for number in (1, 4):
         picture = Image.open(data / "images" / f"{number}.png").convert("RGB")
         assert model.describe([picture], [reading_of()], DecodingOptions("greedy"))[0] == [CAPTIONS[number]]
-    stored = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
-    assert stored["lineage"]["parent"] is None
-    assert stored["lineage"]["data"][0]["rows"] == 8
-    assert stored["scores"]["scores"]["bleu3"]["value"] == pytest.approx(1.0)
-    assert any("both in train and in val" in note for note in stored["training"]["notes"])
+    record = read_training(model_folder)
+    assert record.lineage is not None
+    assert record.lineage.parent is None
+    assert record.lineage.data[0]["rows"] == 8
+    assert record.scores["scores"]["bleu3"]["value"] == pytest.approx(1.0)
+    assert any("both in train and in val" in note for note in record.training["notes"])
+    assert len((model_folder / "config.json").read_text(encoding="utf-8").splitlines()) <= 80
     page = (run / "report.html").read_text(encoding="utf-8")
     for report in (page, (run / "report.md").read_text(encoding="utf-8")):
         assert f"python -m tensorboard.main --logdir {run / 'tensorboard'}" in report
@@ -110,8 +113,9 @@ def test_learned_by_heart_with_a_report_and_a_checkpoint_that_runs(data: Path, t
         }
     )
     again = train(child, tmp_path / "child")
-    lineage = json.loads((again / "config.json").read_text(encoding="utf-8"))["lineage"]
-    assert lineage["parent"] == info.checkpoint
+    lineage = read_training(again).lineage
+    assert lineage is not None
+    assert lineage.parent == info.checkpoint
     assert steps_of(tmp_path / "child")[0]["loss"] < 0.3
 
 
@@ -137,7 +141,7 @@ def test_a_run_with_one_val_picture_reports_what_is_defined(tmp_path: Path) -> N
     folder = train(load_config(small_config(tmp_path / "data", stage={"epochs": 1})), tmp_path / "run")
     report = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
     assert "| CIDEr-D (of 10) ↑ | – | – … – |" in report
-    scores = json.loads((folder / "config.json").read_text(encoding="utf-8"))["scores"]["scores"]
+    scores = read_training(folder).scores["scores"]
     assert scores["cider_d"] == {"value": None, "low": None, "high": None}
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "| meteor | 0." in card
@@ -190,8 +194,7 @@ def test_auto_is_32_bits_on_every_processor_and_the_report_says_so(
         assert accelerator_of(config).mixed_precision == "no"
         model = train(config, tmp_path / wanted)
         assert "| Precision | 32 bits |" in (tmp_path / wanted / "report.md").read_text(encoding="utf-8")
-        stored = json.loads((model / "config.json").read_text(encoding="utf-8"))
-        assert stored["training"]["mixed_precision"] == "no"
+        assert read_training(model).training["mixed_precision"] == "no"
         losses.append([row["loss"] for row in steps_of(tmp_path / wanted)])
     assert losses[0] == losses[1]
 

@@ -174,7 +174,7 @@ def _card(result: Result) -> str:
             "## Training",
             *_paragraphs(result),
             f"Parent: `{result.parent}`. Export: `{result.export.digest}`. Everything is under `lineage` in "
-            "config.json.",
+            "training.json.",
             "## Scores",
             *(table.to_markdown() for table in tables),
         ]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from inference.checkpoints.config import Lineage
 from inference.checkpoints.folder import WEIGHTS_FILE, find_checkpoint, weights_hash
 from inference.checkpoints.format import CheckpointError
 from inference.checkpoints.names import CheckpointFolder
@@ -132,15 +133,12 @@ def run(sources: Sources, options: Options, *, say: Callable[[str], None] = prin
     created = datetime.now(UTC).isoformat(timespec="seconds")
     verdict = outcome.verdict
     told = compare(judge.parent_feedback, verdict.feedback, lessons.corrections) if corrected else None
-    lineage = {
-        "parent": parent_hash,
-        "parent_name": sources.model,
-        "ancestors": [
-            *student.config.get("lineage", {}).get("ancestors", []),
-            *filter(None, [student.config.get("lineage", {}).get("parent")]),
-        ],
-        "data": [{"name": sources.data.name, "rows_replayed": len(old), "rows_val": len(val)}],
-        "feedback": {
+    former = student.training.lineage
+    lineage = Lineage(
+        parent_hash,
+        created,
+        data=({"name": sources.data.name, "rows_replayed": len(old), "rows_val": len(val)},),
+        feedback={
             "export": export.digest,
             "exported": export.made_at.isoformat(),
             "rows": lessons.rows,
@@ -151,10 +149,11 @@ def run(sources: Sources, options: Options, *, say: Callable[[str], None] = prin
             "pairs": len(pairs),
             "new_words": list(student.new_words),
         },
-        "options": {**options.to_dict(), "epoch_kept": outcome.epoch},
-        "created": created,
-    }
-    student.save(out / CHECKPOINT, {"lineage": lineage})
+        parent_name=sources.model,
+        ancestors=(*former.ancestors, *filter(None, [former.parent])) if former else (),
+        options={**options.to_dict(), "epoch_kept": outcome.epoch},
+    )
+    student.save(out / CHECKPOINT, lineage)
     result = Result(
         sources,
         options,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,11 +21,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.meme_small.concept_table import UNKNOWN, ConceptTable, vocabulary_files
 from inference.captioners.meme_small.describer import SlotDescriber
 from inference.captioners.meme_small.faithful import LAYOUT
-from inference.captioners.meme_small.model import UNKNOWN, MemeSmall, concept_words
+from inference.captioners.meme_small.model import MemeSmall
+from inference.checkpoints import manifest
+from inference.checkpoints.config import CheckpointConfig, Lineage
 from inference.checkpoints.folder import CARD_FILE, CONFIG_FILE, SCALES, WEIGHTS_FILE
-from inference.checkpoints.format import TOKENIZER_FILE, CheckpointError, read_config, save_checkpoint
+from inference.checkpoints.format import (
+    TRAINING_FILE,
+    CheckpointError,
+    read_config,
+    read_training,
+    save_checkpoint,
+)
 from inference.common.errors import UserError
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED
@@ -79,10 +88,11 @@ class Student(ABC):
     module: nn.Module
     new_words: tuple[str, ...] = ()  # that it had no way of saying before
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, config: CheckpointConfig) -> None:
         self.folder = folder
-        self.config = dict(config)
-        self.options = DecodingOptions.from_dict(config["decoding"])
+        self.config = config
+        self.training = read_training(folder)
+        self.options = config.decoding
 
     @abstractmethod
     def describe(
@@ -117,23 +127,34 @@ class Student(ABC):
         texts, _ = self.describe(images, readings, self.options)
         return [text or summarise(reading) for text, reading in zip(texts, readings, strict=True)]
 
-    def save(self, folder: Path, about: Mapping[str, Any]) -> None:
-        """The checkpoint: the parent's files with these weights; ``about`` goes into config.json.
+    def grown_config(self) -> CheckpointConfig:
+        """The parent's, with the sizes that this model has by now."""
+        return self.config
+
+    def tables(self) -> dict[str, str]:
+        """Texts of the files beside the weights that are not the parent's any more, by their names."""
+        return {}
+
+    def save(self, folder: Path, lineage: Lineage) -> None:
+        """The checkpoint: the parent's files with these weights, and without its scores.
 
         Raises CheckpointError when it cannot be written.
         """
-        config = {key: value for key, value in self.config.items() if key not in {"format", "scores"}}
+        former = {CONFIG_FILE, WEIGHTS_FILE, TRAINING_FILE, manifest.FILE, CARD_FILE}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for path in self.folder.iterdir():
-                if path.is_file() and path.name not in {CONFIG_FILE, WEIGHTS_FILE, CARD_FILE}:
+                if path.is_file() and path.name not in former:
                     shutil.copyfile(path, folder / path.name)
         except OSError as error:
             raise CheckpointError(
                 f"The checkpoint cannot be written to {folder} ({error}): make room there and start again."
             ) from error
         half, int8 = _stored(self.folder / WEIGHTS_FILE)
-        save_checkpoint(folder, self.module, {**config, **about}, half=half, int8=int8)
+        training = replace(self.training, scores={}, lineage=lineage)
+        save_checkpoint(
+            folder, self.module, self.grown_config(), training, tables=self.tables(), half=half, int8=int8
+        )
 
 
 def load_student(folder: Path, corrections: Sequence[str] = ()) -> Student:
@@ -143,10 +164,10 @@ def load_student(folder: Path, corrections: Sequence[str] = ()) -> Student:
     Raises CheckpointError when it is damaged, UserError when its architecture does not learn here.
     """
     config = read_config(folder)
-    build = STUDENTS.get(config.get("architecture", ""))
+    build = STUDENTS.get(config.architecture)
     if build is None:
         raise UserError(
-            f"{folder.name} is of the architecture {config.get('architecture')!r}, which cannot learn from "
+            f"{folder.name} is of the architecture {config.architecture!r}, which cannot learn from "
             f"feedback: choose a model of {' or '.join(STUDENTS)}."
         )
     try:
@@ -175,7 +196,7 @@ class SlotStudent(Student):
 
     module: MemeSmall
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], corrections: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, config: CheckpointConfig, corrections: Sequence[str] = ()) -> None:
         super().__init__(folder, config)
         self._describer = SlotDescriber(folder, self.config)
         self._lemmas = ContentLemmas()
@@ -251,14 +272,11 @@ class SlotStudent(Student):
         ids = self._supported(target.ids, probabilities) if target.grows else target.ids
         return [target.start, *ids, self.module.tokenizer.id(EOS if ids else PAD)]
 
-    def save(self, folder: Path, about: Mapping[str, Any]) -> None:
-        sizes = {
-            "decoder": self.module.decoder.config.to_dict(),
-            "concepts": list(self.module.concepts),
-            "word_concepts": self.module.word_concepts.tolist(),
-        }
-        super().save(folder, {**sizes, **about})
-        self.module.tokenizer.save(folder / TOKENIZER_FILE)
+    def grown_config(self) -> CheckpointConfig:
+        return replace(self.config, decoder=self.module.decoder.config.to_dict())
+
+    def tables(self) -> dict[str, str]:
+        return vocabulary_files(self.module.tokenizer, self.module.table)
 
     def _level(self, seen: Seen, ids: Sequence[int]) -> int:
         """The start token under which the parent finds this text likeliest: the detail that it has."""
@@ -306,9 +324,8 @@ class SlotStudent(Student):
         grown = MemeSmall(
             config,
             larger,
-            names,
-            concept_words(larger, names, self._lemmas.of),
-            encoder=self.config["encoder"],
+            ConceptTable.of_words(larger, names, self._lemmas.of),
+            encoder=self.config.encoder,
         )
         stored = model.state_dict()
         for name, tensor in grown.state_dict().items():
@@ -366,7 +383,7 @@ class PresetStudent(Student):
 
     module: CaptionModel
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], _corrections: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, config: CheckpointConfig, _corrections: Sequence[str] = ()) -> None:
         super().__init__(folder, config)
         self.module = CaptionModel.load(folder, self.config)
 
@@ -400,7 +417,7 @@ class PresetStudent(Student):
         return Scores(likelihood, tokens, torch.zeros_like(likelihood))
 
 
-STUDENTS: dict[str, Callable[[Path, Mapping[str, Any], Sequence[str]], Student]] = {
+STUDENTS: dict[str, Callable[[Path, CheckpointConfig, Sequence[str]], Student]] = {
     "meme-small": SlotStudent,
     "encoder-decoder": PresetStudent,
 }

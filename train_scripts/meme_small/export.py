@@ -7,8 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from inference.captioners.meme_small.concept_table import vocabulary_files
 from inference.captioners.meme_small.model import ENCODER, Gate, MemeSmall
-from inference.checkpoints.format import TOKENIZER_FILE, save_checkpoint
+from inference.checkpoints.config import CheckpointConfig, TrainingRecord
+from inference.checkpoints.format import save_checkpoint
 from inference.common.types import DecodingOptions
 
 DECODING = DecodingOptions(strategy="beam", beams=3, max_tokens=180, length_penalty=1.0)
@@ -25,25 +27,15 @@ def write_checkpoint(
     level: int = LEVEL,
     gate: Gate | None = None,
 ) -> None:
-    """config.json, model.safetensors (float16) and tokenizer.json; the model card beside them is written
-    by hand.
+    """The whole checkpoint, its weights in float16 and 8 bits, but for the model card, which is written by
+    hand. ``training``: recipe and history. Raises CheckpointError when it cannot be written.
     """
-    config = {
-        "architecture": "meme-small",
-        "encoder": dict(ENCODER),
-        "decoder": model.decoder.config.to_dict(),
-        "concepts": list(model.concepts),
-        "word_concepts": model.word_concepts.tolist(),
-        "level": level,
-        "gate": asdict(gate or Gate()),
-        "decoding": decoding.to_dict(),
-        "training": dict(training),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{TOKENIZER_FILE}.part"
-    try:
-        model.tokenizer.save(part)
-        save_checkpoint(folder, model, config, int8=INT8)
-        part.replace(folder / TOKENIZER_FILE)
-    finally:
-        part.unlink(missing_ok=True)
+    config = CheckpointConfig(
+        "meme-small",
+        ENCODER,
+        model.decoder.config.to_dict(),
+        decoding,
+        {"level": level, "gate": asdict(gate or Gate())},
+    )
+    tables = vocabulary_files(model.tokenizer, model.table)
+    save_checkpoint(folder, model, config, TrainingRecord(training), tables=tables, int8=INT8)

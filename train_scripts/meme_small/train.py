@@ -29,13 +29,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from inference.captioners.meme_small.concept_table import ConceptTable
 from inference.captioners.meme_small.concepts import ConceptDetector, pool
 from inference.captioners.meme_small.faithful import LAYOUT
 from inference.captioners.meme_small.model import (
     MAX_LINE_WORDS,
     MemeSmall,
     collate,
-    concept_words,
     line_word_ids,
 )
 from inference.common.errors import UserError
@@ -224,8 +224,8 @@ class Trainer:
             dropout=recipe.dropout,
             copying=recipe.copying,
         )
-        words = concept_words(self.tokenizer, self.concepts, lemmas.of)
-        self.model = MemeSmall(config, self.tokenizer, tuple(self.concepts), words, encoder)
+        table = ConceptTable.of_words(self.tokenizer, self.concepts, lemmas.of)
+        self.model = MemeSmall(config, self.tokenizer, table, encoder)
         if encoder_weights is not None:
             try:
                 load_packaged(cast(EfficientNetLite, self.model.encoder), encoder_weights)

@@ -10,6 +10,7 @@ from typing import Any
 
 from inference.captioners.encoder_decoder import CaptionModel
 from inference.captioners.presets import preset
+from inference.checkpoints.config import Lineage, TrainingRecord
 from inference.checkpoints.folder import CARD_FILE, WEIGHTS_FILE
 from inference.common.file_names import ESCAPED
 from inference.common.types import DecodingOptions
@@ -20,8 +21,8 @@ from train_scripts.training.files import new_folder
 __all__ = ["lineage_of", "save_model"]
 
 
-def lineage_of(config: TrainConfig, rows: Mapping[str, Sequence[TrainRow]]) -> dict[str, Any]:
-    """What the model was made from, as config.json keeps it. `rows`: by stage, those it was trained on."""
+def lineage_of(config: TrainConfig, rows: Mapping[str, Sequence[TrainRow]]) -> Lineage:
+    """What the model was made from. `rows`: by stage, those it was trained on."""
     parent = None
     if config.start_from is not None:
         with (config.start_from / WEIGHTS_FILE).open("rb") as file:
@@ -37,7 +38,7 @@ def lineage_of(config: TrainConfig, rows: Mapping[str, Sequence[TrainRow]]) -> d
         for name, own in rows.items()
     ]
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"parent": parent, "data": data, "feedback": None, "created": created}
+    return Lineage(parent, created, tuple(data))
 
 
 def save_model(
@@ -47,7 +48,7 @@ def save_model(
     options: DecodingOptions,
     *,
     precision: str,
-    lineage: Mapping[str, Any],
+    lineage: Lineage,
     stages: Sequence[Mapping[str, Any]],
     notes: Sequence[str],
     scores: Mapping[str, Any],
@@ -57,21 +58,19 @@ def save_model(
 
     Raises UserError when the disk is full.
     """
-    training = config.model_dump(mode="json", include={"preset", "stages", "encoder", "seed"})
+    training = {
+        **config.model_dump(mode="json", include={"preset", "stages", "encoder", "seed"}),
+        "mixed_precision": precision,
+        "finished": [dict(stage) for stage in stages],
+        "notes": list(notes),
+    }
     with new_folder(folder) as part:
         model.save(
             part,
             options,
-            half=config.half,
+            TrainingRecord(training, scores, lineage),
             preset=config.preset,
-            lineage=dict(lineage),
-            training={
-                **training,
-                "mixed_precision": precision,
-                "finished": [dict(stage) for stage in stages],
-                "notes": list(notes),
-            },
-            scores=dict(scores),
+            half=config.half,
         )
         (part / CARD_FILE).write_text(
             _card(config, model, options, lineage=lineage, notes=notes, scores=scores),
@@ -85,7 +84,7 @@ def _card(
     model: CaptionModel,
     options: DecodingOptions,
     *,
-    lineage: Mapping[str, Any],
+    lineage: Lineage,
     notes: Sequence[str],
     scores: Mapping[str, Any],
 ) -> str:
@@ -93,7 +92,7 @@ def _card(
     data = "\n".join(
         f"- stage {one['stage']}: {one['rows']} captions of {one['pictures']} pictures "
         f"from {', '.join(one['sources'])}"
-        for one in lineage["data"]
+        for one in lineage.data
     )
     lines = [
         "---\nlanguage: ru\npipeline_tag: image-to-text\n---",
@@ -107,8 +106,8 @@ def _card(
         "## Training data\n",
         f"{data}\n",
     ]
-    if lineage["parent"]:
-        lines.append(f"It goes on from the checkpoint with the weights {lineage['parent']}.\n")
+    if lineage.parent:
+        lines.append(f"It goes on from the checkpoint with the weights {lineage.parent}.\n")
     if scores:
         lines.append(f"## Scores\n\n{scores['pictures']} pictures of val; 95 % bootstrap intervals.\n")
         lines.append("| measure | score | interval |\n| :-- | --: | --: |")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
+from inference.captioners.meme_small.concept_table import ConceptTable
 from inference.captioners.meme_small.model import Gate, MemeSmall
+from inference.checkpoints.config import CheckpointConfig
 from inference.checkpoints.format import TOKENIZER_FILE, CheckpointError, load_weights
 from inference.common.types import DecodingOptions
 from inference.decoders.slot_prefix import SlotPrefixConfig
@@ -19,31 +20,25 @@ from inference.tokenizers.slots import SlotTokenizer
 class SlotDescriber:
     """The shipped architecture with the settings of its checkpoint."""
 
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, config: CheckpointConfig) -> None:
         tokenizer = SlotTokenizer.load(folder / TOKENIZER_FILE)
-        sizes = SlotPrefixConfig(**config["decoder"])
+        sizes = SlotPrefixConfig(**config.decoder)
         if sizes.vocabulary != len(tokenizer):
             raise CheckpointError(
                 f"{TOKENIZER_FILE} of {folder.name} has {len(tokenizer)} words, but the model was built for "
                 f"{sizes.vocabulary}: put the files of one checkpoint together."
             )
-        if len(config["word_concepts"]) != len(tokenizer):
-            raise CheckpointError(
-                f"config.json of {folder.name} knows {len(config['word_concepts'])} words, but its "
-                f"{TOKENIZER_FILE} {len(tokenizer)}: put the files of one checkpoint together."
-            )
-        self.model = MemeSmall(
-            sizes, tokenizer, config["concepts"], config["word_concepts"], encoder=config["encoder"]
-        )
+        table = ConceptTable.load(folder, tokenizer)
+        self.model = MemeSmall(sizes, tokenizer, table, encoder=config.encoder)
         load_weights(self.model, folder)
         self.model.eval()
-        self.level = int(config["level"])
+        self.level = int(config.own["level"])
         if not 0 <= self.level < len(tokenizer.levels):
             raise CheckpointError(
                 f"{folder.name} asks for level of detail {self.level}, but its {TOKENIZER_FILE} has "
                 f"{len(tokenizer.levels)} levels: put the files of one checkpoint together."
             )
-        self.gate = Gate(**config["gate"])
+        self.gate = Gate(**config.own["gate"])
 
     def describe(
         self, images: Sequence[Image.Image], readings: Sequence[Reading], options: DecodingOptions

@@ -4,7 +4,7 @@ slots that may say nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from inference.captioners.meme_small.concept_table import ConceptTable
 from inference.captioners.meme_small.concepts import ConceptDetector, pool
 from inference.captioners.meme_small.constraints import OnlySupported, QuoteGrammar, elsewhere, line_blocks
 from inference.captioners.meme_small.faithful import LAYOUT, Cutter, Evident
@@ -34,7 +35,6 @@ from inference.russian.morphology import lemma
 from inference.tokenizers.slots import EOS, PAD, SPECIAL, SlotTokenizer
 
 MAX_LINE_WORDS = 12
-FREE, UNKNOWN = -1, -2  # in ``word_concepts``: says nothing of the picture; says something never learnt
 
 _OUTSIDE = {Region.ABOVE: Region.TOP, Region.BELOW: Region.BOTTOM}
 
@@ -60,27 +60,29 @@ class Gate:
 
 
 class MemeSmall(nn.Module):
-    """``word_concepts`` (vocabulary,): the concept that each word names, :data:`FREE` or :data:`UNKNOWN`."""
+    """``word_concepts`` (vocabulary,): the concept that each word names, as the table says."""
 
     def __init__(
         self,
         config: SlotPrefixConfig,
         tokenizer: SlotTokenizer,
-        concepts: Sequence[str],
-        word_concepts: Sequence[int],
+        table: ConceptTable,
         encoder: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.encoder = build_encoder(encoder or ENCODER)
-        self.detector = ConceptDetector(self.encoder.widths[0], len(concepts))
+        self.detector = ConceptDetector(self.encoder.widths[0], len(table.concepts))
         self.word_concepts: Tensor
-        self.register_buffer("word_concepts", torch.tensor(list(word_concepts)), persistent=False)
+        self.register_buffer("word_concepts", torch.tensor(list(table.word_concepts)), persistent=False)
         self.decoder = SlotPrefixDecoder(config, self.word_concepts)
         self.tokenizer = tokenizer
-        self.concepts = tuple(concepts)
-        self._places = {concept: place for place, concept in enumerate(concepts)}
-        self._layout = torch.tensor([concept in LAYOUT for concept in concepts], dtype=torch.bool)
-        once = torch.tensor([concept in LISTS.captions.languages for concept in concepts], dtype=torch.bool)
+        self.table = table
+        self.concepts = tuple(table.concepts)
+        self._places = {concept: place for place, concept in enumerate(self.concepts)}
+        self._layout = torch.tensor([concept in LAYOUT for concept in self.concepts], dtype=torch.bool)
+        once = torch.tensor(
+            [concept in LISTS.captions.languages for concept in self.concepts], dtype=torch.bool
+        )
         self._repeatable = self._layout & ~once
 
     @cached_property
@@ -272,24 +274,6 @@ class MemeSmall(nn.Module):
                 )
             )
         return sentences
-
-
-def concept_words(
-    tokenizer: SlotTokenizer, concepts: Sequence[str], lemmas_of: Callable[[str], frozenset[str]]
-) -> list[int]:
-    """For each word of the vocabulary the place of its lemma in ``concepts``, :data:`FREE` or
-    :data:`UNKNOWN`.
-    """
-    places = {concept: i for i, concept in enumerate(concepts)}
-    named = []
-    for word in tokenizer.words:
-        lemmas = lemmas_of(word) if word[:1] != "<" else frozenset()
-        named.append(min((places.get(lemma, UNKNOWN) for lemma in lemmas), default=FREE))
-    # Words of other alphabets and numbers name something too: a brand, a user, a year.
-    for i, word in enumerate(tokenizer.words):
-        if named[i] == FREE and word[:1] != "<" and any(c.isascii() and c.isalnum() for c in word):
-            named[i] = FREE if word.isdigit() and len(word) == 1 else UNKNOWN
-    return named
 
 
 def line_word_ids(reading: Reading, tokenizer: SlotTokenizer) -> np.ndarray[Any, Any]:

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw, ImageOps
 
 from inference.captioners.captioner import load_captioner
 from inference.captioners.hub.translation import Translator
-from inference.captioners.meme_small.model import FREE, UNKNOWN, MemeSmall
+from inference.captioners.meme_small.concept_table import CONCEPTS_FILE, FREE, UNKNOWN, ConceptTable
+from inference.captioners.meme_small.model import MemeSmall
 from inference.checkpoints.folder import CONFIG_FILE, WEIGHTS_FILE
 from inference.checkpoints.format import TOKENIZER_FILE, CheckpointError
 from inference.checkpoints.models import list_models, model_info
@@ -48,7 +49,7 @@ def untrained() -> MemeSmall:
     concepts = [FREE] * len(tokenizer)
     concepts[tokenizer.id("кот")] = 0
     concepts[tokenizer.id("сидит")] = UNKNOWN
-    model = MemeSmall(config, tokenizer, ["кот", "пёс"], concepts).eval()
+    model = MemeSmall(config, tokenizer, ConceptTable(["кот", "пёс"], concepts)).eval()
     with torch.no_grad():
         for parameter in model.decoder.parameters():
             parameter.mul_(6)
@@ -223,22 +224,38 @@ def another_vocabulary(folder: Path) -> None:
     (folder / TOKENIZER_FILE).write_text(json.dumps(stored), encoding="utf-8")
 
 
+def another_table(old: str, new: str) -> Damage:
+    """Changes the text of concepts.json."""
+
+    def apply(folder: Path) -> None:
+        text = (folder / CONCEPTS_FILE).read_text(encoding="utf-8")
+        assert old in text
+        (folder / CONCEPTS_FILE).write_text(text.replace(old, new), encoding="utf-8")
+
+    return apply
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
         (another_vocabulary, r"has 20 words, but the model was built for 19"),
+        (another_table("сидит", "лежит"), r"\(only one of them knows 'лежит'\): put the files of one"),
+        (another_table('"unknown": ["сидит"]', '"unknown": []'), r"\(only one of them knows 'сидит'\)"),
+        (another_table('"пёс": []', '"пёс": ["кот"]'), "table of concepts of tiny is damaged"),
+        (another_table('"free"', '"fere"'), "table of concepts of tiny is damaged"),
+        (lambda folder: (folder / CONCEPTS_FILE).unlink(), "concepts.json is missing"),
         (lambda folder: (folder / TOKENIZER_FILE).unlink(), "damaged or do not fit together"),
         (lambda folder: (folder / TOKENIZER_FILE).write_text("{"), "damaged or do not fit together"),
         (lambda folder: (folder / TOKENIZER_FILE).write_text('{"words": ["кот"]}'), "do not fit together"),
         (lambda folder: (folder / CONFIG_FILE).write_text("{"), "is damaged"),
         (lambda folder: (folder / WEIGHTS_FILE).write_bytes(b"{}"), "is damaged or no safetensors file"),
-        (config(format=99), "this version reads format 1"),
+        (config(format=99), "this version reads format 2"),
         (config(architecture="clairvoyance"), "'clairvoyance', which this version does not know"),
-        (config(architecture=None), "which this version does not know"),
-        (config(decoder=None), "damaged or do not fit together"),
+        (config(architecture=None), "says nothing of 'architecture'"),
+        (config(decoder=None), "says nothing of 'decoder'"),
         (config(decoder={"vocabulary": 19}), "damaged or do not fit together"),
         (config(gate={"brave": 1}), "damaged or do not fit together"),
-        (config(decoding={"strategy": "guess"}), "damaged or do not fit together"),
+        (config(decoding={"strategy": "guess"}), "cannot be built: Strategy must be one of"),
         (config(encoder={"kind": "eye"}), "damaged or do not fit together"),
         (config(level=3), "asks for level of detail 3"),
         (config(level=-1), "asks for level of detail -1"),

@@ -13,16 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from inference.captioners.meme_small.concept_table import FREE, UNKNOWN, ConceptTable
 from inference.captioners.meme_small.faithful import Evident
 from inference.captioners.meme_small.model import (
-    FREE,
-    UNKNOWN,
     Gate,
     MemeSmall,
     OnlySupported,
     QuoteGrammar,
     collate,
-    concept_words,
     elsewhere,
     line_blocks,
     line_word_ids,
@@ -263,7 +261,9 @@ def test_words_are_put_to_the_concepts_of_their_lemmas() -> None:
         (*SPECIAL, *LEVELS, ".", "на", "кот", "кота", "сидит", "7", "2007", "reddit", "wi-fi", "Ю")
     )
     lemmas = {"кот": "кот", "кота": "кот", "сидит": "сидеть"}
-    named = concept_words(tokenizer, ["пёс", "кот"], lambda word: frozenset(filter(None, [lemmas.get(word)])))
+    named = ConceptTable.of_words(
+        tokenizer, ["пёс", "кот"], lambda word: frozenset(filter(None, [lemmas.get(word)]))
+    ).word_concepts
     by_word = dict(zip(tokenizer.words, named, strict=True))
     assert by_word["кот"] == by_word["кота"] == 1
     assert by_word["сидит"] == UNKNOWN  # content, but never learnt from pictures
@@ -344,7 +344,7 @@ def small(seed: int = 0, tokenizer: SlotTokenizer = TOKENIZER, **settings: Any) 
     concepts[tokenizer.id("кот")] = concepts[tokenizer.id("кота")] = 0
     concepts[tokenizer.id("робот")] = 1
     encoder = {"kind": "efficientnet_lite0", "preprocessing": {"size": 32}}
-    model = MemeSmall(config, tokenizer, ["кот", "робот"], concepts, encoder).eval()
+    model = MemeSmall(config, tokenizer, ConceptTable(["кот", "робот"], concepts), encoder).eval()
     with torch.no_grad():
         for parameter in model.decoder.parameters():
             parameter.mul_(8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,8 @@ from PIL import Image, ImageDraw
 from safetensors import safe_open
 
 from inference.captioners.captioner import Captioner, load_captioner
+from inference.checkpoints import manifest
+from inference.checkpoints.format import read_config, read_training
 from inference.checkpoints.models import model_info
 from inference.checkpoints.names import ModelName
 from inference.common.types import DecodingOptions
@@ -42,16 +43,21 @@ def test_is_small_and_says_what_it_is() -> None:
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= 25_000_000
     assert {path.name for path in FOLDER.iterdir()} == {
         "README.md",
+        "concepts.json",
         "config.json",
         "manifest.json",
         "model.safetensors",
         "tokenizer.json",
+        "training.json",
     }
-    config = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
-    assert config["architecture"] == "meme-small"
-    assert config["training"]["recipe"]["seed"] == 7
-    assert config["scores"]["bleu4"]["value"] >= 0.28
-    assert config["scores"]["meteor"]["value"] >= 0.44
+    assert len((FOLDER / "config.json").read_text(encoding="utf-8").splitlines()) <= 80
+    assert read_config(FOLDER).architecture == "meme-small"
+    record = read_training(FOLDER)
+    assert record.training["recipe"]["seed"] == 7
+    assert record.scores["bleu4"]["value"] >= 0.28
+    assert record.scores["meteor"]["value"] >= 0.44
+    assert set(manifest.read_manifest(FOLDER)) == {"concepts.json", "model.safetensors", "tokenizer.json"}
+    assert manifest.mismatch(FOLDER) == ""
     with safe_open(FOLDER / "model.safetensors", "pt") as weights:
         assert all(torch.isfinite(weights.get_tensor(name).float()).all() for name in weights.keys())  # noqa: SIM118
     assert model_info(CHECKPOINTS, ModelName.parse("meme-small")).description

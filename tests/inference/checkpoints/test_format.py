@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,21 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from inference.checkpoints import manifest
+from inference.checkpoints.config import FORMAT, CheckpointConfig, Lineage, TrainingRecord
 from inference.checkpoints.folder import CONFIG_FILE, WEIGHTS_FILE
-from inference.checkpoints.format import FORMAT, CheckpointError, load_weights, read_config, save_checkpoint
+from inference.checkpoints.format import (
+    TRAINING_FILE,
+    CheckpointError,
+    load_weights,
+    read_config,
+    read_table,
+    read_training,
+    save_checkpoint,
+)
+from inference.common.types import DecodingOptions
 from tests.disk import files_of_at_most
+
+CONFIG = CheckpointConfig("net", {}, {}, DecodingOptions())
 
 
 class Net(nn.Module):
@@ -47,11 +60,17 @@ def assert_one_sentence(error: BaseException) -> None:
 @pytest.mark.parametrize("half", [True, False])
 def test_what_was_saved_is_loaded(tmp_path: Path, half: bool) -> None:
     net = Net()
-    save_checkpoint(tmp_path / "new" / "net", net, {"architecture": "net", "слово": "да"}, half=half)
+    config = CheckpointConfig("net", {"kind": "eye"}, {"width": 8}, DecodingOptions("greedy"), {"its": "да"})
+    lineage = Lineage(None, "2026-01-01", data=({"stage": "one", "rows": 8},))
+    record = TrainingRecord({"history": [1, 2]}, {"bleu": 0.5}, lineage)
     folder = tmp_path / "new" / "net"
-    assert sorted(contents(folder)) == sorted([CONFIG_FILE, WEIGHTS_FILE, manifest.FILE])
+    save_checkpoint(folder, net, config, record, tables={"words.json": '{"да": 1}'}, half=half)
+    assert {*contents(folder)} == {CONFIG_FILE, TRAINING_FILE, WEIGHTS_FILE, "words.json", manifest.FILE}
+    assert set(manifest.read_manifest(folder)) == {WEIGHTS_FILE, "words.json"}
     assert manifest.mismatch(folder) == ""
-    assert read_config(folder) == {"format": FORMAT, "architecture": "net", "слово": "да"}
+    assert read_config(folder) == config
+    assert read_training(folder) == record
+    assert read_table(folder, "words.json") == {"да": 1}
     other = Net(seed=1)
     load_weights(other, folder)
     for name, tensor in values(other).items():
@@ -67,12 +86,12 @@ def test_what_was_saved_is_loaded(tmp_path: Path, half: bool) -> None:
 def test_the_files_are_readable_as_the_umask_says(mask: int, tmp_path: Path) -> None:
     before = os.umask(mask)
     try:
-        save_checkpoint(tmp_path, Net(), {})
-        save_checkpoint(tmp_path, Net(seed=1), {})  # in the place of the first
+        save_checkpoint(tmp_path, Net(), CONFIG)
+        save_checkpoint(tmp_path, Net(seed=1), CONFIG)  # in the place of the first
     finally:
         os.umask(before)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
-    assert modes == dict.fromkeys((CONFIG_FILE, WEIGHTS_FILE, manifest.FILE), 0o666 & ~mask)
+    assert modes == dict.fromkeys((CONFIG_FILE, TRAINING_FILE, WEIGHTS_FILE, manifest.FILE), 0o666 & ~mask)
 
 
 def damage(folder: Path, tensors: dict[str, Tensor]) -> None:
@@ -81,7 +100,7 @@ def damage(folder: Path, tensors: dict[str, Tensor]) -> None:
 
 def test_a_missing_tensor_is_named_and_nothing_is_loaded(tmp_path: Path) -> None:
     net = Net()
-    save_checkpoint(tmp_path, net, {})
+    save_checkpoint(tmp_path, net, CONFIG)
     tensors = load_file(tmp_path / WEIGHTS_FILE)
     del tensors["first.bias"], tensors["places"]
     damage(tmp_path, tensors)
@@ -94,7 +113,7 @@ def test_a_missing_tensor_is_named_and_nothing_is_loaded(tmp_path: Path) -> None
 
 
 def test_a_tensor_too_many_is_named(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path, Net(), {})
+    save_checkpoint(tmp_path, Net(), CONFIG)
     damage(tmp_path, {**load_file(tmp_path / WEIGHTS_FILE), "extra.weight": torch.zeros(2)})
     with pytest.raises(CheckpointError, match=r"has extra\.weight besides") as caught:
         load_weights(Net(), tmp_path)
@@ -102,7 +121,7 @@ def test_a_tensor_too_many_is_named(tmp_path: Path) -> None:
 
 
 def test_another_shape_is_named_with_both(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path, Net(width=6), {})
+    save_checkpoint(tmp_path, Net(width=6), CONFIG)
     other = Net(width=8, seed=1)
     before = values(other)
     with pytest.raises(
@@ -115,7 +134,7 @@ def test_another_shape_is_named_with_both(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [0, 5, 60, -1], ids=["empty", "header cut", "head only", "one byte short"])
 def test_torn_weights_are_called_damaged(tmp_path: Path, kept: int) -> None:
-    save_checkpoint(tmp_path, Net(), {})
+    save_checkpoint(tmp_path, Net(), CONFIG)
     whole = (tmp_path / WEIGHTS_FILE).read_bytes()
     (tmp_path / WEIGHTS_FILE).write_bytes(whole[:kept])
     with pytest.raises(CheckpointError, match="is damaged or no safetensors file") as caught:
@@ -164,22 +183,22 @@ def test_another_format_is_refused(tmp_path: Path, written: object) -> None:
 
 @pytest.mark.parametrize("fails", [WEIGHTS_FILE, CONFIG_FILE])
 def test_a_full_disk_in_the_middle_of_a_save_keeps_the_former_checkpoint(tmp_path: Path, fails: str) -> None:
-    save_checkpoint(tmp_path, Net(), {"note": "the former"})
+    save_checkpoint(tmp_path, Net(), replace(CONFIG, own={"note": "the former"}))
     before = contents(tmp_path)
     wide, long = (4_000, "") if fails == WEIGHTS_FILE else (4, "x" * 40_000)
     with files_of_at_most(20_000), pytest.raises(CheckpointError, match="make room there") as caught:
-        save_checkpoint(tmp_path, Net(width=wide, seed=2), {"note": "the next", "long": long})
+        save_checkpoint(tmp_path, Net(width=wide, seed=2), replace(CONFIG, own={"long": long}))
     assert_one_sentence(caught.value)
     assert contents(tmp_path) == before
-    save_checkpoint(tmp_path, Net(seed=2), {"note": "the next"})
-    assert read_config(tmp_path)["note"] == "the next"
+    save_checkpoint(tmp_path, Net(seed=2), replace(CONFIG, own={"note": "the next"}))
+    assert read_config(tmp_path).own == {"note": "the next"}
 
 
 def test_eight_bits_are_a_quarter_of_the_size_and_close(tmp_path: Path) -> None:
     torch.manual_seed(4)
     net = nn.Sequential(nn.Conv2d(8, 64, 3), nn.Linear(64, 512))
-    save_checkpoint(tmp_path / "whole", net, {}, half=False)
-    save_checkpoint(tmp_path / "small", net, {}, half=False, int8=("0.", "1.weight"))
+    save_checkpoint(tmp_path / "whole", net, CONFIG, half=False)
+    save_checkpoint(tmp_path / "small", net, CONFIG, half=False, int8=("0.", "1.weight"))
     sizes = [(tmp_path / kind / WEIGHTS_FILE).stat().st_size for kind in ("whole", "small")]
     assert sizes[1] < 0.32 * sizes[0]
     other = nn.Sequential(nn.Conv2d(8, 64, 3), nn.Linear(64, 512))
@@ -190,3 +209,24 @@ def test_eight_bits_are_a_quarter_of_the_size_and_close(tmp_path: Path) -> None:
         else:
             largest = was.flatten(1).abs().amax(1).view(-1, *[1] * (was.dim() - 1))
             assert ((was - now).abs() <= largest / 254 * 1.001).all(), name
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"lineage": {"mother": 2}}', '{"scores": 5}', '{"lineage": 7}'])
+def test_a_damaged_record_of_training_is_called_damaged(tmp_path: Path, text: str) -> None:
+    save_checkpoint(tmp_path, Net(), CONFIG)
+    assert read_training(tmp_path) == TrainingRecord()
+    (tmp_path / TRAINING_FILE).write_text(text, encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"training\.json is damaged") as caught:
+        read_training(tmp_path)
+    assert_one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("lacking", ["architecture", "encoder", "decoder", "decoding"])
+def test_what_config_json_does_not_say_is_named(tmp_path: Path, lacking: str) -> None:
+    save_checkpoint(tmp_path, Net(), CONFIG)
+    stored = json.loads((tmp_path / CONFIG_FILE).read_text(encoding="utf-8"))
+    del stored[lacking]
+    (tmp_path / CONFIG_FILE).write_text(json.dumps(stored), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=f"its config.json says nothing of '{lacking}'") as caught:
+        read_config(tmp_path)
+    assert_one_sentence(caught.value)

@@ -20,7 +20,7 @@ from bot.app import App
 from bot.config import Settings
 from bot.feedback.export import export
 from bot.sandbox import Sandbox
-from inference.checkpoints.format import read_config
+from inference.checkpoints.format import read_training
 from inference.checkpoints.models import list_models
 from tests.bot.conftest import caption_of, data_of, reply_to, settings, until, working
 from tests.bot.feedback.conftest import Chat, meme
@@ -180,10 +180,11 @@ async def test_the_loop_closes(bot: Running, memes: Path, models: Path, tmp_path
 
     # What it says of itself.
     parent = hash_of(models, "meme-small")
-    lineage = read_config(out / "checkpoint")["lineage"]
-    assert lineage["parent"] == parent
-    assert (lineage["feedback"]["lessons"], lineage["feedback"]["pairs"]) == (3, 2)
-    assert len(lineage["feedback"]["export"]) == 64
+    lineage = read_training(out / "checkpoint").lineage
+    assert lineage is not None and lineage.feedback is not None
+    assert lineage.parent == parent
+    assert (lineage.feedback["lessons"], lineage.feedback["pairs"]) == (3, 2)
+    assert len(lineage.feedback["export"]) == 64
     comparison = json.loads((out / "comparison.json").read_text())
     assert comparison["parent"] == parent
     assert comparison["checkpoint"] == hash_of(out, "checkpoint")
@@ -238,8 +239,9 @@ async def test_an_erased_person_leaves_the_training_set(memes: Path, models: Pat
     )
     assert "1 rows are left out: their author or picture was erased since the export." in done.output
     assert done.exit_code == 0, done.output
-    lineage = read_config(tmp_path / "run" / "checkpoint")["lineage"]["feedback"]
-    assert (lineage["rows"], lineage["rows_erased_since"]) == (1, 1)
+    lineage = read_training(tmp_path / "run" / "checkpoint").lineage
+    assert lineage is not None and lineage.feedback is not None
+    assert (lineage.feedback["rows"], lineage.feedback["rows_erased_since"]) == (1, 1)
     for path in (tmp_path / "run").rglob("*"):
         if path.suffix in {".md", ".html", ".json", ".jsonl"}:
             assert "это её слова" not in path.read_text("utf-8"), path

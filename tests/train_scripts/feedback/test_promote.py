@@ -13,9 +13,11 @@ import pytest
 import torch
 from torch import nn
 
+from inference.checkpoints.config import CheckpointConfig
 from inference.checkpoints.format import save_checkpoint
 from inference.checkpoints.models import list_models
 from inference.common.errors import UserError
+from inference.common.types import DecodingOptions
 from tests.inference.fakes import hash_of
 from train_scripts.feedback import promote as promotion
 from train_scripts.feedback.promote import promote, rollback
@@ -27,7 +29,7 @@ def checkpoint(folder: Path, value: float) -> str:
     module = nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         module.weight.fill_(value)
-    save_checkpoint(folder, module, {"architecture": "meme-small", "value": value})
+    save_checkpoint(folder, module, CheckpointConfig("meme-small", {}, {}, DecodingOptions()))
     (folder / "tokenizer.json").write_text(str(value))
     return hash_of(folder.parent, folder.name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,12 @@ from torch import nn
 
 from inference.captioners.meme_small.describer import SlotDescriber
 from inference.captioners.presets import build, make_tokenizer, preset
+from inference.checkpoints import manifest
+from inference.checkpoints.config import CheckpointConfig, Lineage
 from inference.checkpoints.folder import WEIGHTS_FILE
-from inference.checkpoints.format import CheckpointError, read_config, save_checkpoint
+from inference.checkpoints.format import CheckpointError, read_config, read_training, save_checkpoint
 from inference.common.errors import UserError
+from inference.common.types import DecodingOptions
 from inference.decoders.slot_prefix import SlotMemory
 from inference.reading.lines import TextLine
 from tests.inference.learning import CAPTIONS, calibrate, pictures
@@ -69,12 +73,15 @@ def test_growing_changes_nothing_that_was_known(taught: SlotStudent) -> None:
 
 
 def test_a_grown_student_is_saved_whole(taught: SlotStudent, tmp_path: Path) -> None:
-    taught.save(tmp_path / "child", {"lineage": {"parent": "x"}})
+    taught.save(tmp_path / "child", Lineage("x", "2026-01-01"))
     loaded = SlotDescriber(tmp_path / "child", read_config(tmp_path / "child")).model
     assert loaded.tokenizer.words == taught.module.tokenizer.words
     assert loaded.concepts == taught.module.concepts
-    assert read_config(tmp_path / "child")["lineage"] == {"parent": "x"}
-    assert "scores" not in read_config(tmp_path / "child"), "those of the parent"
+    record = read_training(tmp_path / "child")
+    assert record.lineage == Lineage("x", "2026-01-01")
+    assert record.training == read_training(SHIPPED).training
+    assert record.scores == {}, "those of the parent"
+    assert manifest.mismatch(tmp_path / "child") == ""
     for name, tensor in taught.module.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[name], tensor, rtol=1e-2, atol=1e-3)  # float16
 
@@ -149,10 +156,11 @@ def test_memories_are_padded_to_the_largest() -> None:
 
 
 def test_another_architecture_does_not_learn_here(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "odd", nn.Linear(1, 1), {"architecture": "coco-objects", "decoding": {}})
+    config = CheckpointConfig("coco-objects", {}, {}, DecodingOptions())
+    save_checkpoint(tmp_path / "odd", nn.Linear(1, 1), config)
     with pytest.raises(UserError, match=r"'coco-objects', which cannot learn .* meme-small or encoder-de"):
         load_student(tmp_path / "odd")
-    save_checkpoint(tmp_path / "odd", nn.Linear(1, 1), {"architecture": "meme-small", "decoding": {}})
+    save_checkpoint(tmp_path / "odd", nn.Linear(1, 1), replace(config, architecture="meme-small"))
     with pytest.raises(CheckpointError, match="get the checkpoint anew"):
         load_student(tmp_path / "odd")
 
@@ -212,7 +220,7 @@ def test_a_preset_learns_corrections_and_preferences(preset_folder: Path, tmp_pa
     assert all(after > m for after, m in zip(margins(student, both), before, strict=True))
     for name, tensor in student.module.encoder.state_dict().items():
         assert torch.equal(tensor, encoder[name]), "the encoder is frozen"
-    student.save(tmp_path / "child", {"lineage": {}})
+    student.save(tmp_path / "child", Lineage(None, "2026-01-01"))
     assert (tmp_path / "child" / WEIGHTS_FILE).stat().st_size == (preset_folder / WEIGHTS_FILE).stat().st_size
     again = load_student(tmp_path / "child")
     assert again.captions([pictures()[0]], [reading_of()]) == [CAPTIONS[0]]
