@@ -61,14 +61,14 @@ def convert(  # noqa: PLR0917 - Typer passes everything by name
     from inference.checkpoints.weight_files.state import ImportFailed  # noqa: PLC0415
     from inference.importers.convert import Request  # noqa: PLC0415 - torch, only now
     from inference.importers.convert import convert as run  # noqa: PLC0415
-    from inference.importers.former import is_checkpoint, rewrite  # noqa: PLC0415
+    from inference.importers.former import is_of_this_program, rewrite  # noqa: PLC0415
 
     folder = None if out is None else models_dir / out if is_plain(out) else Path(out)
     request = Request(
         tuple(sources), models_dir, source_format, vocabulary, tokenizer, encoder, end, heads, normalise
     )
     try:
-        if len(sources) == 1 and is_checkpoint(sources[0]):
+        if len(sources) == 1 and is_of_this_program(sources[0]):
             rewrite(sources[0], folder)
             typer.echo(f"{folder or sources[0]}: in format {FORMAT}, with the same weights")
             return

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from inference.captioners.meme_small.concept_table import ConceptTable, vocabulary_files
-from inference.checkpoints.folder import CONFIG_FILE, WEIGHTS_FILE
+from inference.checkpoints.folder import CONFIG_FILE, is_checkpoint
 from inference.checkpoints.format import (
     TOKENIZER_FILE,
     CheckpointError,
@@ -19,9 +19,9 @@ from inference.checkpoints.format import (
 from inference.tokenizers.slots import SlotTokenizer
 
 
-def is_checkpoint(folder: Path) -> bool:
+def is_of_this_program(folder: Path) -> bool:
     """Whether it is a checkpoint of this program, in whatever format: those of others say none."""
-    if not (folder / WEIGHTS_FILE).is_file():  # a converted CLIP model's have another name
+    if not is_checkpoint(folder):  # a converted CLIP model's have another name
         return False
     try:
         stored = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
