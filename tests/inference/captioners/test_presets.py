@@ -80,6 +80,7 @@ def test_a_checkpoint_says_the_same_in_a_new_process(name: str, tmp_path: Path) 
         "import json, sys; from pathlib import Path; from PIL import Image\n"
         "from inference.captioners.encoder_decoder import CaptionModel\n"
         "from inference.common.types import DecodingOptions\n"
+        "from tests.readings import reading_of\n"
         "model = CaptionModel.load(Path(sys.argv[1])); image = Image.open(sys.argv[2])\n"
         "print(json.dumps(model.describe([image], [reading_of()], DecodingOptions('beam', max_tokens=60))))"
     )
