@@ -1,1 +1,1 @@
-"""The words on the picture: found, recognised, and put into lines, blocks and reading order."""
+"""What stands on a picture: words found and recognised, and the one Reading that is made of them."""

@@ -81,14 +81,14 @@ class SlotTokenizer:
         for token in tokens:
             if token >= len(self.words):
                 # What was read keeps its own capitals.
-                pieces.append(lines[token - len(self.words)].quote)
-                starts = False
+                read = lines[token - len(self.words)].quote
+                pieces.append(read)
+                starts = starts and not read
                 continue
             word = self.words[token]
             if word in (OPEN, CLOSE):
                 quoted = word == OPEN
                 pieces.append(word)
-                starts = starts and not quoted
                 continue
             if word in SPECIAL or word.startswith("<detail-"):
                 continue

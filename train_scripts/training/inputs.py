@@ -46,7 +46,7 @@ __all__ = [
 _DEFAULT_CACHE = Path("runs/features")
 
 Readings = Mapping[Path, Reading]  # by picture
-_NEVER_READ = Reading((0, 0))  # of a picture that is not among the readings: nobody needs them
+_NOTHING_READ = Reading((0, 0))  # where no words were kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,7 @@ def validated(stage: StageConfig, val: Sequence[TrainRow]) -> list[TrainRow]:
 def stage_readings(config: TrainConfig, data: Mapping[str, StageRows]) -> Readings | None:
     """What was read on each picture, for a model that is given them; else None.
 
-    Raises UserError when a picture was never read, UserError for damaged readings, and
-    UnreadablePicturesError.
+    Raises UserError when a picture was never read or what was kept is damaged, and UnreadablePicturesError.
     """
     given = config.words not in {None, "none"}
     if not given and config.start_from is None:
@@ -147,7 +146,7 @@ def stage_readings(config: TrainConfig, data: Mapping[str, StageRows]) -> Readin
 
 def readings_of(readings: Readings | None, rows: Sequence[TrainRow]) -> list[Reading] | None:
     """Those of the rows' pictures, for a model that is given them."""
-    return None if readings is None else [readings.get(row.picture, _NEVER_READ) for row in rows]
+    return None if readings is None else [readings.get(row.picture, _NOTHING_READ) for row in rows]
 
 
 def least_rows(model: CaptionModel) -> int:

@@ -111,6 +111,8 @@ def well_formed(draft: Sequence[str | int]) -> list[str | int]:
 @given(draft=pieces)
 @example(draft=["кот", OPEN, 3, CLOSE, OPEN, 0, CLOSE, OPEN, 3, CLOSE, ",", "мем"])
 @example(draft=[OPEN, 3, CLOSE, OPEN, 0, CLOSE])
+@example(draft=[".", OPEN, CLOSE, "мем"])
+@example(draft=[".", OPEN, 3, CLOSE, "мем"])
 def test_every_caption_is_clean(draft: list[str | int]) -> None:
     kept = well_formed(draft)
     text = say(*kept)
