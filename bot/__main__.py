@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from bot.common.logs import Redactor, setup_logging
 from bot.config import OperatorError, Settings, load_settings
-from bot.logs import Redactor, setup_logging
 from inference.common.file_names import forgive
 from inference.common.types import EngineError
 from inference.serving.engine import Engine

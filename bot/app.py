@@ -14,7 +14,7 @@ from aiogram import Bot, Dispatcher
 from aiogram.client.default import DefaultBotProperties
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import AiogramError
-from aiogram.types import BotCommand, LinkPreviewOptions, Update
+from aiogram.types import LinkPreviewOptions, Update
 
 from bot.captioning import Captioning
 from bot.captioning.answering import Answering
@@ -22,30 +22,28 @@ from bot.captioning.caption_source import CaptionSource
 from bot.captioning.delivery import Delivery
 from bot.captioning.engine import PatientEngine
 from bot.captioning.fetching import Fetcher
+from bot.captioning.models import AnyEngine, check_models
 from bot.captioning.notices import LateNotice, Notices, QueueNotice, TroubleNotice
 from bot.captioning.queue import Queue
 from bot.captioning.room import Room
 from bot.captioning.typing_notice import TypingNotice
+from bot.common.logs import Redactor
+from bot.common.nursery import Nursery
 from bot.config import OperatorError, Settings
 from bot.feedback.store import Store
 from bot.handlers import routers
 from bot.handlers.album import Albums
+from bot.handlers.menu import describe_commands
 from bot.handlers.models import ModelOffer
-from bot.health import health_server
-from bot.intake import Intake
-from bot.logs import Redactor
 from bot.middlewares.buttons import ButtonsIn, ButtonsOut, Gate
 from bot.middlewares.requests import MetricsMiddleware, MigrationMiddleware, RetryMiddleware
 from bot.middlewares.throttle import ThrottleMiddleware
 from bot.middlewares.user import UserMiddleware
-from bot.models import AnyEngine
-from bot.nursery import Nursery
-from bot.polling import Poller
-from bot.texts import sentences, texts
-from bot.webhook import LEASE, Webhook
-from bot.wire import Session
-from inference.checkpoints.names import ModelName
-from inference.common.types import EngineError, NotAllowed, UnknownModel
+from bot.transport.health import health_server
+from bot.transport.intake import Intake
+from bot.transport.polling import Poller
+from bot.transport.webhook import LEASE, Webhook
+from bot.transport.wire import Session
 
 logger = logging.getLogger(__name__)
 
@@ -69,17 +67,24 @@ def build_captioning(settings: Settings, store: Store, engine: AnyEngine, bot: B
     )
     notices = Notices(
         typing=TypingNotice(bot, nursery),
-        queue=QueueNotice(bot, store, queue, nursery, many=settings.queue_notice),
+        queue=QueueNotice(bot, store.jobs, queue, nursery, many=settings.queue_notice),
         late=LateNotice(bot),
         trouble=TroubleNotice(bot),
     )
     room = Room(settings.picture_memory_bytes)
     fetcher = Fetcher(bot, room, max_file_bytes=settings.max_file_bytes)
-    source = CaptionSource(store, PatientEngine(engine, default=settings.model), fetcher)
-    delivery = Delivery(bot, store)
-    answering = Answering(store, queue, source, delivery, notices, max_file_mb=settings.max_file_mb)
+    patient = PatientEngine(engine, default=settings.model)
+    source = CaptionSource(store.captions, store.pictures, patient, fetcher)
+    delivery = Delivery(bot, store.jobs, store.people)
+    answering = Answering(store.jobs, queue, source, delivery, notices, max_file_mb=settings.max_file_mb)
     return Captioning(
-        store=store, queue=queue, answering=answering, delivery=delivery, nursery=nursery, settings=settings
+        jobs=store.jobs,
+        pseudonyms=store.pseudonyms,
+        queue=queue,
+        answering=answering,
+        delivery=delivery,
+        nursery=nursery,
+        settings=settings,
     )
 
 
@@ -165,7 +170,7 @@ class App:
             return
         if delete_webhook or self.settings.drop_pending_updates:
             await self._delete_webhook()
-        self.nursery.start(self._describe_commands(), name="setting the commands")
+        self.nursery.start(describe_commands(self.bot), name="setting the commands")
         await self.poller.run()
 
     async def _receive(self, url: str, secret: str) -> None:
@@ -175,7 +180,7 @@ class App:
             self.store,
             self.intake,
             secret=secret,
-            # Another bot of this database may be at work on what is not finished: see bot.webhook.
+            # Another bot of this database may be at work on what is not finished: see bot.transport.webhook.
             take_over=partial(self.captioning.resume, silent_for=LEASE),
             lease=LEASE,
         )
@@ -191,7 +196,7 @@ class App:
                 raise WebhookRefused(str(error)) from error
             self._webhook_set = True
             logger.info("Updates come by webhook.")
-            self.nursery.start(self._describe_commands(), name="setting the commands")
+            self.nursery.start(describe_commands(self.bot), name="setting the commands")
             await webhook.watch()
 
     async def _drain(self) -> None:
@@ -210,27 +215,6 @@ class App:
         except AiogramError as error:
             logger.warning("The webhook could not be deleted: %s", error)
 
-    async def _describe_commands(self) -> None:
-        """The menu of commands: Russian by default, English for people with an English Telegram."""
-        try:
-            for language, code in (("ru", None), ("en", "en")):
-                words = texts(language)
-                commands = [
-                    BotCommand(command=name, description=words(sentence))
-                    for name, sentence in (
-                        ("caption", sentences.COMMAND_CAPTION),
-                        ("model", sentences.COMMAND_MODEL),
-                        ("compare", sentences.COMMAND_COMPARE),
-                        ("language", sentences.COMMAND_LANGUAGE),
-                        ("privacy", sentences.COMMAND_PRIVACY),
-                        ("forget", sentences.COMMAND_FORGET),
-                        ("help", sentences.COMMAND_HELP),
-                    )
-                ]
-                await self.bot.set_my_commands(commands, language_code=code)
-        except AiogramError as error:
-            logger.info("The menu of commands could not be set: %s", error)
-
 
 @asynccontextmanager
 async def build(settings: Settings, engine: AnyEngine, *, token: str, api_url: str) -> AsyncIterator[App]:
@@ -242,8 +226,8 @@ async def build(settings: Settings, engine: AnyEngine, *, token: str, api_url: s
         store = await stack.enter_async_context(await Store.open(settings.database_url, settings.data_dir))
         if settings.webhook_url is None:
             # Whatever is not finished is taken up as a dead bot's: a living one's would be answered twice.
-            await stack.enter_async_context(store.one_bot())
-        await store.clear_export()
+            await stack.enter_async_context(store.locks.one_bot())
+        await store.locks.clear_export()
         server = TelegramAPIServer.from_base(api_url, is_local=settings.bot_api_local)
         bot = Bot(
             token,
@@ -275,7 +259,7 @@ async def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError):  # Windows has no such handlers
             loop.add_signal_handler(number, _stop, stop, number)
-    await _check_models(settings, engine)
+    await check_models(settings, engine)
     async with AsyncExitStack() as stack:
         if settings.bot_token is not None:
             token, api_url = settings.bot_token.get_secret_value(), settings.bot_api_url
@@ -294,27 +278,6 @@ async def run(
         app = await stack.enter_async_context(build(settings, engine, token=token, api_url=api_url))
         await app.serve(stop, delete_webhook=delete_webhook)
         logger.info("Stopped.")
-
-
-async def _check_models(settings: Settings, engine: AnyEngine) -> None:
-    """A slip in a model's name must not wait for the first picture. Raises OperatorError."""
-    asked = {"MODEL": settings.model, "AB_MODEL": settings.ab_model, "COMPARE_WITH": settings.compare_with}
-    named = {setting: name for setting, name in asked.items() if name is not None}
-    for setting, name in named.items():
-        try:
-            ModelName.parse(name)
-        except UnknownModel as error:
-            raise OperatorError(f"{setting}: {error}") from error
-    for setting, name in named.items():
-        try:
-            await asyncio.to_thread(engine.checkpoint, name)
-        except UnknownModel as error:
-            raise OperatorError(f"{setting}: {error}") from error
-        except NotAllowed as error:
-            raise OperatorError(f"ENGINE_URL: {error}") from error
-        except EngineError as error:  # a service that is not up yet
-            logger.warning("%s", error)
-            return
 
 
 def _stop(stop: asyncio.Event, number: signal.Signals) -> None:

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from bot.logs import secrets_in_address
-from bot.senders import SERVICE_ACCOUNTS, is_person
+from bot.common.accounts import SERVICE_ACCOUNTS, is_person
+from bot.common.logs import secrets_in_address
 from inference.common.errors import UserError
 from inference.serving.engine import EngineSettings
 

@@ -13,8 +13,8 @@ from bot.captioning.outcomes import Unanswerable, Wait
 from bot.captioning.patience import insist
 from bot.captioning.queue import LanePlace, Queue
 from bot.captioning.reply import Reply, caption_reply, interruption
-from bot.feedback.database import StoreError
-from bot.feedback.store import NotStored, Store
+from bot.feedback.database import NotStored, StoreError
+from bot.feedback.jobs import Jobs
 from bot.feedback.tables import Job
 from bot.texts import sentences, texts
 
@@ -28,7 +28,7 @@ class Answering:
 
     def __init__(
         self,
-        store: Store,
+        jobs: Jobs,
         queue: Queue,
         source: CaptionSource,
         delivery: Delivery,
@@ -36,7 +36,7 @@ class Answering:
         *,
         max_file_mb: float,
     ) -> None:
-        self._store = store
+        self._jobs = jobs
         self._queue = queue
         self._source = source
         self._delivery = delivery
@@ -65,7 +65,7 @@ class Answering:
             while True:
                 async with self._notices.typing.show(job.place):
                     async with self._notices.queue.shown(job), self._queue.turn(job.user_id):
-                        claimed = claimed or await insist(self._store.claim, job.id, resume=resume)
+                        claimed = claimed or await insist(self._jobs.claim, job.id, resume=resume)
                         if claimed is None:
                             return
                         outcome = await self._reply(claimed, tries)

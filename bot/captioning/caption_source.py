@@ -10,7 +10,9 @@ from bot.captioning.engine import PatientEngine
 from bot.captioning.fetching import Fetcher, FetchTries, FileAway
 from bot.captioning.outcomes import Unanswerable
 from bot.captioning.patience import insist
-from bot.feedback.store import PictureFields, Store, options_key
+from bot.feedback.captions import Captions
+from bot.feedback.jobs import options_key
+from bot.feedback.pictures import PictureFields, Pictures
 from bot.feedback.tables import CaptionRow, Job
 from inference.pictures.opening import upright_size
 
@@ -20,17 +22,20 @@ logger = logging.getLogger(__name__)
 class CaptionSource:
     """Captions that were made before, or are made now and kept."""
 
-    def __init__(self, store: Store, engine: PatientEngine, fetcher: Fetcher) -> None:
-        self._store = store
+    def __init__(
+        self, captions: Captions, pictures: Pictures, engine: PatientEngine, fetcher: Fetcher
+    ) -> None:
+        self._captions = captions
+        self._pictures = pictures
         self._engine = engine
         self._fetcher = fetcher
 
     async def caption_for(self, job: Job, tries: FetchTries) -> CaptionRow:
         """The caption for a job, which from now on is the job's. Raises Unanswerable, FileAway, NotStored."""
-        if job.caption_id is not None and (row := await self._store.caption(job.caption_id)) is not None:
+        if job.caption_id is not None and (row := await self._captions.get(job.caption_id)) is not None:
             return row
         model, version = await self._engine.model_for(job)
-        cached = await self._store.cached_caption(
+        cached = await self._captions.cached(
             job.file_unique_id, model, version, options_key(job.decoding_options())
         )
         if cached is not None:
@@ -50,18 +55,18 @@ class CaptionSource:
                 height=height,
                 data=data,
             )
-            return await insist(self._store.save_caption, job.id, picture=picture, caption=caption)
+            return await insist(self._captions.save, job.id, picture=picture, caption=caption)
 
     async def _use(self, job: Job, cached: CaptionRow, tries: FetchTries) -> None:
         """Answer with a caption made before; the picture is kept when only this sender lets it be.
 
         Raises FileAway for the first tries to fetch it.
         """
-        picture = await self._store.picture(cached.picture_id)
+        picture = await self._pictures.get(cached.picture_id)
         if picture is not None and picture.path is None and job.keeps_picture:
             try:
                 async with self._fetcher.fetched(job.file_id) as data:
-                    await insist(self._store.use_caption, job.id, cached.id, data=data)
+                    await insist(self._captions.use, job.id, cached.id, data=data)
                 return
             except Unanswerable as outcome:  # the caption is at hand: it must not fail for this
                 logger.info("Job %d: the picture cannot be kept: %s", job.id, outcome.reason)
@@ -69,4 +74,4 @@ class CaptionSource:
                 if tries.few:
                     raise
                 logger.info("Job %d: the picture cannot be kept: %s", job.id, away)
-        await insist(self._store.use_caption, job.id, cached.id)
+        await insist(self._captions.use, job.id, cached.id)

@@ -12,14 +12,15 @@ from aiogram.types import Message
 
 from bot.captioning.answering import Answering
 from bot.captioning.delivery import Delivery
+from bot.captioning.models import choices
 from bot.captioning.queue import LanePlace, Queue
 from bot.captioning.reply import caption_reply
+from bot.common.nursery import Nursery
 from bot.config import Settings
-from bot.feedback.store import Store
+from bot.feedback.jobs import Jobs
+from bot.feedback.pseudonyms import Pseudonyms
 from bot.feedback.tables import CaptionRow, Choice, Job, JobKind, Place, User, now
-from bot.models import choices
-from bot.nursery import Nursery
-from bot.targets import Found
+from bot.messages.targets import Found
 from bot.texts import texts
 from inference.common.types import DecodingOptions
 
@@ -32,14 +33,16 @@ class Captioning:
     def __init__(
         self,
         *,
-        store: Store,
+        jobs: Jobs,
+        pseudonyms: Pseudonyms,
         queue: Queue,
         answering: Answering,
         delivery: Delivery,
         nursery: Nursery,
         settings: Settings,
     ) -> None:
-        self._store = store
+        self._jobs = jobs
+        self._pseudonyms = pseudonyms
         self._queue = queue
         self._answering = answering
         self._delivery = delivery
@@ -69,12 +72,12 @@ class Captioning:
     ) -> list[tuple[Job, bool]]:
         """Write the job rows; False: accepted before. Give the new ones together to :meth:`submit`.
 
-        ``user``: who asks; ``sender``, ``again``: see Store.accept. ``chosen``: who is to describe it, by
+        ``user``: who asks; ``sender``, ``again``: see Jobs.accept. ``chosen``: who is to describe it, by
         default as the asker wants it.
         Raises QueueFull when the person has too many unanswered pictures already, NotStored.
         """
         with self._queue.accepting(user.id):
-            accepted = await self._store.accept(
+            accepted = await self._jobs.accept(
                 user_id=user.id,
                 place=place,
                 message_id=message_id,
@@ -116,10 +119,10 @@ class Captioning:
         ``silent_for``: seconds for which it has not said that it works on them; 0: it is certainly dead.
         """
         if silent_for:
-            await self._store.hold_jobs([job.id for job in self._queue])
-            jobs = await self._store.take_over(now() - timedelta(seconds=silent_for))
+            await self._jobs.hold([job.id for job in self._queue])
+            jobs = await self._jobs.take_over(now() - timedelta(seconds=silent_for))
         else:
-            jobs = await self._store.pending_jobs()
+            jobs = await self._jobs.unfinished()
         # Handlers of an album's pictures run side by side: their rows need not be in the album's order.
         jobs.sort(key=lambda job: (job.message_id, job.id))
         for job in jobs:
@@ -128,7 +131,7 @@ class Captioning:
 
     async def drop(self, user: User) -> None:
         """Stop the work for one person, who is about to be erased, and on their pictures."""
-        whose = self._store.sender(user.telegram_id)
+        whose = self._pseudonyms.sender(user.telegram_id)
         jobs = [job.id for job in self._queue if user.id == job.user_id or whose == job.sender]
         tasks = [self._tasks[number] for number in jobs if number in self._tasks]
         for task in tasks:

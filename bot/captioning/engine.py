@@ -6,9 +6,9 @@ import asyncio
 import logging
 from dataclasses import replace
 
+from bot.captioning.models import AnyEngine
 from bot.captioning.outcomes import Unanswerable
 from bot.feedback.tables import Job
-from bot.models import AnyEngine
 from bot.texts import sentences
 from inference.common.types import (
     Caption,

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from aiogram import Bot
 from aiogram.exceptions import AiogramError
 
-from bot import outbox
 from bot.captioning.queue import Queue
 from bot.captioning.typing_notice import TypingNotice
-from bot.feedback.database import StoreError
-from bot.feedback.store import NotStored, Store
+from bot.common.nursery import Nursery
+from bot.feedback.database import NotStored, StoreError
+from bot.feedback.jobs import Jobs
 from bot.feedback.tables import Job, Place
-from bot.nursery import Nursery
+from bot.messages import outbox
 from bot.texts import sentences, texts
 
 logger = logging.getLogger(__name__)
@@ -32,9 +32,9 @@ class QueueNotice:
     The notice of a bot that was killed is gone on with.
     """
 
-    def __init__(self, bot: Bot, store: Store, queue: Queue, nursery: Nursery, *, many: int) -> None:
+    def __init__(self, bot: Bot, jobs: Jobs, queue: Queue, nursery: Nursery, *, many: int) -> None:
         self._bot = bot
-        self._store = store
+        self._jobs = jobs
         self._queue = queue
         self._nursery = nursery
         self._many = many
@@ -86,7 +86,7 @@ class QueueNotice:
 
     async def _write_down(self, job: Job, notice: int | None) -> None:
         try:
-            await self._store.noticed(job.id, notice)
+            await self._jobs.noticed(job.id, notice)
         except (StoreError, NotStored) as error:  # only a kill would make it matter
             logger.info("Job %d: its queue notice is not written down: %s", job.id, error)
 

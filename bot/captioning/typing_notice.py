@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from aiogram import Bot
 from aiogram.exceptions import AiogramError, TelegramRetryAfter
 
-from bot import outbox
+from bot.common.nursery import Nursery
 from bot.feedback.tables import Place
-from bot.nursery import Nursery
+from bot.messages import outbox
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,12 @@ import asyncio
 import html
 from pathlib import Path
 
+from bot.common.accounts import SERVICE_ACCOUNTS, is_person
 from bot.feedback.database import StoreError, database_url
 from bot.feedback.export import ExportFormat, export, parse_since
 from bot.feedback.reports import ModelStats, Stats
+from bot.feedback.states import JobState
 from bot.feedback.store import Store
-from bot.senders import SERVICE_ACCOUNTS, is_person
 from bot.texts import Texts, sentences, texts
 
 
@@ -42,7 +43,7 @@ def run_stats(url: str, data_dir: Path) -> str:
 
     async def run() -> str:
         async with await _open(url, data_dir) as store:
-            return format_stats(await store.stats(), texts("en"))
+            return format_stats(await store.reports.stats(), texts("en"))
 
     return asyncio.run(run())
 
@@ -56,13 +57,13 @@ def run_erase(url: str, data_dir: Path, telegram_id: int) -> str:
 
     async def run() -> str:
         async with await _open(url, data_dir) as store:
-            user = await store.find_user(telegram_id)
-            if user is None and await store.has_sent(telegram_id):
+            user = await store.people.find(telegram_id)
+            if user is None and await store.pictures.has_sent(telegram_id):
                 # Somebody else asked about their pictures; they themselves never wrote to the bot.
-                user = await store.user(telegram_id, language="ru")
+                user = await store.people.meet(telegram_id, language="ru")
             if user is None:
                 raise StoreError(f"Nobody has the Telegram id {telegram_id} in the database; check the id.")
-            gone = await store.erase(user.id)
+            gone = await store.erasure.erase(user.id)
         return (
             f"Erased: {gone.pictures} pictures ({gone.files} kept files), {gone.captions} captions, "
             f"{gone.ratings} marks, {gone.corrections} corrections, {gone.jobs} jobs. "
@@ -74,7 +75,7 @@ def run_erase(url: str, data_dir: Path, telegram_id: int) -> str:
 
 def format_stats(stats: Stats, words: Texts) -> str:
     """Plain text: totals, then a paragraph a model and checkpoint."""
-    answered, failed = stats.jobs.get("answered", 0), stats.jobs.get("failed", 0)
+    answered, failed = stats.jobs.get(JobState.ANSWERED, 0), stats.jobs.get(JobState.FAILED, 0)
     totals = (
         words(
             sentences.STATS_PEOPLE,

@@ -1,11 +1,7 @@
-"""The connection to SQLite or PostgreSQL, and the migrations that bring its tables up to date."""
+"""The connection to SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -14,11 +10,8 @@ from sqlalchemy import Connection, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.pool import NullPool
 
-from bot.feedback import private
 from inference.common.errors import UserError
-from inference.common.locks import Locked, locked
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -26,18 +19,16 @@ _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
 }
 _SQLITE_WAIT = 30_000  # milliseconds for another process's write (an export beside the bot) to end
-# PostgreSQL's advisory locks: any numbers that nobody else uses on this database.
-_MIGRATION_LOCK = 0x6D656D65  # two bots that start at once take turns
-_PICTURE_LOCK = 0x6D656D66
-_EXPORT_LOCK = 0x6D656D67
+_PICTURE_LOCK = 0x6D656D66  # of PostgreSQL: any number that nobody else uses on this database
 BESIDE = ("-wal", "-shm", "-journal", ".lock")  # what SQLite and we put beside a database
-
-# Alembic's environment is a module-wide proxy: one migration at a time in a process.
-_one_migration = threading.Lock()
 
 
 class StoreError(UserError):
     """The store cannot be opened or used: ``str()`` says why and what to do, in one sentence."""
+
+
+class NotStored(LookupError):  # noqa: N818 - a state, not a fault: somebody erased it in the meantime
+    """The person, job or caption was erased. Stop, and say so if anybody waits."""
 
 
 def database_url(address: str) -> URL:
@@ -121,46 +112,6 @@ async def truncate_journal(engine: AsyncEngine) -> None:
         await connection.exec_driver_sql(f"PRAGMA busy_timeout = {_SQLITE_WAIT}")
 
 
-@asynccontextmanager
-async def one_bot(engine: AsyncEngine) -> AsyncIterator[None]:
-    """No other bot that asks for this works with the same SQLite file. Raises StoreError when one does.
-
-    The lock lies on a file beside the database: who opens and closes the database itself takes SQLite's own
-    locks away. PostgreSQL has no such lock: its server may not notice for hours that a bot's machine is gone.
-    """
-    if engine.dialect.name != "sqlite":
-        yield
-        return
-    async with engine.connect() as connection:
-        file = (await connection.exec_driver_sql("PRAGMA database_list")).one().file
-    lock = Path(f"{file}.lock")
-    await asyncio.to_thread(private.touch, lock)
-    try:
-        with locked(lock):
-            yield
-    except Locked as error:
-        raise StoreError(
-            f"Another bot is at work with the database {file}; stop it, or give this one another "
-            "DATABASE_URL and DATA_DIR."
-        ) from error
-
-
-@asynccontextmanager
-async def one_export(engine: AsyncEngine) -> AsyncIterator[None]:
-    """No bot on another machine makes an archive of this database. Raises Locked when one does."""
-    if engine.dialect.name == "sqlite":  # it is on this machine
-        yield
-        return
-    # The server's lock goes with the connection, and with the bot.
-    async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        if not await connection.scalar(select(func.pg_try_advisory_lock(_EXPORT_LOCK))):
-            raise Locked("Another bot makes an archive.")
-        try:
-            yield
-        finally:
-            await connection.execute(select(func.pg_advisory_unlock(_EXPORT_LOCK)))
-
-
 def sqlite_file(url: URL) -> Path | None:
     """Where the database lies; None: it is no file of this machine."""
     if url.get_backend_name() != "sqlite" or not url.database:
@@ -168,53 +119,3 @@ def sqlite_file(url: URL) -> Path | None:
     if url.database.startswith("file:"):
         return Path(unquote(urlsplit(url.database).path))
     return Path(url.database)
-
-
-async def migrate(url: URL) -> None:
-    """Bring the tables up to date. Works in a thread of its own, so that the event loop keeps serving.
-
-    Raises StoreError when the database cannot be reached or is of a newer version of the project.
-    """
-    await asyncio.to_thread(_migrate_blocking, url)
-
-
-def _migrate_blocking(url: URL) -> None:
-    with _one_migration:
-        asyncio.run(_migrate(url))
-
-
-async def _migrate(url: URL) -> None:
-    from alembic.util import CommandError  # noqa: PLC0415 - slow to import, and needed once
-
-    engine = create_engine(url, poolclass=NullPool)
-    try:
-        writer = engine.execution_options(sqlite_begin="IMMEDIATE")
-        async with writer.begin() as connection:
-            if engine.dialect.name == "postgresql":
-                await connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-            await connection.run_sync(_upgrade)
-    except CommandError as error:
-        raise StoreError(
-            f"The database was written by a newer version of this project ({error}); update the bot."
-        ) from error
-    finally:
-        await engine.dispose()
-
-
-def _upgrade(connection: Connection) -> None:
-    from alembic import command  # noqa: PLC0415
-
-    configuration = alembic_config()
-    configuration.attributes["connection"] = connection
-    command.upgrade(configuration, "head")
-
-
-def alembic_config() -> Any:
-    """Alembic's configuration, without an ini file. Its attribute ``connection`` is for the caller to set."""
-    from alembic.config import Config  # noqa: PLC0415
-
-    configuration = Config()
-    folder = str(Path(__file__).parent / "migrations")
-    configuration.set_main_option("script_location", folder.replace("%", "%%"))
-    configuration.set_main_option("path_separator", "os")
-    return configuration

@@ -172,7 +172,7 @@ async def _export(
     writer = _Writer(store, folder, export_format)
     try:
         batch: list[Feedback] = []
-        async for item in store.feedback(since=since, min_rating=min_rating):
+        async for item in store.reports.feedback(since=since, min_rating=min_rating):
             batch.append(item)
             if len(batch) == _BATCH:
                 await asyncio.to_thread(writer.add, batch)
@@ -192,7 +192,7 @@ async def _export(
         min_rating=min_rating,
         made_at=made_at.isoformat(timespec="seconds"),
     )
-    await asyncio.to_thread(_write_erased, folder / _ERASED, report.made_at, await store.tombstones())
+    await asyncio.to_thread(_write_erased, folder / _ERASED, report.made_at, await store.tombstones.all())
     await asyncio.to_thread(_publish, folder, out, report)
     return report
 
@@ -358,7 +358,7 @@ class _Writer:
             "corrected_at": _iso(item.corrected_at),
             "corrected": item.correction is not None,
             "caption": caption.text,
-            "picture": self._store.picture_pseudonym(item.picture.sha256),
+            "picture": self._store.pseudonyms.picture(item.picture.sha256),
             "converted_from": converted_from,
         }
 
@@ -371,7 +371,7 @@ class _Writer:
             return None, None
         if path not in self.pictures:
             try:
-                data = self._store.picture_file(path).read_bytes()
+                data = self._store.pictures.file(path).read_bytes()
                 content, suffix, converted_from = _exported(data)
             except FileNotFoundError:
                 return None, None

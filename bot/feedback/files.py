@@ -37,7 +37,7 @@ def place(sha256: str, data: bytes) -> str:
     return f"{_FOLDER}/{sha256[:2]}/{sha256}.{extension(data)}"
 
 
-class Pictures:
+class PictureFolder:
     """Kept pictures on disk. Files and the rows about them change together, under ``lock``."""
 
     def __init__(self, data_dir: Path) -> None:

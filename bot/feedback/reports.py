@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, union
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.common.accounts import SERVICE_ACCOUNTS
+from bot.feedback.pseudonyms import Pseudonyms
+from bot.feedback.sessions import Sessions
 from bot.feedback.tables import CaptionRow, Correction, Job, Picture, Rating, Table, User
-from bot.senders import SERVICE_ACCOUNTS
 
 _PERSON = and_(User.telegram_id > 0, User.telegram_id.not_in(SERVICE_ACCOUNTS))
 _Z = 1.96  # of the normal distribution: 95 %
@@ -88,65 +91,89 @@ async def count_rows(session: AsyncSession, table: type[Table], *conditions: Col
     return (await session.scalar(select(func.count()).select_from(table).where(*conditions))) or 0
 
 
-async def stats(session: AsyncSession) -> Stats:
-    """See Store.stats."""
-    corrected = select(Correction.user_id, Correction.caption_id).distinct().subquery()
-    model = (CaptionRow.model, CaptionRow.checkpoint)
-    jobs = await session.execute(select(Job.state, func.count()).group_by(Job.state))
-    marks = await session.execute(
-        select(*model, Rating.mark, func.count())
-        .join(Rating, Rating.caption_id == CaptionRow.id)
-        .group_by(*model, Rating.mark)
-    )
-    corrections = await session.execute(
-        select(*model, func.count()).join(corrected, corrected.c.caption_id == CaptionRow.id).group_by(*model)
-    )
-    captions = await session.execute(
-        select(*model, func.count()).group_by(*model).order_by(func.count().desc(), *model)
-    )
-    raters = await session.execute(
-        select(*model, func.count(Rating.user_id.distinct()))
-        .join(Rating, Rating.caption_id == CaptionRow.id)
-        .group_by(*model)
-    )
-    variants = await session.execute(
-        select(*model, func.count()).join(Job, Job.source_caption_id == CaptionRow.id).group_by(*model)
-    )
-    raters_of = {(name, checkpoint): count for name, checkpoint, count in raters}
-    variants_of = {(name, checkpoint): count for name, checkpoint, count in variants}
-    marks_of: dict[tuple[str, str], dict[int, int]] = {}
-    for name, checkpoint, mark, count in marks:
-        marks_of.setdefault((name, checkpoint), {})[mark] = count
-    corrections_of = {(name, checkpoint): count for name, checkpoint, count in corrections}
-    return Stats(
-        users=await count_rows(session, User, _PERSON),
-        active_users=await count_rows(session, User, _PERSON, User.active.is_(True)),
-        consenting_users=await count_rows(session, User, User.consent.is_(True)),
-        pictures=await count_rows(session, Picture),
-        kept_pictures=await count_rows(session, Picture, Picture.path.is_not(None)),
-        jobs=dict(jobs.all()),
-        models=tuple(
-            ModelStats(
-                model=name,
-                checkpoint=checkpoint,
-                captions=count,
-                marks=marks_of.get((name, checkpoint), {}),
-                corrections=corrections_of.get((name, checkpoint), 0),
-                raters=raters_of.get((name, checkpoint), 0),
-                variants=variants_of.get((name, checkpoint), 0),
+class Reports:
+    """Reads over all aggregates."""
+
+    def __init__(self, sessions: Sessions, pseudonyms: Pseudonyms) -> None:
+        self._sessions = sessions
+        self._pseudonyms = pseudonyms
+
+    async def stats(self) -> Stats:
+        """The whole store in numbers."""
+        async with self._sessions.reading() as session:
+            jobs = await session.execute(select(Job.state, func.count()).group_by(Job.state))
+            return Stats(
+                users=await count_rows(session, User, _PERSON),
+                active_users=await count_rows(session, User, _PERSON, User.active.is_(True)),
+                consenting_users=await count_rows(session, User, User.consent.is_(True)),
+                pictures=await count_rows(session, Picture),
+                kept_pictures=await count_rows(session, Picture, Picture.path.is_not(None)),
+                jobs=dict(jobs.all()),
+                models=await _models(session),
             )
-            for name, checkpoint, count in captions
-        ),
+
+    async def feedback(
+        self, *, since: datetime | None = None, min_rating: int | None = None
+    ) -> AsyncIterator[Feedback]:
+        """One row a person and caption with a mark or a correction: a snapshot, read bit by bit.
+
+        ``since``: the mark or the correction is not older. ``min_rating`` (1..5): the mark is at least that;
+        rows with a correction and no mark stay too.
+        """
+        statement = _said()
+        if since is not None:
+            statement = statement.where(or_(Rating.updated_at >= since, Correction.created_at >= since))
+        if min_rating is not None:
+            statement = statement.where(or_(Rating.mark >= min_rating, Rating.mark.is_(None)))
+        async with self._sessions.reading() as session:
+            rows = await session.stream(statement.execution_options(yield_per=200))
+            async for user_id, caption, picture, mark, rated_at, text, corrected_at in rows:
+                yield Feedback(
+                    user=self._pseudonyms.user(user_id),
+                    caption=caption,
+                    picture=picture,
+                    mark=mark,
+                    rated_at=rated_at,
+                    correction=text,
+                    corrected_at=corrected_at,
+                )
+
+
+async def _models(session: AsyncSession) -> tuple[ModelStats, ...]:
+    """What was said about every checkpoint, that with the most captions first."""
+    model = (CaptionRow.model, CaptionRow.checkpoint)
+    corrected = select(Correction.user_id, Correction.caption_id).distinct().subquery()
+    rated = select(*model).join(Rating, Rating.caption_id == CaptionRow.id)
+    marks: dict[tuple[str, str], dict[int, int]] = {}
+    counted = rated.add_columns(Rating.mark, func.count()).group_by(*model, Rating.mark)
+    for name, checkpoint, mark, count in await session.execute(counted):
+        marks.setdefault((name, checkpoint), {})[mark] = count
+
+    async def by_model(statement: Select[*tuple[Any, ...]]) -> dict[tuple[str, str], int]:
+        rows = await session.execute(statement.group_by(*model))
+        return {(name, checkpoint): count for name, checkpoint, count in rows}
+
+    count_all = select(*model, func.count())
+    raters = await by_model(rated.add_columns(func.count(Rating.user_id.distinct())))
+    corrections = await by_model(count_all.join(corrected, corrected.c.caption_id == CaptionRow.id))
+    variants = await by_model(count_all.join(Job, Job.source_caption_id == CaptionRow.id))
+    captions = await by_model(count_all.order_by(func.count().desc(), *model))
+    return tuple(
+        ModelStats(
+            model=name,
+            checkpoint=checkpoint,
+            captions=count,
+            marks=marks.get((name, checkpoint), {}),
+            corrections=corrections.get((name, checkpoint), 0),
+            raters=raters.get((name, checkpoint), 0),
+            variants=variants.get((name, checkpoint), 0),
+        )
+        for (name, checkpoint), count in captions.items()
     )
 
 
-async def feedback(
-    session: AsyncSession,
-    pseudonym: Callable[[int], str],
-    since: datetime | None,
-    min_rating: int | None,
-) -> AsyncIterator[Feedback]:
-    """See Store.feedback."""
+def _said() -> Select[*tuple[Any, ...]]:
+    """What people said: a row a person and caption, with the mark and the newest correction."""
     newest = (
         select(Correction.user_id, Correction.caption_id, func.max(Correction.id).label("id"))
         .group_by(Correction.user_id, Correction.caption_id)
@@ -155,7 +182,7 @@ async def feedback(
     pairs = union(
         select(Rating.user_id, Rating.caption_id), select(Correction.user_id, Correction.caption_id)
     ).subquery()
-    statement = (
+    return (
         select(
             pairs.c.user_id,
             CaptionRow,
@@ -173,21 +200,4 @@ async def feedback(
         )
         .outerjoin(Correction, Correction.id == newest.c.id)
         .order_by(pairs.c.caption_id, pairs.c.user_id)
-        .execution_options(yield_per=200)
     )
-    if since is not None:
-        statement = statement.where(or_(Rating.updated_at >= since, Correction.created_at >= since))
-    if min_rating is not None:
-        statement = statement.where(or_(Rating.mark >= min_rating, Rating.mark.is_(None)))
-    async for user_id, caption, picture, mark, rated_at, text, corrected_at in await session.stream(
-        statement
-    ):
-        yield Feedback(
-            user=pseudonym(user_id),
-            caption=caption,
-            picture=picture,
-            mark=mark,
-            rated_at=rated_at,
-            correction=text,
-            corrected_at=corrected_at,
-        )

@@ -17,6 +17,7 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     Dialect,
+    Enum,
     Float,
     ForeignKey,
     Index,
@@ -31,10 +32,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from bot.feedback.states import JobState
 from inference.common.types import Caption, DecodingOptions
 
 JobKind = Literal["caption", "variant"]
-JobState = Literal["accepted", "working", "answered", "failed"]
 TombstoneKind = Literal["user", "picture"]
 ShownKind = Literal["caption", "note", "prompt", "greeting", "privacy", "models", "language"]
 
@@ -50,7 +51,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something is said in Telegram: all that a send must carry to end up there (see bot.outbox)."""
+    """Where something is said in Telegram: all that a send must carry to end up there."""
 
     chat_id: int
     thread_id: int | None = None  # of the topic in a forum, or in a private chat that has topics
@@ -109,7 +110,7 @@ class Table(DeclarativeBase):
 
 
 class User(Table):
-    """A person who wrote to the bot; or a chat in whose name somebody did (see bot.senders)."""
+    """A person who wrote to the bot; or a chat in whose name somebody did (see bot.messages.senders)."""
 
     __tablename__ = "users"
     # AUTOINCREMENT: the number of an erased person is never given to another one.
@@ -150,8 +151,8 @@ class Sending(Table):
     """Who sent a picture, whose it is: they decide whether it is kept, and their erasure takes it away.
 
     A sender need not have met the bot: somebody else may have asked about the picture. So only a pseudonym is
-    kept of them (see Store.sender), "" for channels, anonymous administrators and bots. It outlives the jobs:
-    when whoever asked is erased, the picture is still its sender's.
+    kept of them (see Pseudonyms.sender), "" for channels, anonymous administrators and bots. It outlives the
+    jobs: when whoever asked is erased, the picture is still its sender's.
     """
 
     __tablename__ = "sendings"
@@ -273,7 +274,7 @@ class Job(Table):
             name="uq_jobs_picture",  # as the convention would have it, it is too long for PostgreSQL
         ),
         CheckConstraint("kind IN ('caption', 'variant')", name="kind"),
-        CheckConstraint("state IN ('accepted', 'working', 'answered', 'failed')", name="state"),
+        CheckConstraint(f"state IN {tuple(map(str, JobState))}", name="state"),
         Index(None, "chat_id", "reply_message_id"),
         {"sqlite_autoincrement": True},
     )
@@ -299,7 +300,9 @@ class Job(Table):
         ForeignKey("captions.id", ondelete="SET NULL"), index=True
     )
     language: Mapped[str] = mapped_column(String(16))  # of the reply
-    state: Mapped[JobState] = mapped_column(String(16), index=True)
+    state: Mapped[JobState] = mapped_column(
+        Enum(JobState, native_enum=False, length=16, values_callable=list), index=True
+    )
     attempts: Mapped[int] = mapped_column(Integer)  # times it was claimed
     caption_id: Mapped[int | None] = mapped_column(ForeignKey("captions.id", ondelete="SET NULL"), index=True)
     sender: Mapped[str] = mapped_column(String(16), index=True, server_default=text("''"))  # see Sending

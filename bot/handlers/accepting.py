@@ -10,8 +10,8 @@ from bot.captioning import Captioning, QueueFull
 from bot.config import Settings
 from bot.feedback.tables import Choice, Job, User
 from bot.handlers.common import reply
-from bot.outbox import place_of
-from bot.targets import Found, Target
+from bot.messages.outbox import place_of
+from bot.messages.targets import Found, Target
 from bot.texts import Texts, sentences
 
 

@@ -15,7 +15,7 @@ from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError
 from aiogram.filters import CommandObject, Filter
 from aiogram.types import Message
 
-from bot import outbox
+from bot.common.nursery import Nursery
 from bot.config import Settings
 from bot.feedback.commands import format_stats
 from bot.feedback.database import StoreError
@@ -23,8 +23,8 @@ from bot.feedback.export import ExportFormat, archive, export, parse_since
 from bot.feedback.store import Store
 from bot.feedback.tables import Place
 from bot.handlers.common import TextCommand, reply
-from bot.nursery import Nursery
-from bot.replies import wrap
+from bot.messages import outbox
+from bot.messages.lengths import wrap
 from bot.texts import Texts, sentences
 from inference.common.locks import Locked
 
@@ -134,7 +134,7 @@ async def export_command(
 
 async def _export(desk: _Desk, request: ExportRequest, words: Texts, store: Store) -> None:
     try:
-        async with store.one_export() as folder:
+        async with store.locks.one_export() as folder:
             if await desk.open(words(sentences.EXPORT_STARTED)):
                 await _send_export(desk, folder, request, words, store)
     except Locked:
@@ -163,7 +163,7 @@ async def _send_export(desk: _Desk, folder: Path, request: ExportRequest, words:
 async def stats(message: Message, bot: Bot, words: Texts, store: Store) -> None:
     """Say the store in numbers."""
     desk = _Desk(bot, message, words)
-    table = format_stats(await store.stats(), words)
+    table = format_stats(await store.reports.stats(), words)
     first, *others = wrap(table)
     title = words(sentences.STATS_TITLE)
     if await desk.open(f"{title}\n\n{html.escape(first, quote=False)}"):

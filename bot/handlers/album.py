@@ -11,12 +11,12 @@ from aiogram.filters import Filter
 from aiogram.types import Message
 
 from bot.captioning import Captioning
+from bot.common.nursery import Nursery
 from bot.config import Settings
 from bot.feedback.tables import Job, User
 from bot.handlers.accepting import accept
 from bot.handlers.common import AnyCommand, reply
-from bot.nursery import Nursery
-from bot.targets import Refused, Target, find, is_addressed, is_private
+from bot.messages.targets import Refused, Target, find, is_addressed, is_private
 from bot.texts import Texts
 
 QUIET = 0.7  # seconds without another picture after which an album counts as complete

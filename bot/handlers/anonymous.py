@@ -1,6 +1,6 @@
 """What is written in the name of a chat: nobody is there whose settings, marks or data it could be about.
 
-Pictures are described for such a chat as for anybody; see bot.senders.
+Pictures are described for such a chat as for anybody; see bot.messages.senders.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from aiogram.types import Message
 
 from bot.handlers.common import AnyCommand, TextCommand, reply
 from bot.handlers.models import AnswersPicture
+from bot.messages.senders import author
 from bot.middlewares.buttons import Gate
-from bot.senders import author
 from bot.texts import Texts, sentences
 
 # What only a person can choose, allow, erase or be entitled to.

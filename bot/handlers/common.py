@@ -14,10 +14,10 @@ from aiogram.exceptions import AiogramError, TelegramForbiddenError
 from aiogram.filters import Command, Filter
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, ReplyMarkupUnion
 
-from bot import outbox
-from bot.buttons import Button, ButtonKind
+from bot.common.nursery import Nursery
 from bot.feedback.tables import Place
-from bot.nursery import Nursery
+from bot.messages import outbox
+from bot.messages.buttons import Button, ButtonKind
 from bot.texts import Texts, sentences, texts
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ async def say(message: Message, text: str, keyboard: ReplyMarkupUnion | None = N
 
 
 def bot_of(message: Message) -> Bot:
-    """The bot that got the message: see `bot.intake.read_update`."""
+    """The bot that got the message: see `bot.transport.intake.read_update`."""
     return cast("Bot", message.bot)
 
 

@@ -9,14 +9,16 @@ from aiogram.enums import ChatType
 from aiogram.filters import Filter
 from aiogram.types import CallbackQuery, ForceReply, Message
 
-from bot import outbox
-from bot.buttons import Button
-from bot.feedback.store import MessageKey, NotStored, Store
+from bot.common.nursery import Nursery
+from bot.feedback.database import NotStored
+from bot.feedback.messages import MessageKey
+from bot.feedback.store import Store
 from bot.feedback.tables import Shown, User
 from bot.handlers.common import Pressed, answer, edit, once_saved, reply
+from bot.messages import outbox
+from bot.messages.buttons import Button
+from bot.messages.targets import Found, find
 from bot.middlewares.buttons import Gate
-from bot.nursery import Nursery
-from bot.targets import Found, find
 from bot.texts import Html, Texts, sentences
 
 
@@ -55,11 +57,11 @@ async def ask(
     """Ask for the better description."""
     message = callback.message
     caption_id = press.caption_id
-    if message is None or await store.caption(caption_id) is None:
+    if message is None or await store.captions.get(caption_id) is None:
         await answer(callback, words(sentences.CAPTION_GONE), alert=True)
         return
     nursery.start(answer(callback), name="answer to correct")
-    source = await store.job_of_caption(caption_id, message.chat.id, message.message_id)
+    source = await store.jobs.of_caption(caption_id, message.chat.id, message.message_id)
     place = outbox.place_of(message, source.place if source is not None else None)
     if message.chat.type == ChatType.PRIVATE:
         text, selective = words(sentences.PROMPT), False
@@ -71,7 +73,7 @@ async def ask(
     prompt = await outbox.send(bot, place, text, keyboard=keyboard, reply_to=message.message_id)
     try:
         asked = Shown("prompt", caption_id=caption_id, user_id=user.id)
-        await store.show(MessageKey.of(prompt.chat.id, prompt.message_id), asked)
+        await store.messages.show(MessageKey.of(prompt.chat.id, prompt.message_id), asked)
     except NotStored:
         await edit(bot, place, prompt.message_id, words(sentences.CAPTION_GONE), None)
 
@@ -93,7 +95,7 @@ async def _save(
     message: Message, caption_id: int, *, user: User, words: Texts, store: Store, done: str
 ) -> None:
     try:
-        await store.correct(user.id, caption_id, (message.text or "").strip())
+        await store.marks.correct(user.id, caption_id, (message.text or "").strip())
     except NotStored:
         await reply(message, words(sentences.CAPTION_GONE))
     else:

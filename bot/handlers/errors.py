@@ -34,7 +34,7 @@ async def failed(event: ErrorEvent, settings: Settings, store: Store) -> bool:
         # Blocked, or thrown out of the group: there is nobody to tell.
         chat_id = getattr(error.method, "chat_id", None)
         if isinstance(chat_id, int) and chat_id > 0:
-            await store.deactivate(chat_id)
+            await store.people.deactivate(chat_id)
         logger.info("Not allowed to write to %s: %s", chat_id, error.message)
         return True
     # What the engine and the store say is a sentence for the operator; anything else needs its traceback.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from aiogram import Router
 from aiogram.types import CallbackQuery, Message
 
-from bot.buttons import Button
+from bot.common.nursery import Nursery
 from bot.feedback.store import Store
 from bot.feedback.tables import User
 from bot.handlers.common import Pressed, TextCommand, reply, turn_page
-from bot.nursery import Nursery
-from bot.replies import language_keyboard
+from bot.handlers.pages import language_keyboard
+from bot.messages.buttons import Button
 from bot.texts import Texts, sentences, texts
 
 
@@ -29,7 +29,7 @@ async def language(message: Message, user: User, words: Texts) -> None:
 
 async def choose(callback: CallbackQuery, press: Button, user: User, store: Store, nursery: Nursery) -> None:
     """Speak the chosen language from now on."""
-    await store.set_language(user.id, press.value)
+    await store.people.set_language(user.id, press.value)
     words = texts(press.value)
     page = words(sentences.LANGUAGE_PAGE)
     await turn_page(callback, nursery, said=page, page=page, keyboard=language_keyboard(user, words))

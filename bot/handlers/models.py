@@ -10,15 +10,14 @@ from aiogram import Router
 from aiogram.filters import CommandObject, Filter
 from aiogram.types import CallbackQuery, Message
 
-from bot.buttons import NONE, TURN, Button
+from bot.captioning.models import AnyEngine, by_key, choices, first_model, second_model
+from bot.common.nursery import Nursery
 from bot.config import Settings
-from bot.feedback.store import NotStored, Store
+from bot.feedback.database import NotStored
+from bot.feedback.store import Store
 from bot.feedback.tables import User
 from bot.handlers.common import AnyCommand, Pressed, TextCommand, answer, once_saved, reply, turn_page
-from bot.handlers.picture import describe
-from bot.models import AnyEngine, by_key, choices, first_model, second_model
-from bot.nursery import Nursery
-from bot.replies import (
+from bot.handlers.pages import (
     Offer,
     compare_keyboard,
     compare_page,
@@ -26,9 +25,11 @@ from bot.replies import (
     model_keyboard,
     model_page,
     model_state,
-    shortened,
 )
-from bot.targets import Target, find_target
+from bot.handlers.picture import describe
+from bot.messages.buttons import NONE, TURN, Button
+from bot.messages.lengths import shortened
+from bot.messages.targets import Target, find_target
 from bot.texts import Texts, sentences
 from inference.checkpoints.names import ModelName
 
@@ -69,7 +70,7 @@ class ModelOffer:
 
         The models are those of ``before``: a service that goes away just then changes nothing.
         """
-        fresh = await self._store.find_user(user.telegram_id)
+        fresh = await self._store.people.find(user.telegram_id)
         if fresh is None:
             raise NotStored("This person was erased.")
         return replace(before, **self._chosen(fresh))
@@ -120,7 +121,7 @@ async def model(
         if name is None:
             await reply(message, _unknown(command.args, words))
             return
-        await store.choose_model(user.id, name)
+        await store.people.choose_model(user.id, name)
         with once_saved():
             offer = await offers.again(user, offer)
             await reply(message, model_page(offer, words), model_keyboard(offer, words))
@@ -140,7 +141,7 @@ async def compare(
             await reply(message, _unknown(command.args, words))
             return
     if partner is not None:
-        await store.compare_with(user.id, partner)
+        await store.people.compare_with(user.id, partner)
         with once_saved():
             offer = await offers.again(user, offer)
             await reply(message, compare_page(offer, words), compare_keyboard(offer, words))
@@ -180,7 +181,8 @@ async def choose(
         if name is None and choice != NONE:
             await answer(callback, words(sentences.MODEL_NOT_LISTED), alert=True)
             return
-        await (store.choose_model if press.kind == "model" else store.compare_with)(user.id, name)
+        choose = store.people.choose_model if press.kind == "model" else store.people.compare_with
+        await choose(user.id, name)
         offer = await offers.again(user, offer)
     if press.kind == "model":
         said, text, keyboard = (

@@ -12,12 +12,13 @@ from aiogram.types import Message
 
 from bot.captioning import Captioning
 from bot.config import Settings
+from bot.feedback.states import JobState
 from bot.feedback.store import Store
 from bot.feedback.tables import Choice, Job, User
 from bot.handlers.accepting import accept
 from bot.handlers.common import IN_PRIVATE, AnyCommand, reply
-from bot.outbox import place_of
-from bot.targets import Found, Refused, Target, find, find_all, find_target, is_addressed, is_private
+from bot.messages.outbox import place_of
+from bot.messages.targets import Found, Refused, Target, find, find_all, find_target, is_addressed, is_private
 from bot.texts import Texts, sentences
 
 logger = logging.getLogger(__name__)
@@ -110,10 +111,10 @@ async def describe(
         if accepted is None:
             break
         for job, created in accepted:
-            if created or (again and job.state == "failed" and await store.retry(job.id)):
+            if created or (again and job.state == JobState.FAILED and await store.jobs.retry(job.id)):
                 to_do.append(job)
-            elif again and job.state == "answered" and job.caption_id is not None:
-                row = await store.caption(job.caption_id)
+            elif again and job.state == JobState.ANSWERED and job.caption_id is not None:
+                row = await store.captions.get(job.caption_id)
                 if row is not None:
                     await captioning.show(
                         row,

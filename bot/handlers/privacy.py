@@ -5,13 +5,14 @@ from __future__ import annotations
 from aiogram import Router
 from aiogram.types import CallbackQuery, Message
 
-from bot.buttons import Button
 from bot.captioning import Captioning
-from bot.feedback.store import NotStored, Store
+from bot.common.nursery import Nursery
+from bot.feedback.database import NotStored
+from bot.feedback.store import Store
 from bot.feedback.tables import User
 from bot.handlers.common import Pressed, TextCommand, answer, once_saved, reply, say, turn_page
-from bot.nursery import Nursery
-from bot.replies import consent_keyboard, greeting, privacy_page
+from bot.handlers.pages import consent_keyboard, greeting, privacy_page
+from bot.messages.buttons import Button
 from bot.texts import Texts, sentences
 
 
@@ -41,7 +42,7 @@ async def choose(
     """Save the choice of whoever pressed."""
     consent = press.value == "1"
     try:
-        await store.set_consent(user.id, consent)
+        await store.people.set_consent(user.id, consent)
     except NotStored:
         await answer(callback)
         return
@@ -59,7 +60,7 @@ async def forget(message: Message, user: User, words: Texts, store: Store, capti
     """Erase everything about this person, and stop what is in work for them."""
     await captioning.drop(user)
     try:
-        erased = await store.erase(user.id)
+        erased = await store.erasure.erase(user.id)
         counts = (erased.pictures, erased.ratings, erased.corrections)
     except NotStored:  # the command came twice
         counts = (0, 0, 0)

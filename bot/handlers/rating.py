@@ -8,13 +8,14 @@ from weakref import WeakValueDictionary
 from aiogram import Bot, Router
 from aiogram.types import CallbackQuery
 
-from bot import outbox
-from bot.buttons import Button
-from bot.feedback.store import NotStored, Store
+from bot.captioning.reply import Marks, caption_keyboard, caption_messages, introduction
+from bot.common.nursery import Nursery
+from bot.feedback.database import NotStored
+from bot.feedback.store import Store
 from bot.feedback.tables import User
 from bot.handlers.common import Pressed, answer, edit, language_shown, once_saved
-from bot.nursery import Nursery
-from bot.replies import Marks, caption_keyboard, caption_messages, introduction
+from bot.messages import outbox
+from bot.messages.buttons import Button
 from bot.texts import Texts, sentences
 
 
@@ -45,12 +46,12 @@ def router() -> Router:
     ) -> None:
         """Save the mark, whatever becomes of Telegram's answers, and show it in the message itself."""
         caption_id, mark, job_id = press.caption_id, int(press.value), press.shown.job_id
-        row = await store.caption(caption_id)
+        row = await store.captions.get(caption_id)
         if row is None:
             await answer(callback, words(sentences.CAPTION_GONE), alert=True)
             return
         try:
-            await store.rate(user.id, caption_id, mark)
+            await store.marks.rate(user.id, caption_id, mark)
         except NotStored:  # erased this very moment
             await answer(callback, words(sentences.CAPTION_GONE), alert=True)
             return
@@ -61,13 +62,13 @@ def router() -> Router:
             return
         with once_saved():
             shown = language_shown(callback, words)
-            job = await store.job(job_id) if job_id is not None else None
+            job = await store.jobs.get(job_id) if job_id is not None else None
             async with edits.of(message.chat.id, message.message_id):
                 if message.chat.id > 0:
-                    own = await store.rating(user.id, caption_id)
+                    own = await store.marks.rating(user.id, caption_id)
                     marks = Marks(own=own)
                 else:
-                    mean, people = await store.mean_rating(caption_id)
+                    mean, people = await store.marks.mean_rating(caption_id)
                     own, marks = None, Marks(mean=mean, people=people)
                 await edit(
                     bot,

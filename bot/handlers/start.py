@@ -10,8 +10,8 @@ from bot.config import Settings
 from bot.feedback.store import Store
 from bot.feedback.tables import User
 from bot.handlers.common import TextCommand, say
+from bot.handlers.pages import consent_keyboard, greeting
 from bot.middlewares.requests import MigrationMiddleware
-from bot.replies import consent_keyboard, greeting
 from bot.texts import Texts, sentences
 
 
@@ -52,4 +52,4 @@ async def moved(message: Message, migration: MigrationMiddleware) -> None:
 async def blocked_or_back(event: ChatMemberUpdated, store: Store) -> None:
     """Somebody blocked the bot. Who comes back writes, and is active again by that."""
     if event.new_chat_member.status == ChatMemberStatus.KICKED:
-        await store.deactivate(event.from_user.id)
+        await store.people.deactivate(event.from_user.id)

@@ -9,14 +9,16 @@ from aiogram import Bot, Router
 from aiogram.exceptions import AiogramError
 from aiogram.types import CallbackQuery
 
-from bot import outbox
-from bot.buttons import Button
 from bot.captioning import Captioning, QueueFull
-from bot.feedback.store import MessageKey, NotStored, Store
+from bot.common.nursery import Nursery
+from bot.feedback.database import NotStored
+from bot.feedback.messages import MessageKey
+from bot.feedback.store import Store
 from bot.feedback.tables import Choice, User
 from bot.handlers.common import Pressed, answer, edit, once_saved
-from bot.nursery import Nursery
-from bot.targets import Found
+from bot.messages import outbox
+from bot.messages.buttons import Button
+from bot.messages.targets import Found
 from bot.texts import Texts, sentences
 from inference.common.types import DecodingOptions
 
@@ -51,10 +53,10 @@ async def another(
         await answer(callback)
         return
     caption_id, job_id = press.caption_id, press.shown.job_id
-    shown = await store.job(job_id) if job_id is not None else None
+    shown = await store.jobs.get(job_id) if job_id is not None else None
     # Without the job of this message (its person was erased) any other about this picture has its file.
-    source = shown or await store.job_of_caption(caption_id, message.chat.id, message.message_id)
-    row = await store.caption(caption_id)
+    source = shown or await store.jobs.of_caption(caption_id, message.chat.id, message.message_id)
+    row = await store.captions.get(caption_id)
     if source is None or row is None:
         await answer(callback, words(sentences.VARIANT_NO_PICTURE), alert=True)
         return
@@ -98,25 +100,25 @@ async def show(
 ) -> None:
     """Send the caption whose sending was cut short by a restart, in place of the note about that."""
     message = callback.message
-    row, job_id = await store.caption(press.caption_id), press.shown.job_id
+    row, job_id = await store.captions.get(press.caption_id), press.shown.job_id
     if message is None or row is None:
         await answer(callback, words(sentences.CAPTION_GONE), alert=True)
         return
     nursery.start(answer(callback), name="answer to show")
-    noted = await store.job(job_id) if job_id is not None else None
+    noted = await store.jobs.get(job_id) if job_id is not None else None
     if noted is not None and noted.reply_message_id not in (None, message.message_id):
-        reply = await store.shown(MessageKey.of(message.chat.id, noted.reply_message_id))
+        reply = await store.messages.find(MessageKey.of(message.chat.id, noted.reply_message_id))
         # A bot that was killed twice left two notes: either may be pressed.
         if reply is None or reply.kind != "note":
             return  # pressed twice: the description has taken the note's place
-    source = noted or await store.job_of_caption(row.id, message.chat.id, message.message_id)
+    source = noted or await store.jobs.of_caption(row.id, message.chat.id, message.message_id)
     place = outbox.place_of(message, source.place if source is not None else None)
     reply_to = source.message_id if source is not None and source.place == place else None
     shown = await captioning.show(row, source, place=place, reply_to=reply_to, language=words.language)
     with once_saved():
         if noted is not None:
             with suppress(NotStored):
-                await store.answered(noted.id, shown.message_id)
+                await store.jobs.answered(noted.id, shown.message_id)
         try:
             await outbox.delete(bot, place, message.message_id)
         except AiogramError:  # older than two days: it stays, without its button

@@ -36,11 +36,12 @@ from aiogram.exceptions import AiogramError
 from aiogram.methods import Response, TelegramMethod
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, TelegramObject
 
-from bot.buttons import Button, read_button, signed, split
-from bot.feedback.database import StoreError
-from bot.feedback.store import MessageKey, NotStored, Store
+from bot.feedback.database import NotStored, StoreError
+from bot.feedback.messages import MessageKey
+from bot.feedback.store import Store
 from bot.feedback.tables import Shown, ShownMessage, User
-from bot.senders import author
+from bot.messages.buttons import Button, read_button, signed, split
+from bot.messages.senders import author
 from bot.texts import Language, choose_language, sentences, texts
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Gate:
 
     def sign(self, body: str, place: int | str) -> str:
         """The callback_data for a message in this chat (or for the inline message of this id)."""
-        return signed(body, self._store.signature(f"{place}:{body}"))
+        return signed(body, self._store.messages.signature(f"{place}:{body}"))
 
     async def opened(self, callback: CallbackQuery) -> Button | None:
         """The button that was pressed; None: the press does not count."""
@@ -72,11 +73,11 @@ class Gate:
         body, signature = split(data)
         button = read_button(body)
         genuine = signature is not None and hmac.compare_digest(
-            signature, self._store.signature(f"{signed_for}:{body}")
+            signature, self._store.messages.signature(f"{signed_for}:{body}")
         )
         if button is None or (signature is not None and not genuine):
             return None
-        row = await self._store.shown(place)
+        row = await self._store.messages.find(place)
         belated = row is None and genuine and _has(message, data, callback.bot)
         if belated and await self._is_of(button.shown.user_id, callback):  # else nothing is written either
             row = await self._write_belatedly(place, button.shown)
@@ -113,12 +114,12 @@ class Gate:
             return None
         if answered.from_user.id != message.bot.id:
             return None
-        row = await self._store.shown(MessageKey.of(message.chat.id, answered.message_id))
+        row = await self._store.messages.find(MessageKey.of(message.chat.id, answered.message_id))
         return row if row is not None and row.kind == "prompt" else None
 
     async def known(self, telegram_id: int) -> User | None:
         """The person, if there is a row of them; none is made."""
-        return await self._store.find_user(telegram_id)
+        return await self._store.people.find(telegram_id)
 
     async def _number(self, telegram_id: int) -> int | None:
         user = await self.known(telegram_id)
@@ -127,13 +128,13 @@ class Gate:
     async def write_down(self, place: MessageKey, shown: Shown) -> None:
         """Remember what a message shows. Failing costs nothing: the first press does it again."""
         try:
-            await self._store.show(place, shown)
+            await self._store.messages.show(place, shown)
         except (StoreError, NotStored) as error:
             logger.info("What message %s shows is not written down: %s", place.message_id, error)
 
     async def _write_belatedly(self, place: MessageKey, shown: Shown) -> ShownMessage | None:
         try:
-            return await self._store.show(place, shown)
+            return await self._store.messages.show(place, shown)
         except NotStored:  # the caption, job or person was erased
             return None
 

@@ -10,9 +10,9 @@ from aiogram import BaseMiddleware, Bot
 from aiogram.exceptions import AiogramError
 from aiogram.types import CallbackQuery, Message, TelegramObject
 
-from bot import outbox
-from bot.senders import author
-from bot.targets import Found, find
+from bot.messages import outbox
+from bot.messages.senders import author
+from bot.messages.targets import Found, find
 from bot.texts import Language, choose_language, sentences, texts
 
 

@@ -9,7 +9,7 @@ from aiogram import BaseMiddleware
 from aiogram.types import CallbackQuery, Message, TelegramObject
 
 from bot.feedback.store import Store
-from bot.senders import author
+from bot.messages.senders import author
 from bot.texts import Language, choose_language, texts
 
 
@@ -34,7 +34,7 @@ class UserMiddleware(BaseMiddleware):
         if sender is None:
             return None  # a message without an author cannot be rated, corrected or erased
         language = choose_language(sender.language_code, self._default_language)
-        user = await self._store.user(sender.telegram_id, language=language, username=sender.username)
+        user = await self._store.people.meet(sender.telegram_id, language=language, username=sender.username)
         data["user"] = user
         data["words"] = texts(user.language)
         return await handler(event, data)

@@ -157,7 +157,7 @@ def labels(message: Json) -> list[str]:
 
 async def settled(app: App) -> bool:
     """Nothing accepted is unfinished."""
-    return not await app.store.pending_jobs()
+    return not await app.store.jobs.unfinished()
 
 
 @contextmanager

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from bot.app import App
+from bot.common.accounts import SERVICE_ACCOUNTS
 from bot.config import OperatorError, Settings, load_settings
 from bot.handlers.anonymous import PERSONAL
 from bot.sandbox import ME, Sandbox
-from bot.senders import SERVICE_ACCOUNTS
 from bot.texts import sentences, texts
 from tests.bot.conftest import (
     ANONYMOUS,
@@ -39,7 +39,7 @@ every_account = pytest.mark.parametrize("account", [ANONYMOUS, AS_CHANNEL, TELEG
 
 
 async def settled(app: App) -> bool:
-    return not await app.store.pending_jobs()
+    return not await app.store.jobs.unfinished()
 
 
 @every_account
@@ -51,14 +51,14 @@ async def test_forgetting_in_one_group_erases_nothing_of_another(
     await until(lambda: settled(app))
     caption_id = caption_of(answer)
     sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:5"), user=77)
-    await until(lambda: app.store.find_user(77))
+    await until(lambda: app.store.people.find(77))
     await sandbox.wait_for(lambda: "1 человек" in answer["text"])
     forget = await in_the_name_of_a_chat(sandbox, account, ONE, f"/forget{NAME}")
     assert (await reply_to(sandbox, forget))["text"] == REFUSED
     pressed = sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:5"), user=78)
     await sandbox.wait_for(lambda: pressed.answer)
     assert pressed.answer is not None and pressed.answer["text"] == "Ваша оценка: 5 из 5"
-    assert await app.store.mean_rating(caption_id) == (5.0, 2)
+    assert await app.store.marks.mean_rating(caption_id) == (5.0, 2)
 
 
 @every_account
@@ -75,11 +75,11 @@ async def test_what_only_a_person_can_do_is_refused_in_one_sentence(
         sandbox, account, ONE, f"/compare{NAME}", reply_to=photo["message_id"]
     )
     assert (await reply_to(sandbox, compared))["text"] == REFUSED
-    assert await app.store.find_user(account) is None
-    chat = await app.store.find_user(ONE)
+    assert await app.store.people.find(account) is None
+    chat = await app.store.people.find(ONE)
     assert chat is not None
     assert (chat.model, chat.compare_with, chat.consent, chat.language_chosen) == (None, None, False, False)
-    assert (await app.store.stats()).users == 0
+    assert (await app.store.reports.stats()).users == 0
 
 
 async def test_what_concerns_everybody_is_answered(app: App, sandbox: Sandbox) -> None:
@@ -97,7 +97,7 @@ async def test_an_answer_to_a_prompt_needs_a_person(app: App, sandbox: Sandbox) 
     prompt = await reply_to(sandbox, answer)
     written = await in_the_name_of_a_chat(sandbox, ANONYMOUS, ONE, "Кот", reply_to=prompt["message_id"])
     assert (await reply_to(sandbox, written))["text"] == REFUSED
-    assert [item async for item in app.store.feedback()] == []
+    assert [item async for item in app.store.reports.feedback()] == []
 
 
 @every_account
@@ -130,10 +130,10 @@ async def test_nothing_written_in_the_name_of_a_chat_is_kept(
     app: App, sandbox: Sandbox, tmp_path: Path, account: int
 ) -> None:
     """Also where an older version wrote the account down as a person who allowed it."""
-    row = await app.store.user(account, language="ru")
-    await app.store.set_consent(row.id, True)
-    willing = await app.store.user(ME, language="ru")
-    await app.store.set_consent(willing.id, True)
+    row = await app.store.people.meet(account, language="ru")
+    await app.store.people.set_consent(row.id, True)
+    willing = await app.store.people.meet(ME, language="ru")
+    await app.store.people.set_consent(willing.id, True)
     photo = await in_the_name_of_a_chat(sandbox, account, ONE, NAME, picture=MEME)
     await reply_to(sandbox, photo)
     # Nor when somebody asks who lets their own pictures be kept.
@@ -155,8 +155,8 @@ async def test_a_press_by_an_account_of_telegrams_own_does_not_count(app: App, s
         await sandbox.wait_for(lambda pressed=pressed: pressed.answer)
         assert pressed.answer is not None
         assert pressed.answer["text"] == texts("ru")(sentences.BUTTON_UNKNOWN)
-        assert await app.store.find_user(account) is None
-    assert await app.store.mean_rating(caption_of(answer)) == (None, 0)
+        assert await app.store.people.find(account) is None
+    assert await app.store.marks.mean_rating(caption_of(answer)) == (None, 0)
 
 
 @pytest.mark.parametrize("ids", ["1087968824", "5,136817688", "777000 5", "-1001234567890", "0"])

@@ -14,7 +14,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.feedback.store import PictureFields, Store
+from bot.feedback.pictures import PictureFields
+from bot.feedback.store import Store
 from bot.feedback.tables import Place
 from inference.common.types import Caption
 from tests.bot.conftest import until
@@ -93,15 +94,15 @@ def test_a_taken_port_is_one_sentence(environment: dict[str, str], tmp_path: Pat
 def test_feedback_is_exported_counted_and_erased(environment: dict[str, str], tmp_path: Path) -> None:
     async def collect() -> None:
         async with await Store.open(environment["DATABASE_URL"], tmp_path / "data") as store:
-            user = await store.user(77, language="ru")
-            await store.set_consent(user.id, True)
-            ((job, _),) = await store.accept(
+            user = await store.people.meet(77, language="ru")
+            await store.people.set_consent(user.id, True)
+            ((job, _),) = await store.jobs.accept(
                 user_id=user.id, place=Place(77), message_id=1, file_id="f", file_unique_id="u", language="ru"
             )
             fields = PictureFields("u", "0" * 64, 3, 1, 1, b"\xff\xd8\xff")
             caption = Caption("Кот", "Рыжий кот", (), model="fake", checkpoint="0" * 64)
-            row = await store.save_caption(job.id, picture=fields, caption=caption)
-            await store.rate(user.id, row.id, 5)
+            row = await store.captions.save(job.id, picture=fields, caption=caption)
+            await store.marks.rate(user.id, row.id, 5)
 
     asyncio.run(collect())
     done = bot(environment, tmp_path, "export", "--out", "exported", "--min-rating", "4")

@@ -71,18 +71,18 @@ async def test_a_photo_is_described_in_the_order_of_a_screen_reader(app: App, sa
 async def test_a_mark_is_saved_shown_in_the_message_and_can_be_changed(app: App, sandbox: Sandbox) -> None:
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
     caption_id = caption_of(answer)
-    user = await app.store.find_user(ME)
+    user = await app.store.people.find(ME)
     assert user is not None
 
     pressed = sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:4"))
     await sandbox.wait_for(lambda: "Ваша оценка: 4 из 5 – хорошо" in sandbox.messages()[-1]["text"])
     await sandbox.wait_for(lambda: pressed.answer is not None)
-    assert await app.store.rating(user.id, caption_id) == 4
+    assert await app.store.marks.rating(user.id, caption_id) == 4
     assert "✓ 4 ★★★★ хорошо" in labels(sandbox.messages()[-1])
 
     sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:2"))
     await sandbox.wait_for(lambda: "Ваша оценка: 2 из 5 – слабо" in sandbox.messages()[-1]["text"])
-    assert await app.store.rating(user.id, caption_id) == 2
+    assert await app.store.marks.rating(user.id, caption_id) == 2
     assert "4 из 5" not in sandbox.messages()[-1]["text"]
     assert [label for label in labels(sandbox.messages()[-1]) if "✓" in label] == ["✓ 2 ★★ слабо"]
 
@@ -90,7 +90,7 @@ async def test_a_mark_is_saved_shown_in_the_message_and_can_be_changed(app: App,
 async def test_the_last_of_many_presses_wins(app: App, sandbox: Sandbox) -> None:
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
     caption_id = caption_of(answer)
-    user = await app.store.find_user(ME)
+    user = await app.store.people.find(ME)
     assert user is not None
     presses = [
         sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:{mark}"))
@@ -98,7 +98,7 @@ async def test_the_last_of_many_presses_wins(app: App, sandbox: Sandbox) -> None
     ]
     await sandbox.wait_for(lambda: all(press.answer for press in presses))
     await sandbox.wait_for(lambda: "Ваша оценка: 3 из 5" in sandbox.messages()[-1]["text"])
-    assert await app.store.rating(user.id, caption_id) == 3
+    assert await app.store.marks.rating(user.id, caption_id) == 3
 
 
 async def test_a_correction_is_the_reply_to_a_prompt_and_can_be_edited(app: App, sandbox: Sandbox) -> None:
@@ -112,16 +112,16 @@ async def test_a_correction_is_the_reply_to_a_prompt_and_can_be_edited(app: App,
     written = await sandbox.send_text("Рыжий кот <сидит> & смотрит", reply_to=prompt["message_id"])
     thanks = await reply_to(sandbox, written)
     assert "сохранено" in thanks["text"]
-    user = await app.store.find_user(ME)
+    user = await app.store.people.find(ME)
     caption_id = caption_of(answer)
     assert user is not None
-    assert await app.store.correction(user.id, caption_id) == "Рыжий кот <сидит> & смотрит"
+    assert await app.store.marks.correction(user.id, caption_id) == "Рыжий кот <сидит> & смотрит"
 
     sandbox.world.add_update(
         "edited_message", sandbox.world.public(written) | {"text": "Кот", "edit_date": written["date"] + 1}
     )
     await sandbox.wait_for(lambda: len(replies_to(sandbox, written)) == 2)
-    assert await app.store.correction(user.id, caption_id) == "Кот"
+    assert await app.store.marks.correction(user.id, caption_id) == "Кот"
 
 
 async def test_a_correction_must_be_text(app: App, sandbox: Sandbox) -> None:
@@ -143,7 +143,7 @@ async def test_another_version_is_sampled_with_a_seed_and_has_its_own_buttons(
     await sandbox.wait_for(lambda: len(replies_to(sandbox, photo)) == 3)
     ids = [caption_of(message) for message in replies_to(sandbox, photo)]
     assert len(set(ids)) == 3
-    rows = [await app.store.caption(caption_id) for caption_id in ids]
+    rows = [await app.store.captions.get(caption_id) for caption_id in ids]
     options = [row.options for row in rows if row is not None]
     assert [one["strategy"] for one in options] == ["beam", "sample", "sample"]
     assert options[1]["seed"] != options[2]["seed"]
@@ -162,7 +162,7 @@ async def test_the_same_picture_is_described_once_and_rated_by_each_person(
     sandbox.press(theirs["message_id"], data_of(theirs, f"r:{caption_id}:5"), user=OTHER)
     await sandbox.wait_for(lambda: "оценка: 1" in sandbox.messages(ME)[-1]["text"])
     await sandbox.wait_for(lambda: "оценка: 5" in sandbox.messages(OTHER)[-1]["text"])
-    assert await app.store.mean_rating(caption_id) == (3.0, 2)
+    assert await app.store.marks.mean_rating(caption_id) == (3.0, 2)
 
 
 async def test_after_an_update_of_the_program_a_picture_is_described_anew(
@@ -178,7 +178,7 @@ async def test_after_an_update_of_the_program_a_picture_is_described_anew(
     # What was said of the old text stays there.
     sandbox.press(before["message_id"], data_of(before, f"r:{old}:2"))
     await sandbox.wait_for(lambda: "оценка: 2" in sandbox.messages(ME)[1]["text"])
-    assert await app.store.mean_rating(old) == (2.0, 1)
+    assert await app.store.marks.mean_rating(old) == (2.0, 1)
     # From now on the new one is at hand.
     again = await reply_to(sandbox, await sandbox.send_photo(MEME))
     assert caption_of(again) == caption_of(after)
@@ -227,9 +227,9 @@ async def test_a_picture_on_its_side_is_described_upright(app: App, sandbox: San
     document = await sandbox.send_document(rotated_jpeg_bytes(draw_meme("photo", width=60)), "side.jpg")
     answer = await reply_to(sandbox, document)
     assert answer["text"].startswith("60 x 45")
-    row = await app.store.caption(caption_of(answer))
+    row = await app.store.captions.get(caption_of(answer))
     assert row is not None
-    kept = await app.store.picture(row.picture_id)
+    kept = await app.store.pictures.get(row.picture_id)
     assert kept is not None
     assert (kept.width, kept.height) == (60, 45)
 
@@ -397,7 +397,7 @@ async def test_start_asks_once_whether_pictures_may_be_kept(app: App, sandbox: S
     text = sandbox.messages(by_bot=True)[0]["text"]
     assert text.startswith("Здравствуйте")
     assert "вы разрешаете хранить ваши картинки" in text
-    user = await app.store.find_user(ME)
+    user = await app.store.people.find(ME)
     assert user is not None
     assert user.consent
     assert len(sandbox.messages(by_bot=True)) == 2
@@ -410,7 +410,7 @@ async def test_start_asks_once_whether_pictures_may_be_kept(app: App, sandbox: S
 
 async def answered(app: App) -> bool:
     """Whether no picture is in work any more."""
-    return not await app.store.pending_jobs()
+    return not await app.store.jobs.unfinished()
 
 
 # --- groups ---
@@ -427,8 +427,8 @@ async def test_in_a_group_only_what_addresses_the_bot_is_answered(app: App, sand
     assert answer["text"].startswith("400 x")
     assert len(sandbox.messages(GROUP, by_bot=True)) == 1
     assert not replies_to(sandbox, asked)
-    assert await app.store.find_user(ME) is None  # who only talks in a group is not written down
-    assert await app.store.find_user(OTHER) is not None
+    assert await app.store.people.find(ME) is None  # who only talks in a group is not written down
+    assert await app.store.people.find(OTHER) is not None
 
 
 @pytest.mark.parametrize("text", ["/caption@meme_describer_bot", "@meme_describer_bot что это?"])
@@ -494,9 +494,9 @@ async def test_a_correction_in_a_group_is_asked_of_the_one_who_pressed(app: App,
     assert prompt["text"].startswith("<Борис>, напишите")
     written = await sandbox.send_text("Кот", chat=GROUP, user=OTHER, reply_to=prompt["message_id"])
     assert "сохранено" in (await reply_to(sandbox, written))["text"]
-    user = await app.store.find_user(OTHER)
+    user = await app.store.people.find(OTHER)
     assert user is not None
-    assert await app.store.correction(user.id, caption_of(answer)) == "Кот"
+    assert await app.store.marks.correction(user.id, caption_of(answer)) == "Кот"
 
 
 async def test_caption_asked_again_shows_the_caption_again_and_retries_a_failure(
@@ -536,12 +536,12 @@ async def test_pictures_are_kept_only_with_consent_and_everything_is_erased(
     assert len(list(app.settings.data_dir.rglob("*.jpg"))) == 1
 
     sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:5"))
-    await until(lambda: app.store.mean_rating(caption_id))
+    await until(lambda: app.store.marks.mean_rating(caption_id))
     await sandbox.wait_for(lambda: any("Ваша оценка" in one["text"] for one in sandbox.messages(by_bot=True)))
     await sandbox.send_text("/forget")
     await sandbox.wait_for(lambda: "стёрто" in sandbox.messages()[-1]["text"])
     assert "картинок: 1, оценок: 1, исправлений: 0" in sandbox.messages()[-1]["text"]
-    assert await app.store.caption(caption_id) is None
+    assert await app.store.captions.get(caption_id) is None
     assert not list(app.settings.data_dir.rglob("*.jpg"))
 
     # Buttons under old messages say that there is nothing behind them any more.

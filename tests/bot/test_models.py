@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from bot.app import App
+from bot.captioning.models import by_key, choices, key, operators
 from bot.config import Settings
 from bot.feedback.tables import User
-from bot.models import by_key, choices, key, operators
-from bot.replies import Offer, compare_keyboard, model_keyboard, model_page
+from bot.handlers.pages import Offer, compare_keyboard, model_keyboard, model_page
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
 from bot.texts import texts
@@ -71,13 +71,13 @@ async def test_a_person_chooses_a_model_and_goes_back_to_the_usual_one(app: App,
     assert "✓ other" in labels(page)
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
     caption_id = caption_of(answer)
-    row = await app.store.caption(caption_id)
+    row = await app.store.captions.get(caption_id)
     assert row is not None and row.model == "other"
     assert "Модель" not in answer["text"], "one description needs no name"
 
     # Somebody else still gets the operator's.
     theirs = await reply_to(sandbox, await sandbox.send_photo(MEME, user=OTHER))
-    row = await app.store.caption(caption_of(theirs))
+    row = await app.store.captions.get(caption_of(theirs))
     assert row is not None and row.model == "fake"
 
     sandbox.press(page["message_id"], data_of(page, "m:0"))
@@ -113,7 +113,7 @@ async def test_compared_captions_come_in_order_and_have_their_own_buttons(app: A
     first, second = await two(sandbox, photo)
     assert first["text"].startswith("Описание 1 из 2. Модель: fake.\n\n400 x")
     assert second["text"].startswith("Описание 2 из 2. Модель: other.\n\n400 x")
-    user = await app.store.find_user(ME)
+    user = await app.store.people.find(ME)
     assert user is not None
     ids = [caption_of(one) for one in (first, second)]
     assert ids[0] != ids[1]
@@ -122,7 +122,7 @@ async def test_compared_captions_come_in_order_and_have_their_own_buttons(app: A
     for one, caption_id, mark in ((first, ids[0], 2), (second, ids[1], 5)):
         sandbox.press(one["message_id"], data_of(one, f"r:{caption_id}:{mark}"))
     await sandbox.wait_for(lambda: "оценка: 2 из 5" in first["text"] and "оценка: 5 из 5" in second["text"])
-    assert [await app.store.rating(user.id, caption_id) for caption_id in ids] == [2, 5]
+    assert [await app.store.marks.rating(user.id, caption_id) for caption_id in ids] == [2, 5]
     assert second["text"].startswith("Описание 2 из 2. Модель: other.\n\n400 x")
     assert "✓ 5 ★★★★★ отлично" in labels(second)
 
@@ -130,14 +130,14 @@ async def test_compared_captions_come_in_order_and_have_their_own_buttons(app: A
     sandbox.press(second["message_id"], data_of(second, "c:"))
     prompt = await reply_to(sandbox, second)
     await reply_to(sandbox, await sandbox.send_text("Кот", reply_to=prompt["message_id"]))
-    assert [await app.store.correction(user.id, caption_id) for caption_id in ids] == [None, "Кот"]
+    assert [await app.store.marks.correction(user.id, caption_id) for caption_id in ids] == [None, "Кот"]
     sandbox.press(second["message_id"], data_of(second, "v:"))
     variant = (await sandbox.wait_for(lambda: replies_to(sandbox, photo)[2:]))[0]
     assert variant["text"].startswith("Ещё вариант. Модель: other.\n\n400 x")
-    row = await app.store.caption(caption_of(variant))
+    row = await app.store.captions.get(caption_of(variant))
     assert row is not None and (row.model, row.options["strategy"]) == ("other", "sample")
 
-    (stats,) = [one for one in (await app.store.stats()).models if one.model == "other"]
+    (stats,) = [one for one in (await app.store.reports.stats()).models if one.model == "other"]
     assert (stats.captions, stats.marks, stats.corrections, stats.variants) == (2, {5: 1}, 1, 1)
 
 
@@ -235,7 +235,7 @@ async def test_a_bad_picture_is_told_of_once(app: App, sandbox: Sandbox) -> None
     await two(sandbox, good)
 
     async def settled() -> bool:
-        return not await app.store.pending_jobs()
+        return not await app.store.jobs.unfinished()
 
     await until(settled)
     (said,) = replies_to(sandbox, bad)
@@ -248,7 +248,7 @@ async def test_another_model_describes_an_answered_picture_anew(app: App, sandbo
     await command(sandbox, "/model other")
     await sandbox.send_text("/caption", reply_to=photo["message_id"])
     _, anew = await two(sandbox, photo)
-    row = await app.store.caption(caption_of(anew))
+    row = await app.store.captions.get(caption_of(anew))
     assert row is not None and row.model == "other"
 
 
@@ -258,10 +258,10 @@ async def test_a_promoted_checkpoint_describes_what_comes_next(
     before = await reply_to(sandbox, await sandbox.send_photo(MEME))
     checkpoint = promote(models_dir, "fake", "better")
     after = await reply_to(sandbox, await sandbox.send_photo(MEME))
-    rows = [await app.store.caption(caption_of(one)) for one in (before, after)]
+    rows = [await app.store.captions.get(caption_of(one)) for one in (before, after)]
     assert rows[0] is not None and rows[1] is not None
     assert rows[0].checkpoint != rows[1].checkpoint == checkpoint
-    assert {(one.model, one.checkpoint) for one in (await app.store.stats()).models} == {
+    assert {(one.model, one.checkpoint) for one in (await app.store.reports.stats()).models} == {
         ("fake", rows[0].checkpoint),
         ("fake", checkpoint),
     }
@@ -277,13 +277,13 @@ async def test_two_models_on_trial_serve_different_people(
     async with working(trial, sandbox) as app:
         for name, person in people.items():
             answer = await reply_to(sandbox, await sandbox.send_photo(MEME, user=person))
-            row = await app.store.caption(caption_of(answer))
+            row = await app.store.captions.get(caption_of(answer))
             assert row is not None and row.model == name
         # Their own choice wins.
         chooser = people["other"]
         await reply_to(sandbox, await sandbox.send_text("/model fake", user=chooser))
         answer = await reply_to(sandbox, await sandbox.send_photo(MEME, user=chooser))
-        row = await app.store.caption(caption_of(answer))
+        row = await app.store.captions.get(caption_of(answer))
         assert row is not None and row.model == "fake"
 
 

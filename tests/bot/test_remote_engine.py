@@ -40,7 +40,7 @@ async def test_pictures_are_described_by_a_service(
             serving(app, sandbox),
         ):
             answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
-            row = await app.store.caption(caption_of(answer))
+            row = await app.store.captions.get(caption_of(answer))
             assert row is not None and row.model == "fake"
             page = await reply_to(sandbox, await sandbox.send_text("/compare"))
             assert "от fake и от other" in page["text"]

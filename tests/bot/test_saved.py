@@ -77,7 +77,7 @@ async def pressed(sandbox: Sandbox, message: Json, label: str, *, chat: int | No
 
 
 async def person(app: App) -> User:
-    user = await app.store.find_user(ME)
+    user = await app.store.people.find(ME)
     assert user is not None
     return user
 
@@ -108,7 +108,7 @@ async def test_a_page_that_cannot_be_turned_is_no_failure(
 
     async def saved() -> bool:
         user = await person(app)
-        captions = await app.store.stats()
+        captions = await app.store.reports.stats()
         return (
             user.consent and (user.model, user.language) == ("other", "en") and user.compare_with == "other"
             and captions.models[0].marks == {4: 1}
@@ -142,13 +142,13 @@ async def test_an_answer_that_cannot_be_sent_is_no_failure(
     said = await sandbox.send_text("Кот сидит.", reply_to=prompt[0]["message_id"])
 
     async def corrected() -> bool:
-        return (await app.store.stats()).models[0].corrections == 1
+        return (await app.store.reports.stats()).models[0].corrections == 1
 
     await until(corrected)
     sandbox.edit_text(said["message_id"], "Кот лежит.")
 
     async def last() -> bool:
-        return [one.correction async for one in app.store.feedback()] == ["Кот лежит."]
+        return [one.correction async for one in app.store.reports.feedback()] == ["Кот лежит."]
 
     await until(last)
     for name in ("/model other", "/compare other"):
@@ -162,7 +162,7 @@ async def test_an_answer_that_cannot_be_sent_is_no_failure(
     await sandbox.send_text("/forget")
 
     async def forgotten() -> bool:
-        return await app.store.find_user(ME) is None
+        return await app.store.people.find(ME) is None
 
     await until(forgotten)
     never_alarmed(sandbox, caplog)
@@ -186,7 +186,7 @@ async def test_a_database_that_fails_behind_the_mark_is_logged_and_no_alarm(
         raise OSError("the disk is full")
 
     described = await reply_to(sandbox, await sandbox.send_photo(MEME))
-    monkeypatch.setattr(app.store, "rating", broken)
+    monkeypatch.setattr(app.store.marks, "rating", broken)
     assert (await pressed(sandbox, described, "4 ★"))["text"] == "Ваша оценка: 4 из 5"
 
     async def logged() -> bool:

@@ -12,8 +12,8 @@ from aiogram import Bot
 
 from bot.app import App, build
 from bot.config import Settings
-from bot.polling import Poller, TokenRefused
 from bot.sandbox import ME, Sandbox
+from bot.transport.polling import Poller, TokenRefused
 from inference.serving.engine import Engine
 from tests.bot.conftest import caption_of, data_of, locked, replies_to, reply_to, settled, until, working
 from tests.drawing import draw_meme, jpeg_bytes
@@ -86,9 +86,9 @@ async def test_a_mark_is_saved_although_the_message_cannot_be_edited(app: App, s
     caption_id = caption_of(answer)
     sandbox.fail("editMessageText", "bad_request", description="Bad Request: message to edit not found")
     sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:5"))
-    user = await app.store.find_user(ME)
+    user = await app.store.people.find(ME)
     assert user is not None
-    await until(lambda: app.store.rating(user.id, caption_id))
+    await until(lambda: app.store.marks.rating(user.id, caption_id))
 
 
 @pytest.mark.parametrize("data", ["x:1", "r:1:9", "r:99999999999999999:1", "", "v:abc"])
@@ -107,7 +107,7 @@ async def test_what_breaks_inside_is_said_and_logged(
         raise OSError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(app.store, "accept", broken)
+        patch.setattr(app.store.jobs, "accept", broken)
         answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
     assert "что-то сломалось" in answer["text"]
     assert "the disk is full" in caplog.text
@@ -265,13 +265,13 @@ async def test_a_redelivered_update_makes_no_second_answer(app: App, sandbox: Sa
 async def test_updates_are_confirmed_only_after_the_job_is_written(
     app: App, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    accept, written = app.store.accept, asyncio.Event()
+    accept, written = app.store.jobs.accept, asyncio.Event()
 
     async def slow(**fields: object) -> object:
         await written.wait()
         return await accept(**fields)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(app.store, "accept", slow)
+    monkeypatch.setattr(app.store.jobs, "accept", slow)
     polls = len(sandbox.calls_of("getUpdates"))
     photo = await sandbox.send_photo(MEME)
     await sandbox.wait_for(lambda: sandbox.calls_of("getUpdates")[polls - 1].status == 200)

@@ -84,6 +84,6 @@ async def _feedback(folder: Path) -> None:
         anna, boris = await chat.person(1), await chat.person(ERASED)
         for words in ("КОТ", "ПЁС", "ЁЖ"):
             row = await chat.answer(anna, meme(words))
-            await store.rate(anna.id, row.id, 5)
-            await store.correct(anna.id, row.id, f'На картинке кот. Подпись: "{words}".')
-        await store.rate(boris.id, row.id, 2)
+            await store.marks.rate(anna.id, row.id, 5)
+            await store.marks.correct(anna.id, row.id, f'На картинке кот. Подпись: "{words}".')
+        await store.marks.rate(boris.id, row.id, 2)

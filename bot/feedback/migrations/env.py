@@ -1,4 +1,4 @@
-"""Run by Alembic for every command, on the connection that bot.feedback.database hands over."""
+"""Run by Alembic for every command, on the connection that bot.feedback.upgrade hands over."""
 
 from alembic import context
 

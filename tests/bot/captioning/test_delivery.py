@@ -57,7 +57,7 @@ async def test_who_blocked_the_bot_is_inactive_and_not_written_to_again(app: App
     sandbox.block()
 
     async def inactive() -> bool:
-        user = await app.store.find_user(ME)
+        user = await app.store.people.find(ME)
         return user is not None and not user.active
 
     await until(inactive)
@@ -75,7 +75,7 @@ async def test_being_thrown_out_of_a_group_says_nothing_of_the_person(app: App, 
     await sandbox.send_photo(MEME, chat=GROUP, caption="@meme_describer_bot")
     await sandbox.wait_for(lambda: sandbox.calls_of("sendMessage"))
     await until(lambda: settled(app))
-    user = await app.store.find_user(ME)
+    user = await app.store.people.find(ME)
     assert user is not None
     assert user.active
 

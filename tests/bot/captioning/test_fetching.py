@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from bot.app import App
+from bot.captioning.fetching import FETCH_PAUSES, LONGEST_PAUSE, FetchTries, FileAway
+from bot.captioning.outcomes import Unanswerable, Wait
 from bot.config import Settings
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
@@ -132,7 +134,7 @@ async def test_what_waits_for_its_file_is_answered_by_the_next_start(
         await sandbox.wait_for(lambda: said(sandbox, "400 x"))
 
         async def settled() -> bool:
-            return not await app.store.pending_jobs()
+            return not await app.store.jobs.unfinished()
 
         await until(settled)
     assert len(replies_to(sandbox, photo)) == 2
@@ -195,3 +197,22 @@ async def test_a_file_whose_size_is_not_told_is_cut_off_while_it_comes(
         for document in (told, untold):
             answer = await reply_to(sandbox, await sandbox.send_raw({"document": document}))
             assert "не больше 0.001 МБ" in answer["text"]
+
+
+async def test_a_file_is_asked_for_soon_at_first_then_seldom_and_as_late_as_the_server_says() -> None:
+    tries = FetchTries()
+    waits = [tries.failed(FileAway("away")) for _ in FETCH_PAUSES]
+    assert [(wait.seconds, wait.long) for wait in waits] == [(pause, False) for pause in FETCH_PAUSES]
+    assert not tries.few
+    assert tries.failed(FileAway("away")) == Wait(LONGEST_PAUSE, long=True)
+    assert tries.failed(FileAway("rate limit", wait=7.0)) == Wait(7.0, long=True)
+    with pytest.raises(Unanswerable, match="gone"):
+        tries.failed(FileAway("gone", refused=True))
+
+
+async def test_a_file_that_the_server_does_not_have_may_yet_come() -> None:
+    tries = FetchTries()
+    for _ in FETCH_PAUSES:
+        assert not tries.failed(FileAway("not found", refused=True)).long
+    with pytest.raises(Unanswerable, match="not found"):
+        tries.failed(FileAway("not found", refused=True))

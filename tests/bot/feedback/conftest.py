@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import text
 
 from bot.feedback import database
-from bot.feedback.store import PictureFields, Store
+from bot.feedback.pictures import PictureFields
+from bot.feedback.store import Store
 from bot.feedback.tables import CaptionRow, Job, Place, User
 from inference.common.types import Caption, DecodingOptions
 from tests.drawing import draw_meme, jpeg_bytes
@@ -55,12 +56,12 @@ class Chat:
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     async def person(self, telegram_id: int, *, consent: bool = True) -> User:
-        user = await self.store.user(telegram_id, language="ru")
-        await self.store.set_consent(user.id, consent)
+        user = await self.store.people.meet(telegram_id, language="ru")
+        await self.store.people.set_consent(user.id, consent)
         return user
 
     async def job(self, user: User, file_unique_id: str, options: DecodingOptions | None = None) -> Job:
-        ((job, created),) = await self.store.accept(
+        ((job, created),) = await self.store.jobs.accept(
             user_id=user.id,
             place=Place(user.telegram_id),
             message_id=next(self.numbers),
@@ -76,10 +77,10 @@ class Chat:
         """From the picture's arrival to the reply."""
         picture = fields(data)
         job = await self.job(user, picture.file_unique_id)
-        await self.store.claim(job.id)
-        row = await self.store.save_caption(job.id, picture=picture, caption=said(words=words))
-        await self.store.mark_reply_sending(job.id)
-        await self.store.answered(job.id, next(self.numbers))
+        await self.store.jobs.claim(job.id)
+        row = await self.store.captions.save(job.id, picture=picture, caption=said(words=words))
+        await self.store.jobs.mark_reply_sending(job.id)
+        await self.store.jobs.answered(job.id, next(self.numbers))
         return row
 
 

@@ -22,9 +22,9 @@ async def filled(url: str, data_dir: Path) -> str:
         chat = Chat(store)
         anna, boris = await chat.person(1), await chat.person(2, consent=False)
         row = await chat.answer(anna, meme())
-        await store.rate(anna.id, row.id, 5)
-        await store.rate(boris.id, row.id, 2)
-        await store.correct(boris.id, row.id, "Кот спит")
+        await store.marks.rate(anna.id, row.id, 5)
+        await store.marks.rate(boris.id, row.id, 2)
+        await store.marks.correct(boris.id, row.id, "Кот спит")
     return url
 
 
@@ -64,7 +64,7 @@ async def test_a_damaged_database_is_one_sentence(tmp_path: Path, data_dir: Path
     async with await Store.open(url, data_dir) as store:
         chat = Chat(store)
         anna = await chat.person(1)
-        await store.rate(anna.id, (await chat.answer(anna, meme())).id, 5)
+        await store.marks.rate(anna.id, (await chat.answer(anna, meme())).id, 5)
     with closing(sqlite3.connect(path)) as connection:
         (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'ratings'").fetchone()
         (size,) = connection.execute("PRAGMA page_size").fetchone()

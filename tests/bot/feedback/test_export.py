@@ -60,14 +60,14 @@ async def told(chat: Chat, store: Store) -> Chat:
     """Anna: 5; Boris: only a correction, 2 on Anna's caption; Vera keeps nothing: 3 and a correction."""
     anna, boris, vera = await chat.person(1), await chat.person(2), await chat.person(3, consent=False)
     first = await chat.answer(anna, meme("ПЕРВАЯ"), words=("ПЕРВАЯ", "строка два"))
-    await store.rate(anna.id, first.id, 5)
-    await store.rate(boris.id, first.id, 2)
+    await store.marks.rate(anna.id, first.id, 5)
+    await store.marks.rate(boris.id, first.id, 2)
     second = await chat.answer(boris, meme("ВТОРАЯ"))
-    await store.correct(boris.id, second.id, "=Кот, «черновик»")
-    await store.correct(boris.id, second.id, 'Кот говорит: "ВТОРАЯ",\nи спит')
+    await store.marks.correct(boris.id, second.id, "=Кот, «черновик»")
+    await store.marks.correct(boris.id, second.id, 'Кот говорит: "ВТОРАЯ",\nи спит')
     third = await chat.answer(vera, meme("ТРЕТЬЯ"))
-    await store.rate(vera.id, third.id, 3)
-    await store.correct(vera.id, third.id, "Исправлено без картинки")
+    await store.marks.rate(vera.id, third.id, 3)
+    await store.marks.correct(vera.id, third.id, "Исправлено без картинки")
     await chat.answer(anna, meme("НИКТО НЕ ОЦЕНИЛ"))
     return chat
 
@@ -191,7 +191,7 @@ async def test_every_exported_picture_opens_in_plain_datasets_whatever_was_sent(
     kinds = kinds_of_pictures()
     for name, (data, _, _) in kinds.items():
         caption = await chat.answer(anna, data)
-        await store.correct(anna.id, caption.id, name)
+        await store.marks.correct(anna.id, caption.id, name)
     out = tmp_path / "out"
     report = await export(store, out)
     assert (report.rows, report.without_pictures, report.pictures) == (len(kinds), 0, len(kinds))
@@ -236,7 +236,7 @@ async def test_a_picture_kept_under_a_suffix_that_tells_nothing_is_exported_unde
     anna = await chat.person(1)
     data = file_of(draw_meme("caption_bar", width=160), "JPEG2000")
     caption = await chat.answer(anna, data)
-    await store.rate(anna.id, caption.id, 4)
+    await store.marks.rate(anna.id, caption.id, 4)
     (kept_file,) = kept(data_dir)
     assert kept_file.suffix == ".jp2"
     old = kept_file.rename(kept_file.with_suffix(".bin"))
@@ -267,11 +267,11 @@ async def test_imagefolder_loads_whatever_the_first_rows_lack(
     vera = await chat.person(1, consent=False)
     bare = await chat.answer(vera, meme("БЕЗ"))
     for number in range(3, 203):
-        user = await store.user(number, language="ru")
-        await store.correct(user.id, bare.id, "слово " * 6000)
+        user = await store.people.meet(number, language="ru")
+        await store.marks.correct(user.id, bare.id, "слово " * 6000)
     anna = await chat.person(2)
     last = await chat.answer(anna, meme("С КАРТИНКОЙ"))
-    await store.rate(anna.id, last.id, 4)
+    await store.marks.rate(anna.id, last.id, 4)
     await export(store, tmp_path / "out")
     assert (tmp_path / "out" / "metadata.jsonl").stat().st_size > 12_000_000
     loaded = datasets.load_dataset(
@@ -311,7 +311,7 @@ async def test_no_cell_of_a_csv_is_a_formula_and_every_text_comes_back(
     anna = await chat.person(1)
     for text in texts:
         caption = await chat.answer(anna, meme(text))
-        await store.correct(anna.id, caption.id, text)
+        await store.marks.correct(anna.id, caption.id, text)
     for format in ("csv", "imagefolder"):
         await export(store, tmp_path / format, format=format)
     with (tmp_path / "csv" / "feedback.csv").open(encoding="utf-8-sig", newline="") as file:
@@ -390,7 +390,7 @@ async def test_the_pseudonym_is_stable_and_tells_nothing(
     async with await Store.open(f"sqlite:///{tmp_path}/other.db", tmp_path / "other") as other:
         chat = Chat(other)
         user = await chat.person(1)
-        await other.rate(user.id, (await chat.answer(user, meme())).id, 5)
+        await other.marks.rate(user.id, (await chat.answer(user, meme())).id, 5)
         await export(other, tmp_path / "c")
     assert rows(tmp_path / "c")[0]["user"] not in users[0], "another bot's people cannot be matched"
 
@@ -398,9 +398,9 @@ async def test_the_pseudonym_is_stable_and_tells_nothing(
 async def test_an_earlier_export_is_replaced_whole(told: Chat, store: Store, tmp_path: Path) -> None:
     out = tmp_path / "out"
     await export(store, out, format="csv")
-    boris = await store.find_user(2)
+    boris = await store.people.find(2)
     assert boris is not None
-    await store.erase(boris.id)
+    await store.erasure.erase(boris.id)
     report = await export(store, out)
     assert report.rows == 2
     assert {path.name for path in out.iterdir()} == {
@@ -420,11 +420,11 @@ async def test_a_later_export_says_what_must_leave_an_earlier_one(
     await export(store, earlier)
     (made,) = [json.loads(line) for line in (earlier / "erased.jsonl").read_text().splitlines()]
     assert made == {"made_at": json.loads((earlier / "export.json").read_text())["made_at"]}
-    boris = await store.find_user(2)
-    anna = await store.find_user(1)
+    boris = await store.people.find(2)
+    anna = await store.people.find(1)
     assert boris is not None and anna is not None
-    await store.erase(boris.id)
-    await store.set_consent(anna.id, False)  # her words stay, her pictures go
+    await store.erasure.erase(boris.id)
+    await store.people.set_consent(anna.id, False)  # her words stay, her pictures go
     await export(store, later)
     _, *tombstones = [json.loads(line) for line in (later / "erased.jsonl").read_text().splitlines()]
     assert all(row.pop("erased_at") >= made["made_at"] for row in tombstones)
@@ -476,7 +476,7 @@ async def test_rows_without_any_picture_are_exported_and_the_sentence_says_what_
 ) -> None:
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     vera = await chat.person(1, consent=False)
-    await store.rate(vera.id, (await chat.answer(vera, meme())).id, 3)
+    await store.marks.rate(vera.id, (await chat.answer(vera, meme())).id, 3)
     report = await export(store, tmp_path / "out")
     assert (report.rows, report.without_pictures, report.pictures) == (1, 1, 0)
     assert "/privacy" in str(report)
@@ -508,8 +508,8 @@ async def test_many_rows_stream_through(chat: Chat, store: Store, tmp_path: Path
     anna = await chat.person(1)
     row = await chat.answer(anna, meme())
     for number in range(2, 213):
-        user = await store.user(number, language="ru")
-        await store.rate(user.id, row.id, 1 + number % 5)
+        user = await store.people.meet(number, language="ru")
+        await store.marks.rate(user.id, row.id, 1 + number % 5)
     report = await export(store, tmp_path / "out")
     assert (report.rows, report.pictures) == (211, 1)
     assert len({row["user"] for row in rows(tmp_path / "out")}) == 211

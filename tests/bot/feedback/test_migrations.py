@@ -14,9 +14,10 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from bot.feedback import database
+from bot.feedback import database, upgrade
 from bot.feedback.database import StoreError
-from bot.feedback.store import MessageKey, Store
+from bot.feedback.messages import MessageKey
+from bot.feedback.store import Store
 from bot.feedback.tables import Place, Shown, Table
 from tests.bot.feedback.conftest import Chat, fields, kept, meme, said
 
@@ -36,7 +37,7 @@ async def test_migrations_can_be_taken_back(url: str, store: Store) -> None:
     def downgrade(connection: Connection) -> set[str]:
         from alembic import command
 
-        configuration = database.alembic_config()
+        configuration = upgrade.alembic_config()
         configuration.attributes["connection"] = connection
         command.downgrade(configuration, "base")
         return set(connection.dialect.get_table_names(connection))
@@ -53,7 +54,7 @@ async def migrate_to(url: str, revision: str, *, up: bool) -> None:
     from alembic import command
 
     def run(connection: Connection) -> None:
-        configuration = database.alembic_config()
+        configuration = upgrade.alembic_config()
         configuration.attributes["connection"] = connection
         (command.upgrade if up else command.downgrade)(configuration, revision)
 
@@ -70,9 +71,9 @@ async def test_what_was_sent_before_there_were_signatures_is_known_by_its_messag
         chat = Chat(store)
         anna, boris = await chat.person(10), await chat.person(11)
         described = await chat.answer(anna, meme("ОДИН"))
-        job = await store.job_of_caption(described.id, 10, 0)
+        job = await store.jobs.of_caption(described.id, 10, 0)
         assert job is not None and job.reply_message_id is not None
-        ((in_group, _),) = await store.accept(
+        ((in_group, _),) = await store.jobs.accept(
             user_id=boris.id,
             place=Place(-7),
             message_id=1,
@@ -80,11 +81,13 @@ async def test_what_was_sent_before_there_were_signatures_is_known_by_its_messag
             file_unique_id="u",
             language="ru",
         )
-        await store.use_caption(in_group.id, described.id)
-        await store.answered(in_group.id, 2)
+        await store.captions.use(in_group.id, described.id)
+        await store.jobs.answered(in_group.id, 2)
         waiting = await chat.job(anna, "unanswered")
-        await store.show(MessageKey.of(-7, 3), Shown("prompt", caption_id=described.id, user_id=boris.id))
-        await store.show(MessageKey.of(10, 4), Shown("models", user_id=anna.id))
+        await store.messages.show(
+            MessageKey.of(-7, 3), Shown("prompt", caption_id=described.id, user_id=boris.id)
+        )
+        await store.messages.show(MessageKey.of(10, 4), Shown("models", user_id=anna.id))
     await migrate_to(url, "0006", up=False)
     async with await Store.open(url, data_dir) as store:
         for chat_id, message_id, kind, job_id, user_id, unsigned in (
@@ -92,13 +95,13 @@ async def test_what_was_sent_before_there_were_signatures_is_known_by_its_messag
             (-7, 2, "caption", in_group.id, None, True),
             (-7, 3, "prompt", None, boris.id, False),
         ):
-            row = await store.shown(MessageKey.of(chat_id, message_id))
+            row = await store.messages.find(MessageKey.of(chat_id, message_id))
             assert row is not None
             assert (row.kind, row.caption_id, row.job_id, row.user_id, row.unsigned) == (
                 *(kind, described.id, job_id, user_id, unsigned),
             )
-        assert await store.shown(MessageKey.of(10, 4)) is None, "pages were not written down then"
-        assert await store.shown(MessageKey.of(10, waiting.message_id)) is None
+        assert await store.messages.find(MessageKey.of(10, 4)) is None, "pages were not written down then"
+        assert await store.messages.find(MessageKey.of(10, waiting.message_id)) is None
 
 
 async def test_what_was_kept_before_senders_were_known_is_kept_only_where_nobody_else_may_have_sent_it(
@@ -110,11 +113,11 @@ async def test_what_was_kept_before_senders_were_known_is_kept_only_where_nobody
         anna, boris = await chat.person(10), await chat.person(11)
         own = await chat.answer(anna, meme("СВОЯ"))
         both = await chat.answer(anna, meme("ОБА"))
-        account = await store.user(1087968824, language="ru")
+        account = await store.people.meet(1087968824, language="ru")
 
         async def in_group(user_id: int, chat_id: int, data: bytes) -> tuple[int, int]:
             picture = fields(data)
-            ((job, _),) = await store.accept(
+            ((job, _),) = await store.jobs.accept(
                 user_id=user_id,
                 place=Place(chat_id),
                 message_id=next(chat.numbers),
@@ -123,12 +126,12 @@ async def test_what_was_kept_before_senders_were_known_is_kept_only_where_nobody
                 language="ru",
                 sender=10,  # as if the asker had sent it
             )
-            return job.id, (await store.save_caption(job.id, picture=picture, caption=said())).id
+            return job.id, (await store.captions.save(job.id, picture=picture, caption=said())).id
 
         _, asked = await in_group(boris.id, -7, meme("ЧУЖАЯ"))
         await in_group(boris.id, -7, meme("ОБА"))
         jobs = {chat_id: await in_group(account.id, chat_id, meme(str(chat_id))) for chat_id in (-7, -8)}
-        await store.rate(boris.id, jobs[-8][1], 5)
+        await store.marks.rate(boris.id, jobs[-8][1], 5)
         assert len(kept(data_dir)) == 5
     await migrate_to(url, "0007", up=False)
     engine = database.create_engine(database.database_url(url))
@@ -141,26 +144,26 @@ async def test_what_was_kept_before_senders_were_known_is_kept_only_where_nobody
 
     async with await Store.open(url, data_dir) as store:
         assert sorted(path.read_bytes() for path in kept(data_dir)) == sorted([meme("СВОЯ"), meme("ОБА")])
-        assert {stone.kind for stone in await store.tombstones()} == {"picture"}
+        assert {stone.kind for stone in await store.tombstones.all()} == {"picture"}
         for chat_id, (job_id, _) in jobs.items():
-            owner, job = await store.find_user(chat_id), await store.job(job_id)
+            owner, job = await store.people.find(chat_id), await store.jobs.get(job_id)
             assert owner is not None and job is not None
             assert (job.user_id, job.sender, job.keeps_picture) == (owner.id, "", False)
             assert (owner.consent, owner.model) == (False, None)
-        account = await store.user(1087968824, language="ru")
+        account = await store.people.meet(1087968824, language="ru")
         assert (account.consent, account.model) == (False, None)
-        assert (await store.stats()).users == 2
-        await store.erase(account.id)
-        assert await store.rating(boris.id, jobs[-8][1]) == 5
+        assert (await store.reports.stats()).users == 2
+        await store.erasure.erase(account.id)
+        assert await store.marks.rating(boris.id, jobs[-8][1]) == 5
         # As before, who asked is taken for the sender where nobody can tell.
-        await store.erase(boris.id)
-        assert await store.caption(asked) is None
-        assert await store.caption(both.id) is not None and await store.caption(own.id) is not None
+        await store.erasure.erase(boris.id)
+        assert await store.captions.get(asked) is None
+        assert await store.captions.get(both.id) is not None and await store.captions.get(own.id) is not None
 
 
 def test_migrations_are_valid_for_postgresql() -> None:
     """Rendered offline: what PostgreSQL would be told, wherever this test runs."""
-    script = ScriptDirectory.from_config(database.alembic_config())
+    script = ScriptDirectory.from_config(upgrade.alembic_config())
     sql = io.StringIO()
     context = MigrationContext.configure(
         dialect_name="postgresql", opts={"as_sql": True, "output_buffer": sql}
@@ -178,16 +181,16 @@ def test_migrations_are_valid_for_postgresql() -> None:
 
 async def test_opening_again_keeps_everything(url: str, data_dir: Path) -> None:
     async with await Store.open(url, data_dir) as store:
-        first = await store.user(1, language="ru")
+        first = await store.people.meet(1, language="ru")
     async with await Store.open(url, data_dir) as store:
-        again = await store.user(1, language="ru")
+        again = await store.people.meet(1, language="ru")
         assert again.id == first.id
-        assert (await store.stats()).users == 1
+        assert (await store.reports.stats()).users == 1
 
 
 async def test_many_may_start_on_an_empty_database_at_once(url: str, data_dir: Path) -> None:
     stores = await asyncio.gather(*(Store.open(url, data_dir) for _ in range(4)))
-    users = await asyncio.gather(*(store.user(1, language="ru") for store in stores))
+    users = await asyncio.gather(*(store.people.meet(1, language="ru") for store in stores))
     assert len({user.id for user in users}) == 1
     await asyncio.gather(*(store.close() for store in stores))
 
@@ -197,14 +200,14 @@ async def test_the_event_loop_serves_during_the_migrations(
 ) -> None:
     """The migration waits for the loop to do something: on the loop itself it would wait in vain."""
     begun, served = threading.Event(), threading.Event()
-    upgrade = database._upgrade
+    steps = upgrade._upgrade
 
     def waiting_upgrade(connection: Connection) -> None:
         begun.set()
         assert served.wait(30), "the event loop stood still during the migration"
-        upgrade(connection)
+        steps(connection)
 
-    monkeypatch.setattr(database, "_upgrade", waiting_upgrade)
+    monkeypatch.setattr(upgrade, "_upgrade", waiting_upgrade)
 
     async def serve() -> None:
         await asyncio.to_thread(begun.wait, 30)

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from bot.feedback import files
+from bot.feedback.database import NotStored
 from bot.feedback.export import export
-from bot.feedback.store import MessageKey, NotStored, Store
+from bot.feedback.messages import MessageKey
+from bot.feedback.store import Store
 from bot.feedback.tables import Shown
 from tests.bot.feedback.conftest import Chat, fields, kept, meme, said
 from tests.drawing import draw_meme, png_bytes
@@ -26,10 +28,10 @@ async def test_bytes_are_kept_only_with_consent(chat: Chat, store: Store, data_d
     sha256 = fields(data).sha256
     assert path == data_dir / "pictures" / sha256[:2] / f"{sha256}.jpg"
     assert path.read_bytes() == data
-    picture = await store.picture(row.picture_id)
+    picture = await store.pictures.get(row.picture_id)
     assert picture is not None and picture.path is not None
-    assert store.picture_file(picture.path) == path
-    assert (await store.stats()).kept_pictures == 1
+    assert store.pictures.file(picture.path) == path
+    assert (await store.reports.stats()).kept_pictures == 1
 
 
 async def test_the_extension_is_that_of_the_real_format(chat: Chat, data_dir: Path) -> None:
@@ -64,14 +66,14 @@ async def test_withdrawing_consent_deletes_what_only_it_kept(
     mine = await chat.answer(anna, alone)
     await chat.answer(anna, shared)
     await chat.answer(boris, shared)
-    await store.rate(anna.id, mine.id, 5)
+    await store.marks.rate(anna.id, mine.id, 5)
     assert len(kept(data_dir)) == 2
-    await store.set_consent(anna.id, False)
+    await store.people.set_consent(anna.id, False)
     assert [path.read_bytes() for path in kept(data_dir)] == [shared]
-    assert await store.rating(anna.id, mine.id) == 5, "only the files go, not what was said"
-    await store.set_consent(boris.id, False)
+    assert await store.marks.rating(anna.id, mine.id) == 5, "only the files go, not what was said"
+    await store.people.set_consent(boris.id, False)
     assert kept(data_dir) == []
-    assert (await store.stats()).kept_pictures == 0
+    assert (await store.reports.stats()).kept_pictures == 0
 
 
 async def test_consent_given_later_does_not_keep_what_was_sent_before(
@@ -82,8 +84,8 @@ async def test_consent_given_later_does_not_keep_what_was_sent_before(
     data = meme()
     await chat.answer(anna, data)
     await chat.answer(boris, data)
-    await store.set_consent(boris.id, True)
-    await store.set_consent(anna.id, False)
+    await store.people.set_consent(boris.id, True)
+    await store.people.set_consent(anna.id, False)
     assert kept(data_dir) == []
 
 
@@ -91,10 +93,10 @@ async def test_a_cached_caption_can_still_keep_the_picture(chat: Chat, store: St
     data = meme()
     row = await chat.answer(await chat.person(1, consent=False), data)
     secret = await chat.job(await chat.person(2, consent=False), fields(data).file_unique_id)
-    await store.use_caption(secret.id, row.id, data=data)
+    await store.captions.use(secret.id, row.id, data=data)
     assert kept(data_dir) == []
     willing = await chat.job(await chat.person(3), fields(data).file_unique_id)
-    await store.use_caption(willing.id, row.id, data=data)
+    await store.captions.use(willing.id, row.id, data=data)
     assert [path.read_bytes() for path in kept(data_dir)] == [data]
 
 
@@ -105,43 +107,43 @@ async def test_erasing_leaves_nothing(
     own = await chat.answer(anna, meme("ТОЛЬКО АННА"), words=("ТОЛЬКО АННА",))
     shared = await chat.answer(anna, meme("ОБА"))
     his = await chat.answer(boris, meme("ОБА"))
-    await store.rate(anna.id, own.id, 1)
-    await store.correct(anna.id, own.id, "первое тайное слово")
-    await store.correct(anna.id, own.id, "второе тайное слово")
-    await store.rate(anna.id, his.id, 2)
-    await store.rate(boris.id, his.id, 5)
-    await store.rate(boris.id, own.id, 4)  # in a group he saw it too
-    await store.show(MessageKey.of(1, 50), Shown("prompt", caption_id=own.id, user_id=anna.id))
-    await store.show(MessageKey.of(1, 51), Shown("caption", caption_id=shared.id))
-    await store.show(MessageKey.of(-1, 52), Shown("caption", caption_id=shared.id))
-    await store.show(MessageKey.of(-1, 53), Shown("caption", caption_id=own.id))
+    await store.marks.rate(anna.id, own.id, 1)
+    await store.marks.correct(anna.id, own.id, "первое тайное слово")
+    await store.marks.correct(anna.id, own.id, "второе тайное слово")
+    await store.marks.rate(anna.id, his.id, 2)
+    await store.marks.rate(boris.id, his.id, 5)
+    await store.marks.rate(boris.id, own.id, 4)  # in a group he saw it too
+    await store.messages.show(MessageKey.of(1, 50), Shown("prompt", caption_id=own.id, user_id=anna.id))
+    await store.messages.show(MessageKey.of(1, 51), Shown("caption", caption_id=shared.id))
+    await store.messages.show(MessageKey.of(-1, 52), Shown("caption", caption_id=shared.id))
+    await store.messages.show(MessageKey.of(-1, 53), Shown("caption", caption_id=own.id))
     waiting = await chat.job(anna, "still-waiting")
 
-    gone = await store.erase(anna.id)
+    gone = await store.erasure.erase(anna.id)
     assert (gone.ratings, gone.corrections, gone.jobs) == (3, 2, 3)
     assert (gone.captions, gone.pictures, gone.files) == (1, 1, 1)
 
-    assert await store.find_user(1) is None
-    assert await store.caption(own.id) is None
-    assert await store.picture(own.picture_id) is None
+    assert await store.people.find(1) is None
+    assert await store.captions.get(own.id) is None
+    assert await store.pictures.get(own.picture_id) is None
     places = {number: MessageKey.of(1 if number < 52 else -1, number) for number in range(50, 54)}
-    left = [number for number, place in places.items() if await store.shown(place) is not None]
+    left = [number for number, place in places.items() if await store.messages.find(place) is not None]
     assert left == [52], "a description of Boris's picture in a group is not only Anna's"
-    assert await store.pending_jobs() == []
-    assert await store.caption(shared.id) is not None, "the picture is Boris's as well"
+    assert await store.jobs.unfinished() == []
+    assert await store.captions.get(shared.id) is not None, "the picture is Boris's as well"
     assert [path.read_bytes() for path in kept(data_dir)] == [meme("ОБА")]
-    assert [(item.mark, item.correction) async for item in store.feedback()] == [(5, None)]
+    assert [(item.mark, item.correction) async for item in store.reports.feedback()] == [(5, None)]
     report = await export(store, tmp_path / "out")
     assert (report.rows, report.pictures) == (1, 1)
     exported = "".join(path.read_text() for path in (tmp_path / "out").glob("*.json*"))
     assert "тайное" not in exported
 
     with pytest.raises(NotStored):
-        await store.erase(anna.id)
+        await store.erasure.erase(anna.id)
     with pytest.raises(NotStored):  # a caption that was in work meanwhile
-        await store.save_caption(waiting.id, picture=fields(meme("В РАБОТЕ")), caption=said())
+        await store.captions.save(waiting.id, picture=fields(meme("В РАБОТЕ")), caption=said())
     assert len(kept(data_dir)) == 1
-    again = await store.user(1, language="ru")
+    again = await store.people.meet(1, language="ru")
     assert again.id not in (anna.id, boris.id), "nobody inherits an erased person's number"
     assert not again.consent
 
@@ -152,13 +154,13 @@ async def test_erased_words_are_nowhere_in_the_database_files(tmp_path: Path) ->
         user = await chat.person(1)
         row = await chat.answer(user, meme())
         text = "a secret sentence that nobody may find"
-        await store.correct(user.id, row.id, text)
+        await store.marks.correct(user.id, row.id, text)
 
         def on_disk() -> bytes:
             return b"".join(path.read_bytes() for path in tmp_path.glob("bot.db*"))
 
         assert text.encode() in on_disk()
-        await store.erase(user.id)
+        await store.erasure.erase(user.id)
         assert text.encode() not in on_disk()
 
 
@@ -174,7 +176,7 @@ async def test_a_file_that_cannot_be_deleted_now_goes_at_the_next_start(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", refuse)
-        gone = await store.erase(user.id)
+        gone = await store.erasure.erase(user.id)
     assert (gone.pictures, gone.files) == (1, 0)
     assert len(kept(data_dir)) == 1
     async with await Store.open(url, data_dir):
@@ -187,7 +189,7 @@ async def test_a_full_disk_costs_the_picture_but_not_the_answer(
     user = await chat.person(1)
     (data_dir / "pictures").write_text("in the way")  # nothing can be written below it
     row = await chat.answer(user, meme())
-    picture = await store.picture(row.picture_id)
+    picture = await store.pictures.get(row.picture_id)
     assert picture is not None and picture.path is None
 
 
@@ -196,9 +198,9 @@ async def test_no_file_is_left_when_the_caption_cannot_be_saved(
 ) -> None:
     user = await chat.person(1)
     job = await chat.job(user, "u")
-    await store.erase(user.id)
+    await store.erasure.erase(user.id)
     with pytest.raises(NotStored):
-        await store.save_caption(job.id, picture=fields(meme()), caption=said())
+        await store.captions.save(job.id, picture=fields(meme()), caption=said())
     assert kept(data_dir) == []
 
 
@@ -213,9 +215,11 @@ async def test_people_who_sent_one_picture_erase_themselves_at_once(
             await chat.answer(anna, data)
             await chat.answer(boris, data)
             _, _, row = await asyncio.gather(
-                store.erase(anna.id), other.erase(boris.id), Chat(other, chat.numbers).answer(vera, data)
+                store.erasure.erase(anna.id),
+                other.erasure.erase(boris.id),
+                Chat(other, chat.numbers).answer(vera, data),
             )
-            assert await store.caption(row.id) is not None, "an answer that was sent keeps its caption"
-            await store.erase(vera.id)
-            assert (await store.stats()).pictures == 0
+            assert await store.captions.get(row.id) is not None, "an answer that was sent keeps its caption"
+            await store.erasure.erase(vera.id)
+            assert (await store.reports.stats()).pictures == 0
             assert kept(data_dir) == []

@@ -40,14 +40,14 @@ async def kept(store: Store) -> None:
     chat = Chat(store)
     anna = await chat.person(1)
     caption = await chat.answer(anna, meme("СЛОВА"))
-    await store.rate(anna.id, caption.id, 5)
+    await store.marks.rate(anna.id, caption.id, 5)
 
 
 async def test_what_is_made_is_closed(tmp_path: Path, umask: int) -> None:
     base = tmp_path / "base"
     base.mkdir(0o700)
     url = f"sqlite+aiosqlite:///{base}/some/where/bot.db"
-    async with await Store.open(url, base / "data") as store, store.one_bot():
+    async with await Store.open(url, base / "data") as store, store.locks.one_bot():
         await kept(store)
         assert {path.name for path in (base / "some" / "where").iterdir()} >= {
             "bot.db",
@@ -57,7 +57,7 @@ async def test_what_is_made_is_closed(tmp_path: Path, umask: int) -> None:
         assert list((base / "data" / "pictures").rglob("*.jpg"))
         await export(store, base / "out" / "feedback")
         await archive(base / "out" / "feedback", base / "out" / "parts")
-        async with store.one_export() as folder:
+        async with store.locks.one_export() as folder:
             (folder / "x").touch()
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700
             (folder / "x").unlink()
@@ -91,7 +91,7 @@ async def test_what_an_earlier_version_made_is_closed_at_the_start_and_said_once
 
 
 async def kept_again(store: Store) -> None:
-    user = await store.find_user(1)
+    user = await store.people.find(1)
     assert user is not None and user.consent
 
 
@@ -127,21 +127,21 @@ async def test_one_archive_is_made_at_a_time_and_nothing_of_it_stays(
     store: Store, url: str, data_dir: Path
 ) -> None:
     before = everything(data_dir)
-    async with store.one_export() as folder:
+    async with store.locks.one_export() as folder:
         (folder / "half.zip").write_bytes(b"x")
         for other in (store, await Store.open(url, data_dir)):
             with pytest.raises(Locked):
-                async with other.one_export():
+                async with other.locks.one_export():
                     pass
-            await other.clear_export()
+            await other.locks.clear_export()
         assert (folder / "half.zip").is_file(), "nobody clears what is in work"
         await other.close()
     with pytest.raises(asyncio.CancelledError):
-        async with store.one_export() as folder:
+        async with store.locks.one_export() as folder:
             (folder / "half.zip").write_bytes(b"x")
             raise asyncio.CancelledError
     assert everything(data_dir) == before
     (data_dir / "export" / "parts").mkdir(parents=True)
     (data_dir / "export" / "parts" / "of a bot that was killed.zip").touch()
-    await store.clear_export()
+    await store.locks.clear_export()
     assert everything(data_dir) == before

@@ -98,7 +98,7 @@ class Running:
 
     async def caption(self, answer: dict[str, Any]) -> Any:
         """The row of the caption in this answer."""
-        row = await self.app.store.caption(caption_of(answer))
+        row = await self.app.store.captions.get(caption_of(answer))
         assert row is not None
         return row
 
@@ -111,11 +111,11 @@ class Running:
 
     async def mark(self, answer: dict[str, Any], mark: int) -> None:
         caption_id = caption_of(answer)
-        before = (await self.app.store.stats()).models
+        before = (await self.app.store.reports.stats()).models
         self.sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:{mark}"))
 
         async def stored() -> bool:
-            return (await self.app.store.stats()).models != before
+            return (await self.app.store.reports.stats()).models != before
 
         await until(stored, WAIT)
 
@@ -138,7 +138,7 @@ async def bot(settings: Callable[..., Settings], models: Path, sandbox: Sandbox)
         sandbox.press(page[-1]["message_id"], data_of(page[-1], "p:1"))
 
         async def consented() -> bool:
-            return (await app.store.stats()).consenting_users == 1
+            return (await app.store.reports.stats()).consenting_users == 1
 
         await until(consented)
         yield Running(app, sandbox)
@@ -227,11 +227,11 @@ async def test_an_erased_person_leaves_the_training_set(memes: Path, models: Pat
         chat = Chat(store)
         anna, boris = await chat.person(1), await chat.person(2)
         answer = await chat.answer(anna, meme("ЕЁ КАРТИНКА"))
-        await store.correct(anna.id, answer.id, "Рыжий кот у окна, это её слова.")
+        await store.marks.correct(anna.id, answer.id, "Рыжий кот у окна, это её слова.")
         answer = await chat.answer(boris, meme("ЕГО КАРТИНКА"))
-        await store.rate(boris.id, answer.id, 5)
+        await store.marks.rate(boris.id, answer.id, 5)
         await export(store, tmp_path / "old")
-        await store.erase(anna.id)
+        await store.erasure.erase(anna.id)
         await export(store, tmp_path / "new")
     done = finetune(
         *(tmp_path / "old", memes, models, tmp_path / "run", "--epochs", 1, "--rate", "0.0001"),

@@ -18,10 +18,10 @@ from aiogram.methods import SendMessage
 from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup
 
 from bot.app import App
-from bot.buttons import read_button
 from bot.config import Settings
 from bot.feedback.database import StoreError
-from bot.feedback.store import MessageKey
+from bot.feedback.messages import MessageKey
+from bot.messages.buttons import read_button
 from bot.middlewares.buttons import what_is_shown
 from bot.middlewares.throttle import ThrottleMiddleware
 from bot.sandbox import ME, Sandbox
@@ -89,7 +89,7 @@ class Shown:
 
 
 async def settled(app: App) -> bool:
-    return not await app.store.pending_jobs()
+    return not await app.store.jobs.unfinished()
 
 
 async def shown_to(
@@ -128,7 +128,9 @@ async def shown_to(
 
 
 async def written_down(app: App, messages: list[Json]) -> bool:
-    rows = [await app.store.shown(MessageKey.of(one["chat"]["id"], one["message_id"])) for one in messages]
+    rows = [
+        await app.store.messages.find(MessageKey.of(one["chat"]["id"], one["message_id"])) for one in messages
+    ]
     return all(row is not None for row in rows)
 
 
@@ -259,7 +261,7 @@ async def test_a_page_without_a_row_is_still_its_own_persons(
     assert everything(tmp_path) == before
     pressed = sandbox.press(page["message_id"], data_of(page, "l:en"), chat=GROUP)
     await sandbox.wait_for(lambda: pressed.answer)
-    user = await app.store.find_user(ME)
+    user = await app.store.people.find(ME)
     assert user is not None and user.language == "en"
 
 
@@ -278,7 +280,7 @@ async def test_a_stranger_is_not_written_down_for_a_press_that_does_not_count(
     assert everything(tmp_path) == before
     # Whoever presses what is there rates it.
     sandbox.press(answer["message_id"], data_of(answer, "r:"), user=5_000)
-    await until(lambda: app.store.find_user(5_000))
+    await until(lambda: app.store.people.find(5_000))
 
 
 async def test_no_handler_can_be_registered_around_the_gate(app: App, sandbox: Sandbox) -> None:
@@ -336,14 +338,14 @@ async def test_a_row_that_cannot_be_written_costs_no_button(
         raise StoreError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(app.store, "show", broken)
+        patch.setattr(app.store.messages, "show", broken)
         answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
         await until(lambda: settled(app))
     place = MessageKey.of(ME, answer["message_id"])
-    assert await app.store.shown(place) is None
+    assert await app.store.messages.find(place) is None
     sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_of(answer)}:4"))
     await sandbox.wait_for(lambda: "Ваша оценка: 4" in answer["text"])
-    row = await app.store.shown(place)
+    row = await app.store.messages.find(place)
     assert row is not None and (row.kind, row.caption_id) == ("caption", caption_of(answer))
 
 

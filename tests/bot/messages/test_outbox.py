@@ -52,8 +52,8 @@ def test_nothing_but_the_outbox_sends_messages() -> None:
         for path in folder.rglob("*.py")
         if "sandbox" not in path.parts
     }
-    assert {name for name, sends in found.items() if sends} == {"outbox.py"}
-    assert found["outbox.py"] == [
+    assert {name for name, sends in found.items() if sends} == {"messages/outbox.py"}
+    assert found["messages/outbox.py"] == [
         "bot.delete_business_messages",
         "bot.delete_message",
         "bot.edit_message_text",

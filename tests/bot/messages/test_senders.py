@@ -40,12 +40,12 @@ def kept(app: App) -> list[Path]:
 
 
 async def settled(app: App) -> bool:
-    return not await app.store.pending_jobs()
+    return not await app.store.jobs.unfinished()
 
 
 async def allow(app: App, *people: int) -> None:
     for person in people:
-        await app.store.set_consent((await app.store.user(person, language="ru")).id, True)
+        await app.store.people.set_consent((await app.store.people.meet(person, language="ru")).id, True)
 
 
 async def asked(app: App, sandbox: Sandbox, text: str = "/caption", *, by: int = ASKER) -> tuple[Json, Json]:
@@ -83,7 +83,7 @@ async def test_a_sender_who_never_wrote_is_not_written_down_and_can_erase_all_th
     _, answer = await asked(app, sandbox)
     sandbox.press(answer["message_id"], data_of(answer, "r:"), user=THIRD)
     await sandbox.wait_for(lambda: "1 человек" in answer["text"])
-    assert await app.store.find_user(SENDER) is None
+    assert await app.store.people.find(SENDER) is None
     with closing(sqlite3.connect(tmp_path / "bot.db")) as database:
         names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         cells = [cell for name in names for row in database.execute(f"SELECT * FROM {name}") for cell in row]
@@ -91,9 +91,9 @@ async def test_a_sender_who_never_wrote_is_not_written_down_and_can_erase_all_th
     assert not kept(app)
     await say(app, sandbox, SENDER, "/forget")
     assert "картинок: 1" in sandbox.messages(SENDER, by_bot=True)[-1]["text"]
-    assert await app.store.caption(caption_of(answer)) is None
-    assert (await app.store.stats()).pictures == 0
-    assert (await app.store.stats()).jobs == {}
+    assert await app.store.captions.get(caption_of(answer)) is None
+    assert (await app.store.reports.stats()).pictures == 0
+    assert (await app.store.reports.stats()).jobs == {}
     pressed = sandbox.press(answer["message_id"], data_of(answer, "r:"), user=THIRD)
     await sandbox.wait_for(lambda: pressed.answer)
     assert pressed.answer is not None and pressed.answer["text"] == REFUSED
@@ -108,14 +108,14 @@ async def test_who_asked_erases_their_own_things_only(app: App, sandbox: Sandbox
     await sandbox.wait_for(lambda: "2 человека" in answer["text"])
     await say(app, sandbox, ASKER, "/forget")
     assert "картинок: 0, оценок: 1" in sandbox.messages(ASKER, by_bot=True)[-1]["text"]
-    assert await app.store.mean_rating(caption_id) == (5.0, 1)
+    assert await app.store.marks.mean_rating(caption_id) == (5.0, 1)
     assert len(kept(app)) == 1
     # The buttons go on working for the others, and the picture is still its sender's.
     pressed = sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:4"), user=THIRD)
     await sandbox.wait_for(lambda: pressed.answer)
-    assert await app.store.mean_rating(caption_id) == (4.0, 1)
+    assert await app.store.marks.mean_rating(caption_id) == (4.0, 1)
     await say(app, sandbox, SENDER, "/forget")
-    assert await app.store.caption(caption_id) is None
+    assert await app.store.captions.get(caption_id) is None
     assert not kept(app)
 
 
@@ -123,11 +123,11 @@ async def test_taking_the_permission_back_reaches_what_others_asked_about(app: A
     await allow(app, SENDER, ASKER)
     _, answer = await asked(app, sandbox)
     assert len(kept(app)) == 1
-    user = await app.store.find_user(SENDER)
+    user = await app.store.people.find(SENDER)
     assert user is not None
-    await app.store.set_consent(user.id, False)
+    await app.store.people.set_consent(user.id, False)
     assert not kept(app)
-    assert await app.store.caption(caption_of(answer)) is not None
+    assert await app.store.captions.get(caption_of(answer)) is not None
 
 
 async def test_what_somebody_else_sent_too_stays(app: App, sandbox: Sandbox) -> None:
@@ -136,10 +136,10 @@ async def test_what_somebody_else_sent_too_stays(app: App, sandbox: Sandbox) -> 
     await reply_to(sandbox, await sandbox.send_photo(MEME, user=THIRD))
     await until(lambda: settled(app))
     await say(app, sandbox, SENDER, "/forget")
-    assert await app.store.caption(caption_of(answer)) is not None
+    assert await app.store.captions.get(caption_of(answer)) is not None
     assert len(kept(app)) == 1
     await say(app, sandbox, THIRD, "/forget")
-    assert await app.store.caption(caption_of(answer)) is None
+    assert await app.store.captions.get(caption_of(answer)) is None
     assert not kept(app)
 
 
@@ -151,7 +151,7 @@ async def test_another_version_is_of_the_same_senders_picture(app: App, sandbox:
     await until(lambda: settled(app))
     assert not kept(app)
     await say(app, sandbox, SENDER, "/forget")
-    assert (await app.store.stats()).pictures == 0
+    assert (await app.store.reports.stats()).pictures == 0
 
 
 async def test_an_erasure_stops_the_work_that_somebody_else_asked_for(app: App, sandbox: Sandbox) -> None:
@@ -165,7 +165,7 @@ async def test_an_erasure_stops_the_work_that_somebody_else_asked_for(app: App, 
     assert app.captioning.unfinished == 0
     assert not replies_to(sandbox, photo)
     assert not kept(app)
-    assert (await app.store.stats()).pictures == 0
+    assert (await app.store.reports.stats()).pictures == 0
 
 
 async def test_every_picture_of_an_album_is_its_senders(app: App, sandbox: Sandbox) -> None:
@@ -217,7 +217,7 @@ async def test_who_forwards_a_picture_sends_it(app: App, sandbox: Sandbox) -> No
     await until(lambda: settled(app))
     assert len(kept(app)) == 1
     await say(app, sandbox, ASKER, "/forget")
-    assert await app.store.caption(caption_of(answer)) is None
+    assert await app.store.captions.get(caption_of(answer)) is None
 
 
 async def test_a_channels_picture_outlives_whoever_asked_and_is_never_kept(
@@ -231,8 +231,8 @@ async def test_a_channels_picture_outlives_whoever_asked_and_is_never_kept(
     await until(lambda: settled(app))
     assert not kept(app)
     await say(app, sandbox, ASKER, "/forget")
-    assert await app.store.caption(caption_of(answer)) is not None
-    assert (await app.store.stats()).jobs == {}
+    assert await app.store.captions.get(caption_of(answer)) is not None
+    assert (await app.store.reports.stats()).jobs == {}
 
 
 async def test_the_operator_erases_a_sender_who_never_wrote(
@@ -242,7 +242,7 @@ async def test_the_operator_erases_a_sender_who_never_wrote(
     url, data = f"sqlite+aiosqlite:///{tmp_path}/bot.db", app.settings.data_dir
     told = await asyncio.to_thread(run_erase, url, data, SENDER)
     assert told.startswith("Erased: 1 pictures")
-    assert await app.store.caption(caption_of(answer)) is None
+    assert await app.store.captions.get(caption_of(answer)) is None
     for nobody in (SENDER + 100, ANONYMOUS, TELEGRAM):
         with pytest.raises(StoreError, match="check the id"):
             await asyncio.to_thread(run_erase, url, data, nobody)

@@ -14,8 +14,8 @@ from urllib.parse import quote, quote_plus, unquote
 import pytest
 from yarl import URL
 
+from bot.common.logs import RedactingRecordFactory, Redactor, secrets_in_environment
 from bot.config import Settings, load_settings
-from bot.logs import RedactingRecordFactory, Redactor, secrets_in_environment
 
 TOKEN = f"123456789:{'Ab-_' * 9}"
 
@@ -59,7 +59,7 @@ def test_what_holds_no_secret_is_left_alone(caplog: pytest.LogCaptureFixture) ->
 
 def test_an_uncaught_exception_is_clean_too() -> None:
     code = (
-        "from bot.logs import setup_logging\n"
+        "from bot.common.logs import setup_logging\n"
         f"setup_logging('INFO', [{TOKEN!r}])\n"
         f"raise RuntimeError('the token is ' + {TOKEN!r})\n"
     )
@@ -160,7 +160,7 @@ def test_no_command_tells_a_secret(tmp_path: Path, command: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bot", *command],
         env={
-            "PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]), "LOG_LEVEL": "DEBUG",
+            "PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[3]), "LOG_LEVEL": "DEBUG",
             **{name: value for name, (value, _) in HIDDEN.items()},
         },
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200,
@@ -175,7 +175,7 @@ def test_no_command_tells_a_secret(tmp_path: Path, command: list[str]) -> None:
 
 def test_an_exception_of_a_thread_is_clean_too() -> None:
     code = (
-        "import threading\nfrom bot.logs import setup_logging\n"
+        "import threading\nfrom bot.common.logs import setup_logging\n"
         f"setup_logging('INFO', [{TOKEN!r}])\n"
         f"def work():\n    raise RuntimeError('the token is ' + {TOKEN!r})\n"
         "thread = threading.Thread(target=work)\nthread.start()\nthread.join()\n"

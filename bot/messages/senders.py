@@ -1,10 +1,5 @@
 """Who is behind a message: a person, or a chat in whose name somebody writes.
 
-Where nobody says who writes, Telegram names one account for everybody: each anonymous administrator of each
-group is the user 1087968824. Such an account is no person. What it writes is the business of the chat in
-which it stands, and of no other: it is the chat that asks, waits and has limits, and it owns nothing that
-could be chosen, allowed or erased.
-
 A picture is its sender's: of the person who wrote the message that carries it. A person who forwards a
 picture sends it. Channels, anonymous administrators and bots are nobody who could let a picture be kept.
 """
@@ -12,16 +7,10 @@ picture sends it. Channels, anonymous administrators and bots are nobody who cou
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # the settings need the numbers below, and nothing of Telegram's client
-    from aiogram.types import CallbackQuery, ExternalReplyInfo, Message, User
+from aiogram.types import CallbackQuery, ExternalReplyInfo, Message, User
 
-SERVICE_ACCOUNTS = {
-    777000: "Telegram itself, which brings a channel's posts to its discussion group",
-    1087968824: "every anonymous administrator of every group",
-    136817688: "everybody who writes in the name of a channel",
-}
+from bot.common.accounts import is_person
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +25,6 @@ class Author:
     def is_person(self) -> bool:
         """Whether there is somebody who can choose, allow and erase."""
         return is_person(self.telegram_id)
-
-
-def is_person(telegram_id: int) -> bool:
-    """Whether this is the number of a person (or of a bot), not of a chat or an account of Telegram's own."""
-    return telegram_id > 0 and telegram_id not in SERVICE_ACCOUNTS
 
 
 def author(event: Message | CallbackQuery) -> Author | None:

@@ -8,7 +8,8 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.replies import MESSAGE_LIMIT, Marks, caption_keyboard, caption_messages, length, wrap
+from bot.captioning.reply import Marks, caption_keyboard, caption_messages
+from bot.messages.lengths import MESSAGE_LIMIT, length, wrap
 from bot.texts import texts
 from inference.common.types import Caption
 

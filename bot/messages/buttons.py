@@ -7,8 +7,11 @@ A client may send any callback_data under any message. So a press is taken only 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from bot.feedback.tables import Shown, ShownKind
 
@@ -138,3 +141,10 @@ def language_data(language: str, user_id: int) -> str:
 
 def _job(job_id: int | None) -> str:
     return "" if job_id is None else f":{job_id}"
+
+
+def column(buttons: Iterable[tuple[str, str]]) -> InlineKeyboardMarkup:
+    """A keyboard of one button a row: its text, and its callback_data."""
+    return InlineKeyboardMarkup(
+        inline_keyboard=[[InlineKeyboardButton(text=text, callback_data=data)] for text, data in buttons]
+    )

@@ -27,7 +27,7 @@ from aiogram.types import (
     User,
 )
 
-from bot.senders import person_behind, person_quoted
+from bot.messages.senders import person_behind, person_quoted
 from bot.texts import sentences
 from inference.pictures.opening import OTHER_SUFFIXES, PICTURE_SUFFIXES
 
@@ -55,7 +55,7 @@ class Refused:
 @dataclass(frozen=True, slots=True)
 class Target:
     """The pictures of one message, the message that their descriptions answer, and who sent them (see
-    bot.senders)."""
+    bot.messages.senders)."""
 
     pictures: Sequence[Found]
     message_id: int

@@ -23,8 +23,8 @@ from aiohttp import ClientPayloadError, web
 from bot.feedback.database import StoreError
 from bot.feedback.store import Store
 from bot.feedback.tables import now
-from bot.intake import Intake, read_update
-from bot.wire import read_json, update_number
+from bot.transport.intake import Intake, read_update
+from bot.transport.wire import read_json, update_number
 
 logger = logging.getLogger(__name__)
 
@@ -72,13 +72,13 @@ class Webhook:
         """Speak for what is in work here, and take over what nobody speaks for. For ever."""
         while True:
             try:
-                await self._store.hold_updates(self._mine)
-                left = await self._store.left_updates(now() - timedelta(seconds=self._lease))
+                await self._store.updates.hold(self._mine)
+                left = await self._store.updates.take_over(now() - timedelta(seconds=self._lease))
                 for update_id, body in left.items():
                     logger.info("Update %d is taken over", update_id)
                     await self._begin(update_id, body)
                 await self._take_over()
-                await self._store.forget_updates(now() - REMEMBERED)
+                await self._store.updates.forget(now() - REMEMBERED)
             except Exception:  # the database may be away for a while
                 logger.exception("Looking for what a dead bot left failed")
             await asyncio.sleep(self._lease / 4)
@@ -104,7 +104,7 @@ class Webhook:
             logger.error("An update without a usable update_id is left out")
             return web.Response()
         try:
-            new = await self._store.take_update(update_id, body, _sender(body))
+            new = await self._store.updates.take(update_id, body, _sender(body))
         except StoreError as error:
             logger.error(
                 "Update %d cannot be written down, Telegram will post it again: %s", update_id, error
@@ -119,7 +119,7 @@ class Webhook:
         update = read_update(body, self._bot)
         if update is None:
             self._mine.discard(update_id)
-            await self._store.update_done(update_id)
+            await self._store.updates.done(update_id)
             return
         self._mine.add(update_id)
         task = await self._intake.start(update)
@@ -128,7 +128,8 @@ class Webhook:
     def _ended(self, update_id: int, task: asyncio.Task[None]) -> None:
         self._mine.discard(update_id)
         if not task.cancelled():  # one that was cut off at the end comes to the next bot
-            self._intake.handlers.start(self._store.update_done(update_id), name=f"end of update {update_id}")
+            done = self._store.updates.done(update_id)
+            self._intake.handlers.start(done, name=f"end of update {update_id}")
 
 
 def _sender(body: dict[str, Any]) -> int | None:

@@ -11,9 +11,9 @@ from aiogram.enums import ContentType
 from aiogram.types import Message, TelegramObject
 
 from bot.app import App
+from bot.messages.targets import PICTURES, REFUSED, SERVICE
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
-from bot.targets import PICTURES, REFUSED, SERVICE
 from tests.bot.conftest import OTHER, Json, replies_to, reply_to
 from tests.drawing import draw_meme, jpeg_bytes, png_bytes
 from tests.inference.fakes import PLAIN, picture

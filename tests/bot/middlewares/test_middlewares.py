@@ -12,9 +12,9 @@ from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import TelegramRetryAfter, TelegramServerError
 from aiogram.types import Message, User
 
+from bot.common.nursery import Nursery
 from bot.middlewares.requests import MetricsMiddleware, RetryMiddleware, single_attempt
 from bot.middlewares.throttle import ThrottleMiddleware
-from bot.nursery import Nursery
 from bot.sandbox import ME, Sandbox
 
 

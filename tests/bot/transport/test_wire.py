@@ -15,8 +15,8 @@ from aiohttp import web
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bot.intake import read_update
-from bot.wire import DEEPEST, Session, read_json, update_number
+from bot.transport.intake import read_update
+from bot.transport.wire import DEEPEST, Session, read_json, update_number
 
 TOKEN = f"123456789:{'Ab-_' * 9}"
 

@@ -22,10 +22,10 @@ from bot.config import OperatorError, Settings, load_settings
 from bot.feedback.database import StoreError
 from bot.feedback.tables import Place, now
 from bot.sandbox import ME, Sandbox
-from bot.webhook import SECRET_HEADER
+from bot.transport.webhook import SECRET_HEADER
 from inference.serving.engine import Engine
 from tests.bot.conftest import Json, data_of, replies_to, reply_to, until, working
-from tests.bot.test_wire import UPDATES
+from tests.bot.transport.test_wire import UPDATES
 from tests.drawing import draw_meme, jpeg_bytes
 
 MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
@@ -199,7 +199,7 @@ async def test_a_database_that_is_away_has_the_update_posted_again(
     body = {"update_id": 7, "message": message(sandbox, 50, "/help")}
     async with working(hooked, sandbox) as app:
         with monkeypatch.context() as patch:
-            patch.setattr(app.store, "take_update", away)
+            patch.setattr(app.store.updates, "take", away)
             assert await post(hooked, body) == 503
         assert await post(hooked, body) == 200
         await sandbox.wait_for(lambda: sandbox.messages(by_bot=True))
@@ -238,10 +238,10 @@ async def test_what_a_dead_bot_left_is_taken_over(
         Engine(hooked.engine) as engine,
         build(hooked, engine, token=sandbox.token, api_url=sandbox.url) as dead,
     ):
-        assert await dead.store.take_update(7, {"update_id": 7, "message": photo}, ME)
-        user = await dead.store.user(ME, language="ru")
+        assert await dead.store.updates.take(7, {"update_id": 7, "message": photo}, ME)
+        user = await dead.store.people.meet(ME, language="ru")
         size = second["photo"][-1]
-        ((job, _),) = await dead.store.accept(
+        ((job, _),) = await dead.store.jobs.accept(
             user_id=user.id,
             place=Place(ME),
             message_id=second["message_id"],
@@ -249,15 +249,15 @@ async def test_what_a_dead_bot_left_is_taken_over(
             file_unique_id=size["file_unique_id"],
             language="ru",
         )
-        await dead.store.claim(job.id)
+        await dead.store.jobs.claim(job.id)
     monkeypatch.setattr(bot.app, "LEASE", 1.0)
     async with working(hooked, sandbox) as app:
         for one in (photo, second):
             await reply_to(sandbox, one)
 
         async def settled() -> bool:
-            rows = await app.store.left_updates(now() + timedelta(days=1))
-            return not rows and not await app.store.pending_jobs()
+            rows = await app.store.updates.take_over(now() + timedelta(days=1))
+            return not rows and not await app.store.jobs.unfinished()
 
         await until(settled)
         assert [len(replies_to(sandbox, one)) for one in (photo, second)] == [1, 1]
@@ -265,13 +265,13 @@ async def test_what_a_dead_bot_left_is_taken_over(
 
 async def test_updates_are_erased_with_their_person(hooked: Settings, sandbox: Sandbox) -> None:
     async with working(hooked, sandbox) as app:
-        user = await app.store.user(ME, language="ru")
-        await app.store.take_update(7, {"update_id": 7, "message": {"text": "тайна"}}, ME)
-        await app.store.erase(user.id)
-        async with app.store._read() as session:
+        user = await app.store.people.meet(ME, language="ru")
+        await app.store.updates.take(7, {"update_id": 7, "message": {"text": "тайна"}}, ME)
+        await app.store.erasure.erase(user.id)
+        async with app.store.sessions.reading() as session:
             rows = (await session.execute(text("SELECT * FROM posted_updates"))).all()
         assert len(rows) == 1 and "тайна" not in str(rows) and str(ME) not in str(rows)
-        assert not await app.store.take_update(7, {"update_id": 7}, ME), "its number is still known"
+        assert not await app.store.updates.take(7, {"update_id": 7}, ME), "its number is still known"
 
 
 def test_without_a_secret_the_bot_refuses_to_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import logging
 from collections.abc import Iterable
 
-from bot.config import Settings
+from bot.config import OperatorError, Settings
 from bot.feedback.tables import Choice, User
+from inference.checkpoints.names import ModelName
+from inference.common.types import EngineError, NotAllowed, UnknownModel
 from inference.serving.engine import Engine
 from inference.serving.remote import RemoteEngine
+
+logger = logging.getLogger(__name__)
 
 AnyEngine = Engine | RemoteEngine  # in a process beside the bot, or on another machine
 
@@ -56,3 +62,27 @@ def key(name: str) -> str:
 def by_key(names: Iterable[str], wanted: str) -> str | None:
     """The name with this key; None: it is not among them (any more)."""
     return next((name for name in names if key(name) == wanted), None)
+
+
+async def check_models(settings: Settings, engine: AnyEngine) -> None:
+    """Ask the engine for every model that a setting names: a slip must not wait for the first picture.
+
+    Raises OperatorError; a service that is not up yet is only logged.
+    """
+    asked = {"MODEL": settings.model, "AB_MODEL": settings.ab_model, "COMPARE_WITH": settings.compare_with}
+    named = {setting: name for setting, name in asked.items() if name is not None}
+    for setting, name in named.items():
+        try:
+            ModelName.parse(name)
+        except UnknownModel as error:
+            raise OperatorError(f"{setting}: {error}") from error
+    for setting, name in named.items():
+        try:
+            await asyncio.to_thread(engine.checkpoint, name)
+        except UnknownModel as error:
+            raise OperatorError(f"{setting}: {error}") from error
+        except NotAllowed as error:
+            raise OperatorError(f"ENGINE_URL: {error}") from error
+        except EngineError as error:  # a service that is not up yet
+            logger.warning("%s", error)
+            return

@@ -11,8 +11,8 @@ from aiogram import Bot
 from aiogram.types import Update
 from pydantic import ValidationError
 
-from bot.nursery import Nursery
-from bot.senders import author
+from bot.common.nursery import Nursery
+from bot.messages.senders import author
 
 logger = logging.getLogger(__name__)
 

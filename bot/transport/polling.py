@@ -26,8 +26,8 @@ from aiogram.methods import GetUpdates
 from aiogram.types import Update, User
 
 from bot.config import OperatorError
-from bot.intake import Intake, read_update
-from bot.wire import update_number
+from bot.transport.intake import Intake, read_update
+from bot.transport.wire import update_number
 
 logger = logging.getLogger(__name__)
 

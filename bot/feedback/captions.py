@@ -1,0 +1,102 @@
+"""What models said about pictures, which is also the cache of what need not be said anew."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.feedback import database
+from bot.feedback.database import NotStored
+from bot.feedback.pictures import PictureFields, Pictures
+from bot.feedback.sessions import Sessions
+from bot.feedback.tables import CaptionRow, Job, Picture, now
+from inference.common.types import Caption, Version
+
+
+class Captions:
+    """Captions are never changed once written: marks and corrections are about the very text."""
+
+    def __init__(self, sessions: Sessions, pictures: Pictures) -> None:
+        self._sessions = sessions
+        self._pictures = pictures
+
+    async def get(self, caption_id: int) -> CaptionRow | None:
+        """The caption of this number; None: erased."""
+        async with self._sessions.reading() as session:
+            return await session.get(CaptionRow, caption_id)
+
+    async def cached(
+        self, file_unique_id: str, model: str, version: Version, options_key: str
+    ) -> CaptionRow | None:
+        """The newest caption of this picture by this model and version with these options
+        (:attr:`Job.options_key`).
+
+        Give it to the job with :meth:`use`.
+        """
+        async with self._sessions.reading() as session:
+            return await session.scalar(
+                select(CaptionRow)
+                .join(Picture, Picture.id == CaptionRow.picture_id)
+                .where(
+                    Picture.file_unique_id == file_unique_id,
+                    CaptionRow.model == model,
+                    CaptionRow.checkpoint == version.checkpoint,
+                    CaptionRow.program == version.program,
+                    CaptionRow.options_key == options_key,
+                )
+                .order_by(CaptionRow.id.desc())
+                .limit(1)
+            )
+
+    async def save(self, job_id: int, *, picture: PictureFields, caption: Caption) -> CaptionRow:
+        """Keep what the model said for this job, and the picture's bytes if its sender has consented.
+
+        Raises NotStored when the person was erased in the meantime: nothing is kept then.
+        """
+        async with (
+            self._pictures.keeping(picture.data) as keep,
+            self._sessions.transaction() as session,
+        ):
+            await database.lock_pictures(session)
+            job = await session.get(Job, job_id)
+            if job is None:
+                raise NotStored("This job was erased.")
+            kept = await keep(session, job, await self._pictures.add(session, picture))
+            return await _add(session, job, kept, caption)
+
+    async def use(self, job_id: int, caption_id: int, *, data: bytes | None = None) -> None:
+        """Answer this job with a caption made before. Raises NotStored when either was erased.
+
+        ``data``: the picture's bytes, if they are at hand; kept under the same conditions as a new picture's.
+        """
+        async with self._pictures.keeping(data) as keep, self._sessions.transaction() as session:
+            await database.lock_pictures(session)
+            job = await session.get(Job, job_id)
+            row = await session.get(CaptionRow, caption_id)
+            if job is None or row is None:
+                raise NotStored("This job or caption was erased.")
+            await keep(session, job, await session.get_one(Picture, row.picture_id))
+            job.caption_id, job.updated_at = row.id, now()
+
+
+async def _add(session: AsyncSession, job: Job, picture: Picture, caption: Caption) -> CaptionRow:
+    moment = now()
+    row = CaptionRow(
+        picture_id=picture.id,
+        model=caption.model,
+        checkpoint=caption.checkpoint,
+        program=caption.program,
+        options=caption.options.to_dict(),
+        options_key=job.options_key,
+        summary=caption.summary,
+        text=caption.text,
+        words=list(caption.words),
+        seconds=dict(caption.seconds),
+        confidence=caption.confidence,
+        notes=list(caption.notes),
+        created_at=moment,
+    )
+    session.add(row)
+    await session.flush()
+    job.caption_id, job.updated_at = row.id, moment
+    return row

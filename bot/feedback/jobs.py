@@ -1,0 +1,212 @@
+"""Pictures that must be answered: from accepted to answered, through a crash of the bot too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.feedback.database import NotStored
+from bot.feedback.people import People, Sender
+from bot.feedback.sessions import Sessions
+from bot.feedback.states import ANSWER, CLAIM, FAIL, RETRY, TAKE_UP, UNFINISHED, JobState, Move
+from bot.feedback.tables import Choice, Job, JobKind, Place, now
+from inference.common.types import DecodingOptions
+
+DEFAULT_OPTIONS_KEY = "default"  # of a job that leaves the options to the model
+
+# What is asked for; who is to answer it makes one or several jobs of it.
+_QUESTION = (Job.chat_id, Job.message_id, Job.kind, Job.options_key, Job.file_unique_id)
+_CHOICE = (Job.model, Job.part)
+
+
+def options_key(options: DecodingOptions | None) -> str:
+    """The part of the caches' and the jobs' keys that stands for ``options``."""
+    return DEFAULT_OPTIONS_KEY if options is None else options.key()
+
+
+class Jobs:
+    """Jobs by number. One that is erased raises NotStored, where it is not said otherwise."""
+
+    def __init__(self, sessions: Sessions, people: People) -> None:
+        self._sessions = sessions
+        self._people = people
+
+    async def accept(
+        self,
+        *,
+        user_id: int,
+        place: Place,
+        message_id: int,
+        file_id: str,
+        file_unique_id: str,
+        language: str,
+        kind: JobKind = "caption",
+        options: DecodingOptions | None = None,
+        source_caption_id: int | None = None,
+        choices: Sequence[Choice] = (Choice(),),
+        again: bool = False,
+        sender: Sender = "asker",
+    ) -> list[tuple[Job, bool]]:
+        """Write down that this picture must be answered, before anything slow: a job for every choice.
+
+        True beside a job: it is new. The same picture of the same message, kind and options give the same
+        jobs, whatever their state and model, so a redelivered update makes no further one. ``again``: the
+        person asks for it; then only a job of the same choice is the same. ``options`` None: the model's own.
+        Raises NotStored when the person or the source caption was erased.
+        """
+        moment = now()
+        values: dict[str, Any] = {
+            "user_id": user_id,
+            "chat_id": place.chat_id,
+            "message_thread_id": place.thread_id,
+            "business_connection_id": place.business_connection_id,
+            "direct_messages_topic_id": place.direct_messages_topic_id,
+            "message_id": message_id,
+            "kind": kind,
+            "file_id": file_id,
+            "file_unique_id": file_unique_id,
+            "options": None if options is None else options.to_dict(),
+            "options_key": options_key(options),
+            "source_caption_id": source_caption_id,
+            "language": language,
+            "state": JobState.ACCEPTED,
+            "attempts": 0,
+            "created_at": moment,
+            "updated_at": moment,
+        }
+        same = and_(*(column == values[column.key] for column in _QUESTION))
+        async with self._sessions.transaction() as session:
+            if not again:
+                known = (await session.scalars(select(Job).where(same).order_by(Job.id))).all()
+                if known:
+                    return [(job, False) for job in known]
+            whose, keeps = await self._people.sender(session, user_id, sender)
+            values |= {"sender": whose, "keeps_picture": keeps}
+            return [await self._add(session, values, choice) for choice in choices]
+
+    async def _add(self, session: AsyncSession, values: dict[str, Any], choice: Choice) -> tuple[Job, bool]:
+        """The job of this choice, and whether it is new."""
+        chosen = values | {
+            "model": choice.model,
+            "part": choice.part,
+            "compared_with": choice.compared_with,
+        }
+        key = (*_QUESTION, *_CHOICE)
+        insert = (
+            self._sessions.insert(Job)
+            .values(**chosen)
+            .on_conflict_do_nothing(index_elements=key)
+            .returning(Job)
+        )
+        created: Job | None = (await session.scalars(insert)).one_or_none()
+        if created is not None:
+            return created, True
+        same = select(Job).where(*(column == chosen[column.key] for column in key))
+        return (await session.scalars(same)).one(), False
+
+    async def get(self, job_id: int) -> Job | None:
+        """The job of this number; None: erased."""
+        async with self._sessions.reading() as session:
+            return await session.get(Job, job_id)
+
+    async def other_part(self, job: Job) -> Job | None:
+        """The job whose caption is compared with this one's."""
+        async with self._sessions.reading() as session:
+            return await session.scalar(
+                select(Job)
+                .where(
+                    *(column == getattr(job, column.key) for column in _QUESTION),
+                    Job.model == job.compared_with,
+                    Job.part == 3 - job.part,
+                )
+                .limit(1)
+            )
+
+    async def of_caption(self, caption_id: int, chat_id: int, reply_message_id: int) -> Job | None:
+        """The job that was answered with this caption by this message, or else any, in this chat if there is
+        one; None: erased.
+        """
+        async with self._sessions.reading() as session:
+            return await session.scalar(
+                select(Job)
+                .where(Job.caption_id == caption_id)
+                .order_by(
+                    (Job.chat_id == chat_id).desc(),
+                    func.coalesce(Job.reply_message_id == reply_message_id, False).desc(),
+                    Job.id.desc(),
+                )
+                .limit(1)
+            )
+
+    async def unfinished(self) -> list[Job]:
+        """What was accepted and not finished, oldest first. At start, claim each with ``resume=True``.
+
+        A job with ``caption_id`` has its caption already; one with ``sending_at`` died while replying.
+        """
+        async with self._sessions.reading() as session:
+            rows = await session.scalars(select(Job).where(Job.state.in_(UNFINISHED)).order_by(Job.id))
+            return list(rows)
+
+    async def hold(self, job_ids: Iterable[int]) -> None:
+        """Say that this process works on these jobs."""
+        await self._sessions.hold(Job.id, job_ids, Job.updated_at)
+
+    async def take_over(self, before: datetime) -> list[Job]:
+        """The unfinished jobs that nobody held since ``before``, the oldest first; now they are held."""
+        statement = (
+            update(Job)
+            .where(Job.state.in_(UNFINISHED), Job.updated_at < before)
+            .values(updated_at=now())
+            .returning(Job)
+        )
+        async with self._sessions.transaction() as session:
+            return sorted(await session.scalars(statement), key=lambda job: job.id)
+
+    async def claim(self, job_id: int, *, resume: bool = False) -> Job | None:
+        """Begin to work on an accepted job; None when somebody else did, or it is finished or erased.
+
+        ``resume``: also take a job left in work by a process that died (:meth:`unfinished` at start).
+        :attr:`Job.attempts` counts the claims, so that a picture that kills the bot can be given up.
+        """
+        return await self._move(job_id, TAKE_UP if resume else CLAIM, attempts=Job.attempts + 1)
+
+    async def retry(self, job_id: int) -> bool:
+        """Put a failed job back to accepted; False when it is not a failed one."""
+        return await self._move(job_id, RETRY, reason=None, sending_at=None) is not None
+
+    async def answered(self, job_id: int, reply_message_id: int) -> None:
+        """The reply is in the chat, in this message."""
+        if await self._move(job_id, ANSWER, reply_message_id=reply_message_id, reason=None) is None:
+            raise NotStored("This job was erased.")
+
+    async def failed(self, job_id: int, reason: str) -> None:
+        """No caption will come; ``reason`` is for the operator."""
+        if await self._move(job_id, FAIL, reason=reason) is None:
+            raise NotStored("This job was erased.")
+
+    async def _move(self, job_id: int, move: Move, **values: Any) -> Job | None:
+        """The job after the move; None: it is in no state from which that leads, or erased."""
+        statement = (
+            update(Job)
+            .where(Job.id == job_id, Job.state.in_(move.before))
+            .values(state=move.after, updated_at=now(), **values)
+            .returning(Job)
+        )
+        async with self._sessions.transaction() as session:
+            return (await session.scalars(statement)).one_or_none()
+
+    async def mark_reply_sending(self, job_id: int) -> None:
+        """The reply is about to go out."""
+        await self._sessions.set(Job, job_id, sending_at=now(), updated_at=now())
+
+    async def reply_not_sent(self, job_id: int) -> None:
+        """Take :meth:`mark_reply_sending` back: the reply certainly did not go out."""
+        await self._sessions.set(Job, job_id, sending_at=None, updated_at=now())
+
+    async def noticed(self, job_id: int, message_id: int | None) -> None:
+        """This message tells the job's place in the queue; None: it is gone."""
+        await self._sessions.set(Job, job_id, notice_message_id=message_id)

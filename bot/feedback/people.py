@@ -1,0 +1,135 @@
+"""The people who write to the bot, and what they have chosen."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sqlalchemy import case, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.common.accounts import is_person
+from bot.feedback import database
+from bot.feedback.database import NotStored
+from bot.feedback.pictures import Pictures
+from bot.feedback.pseudonyms import Pseudonyms
+from bot.feedback.sessions import Sessions
+from bot.feedback.tables import Job, User, now
+
+Sender = int | Literal["asker"] | Job | None
+"""Whose picture it is, by Telegram id; None: nobody's who could let it be kept. A job: the one by which the
+picture came (now nothing new is sent)."""
+
+
+class People:
+    """People, and chats in whose name somebody writes (see bot.messages.senders)."""
+
+    def __init__(self, sessions: Sessions, pictures: Pictures, pseudonyms: Pseudonyms) -> None:
+        self._sessions = sessions
+        self._pictures = pictures
+        self._pseudonyms = pseudonyms
+
+    async def meet(self, telegram_id: int, *, language: str, username: str | None = None) -> User:
+        """The person of this Telegram number, made at the first meeting; who writes is active again.
+
+        ``language`` (Telegram's) counts until the person chooses one with :meth:`set_language`.
+        """
+        known = await self.find(telegram_id)
+        if (
+            known is not None
+            and known.active
+            and known.username == username
+            and (known.language_chosen or known.language == language)
+        ):
+            return known  # the usual case needs no write
+        insert = self._sessions.insert(User).values(
+            telegram_id=telegram_id,
+            username=username,
+            language=language,
+            language_chosen=False,
+            consent=False,
+            active=True,
+            created_at=now(),
+        )
+        statement = insert.on_conflict_do_update(
+            index_elements=[User.telegram_id],
+            set_={
+                "username": insert.excluded.username,
+                "language": case((User.language_chosen, User.language), else_=insert.excluded.language),
+                "active": True,
+            },
+        ).returning(User)
+        async with self._sessions.transaction() as session:
+            user: User = (await session.scalars(statement)).one()
+            return user
+
+    async def get(self, user_id: int) -> User:
+        """The person of this :attr:`User.id`. Raises NotStored."""
+        async with self._sessions.reading() as session:
+            user = await session.get(User, user_id)
+            if user is None:
+                raise NotStored("This person was erased.")
+            return user
+
+    async def find(self, telegram_id: int) -> User | None:
+        """The person of this Telegram number; None: never met, or erased."""
+        async with self._sessions.reading() as session:
+            return await session.scalar(select(User).where(User.telegram_id == telegram_id))
+
+    async def telegram_id(self, user_id: int) -> int:
+        """The number of the person's private chat. Raises NotStored."""
+        return (await self.get(user_id)).telegram_id
+
+    async def set_language(self, user_id: int, language: str) -> None:
+        """The language the person chose. Raises NotStored."""
+        await self._sessions.set(User, user_id, language=language, language_chosen=True)
+
+    async def choose_model(self, user_id: int, model: str | None) -> None:
+        """The model that the person chose; None: whatever the operator serves. Raises NotStored."""
+        await self._sessions.set(User, user_id, model=model)
+
+    async def compare_with(self, user_id: int, model: str | None) -> None:
+        """Answer with two captions: see :attr:`User.compare_with`. Raises NotStored."""
+        await self._sessions.set(User, user_id, compare_with=model)
+
+    async def set_consent(self, user_id: int, consent: bool) -> None:
+        """May pictures sent from now on be kept? Withdrawing also deletes what was kept. Raises NotStored."""
+        if consent:
+            await self._sessions.set(User, user_id, consent=True)
+            return
+        async with self._pictures.lock:
+            async with self._sessions.transaction() as session:
+                await database.lock_pictures(session, exclusive=True)
+                user = await session.get(User, user_id, with_for_update=True)
+                if user is None:
+                    raise NotStored("This person was erased.")
+                user.consent = False
+                await session.flush()
+                await self._pictures.forget(session, self._pseudonyms.sender(user.telegram_id))
+            await self._pictures.empty_trash()
+
+    async def deactivate(self, telegram_id: int) -> None:
+        """The person, if known, blocked the bot. Their next message makes them active again."""
+        async with self._sessions.transaction() as session:
+            await session.execute(update(User).where(User.telegram_id == telegram_id).values(active=False))
+
+    async def sender(self, session: AsyncSession, user_id: int, sender: Sender) -> tuple[str, bool]:
+        """The pseudonym of whose picture it is, and whether they let it be kept; ``user_id``: the asker.
+
+        Whoever is meant by it stays as they are until the transaction of ``session`` ends.
+        """
+        if isinstance(sender, Job):
+            return sender.sender, False
+        if sender is None:
+            return "", False
+        same = User.id == user_id if sender == "asker" else User.telegram_id == sender
+        # Locked: whoever takes the permission back meanwhile waits, and then finds this job too.
+        found = (
+            await session.execute(
+                select(User.telegram_id, User.consent).where(same).with_for_update(read=True)
+            )
+        ).one_or_none()
+        if found is None:  # never met, or erased
+            return ("" if sender == "asker" else self._pseudonyms.sender(sender)), False
+        if not is_person(found.telegram_id):  # a chat in whose name somebody asks has sent nothing
+            return "", False
+        return self._pseudonyms.sender(found.telegram_id), found.consent

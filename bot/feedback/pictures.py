@@ -1,0 +1,182 @@
+"""Pictures, their senders, and the bytes that are kept on disk with their senders' consent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.feedback import files
+from bot.feedback.pseudonyms import Pseudonyms
+from bot.feedback.sessions import Sessions, changed
+from bot.feedback.tables import Job, Picture, Removal, Sending, now
+from bot.feedback.tombstones import Tombstones
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFields:
+    """A picture as it was downloaded. ``data`` is kept on disk only if its sender has consented."""
+
+    file_unique_id: str
+    sha256: str  # of the file, 64 hexadecimal digits
+    size: int  # bytes
+    width: int  # pixels, upright
+    height: int
+    data: bytes | None = None
+
+
+class Keep(Protocol):
+    """Keeps what may be kept of the picture of a job, as part of a transaction."""
+
+    async def __call__(self, session: AsyncSession, job: Job, picture: Picture) -> Picture: ...
+
+
+class Pictures:
+    """The rows, and the folder of kept bytes: files and the rows about them change together."""
+
+    def __init__(
+        self, sessions: Sessions, folder: files.PictureFolder, pseudonyms: Pseudonyms, tombstones: Tombstones
+    ) -> None:
+        self._sessions = sessions
+        self._folder = folder
+        self._pseudonyms = pseudonyms
+        self._tombstones = tombstones
+
+    @property
+    def lock(self) -> asyncio.Lock:
+        """Held from the transaction that decides about files until the files are written or removed."""
+        return self._folder.lock
+
+    async def get(self, picture_id: int) -> Picture | None:
+        """The picture of this number (:attr:`CaptionRow.picture_id`); None: erased."""
+        async with self._sessions.reading() as session:
+            return await session.get(Picture, picture_id)
+
+    def file(self, path: str) -> Path:
+        """Where the kept bytes of a :attr:`Picture.path` are."""
+        return self._folder.at(path)
+
+    async def has_sent(self, telegram_id: int) -> bool:
+        """Whether a picture of this person is known, although they may never have written to the bot."""
+        whose = self._pseudonyms.sender(telegram_id)
+        async with self._sessions.reading() as session:
+            found = select(Sending.sender).where(Sending.sender == whose)
+            waiting = select(Job.sender).where(Job.sender == whose)
+            return await session.scalar(found.union(waiting).limit(1)) is not None
+
+    async def add(self, session: AsyncSession, picture: PictureFields) -> Picture:
+        """The row of a picture, made where Telegram's file is a new one."""
+        insert = self._sessions.insert(Picture).values(
+            file_unique_id=picture.file_unique_id,
+            sha256=picture.sha256,
+            size=picture.size,
+            width=picture.width,
+            height=picture.height,
+            created_at=now(),
+        )
+        upsert = insert.on_conflict_do_update(  # an update, since "do nothing" would not return the row
+            index_elements=[Picture.file_unique_id], set_={"sha256": insert.excluded.sha256}
+        ).returning(Picture)
+        row: Picture = (await session.scalars(upsert)).one()
+        return row
+
+    @asynccontextmanager
+    async def keeping(self, data: bytes | None) -> AsyncIterator[Keep]:
+        """Around a transaction: what it decides to keep is written to disk after its commit.
+
+        In this order a crash leaves a row without its file, which an export reports, and never a file
+        without its row, which nobody would erase.
+        """
+        path: str | None = None
+
+        async def keep(session: AsyncSession, job: Job, picture: Picture) -> Picture:
+            nonlocal path
+            if job.keeps_picture and data is not None and picture.path is None:
+                picture.path = path = files.place(picture.sha256, data)
+            insert = self._sessions.insert(Sending).values(
+                picture_id=picture.id,
+                sender=job.sender,
+                keeps=job.keeps_picture and picture.path is not None,
+            )
+            # Who has sent it before and let it be kept has not taken that back by sending it again.
+            keeps = or_(Sending.keeps, insert.excluded.keeps)
+            await session.execute(
+                insert.on_conflict_do_update(
+                    index_elements=[Sending.picture_id, Sending.sender], set_={"keeps": keeps}
+                )
+            )
+            return picture
+
+        async with nullcontext() if data is None else self.lock:
+            yield keep
+            if path is not None and data is not None:
+                await self._write(path, data)
+
+    async def _write(self, path: str, data: bytes) -> None:
+        try:
+            await self._folder.write(path, data)
+        except OSError as error:  # a full disk must not cost anybody the answer
+            _log.warning("A picture could not be kept (%s); check the space and rights of DATA_DIR.", error)
+            async with self._sessions.transaction() as session:
+                await session.execute(update(Picture).where(Picture.path == path).values(path=None))
+            return
+        async with self._sessions.reading() as session:
+            used = await session.scalar(select(Picture.id).where(Picture.path == path).limit(1))
+        if used is None:  # another process erased it between our commit and our write
+            await self._folder.remove([path])
+
+    async def forget(self, session: AsyncSession, whose: str) -> None:
+        """Mark for removal the kept pictures of this sender that nobody else lets us keep.
+
+        Call it under ``lock``, in a transaction that has locked the pictures exclusively
+        (database.lock_pictures), and then :meth:`empty_trash`.
+        """
+        await changed(session, update(Job).where(Job.sender == whose).values(keeps_picture=False))
+        await changed(session, update(Sending).where(Sending.sender == whose).values(keeps=False))
+        unkept = and_(
+            Picture.path.is_not(None), sent(Sending.sender == whose), ~sent(Sending.keeps.is_(True))
+        )
+        found = (await session.execute(select(Picture.path, Picture.sha256).where(unkept))).all()
+        await changed(session, update(Picture).where(unkept).values(path=None))
+        for sha256 in {sha256 for _, sha256 in found}:
+            await self._tombstones.bury(session, "picture", self._pseudonyms.picture(sha256))
+        for path in {path for path, _ in found}:
+            insert = self._sessions.insert(Removal).values(path=path)
+            await session.execute(insert.on_conflict_do_nothing(index_elements=[Removal.path]))
+
+    async def empty_trash(self) -> int:
+        """Remove the files marked for removal, also by a run that was killed; returns how many there were."""
+        async with self._sessions.reading() as session:
+            marked = set(await session.scalars(select(Removal.path)))
+            used = set(
+                await session.scalars(select(Picture.path).join(Removal, Removal.path == Picture.path))
+            )
+        if not marked:
+            return 0
+        try:
+            removed = await self._folder.remove(marked - used)
+        except OSError as error:
+            _log.error(
+                "A file of an erased picture cannot be deleted (%s); check the rights of DATA_DIR. "
+                "The next start tries again.",
+                error,
+            )
+            return 0
+        async with self._sessions.transaction() as session:
+            for path in marked:
+                await session.execute(delete(Removal).where(Removal.path == path))
+        return removed
+
+
+def sent(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Of a Picture in the enclosing query: somebody sent it so that ``condition`` holds."""
+    return exists().where(Sending.picture_id == Picture.id, condition).correlate(Picture)

@@ -1,0 +1,110 @@
+"""The one place that opens sessions and begins transactions, and what every aggregate says with them."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, nullcontext
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, Delete, Update, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from bot.feedback import database
+from bot.feedback.database import NotStored, StoreError
+from bot.feedback.tables import Job, Table, User, now
+
+
+class Sessions:
+    """The connections to SQLite or PostgreSQL.
+
+    The aggregates open a transaction each for themselves. What several of them write together is written by
+    their methods that take a session, inside one :meth:`transaction` of whoever calls them.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(sqlite_begin="IMMEDIATE")
+        # SQLite has one writer at a time: waiting here is fair and costs nothing, its own waiting polls.
+        self._one_writer = asyncio.Lock() if engine.dialect.name == "sqlite" else None
+
+    async def close(self) -> None:
+        """Give the connections back. Nothing can be asked afterwards."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A session that writes nothing. Raises StoreError when the database cannot be used."""
+        try:
+            async with AsyncSession(self._engine, expire_on_commit=False) as session:
+                yield session
+        except (DBAPIError, OSError) as error:
+            raise _unusable(error) from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """A session that may write, committed at the end; an exception takes everything back.
+
+        Raises NotStored when it refers to something erased, StoreError when the database cannot be used.
+        """
+        try:
+            async with (
+                self._one_writer or nullcontext(),
+                AsyncSession(self._writer, expire_on_commit=False) as session,
+                session.begin(),
+            ):
+                yield session
+        except IntegrityError as error:
+            if "foreign key" in str(error.orig).lower():
+                raise NotStored("This person or caption was erased.") from error
+            raise
+        except (DBAPIError, OSError) as error:
+            raise _unusable(error) from error
+
+    def insert(self, table: type[Table]) -> sqlite.Insert | postgresql.Insert:
+        """An insert that can say what to do on a conflict: the one thing the dialects spell apart."""
+        return sqlite.insert(table) if self._engine.dialect.name == "sqlite" else postgresql.insert(table)
+
+    async def set(self, table: type[User] | type[Job], row_id: int, **values: Any) -> None:
+        """Change columns of one row. Raises NotStored when it is there no more."""
+        async with self.transaction() as session:
+            if not await changed(session, update(table).where(table.id == row_id).values(**values)):
+                raise NotStored("This person or job was erased.")
+
+    async def hold(
+        self,
+        key: InstrumentedAttribute[int],
+        numbers: Iterable[int],
+        moment: InstrumentedAttribute[datetime],
+    ) -> None:
+        """Say of the rows with these numbers that this process works on them: ``moment`` is now."""
+        if held := list(numbers):
+            async with self.transaction() as session:
+                await changed(session, update(key.class_).where(key.in_(held)).values({moment: now()}))
+
+    async def truncate_journal(self) -> None:
+        """Empty SQLite's journal, so that what was erased does not live on in it (see database)."""
+        if self._engine.dialect.name == "sqlite":
+            await database.truncate_journal(self._engine)
+
+
+async def changed(session: AsyncSession, statement: Update | Delete) -> bool:
+    """Run it; whether any row was touched."""
+    result = await session.execute(statement.execution_options(synchronize_session=False))
+    return cast("CursorResult[Any]", result).rowcount > 0
+
+
+def reason(error: DBAPIError | OSError | sqlite3.Error) -> object:
+    """What the database or the system itself says."""
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _unusable(error: DBAPIError | OSError) -> StoreError:
+    return StoreError(
+        f"The database cannot be used ({reason(error)}); check the space on its disk, and that it is whole."
+    )

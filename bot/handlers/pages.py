@@ -1,0 +1,141 @@
+"""Pages of the bot about itself and about a person's choices, and the buttons under them."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiogram.types import InlineKeyboardMarkup
+
+from bot.captioning import models
+from bot.feedback.tables import User
+from bot.messages.buttons import (
+    NONE,
+    TURN,
+    column,
+    compare_data,
+    consent_data,
+    language_data,
+    model_data,
+)
+from bot.messages.lengths import MESSAGE_LIMIT, length, shortened
+from bot.texts import Html, Texts, sentences
+
+_LANGUAGES = {"ru": "Русский", "en": "English"}  # each as its speakers call it
+_MODEL_BUTTONS = 90  # Telegram takes 100 in all
+_DESCRIPTION = 160  # UTF-16 units of a model's description, at most
+
+
+def privacy_page(consent: bool, texts: Texts) -> str:
+    """What is kept, as HTML."""
+    return texts(sentences.PRIVACY, state=_consent_state(consent, texts))
+
+
+def greeting(consent: bool, texts: Texts) -> str:
+    """What the bot is, and whether it may keep pictures, as HTML."""
+    question = texts(sentences.CONSENT_QUESTION, state=_consent_state(consent, texts))
+    return f"{texts(sentences.START)}\n\n{question}"
+
+
+def _consent_state(consent: bool, texts: Texts) -> str:
+    return texts(sentences.CONSENT_ON if consent else sentences.CONSENT_OFF)
+
+
+def consent_keyboard(user: User, consent: bool, texts: Texts, *, start: bool = False) -> InlineKeyboardMarkup:
+    """The button that changes whether pictures may be kept; ``start``: it stands under the greeting."""
+    text = sentences.DISALLOW if consent else sentences.ALLOW
+    return column([(texts(text), consent_data(not consent, user.id, start=start))])
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The models a person may choose from, and what describes their pictures now."""
+
+    user_id: int
+    descriptions: Mapping[str, str]  # by name
+    first: str
+    second: str | None  # of a comparison; None: there is none
+    own: bool  # the person chose the first one; False: it is the operator's
+
+
+def model_state(offer: Offer, texts: Texts) -> str:
+    """Which model describes the person's pictures, as HTML."""
+    if offer.first not in offer.descriptions:
+        return texts(sentences.MODEL_STATE_GONE, model=offer.first)
+    state = sentences.MODEL_STATE_OWN if offer.own else sentences.MODEL_STATE_USUAL
+    return texts(state, model=offer.first)
+
+
+def model_page(offer: Offer, texts: Texts) -> str:
+    """The same, and which models there are, as HTML."""
+    state, listed = Html(model_state(offer, texts)), Html(_models(offer))
+    return texts(sentences.MODEL_PAGE, state=state, models=listed)
+
+
+def _models(offer: Offer) -> str:
+    names = [f"<b>{html.escape(name, quote=False)}</b>" for name in offer.descriptions]
+    lines = []
+    for name, description in zip(names, offer.descriptions.values(), strict=True):
+        told = shortened(description, _DESCRIPTION)
+        lines.append(f"{name} – {html.escape(told, quote=False)}" if told else name)
+    for told in ("\n".join(lines), "\n".join(names)):
+        if length(told) <= MESSAGE_LIMIT - 1000:  # the rest of the page
+            return told
+    return ", ".join(names[:20]) + " …"
+
+
+def model_keyboard(offer: Offer, texts: Texts) -> InlineKeyboardMarkup:
+    """The usual model, every model by name (the present one ticked), and the way to comparing."""
+    buttons = [(_ticked(texts(sentences.MODEL_USUAL), not offer.own), model_data(NONE, offer.user_id))]
+    buttons += [
+        (_ticked(name, offer.own and name == offer.first), model_data(models.key(name), offer.user_id))
+        for name in [*offer.descriptions][:_MODEL_BUTTONS]
+    ]
+    if len(offer.descriptions) > 1 or offer.second is not None:
+        buttons.append((texts(sentences.COMPARE_TURN), compare_data(TURN, offer.user_id)))
+    return column(buttons)
+
+
+def compare_state(offer: Offer, texts: Texts) -> str:
+    """Whether each picture gets two descriptions, and by whom, as HTML."""
+    if offer.second is not None:
+        return texts(sentences.COMPARE_STATE_ON, first=offer.first, second=offer.second)
+    return texts(sentences.COMPARE_STATE_OFF, first=offer.first)
+
+
+def compare_page(offer: Offer, texts: Texts) -> str:
+    """The same, and what can be chosen, as HTML."""
+    others = any(name != offer.first for name in offer.descriptions)
+    advice = texts(sentences.COMPARE_CHOOSE if others else sentences.COMPARE_ALONE)
+    return texts(sentences.COMPARE_PAGE, state=Html(compare_state(offer, texts)), advice=Html(advice))
+
+
+def compare_keyboard(offer: Offer, texts: Texts) -> InlineKeyboardMarkup:
+    """One description, or two with any other model (the present choice ticked), and the way back."""
+    buttons = [
+        (_ticked(texts(sentences.COMPARE_OFF), offer.second is None), compare_data(NONE, offer.user_id))
+    ]
+    buttons += [
+        (
+            _ticked(texts(sentences.COMPARE_WITH, model=name), name == offer.second),
+            compare_data(models.key(name), offer.user_id),
+        )
+        for name in [*offer.descriptions][:_MODEL_BUTTONS]
+        if name != offer.first
+    ]
+    return column([*buttons, (texts(sentences.MODEL_TURN), model_data(TURN, offer.user_id))])
+
+
+def language_keyboard(user: User, texts: Texts) -> InlineKeyboardMarkup:
+    """The languages of the interface, the present one ticked."""
+    return column(
+        [
+            (_ticked(name, code == texts.language), language_data(code, user.id))
+            for code, name in _LANGUAGES.items()
+        ]
+    )
+
+
+def _ticked(text: str, yes: bool) -> str:
+    return f"✓ {text}" if yes else text

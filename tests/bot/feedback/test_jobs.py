@@ -1,0 +1,228 @@
+"""Jobs: accepted once, worked on by one, finished also across a kill."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from bot.feedback.jobs import options_key
+from bot.feedback.store import Store
+from bot.feedback.tables import Choice, Place, now
+from inference.common.types import DecodingOptions
+from tests.bot.feedback.conftest import Chat, fields, meme
+
+
+async def test_numbers_larger_than_32_bits(store: Store) -> None:
+    user = await store.people.meet(7_123_456_789, language="ru")
+    ((job, _),) = await store.jobs.accept(
+        user_id=user.id,
+        place=Place(-1_002_123_456_789),
+        message_id=5,
+        file_id="f",
+        file_unique_id="u",
+        language="ru",
+    )
+    read = await store.jobs.get(job.id)
+    assert read is not None and read.chat_id == -1_002_123_456_789
+
+
+async def test_a_redelivered_update_makes_no_second_job(store: Store) -> None:
+    user = await store.people.meet(10, language="ru")
+
+    async def accept(**changes: object) -> tuple[int, bool]:
+        ((job, created),) = await store.jobs.accept(
+            **{  # type: ignore[arg-type]
+                "user_id": user.id,
+                "place": Place(10),
+                "message_id": 5,
+                "file_id": "f",
+                "file_unique_id": "u",
+                "language": "ru",
+                **changes,
+            }
+        )
+        return job.id, created
+
+    many = await asyncio.gather(*(accept() for _ in range(20)))
+    assert len({number for number, _ in many}) == 1
+    assert sum(created for _, created in many) == 1
+    assert (await accept(kind="variant"))[1]
+    assert (await accept(options=DecodingOptions(strategy="sample", seed=1)))[1]
+    assert (await accept(options=DecodingOptions(strategy="sample", seed=2)))[1]
+    assert not (await accept(options=DecodingOptions(strategy="sample", seed=2)))[1]
+    assert (await accept(message_id=6))[1]
+    assert (await accept(place=Place(11)))[1]
+
+
+async def test_two_choices_make_two_jobs_and_a_redelivered_update_no_third(chat: Chat, store: Store) -> None:
+    user = await chat.person(10)
+
+    async def accept(*choices: Choice, again: bool = False) -> list[tuple[int, bool]]:
+        found = await store.jobs.accept(
+            user_id=user.id,
+            place=Place(10),
+            message_id=5,
+            file_id="f",
+            file_unique_id="u",
+            language="ru",
+            choices=choices,
+            again=again,
+        )
+        return [(job.id, created) for job, created in found]
+
+    pair = Choice("one", 1, "two"), Choice("two", 2, "one")
+    (first, _), (second, _) = made = await accept(*pair)
+    assert [created for _, created in made] == [True, True]
+    # Meanwhile the operator, or the person, may have chosen another model.
+    assert await accept(Choice("three")) == [(first, False), (second, False)]
+    assert await accept(*pair, again=True) == [(first, False), (second, False)]
+    ((third, created),) = await accept(Choice("three"), again=True)
+    assert created
+    jobs = [await store.jobs.get(number) for number in (first, second, third)]
+    assert [job and (job.model, job.part, job.compared_with) for job in jobs] == [
+        ("one", 1, "two"),
+        ("two", 2, "one"),
+        ("three", 0, None),
+    ]
+    assert jobs[0] is not None and jobs[1] is not None
+    for one, other in ((jobs[0], second), (jobs[1], first)):
+        found = await store.jobs.other_part(one)
+        assert found is not None and found.id == other
+
+
+async def test_a_job_keeps_all_of_its_place(store: Store) -> None:
+    user = await store.people.meet(10, language="ru")
+    for number, place in enumerate(
+        (
+            Place(-100, thread_id=50),
+            Place(10, business_connection_id="connection"),
+            Place(-200, direct_messages_topic_id=2**51),
+            Place(10),
+        )
+    ):
+        ((job, _),) = await store.jobs.accept(
+            user_id=user.id,
+            place=place,
+            message_id=number,
+            file_id="f",
+            file_unique_id="u",
+            language="ru",
+        )
+        read = await store.jobs.get(job.id)
+        assert read is not None and read.place == place
+
+
+async def test_a_job_goes_through_its_states(chat: Chat, store: Store) -> None:
+    user = await chat.person(10)
+    options = DecodingOptions(strategy="sample", seed=3, top_p=0.9)
+    job = await chat.job(user, "u", options)
+    assert (job.state, job.attempts, job.decoding_options()) == ("accepted", 0, options)
+    assert job.options_key == options_key(options) != options_key(None)
+    claimed = await store.jobs.claim(job.id)
+    assert claimed is not None
+    assert (claimed.state, claimed.attempts) == ("working", 1)
+    assert await store.jobs.claim(job.id) is None, "two tasks must not answer one picture"
+    resumed = await store.jobs.claim(job.id, resume=True)
+    assert resumed is not None and resumed.attempts == 2
+    await store.jobs.mark_reply_sending(job.id)
+    [pending] = await store.jobs.unfinished()
+    assert pending.sending_at is not None and pending.sending_at.tzinfo is not None
+    await store.jobs.answered(job.id, 77)
+    assert await store.jobs.unfinished() == []
+    assert await store.jobs.claim(job.id, resume=True) is None
+    assert not await store.jobs.retry(job.id), "what was answered is not answered again"
+
+
+async def test_a_failed_job_may_be_tried_again(chat: Chat, store: Store) -> None:
+    job = await chat.job(await chat.person(10), "u")
+    await store.jobs.claim(job.id)
+    await store.jobs.failed(job.id, "the file is gone")
+    read = await store.jobs.get(job.id)
+    assert read is not None and (read.state, read.reason) == ("failed", "the file is gone")
+    assert await store.jobs.unfinished() == []
+    assert await store.jobs.retry(job.id)
+    assert [pending.id for pending in await store.jobs.unfinished()] == [job.id]
+
+
+async def test_only_one_of_many_claims_a_job(chat: Chat, store: Store) -> None:
+    job = await chat.job(await chat.person(10), "u")
+    claims = await asyncio.gather(*(store.jobs.claim(job.id) for _ in range(20)))
+    assert sum(claim is not None for claim in claims) == 1
+
+
+async def test_what_somebody_speaks_for_is_not_taken_over(chat: Chat, store: Store) -> None:
+    user = await chat.person(10)
+    held, left, done = [await chat.job(user, name) for name in ("held", "left", "done")]
+    await store.jobs.claim(left.id)
+    await store.jobs.failed(done.id, "no reason")
+    silent_since = now()
+    await store.jobs.hold([held.id])
+    assert [job.id for job in await store.jobs.take_over(silent_since)] == [left.id]
+    assert await store.jobs.take_over(silent_since) == [], "now it is held"
+    assert [job.id for job in await store.jobs.take_over(now())] == [held.id, left.id]
+
+
+async def test_a_reply_that_did_not_go_out_is_no_longer_on_its_way(chat: Chat, store: Store) -> None:
+    job = await chat.job(await chat.person(10), "u")
+    await store.jobs.mark_reply_sending(job.id)
+    await store.jobs.reply_not_sent(job.id)
+    read = await store.jobs.get(job.id)
+    assert read is not None and read.sending_at is None
+
+
+async def test_the_job_of_a_caption_is_that_of_the_chat(chat: Chat, store: Store) -> None:
+    data = meme()
+    row = await chat.answer(await chat.person(10), data)
+    second = await chat.job(await chat.person(11), fields(data).file_unique_id)
+    await store.captions.use(second.id, row.id)
+    for chat_id, expected in ((10, 10), (11, 11), (12, 11)):
+        found = await store.jobs.of_caption(row.id, chat_id, 0)
+        assert found is not None and found.chat_id == expected
+    assert await store.jobs.of_caption(row.id + 1000, 10, 0) is None
+
+
+async def test_the_job_of_a_caption_is_that_of_the_message_which_shows_it(chat: Chat, store: Store) -> None:
+    """In one chat the same picture may be described in two topics."""
+    data, person = meme(), await chat.person(10)
+    row = await chat.answer(person, data)
+    jobs = [await chat.job(person, fields(data).file_unique_id) for _ in range(2)]
+    for number, job in enumerate(jobs):
+        await store.captions.use(job.id, row.id)
+        await store.jobs.answered(job.id, 900 + number)
+    for number, job in enumerate(jobs):
+        found = await store.jobs.of_caption(row.id, 10, 900 + number)
+        assert found is not None and found.id == job.id
+
+
+_ACCEPT_AND_DIE = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from bot.feedback.store import Store
+from bot.feedback.tables import Place
+
+async def main():
+    store = await Store.open(sys.argv[1], Path(sys.argv[2]))
+    user = await store.people.meet(10, language="ru")
+    ((job, _),) = await store.jobs.accept(
+        user_id=user.id, place=Place(10), message_id=5, file_id="f", file_unique_id="u", language="ru"
+    )
+    await store.jobs.claim(job.id)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+async def test_an_accepted_picture_survives_kill_9(url: str, data_dir: Path) -> None:
+    died = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", _ACCEPT_AND_DIE, url, str(data_dir)], timeout=60
+    )
+    assert died.returncode == -signal.SIGKILL
+    async with await Store.open(url, data_dir) as store:
+        [job] = await store.jobs.unfinished()
+        assert (job.state, job.file_id, job.message_id, job.language) == ("working", "f", 5, "ru")
+        claimed = await store.jobs.claim(job.id, resume=True)
+        assert claimed is not None and claimed.attempts == 2
