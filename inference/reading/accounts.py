@@ -8,9 +8,10 @@ from collections.abc import Collection, Sequence
 from inference.reading.candidates import Candidate
 from inference.reading.geometry import Box
 from inference.russian.lexicon import as_latin
+from inference.russian.lists import LISTS
 
 _ACCOUNT = re.compile(r"(?:^|\s)@([a-z0-9_]{3,})(?:\s|$)", re.IGNORECASE)
-_REPLY = re.compile(r"ответ|repl", re.IGNORECASE)
+_REPLY = re.compile(rf"{LISTS.sites.answer}|repl", re.IGNORECASE)
 
 
 def is_name(line: Candidate, lines: Sequence[Candidate]) -> bool:

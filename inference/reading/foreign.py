@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from inference.reading.lines import clean_quote
 from inference.reading.reading import Reading
 from inference.russian.lexicon import bare, is_known, script
+from inference.russian.lists import LISTS
 
 Translate = Callable[[Sequence[str]], list[str]]  # texts to texts, one each, in order
 
@@ -40,7 +41,7 @@ def _explained(text: str, meanings: Sequence[tuple[str, str]]) -> str:
             continue
         quoted = next((mark for mark in (f'"{block}"', f"«{block}»") if mark in text), None)
         if quoted is None:
-            text = f'{text} По-русски: "{meaning}".'
+            text = f'{text} {LISTS.inscriptions.meaning.capitalize()}: "{meaning}".'
         else:
-            text = text.replace(quoted, f'{quoted} (по-русски: "{meaning}")', 1)
+            text = text.replace(quoted, f'{quoted} ({LISTS.inscriptions.meaning}: "{meaning}")', 1)
     return text.strip()

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from inference.common.places import PAGE, Place
 from inference.reading.geometry import Box, hull
-from inference.reading.places import PAGE, Place, where
+from inference.reading.places import where
 
 
 @dataclass(frozen=True, slots=True)

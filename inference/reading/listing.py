@@ -25,6 +25,8 @@ from inference.reading.scorer import Scored, is_furniture
 from inference.reading.words import Word
 from inference.reading.writing import written
 from inference.russian.lexicon import as_latin, bare, is_known
+from inference.russian.lists import LISTS
+from inference.russian.patterns import alternatives
 
 _SURE = 0.8  # mean confidence of letters from which a line was read surely
 _SURE_ALONE = 0.7  # the same of one letter or digit: nothing beside it could be wrong
@@ -48,30 +50,31 @@ _SMALL_PRINT = 0.06  # of the longer side: what is larger is no counter
 _COUNTERS = 4  # at most, in a row under a post
 
 _ALIKE = 70  # per cent: small print is seldom read letter by letter
-_MONTHS = "янв|фев|мар|апр|ма[йя]|июн|июл|авг|сен|окт|ноя|дек|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
-_MONTH = rf"(?:{_MONTHS})[а-яa-z]*\.?"
+_SITES = LISTS.sites
+_UNIT = rf"(?:{alternatives(_SITES.units)}|[KКMМ])?"
+_MONTH = rf"(?:{alternatives(_SITES.months)}|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[а-яa-z]*\.?"
 _TIME = r"\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?:\s*[ap]\.?m\.?)?"
 _YEAR = r"(?:,?\s*\d{4})?"
 _DATE = (
-    rf"(?:\d{{1,4}}[./-]\d{{1,2}}[./-]\d{{1,4}}|\d{{1,2}}\s*{_MONTH}{_YEAR}(?:\s*г\.)?"
-    rf"|{_MONTH}\s*\d{{1,2}}{_YEAR}|вчера|сегодня|yesterday|today)"
+    rf"(?:\d{{1,4}}[./-]\d{{1,2}}[./-]\d{{1,4}}"
+    rf"|\d{{1,2}}\s*{_MONTH}{_YEAR}(?:\s*{alternatives(_SITES.year)})?"
+    rf"|{_MONTH}\s*\d{{1,2}}{_YEAR}|{alternatives(_SITES.days)}|yesterday|today)"
 )
-_REST = r"\W*(?:(?:[^\W\d]{1,2}|ответить|reply)\W*)?"  # a button, or the ticks of a message
+_REST = rf"\W*(?:(?:[^\W\d]{{1,2}}|{_SITES.reply}|reply)\W*)?"  # a button, or the ticks of a message
 _CLOCK = re.compile(rf"\W*(\d{{1,2}})[:.,](\d{{2}})(?:[:.]\d{{2}})?(?:\s*[ap]\.?m\.?)?{_REST}", re.IGNORECASE)
-_STAMP = re.compile(
-    rf"\W*(?:{_TIME}\W*(?:(?:в|at|on)\s+)?{_DATE}|{_DATE}\W*(?:(?:в|at)\s+)?{_TIME}){_REST}", re.IGNORECASE
-)
+_AT = rf"(?:(?:{alternatives(_SITES.at)}|at|on)\s+)?"
+_STAMP = re.compile(rf"\W*(?:{_TIME}\W*{_AT}{_DATE}|{_DATE}\W*{_AT}{_TIME}){_REST}", re.IGNORECASE)
 _PLAYED = re.compile(r"\W*\d{1,2}:\d{2}\s*/\s*\d{1,2}:\d{2}\W*")
 _CHARGE = re.compile(r"\W*\d{1,3}\s*%\W*")
-_COUNT = re.compile(r"\W*\d{1,3}(?:[\s.,]?\d{1,3})*\s*(?P<unit>тыс\.?|млн|[KКMМ])?\W*", re.IGNORECASE)
+_COUNT = re.compile(rf"\W*\d{{1,3}}(?:[\s.,]?\d{{1,3}})*\s*(?P<unit>{_UNIT})\W*", re.IGNORECASE)
 _SITE = re.compile(
-    r"\W*\d[\d\s.,]*(?:тыс\.?|млн|[KКMМ])?\s*(?:просмотр|коммент|подписч|ответ|репост|view|comment|repl|follow|share)\w*\W*"
-    r"|\W*(?:ответить|нравится|поделиться|комментировать|подписаться|читать|reply|like|share|follow)\W*"
-    r"|\W*(?:перевести твит|translate tweet)\W*",
+    rf"\W*\d[\d\s.,]*{_UNIT}\s*(?:{alternatives(_SITES.counted)}|(?:view|comment|repl|follow|share)\w*)\W*"
+    rf"|\W*(?:{alternatives(_SITES.buttons)}|reply|like|share|follow|translate tweet)\W*",
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(
-    r"(?:^|\s)@\s?\w{3,}|^[ur]/\w+|www\.|\w\.(?:com|ru|net|org|me|tv|info|co|рф)\b", re.IGNORECASE
+    rf"(?:^|\s)@\s?\w{{3,}}|^[ur]/\w+|www\.|\w\.(?:com|ru|net|org|me|tv|info|co|{alternatives(_SITES.domains)})\b",
+    re.IGNORECASE,
 )
 _MARKS = (
     "imgflip.com",

@@ -24,18 +24,18 @@ from inference.reading.candidates import Candidate, pieces, trimmed
 from inference.reading.geometry import distance
 from inference.reading.words import Word
 from inference.russian.lexicon import bare, is_known, script
+from inference.russian.lists import LISTS
+from inference.russian.patterns import alternatives
 
 Floats = npt.NDArray[np.float64]
 
 SCORER_FILE = Path(__file__).with_name("line_scorer.json")
 
-_CLOCK = re.compile(
-    r"\d{1,2}[:.]\d{2}|20\d\d|\d{1,2} (?:янв|фев|мар|апр|ма[йя]|июн|июл|авг|сен|окт|ноя|дек)", re.IGNORECASE
-)
+_SITES = LISTS.sites
+_CLOCK = re.compile(rf"\d{{1,2}}[:.]\d{{2}}|20\d\d|\d{{1,2}} {alternatives(_SITES.months)}", re.IGNORECASE)
 _FURNITURE = re.compile(
-    r"\d\s*(?:тыс\.?\s*|млн\s*|k\s*)?(?:отмет\w+ .?нравится|ретвит\w*|retweets?|likes?)\b"
-    r"|^\W*(?:\d+ )?(?:секунд\w*|минут\w*|час\w*|дн\w+|день|недел\w+) назад\W*$"
-    r"|^\W*(?:\d+ )?(?:цитировать твит|показать (?:ответы|перевод)|отметк\w+ .?нравится)\W*$"
+    rf"\d\s*(?:{alternatives(_SITES.units)}\s*|k\s*)?(?:{alternatives(_SITES.reactions)}|retweets?|likes?)\b"
+    rf"|^\W*(?:\d+ )?(?:{alternatives(_SITES.ago)}|{alternatives(_SITES.links)})\W*$"
     r"|twitter (?:for|web)",
     re.IGNORECASE,
 )

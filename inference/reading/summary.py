@@ -8,23 +8,15 @@ from collections.abc import Sequence
 
 from inference.reading.geometry import Box
 from inference.reading.lines import TextLine
-from inference.reading.places import Region
 from inference.reading.reading import Reading
+from inference.russian.counting import genitive
 from inference.russian.lexicon import script
+from inference.russian.lists import LISTS
+from inference.russian.places import standing_together
+from inference.russian.sentences import write
 
 _AVATAR = 0.15  # of the picture's area: what a post shows is larger than its writer's portrait
-_FRAMES = {2: "двух", 3: "трёх", 4: "четырёх", 5: "пяти", 6: "шести", 7: "семи", 8: "восьми", 9: "девяти"}
-
-
-_PLACES = {
-    Region.ABOVE: "сверху",
-    Region.TOP: "сверху",
-    Region.MIDDLE: "посередине",
-    Region.FRAME: "на кадрах",
-    Region.BETWEEN: "на кадрах",
-    Region.BOTTOM: "снизу",
-    Region.BELOW: "снизу",
-}
+_LISTS = LISTS.summary
 
 
 def summarise(reading: Reading, *, looked: bool = True) -> str:
@@ -35,32 +27,24 @@ def summarise(reading: Reading, *, looked: bool = True) -> str:
     # It claims no absence of words where some are listed.
     frames, lines = reading.frames, reading.lines or reading.listed
     if not lines:
-        kind = _kind(frames, text=False)
-        return f"{kind}{' без надписей' if looked else ''}."
+        return write([_kind(frames, text=False), _LISTS.without_words if looked else ""])
+    latin = _mostly_latin(lines)
     if any(line.author for line in lines) and len(frames) < 2:
         shown = any((right - left) * (bottom - top) > _AVATAR for left, top, right, bottom in frames)
-        written = f"Скриншот поста в соцсети{' с картинкой' if shown else ''}"
-        return f"{written}, текст латиницей." if _mostly_latin(lines) else f"{written}."
-    written = f"{_kind(frames, text=True)}{_places(lines) if frames else ''}"
-    if _mostly_latin(lines):
-        written += ", надписи латиницей" if frames else ", латиницей"
-    return f"{written}."
+        language = _LISTS.latin_post if latin else ""
+        return write([_LISTS.post, _LISTS.with_picture if shown else "", ",", language])
+    kind = _kind(frames, text=True)
+    if not frames:
+        return write([kind, ",", _LISTS.latin_page if latin else ""])
+    words = _LISTS.with_one if len({line.block for line in lines}) == 1 else _LISTS.with_several
+    places = standing_together(line.place for line in lines)
+    return write([kind, words, places, ",", _LISTS.latin_picture if latin else ""])
 
 
-def _kind(boxes: Sequence[Box], *, text: bool) -> str:
-    if len(boxes) > 1:
-        return f"Мем из {_FRAMES.get(len(boxes), str(len(boxes)))} кадров"
-    if boxes or not text:
-        return "Картинка"
-    return "Текст на однотонном фоне"
-
-
-def _places(lines: Sequence[TextLine]) -> str:
-    places = {_PLACES[line.place.region] for line in lines}
-    ordered = [place for place in ("сверху", "посередине", "на кадрах", "снизу") if place in places]
-    noun = "надписью" if len({line.block for line in lines}) == 1 else "надписями"
-    joined = " и ".join((", ".join(ordered[:-1]), ordered[-1])) if len(ordered) > 1 else ordered[0]
-    return f" с {noun} {joined}"
+def _kind(frames: Sequence[Box], *, text: bool) -> str:
+    if len(frames) > 1:
+        return _LISTS.several.format(genitive(len(frames)))
+    return _LISTS.picture if frames or not text else _LISTS.page
 
 
 def _mostly_latin(lines: Sequence[TextLine]) -> bool:

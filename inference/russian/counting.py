@@ -15,7 +15,7 @@ def counted(noun: Noun, count: int) -> str:
         return noun.one
     most = len(LISTS.numbers.cardinals)
     if count > most:
-        return f"больше {genitive(most)} {noun.many}"
+        return f"{LISTS.numbers.more.format(genitive(most))} {noun.many}"
     if noun.gender == "p":
         return f"{LISTS.numbers.collectives[count - 2]} {noun.many}"
     number = cardinal(count, feminine=noun.gender == "f")

@@ -128,7 +128,7 @@ def digits(token: str) -> str:
     if (
         not number
         or is_known(core)
-        or not ((core[0] in "Зз" and len(core) <= 2) or any(map(str.isdigit, core)))
+        or not ((core[0].lower() == "з" and len(core) <= 2) or any(map(str.isdigit, core)))
     ):
         return token
     read = number[1].translate(_DIGITS)

@@ -16,6 +16,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr, ValidationError
 
 from inference.common.errors import UserError
+from inference.common.places import Region
 
 FILE = Path(__file__).with_name("lists.toml")
 
@@ -44,6 +45,13 @@ def _distinct(words: Listed) -> Listed:
     return words
 
 
+def _whole(words: dict[Region, str]) -> dict[Region, str]:
+    missing = set(Region) - {Region.FRAME, Region.PAGE} - set(words)
+    if missing:
+        raise ValueError(f"{min(region.value for region in missing)!r} is missing: add it")
+    return words
+
+
 Text = Annotated[StrictStr, AfterValidator(_well_written)]
 Word = Annotated[Text, AfterValidator(_not_empty)]
 Words = Annotated[frozenset[Word], BeforeValidator(_distinct)]
@@ -64,6 +72,7 @@ class Lexicon(_Table):
 class Numbers(_Table):
     cardinals: Row
     collectives: Row
+    more: Word
     ordinals: Row
     ordinal_endings: dict[Literal["nomn", "loct"], Word]
 
@@ -86,7 +95,6 @@ class Captions(_Table):
     bare: Words
     genres: Words
     writings: Words
-    plain: Word
     places: Words
     placing: Words
     several: Words
@@ -100,7 +108,34 @@ class Captions(_Table):
     ground_colour: Word
 
 
+class Leads(_Table):
+    plain: Word
+    idle: Words
+    posts: Words
+    post: Word
+    at: dict[Region, Word]
+
+
+class Places(_Table):
+    frame: Word
+    frames: Word
+    photo: Word
+    drawing: Word
+    lower: Word
+    one_frame: Word
+    left: Word
+    right: Word
+    rightwards: Word
+    downwards: Word
+    words: Annotated[dict[Region, Word], AfterValidator(_whole)]
+
+
 class Things(_Table):
+    also: Word
+    taken: Word
+    more: Word
+    someone: Word
+    anybody: Word
     unlisted: Words
     body: Words
     same: tuple[Words, ...]
@@ -110,6 +145,53 @@ class Things(_Table):
     sources: dict[Word, Word]
     actions: dict[Word, Text]
     postures: dict[Word, Word]
+
+
+class Summary(_Table):
+    several: Word
+    picture: Word
+    page: Word
+    post: Word
+    with_picture: Word
+    without_words: Word
+    with_one: Word
+    with_several: Word
+    latin_post: Word
+    latin_picture: Word
+    latin_page: Word
+
+
+class Inscriptions(_Table):
+    one: Word
+    several: Word
+    meaning: Word
+
+
+class Sites(_Table):
+    """Patterns, see :mod:`inference.russian.patterns`."""
+
+    months: Words
+    days: Words
+    at: Words
+    year: Words
+    units: Words
+    reactions: Words
+    counted: Words
+    ago: Words
+    links: Words
+    buttons: Words
+    reply: Word
+    answer: Word
+    domains: Words
+
+
+class Prompts(_Table):
+    describe: Word
+    words: Word
+
+
+class Objects(_Table):
+    none: Word
 
 
 class Noun(_Table):
@@ -133,7 +215,14 @@ class Lists(_Table):
     clauses: Clauses
     participles: Participles
     captions: Captions
+    leads: Leads
+    places: Places
     things: Things
+    summary: Summary
+    inscriptions: Inscriptions
+    sites: Sites
+    prompts: Prompts
+    objects: Objects
     coco: dict[Word, Noun]
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from inference.reading.lines import TextLine
+from inference.russian.sentences import Piece, Quotation, spaced, write
 
 PAD, BOS, EOS, UNK, OPEN, CLOSE, UNREAD = (
     "<pad>",
@@ -29,9 +30,8 @@ PAD, BOS, EOS, UNK, OPEN, CLOSE, UNREAD = (
 SPECIAL = (PAD, BOS, EOS, UNK, OPEN, CLOSE, UNREAD)
 
 _TOKEN = re.compile(r"[^\W_]+(?:[-’'@.][^\W_]+)*|\.{2,}|[^\w\s]", re.UNICODE)
-_ENDS = frozenset(".!?…")
-_NO_SPACE_BEFORE = frozenset(".,:;!?)…%»")
-_NO_SPACE_AFTER = frozenset("(«@#")
+_SPACED_MARK = re.compile(r"\s+([.,])")  # as a reader finds them in print
+_LEVEL = "<detail-"
 
 
 def split_words(text: str) -> list[str]:
@@ -67,7 +67,7 @@ class SlotTokenizer:
     @property
     def levels(self) -> tuple[int, ...]:
         """Ids of the start tokens, least detail first."""
-        return tuple(i for i, word in enumerate(self.words) if word.startswith("<detail-"))
+        return tuple(i for i, word in enumerate(self.words) if word.startswith(_LEVEL))
 
     def encode_words(self, text: str) -> list[int]:
         return [self.id(token) for token in split_words(text)]
@@ -76,28 +76,22 @@ class SlotTokenizer:
         """The caption as a person writes it: capitals, spaces, closed quotation marks, a full stop at
         the end.
         """
-        pieces: list[str] = []
-        starts, quoted = True, False
+        return write(self.pieces(tokens, lines))
+
+    def pieces(self, tokens: Iterable[int], lines: Sequence[TextLine]) -> list[Piece]:
+        """The words and marks of a caption, and its quotations whole; a last one may not be closed."""
+        found: list[Piece] = []
+        quoted: list[str] | None = None
         for token in tokens:
-            if token >= len(self.words):
-                # What was read keeps its own capitals.
-                read = lines[token - len(self.words)].quote
-                pieces.append(read)
-                starts = starts and not read
-                continue
-            word = self.words[token]
+            slot = token - len(self.words)
+            word = "" if slot >= 0 else self.words[token]
             if word in (OPEN, CLOSE):
-                quoted = word == OPEN
-                pieces.append(word)
-                continue
-            if word in SPECIAL or word.startswith("<detail-"):
-                continue
-            written = self.casing.get(word, word)
-            pieces.append(written[:1].upper() + written[1:] if starts and word[:1].isalpha() else written)
-            starts = (word[-1] in _ENDS) if not word[:1].isalpha() else False
-        if quoted:
-            pieces.append(CLOSE)
-        return _finish(_join(pieces))
+                found += _quotation(quoted)
+                quoted = [] if word == OPEN else None
+            elif word not in SPECIAL and not word.startswith(_LEVEL):
+                said = self.casing.get(word, word) if word else lines[slot].quote
+                (found if quoted is None else quoted).append(said)
+        return found + _quotation(quoted)
 
     def render(self) -> str:
         """The text of its file."""
@@ -110,26 +104,6 @@ class SlotTokenizer:
         return cls(tuple(stored["words"]), stored["casing"])
 
 
-def _join(pieces: Sequence[str]) -> str:
-    text, glue = "", True
-    for piece in pieces:
-        if piece == OPEN:
-            text += '"' if glue else ' "'
-            glue = True
-        elif piece == CLOSE:
-            text = text.rstrip() + '"'
-            glue = False
-        elif piece:
-            text += piece if glue or piece[0] in _NO_SPACE_BEFORE else f" {piece}"
-            glue = piece in _NO_SPACE_AFTER
-    return text
-
-
-def _finish(text: str) -> str:
-    text = re.sub(r'\s*""', "", text).strip(" ,;:-—")
-    text = re.sub(r"\s+([.,])", r"\1", text)
-    # In Russian the full stop stands behind the closing mark, and once.
-    text = re.sub(r'(?<!\.)\.("(?:\.|$))', r"\1", text)
-    if not text:
-        return ""
-    return text if text[-1] in ".!?…" else f"{text}."
+def _quotation(words: Sequence[str] | None) -> list[Piece]:
+    """What was said between two marks; None: nothing was opened."""
+    return [] if words is None else [Quotation(_SPACED_MARK.sub(r"\1", spaced(words)))]

@@ -64,7 +64,9 @@ class Cutter:
         self._comma = self.tokenizer.id(",")
         self._prune = Pruner(self.tokenizer.words, unknown=UNK)
         self._ends = self._ids(_ENDS)
-        self._lead = [self.tokenizer.ids[word] for word in (_LISTS.plain, ":") if word in self.tokenizer.ids]
+        self._lead = [
+            self.tokenizer.ids[word] for word in (LISTS.leads.plain, ":") if word in self.tokenizer.ids
+        ]
         self._prepositions = self._ids(_LISTS.placing)
         # An unknown word (id of UNK) names something nobody learnt: it is cut like one, not skipped.
         special = set(SPECIAL) - {OPEN, CLOSE, UNK}

@@ -18,20 +18,22 @@ from inference.captioners.meme_small.concept_table import ConceptTable
 from inference.captioners.meme_small.concepts import ConceptDetector, pool
 from inference.captioners.meme_small.constraints import OnlySupported, QuoteGrammar, elsewhere, line_blocks
 from inference.captioners.meme_small.faithful import LAYOUT, Cutter, Evident
-from inference.captioners.meme_small.narration import Sentence, begins_below, narrate
-from inference.captioners.meme_small.places import frame_name, signed
-from inference.captioners.meme_small.things import agree, is_drawn, share_out, tell_things
+from inference.captioners.meme_small.narration import Written, begins_below, narrate
+from inference.captioners.meme_small.things import is_drawn, share_out, tell_things
+from inference.common.places import Region
 from inference.common.types import DecodingOptions
 from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPrefixDecoder
 from inference.decoding.search import Generated, generate
 from inference.encoders.base import build_encoder
 from inference.reading.features import LINE_FEATURES, MAX_LINES, layout_features, line_features
 from inference.reading.lines import TextLine
-from inference.reading.places import Region
 from inference.reading.reading import Reading
+from inference.russian.leads import parsed, signed
 from inference.russian.lexicon import bare, script
 from inference.russian.lists import LISTS
 from inference.russian.morphology import lemma
+from inference.russian.places import on_frame
+from inference.russian.sentences import told
 from inference.tokenizers.slots import EOS, PAD, SPECIAL, SlotTokenizer
 
 MAX_LINE_WORDS = 12
@@ -234,46 +236,45 @@ class MemeSmall(nn.Module):
         ]
         if reading.lines and not reading.frames:
             probable = []  # a page of text: what detectors see there are letters and portraits of writers
-        sentences = self._sentences(tokens, reading.lines)
-        noun = (
-            "кадрах"
-            if len(reading.frames) > 1
-            else "картинке"
-            if is_drawn(one for one, _ in probable)
-            else "фото"
-        )
-        lead = f"Ниже на {noun}" if begins_below(sentences) else f"На {noun}"
+        written = self._written(tokens, reading.lines)
+        lead = _on_picture(reading, [concept for concept, _ in probable])
+        if begins_below(written):
+            lead = f"{LISTS.places.lower} {lead}"
         seen = [dict(zip(self.concepts, own, strict=True)) for own in by_frame]
         everywhere, single = share_out(probable, seen, gate.listed) if seen else (probable, [])
         things = tell_things(everywhere, said, place=lead, acting=gate.acting)
         scenes = {
             number: scene
             for number, own in enumerate(single)
-            if (scene := tell_things(own, said, place=frame_name(number), acting=gate.acting))
+            if (scene := tell_things(own, said, place=on_frame(number), acting=gate.acting))
         }
-        return narrate(sentences, things, scenes)
+        return told(narrate(written, things, scenes))
 
-    def _sentences(self, tokens: list[int], lines: Sequence[TextLine]) -> list[Sentence]:
+    def _written(self, tokens: list[int], lines: Sequence[TextLine]) -> list[Written]:
         """What the decoder wrote, sentence by sentence; see :meth:`tell`."""
         size = len(self.tokenizer)
-        written = self.cutter.sentences(tokens)
-        quoted = [[lines[word - size] for word in sentence if word >= size] for sentence in written]
+        sentences = self.cutter.sentences(tokens)
+        quoted = [[lines[word - size] for word in sentence if word >= size] for sentence in sentences]
         places = [own[0].place if own else None for own in quoted]
         regions = {place.region for place in places if place is not None}
         # "Сверху" is one place: above the picture, where words stand there, else at its upper edge.
         taken = {edge for region, edge in _OUTSIDE.items() if region in regions}
-        sentences = []
-        for sentence, own, place in zip(written, quoted, places, strict=True):
-            text = agree(self.tokenizer.decode(sentence, lines))
-            sentences.append(
-                Sentence(
-                    signed(text, own[0].author) if own else text,
-                    quotes=bool(own),
-                    place=None if place is None or place.region in taken else place,
-                    bare=self.cutter.is_bare(sentence),
-                )
+        return [
+            Written(
+                signed(parsed(self.tokenizer.pieces(sentence, lines)), own[0].author if own else ""),
+                quotes=bool(own),
+                place=None if place is None or place.region in taken else place,
+                bare=self.cutter.is_bare(sentence),
             )
-        return sentences
+            for sentence, own, place in zip(sentences, quoted, places, strict=True)
+        ]
+
+
+def _on_picture(reading: Reading, probable: Sequence[str]) -> str:
+    """ "на фото", or what else the picture is."""
+    if len(reading.frames) > 1:
+        return LISTS.places.frames
+    return LISTS.places.drawing if is_drawn(probable) else LISTS.places.photo
 
 
 def line_word_ids(reading: Reading, tokenizer: SlotTokenizer) -> np.ndarray[Any, Any]:

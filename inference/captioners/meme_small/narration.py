@@ -7,63 +7,73 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from inference.captioners.meme_small.places import led, unled
-from inference.reading.places import Place, Region
+from inference.common.places import Place, Region
+from inference.russian.leads import led, unplaced
+from inference.russian.sentences import Sentence
 
 
 @dataclass(frozen=True, slots=True)
-class Sentence:
-    """Of the decoder. ``place``: where its quotation stands; None where it has none, or that is not said."""
+class Written:
+    """A sentence of the decoder. ``place``: where its quotation stands; None where it has none, or that is
+    not said.
+    """
 
-    text: str
+    sentence: Sentence
     quotes: bool
     place: Place | None = None
     bare: bool = False  # it only says that there is a picture
 
+    @property
+    def frame(self) -> int | None:
+        """The number of the frame that the quotation stands on, where there are several."""
+        return self.place.frame if self.place is not None and self.place.region is Region.FRAME else None
 
-def begins_below(sentences: Sequence[Sentence]) -> bool:
+
+def begins_below(written: Sequence[Written]) -> bool:
     """Whether words stand above what the picture shows."""
-    return any(_stands(sentence, Region.ABOVE) for sentence in sentences)
+    return any(_stands(one, Region.ABOVE) for one in written)
 
 
-def narrate(sentences: Sequence[Sentence], things: str, scenes: Mapping[int, str]) -> str:
-    """``things``: what all of the picture shows, or ""; ``scenes``: what frames show, by their numbers."""
+def narrate(
+    written: Sequence[Written], things: Sequence[Sentence], scenes: Mapping[int, Sequence[Sentence]]
+) -> list[Sentence]:
+    """``things``: what all of the picture shows; ``scenes``: what frames show, by their numbers."""
     due = dict(sorted(scenes.items()))
     shows = bool(things or due)
-    split = _before_pictures(sentences)
-    told: list[str] = []
+    split = _before_pictures(written)
+    told: list[Sentence] = []
     frame: int | None = None  # that was spoken of last
-    for number, sentence in enumerate(sentences):
-        place = sentence.place
-        own = place.frame if place is not None and place.region is Region.FRAME else None
+    for number, one in enumerate(written):
         if number == split:
-            told.append(things)
+            told += things
         if number >= split:
-            for scene in [one for one in due if _is_before(one, place)]:
-                told.append(due.pop(scene))
+            for scene in [scene for scene in due if _is_before(scene, one.place)]:
+                told += due.pop(scene)
                 frame = scene
-        if own is not None and own == frame:
-            text = unled(sentence.text, own)
-        elif number == 0 or place != sentences[number - 1].place:
-            text = led(sentence.text, place)
-        else:
-            text = sentence.text
-        frame = own
         # "Фото." says nothing beside "На фото кот."
-        told.append("" if shows and sentence.bare else text)
-    if split == len(sentences):
-        told.append(things)
-    return " ".join(filter(None, (*told, *due.values())))
+        if not (shows and one.bare):
+            told.append(_placed(one, frame, written[number - 1] if number else None))
+        frame = one.frame
+    if split == len(written):
+        told += things
+    return [*told, *(sentence for scene in due.values() for sentence in scene)]
 
 
-def _before_pictures(sentences: Sequence[Sentence]) -> int:
+def _placed(one: Written, frame: int | None, before: Written | None) -> Sentence:
+    """The sentence with the place of its quotation where that is new. ``frame``: spoken of last."""
+    if one.frame is not None and one.frame == frame:
+        return unplaced(one.sentence, one.frame)
+    return led(one.sentence, one.place) if before is None or one.place != before.place else one.sentence
+
+
+def _before_pictures(written: Sequence[Written]) -> int:
     """How many sentences come before what the picture shows: up to the last quotation that stands above it,
     else up to the first one.
     """
-    above = [number for number, sentence in enumerate(sentences, 1) if _stands(sentence, Region.ABOVE)]
+    above = [number for number, one in enumerate(written, 1) if _stands(one, Region.ABOVE)]
     if above:
         return above[-1]
-    return next((n for n, sentence in enumerate(sentences) if sentence.quotes), len(sentences))
+    return next((number for number, one in enumerate(written) if one.quotes), len(written))
 
 
 def _is_before(frame: int, place: Place | None) -> bool:
@@ -71,5 +81,5 @@ def _is_before(frame: int, place: Place | None) -> bool:
     return place is not None and place.region in {Region.FRAME, Region.BELOW} and frame <= place.turn
 
 
-def _stands(sentence: Sentence, region: Region) -> bool:
-    return sentence.place is not None and sentence.place.region is region
+def _stands(one: Written, region: Region) -> bool:
+    return one.place is not None and one.place.region is region

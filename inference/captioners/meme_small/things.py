@@ -7,16 +7,15 @@ the things and what they do; only words are chosen by what was seen, their forms
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 
 from inference.russian.lists import LISTS
-from inference.russian.morphology import agreed, inflected, parses, written
-from inference.russian.sentences import joined
+from inference.russian.morphology import inflected, parses, written
+from inference.russian.sentences import Sentence, joined
 
 _LISTS = LISTS.things
 _MOST_BEINGS, _MOST_THINGS, _MOST_ACTIONS = 3, 5, 3
-_SHOWN = re.compile(r"\b([а-яё]+)(\s+)(?=([а-яё-]+))", re.I)
 
 
 def is_thing(concept: str) -> bool:
@@ -30,14 +29,17 @@ def is_drawn(concepts: Iterable[str]) -> bool:
     return not _LISTS.drawn.isdisjoint(concepts)
 
 
-def tell_things(
-    concepts: Sequence[tuple[str, float]], said: Collection[str], *, place: str, acting: float
-) -> str:
-    """A few sentences, or "".
+Seen = tuple[str, float]
+"""A concept and how probable it is."""
 
-    ``concepts``: those that are probable enough, with their probabilities; ``said``: lemmas that the caption
-    has already; ``place``: what the first sentence begins with ("На фото"); ``acting``: how probable an
-    action must be.
+
+def tell_things(
+    concepts: Sequence[Seen], said: Collection[str], *, place: str, acting: float
+) -> list[Sentence]:
+    """A few sentences, or none.
+
+    ``concepts``: those that are probable enough; ``said``: lemmas that the caption has already; ``place``:
+    what the first sentence begins with ("на фото"); ``acting``: how probable an action must be.
     """
     ordered = sorted(concepts, key=lambda pair: -pair[1])
     names = _distinct([concept for concept, _ in ordered if is_thing(concept)], said)
@@ -47,30 +49,31 @@ def tell_things(
     if not beings and not actions and all(thing in _LISTS.body for thing in things):
         # A hand of nobody must be as sure as an action: "На фото рука" is said too easily.
         things = [thing for thing in things if dict(concepts)[thing] >= acting]
-    sentences = []
     known = [lemma for lemma in said if _is_being(lemma)]
-    doing = joined(_doing(action, many=len(beings) > 1) for action in actions)
-    if beings:
-        more = f"Ещё {place[0].lower()}{place[1:]}" if known else place
-        sentences.append(f"{more} {joined(map(_name, beings))} {doing}".strip() + ".")
-    elif actions:
-        subject = written(known[0]).capitalize() if len(known) == 1 else f"{place} кто-то"
-        sentences.append(f"{subject} {doing}.")
+    sentences = _of_beings(beings, actions, known, place)
     if things:
         things.sort(key=_LISTS.body.__contains__)
         if sentences or known:
-            sentences.append(f"Также видно {joined(map(_seen, things))}.")
+            sentences.append(Sentence(body=(_LISTS.also, joined(map(_seen, things)))))
         else:
-            sentences.append(f"{place} {joined(map(_name, things))}.")
+            sentences.append(Sentence(place, body=(joined(map(_name, things)),)))
     sources = (_LISTS.sources[one] for one, _ in ordered if one in _LISTS.sources and one not in said)
-    source = next(sources, None)
-    if source:
-        sentences.append(f"Похоже на кадр из {source}.")
-    return " ".join(sentences)
+    return [*sentences, *(Sentence(body=(_LISTS.taken, source)) for source in islice(sources, 1))]
 
 
-Seen = tuple[str, float]
-"""A concept and how probable it is."""
+def _of_beings(
+    beings: Sequence[str], actions: Sequence[str], known: Sequence[str], place: str
+) -> list[Sentence]:
+    """Who is there and what they do; ``known``: beings that the caption has already."""
+    doing = joined(_doing(action, many=len(beings) > 1) for action in actions)
+    if beings:
+        more = f"{_LISTS.more} {place}" if known else place
+        return [Sentence(more, body=(joined(map(_name, beings)), doing))]
+    if not actions:
+        return []
+    if len(known) == 1:
+        return [Sentence(body=(written(known[0]), doing))]
+    return [Sentence(place, body=(_LISTS.someone, doing))]
 
 
 def share_out(
@@ -115,10 +118,10 @@ def _distinct(names: Iterable[str], said: Collection[str]) -> list[str]:
         same = next((group for group in _LISTS.same if name in group), frozenset({name}))
         if same.isdisjoint(kept) and same.isdisjoint(said):
             kept.append(name)
-    if "человек" in said:
+    if _LISTS.anybody in said:
         return [name for name in kept if name not in _LISTS.people]
     someone = not _LISTS.people.isdisjoint([*kept, *said])
-    return [name for name in kept if name != "человек" or not someone]
+    return [name for name in kept if name != _LISTS.anybody or not someone]
 
 
 def _is_being(concept: str) -> bool:
@@ -147,15 +150,3 @@ def _actions(concepts: Sequence[str], said: Collection[str]) -> list[str]:
 def _doing(action: str, *, many: bool) -> str:
     form = inflected(action, {"VERB", "3per", "pres", "plur" if many else "sing"})
     return f"{form} {_LISTS.actions.get(action, '')}".strip()
-
-
-def agree(text: str) -> str:
-    """ "Изображен собака" -> "изображена собака": the participle in gender and number of what is shown."""
-    parts = re.split(r'("[^"]*")', text)
-    return "".join(part if i % 2 else _SHOWN.sub(_agreed, part) for i, part in enumerate(parts))
-
-
-def _agreed(found: re.Match[str]) -> str:
-    participle, space, noun = found.groups()
-    form = agreed(participle.lower(), noun)
-    return f"{form.capitalize() if participle[0].isupper() else form}{space}"

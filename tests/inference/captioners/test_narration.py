@@ -2,59 +2,76 @@
 
 from __future__ import annotations
 
-from inference.captioners.meme_small.narration import Sentence, begins_below, narrate
-from inference.reading.places import Place, Region
+from collections.abc import Mapping, Sequence
+
+from inference.captioners.meme_small.narration import Written, begins_below, narrate
+from inference.common.places import Place, Region
+from inference.russian.leads import parsed
+from inference.russian.sentences import Quotation, Sentence, told
 
 ABOVE = Place(Region.ABOVE, turn=-1)
 BELOW = Place(Region.BELOW, turn=3)
 TOP = Place(Region.TOP, 0)
 
-INTRO = Sentence("Мем из двух кадров.", quotes=False)
-PHOTO = Sentence("Фото.", quotes=False, bare=True)
+INTRO = Written(parsed(["мем", "из", "двух", "кадров", "."]), quotes=False)
+PHOTO = Written(parsed(["фото", "."]), quotes=False, bare=True)
+CAT = Sentence("на фото", body=("кот",))
 
 
 def in_frame(number: int) -> Place:
     return Place(Region.FRAME, number, number)
 
 
-def quote(text: str, place: Place | None = None) -> Sentence:
-    return Sentence(f'Подпись: "{text}".', quotes=True, place=place)
+def quote(text: str, place: Place | None = None, lead: str = "подпись") -> Written:
+    return Written(parsed([*lead.split(), ":", Quotation(text), "."]), quotes=True, place=place)
+
+
+def narrated(
+    written: Sequence[Written], things: Sequence[Sentence] = (), scenes: Mapping[int, Sentence] | None = None
+) -> str:
+    return told(narrate(written, things, {frame: [scene] for frame, scene in (scenes or {}).items()}))
 
 
 def test_words_above_come_before_the_things_and_words_below_after_the_frames() -> None:
-    sentences = [quote("а", ABOVE), quote("б", BELOW)]
-    assert begins_below(sentences)
-    assert narrate(sentences, "Ниже кот.", {0: "Тут стол.", 1: "Там окно."}) == (
+    written = [quote("а", ABOVE), quote("б", BELOW)]
+    assert begins_below(written)
+    scenes = {0: Sentence(body=("тут", "стол")), 1: Sentence(body=("там", "окно"))}
+    assert narrated(written, [Sentence("ниже", body=("кот",))], scenes) == (
         'Надпись сверху: "а". Ниже кот. Тут стол. Там окно. Подпись снизу: "б".'
     )
 
 
 def test_a_frame_is_shown_before_the_words_on_it_and_named_once() -> None:
-    sentences = [INTRO, quote("а", in_frame(0)), quote("б", in_frame(0)), quote("в", in_frame(1))]
-    assert not begins_below(sentences)
-    assert narrate(sentences, "", {0: "На первом кадре кот."}) == (
+    written = [INTRO, quote("а", in_frame(0)), quote("б", in_frame(0)), quote("в", in_frame(1))]
+    assert not begins_below(written)
+    assert narrated(written, scenes={0: Sentence("на первом кадре", body=("кот",))}) == (
         'Мем из двух кадров. На первом кадре кот. Подпись: "а". Подпись: "б". На втором кадре подпись: "в".'
     )
-    named = Sentence('На втором кадре надпись: "г".', quotes=True, place=in_frame(1))
-    assert narrate([named], "", {1: "На втором кадре окно."}) == 'На втором кадре окно. Надпись: "г".'
+    named = quote("г", in_frame(1), "на втором кадре надпись")
+    assert narrated([named], scenes={1: Sentence("на втором кадре", body=("окно",))}) == (
+        'На втором кадре окно. Надпись: "г".'
+    )
 
 
 def test_frames_without_words_are_told_in_their_order() -> None:
-    scenes = {2: "На третьем кадре дом.", 0: "На первом кадре кот."}
-    assert narrate([quote("а", in_frame(1))], "", scenes) == (
+    scenes = {
+        2: Sentence("на третьем кадре", body=("дом",)),
+        0: Sentence("на первом кадре", body=("кот",)),
+    }
+    assert narrated([quote("а", in_frame(1))], scenes=scenes) == (
         'На первом кадре кот. На втором кадре подпись: "а". На третьем кадре дом.'
     )
-    assert (
-        narrate([], "На кадрах кот.", scenes) == "На кадрах кот. На первом кадре кот. На третьем кадре дом."
+    assert narrated([], [Sentence("на кадрах", body=("кот",))], scenes) == (
+        "На кадрах кот. На первом кадре кот. На третьем кадре дом."
     )
 
 
 def test_a_bare_sentence_stays_only_where_nothing_else_is_told() -> None:
-    assert narrate([PHOTO, quote("а")], "На фото кот.", {}) == 'На фото кот. Подпись: "а".'
-    assert narrate([PHOTO, quote("а")], "", {}) == 'Фото. Подпись: "а".'
+    assert narrated([PHOTO, quote("а")], [CAT]) == 'На фото кот. Подпись: "а".'
+    assert narrated([PHOTO, quote("а")]) == 'Фото. Подпись: "а".'
 
 
 def test_a_place_is_said_when_it_changes() -> None:
-    assert narrate([quote("а", TOP), quote("б", TOP)], "На фото кот.", {}) == (
+    assert narrated([quote("а", TOP), quote("б", TOP)], [CAT]) == (
         'На фото кот. Надпись сверху: "а". Подпись: "б".'
     )

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.common.places import PAGE, Place, Region
 from inference.reading.geometry import Box
-from inference.reading.places import PAGE, Place, Region, where
+from inference.reading.places import where
 
 PHOTO = [(0.0, 0.2, 1.0, 0.8)]
 DRAWING = [(0.4, 0.2, 1.0, 0.8)]

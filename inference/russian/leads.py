@@ -1,0 +1,80 @@
+"""What announces a quotation: "надпись сверху:", "На втором кадре подпись:", "Твит пользователя kot:"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise, takewhile
+
+from inference.common.places import Place, Region
+from inference.russian.lists import LISTS
+from inference.russian.morphology import agreed
+from inference.russian.patterns import alternatives
+from inference.russian.places import on_frame
+from inference.russian.sentences import Piece, Quotation, Sentence, stands_close, tidied
+
+_POST = re.compile(alternatives(LISTS.leads.posts))
+_IDLE = re.compile(alternatives(LISTS.leads.idle))
+_FRAMES = tuple(tuple(on_frame(number).split()) for number in range(len(LISTS.numbers.ordinals)))
+
+
+def parsed(pieces: Sequence[Piece]) -> Sentence:
+    """A sentence by its parts: the frame that it begins with, the words up to the colon before its first
+    quotation, the rest. Short participles are put into the form of what they are said of.
+    """
+    rest = list(_agreeing(tidied(pieces)))
+    place = ""
+    frame = tuple(rest[: len(_FRAMES[0])])
+    if frame in _FRAMES and len(rest) > len(frame) and not stands_close(rest[len(frame)]):
+        place = " ".join(map(str, frame))
+        rest = rest[len(frame) :]
+    lead = tuple(takewhile(":".__ne__, _words(rest)))
+    if rest[len(lead) : len(lead) + 1] != [":"]:
+        return Sentence(place, body=tuple(rest))
+    return Sentence(place, lead, body=tuple(rest[len(lead) + 1 :]))
+
+
+def _words(pieces: Sequence[Piece]) -> Iterator[str]:
+    """Those before the first quotation."""
+    for piece in pieces:
+        if isinstance(piece, Quotation):
+            return
+        yield piece
+
+
+def _agreeing(pieces: Sequence[Piece]) -> Iterator[Piece]:
+    for piece, following in pairwise([*pieces, ""]):
+        if isinstance(piece, Quotation) or isinstance(following, Quotation):
+            yield piece
+        else:
+            yield agreed(piece, following)
+
+
+def signed(sentence: Sentence, author: str) -> Sentence:
+    """A sentence that announces somebody's post, or words that may be one, says whose it is."""
+    if not author or sentence.place or not _POST.fullmatch(" ".join(sentence.lead)):
+        return sentence
+    return replace(sentence, lead=tuple(LISTS.leads.post.split()), author=author)
+
+
+def led(sentence: Sentence, place: Place | None) -> Sentence:
+    """A sentence with the plain lead says where the words stand; others stay as they are."""
+    if sentence.place or not _is_plain(sentence.lead):
+        return sentence
+    if place is not None and place.region is Region.FRAME and place.frame is not None:
+        return replace(sentence, place=on_frame(place.frame), lead=(LISTS.leads.plain,))
+    lead = LISTS.leads.plain if place is None else LISTS.leads.at.get(place.region, LISTS.leads.plain)
+    return replace(sentence, lead=tuple(lead.split()))
+
+
+def unplaced(sentence: Sentence, frame: int) -> Sentence:
+    """The sentence without the frame that it begins with, where that was just spoken of."""
+    return replace(sentence, place="") if sentence.place == on_frame(frame) else sentence
+
+
+def _is_plain(lead: Sequence[str]) -> bool:
+    """Whether it is the plain one, perhaps behind words that tell nothing: a caption is no thing that a
+    picture shows.
+    """
+    return lead[-1:] == (LISTS.leads.plain,) and all(map(_IDLE.fullmatch, lead[:-1]))
