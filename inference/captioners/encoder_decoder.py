@@ -16,7 +16,8 @@ from inference.checkpoints.config import CheckpointConfig, TrainingRecord
 from inference.checkpoints.format import CheckpointError, load_weights, read_config, save_checkpoint
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED, CaptionDecoder, build_decoder
-from inference.decoding.search import Forbid, Generated, generate
+from inference.decoding.processors import Forbid
+from inference.decoding.search import Generated, generate
 from inference.encoders.base import Encoder, Memory, build_encoder
 from inference.reading.lines import TextLine
 from inference.reading.reading import Reading

@@ -14,7 +14,7 @@ _ROOM = 32  # places that are made free at a time
 class KeyValues:
     """Of n rows, in one tensor, so that beams are reordered by one selection.
 
-    A state of :mod:`inference.decoding.search`: it never changes for whoever holds it. New places are written
+    As a state of :mod:`inference.decoding.decoder` it never changes for whoever holds it. New places are written
     behind it, into room that its tensor has left; when another has grown from the same one there already, or
     no room is left, it is copied first.
     """
@@ -48,7 +48,7 @@ class KeyValues:
         return kept[:, 0], kept[:, 1]
 
     def reorder(self, index: Tensor) -> KeyValues:
-        """See :class:`inference.decoding.search.Reorderable`."""
+        """See :class:`inference.decoding.decoder.Reorderable`."""
         stored = self.stored.new_empty(len(index), *self.stored.shape[1:])
         own = (..., slice(self.length), slice(None))
         torch.index_select(self.stored[own], 0, index.to(stored.device), out=stored[own])

@@ -1,56 +1,22 @@
 """Searching for a caption: greedy, beam and sampling, written once for every decoder.
 
-A decoder is anything with ``start(memory) -> state`` and ``step(state, tokens) -> (logits, state)``: a torch
-module, or another runtime's session behind the same two methods. Its state is a pytree (dict, list, tuple,
-dataclass) of tensors whose dimension 0 is the batch, so that beams can be reordered without knowing it.
-
 Shapes: n pictures, k beams, r = n * k rows (row ``i`` belongs to picture ``i // k``; k = 1 except in beam
 search), V logits a row, t tokens generated so far.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from inference.common.types import DecodingOptions
-
-State = Any
-LogitsProcessor = Callable[[Tensor, Tensor], Tensor]
-"""``(tokens, logits) -> logits``: the tokens generated so far (r, t), int64, without the start token (after
-the end token a row holds padding), and the next token's logits (r, V). V may exceed the vocabulary:
-pointer decoders append positions of what they may copy."""
-
-
-class Decoder(Protocol):
-    """What :func:`generate` drives."""
-
-    def start(self, memory: Any) -> State:
-        """The state before the first token, for the n pictures that ``memory`` holds."""
-
-    def step(self, state: State, tokens: Tensor) -> tuple[Tensor, State]:
-        """Logits (r, V) of what follows ``tokens`` (r,), int64, and the state after them."""
-
-
-@runtime_checkable
-class Prompted(Protocol):
-    """A decoder that takes text before its sentence."""
-
-    def feed(self, state: State, tokens: Tensor, lengths: Tensor) -> State:
-        """The state after the first ``lengths`` (n,), at least 1, of each row of ``tokens`` (n, T), int64."""
-
-
-@runtime_checkable
-class Reorderable(Protocol):
-    """A state that is no tensor (another runtime's value) and selects its own rows."""
-
-    def reorder(self, index: Tensor) -> Any: ...
+from inference.decoding.decoder import Decoder, Prompted, State, reorder, tensors_of
+from inference.decoding.processors import LogitsProcessor, asked_for
+from inference.decoding.sampling import Sampler, argmax, seeds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,109 +27,6 @@ class Generated:
     scores: list[float]  # logprobs / length ** length_penalty (beam), logprobs / length (greedy, sample)
     logprobs: list[float]  # natural logarithm of the probability of all tokens, end token included
     finished: list[bool]  # False where max_tokens cut the sentence before its end token
-
-
-def reorder(state: State, index: Tensor) -> State:  # noqa: PLR0911 - one return a kind of leaf
-    """The rows ``index`` (r,), int64, of every tensor of a state, in that order, with repetitions.
-
-    Numbers, strings and None pass through. Raises TypeError on a leaf that has no rows to select.
-    """
-    if isinstance(state, Tensor):
-        return state.index_select(0, index.to(state.device))
-    if state is None or isinstance(state, (int, float, str)):
-        return state
-    if isinstance(state, Reorderable):
-        return state.reorder(index)
-    if isinstance(state, dict):
-        return {key: reorder(value, index) for key, value in state.items()}
-    if isinstance(state, tuple):
-        parts = [reorder(value, index) for value in state]
-        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-    if isinstance(state, list):
-        return [reorder(value, index) for value in state]
-    if dataclasses.is_dataclass(state) and not isinstance(state, type):
-        rows = {
-            part.name: reorder(getattr(state, part.name), index)
-            for part in dataclasses.fields(state)
-            if part.init
-        }
-        return dataclasses.replace(state, **rows)
-    raise TypeError(
-        f"A decoder's state may not hold {type(state).__name__}: give it a reorder(index) method."
-    )
-
-
-def _tensors(state: State) -> Iterator[Tensor]:
-    if isinstance(state, Tensor):
-        yield state
-    elif isinstance(state, dict):
-        for value in state.values():
-            yield from _tensors(value)
-    elif isinstance(state, (tuple, list)):
-        for value in state:
-            yield from _tensors(value)
-    elif dataclasses.is_dataclass(state) and not isinstance(state, type):
-        for part in dataclasses.fields(state):
-            yield from _tensors(getattr(state, part.name))
-
-
-@dataclass(frozen=True, slots=True)
-class MinTokens:
-    """Forbids the end token until ``count`` tokens stand before it."""
-
-    count: int
-    eos: int
-
-    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:
-        if tokens.shape[1] >= self.count:
-            return logits
-        return Forbid((self.eos,))(tokens, logits)
-
-
-@dataclass(frozen=True, slots=True)
-class Forbid:
-    """Never says these tokens: their probability is spread over the others."""
-
-    ids: tuple[int, ...]
-
-    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002 - the hook's signature
-        return logits.index_fill(1, torch.tensor(self.ids, device=logits.device), float("-inf"))
-
-
-@dataclass(frozen=True, slots=True)
-class RepetitionPenalty:
-    """Lowers what was said already: positive logits are divided by ``penalty``, negative ones multiplied.
-
-    Keskar et al. 2019, CTRL, section 4.1. A penalty below 1 rewards repetition.
-    """
-
-    penalty: float
-
-    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:
-        said = logits.gather(1, tokens)
-        said = torch.where(said > 0, said / self.penalty, said * self.penalty)
-        return logits.scatter(1, tokens, said)
-
-
-@dataclass(frozen=True, slots=True)
-class NoRepeatNgram:
-    """Forbids any token that would complete an n-gram of ``size`` tokens which the row already holds.
-
-    Paulus et al. 2017, section 2.5 (there for trigrams).
-    """
-
-    size: int
-
-    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:
-        said = tokens.shape[1]
-        if said < self.size:
-            return logits
-        grams = tokens.unfold(1, self.size, 1)  # (n, t - size + 1, size)
-        current = tokens[:, said - self.size + 1 :]  # (n, size - 1)
-        repeats = (grams[:, :, :-1] == current[:, None, :]).all(-1)  # (n, t - size + 1)
-        forbidden = torch.zeros_like(logits, dtype=torch.int32)
-        forbidden.scatter_add_(1, grams[:, :, -1], repeats.int())
-        return logits.masked_fill(forbidden > 0, float("-inf"))
 
 
 @torch.inference_mode()
@@ -195,13 +58,13 @@ def generate(
     Raises ValueError when the decoder's outputs are not numbers (a damaged checkpoint).
     """
     state = decoder.start(memory)
-    leaf = next(_tensors(state), None)
+    leaf = next(tensors_of(state), None)
     if leaf is None:
         raise TypeError("A decoder's state must hold at least one tensor, whose dimension 0 is the batch.")
     n, device = leaf.shape[0], leaf.device
     if n == 0:
         return Generated([], [], [], [])
-    search = _Search(decoder, options, eos, pad, (*processors, *_option_processors(options, eos)))
+    search = _Search(decoder, options, eos, pad, (*processors, *asked_for(options, eos)))
     first = torch.full((n,), bos, dtype=torch.long, device=device)
     if prompts is not None:
         if not isinstance(decoder, Prompted) or len(prompts) != n or not all(prompts):
@@ -215,61 +78,10 @@ def generate(
         state = decoder.feed(state, before, lengths)
     if options.strategy == "beam" and options.beams > 1:
         return search.beam(state, first)
-    choose = _argmax
+    choose: Callable[[Tensor], Tensor] = argmax
     if options.strategy == "sample":
-        choose = _Sampler(options, _seeds(options, seeds, n))
+        choose = Sampler(options, seeds_of(options, seeds, n))
     return search.single(state, first, choose)
-
-
-def _option_processors(options: DecodingOptions, eos: int) -> list[LogitsProcessor]:
-    processors: list[LogitsProcessor] = []
-    if options.repetition_penalty != 1:
-        processors.append(RepetitionPenalty(options.repetition_penalty))
-    if options.no_repeat_ngram:
-        processors.append(NoRepeatNgram(options.no_repeat_ngram))
-    if options.min_tokens:
-        processors.append(MinTokens(options.min_tokens, eos))
-    return processors
-
-
-def _seeds(options: DecodingOptions, seeds: Sequence[int] | None, n: int) -> list[int]:
-    if seeds is not None:
-        if len(seeds) != n:
-            raise ValueError(f"Give one seed for each of the {n} pictures, not {len(seeds)}.")
-        return list(seeds)
-    return [options.seed if options.seed is not None else secrets.randbits(63) for _ in range(n)]
-
-
-def _argmax(logprobs: Tensor) -> Tensor:
-    return logprobs.argmax(-1)
-
-
-class _Sampler:
-    """Draws one token a row from log-probabilities (n, V), each row by its own generator."""
-
-    def __init__(self, options: DecodingOptions, seeds: Sequence[int]) -> None:
-        self.options = options
-        # On the CPU always: the same seed must draw the same caption on every device.
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-    def __call__(self, logprobs: Tensor) -> Tensor:
-        options = self.options
-        scores = logprobs.double().cpu() / options.temperature
-        if 0 < options.top_k < scores.shape[1]:
-            least = scores.topk(options.top_k).values[:, -1:]
-            scores = scores.masked_fill(scores < least, float("-inf"))
-        if options.top_p < 1:
-            ordered, order = scores.sort(descending=True, stable=True)
-            mass = ordered.softmax(-1)
-            outside = mass.cumsum(-1) - mass >= options.top_p  # the likeliest token is never outside
-            scores = scores.masked_fill(torch.zeros_like(outside).scatter(1, order, outside), float("-inf"))
-        mass = scores.softmax(-1)
-        draws = torch.cat([torch.rand(1, 1, dtype=torch.double, generator=g) for g in self.generators])
-        cumulative = mass.cumsum(-1)
-        token = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)[:, 0]
-        # A draw that rounds up to the whole mass would point behind the last token that has any.
-        last = mass.shape[1] - 1 - (mass > 0).flip(1).int().argmax(-1)
-        return torch.minimum(token, last).to(logprobs.device)
 
 
 class _Search:

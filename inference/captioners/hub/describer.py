@@ -23,7 +23,7 @@ from inference.captioners.hub.translation import Translator
 from inference.checkpoints.hub import HubSettings, fetch
 from inference.checkpoints.names import HubModel
 from inference.common.types import DecodingOptions
-from inference.decoding.search import NoRepeatNgram, RepetitionPenalty
+from inference.decoding.processors import NoRepeatNgram, RepetitionPenalty
 from inference.reading.inscriptions import inscriptions
 from inference.reading.reading import Reading
 from inference.russian.lists import LISTS

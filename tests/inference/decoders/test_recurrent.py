@@ -13,7 +13,8 @@ from inference.common.types import DecodingOptions
 from inference.decoders.attention import Attention
 from inference.decoders.base import IGNORED, build_decoder, register
 from inference.decoders.recurrent import RecurrentConfig, RecurrentDecoder
-from inference.decoding.search import generate, reorder
+from inference.decoding.decoder import reorder
+from inference.decoding.search import generate
 
 V, D, E, H, P = 13, 6, 5, 8, 4
 FEEDS = ["first_input", "instead_of_start", "initial_state", "nowhere"]

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from inference.common.types import DecodingOptions
 from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPrefixDecoder
-from inference.decoding.search import generate, reorder
+from inference.decoding.decoder import reorder
+from inference.decoding.search import generate
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES
 
 V, WORDS = 19, 5

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from inference.common.types import DecodingOptions
-from inference.decoding.search import Forbid, NoRepeatNgram, RepetitionPenalty, generate, reorder
+from inference.decoding.decoder import reorder
+from inference.decoding.processors import Forbid, NoRepeatNgram, RepetitionPenalty
+from inference.decoding.search import generate
 
 PAD, BOS, EOS = 0, 1, 2
 
