@@ -29,7 +29,7 @@ from aiogram.types import (
 
 from bot.messages.senders import person_behind, person_quoted
 from bot.texts import sentences
-from inference.pictures.opening import OTHER_SUFFIXES, PICTURE_SUFFIXES
+from inference.pictures.kinds import OTHER_SUFFIXES, PICTURE_SUFFIXES
 
 # What is clearly no picture is told so without being fetched; all else is the engine's to judge.
 _VAGUE_TYPES = frozenset({"application/octet-stream", "binary/octet-stream"})

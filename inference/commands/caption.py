@@ -22,7 +22,7 @@ from inference.common.file_names import ESCAPED, AmbiguousNameError, name_of, pi
 from inference.common.json_lines import from_json
 from inference.common.types import Caption, EngineError, ModelNotLoaded, PictureError, UnknownModel
 from inference.pictures.files import read_file
-from inference.pictures.opening import PICTURE_SUFFIXES, looks_like_picture
+from inference.pictures.kinds import PICTURE_SUFFIXES, looks_like_picture
 from inference.serving.engine import Engine, EngineSettings
 
 Row = dict[str, Any]

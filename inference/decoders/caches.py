@@ -14,7 +14,7 @@ _ROOM = 32  # places that are made free at a time
 class KeyValues:
     """Of n rows, in one tensor, so that beams are reordered by one selection.
 
-    As a state of :mod:`inference.decoding.decoder` it never changes for whoever holds it. New places are written
+    A state of :mod:`inference.decoding.decoder`, which never changes for whoever holds it. New places are put
     behind it, into room that its tensor has left; when another has grown from the same one there already, or
     no room is left, it is copied first.
     """

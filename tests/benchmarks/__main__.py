@@ -20,7 +20,7 @@ from rich.table import Table
 from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import ModelName
 from inference.common.types import EngineError
-from inference.pictures.opening import PICTURE_SUFFIXES
+from inference.pictures.kinds import PICTURE_SUFFIXES
 from inference.serving.engine import EngineSettings
 from tests.benchmarks import busy, clipcap, lines
 from tests.benchmarks.measure import (

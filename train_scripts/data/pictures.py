@@ -17,7 +17,8 @@ from tqdm import tqdm
 from inference.common.errors import UserError
 from inference.common.file_names import name_of
 from inference.common.types import PictureError
-from inference.pictures.opening import PICTURE_SUFFIXES, load_picture
+from inference.pictures.kinds import PICTURE_SUFFIXES
+from inference.pictures.opening import load_picture
 from train_scripts.data.journal import append_rows, kept_rows
 from train_scripts.pictures import picture_bytes
 

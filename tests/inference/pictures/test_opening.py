@@ -14,13 +14,8 @@ from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from inference.common.types import PictureError
-from inference.pictures.opening import (
-    MAX_BYTES,
-    WORKING_PIXELS,
-    load_picture,
-    looks_like_picture,
-    upright_size,
-)
+from inference.pictures.kinds import looks_like_picture
+from inference.pictures.opening import MAX_BYTES, WORKING_PIXELS, load_picture, upright_size
 from tests.drawing import bomb_png_bytes, font
 
 RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 180, 60), (40, 60, 220), (255, 255, 255)

@@ -20,7 +20,7 @@ import aiohttp
 from tqdm import tqdm
 
 from inference.common.errors import UserError
-from inference.pictures.opening import looks_like_picture
+from inference.pictures.kinds import looks_like_picture
 from train_scripts.data.files import from_json
 from train_scripts.data.journal import append_rows, kept_rows
 from train_scripts.data.records import Items, Record, Refused
