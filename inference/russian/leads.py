@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise, takewhile
 
 from inference.common.places import Place, Region
@@ -16,7 +17,6 @@ from inference.russian.sentences import Piece, Quotation, Sentence, stands_close
 
 _POST = re.compile(alternatives(LISTS.leads.posts))
 _IDLE = re.compile(alternatives(LISTS.leads.idle))
-_FRAMES = tuple(tuple(on_frame(number).split()) for number in range(len(LISTS.numbers.ordinals)))
 
 
 def parsed(pieces: Sequence[Piece]) -> Sentence:
@@ -24,15 +24,26 @@ def parsed(pieces: Sequence[Piece]) -> Sentence:
     quotation, the rest. Short participles are put into the form of what they are said of.
     """
     rest = list(_agreeing(tidied(pieces)))
-    place = ""
-    frame = tuple(rest[: len(_FRAMES[0])])
-    if frame in _FRAMES and len(rest) > len(frame) and not stands_close(rest[len(frame)]):
-        place = " ".join(map(str, frame))
-        rest = rest[len(frame) :]
+    place = _frame(rest)
+    rest = rest[len(place.split()) :]
     lead = tuple(takewhile(":".__ne__, _words(rest)))
     if rest[len(lead) : len(lead) + 1] != [":"]:
         return Sentence(place, body=tuple(rest))
     return Sentence(place, lead, body=tuple(rest[len(lead) + 1 :]))
+
+
+def _frame(pieces: Sequence[Piece]) -> str:
+    """The frame that a sentence names first: "на втором кадре"; "" where it names none."""
+    for name in _frames():
+        words = name.split()
+        if pieces[: len(words)] == words and pieces[len(words) :] and not stands_close(pieces[len(words)]):
+            return name
+    return ""
+
+
+@lru_cache(maxsize=1)
+def _frames() -> list[str]:
+    return [on_frame(number) for number in range(len(LISTS.numbers.ordinals))]
 
 
 def _words(pieces: Sequence[Piece]) -> Iterator[str]:

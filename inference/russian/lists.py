@@ -45,6 +45,12 @@ def _distinct(words: Listed) -> Listed:
     return words
 
 
+def _with_one_gap(text: str) -> str:
+    if text.count("{}") != 1 or set("{}") & set(text.replace("{}", "")):
+        raise ValueError(f"{text!r} must have {{}} once, where something is written in")
+    return text
+
+
 def _whole(words: dict[Region, str]) -> dict[Region, str]:
     missing = set(Region) - {Region.FRAME, Region.PAGE} - set(words)
     if missing:
@@ -54,6 +60,7 @@ def _whole(words: dict[Region, str]) -> dict[Region, str]:
 
 Text = Annotated[StrictStr, AfterValidator(_well_written)]
 Word = Annotated[Text, AfterValidator(_not_empty)]
+Template = Annotated[Text, AfterValidator(_with_one_gap)]
 Words = Annotated[frozenset[Word], BeforeValidator(_distinct)]
 Row = Annotated[tuple[Word, ...], AfterValidator(_distinct)]  # the order says something
 Forms = Annotated[tuple[Word, Word, Word, Word], AfterValidator(_distinct)]
@@ -72,7 +79,7 @@ class Lexicon(_Table):
 class Numbers(_Table):
     cardinals: Row
     collectives: Row
-    more: Word
+    more: Template
     ordinals: Row
     ordinal_endings: dict[Literal["nomn", "loct"], Word]
 
@@ -117,7 +124,7 @@ class Leads(_Table):
 
 
 class Places(_Table):
-    frame: Word
+    frame: Template
     frames: Word
     photo: Word
     drawing: Word
@@ -148,7 +155,7 @@ class Things(_Table):
 
 
 class Summary(_Table):
-    several: Word
+    several: Template
     picture: Word
     page: Word
     post: Word

@@ -50,6 +50,17 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, after: str, sentence:
         read_lists(changed(tmp_path, '"последний", "часть"', after))
 
 
+def test_a_sentence_keeps_the_place_where_something_is_written_in(tmp_path: Path) -> None:
+    for wrong in ('"мем из кадров"', '"мем из {} {} кадров"', '"мем из {число} {} кадров"'):
+        with pytest.raises(UserError, match=r"summary.several: .* must have \{\} once"):
+            read_lists(changed(tmp_path, '"мем из {} кадров"', wrong))
+
+
+def test_every_place_has_a_word(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"places.words: 'between' is missing"):
+        read_lists(changed(tmp_path, 'between = "между кадрами"\n', ""))
+
+
 def test_a_file_that_is_missing_is_a_sentence_too(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.toml cannot be read"):
         read_lists(tmp_path / "none.toml")
