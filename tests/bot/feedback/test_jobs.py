@@ -6,9 +6,13 @@ import asyncio
 import signal
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
+
 from bot.feedback.jobs import options_key
+from bot.feedback.states import ANSWER, CLAIM, FAIL, RETRY, TAKE_UP, JobState, Move
 from bot.feedback.store import Store
 from bot.feedback.tables import Choice, Place, now
 from inference.common.types import DecodingOptions
@@ -134,6 +138,36 @@ async def test_a_job_goes_through_its_states(chat: Chat, store: Store) -> None:
     assert await store.jobs.unfinished() == []
     assert await store.jobs.claim(job.id, resume=True) is None
     assert not await store.jobs.retry(job.id), "what was answered is not answered again"
+
+
+async def in_state(state: JobState, chat: Chat) -> int:
+    """The number of a new job that was brought to this state."""
+    jobs, job = chat.store.jobs, await chat.job(await chat.person(10), "u")
+    if state is not JobState.ACCEPTED:
+        await jobs.claim(job.id)
+    if state is JobState.ANSWERED:
+        await jobs.answered(job.id, 77)
+    if state is JobState.FAILED:
+        await jobs.failed(job.id, "the file is gone")
+    return job.id
+
+
+@pytest.mark.parametrize("start", JobState)
+async def test_a_job_moves_from_nowhere_but_where_its_move_begins(
+    chat: Chat, store: Store, start: JobState
+) -> None:
+    moves: dict[Move, Callable[[int], Awaitable[object]]] = {
+        CLAIM: store.jobs.claim,
+        TAKE_UP: lambda number: store.jobs.claim(number, resume=True),
+        RETRY: store.jobs.retry,
+        ANSWER: lambda number: store.jobs.answered(number, 78),
+        FAIL: lambda number: store.jobs.failed(number, "another reason"),
+    }
+    for move, make in moves.items():
+        number = await in_state(start, chat)
+        await make(number)
+        read = await store.jobs.get(number)
+        assert read is not None and read.state is (move.after if start in move.before else start), move
 
 
 async def test_a_failed_job_may_be_tried_again(chat: Chat, store: Store) -> None:
