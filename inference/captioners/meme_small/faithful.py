@@ -51,43 +51,45 @@ class Cutter:
     posts: set[int] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
-        for i, word in enumerate(self.tokenizer.words):
-            lemma = self.lemma_of(word) if word[:1].isalpha() else word
-            if lemma in _LISTS.pictures:
-                self.pictures.add(i)
-            if lemma in _LISTS.writings:
-                self.writings.add(i)
-            if lemma in _LISTS.posts:
-                self.posts.add(i)
+        words = self.tokenizer.words
+        lemmas = [self.lemma_of(word) if word[:1].isalpha() else word for word in words]
+        self.pictures, self.writings, self.posts = (
+            {word for word, lemma in enumerate(lemmas) if lemma in named}
+            for named in (_LISTS.pictures, _LISTS.writings, _LISTS.posts)
+        )
+        self._learn_marks()
+        self._learn_words()
+        self._learn_numbers(lemmas)
+        self._prune = Pruner(words, unknown=UNK)
+
+    def _learn_marks(self) -> None:
         self._open, self._close = self.tokenizer.id(OPEN), self.tokenizer.id(CLOSE)
         self._colon, self._stop = self.tokenizer.id(":"), self.tokenizer.id(".")
         self._comma = self.tokenizer.id(",")
-        self._prune = Pruner(self.tokenizer.words, unknown=UNK)
         self._ends = self._ids(_ENDS)
-        self._lead = [
-            self.tokenizer.ids[word] for word in (LISTS.leads.plain, ":") if word in self.tokenizer.ids
-        ]
-        self._prepositions = self._ids(_LISTS.placing)
         # An unknown word (id of UNK) names something nobody learnt: it is cut like one, not skipped.
         special = set(SPECIAL) - {OPEN, CLOSE, UNK}
         self._special = {self.tokenizer.ids[word] for word in special} | set(self.tokenizer.levels)
         self._special |= self._ids("*_`")
         self._unknown = self.tokenizer.id(UNK)
         self._structure = {self.tokenizer.ids[word] for word in SPECIAL} | set(self.tokenizer.levels)
+
+    def _learn_words(self) -> None:
+        self._lead = [
+            self.tokenizer.ids[word] for word in (LISTS.leads.plain, ":") if word in self.tokenizer.ids
+        ]
+        self._prepositions = self._ids(_LISTS.placing)
         self._never_said = self._ids(_LISTS.never)
         self._genre = self._ids(_LISTS.genres)
         self._bare = self._ids(_LISTS.bare)
         shown = [form for row in LISTS.participles.shown for form in row]
         self._shown = self._ids((*shown, *map(without_yo, shown)))
         self._places = self._ids(_LISTS.places)
-
-        ordinals = ordinal_lemmas()
-        self._ordinals = {
-            i: ordinals[form]
-            for i, word in enumerate(self.tokenizer.words)
-            if word[:1].isalpha() and (form := self.lemma_of(word)) in ordinals
-        }
         self._several = self._ids(_LISTS.several)
+
+    def _learn_numbers(self, lemmas: Sequence[str]) -> None:
+        ordinals = ordinal_lemmas()
+        self._ordinals = {word: ordinals[lemma] for word, lemma in enumerate(lemmas) if lemma in ordinals}
         self._numbers = {
             token: number for number in range(2, _COUNTED + 1) for token in self._ids(spellings(number))
         }

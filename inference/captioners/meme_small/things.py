@@ -87,15 +87,7 @@ def share_out(
     """
     names = _distinct([name for name, _ in sorted(concepts, key=lambda one: -one[1]) if is_thing(name)], ())
     concepts = [one for one in concepts if not is_thing(one[0]) or one[0] in names]
-    everywhere: list[Seen] = []
-    frames: list[list[Seen]] = [[] for _ in by_frame]
-    beings = [one for one in concepts if _is_being(one[0])]
-    for being, probability in beings:
-        own = [seen[being] for seen in by_frame]
-        least = min(listed, max(own))
-        there = [frame for frame, value in zip(frames, own, strict=True) if value >= least]
-        for told in [everywhere] if len(there) == len(frames) else there:
-            told.append((being, probability))
+    everywhere, frames = _beings_by_frame(concepts, by_frame, listed)
     hosts = [number for number, frame in enumerate(frames) if frame]
     for concept, probability in concepts:
         if _is_being(concept):
@@ -108,6 +100,23 @@ def share_out(
             continue
         among = hosts if of_beings and hosts else range(len(frames))
         frames[max(among, key=lambda number: by_frame[number][concept])].append((concept, probability))
+    return everywhere, frames
+
+
+def _beings_by_frame(
+    concepts: Sequence[Seen], by_frame: Sequence[Mapping[str, float]], listed: float
+) -> tuple[list[Seen], list[list[Seen]]]:
+    """The beings that are on all frames, and those of each; see :func:`share_out`."""
+    everywhere: list[Seen] = []
+    frames: list[list[Seen]] = [[] for _ in by_frame]
+    for being, probability in concepts:
+        if not _is_being(being):
+            continue
+        own = [seen[being] for seen in by_frame]
+        least = min(listed, max(own))
+        there = [frame for frame, value in zip(frames, own, strict=True) if value >= least]
+        for told in [everywhere] if len(there) == len(frames) else there:
+            told.append((being, probability))
     return everywhere, frames
 
 
