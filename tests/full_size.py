@@ -23,10 +23,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from inference.captioners.building import build
 from inference.captioners.encoder_decoder import CaptionModel
-from inference.captioners.presets import PRESETS, build, preset
 from inference.common.types import DecodingOptions
-from inference.presets.catalogue import CATALOGUE
+from inference.presets.preset import names as preset_names
+from inference.presets.preset import preset
 from inference.reading.lines import TextLine
 from tests.inference.learning import CAPTIONS, calibrate, pictures, tokenizer_for
 from tests.readings import reading_of
@@ -45,14 +46,15 @@ def check(name: str, folder: Path) -> dict[str, Any]:
     torch.manual_seed(0)
     resident = _forget_peak()
     started = time.perf_counter()
-    model = build(name)
+    system = preset(name)
+    model = build(system)
     model.tokenizer = tokenizer_for(name, folder)
     built = time.perf_counter() - started
     # As a trained network would see: after a hundred layers of random weights nothing is left to learn from.
     calibrate(model.encoder, model.encoder.preprocessing(pictures()[:2]))
     trainable, parameters = model.count()
-    expected = CATALOGUE[name]
-    if (trainable, parameters) != (expected.trainable, expected.parameters):
+    expected = (system.trainable, system.parameters)
+    if (trainable, parameters) != expected:
         raise AssertionError(f"{name} has {trainable} and {parameters} parameters, not {expected}")
     stepped = time.perf_counter()
     before = [p.detach().clone() for p in _learns(model)[:3]]
@@ -62,7 +64,7 @@ def check(name: str, folder: Path) -> dict[str, Any]:
         raise AssertionError(f"{name} does not learn: loss {loss}")
     stepped = time.perf_counter() - stepped
     saved = time.perf_counter()
-    model.save(folder, preset(name).options(), preset=name)
+    model.save(folder, system.options, preset=name)
     saved = time.perf_counter() - saved
     text, tokens = _caption(model)
     (folder / "expected.json").write_text(json.dumps([text, tokens]), encoding="utf-8")
@@ -180,7 +182,7 @@ def main(
     results.parent.mkdir(parents=True, exist_ok=True)
     done = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     finished = {row["preset"] for row in done}
-    for name in names or list(PRESETS):
+    for name in names or preset_names():
         if name in finished:
             continue
         with tempfile.TemporaryDirectory() as place:

@@ -14,7 +14,7 @@ from inference.checkpoints.manifest import sha256_again
 from inference.checkpoints.names import CheckpointFolder
 from inference.common.file_names import is_plain
 from inference.common.types import EngineError, UnknownModel
-from inference.presets.catalogue import CATALOGUE
+from inference.presets import preset
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -40,7 +40,7 @@ def find_checkpoint(models_dir: Path, model: CheckpointFolder) -> Path:
             f"The model {name!r} has no weights: {folder / WEIGHTS_FILE} is missing, get the checkpoint anew."
         )
     names = [path.parent.name for path in sorted(models_dir.glob(f"*/{WEIGHTS_FILE}"))]
-    if name in CATALOGUE:
+    if name in preset.names():
         others = f", or choose one of {', '.join(names)}" if names else ""
         raise UnknownModel(
             f"The preset {name!r} has no weights in {models_dir} yet: train it ('python -m train_scripts "

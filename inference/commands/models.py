@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from inference.checkpoints.models import ModelInfo, list_models
 from inference.commands.common import DEFAULTS, ModelsDir
-from inference.presets.catalogue import CATALOGUE
+from inference.presets.preset import Preset, names, preset
 
 
 def models(
@@ -25,8 +24,9 @@ def models(
     A preset's parameters are those at full size: what training changes, and all.
     """
     found = list_models(models_dir)
+    presets = [preset(name) for name in names()]
     if as_json:
-        for row in (*map(_model_row, found), *map(_preset_row, CATALOGUE)):
+        for row in (*map(_model_row, found), *map(_preset_row, presets)):
             typer.echo(json.dumps(row, ensure_ascii=False))
         return
     console = Console()
@@ -45,9 +45,9 @@ def models(
     for column in ("Trained", "All"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("Description")
-    for name, preset in CATALOGUE.items():
-        sizes = (_millions(preset.trainable), _millions(preset.parameters))
-        table.add_row(escape(name), *sizes, escape(preset.description))
+    for one in presets:
+        sizes = (_millions(one.trainable), _millions(one.parameters))
+        table.add_row(escape(one.name), *sizes, escape(one.description.en))
     console.print(table)
 
 
@@ -60,5 +60,7 @@ def _model_row(info: ModelInfo) -> dict[str, Any]:
     return {"kind": "model", **{name: getattr(info, name) for name in names}}
 
 
-def _preset_row(name: str) -> dict[str, Any]:
-    return {"kind": "preset", "name": name, **asdict(CATALOGUE[name])}
+def _preset_row(preset: Preset) -> dict[str, Any]:
+    names = ("name", "trainable", "parameters")
+    told = {name: getattr(preset, name) for name in names}
+    return {"kind": "preset", **told, "description": preset.description.en}

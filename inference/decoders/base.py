@@ -26,6 +26,11 @@ class CaptionDecoder(nn.Module, ABC):
     vocabulary: int  # V
     settings: dict[str, Any]  # JSON-able, what build_decoder builds its like from
 
+    @classmethod
+    def vocabulary_for(cls, tokens: int, settings: Mapping[str, Any]) -> int:  # noqa: ARG003 - see RuDOLPH's
+        """The ``vocabulary`` of a decoder with these settings, for a tokenizer of so many tokens."""
+        return tokens
+
     @abstractmethod
     def start(self, memory: Memory) -> Any:
         """The state before the first token."""
@@ -85,6 +90,13 @@ def register(kind: str, config: type) -> Any:
         return build
 
     return add
+
+
+def vocabulary_for(config: Mapping[str, Any], tokens: int) -> int:
+    """See :meth:`CaptionDecoder.vocabulary_for`. Raises ValueError when the kind is unknown."""
+    build, _ = _REGISTRY.find(config.get("kind"))
+    vocabulary: int = build.vocabulary_for(tokens, config)
+    return vocabulary
 
 
 def build_decoder(config: Mapping[str, Any]) -> CaptionDecoder:

@@ -9,9 +9,9 @@ Shapes: n pictures, l and r text places, p = side * side picture places, s = l +
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -192,6 +192,11 @@ class RudolphDecoder(CaptionDecoder):
 
     Logits are over the words and special tokens: V = vocabulary - left, without the left paddings.
     """
+
+    @classmethod
+    def vocabulary_for(cls, tokens: int, settings: Mapping[str, Any]) -> int:
+        """The tokens, and a padding word of its own for each place of the left text."""
+        return tokens + int(settings.get("left", RudolphConfig().left))
 
     def __init__(self, config: RudolphConfig) -> None:
         super().__init__()

@@ -15,7 +15,6 @@ from typing import Any
 from safetensors import SafetensorError
 
 from inference.captioners.encoder_decoder import CaptionModel, SpecialTokens
-from inference.captioners.presets import preset
 from inference.checkpoints import manifest
 from inference.checkpoints.config import TrainingRecord
 from inference.checkpoints.folder import CARD_FILE, CONFIG_FILE
@@ -46,6 +45,7 @@ from inference.importers.recurrent import (
     is_soft_attention,
 )
 from inference.importers.rudolph import import_rudolph, import_vqgan, is_rudolph, is_vqgan
+from inference.presets.preset import preset
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
 from inference.tokenizers.youtokentome import FILE as BPE_FILE
 from inference.tokenizers.youtokentome import YouTokenToMe
@@ -393,7 +393,7 @@ def _meme_baseline(request: Request, parts: _Parts) -> Built:  # noqa: ARG001 - 
     name = "resnet50-lstm" if tokenizer.has_start else "resnet101-lstm-navec"
     silent = () if tokenizer.has_start or tokenizer.unk is None else (tokenizer.unk,)
     special = SpecialTokens(tokenizer.bos, tokenizer.eos, tokenizer.pad, silent)
-    return CaptionModel(encoder, decoder, special, tokenizer), preset(name).options(), name
+    return CaptionModel(encoder, decoder, special, tokenizer), preset(name).options, name
 
 
 def _soft_attention(request: Request, parts: _Parts) -> Built:
@@ -417,7 +417,7 @@ def _soft_attention(request: Request, parts: _Parts) -> Built:
             f"{encoder.widths[0]}: it is another captioner's decoder."
         )
     special = SpecialTokens(tokenizer.bos, tokenizer.eos, tokenizer.pad)
-    return CaptionModel(encoder, decoder, special, tokenizer), preset(name).options(), name
+    return CaptionModel(encoder, decoder, special, tokenizer), preset(name).options, name
 
 
 def _rudolph(request: Request, parts: _Parts) -> Built:
@@ -450,7 +450,7 @@ def _rudolph(request: Request, parts: _Parts) -> Built:
     extra = decoder.config.codes - encoder.widths[0] if decoder.config.right_prompt else 0
     silent = _checked_size(len(tokenizer), decoder.vocabulary - extra, parts.paths["bpe"], path)
     special = replace(special, forbidden=tuple(sorted({*special.forbidden, *silent})))
-    usual = preset("rudolph").options().to_dict()
+    usual = preset("rudolph").options.to_dict()
     room = decoder.config.right - len(decoder.config.right_prompt)
     options = DecodingOptions.from_dict({**usual, "max_tokens": min(usual["max_tokens"], room)})
     return CaptionModel(encoder, decoder, special, tokenizer), options, "rudolph"

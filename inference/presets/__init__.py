@@ -1,1 +1,1 @@
-"""The published captioners as data."""
+"""The published captioners as data: one NAME.yaml a system, read by :mod:`inference.presets.preset`."""

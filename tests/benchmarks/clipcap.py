@@ -27,11 +27,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from inference.captioners.building import build
 from inference.captioners.encoder_decoder import CaptionModel
-from inference.captioners.presets import build
 from inference.common.types import DecodingOptions
 from inference.decoders.gpt_prefix import GptPrefixDecoder
 from inference.decoding.search import generate
+from inference.presets.preset import preset
 from tests.benchmarks.measure import MEGABYTE, Memory
 
 OURS, ORIGINAL, HUGGING_FACE = "ours", "original", "Hugging Face"
@@ -41,7 +42,7 @@ def full_size() -> tuple[CaptionModel, GptPrefixDecoder]:
     """``clipcap-mlp``, ruCLIP's tower included, and its decoder, whose random weights say something of their
     own at every step: those that GPT-2 starts with repeat one token for ever."""
     torch.manual_seed(0)
-    model = build("clipcap-mlp").eval()
+    model = build(preset("clipcap-mlp")).eval()
     decoder = model.decoder
     if not isinstance(decoder, GptPrefixDecoder):
         raise TypeError("clipcap-mlp has another decoder now: change the benchmark.")

@@ -19,8 +19,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from inference.captioners.presets import build
+from inference.captioners.building import build
 from inference.pictures.opening import load_picture
+from inference.presets.preset import preset
 from tests.drawing import DEFAULT_WORDS, KINDS, draw_meme, jpeg_bytes
 from train_scripts.process import set_up_process
 from train_scripts.training.config import load_config
@@ -62,7 +63,7 @@ def take_data(source: Path, folder: Path, count: int) -> None:
 def encode_once(pictures: list[Path]) -> float:
     """Seconds of running all pictures through the encoder in the plain way: threads open them, torch takes
     all cores for 25 at a time."""
-    encoder = build("resnet101-lstm-navec").encoder.eval()
+    encoder = build(preset("resnet101-lstm-navec")).encoder.eval()
 
     def pixels(batch: list[Path]) -> torch.Tensor:
         return encoder.preprocessing([load_picture(path.read_bytes()).image for path in batch])

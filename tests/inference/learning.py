@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image, ImageDraw
@@ -13,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from inference.captioners.building import build
 from inference.captioners.encoder_decoder import Batch, CaptionModel
-from inference.captioners.presets import build, preset
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED
 from inference.encoders.base import Encoder, Memory
+from inference.presets.preset import Preset, preset
 from inference.tokenizers.base import Tokenizer
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
 from inference.tokenizers.words import WordTokenizer
@@ -55,11 +57,10 @@ def pictures() -> list[Image.Image]:
 
 def tokenizer_for(name: str, folder: Path) -> Tokenizer:
     """A tokenizer of the preset's kind, made from the captions alone."""
-    settings = dict(preset(name).tokenizer)
-    kind = settings.pop("kind")
-    if kind == "words":
-        return WordTokenizer.from_captions(CAPTIONS, **{**settings, "threshold": 1})
-    if kind == "youtokentome":
+    wanted = preset(name).tokenizer
+    if wanted.kind == "words":
+        return WordTokenizer.from_captions(CAPTIONS, **{**wanted.settings, "threshold": 1})
+    if wanted.kind == "youtokentome":
         return YouTokenToMe(_letters(folder / "bpe.model"))
     return train_bpe(CAPTIONS, folder)
 
@@ -167,10 +168,60 @@ def learn(model: CaptionModel, *, limit: int = 1500, rate: float = 3e-3) -> tupl
     raise AssertionError("unreachable")
 
 
-def smoke_model(name: str, folder: Path) -> CaptionModel:
-    """The preset at its smoke size, for the captions' vocabulary; a frozen language model already speaks."""
+_TINY_ENCODERS: dict[str, dict[str, Any]] = {
+    "inception_v3": {"preprocessing": {"size": 96}},
+    "ruclip": {
+        "embed_dim": 32,
+        "image_resolution": 64,
+        "vision_layers": 2,
+        "vision_width": 64,
+        "vision_patch_size": 16,
+    },
+    "vqgan": {
+        "channels": 32,
+        "multipliers": [1, 1, 1],
+        "blocks": 1,
+        "depth": 16,
+        "codes": 64,
+        "preprocessing": {"size": 32, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
+    },
+}
+_SMALL_PICTURE = {"preprocessing": {"size": 64}}
+_TINY_DECODERS: dict[str, dict[str, Any]] = {
+    # Word vectors come from elsewhere at full size; here they must be learned.
+    "recurrent": {"embedding": 32, "hidden": 64, "dropout": 0.0, "train_embedding": True},
+    "gpt_prefix": {
+        "prefix": 4,
+        "clip_length": 4,
+        "mapper_layers": 2,
+        "mapper_heads": 4,
+        "width": 64,
+        "layers": 2,
+        "heads": 4,
+        "positions": 128,
+        "dropout": 0.0,
+    },
+    "rudolph": {"codes": 64, "side": 8, "left": 4, "width": 64, "layers": 4, "heads": 1, "dropout": 0.0},
+}
+_TINY_WIDTHS = ("input", "grid", "head", "attention_width")  # of what a recurrent decoder may lack
+
+
+def tiny(name: str, **decoder: Any) -> Preset:
+    """The preset at a size that learns in seconds on a CPU. ``decoder``: settings of it to change besides."""
+    full = preset(name)
+    sizes = dict(_TINY_DECODERS[full.decoder.kind])
+    if full.decoder.kind == "recurrent":
+        sizes |= {width: 48 for width in _TINY_WIDTHS if width in full.decoder_config()}
+    if full.encoder.kind == "ruclip":
+        sizes["pictures"] = [_TINY_ENCODERS["ruclip"]["embed_dim"]]
+    encoder = _TINY_ENCODERS.get(full.encoder.kind, _SMALL_PICTURE)
+    return full.changed(encoder=encoder, decoder={**sizes, **decoder})
+
+
+def tiny_model(name: str, folder: Path) -> CaptionModel:
+    """The small preset, for the captions' vocabulary; a frozen language model already speaks."""
     torch.manual_seed(0)
-    model = build(name, tokenizer=tokenizer_for(name, folder), smoke=True)
+    model = build(tiny(name), tokenizer=tokenizer_for(name, folder))
     if model.decoder.settings["kind"] == "gpt_prefix" and not model.decoder.settings["train_gpt"]:
         teach_to_speak(model)
     return model

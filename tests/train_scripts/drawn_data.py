@@ -10,6 +10,9 @@ import yaml
 
 from tests.inference.learning import CAPTIONS, pictures
 
+SMALL_ENCODER = {"kind": "resnet34", "preprocessing": {"size": 64}}
+SMALL_DECODER = {"picture": 512, "embedding": 32, "hidden": 64, "dropout": 0.0, "train_embedding": True}
+
 
 def write_rows(folder: Path, rows: list[dict[str, Any]]) -> None:
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
@@ -41,9 +44,8 @@ def small_config(folder: Path, **changes: Any) -> Path:
     }
     config = {
         "preset": "resnet101-lstm-navec",
-        "smoke": True,
-        "encoder": {"weights": "random", "settings": {"kind": "resnet34"}},
-        "decoder": {"picture": 512},
+        "encoder": {"weights": "random", "settings": SMALL_ENCODER},
+        "decoder": SMALL_DECODER,
         "vectors": "random",
         "vocabulary": {"threshold": 1},
         "sources": {"drawn": str(folder)},

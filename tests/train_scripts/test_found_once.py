@@ -14,10 +14,11 @@ import pytest
 from accelerate import Accelerator
 from PIL import Image, ImageDraw
 
+from inference.captioners.building import build, make_tokenizer
 from inference.captioners.captioner import Captioner, load_captioner
-from inference.captioners.presets import build, make_tokenizer
 from inference.common.types import DecodingOptions
 from inference.pictures.opening import load_picture
+from inference.presets.preset import preset
 from inference.reading.frames import find_frames
 from inference.reading.layout import arrange, by_frames
 from inference.reading.lines import blocks_of
@@ -26,6 +27,7 @@ from inference.reading.ocr import Ocr
 from inference.reading.reader import Reader
 from inference.reading.scorer import scored
 from tests.drawing import draw_meme, font, png_bytes
+from tests.inference.learning import tiny
 from tests.train_scripts.drawn_data import small_config
 from train_scripts.data.dataset import read_split
 from train_scripts.meme_small.data import load_examples
@@ -91,8 +93,8 @@ def opened(folder: Path) -> list[Image.Image]:
 def with_slots() -> Captioner:
     """An untrained preset that is told the lines."""
     name = "mobilenet-soft-attention"
-    tokenizer = make_tokenizer(name, ["Надпись «Ура»."] * 6, words="slots")
-    model = build(name, tokenizer=tokenizer, words="slots", smoke=True).eval()
+    tokenizer = make_tokenizer(preset(name), ["Надпись «Ура»."] * 6, words="slots")
+    model = build(tiny(name), tokenizer=tokenizer, words="slots").eval()
     return Captioner(name, "0" * 64, model, Reader(), DecodingOptions("greedy", max_tokens=8), translate=same)
 
 
@@ -139,8 +141,8 @@ def test_a_picture_that_a_preset_learns_is_read_once(folder: Path, found: Counte
     data = {"drawn": read_stage(config, "drawn")}
     readings = stage_readings(config, data)
     name = "mobilenet-soft-attention"
-    tokenizer = make_tokenizer(name, [row.text for row in data["drawn"].train], words="slots")
-    model = build(name, tokenizer=tokenizer, words="slots", smoke=True)
+    tokenizer = make_tokenizer(preset(name), [row.text for row in data["drawn"].train], words="slots")
+    model = build(tiny(name), tokenizer=tokenizer, words="slots")
     with ThreadPoolExecutor(1) as pool:
         inputs = Inputs(config, data, model, readings=readings, accelerator=Accelerator(cpu=True), pool=pool)
         for epoch in ("first", "second"):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from inference.captioners.presets import PRESETS
 from inference.common.errors import UserError
+from inference.presets.preset import names
 from tests.train_scripts.drawn_data import drawn_data, small_config, write_rows
 from train_scripts.training.building import build_model
 from train_scripts.training.config import StageConfig, config_names, load_config
@@ -18,8 +18,8 @@ from train_scripts.training.optimising import make_optimizer, make_schedule
 
 
 def test_every_preset_has_a_recipe_of_its_own_name() -> None:
-    assert config_names() == sorted(PRESETS)
-    for name in PRESETS:
+    assert config_names() == names()
+    for name in names():
         assert load_config(name).preset == name
 
 
@@ -54,7 +54,7 @@ def test_the_recipes_are_those_of_the_originals(name: str) -> None:
 
 
 def test_what_only_some_originals_did() -> None:
-    stages = {name: load_config(name).stages for name in PRESETS}
+    stages = {name: load_config(name).stages for name in names()}
     forced = {name for name, own in stages.items() if any(one.teacher_forcing < 1 for one in own.values())}
     assert forced == {
         *("inception-lstm-glove", "inception-lstm-crawl", "inception-attention", "resnext101-attention"),
@@ -84,7 +84,10 @@ def test_what_only_some_originals_did() -> None:
             "extends: resnet50-lstm\nstages: {memes: {zzz: 1}}",
             "unknown key 'stages.memes.zzz': choose one of data, epochs",
         ),
-        ("extends: resnet50-lstm\npreset: resnet51-lstm", "the nearest is resnet50-lstm"),
+        (
+            "extends: resnet50-lstm\npreset: resnet51-lstm",
+            "There is no preset 'resnet51-lstm': did you mean 'resnet50-lstm'.$",
+        ),
         (
             "extends: resnet50-lstm\nstages: {memes: {metric: blue}}",
             "there is no metric 'blue', choose one of val",
@@ -106,6 +109,10 @@ def test_what_only_some_originals_did() -> None:
             "words .it is 'bananas'. is not right: Input should be 'none'",
         ),
         ("preset: resnet50-lstm", "lacks the key 'sources'"),
+        (
+            "extends: resnet50-lstm\nsmoke: true",
+            "smoke is no setting any more, write the sizes under decoder",
+        ),
         ("a: [1", "line 1, is not valid YAML"),
         ("- 1", "is no config"),
     ],

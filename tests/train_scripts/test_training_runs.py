@@ -19,16 +19,16 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from inference.captioners.encoder_decoder import Batch, CaptionModel
-from inference.captioners.presets import PRESETS
 from inference.checkpoints.format import read_training
 from inference.checkpoints.models import list_models
 from inference.common.errors import UserError
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED
+from inference.presets.preset import names
 from tests.disk import files_of_at_most
-from tests.inference.learning import CAPTIONS, smoke_model
+from tests.inference.learning import CAPTIONS, tiny_model
 from tests.readings import reading_of
-from tests.train_scripts.drawn_data import drawn_data, small_config, write_rows
+from tests.train_scripts.drawn_data import SMALL_DECODER, SMALL_ENCODER, drawn_data, small_config, write_rows
 from train_scripts.pictures import UnreadablePicturesError
 from train_scripts.training import measuring
 from train_scripts.training.board import Board
@@ -77,7 +77,7 @@ def test_learned_by_heart_with_a_report_and_a_checkpoint_that_runs(data: Path, t
     """The best weights by BLEU-3; then the folder captions a picture by itself, and is trained further."""
     stage = {"epochs": 60, "metric": "bleu_3", "validate_every": 15, "patience": 3}
     # Without the running statistics of a BatchNorm, which so few steps leave halfway.
-    config = load_config(small_config(data, decoder={"picture": 512, "batchnorm": False}, stage=stage))
+    config = load_config(small_config(data, decoder={**SMALL_DECODER, "batchnorm": False}, stage=stage))
     run = tmp_path / "run"
     model_folder = train(config, run)
     assert model_folder == run / "model"
@@ -175,7 +175,7 @@ def test_16_bits_are_refused_to_several_processes_as_well(data: Path, tmp_path: 
     assert not (tmp_path / "two").exists()
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", names())
 @pytest.mark.parametrize("wanted", ["bf16", "fp16"])
 def test_every_preset_refuses_16_bits_on_a_processor(wanted: str, preset: str) -> None:
     with pytest.raises(UserError, match=f"^mixed_precision={wanted} needs a GPU"):
@@ -347,7 +347,7 @@ STAGE = {"epochs": 1, "batch": 4, "optimizer": {"rate": 0.003}}
         {},
         {"cache": "off"},
         {"stages": {"first": {**STAGE, "data": ["whole"]}, "second": {**STAGE, "data": ["drawn"]}}},
-        {"encoder": {"weights": "random", "settings": {"kind": "resnet34", "trainable_stages": 1}}},
+        {"encoder": {"weights": "random", "settings": {**SMALL_ENCODER, "trainable_stages": 1}}},
     ],
     ids=["kept", "seen anew", "of a later stage", "by an encoder that learns"],
 )
@@ -373,7 +373,7 @@ def test_augmented_pictures_and_a_trained_encoder_are_never_cached(data: Path, t
     cache = tmp_path / "features"
     changes = {"epochs": 1, "augment": {}, "teacher_forcing": 0.5}
     train(load_config(small_config(data, cache=str(cache), stage=changes)), tmp_path / "a")
-    encoder = {"weights": "random", "settings": {"kind": "resnet34", "trainable_stages": 1}}
+    encoder = {"weights": "random", "settings": {**SMALL_ENCODER, "trainable_stages": 1}}
     path = small_config(data, cache=str(cache), encoder=encoder, stage={"epochs": 1})
     train(load_config(path), tmp_path / "b")
     assert not cache.exists()
@@ -384,7 +384,7 @@ def test_augmented_pictures_and_a_trained_encoder_are_never_cached(data: Path, t
 
 
 def test_a_row_counts_as_often_as_its_weight_says(tmp_path: Path) -> None:
-    model = smoke_model("inception-lstm-glove", tmp_path).eval()
+    model = tiny_model("inception-lstm-glove", tmp_path).eval()
     memory = torch.randn(3, 2048)
     batch = model.batch(CAPTIONS[:3])
     objective = Objective(model)
@@ -398,7 +398,7 @@ def test_a_row_counts_as_often_as_its_weight_says(tmp_path: Path) -> None:
 
 
 def test_scheduled_sampling_feeds_the_models_own_words(tmp_path: Path) -> None:
-    model = smoke_model("inception-lstm-glove", tmp_path).eval()
+    model = tiny_model("inception-lstm-glove", tmp_path).eval()
     memory = torch.randn(4, 2048)
     batch = model.batch(CAPTIONS[:4])
     true = model.decoder(memory, batch.tokens)

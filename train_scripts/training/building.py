@@ -2,47 +2,31 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from tokenizers import ByteLevelBPETokenizer
-from torch import nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from inference.captioners.building import build, make_tokenizer
 from inference.captioners.encoder_decoder import CaptionModel, SpecialTokens
-from inference.captioners.presets import Preset, build, make_tokenizer, preset
 from inference.checkpoints.weight_files.state import ImportFailed, read_state
 from inference.common.errors import UserError
 from inference.common.types import EngineError
 from inference.decoders.base import CaptionDecoder, build_decoder
-from inference.encoders.base import Encoder, Memory, build_encoder
-from inference.encoders.cnn import (
-    ConvolutionalEncoder,
-    FeaturePyramidEncoder,
-    load_torchvision,
-    torchvision_file,
-)
-from inference.encoders.ruclip import RuClipEncoder
-from inference.encoders.ruclip_files import import_ruclip
-from inference.encoders.vqgan import VqganEncoder
-from inference.importers.rudolph import import_rudolph, import_vqgan
+from inference.encoders.base import Memory
+from inference.importers.rudolph import import_rudolph
+from inference.presets.preset import Preset, is_named, weights_at
 from inference.reading.reading import Reading
-from inference.tokenizers.base import Tokenizer, load_tokenizer
+from inference.tokenizers.base import Tokenizer
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
-from inference.tokenizers.words import WordTokenizer
-from inference.tokenizers.words_read import SLOTS, WordsRead, slotted
-from train_scripts.pictures import UnreadablePicturesError, open_picture
-from train_scripts.training.config import RANDOM, TrainConfig
-from train_scripts.training.seeing import GROUP
+from inference.tokenizers.words_read import WordsRead
+from train_scripts.training.config import RANDOM, TrainConfig, models_dir
+from train_scripts.training.encoder_weights import load_encoder
 
 __all__ = ["build_model", "start_from_checkpoint"]
 
-_CALIBRATION = 32  # pictures
 _GPT_SPECIALS = ["<pad>", "<s>", "</s>", "<unk>"]
 
 
@@ -61,18 +45,37 @@ def build_model(
     Raises UserError, one sentence, for whatever is missing or does not fit.
     """
     torch.manual_seed(config.seed)
-    chosen = preset(config.preset)
+    chosen = config.system
+    _must_be_here(config, chosen)
     try:
         words: WordsRead = config.words or "none"
         tokenizer = _tokenizer(config, chosen, texts, readings, words)
         model, notes = _assembled(config, chosen, tokenizer, words)
         _must_fit(model)
-        notes += _see(model.encoder, config, pictures)
+        notes += load_encoder(model.encoder, config.encoder.weights, pictures)
     except UserError:
         raise
     except (EngineError, FileNotFoundError, ImportFailed, ValueError, TypeError) as error:
         raise UserError(str(error).rstrip(".") + ".") from error
     return model, notes
+
+
+def _must_be_here(config: TrainConfig, chosen: Preset) -> None:
+    """Raises UserError where what the preset starts from was not fetched yet."""
+    for key, usual, wanted in (
+        ("language_model", chosen.decoder.weights, config.language_model),
+        ("tokenizer", chosen.tokenizer.files, config.tokenizer),
+        ("vectors", chosen.decoder.vectors, config.vectors),
+        ("encoder.weights", chosen.encoder.weights, config.encoder.weights),
+    ):
+        if usual is None or is_named(usual) or weights_at(usual, models_dir()) != wanted:
+            continue
+        if wanted is not None and not Path(wanted).exists():
+            others = "another" if key == "tokenizer" else f"others, or to {RANDOM!r}"
+            raise UserError(
+                f"{chosen.name} starts from {wanted}, which is missing: fetch it with 'python -m inference "
+                f"pull {Path(usual).parts[0]}', or set {key} to {others}."
+            )
 
 
 def start_from_checkpoint(folder: Path) -> CaptionModel:
@@ -90,25 +93,14 @@ def _tokenizer(
     readings: Sequence[Reading] | None,
     words: WordsRead,
 ) -> Tokenizer:
-    settings = dict(chosen.tokenizer)
-    kind = settings.pop("kind")
-    folder = Path(config.tokenizer) if config.tokenizer else None
-    if kind == "words":
-        if folder is not None:
-            return WordTokenizer.read(folder) if folder.is_file() else WordTokenizer.load(folder)
-        settings |= config.vocabulary.model_dump(exclude_none=True)
-        if words == "slots":
-            texts = slotted(texts, readings, SLOTS)
-            settings["slots"] = SLOTS
-        return WordTokenizer.from_captions(texts, **settings)
-    if folder is None and config.language_model not in {None, RANDOM}:
-        model = Path(str(config.language_model))
-        folder = model if model.is_dir() else model.parent
-    if folder is not None:
-        return load_tokenizer(kind, folder if folder.is_dir() else folder.parent)
-    if kind == "gpt2" and config.language_model == RANDOM:
-        return _learned_bpe(texts)
-    return make_tokenizer(config.preset, texts, readings, words=words)  # says what is missing
+    files = Path(config.tokenizer) if config.tokenizer else None
+    if files is None and chosen.tokenizer.kind != "words" and config.language_model is not None:
+        if config.language_model != RANDOM:
+            files = Path(config.language_model)
+        elif chosen.tokenizer.kind == "gpt2":
+            return _learned_bpe(texts)
+    counted = config.vocabulary.model_dump(exclude_none=True)
+    return make_tokenizer(chosen, texts, readings, words=words, files=files, **counted)
 
 
 def _learned_bpe(texts: Sequence[str]) -> Gpt2Tokenizer:
@@ -123,8 +115,7 @@ def _learned_bpe(texts: Sequence[str]) -> Gpt2Tokenizer:
 def _assembled(
     config: TrainConfig, chosen: Preset, tokenizer: Tokenizer, words: WordsRead
 ) -> tuple[CaptionModel, list[str]]:
-    kind = chosen.decoder["kind"]
-    changes = dict(config.decoder)
+    kind = chosen.decoder.kind
     vectors, notes = _vectors(config, chosen)
     if kind == "gpt_prefix":
         if config.language_model is None:
@@ -132,21 +123,17 @@ def _assembled(
                 f"{chosen.name} needs a language model: set language_model to its Hugging Face folder, or to "
                 "'random' to train one from nothing."
             )
-        if config.language_model == RANDOM and not chosen.decoder.get("train_gpt"):
-            changes.setdefault("train_gpt", True)
-            if changes["train_gpt"]:
-                notes.append("The language model is random, so it is trained too: frozen it could not speak.")
-    model = build(
-        chosen.name, tokenizer=tokenizer, words=words, vectors=vectors, smoke=config.smoke, **changes
-    )
-    if config.encoder.settings:
-        model.encoder = build_encoder({**model.encoder.settings, **config.encoder.settings})
+        frozen = not chosen.decoder.settings.get("train_gpt")
+        if config.language_model == RANDOM and frozen and "train_gpt" not in config.decoder:
+            chosen = chosen.changed(decoder={"train_gpt": True})
+            notes.append("The language model is random, so it is trained too: frozen it could not speak.")
+    model = build(chosen, tokenizer=tokenizer, words=words, vectors=vectors)
     if kind == "rudolph":
         model, extra = _with_rudolph(model, config, chosen)
         notes += extra
     elif kind == "gpt_prefix" and config.language_model == RANDOM:
-        if not config.smoke:  # as many words as the published model has, so that it is of the same size
-            model = _widened(model, int(chosen.decoder["vocabulary"]))
+        # As many words as the published model has, so that it is of the same size.
+        model = _widened(model, chosen.tokenizer.vocabulary)
     elif kind == "gpt_prefix":
         model = _with_language_model(model, Path(str(config.language_model)))
     elif config.language_model is not None:
@@ -180,16 +167,12 @@ def _must_fit(model: CaptionModel) -> None:
 
 
 def _vectors(config: TrainConfig, chosen: Preset) -> tuple[Path | None, list[str]]:
-    """The file of word vectors, and what to know where there is none."""
+    """The file of word vectors, and what to know where there could be one."""
     if config.vectors is None:
-        if chosen.vectors and not config.smoke:
-            raise UserError(
-                f"{chosen.name} begins with the word vectors {chosen.vectors}: set vectors to their file, or "
-                "to 'random' to do without."
-            )
         return None, []
     if config.vectors == RANDOM:
-        return None, [f"The words' vectors are random, not {chosen.vectors}."] if chosen.vectors else []
+        usual = chosen.decoder.vectors
+        return None, [f"The words' vectors are random, not those of {Path(usual).parts[0]}."] if usual else []
     return Path(config.vectors), []
 
 
@@ -258,87 +241,3 @@ def _with_rudolph(model: CaptionModel, config: TrainConfig, chosen: Preset) -> t
         changed.load_state_dict(decoder.state_dict())
         return _replaced(model, changed, special), []
     return _replaced(model, decoder, special), []
-
-
-def _see(encoder: Encoder, config: TrainConfig, pictures: Sequence[Path]) -> list[str]:
-    """Fills the encoder as `encoder.weights` says."""
-    weights = config.encoder.weights
-    if weights == RANDOM:
-        encoder.settings |= {"weights": None} if "weights" in encoder.settings else {}
-        _calibrate(encoder, pictures)
-        return ["The encoder's weights are random: it tells pictures apart, but knows nothing of them."]
-    path = Path(weights)
-    if isinstance(encoder, ConvolutionalEncoder | FeaturePyramidEncoder):
-        name = encoder.plan.model if isinstance(encoder, ConvolutionalEncoder) else "fasterrcnn_resnet50_fpn"
-        if weights in torchvision.models.get_model_weights(name).__members__:
-            encoder.weights = weights
-            encoder.settings["weights"] = weights
-            path = _torchvision_path(encoder)
-        elif not path.exists():
-            known = ", ".join(torchvision.models.get_model_weights(name).__members__)
-            raise UserError(
-                f"encoder.weights is {weights!r}, which is neither a file nor weights of {name} "
-                f"({known}) nor "
-                "'random': choose one of these."
-            )
-        load_torchvision(encoder, path)
-        return []
-    if isinstance(encoder, RuClipEncoder):
-        encoder.visual.load_state_dict(import_ruclip(path).model.visual.state_dict())
-        return []
-    if isinstance(encoder, VqganEncoder):
-        encoder.load_state_dict(import_vqgan(path).state_dict())
-        return []
-    raise UserError(f"The weights of a {type(encoder).__name__} cannot be loaded: set them to 'random'.")
-
-
-def _torchvision_path(encoder: ConvolutionalEncoder | FeaturePyramidEncoder) -> Path:
-    named = torchvision_file(encoder)
-    if named is None:
-        raise UserError("The encoder names no weights: set encoder.weights.")
-    folders = [*Path(os.environ.get("MODELS_DIR", "checkpoints")).glob("*/")]
-    for folder in (*folders, Path(torch.hub.get_dir()) / "checkpoints"):
-        if (folder / named[0]).is_file():
-            return folder / named[0]
-    kind = encoder.settings["kind"]
-    raise UserError(
-        f"The weights {encoder.weights} ({named[0]}) are not here: fetch them with 'python -m inference pull "
-        f"{kind}', or set encoder.weights to their file, or to 'random' on a machine without internet."
-    )
-
-
-def _calibrate(encoder: Encoder, pictures: Sequence[Path]) -> None:
-    """Gives a network of random weights activations like a trained one's (data-dependent initialisation,
-    Mishkin & Matas 2016).
-
-    Without it they grow from layer to layer until all pictures look alike. What a residual block adds is made
-    small, and the statistics of each BatchNorm are those of some pictures.
-    """
-    for module in encoder.modules():
-        if isinstance(module, BasicBlock | Bottleneck):
-            last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
-            nn.init.constant_(last.weight, 0.1)
-    norms = [module for module in encoder.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    if not norms or encoder.yields == "codes":
-        return
-    images = []
-    for path in pictures[:_CALIBRATION]:
-        with suppress(UnreadablePicturesError):  # the run tells of all of them before its first step
-            images.append(open_picture(path))
-    if not images:
-        return
-    pixels = torch.cat([encoder.preprocessing(images[i : i + GROUP]) for i in range(0, len(images), GROUP)])
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the same sums in the same order, whatever the machine
-    try:
-        with torch.no_grad():
-            encoder(pixels)
-    finally:
-        torch.set_num_threads(threads)
-        for norm in norms:
-            norm.momentum = 0.1
-        encoder.eval()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-import types
-import typing
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -20,10 +18,10 @@ from pydantic import (
     model_validator,
 )
 
-from inference.captioners.presets import PRESETS
 from inference.common.errors import UserError
-from inference.common.registry import hint
 from inference.common.types import DecodingOptions
+from inference.common.yaml_files import complaint, read_yaml
+from inference.presets.preset import Preset, preset, weights_at
 from inference.tokenizers.words_read import WordsRead
 from train_scripts.metrics.evaluator import MEASURES
 
@@ -37,6 +35,7 @@ __all__ = [
     "TrainConfig",
     "config_names",
     "load_config",
+    "models_dir",
 ]
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -169,15 +168,19 @@ class VocabularyConfig(_Settings):
 
 
 class TrainConfig(_Settings):
-    """A run. Paths are relative to the folder in which the command runs."""
+    """A run. Paths are relative to the folder in which the command runs.
 
-    preset: str
+    Where a recipe names no weights, vectors or tokenizer, they are the preset's, in the folder of models
+    (``MODELS_DIR``, by default ``checkpoints``).
+    """
+
+    preset: str  # a name, or a YAML file as those of inference/presets
     sources: dict[
         str, Path
     ]  # data sets by name: folders with metadata.jsonl, or with train.jsonl and val.jsonl
     stages: dict[str, StageConfig]
     encoder: EncoderConfig
-    decoder: dict[str, Any] = {}  # changes of the preset's decoder
+    decoder: dict[str, Any] = {}  # changes of the preset's decoder and bridge
     language_model: str | None = None  # a Hugging Face folder or weight file of a GPT-2, or `random`
     tokenizer: str | None = None  # its folder or file; None: the language model's, or made from the captions
     vocabulary: VocabularyConfig = VocabularyConfig()
@@ -186,7 +189,6 @@ class TrainConfig(_Settings):
     readings: dict[str, Path] = {}  # by source: what `train_scripts read` wrote; needed where words are given
     decoding: dict[str, Any] = {}  # changes of how the preset searches
     start_from: Path | None = None  # a trained checkpoint's folder: its model is trained further, as it is
-    smoke: bool = False  # the preset's parts at a size that learns in seconds on a CPU
     seed: int = 0
     cache: str = "auto"  # folder of the frozen encoder's features; auto: one an encoder under runs/; off
     cache_half: bool = False  # keep them in 16 bits
@@ -210,12 +212,48 @@ class TrainConfig(_Settings):
             return {name: stage for name, stage in value.items() if stage is not None}
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_before(cls, values: Any) -> Any:
+        """Runs kept before sizes were all written out say whether theirs were the small ones."""
+        if not isinstance(values, Mapping) or "smoke" not in values:
+            return values
+        if values["smoke"]:
+            raise ValueError(
+                "smoke is no setting any more, write the sizes under decoder and encoder.settings, for "
+                "example decoder: {hidden: 64}"
+            )
+        return {key: value for key, value in values.items() if key != "smoke"}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_preset_says(cls, values: Any) -> Any:
+        """What the recipe leaves open is written out, so that a run's own config says all."""
+        if not isinstance(values, Mapping) or not isinstance(values.get("preset"), str):
+            return values
+        try:
+            system = preset(values["preset"])
+        except UserError:
+            return values  # which is said of the key itself
+        models = models_dir()
+        usual = {
+            "language_model": weights_at(system.decoder.weights, models),
+            "tokenizer": weights_at(system.tokenizer.files, models),
+            "vectors": weights_at(system.decoder.vectors, models),
+        }
+        given = {key: value for key, value in values.items() if value is not None or key not in usual}
+        encoder = given.get("encoder", {})
+        if isinstance(encoder, Mapping) and system.encoder.weights is not None:
+            encoder = {"weights": weights_at(system.encoder.weights, models), **encoder}
+        return {**usual, **given, "encoder": encoder}
+
     @field_validator("preset")
     @classmethod
     def _preset(cls, value: str) -> str:
-        if value not in PRESETS:
-            near = difflib.get_close_matches(value, PRESETS, 1) or [", ".join(PRESETS)]
-            raise ValueError(f"there is no preset {value!r}, the nearest is {near[0]}")
+        try:
+            preset(value)
+        except UserError as error:
+            raise ValueError(str(error)) from error
         return value
 
     @field_validator("decoding")
@@ -237,9 +275,19 @@ class TrainConfig(_Settings):
                     )
         return self
 
+    @property
+    def system(self) -> Preset:
+        """What is trained, with this run's settings."""
+        return preset(self.preset).changed(encoder=self.encoder.settings, decoder=self.decoder)
+
     def to_yaml(self) -> str:
         """The whole config, as :func:`load_config` reads it."""
         return str(yaml.safe_dump(self.model_dump(mode="json"), allow_unicode=True, sort_keys=False))
+
+
+def models_dir() -> Path:
+    """The folder of models, in which ``pull`` puts what is trained further."""
+    return Path(os.environ.get("MODELS_DIR", "checkpoints"))
 
 
 def config_names() -> list[str]:
@@ -265,7 +313,8 @@ def load_config(config: str | Path, overrides: Sequence[str] = ()) -> TrainConfi
     try:
         return TrainConfig.model_validate(merged)
     except ValidationError as error:
-        raise UserError(_sentence(error, layers)) from None
+        advice = "add it, or begin from a recipe with 'extends'"
+        raise UserError(complaint(error, TrainConfig, layers, advice)) from None
 
 
 def _layers(path: Path, above: tuple[Path, ...]) -> list[tuple[str, dict[str, Any]]]:
@@ -275,21 +324,7 @@ def _layers(path: Path, above: tuple[Path, ...]) -> list[tuple[str, dict[str, An
         path = shipped
     if path.resolve() in above:
         raise UserError(f"{path} extends itself: take one of its 'extends' out.")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise UserError(
-            f"The config {path} cannot be read ({why}): give a YAML file, or one of "
-            f"{', '.join(config_names())}."
-        ) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or "cannot be parsed"
-        raise UserError(f"{path}{line}, is not valid YAML ({problem}): mend the line.") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path} is no config: it must hold keys and values.")
+    values = read_yaml(path, "config", config_names())
     base = values.pop("extends", None)
     if base is None:
         return [(str(path), values)]
@@ -319,42 +354,3 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
             value = _merge(old, value)  # noqa: PLW2901
         merged[key] = value
     return merged
-
-
-def _sentence(error: ValidationError, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    """The first of pydantic's errors, in words."""
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    place = [str(part) for part in first["loc"]]
-    key = ".".join(place)
-    where = next((name for name, values in reversed(layers) if _has(values, place)), layers[-1][0])
-    if first["type"] == "extra_forbidden":
-        return f"{where} has the unknown key {key!r}: {hint(place[-1], _keys(place[:-1]))}"
-    if first["type"] == "missing":
-        return f"{layers[-1][0]} lacks the key {key!r}: add it, or begin from a recipe with 'extends'."
-    message = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
-    value = f" (it is {first['input']!r})" if not isinstance(first["input"], Mapping | BaseModel) else ""
-    return f"{where}: {key}{value} is not right: {message}." if key else f"{where}: {message}."
-
-
-def _has(values: Any, place: Sequence[str]) -> bool:
-    for part in place:
-        if not isinstance(values, Mapping) or part not in values:
-            return False
-        values = values[part]
-    return True
-
-
-def _keys(place: Sequence[str]) -> list[str]:
-    """The keys that are valid at a place of the config."""
-    model: type[BaseModel] | None = TrainConfig
-    for part in place:
-        if model is None or part not in model.model_fields:
-            continue  # the name of a stage: its settings are those of the field before
-        model = _model_of(model.model_fields[part].annotation)
-    return list(model.model_fields) if model is not None else []
-
-
-def _model_of(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return annotation if issubclass(annotation, BaseModel) else None
-    return next((found for part in typing.get_args(annotation) if (found := _model_of(part))), None)

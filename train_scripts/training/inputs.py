@@ -280,7 +280,7 @@ class Inputs:
         encoder = self.model.encoder.eval()
         if self.config.cache == "auto":
             key = hash_of(str(encoder_identity(encoder)), self.config.cache_half)
-            folder = _DEFAULT_CACHE / f"{self.config.preset}-{key:016x}"
+            folder = _DEFAULT_CACHE / f"{self.config.system.name}-{key:016x}"
         else:
             folder = Path(self.config.cache)
         cache = FeatureCache(folder, encoder, half=self.config.cache_half)

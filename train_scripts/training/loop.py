@@ -32,7 +32,6 @@ from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
 from inference.captioners.encoder_decoder import CaptionModel
-from inference.captioners.presets import preset
 from inference.common.errors import UserError
 from inference.common.types import DecodingOptions
 from train_scripts.metrics.evaluator import MEASURES
@@ -122,9 +121,7 @@ class Training:
         self.data = {name: read_stage(config, name) for name in self.names}
         self.notes = [note for name in self.names for note in self.data[name].notes(name)]
         readings = stage_readings(config, self.data)
-        self.options = DecodingOptions.from_dict(
-            {**preset(config.preset).options().to_dict(), **config.decoding}
-        )
+        self.options = DecodingOptions.from_dict({**config.system.options.to_dict(), **config.decoding})
         self.model = self._model(readings).to(self.device)
         if accelerator.num_processes > 1:
             synchronise(self.model.decoder)

@@ -41,7 +41,7 @@ class Outcome:
 
 def write_report(folder: Path, outcome: Outcome) -> None:
     """Writes ``report.md`` and ``report.html``. Raises SheetError, or OSError, when the disk is full."""
-    title = f"{outcome.config.preset}: training"
+    title = f"{outcome.config.system.name}: training"
     curves = (
         "The loss and the learning rate of every step, and the scores on val of every epoch, as curves: "
         f"python -m tensorboard.main --logdir {folder / CURVES}"

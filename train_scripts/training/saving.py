@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from inference.captioners.encoder_decoder import CaptionModel
-from inference.captioners.presets import preset
 from inference.checkpoints.config import Lineage, TrainingRecord
 from inference.checkpoints.folder import CARD_FILE, WEIGHTS_FILE
 from inference.common.file_names import ESCAPED
@@ -69,7 +68,7 @@ def save_model(
             part,
             options,
             TrainingRecord(training, scores, lineage),
-            preset=config.preset,
+            preset=config.system.name,
             half=config.half,
         )
         (part / CARD_FILE).write_text(
@@ -88,6 +87,7 @@ def _card(
     notes: Sequence[str],
     scores: Mapping[str, Any],
 ) -> str:
+    system = config.system
     trained, every = model.count()
     data = "\n".join(
         f"- stage {one['stage']}: {one['rows']} captions of {one['pictures']} pictures "
@@ -95,9 +95,9 @@ def _card(
         for one in lineage.data
     )
     lines = [
-        "---\nlanguage: ru\npipeline_tag: image-to-text\n---",
-        f"# {config.preset}\n",
-        f"{preset(config.preset).description}\n",
+        f"---\nlanguage: ru\npipeline_tag: image-to-text\ndescription_ru: {system.description.ru}\n---",
+        f"# {system.name}\n",
+        f"{system.description.en}\n",
         "## Architecture\n",
         f"- encoder: {model.encoder.settings['kind']}, weights {config.encoder.weights}",
         f"- decoder: {model.decoder.settings['kind']}, {model.decoder.vocabulary} tokens",

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch.nn import functional
 
+from inference.captioners.building import build
 from inference.captioners.encoder_decoder import CaptionModel
-from inference.captioners.presets import build
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED
 from inference.decoding.search import Generated
 from inference.encoders.base import Memory
-from tests.inference.learning import CAPTIONS, pictures, smoke_model, tokenizer_for
+from tests.inference.learning import CAPTIONS, pictures, tiny, tiny_model, tokenizer_for
 
 FAMILIES = [
     "resnet34-lstm",
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def model_of(name: str, folder: Path, **decoder: object) -> CaptionModel:
     torch.manual_seed(0)
-    return build(name, tokenizer=tokenizer_for(name, folder), smoke=True, **decoder).eval()
+    return build(tiny(name, **decoder), tokenizer=tokenizer_for(name, folder)).eval()
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -92,7 +92,7 @@ def test_a_caption_too_long_for_the_decoder_is_cut_and_does_not_end(
 
 
 def test_a_model_that_needs_no_tokenizer_says_when_it_does(tmp_path: Path) -> None:
-    model = smoke_model("mobilenet-soft-attention", tmp_path)
+    model = tiny_model("mobilenet-soft-attention", tmp_path)
     model.tokenizer = None
     with pytest.raises(ValueError, match="no tokenizer: load it from a whole checkpoint"):
         model.batch(CAPTIONS)

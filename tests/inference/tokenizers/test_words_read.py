@@ -11,18 +11,19 @@ import torch
 from PIL import Image
 from torch import nn
 
+from inference.captioners.building import build, make_tokenizer
 from inference.captioners.encoder_decoder import Batch, CaptionModel
-from inference.captioners.presets import build, make_tokenizer
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED
 from inference.encoders.base import Memory
+from inference.presets.preset import preset
 from inference.reading.lines import TextLine
 from inference.reading.reading import Reading
 from inference.tokenizers.base import Tokenizer
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
 from inference.tokenizers.words import WordTokenizer, split_words
 from inference.tokenizers.words_read import AFTER, BEFORE, NOTHING, WordsRead, from_slots, text_read, to_slots
-from tests.inference.learning import calibrate, tokenizer_for, train_bpe
+from tests.inference.learning import calibrate, tiny, tokenizer_for, train_bpe
 from tests.readings import reading_of
 
 GREEDY = DecodingOptions("greedy", max_tokens=40)
@@ -60,7 +61,7 @@ def test_a_vocabulary_has_its_slots_as_words() -> None:
     ]
     captions = ["Надпись «Привет, мир».", "Надпись «Пока»."]
     readings = [read("ПРИВЕТ МИР"), read("пока", "что")]
-    words = make_tokenizer("resnet34-lstm", captions * 6, readings * 6, words="slots", slots=2)
+    words = make_tokenizer(preset("resnet34-lstm"), captions * 6, readings * 6, words="slots", slots=2)
     assert isinstance(words, WordTokenizer)
     assert words.words == (
         "<pad>",
@@ -76,7 +77,7 @@ def test_a_vocabulary_has_its_slots_as_words() -> None:
     )
     assert words.slots == [4, 5]
     assert words.decode(words.encode("Надпись «<line1>».")) == "Надпись «<line1>»."
-    plain = make_tokenizer("resnet34-lstm", captions * 6, readings * 6)
+    plain = make_tokenizer(preset("resnet34-lstm"), captions * 6, readings * 6)
     assert isinstance(plain, WordTokenizer)
     assert plain.slots == []
     assert "привет" in plain.ids
@@ -84,16 +85,16 @@ def test_a_vocabulary_has_its_slots_as_words() -> None:
 
 def test_tokenizers_with_files_come_from_their_folder(tmp_path: Path) -> None:
     train_bpe(["раз два"], tmp_path)
-    assert isinstance(make_tokenizer("clipcap-mlp", [], folder=tmp_path), Gpt2Tokenizer)
+    assert isinstance(make_tokenizer(preset("clipcap-mlp"), [], files=tmp_path), Gpt2Tokenizer)
     with pytest.raises(FileNotFoundError, match="clipcap-mlp needs the folder of a gpt2 tokenizer"):
-        make_tokenizer("clipcap-mlp", ["раз"])
+        make_tokenizer(preset("clipcap-mlp"), ["раз"])
 
 
 def test_a_batch_holds_the_words_before_the_sentence_and_learns_the_sentence_alone(tmp_path: Path) -> None:
     captions = ["Надпись «Ура».", "Пусто."]
     readings = [read("УРА", "ещё"), read()]
-    words = make_tokenizer("mobilenet-soft-attention", captions, readings, words="slots", slots=3)
-    model = build("mobilenet-soft-attention", tokenizer=words, words="slots", smoke=True)
+    words = make_tokenizer(preset("mobilenet-soft-attention"), captions, readings, words="slots", slots=3)
+    model = build(tiny("mobilenet-soft-attention"), tokenizer=words, words="slots")
     assert isinstance(words, WordTokenizer)
     batch = model.batch(captions, readings)
     start, end = model.special.bos, model.special.eos
@@ -103,7 +104,7 @@ def test_a_batch_holds_the_words_before_the_sentence_and_learns_the_sentence_alo
     assert batch.targets[1].tolist() == [IGNORED, *words.encode("Пусто."), end, *[IGNORED] * 5]
 
     pieces = tokenizer_for("clipcap-mlp", tmp_path)
-    model = build("clipcap-mlp", tokenizer=pieces, words="prompt", smoke=True)
+    model = build(tiny("clipcap-mlp"), tokenizer=pieces, words="prompt")
     model.prompt_tokens = 4
     batch = model.batch(captions, readings)
     before = [
@@ -118,29 +119,29 @@ def test_a_batch_holds_the_words_before_the_sentence_and_learns_the_sentence_alo
     assert batch.tokens[1].tolist()[: 1 + len(nothing)] == [pieces.bos, *nothing]
 
     bpe = tokenizer_for("rudolph", tmp_path)
-    model = build("rudolph", tokenizer=bpe, words="prompt", smoke=True, left=6)
+    model = build(tiny("rudolph", left=6), tokenizer=bpe, words="prompt")
     batch = model.batch(captions, readings)
     assert batch.left is not None
     assert batch.left.tolist() == [[2, *bpe.encode("ура ещё")[:4], 3], [2, 3, 0, 0, 0, 0]]
     assert batch.tokens[0].tolist() == [2, *bpe.encode(captions[0])]
     # Without the option what was read is not looked at.
-    assert build("rudolph", tokenizer=bpe, smoke=True).batch(captions, readings).left is None
+    assert build(tiny("rudolph"), tokenizer=bpe).batch(captions, readings).left is None
 
 
 @pytest.mark.parametrize(
-    ("preset", "words"),
+    ("name", "words"),
     [("mobilenet-soft-attention", "slots"), ("clipcap-mlp", "prompt"), ("rudolph", "prompt")],
 )
 def test_sentences_cut_one_by_one_stand_together_as_those_cut_at_once(
-    preset: str, words: WordsRead, tmp_path: Path
+    name: str, words: WordsRead, tmp_path: Path
 ) -> None:
     captions = ["Надпись «Ура».", "Пусто.", "Кот и ещё один кот."]
     readings = [read("УРА", "ещё"), read(), read("кот")]
     if words == "slots":
-        tokenizer: Tokenizer = make_tokenizer(preset, captions, readings, words=words, slots=3)
+        tokenizer: Tokenizer = make_tokenizer(preset(name), captions, readings, words=words, slots=3)
     else:
-        tokenizer = tokenizer_for(preset, tmp_path)
-    model = build(preset, tokenizer=tokenizer, words=words, smoke=True)
+        tokenizer = tokenizer_for(name, tmp_path)
+    model = build(tiny(name), tokenizer=tokenizer, words=words)
     parts = [model.batch([caption], [own]) for caption, own in zip(captions, readings, strict=True)]
     together, expected = Batch.together(parts, model.special.pad), model.batch(captions, readings)
     assert torch.equal(together.tokens, expected.tokens)
@@ -161,9 +162,9 @@ def pieces_model(name: str, folder: Path) -> CaptionModel:
     torch.manual_seed(0)
     if name == "rudolph":
         free = {"left": 8, "train_attention": True, "train_mlp": True}
-        return build(name, tokenizer=tokenizer_for(name, folder), words="prompt", smoke=True, **free)
+        return build(tiny(name, **free), tokenizer=tokenizer_for(name, folder), words="prompt")
     known = [BEFORE, AFTER, NOTHING, *(f" {colour}, {' '.join(LETTERS)}." for colour in COLOURS)]
-    return build(name, tokenizer=train_bpe(known * 2, folder), words="prompt", smoke=True, train_gpt=True)
+    return build(tiny(name, train_gpt=True), tokenizer=train_bpe(known * 2, folder), words="prompt")
 
 
 @pytest.mark.parametrize("name", ["resnet101-lstm-navec", "mobilenet-soft-attention"])
@@ -174,8 +175,10 @@ def test_a_word_level_decoder_quotes_words_it_has_never_seen(name: str, tmp_path
     ends = ['надпись "абв".', 'надписи "где" и "ёжз".', "надписей нет."]
     pairs = [(c, i) for c in range(3) for i in range(3)]
     texts = [f"{list(COLOURS)[c]} фон, {ends[i]}" for c, i in pairs]
-    tokenizer = make_tokenizer(name, texts * 6, [readings[i] for _, i in pairs] * 6, words="slots", slots=4)
-    model = build(name, tokenizer=tokenizer, words="slots", smoke=True)
+    tokenizer = make_tokenizer(
+        preset(name), texts * 6, [readings[i] for _, i in pairs] * 6, words="slots", slots=4
+    )
+    model = build(tiny(name), tokenizer=tokenizer, words="slots")
     pixels = model.encoder.preprocessing(colour_pictures())
     calibrate(model.encoder, pixels)
     with torch.no_grad():

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from inference.captioners.building import build, make_tokenizer
 from inference.captioners.meme_small.describer import SlotDescriber
-from inference.captioners.presets import build, make_tokenizer, preset
 from inference.checkpoints import manifest
 from inference.checkpoints.config import CheckpointConfig, Lineage
 from inference.checkpoints.folder import WEIGHTS_FILE
@@ -18,8 +18,9 @@ from inference.checkpoints.format import CheckpointError, read_config, read_trai
 from inference.common.errors import UserError
 from inference.common.types import DecodingOptions
 from inference.decoders.slot_prefix import SlotMemory
+from inference.presets.preset import preset
 from inference.reading.lines import TextLine
-from tests.inference.learning import CAPTIONS, calibrate, pictures
+from tests.inference.learning import CAPTIONS, calibrate, pictures, tiny
 from tests.readings import reading_of
 from train_scripts.feedback import students
 from train_scripts.feedback.finetune import Material, Options, Preferred, Weighted, finetune, margins
@@ -172,10 +173,10 @@ def test_another_architecture_does_not_learn_here(tmp_path: Path) -> None:
 def preset_folder(tmp_path: Path) -> Path:
     """A small twin of the lightest preset, of random weights."""
     torch.manual_seed(0)
-    tokenizer = make_tokenizer("mobilenet-soft-attention", CAPTIONS)
-    model = build("mobilenet-soft-attention", tokenizer=tokenizer, smoke=True)
+    tokenizer = make_tokenizer(preset("mobilenet-soft-attention"), CAPTIONS)
+    model = build(tiny("mobilenet-soft-attention"), tokenizer=tokenizer)
     calibrate(model.encoder, model.encoder.preprocessing(pictures()))
-    model.save(tmp_path / "parent", preset("mobilenet-soft-attention").options())
+    model.save(tmp_path / "parent", preset("mobilenet-soft-attention").options)
     return tmp_path / "parent"
 
 
