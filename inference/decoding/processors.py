@@ -40,6 +40,17 @@ class Forbid:
 
 
 @dataclass(frozen=True, slots=True)
+class ForbidByPicture:
+    """Never says these tokens of a picture; each of the n pictures lacks its own."""
+
+    lacking: Tensor  # (n, V), bool
+
+    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002 - the hook's signature
+        rows = self.lacking.repeat_interleave(len(logits) // len(self.lacking), 0)
+        return logits.masked_fill(rows.to(logits.device), float("-inf"))
+
+
+@dataclass(frozen=True, slots=True)
 class RepetitionPenalty:
     """Lowers what was said already: positive logits are divided by ``penalty``, negative ones multiplied.
 

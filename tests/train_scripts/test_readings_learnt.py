@@ -15,7 +15,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from inference.captioners.meme_small.describer import SlotDescriber
-from inference.captioners.meme_small.model import collate, line_word_ids
+from inference.captioners.meme_small.memory import collate, line_word_ids
 from inference.checkpoints.format import read_config
 from inference.pictures.opening import load_picture
 from inference.reading.reader import Reader

@@ -32,12 +32,8 @@ from tqdm import tqdm
 from inference.captioners.meme_small.concept_table import ConceptTable
 from inference.captioners.meme_small.concepts import ConceptDetector, pool
 from inference.captioners.meme_small.faithful import LAYOUT
-from inference.captioners.meme_small.model import (
-    MAX_LINE_WORDS,
-    MemeSmall,
-    collate,
-    line_word_ids,
-)
+from inference.captioners.meme_small.memory import MAX_LINE_WORDS, collate, line_word_ids
+from inference.captioners.meme_small.model import MemeSmall
 from inference.common.errors import UserError
 from inference.common.file_names import picture_of
 from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig

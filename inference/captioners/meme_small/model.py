@@ -18,6 +18,7 @@ from inference.captioners.meme_small.concept_table import ConceptTable
 from inference.captioners.meme_small.concepts import ConceptDetector, pool
 from inference.captioners.meme_small.constraints import OnlySupported, QuoteGrammar, elsewhere, line_blocks
 from inference.captioners.meme_small.faithful import LAYOUT, Cutter, Evident
+from inference.captioners.meme_small.memory import collate, line_word_ids
 from inference.captioners.meme_small.narration import Written, begins_below, narrate
 from inference.captioners.meme_small.things import is_drawn, share_out, tell_things
 from inference.common.places import Region
@@ -25,7 +26,7 @@ from inference.common.types import DecodingOptions
 from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPrefixDecoder
 from inference.decoding.search import Generated, generate
 from inference.encoders.base import build_encoder
-from inference.reading.features import LINE_FEATURES, MAX_LINES, layout_features, line_features
+from inference.reading.features import layout_features, line_features
 from inference.reading.lines import TextLine
 from inference.reading.reading import Reading
 from inference.russian.leads import parsed, signed
@@ -34,9 +35,7 @@ from inference.russian.lists import LISTS
 from inference.russian.morphology import lemma
 from inference.russian.places import on_frame
 from inference.russian.sentences import told
-from inference.tokenizers.slots import EOS, PAD, SPECIAL, SlotTokenizer
-
-MAX_LINE_WORDS = 12
+from inference.tokenizers.slots import EOS, PAD, SlotTokenizer
 
 _OUTSIDE = {Region.ABOVE: Region.TOP, Region.BELOW: Region.BOTTOM}
 
@@ -275,39 +274,3 @@ def _on_picture(reading: Reading, probable: Sequence[str]) -> str:
     if len(reading.frames) > 1:
         return LISTS.places.frames
     return LISTS.places.drawing if is_drawn(probable) else LISTS.places.photo
-
-
-def line_word_ids(reading: Reading, tokenizer: SlotTokenizer) -> np.ndarray[Any, Any]:
-    """(lines, MAX_LINE_WORDS) ids of the words of the first :data:`MAX_LINES` lines that the vocabulary
-    knows, 0 where none.
-    """
-    lines = reading.lines[:MAX_LINES]
-    ids = np.zeros((len(lines), MAX_LINE_WORDS), dtype=np.int64)
-    for row, line in enumerate(lines):
-        known = [tokenizer.ids.get(bare(word).lower(), 0) for word in line.text.split()]
-        known = [i for i in known if i >= len(SPECIAL)][:MAX_LINE_WORDS]
-        ids[row, : len(known)] = known
-    return ids
-
-
-def collate(
-    probabilities: Tensor,
-    shown: int,
-    layout: Sequence[np.ndarray[Any, Any]],
-    features: Sequence[np.ndarray[Any, Any]],
-    words: Sequence[np.ndarray[Any, Any]],
-) -> SlotMemory:
-    """One memory of n pictures, their lines padded to the most lines among them.
-
-    ``probabilities`` (n, concepts), of which the ``shown`` highest are told.
-    """
-    n, m = len(features), max((len(one) for one in features), default=0)
-    values = torch.zeros(n, m, LINE_FEATURES)
-    ids = torch.zeros(n, m, MAX_LINE_WORDS, dtype=torch.long)
-    mask = torch.zeros(n, m, dtype=torch.bool)
-    for i, (one, own) in enumerate(zip(features, words, strict=True)):
-        values[i, : len(one)] = torch.from_numpy(one)
-        ids[i, : len(one)] = torch.from_numpy(own)
-        mask[i, : len(one)] = True
-    highest = probabilities.topk(min(shown, probabilities.shape[1]), dim=1)
-    return SlotMemory(highest.indices, highest.values, torch.from_numpy(np.stack(layout)), values, ids, mask)

@@ -15,15 +15,14 @@ from torch import Tensor
 
 from inference.captioners.meme_small.concept_table import FREE, UNKNOWN, ConceptTable
 from inference.captioners.meme_small.faithful import Evident
+from inference.captioners.meme_small.memory import collate, line_word_ids
 from inference.captioners.meme_small.model import (
     Gate,
     MemeSmall,
     OnlySupported,
     QuoteGrammar,
-    collate,
     elsewhere,
     line_blocks,
-    line_word_ids,
 )
 from inference.common.types import DecodingOptions
 from inference.decoders.slot_prefix import SlotPrefixConfig

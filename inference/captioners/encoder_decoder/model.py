@@ -1,22 +1,22 @@
-"""An encoder and a decoder as one captioner: what the presets build, training trains and checkpoints keep."""
+"""The module: pictures and the words read on them to captions, and to a loss; its checkpoint."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
+from inference.captioners.encoder_decoder.batch import Batch, padded
+from inference.captioners.encoder_decoder.settings import ARCHITECTURE, OwnSettings, SpecialTokens
 from inference.checkpoints.config import CheckpointConfig, TrainingRecord
 from inference.checkpoints.format import CheckpointError, load_weights, read_config, save_checkpoint
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED, CaptionDecoder, build_decoder
-from inference.decoding.processors import Forbid
+from inference.decoding.processors import Forbid, ForbidByPicture
 from inference.decoding.search import Generated, generate
 from inference.encoders.base import Encoder, Memory, build_encoder
 from inference.reading.lines import TextLine
@@ -32,61 +32,6 @@ from inference.tokenizers.words_read import (
     slotted,
     text_read,
 )
-
-ARCHITECTURE = "encoder-decoder"
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Sentences to learn from, padded to one length L."""
-
-    tokens: Tensor  # (n, L), int64: what is fed, the start token first
-    # (n, L), int64: what follows each token, the end token included; IGNORED where nothing is learned.
-    targets: Tensor
-
-    # (n, l), int64: the words read, where the decoder has a place for them before the picture (RuDOLPH).
-    left: Tensor | None = None
-
-    @classmethod
-    def together(cls, parts: Sequence[Batch], pad: int) -> Batch:
-        """The sentences of all parts, padded to the longest with the token ``pad``."""
-        left = [part.left for part in parts if part.left is not None]
-        return cls(
-            _padded([row for part in parts for row in part.tokens], pad),
-            _padded([row for part in parts for row in part.targets], IGNORED),
-            torch.cat(left) if left else None,
-        )
-
-    def to(self, device: torch.device | str) -> Batch:
-        """The same on another device."""
-        left = None if self.left is None else self.left.to(device)
-        return Batch(self.tokens.to(device), self.targets.to(device), left)
-
-
-def _padded(rows: list[Tensor], value: int) -> Tensor:
-    """Rows of unlike lengths as (n, L), int64."""
-    return pad_sequence(rows, True, value) if rows else torch.empty(0, 0, dtype=torch.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class SpecialTokens:
-    """Numbers of the tokens around a sentence, and of those that are never said."""
-
-    bos: int
-    eos: int
-    pad: int
-    forbidden: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _ForbidLines:
-    """No slot of a line that the row's picture does not have."""
-
-    lacking: Tensor  # (n, V), bool
-
-    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002 - the hook's signature
-        rows = self.lacking.repeat_interleave(len(logits) // len(self.lacking), 0)
-        return logits.masked_fill(rows.to(logits.device), float("-inf"))
 
 
 class CaptionModel(nn.Module):
@@ -157,7 +102,7 @@ class CaptionModel(nn.Module):
             torch.tensor([*[IGNORED] * len(prompt), *row[1 + len(prompt) :]][: len(row) - 1])
             for row, prompt in zip(rows, prompts, strict=True)
         ]
-        return Batch(_padded(tokens, special.pad), _padded(targets, IGNORED), left)
+        return Batch(padded(tokens, special.pad), padded(targets, IGNORED), left)
 
     def _tokenizer(self) -> Tokenizer:
         if self.tokenizer is None:
@@ -229,7 +174,7 @@ class CaptionModel(nn.Module):
                 lacking = torch.zeros(len(lines), self.decoder.vocabulary, dtype=torch.bool)
                 for row, own in zip(lacking, lines, strict=True):
                     row[slots_of(self._tokenizer())[len(own) :]] = True
-                processors.append(_ForbidLines(lacking))
+                processors.append(ForbidByPicture(lacking))
         return generate(
             self.decoder,
             memory,
@@ -287,15 +232,9 @@ class CaptionModel(nn.Module):
         """A whole checkpoint. Raises CheckpointError when it cannot be written."""
         if self.tokenizer is None:
             raise ValueError("A checkpoint needs its tokenizer: give the model one before it is saved.")
-        own = {
-            "tokenizer": self.tokenizer.kind,
-            "special": asdict(self.special),
-            "words": self.words,
-            "prompt_tokens": self.prompt_tokens,
-        }
-        config = CheckpointConfig(
-            ARCHITECTURE, self.encoder.settings, self.decoder.settings, decoding, own, preset
-        )
+        own = OwnSettings(self.tokenizer.kind, self.special, self.words, self.prompt_tokens).to_dict()
+        encoder, decoder = self.encoder.settings, self.decoder.settings
+        config = CheckpointConfig(ARCHITECTURE, encoder, decoder, decoding, own, preset)
         save_checkpoint(folder, self, config, training, half=half)
         self.tokenizer.save(folder)
 
@@ -312,16 +251,14 @@ class CaptionModel(nn.Module):
                 "load it as what it is."
             )
         try:
-            special = {**config.own["special"], "forbidden": tuple(config.own["special"]["forbidden"])}
-            encoder, decoder = build_encoder(config.encoder), build_decoder(config.decoder)
-            tokenizer = load_tokenizer(config.own["tokenizer"], folder)
+            own = OwnSettings.from_dict(config.own)
             model = cls(
-                encoder,
-                decoder,
-                SpecialTokens(**special),
-                tokenizer,
-                words=config.own.get("words", "none"),
-                prompt_tokens=config.own.get("prompt_tokens", PROMPT_TOKENS),
+                build_encoder(config.encoder),
+                build_decoder(config.decoder),
+                own.special,
+                load_tokenizer(own.tokenizer, folder),
+                words=own.words,
+                prompt_tokens=own.prompt_tokens,
             )
         except KeyError as error:
             raise CheckpointError(
