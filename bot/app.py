@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import AsyncIterator
@@ -66,7 +67,7 @@ def build_captioning(settings: Settings, store: Store, engine: AnyEngine, bot: B
         waiting_per_person=settings.per_user_queue,
     )
     notices = Notices(
-        typing=TypingNotice(bot, nursery),
+        typing=TypingNotice(bot, queue, nursery),
         queue=QueueNotice(bot, store.jobs, queue, nursery, many=settings.queue_notice),
         late=LateNotice(bot),
         trouble=TroubleNotice(bot),
@@ -149,6 +150,10 @@ class App:
 
     async def serve(self, stop: asyncio.Event, *, delete_webhook: bool = False) -> None:
         """Work until ``stop`` is set, then drain. Raises TokenRefused."""
+        # What is there now stays: the collector need not look at it again, which held all chats for a fifth
+        # of a second each time.
+        gc.collect()
+        gc.freeze()
         working = self.nursery.start(self._work(delete_webhook), name="polling", watched=True)
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)

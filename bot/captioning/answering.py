@@ -63,7 +63,7 @@ class Answering:
         claimed: Job | None = None
         async with self._notices.late.of(job) as tell_late:
             while True:
-                async with self._notices.typing.show(job.place):
+                async with self._notices.typing.show(job):
                     async with self._notices.queue.shown(job), self._queue.turn(job.user_id):
                         claimed = claimed or await insist(self._jobs.claim, job.id, resume=resume)
                         if claimed is None:

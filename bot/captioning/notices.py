@@ -23,7 +23,8 @@ from bot.texts import sentences, texts
 
 logger = logging.getLogger(__name__)
 
-NOTICE_PERIOD = 5.0  # seconds between edits of the notice with the place in the queue
+NOTICE_PERIOD = 5.0  # seconds between looks at whether the notice with the place in the queue is to be edited
+NOTICE_SHARE = 0.75  # of the number that it tells: so many are ahead when it is
 
 
 class QueueNotice:
@@ -79,7 +80,9 @@ class QueueNotice:
                     await over.wait()
             except TimeoutError:
                 ahead = self._queue.ahead_of(job)
-                if ahead not in (shown, 0):
+                # Who is told "400" and then "398" has learnt nothing, and two hundred people at once are more
+                # edits than Telegram allows.
+                if ahead and (not shown or ahead <= NOTICE_SHARE * shown):
                     shown = ahead
                     with suppress(AiogramError):  # whatever it says: in the end it must go
                         await outbox.edit(self._bot, job.place, notice, _queue_place(job, shown))

@@ -6,9 +6,12 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from itertools import islice
 from weakref import WeakValueDictionary
 
 from bot.feedback.tables import Job
+
+_NEAR = 8  # unfinished pictures, in the order of their acceptance, that are or soon will be described
 
 
 class QueueFull(Exception):  # noqa: N818 - a state
@@ -79,6 +82,10 @@ class Queue:
     def remove(self, job: Job) -> None:
         """It is answered, or nobody works on it any more."""
         self._line.pop(job.id, None)
+
+    def is_near(self, job: Job) -> bool:
+        """Whether only a few pictures were accepted before this one and are unfinished."""
+        return job.id in islice(self._line, _NEAR)
 
     def ahead_of(self, job: Job) -> int:
         """How many unfinished pictures were accepted before this one."""

@@ -1,18 +1,19 @@
-"""The "typing" shown in a chat while its pictures are described."""
+"""The "typing" shown in a chat while its pictures are described, or are to be soon."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiogram import Bot
 from aiogram.exceptions import AiogramError, TelegramRetryAfter
 
+from bot.captioning.queue import Queue
 from bot.common.nursery import Nursery
-from bot.feedback.tables import Place
+from bot.feedback.tables import Job, Place
 from bot.messages import outbox
 
 logger = logging.getLogger(__name__)
@@ -21,26 +22,31 @@ PERIOD = 4.5  # seconds; Telegram shows one notice for five
 
 
 class TypingNotice:
-    """One notice a place, however many pictures are in work there. A 429 delays it and never ends it."""
+    """One notice a place, however many pictures are in work there. A 429 delays it and never ends it.
 
-    def __init__(self, bot: Bot, nursery: Nursery) -> None:
+    Who waits behind many others sees none: a queue of minutes would cost more calls than all its answers.
+    """
+
+    def __init__(self, bot: Bot, queue: Queue, nursery: Nursery) -> None:
         self._bot = bot
+        self._queue = queue
         self._nursery = nursery
-        self._users: Counter[Place] = Counter()
+        self._jobs: defaultdict[Place, list[Job]] = defaultdict(list)
         self._tasks: dict[Place, asyncio.Task[None]] = {}
 
     @asynccontextmanager
-    async def show(self, place: Place) -> AsyncIterator[None]:
-        """Shown while the block runs."""
-        self._users[place] += 1
+    async def show(self, job: Job) -> AsyncIterator[None]:
+        """Shown while the block runs, from when the job is near its turn."""
+        place = job.place
+        self._jobs[place].append(job)
         if place not in self._tasks:
             self._tasks[place] = self._nursery.start(self._repeat(place), name=f"typing in {place.chat_id}")
         try:
             yield
         finally:
-            self._users[place] -= 1
-            if not self._users[place]:
-                del self._users[place]
+            self._jobs[place].remove(job)
+            if not self._jobs[place]:
+                del self._jobs[place]
                 task = self._tasks.pop(place)
                 task.cancel()
 
@@ -48,7 +54,8 @@ class TypingNotice:
         while True:
             pause = PERIOD
             try:
-                await outbox.show_typing(self._bot, place)
+                if any(map(self._queue.is_near, self._jobs[place])):
+                    await outbox.show_typing(self._bot, place)
             except TelegramRetryAfter as error:
                 pause = max(PERIOD, error.retry_after)
             except AiogramError as error:

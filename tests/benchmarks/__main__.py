@@ -1,6 +1,6 @@
 """``python -m tests.benchmarks [FOLDER] [--model NAME]``: one table after the other.
 
-``python -m tests.benchmarks clipcap``, ``... lines`` and ``... busy`` are others: see the modules named so.
+``python -m tests.benchmarks clipcap`` is another; so are ``lines``, ``busy`` and ``crowd``: see the modules.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from inference.checkpoints.names import ModelName
 from inference.common.types import EngineError
 from inference.pictures.kinds import PICTURE_SUFFIXES
 from inference.serving.engine import EngineSettings
-from tests.benchmarks import busy, clipcap, lines
+from tests.benchmarks import busy, clipcap, crowd, lines
 from tests.benchmarks.measure import (
     MEGABYTE,
     STAGES,
@@ -163,7 +163,12 @@ def main(
 
 
 if __name__ == "__main__":
-    others = {"clipcap": clipcap.main, "lines": lines.lines, "busy": busy.beside_others}
+    others = {
+        "clipcap": clipcap.main,
+        "lines": lines.lines,
+        "busy": busy.beside_others,
+        "crowd": crowd.at_once,
+    }
     if sys.argv[1:2] and sys.argv[1] in others:
         typer.run(others[sys.argv.pop(1)])
     else:

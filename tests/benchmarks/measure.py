@@ -105,9 +105,9 @@ async def engine_alone(settings: EngineSettings, pictures: Sequence[bytes], core
 
 @asynccontextmanager
 async def running_bot(
-    sandbox: Sandbox, settings: EngineSettings, folder: Path
+    sandbox: Sandbox, settings: EngineSettings, folder: Path, *, command: Sequence[str] = ("-m", "bot", "run")
 ) -> AsyncIterator[psutil.Process]:
-    """``python -m bot run`` against the stand-in, with a store of its own in `folder`, which is empty."""
+    """``python`` with the command, against the stand-in, with a store of its own in `folder`."""
     ours = {name.upper() for name in Settings.model_fields}
     environment = {name: value for name, value in os.environ.items() if name.upper() not in ours}
     environment |= {
@@ -122,9 +122,7 @@ async def running_bot(
         "LOG_LEVEL": "WARNING",
     }
     # Run in that folder: no .env there decides anything.
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot", "run", cwd=folder, env=environment
-    )
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, cwd=folder, env=environment)
     try:
         yield psutil.Process(process.pid)
     finally:

@@ -83,6 +83,23 @@ def test_drawn_lines_are_read_and_counted_by_kind(
     assert table["words"] == "0.000"
 
 
+def test_the_share_of_the_bot_is_told_for_a_crowd() -> None:
+    done = subprocess.run(
+        [*COMMAND, "crowd", "--pictures", "6", "--people", "3"],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    cells = [line.split("│")[1:3] for line in done.stdout.splitlines() if line.startswith("│")]
+    table = {name.strip(): float(value) for name, value in cells}
+    assert table["pictures answered a second"] > 0
+    assert table["sendMessage"] >= 1 and table["getFile"] == 1, "each is fetched and answered"
+
+
 def test_a_model_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     done = subprocess.run(
         [*COMMAND, "--models-dir", str(tmp_path)],

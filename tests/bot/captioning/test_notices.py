@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,3 +84,46 @@ async def test_a_queue_notice_that_cannot_be_edited_goes_all_the_same(
         await sandbox.wait_for(lambda: sandbox.calls_of("editMessageText"))
         (tmp_path / "gate").touch()
         await sandbox.wait_for(lambda: len(told("32 x 24")) == 3 and not told("в очереди"))
+
+
+async def test_typing_is_shown_to_whom_a_picture_is_near_and_not_to_those_behind_many(
+    settings: Callable[..., Settings], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.captioning.typing_notice.PERIOD", 0.05)
+    people = range(500, 520)
+
+    def typed() -> set[int]:
+        return {int(call.params["chat_id"]) for call in sandbox.calls_of("sendChatAction")}
+
+    async with working(settings(), sandbox):
+        gate = sandbox.hold("download")
+        for number in people:
+            await sandbox.send_photo(picture(PLAIN, (40 + number, 30)), user=number)
+        await sandbox.wait_for(lambda: gate.arrived == len(people) and len(typed()) > 5)
+        assert len(typed()) < 10
+        gate.release()
+        await sandbox.wait_for(lambda: all(sandbox.messages(number, by_bot=True) for number in people))
+
+
+async def test_a_place_in_the_queue_is_told_again_when_it_is_much_nearer(
+    settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.captioning.notices.NOTICE_PERIOD", 0.01)
+    async with working(settings(queue_notice=8, per_user_limit=1), sandbox):
+        gate = sandbox.hold("download")
+        for number in range(9):
+            await sandbox.send_photo(picture(PLAIN, (40 + number, 30)))
+        await sandbox.wait_for(lambda: any("перед ней 8" in one["text"] for one in _by_bot(sandbox)))
+        gate.release()
+        await sandbox.wait_for(lambda: sum("x 30" in one["text"] for one in _by_bot(sandbox)) == 9)
+    told = [
+        int(next(filter(str.isdigit, call.params["text"])))
+        for call in sandbox.calls_of("editMessageText")
+        if "в очереди" in call.params["text"]
+    ]
+    for before, after in pairwise([8, *told]):
+        assert after <= 0.75 * before
+
+
+def _by_bot(sandbox: Sandbox) -> list[dict[str, Any]]:
+    return sandbox.messages(by_bot=True)

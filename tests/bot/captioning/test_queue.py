@@ -28,6 +28,15 @@ async def test_a_picture_knows_how_many_were_accepted_before_it() -> None:
     assert [one.id for one in line] == [7, 5]
 
 
+async def test_the_first_few_pictures_are_near_their_turn() -> None:
+    line, jobs = queue(), [job(number) for number in range(20)]
+    line.add(jobs)
+    near = [one.id for one in jobs if line.is_near(one)]
+    assert near == list(range(len(near))) and 1 < len(near) < 10
+    line.remove(jobs[0])
+    assert [line.is_near(one) for one in (jobs[0], jobs[len(near)])] == [False, True]
+
+
 async def test_pictures_that_are_half_accepted_count_too() -> None:
     line = queue(waiting_per_person=2)
     line.add([job(1)])

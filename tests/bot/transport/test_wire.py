@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -11,10 +13,12 @@ from aiogram import Bot
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import ClientDecodeError
 from aiogram.methods import GetMe
+from aiogram.methods.base import Response
 from aiohttp import web
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from bot.sandbox import Sandbox
 from bot.transport.intake import read_update
 from bot.transport.wire import DEEPEST, Session, read_json, update_number
 
@@ -164,3 +168,14 @@ async def test_an_answer_that_is_no_text_is_a_passing_failure_and_not_the_end(un
             assert (await bot(GetMe())).first_name == "\N{REPLACEMENT CHARACTER}"
     finally:
         await runner.cleanup()
+
+
+async def test_the_type_of_an_answer_is_built_once(sandbox: Sandbox) -> None:
+    session = Session(api=TelegramAPIServer.from_base(sandbox.url))
+    async with Bot(sandbox.token, session=session) as bot:
+        await bot.get_me()
+        built = weakref.ref(Response[GetMe.__returning__])  # type: ignore[name-defined]
+        gc.collect()  # a class is in circles: nothing else frees it
+        assert built() is not None
+        await bot.get_me()
+        assert built() is Response[GetMe.__returning__]  # type: ignore[name-defined]
