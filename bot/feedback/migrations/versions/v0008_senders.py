@@ -102,7 +102,8 @@ def _tell_senders(connection: sa.Connection) -> None:
             sa.text(
                 "INSERT INTO removals (path) SELECT :path WHERE NOT EXISTS "
                 "(SELECT 1 FROM removals WHERE path = :path)"
-            ),
+                # PostgreSQL asks of what kind a parameter is that stands in two places.
+            ).bindparams(sa.bindparam("path", type_=sa.String())),
             {"path": path},
         )
 
