@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pydoc
 import re
+import tomllib
 
 import pytest
 
@@ -47,6 +48,16 @@ def test_every_room_is_on_the_plan() -> None:
         for room in (ROOT / package).iterdir():
             if room.is_dir() and room.name != "__pycache__":
                 assert f"`{package}/{room.name}`" in text, room
+
+
+def test_the_order_of_the_rooms_is_the_one_that_is_checked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    text = " ".join(read("docs/architecture.md").split())
+    contracts = [one for one in project["tool"]["importlinter"]["contracts"] if one["type"] == "layers"]
+    assert len(contracts) == 2
+    for contract in contracts:
+        order = " > ".join(layer.replace(" | ", ", ") for layer in contract["layers"])
+        assert f"{contract['containers'][0]}: {order}" in text
 
 
 def test_every_setting_is_listed_with_its_default() -> None:
