@@ -12,6 +12,7 @@ from inference.russian.lexicon import bare, is_known
 
 _WIDE_GAP = 2.2  # in letter heights: words further apart than this belong to two columns
 ROUND = frozenset("оОoO0")  # what the recogniser takes round things for
+_ARCS = frozenset("сСcC")  # and what it takes a part of one for
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def _is_speck(word: Word, *, alone: bool) -> bool:
     core = bare(word.text)
     if len(core) > 1:
         return word.confidence < 0.4
-    if alone and word.text in ROUND:
+    if alone and word.text in ROUND | _ARCS:
         return word.confidence < 0.8
     # Beside other words a letter that is a word of its own is one.
     return word.confidence < (0.45 if is_known(core) and not alone else 0.6)

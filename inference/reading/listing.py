@@ -33,6 +33,7 @@ _SURE_ALONE = 0.7  # the same of one letter or digit: nothing beside it could be
 _SURE_NO_WORD = 0.9  # of letters that make no word
 _SURE_SIMPLE = 0.9  # of signs that everything round or straight looks like
 _FAINT = 0.4  # of one letter that stands in a row of sure ones
+_FAINT_ROUND = 0.35  # the same of round signs: five characters share what the recogniser is sure of
 _SIMPLE = frozenset("оОoO0QС1IlІi|!гГvVxXхХ")
 _SLENDER = 0.97  # a nought is higher than wide, a circle is not
 _THIN = 0.7  # of the other letters' height: a straight thing that is smaller is no letter
@@ -166,7 +167,8 @@ def _is_sure(line: Candidate, height: float | None) -> bool:
 
 
 def _is_faint(word: Word) -> bool:
-    return word.confidence >= _FAINT and len(_signs(word.text)) == 1 and len(bare(word.text)) == 1
+    least = _FAINT_ROUND if word.text in ROUND else _FAINT
+    return word.confidence >= least and len(_signs(word.text)) == 1 and len(bare(word.text)) == 1
 
 
 def _in_company(faint: Sequence[Candidate], shown: Sequence[Candidate]) -> list[Candidate]:
