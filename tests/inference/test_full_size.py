@@ -22,4 +22,4 @@ def test_a_preset_learns_is_kept_and_says_the_same_in_a_new_process(name: str, t
     # RuDOLPH keeps 24 layers of 384 places for its step backward; to caption it needs 4 GB.
     assert row["load_peak"] < 4.2e9
     # Beyond what the process had before: of the tests that ran in it.
-    assert 0 < row["grown"] < (7.6e9 if name == "rudolph" else 3.6e9)
+    assert row["grown"] < (7.6e9 if name == "rudolph" else 3.6e9)
