@@ -25,13 +25,14 @@ def available(root: Path = Path("/")) -> int:
 
 
 def patient(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process whose OpenMP threads sleep while they wait; what is set there stays.
+    """The environment of a process whose OpenMP threads wait a moment and then sleep; what is set there stays.
 
-    They would wait by spinning, which is quicker by microseconds where processors are idle. Beside other work
-    each spins away the very time that the thread it waits for needs: a picture then takes fifty times as
-    long. The names are those of GNU's library, which PyTorch's wheels bring, and of Intel's and LLVM's.
+    They would spin for a hundred times as long. Beside other work each spins away the very time that the
+    thread it waits for needs. To sleep at once costs more than it saves where processors are idle, which take
+    long to wake. The names are those of GNU's library (rounds), which PyTorch's wheels bring, and of Intel's
+    and LLVM's (ms).
     """
-    return {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", **environment}
+    return {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1", **environment}
 
 
 def _quotas(root: Path) -> Iterator[float]:

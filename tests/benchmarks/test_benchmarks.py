@@ -59,7 +59,7 @@ def test_a_picture_beside_busy_processes_is_timed_with_both_kinds_of_waiting(tmp
     )
     assert done.returncode == 0, done.stderr
     rows = [line.split("│")[1].strip() for line in done.stdout.splitlines() if line.startswith("│")]
-    assert rows == ["spinning", "sleeping"]
+    assert rows == ["spinning", "sleeping soon"]
 
 
 def test_drawn_lines_are_read_and_counted_by_kind(
