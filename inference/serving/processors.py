@@ -25,7 +25,7 @@ def available(root: Path = Path("/")) -> int:
 
 
 def patient(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process whose OpenMP threads wait a moment and then sleep; what is set there stays.
+    """The environment of a process whose OpenMP threads soon sleep while they wait; what is set there stays.
 
     They would spin for a hundred times as long. Beside other work each spins away the very time that the
     thread it waits for needs. To sleep at once costs more than it saves where processors are idle, which take
