@@ -169,10 +169,7 @@ def _load_checkpoint(model: CheckpointFolder, translation: HubModel | None, mode
     try:
         describer = build(folder, config)
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"The files of {model.name} are damaged or do not fit together ({type(error).__name__}: {error}):"
-            " get the checkpoint anew, whole."
-        ) from error
+        raise CheckpointError.not_whole(model.name, error) from error
     return Loaded(describer, config.decoding, _translate(translation, models_dir))
 
 

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
@@ -35,6 +35,14 @@ _READ = (1, FORMAT)
 
 class CheckpointError(EngineError):
     """The checkpoint cannot be used; ``str()`` is one sentence that says what differs and what to do."""
+
+    @classmethod
+    def not_whole(cls, name: str, error: Exception) -> Self:
+        """The files of the named checkpoint gave this error when a model was made of them."""
+        return cls(
+            f"The files of {name} are damaged or do not fit together ({type(error).__name__}: {error}): get "
+            "the checkpoint anew, whole."
+        )
 
 
 def read_config(folder: Path) -> CheckpointConfig:

@@ -175,10 +175,7 @@ def load_student(folder: Path, corrections: Sequence[str] = ()) -> Student:
     except (OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, UserError):
             raise
-        raise CheckpointError(
-            f"The files of {folder.name} are damaged or do not fit together ({type(error).__name__}: "
-            f"{error}): get the checkpoint anew, whole."
-        ) from error
+        raise CheckpointError.not_whole(folder.name, error) from error
 
 
 class SlotStudent(Student):
