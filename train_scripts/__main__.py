@@ -10,7 +10,7 @@ from train_scripts.data.commands import app as prepare_app
 from train_scripts.evaluate import evaluate_command
 from train_scripts.feedback.commands import finetune_command, promote_command
 from train_scripts.meme_small.commands import line_scorer_command, read_command, train_command
-from train_scripts.reader.commands import recognizer_command
+from train_scripts.reader.commands import graphs_command, recognizer_command
 from train_scripts.training.commands import train_preset_command
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command("read")(read_command)
 app.command("line-scorer")(line_scorer_command)
 app.command("meme-small")(train_command)
 app.command("recognizer")(recognizer_command)
+app.command("reader-graphs")(graphs_command)
 
 if __name__ == "__main__":
     app(prog_name="python -m train_scripts")

@@ -1,33 +1,36 @@
 """Optical character recognition of Cyrillic and Latin print: a picture to words with their places.
 
-A detector finds the lines, a recogniser reads each. The weights (``ocr.safetensors``, half precision) started
-from PP-OCRv6 small of PaddleOCR (Apache-2.0); the recogniser has learnt Russian by
-``python -m train_scripts recognizer``.
+A detector finds the lines (DBNet, arXiv:1911.08947), a recogniser reads each (SVTR with CTC,
+arXiv:2205.00159). The weights (``ocr.safetensors``, half precision) started from PP-OCRv6 small of PaddleOCR
+(Apache-2.0); the recogniser has learnt Russian by ``python -m train_scripts recognizer``. The graphs beside
+them are written by ``python -m train_scripts reader-graphs``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import safetensors
-import safetensors.torch
-import torch
 from PIL import Image
-from torch import Tensor
+from scipy.special import softmax
 
 from inference.common.errors import UserError
-from inference.reading.networks import LINE_HEIGHT, STRIDE, LineRecognizer, TextDetector, decode
+from inference.graphs.session import Graph, GraphError
+from inference.reading.ctc import Floats, decode
 from inference.reading.orientation import is_better, is_doubtful, is_upside_down, leans, worth
-from inference.reading.regions import Region, cut_out, find_regions
+from inference.reading.regions import LINE_HEIGHT, Region, cut_out, find_regions
 from inference.reading.spelling import respell
 from inference.reading.words import Word
 
 WEIGHTS_FILE = Path(__file__).with_name("ocr.safetensors")
+DETECTOR_GRAPH = Path(__file__).with_name("detector.onnx")
+RECOGNIZER_GRAPH = Path(__file__).with_name("recognizer.onnx")
 
 _LONG_SIDE = 800  # pixels to which the picture's longer side is brought for the detector
 _SHORT_SIDE = 400  # but its shorter side keeps these: strips of several screens
@@ -36,6 +39,7 @@ _MOST_PIXELS = 3_000_000  # that the detector looks at: bounds its memory and ti
 _LEAST_SIDE = 8  # pixels: nothing legible fits into less
 _MOST_LINES = 150  # of one picture: a page of a book takes seconds, not minutes
 _ROW = 0.8  # of the larger height that two words of a row have in common
+STRIDE = 8  # pixels of a line's width for one step of the recogniser
 _BATCH = 8
 _GREY = 127  # fills up the shorter lines of a batch
 
@@ -60,63 +64,42 @@ class OcrUnavailableError(UserError, RuntimeError):
     """The weights are missing or damaged; the message says what to do."""
 
 
-def load_networks(path: Path) -> tuple[TextDetector, LineRecognizer, list[str]]:
-    """The detector, the recogniser and its characters (``characters[i]`` is class ``i + 1``) of a file.
-
-    Raises:
-        OcrUnavailableError: the file is missing or damaged.
-    """
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            characters: list[str] = json.loads(file.metadata()["characters"])
-            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        detector, recognizer = TextDetector(), LineRecognizer(len(characters) + 1)
-        for prefix, network in (("detector.", detector), ("recognizer.", recognizer)):
-            network.load_state_dict(
-                {
-                    name.removeprefix(prefix): value
-                    for name, value in weights.items()
-                    if name.startswith(prefix)
-                }
-            )
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-        raise OcrUnavailableError(
-            f"The reader's weights {path.name} are missing or damaged: install the program anew."
-        ) from error
-    return detector, recognizer, characters
-
-
 class Ocr:
-    """The two networks, ready to read; not for several threads at once.
+    """The two networks, ready to read; not for several threads at once. ``threads``: see :class:`Graph`.
 
     Raises:
         OcrUnavailableError: on construction, when the weights cannot be read.
     """
 
-    def __init__(self, path: Path = WEIGHTS_FILE) -> None:
-        self._detector, self._recognizer, self._characters = load_networks(path)
-        for network in (self._detector, self._recognizer):
-            network.eval().to(memory_format=torch.channels_last)
+    def __init__(self, path: Path = WEIGHTS_FILE, *, threads: int | None = None) -> None:
+        try:
+            with safetensors.safe_open(path, framework="np") as file:
+                self._characters: list[str] = json.loads(file.metadata()["characters"])
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            self._detector = Graph(DETECTOR_GRAPH, _under("detector.", weights), threads=threads)
+            own = _under("recognizer.", weights)
+            self._head = own.pop("head.weight").T.astype(np.float32), own.pop("head.bias").astype(np.float32)
+            self._recognizer = Graph(RECOGNIZER_GRAPH, own, threads=threads)
+        except (OSError, KeyError, TypeError, ValueError, GraphError, safetensors.SafetensorError) as error:
+            raise OcrUnavailableError(
+                f"The reader's weights {path.name} are missing or damaged: install the program anew."
+            ) from error
 
-    @torch.no_grad()
     def read(self, image: Image.Image) -> list[Word]:
         """The words on one upright RGB picture; those of a line from left to right."""
         if min(image.size) < _LEAST_SIDE:
             return []
         return self.recognize(image, self.detect(image))
 
-    @torch.no_grad()
     def detect(self, image: Image.Image) -> list[Region]:
         """The lines on one upright RGB picture of at least 8 x 8 pixels, unordered."""
         scale = min(_ENLARGE, max(_LONG_SIDE / max(image.size), _SHORT_SIDE / min(image.size)))
         scale = min(scale, (_MOST_PIXELS / (image.width * image.height)) ** 0.5)
         width, height = (max(32, round(side * scale / 32) * 32) for side in image.size)
         pixels = _pixels(image.resize((width, height), Image.Resampling.BILINEAR))
-        with _quick():
-            found = self._detector(_normalised(pixels[None]))
-        return find_regions(found[0].float().numpy(), image.size)
+        (found,) = self._detector(pixels=_normalised(pixels[None]))
+        return find_regions(found[0], image.size)
 
-    @torch.no_grad()
     def recognize(self, image: Image.Image, regions: Sequence[Region]) -> list[Word]:
         """What stands in the regions, line by line in their order."""
         regions = regions[:_MOST_LINES]
@@ -173,37 +156,32 @@ class Ocr:
         readings = [_NOTHING] * len(lines)
         for batch in _batches([line.width for line in lines]):
             width = -(-max(lines[number].width for number in batch) // STRIDE) * STRIDE
-            pixels = torch.full((len(batch), 3, LINE_HEIGHT, width), _GREY, dtype=torch.uint8)
+            pixels = np.full((len(batch), 3, LINE_HEIGHT, width), _GREY, dtype=np.uint8)
             for row, number in enumerate(batch):
                 pixels[row, :, :, : lines[number].width] = _pixels(lines[number])
-            with _quick():
-                logits = self._recognizer(_normalised(pixels))
+            (steps,) = self._recognizer(pixels=_normalised(pixels))
+            weight, bias = self._head
+            probabilities = softmax(steps @ weight + bias, axis=-1)
             for row, number in enumerate(batch):
-                probabilities = logits[row].float().softmax(dim=-1)
-                text, sure, places = respell(
-                    *decode(probabilities, self._characters), probabilities, self._characters
-                )
+                own = probabilities[row]
+                text, sure, places = respell(*decode(own, self._characters), own, self._characters)
                 stretch = width / lines[number].width
                 readings[number] = _Reading(text, sure, [min(1.0, place * stretch) for place in places])
         return readings
 
 
-def _pixels(image: Image.Image) -> Tensor:
-    """(3, height, width), uint8, blue first, as the networks learnt it."""
-    return torch.from_numpy(np.asarray(image)[..., ::-1].copy()).permute(2, 0, 1)
+def _under(prefix: str, weights: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """The weights whose names begin so, without that."""
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
-def _normalised(pixels: Tensor) -> Tensor:
-    return (pixels.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+def _pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """(3, height, width), blue first, as the networks learnt it."""
+    return np.asarray(image)[..., ::-1].transpose(2, 0, 1)
 
 
-@contextlib.contextmanager
-def _quick() -> Iterator[None]:
-    """Half the time on processors that multiply bfloat16; no letter is read otherwise for it."""
-    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not in old versions
-    able = bool(capabilities.get("avx512_bf16"))
-    with torch.autocast("cpu", torch.bfloat16, enabled=able):
-        yield
+def _normalised(pixels: npt.NDArray[np.uint8]) -> Floats:
+    return np.ascontiguousarray(pixels, dtype=np.float32) / np.float32(127.5) - np.float32(1)
 
 
 def _batches(widths: Sequence[int]) -> Iterator[list[int]]:

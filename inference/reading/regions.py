@@ -12,8 +12,7 @@ from PIL import Image
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
-from inference.reading.networks import LINE_HEIGHT
-
+LINE_HEIGHT = 48  # pixels of a line that the recogniser looks at
 Floats = npt.NDArray[np.float64]
 
 _CORE = 0.3  # probability from which a pixel belongs to a line's core

@@ -13,8 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from torch import Tensor
 
+from inference.reading.ctc import Floats
 from inference.russian.lexicon import bare, has_neighbour_letters, is_known, one_alphabet, script
 
 _LEAST_LETTERS = 4  # shorter ones are too often something else: a name, a sound, a part of a word
@@ -30,10 +30,10 @@ def respell(
     text: str,
     sure: Sequence[float],
     places: Sequence[float],
-    probabilities: Tensor,
+    probabilities: Floats,
     characters: Sequence[str],
 ) -> tuple[str, list[float], list[float]]:
-    """What :func:`inference.reading.networks.decode` found in (steps, classes), with words for what is none.
+    """What :func:`inference.reading.ctc.decode` found in (steps, classes), with words for what is none.
 
     The letters of another word share its probability, and its place evenly.
     """
@@ -71,7 +71,7 @@ def _is_no_word(token: str) -> bool:
     return not any(is_known(spelling) for spelling in spellings)
 
 
-def _word_for(token: str, probabilities: Tensor, characters: Sequence[str]) -> str | None:
+def _word_for(token: str, probabilities: Floats, characters: Sequence[str]) -> str | None:
     """The likeliest word, or words, that the steps may say instead; None: nothing near enough."""
     core = bare(token)
     before, _, behind = token.partition(core)
@@ -94,7 +94,7 @@ def _word_for(token: str, probabilities: Tensor, characters: Sequence[str]) -> s
     return None
 
 
-def readings_of(probabilities: Tensor, *, beams: int = _BEAMS) -> list[tuple[Prefix, float]]:
+def readings_of(probabilities: Floats, *, beams: int = _BEAMS) -> list[tuple[Prefix, float]]:
     """The likeliest sequences of classes that (steps, classes) spell, class 0 being the blank, and their
     probabilities, best first: a prefix beam search (Hannun et al. 2014, arXiv:1408.2873, algorithm 1 without
     a language model).
@@ -117,8 +117,9 @@ def readings_of(probabilities: Tensor, *, beams: int = _BEAMS) -> list[tuple[Pre
     return [(prefix, sum(parts)) for prefix, parts in kept.items()]
 
 
-def _followed(probabilities: Tensor) -> Iterator[list[tuple[int, float]]]:
+def _followed(probabilities: Floats) -> Iterator[list[tuple[int, float]]]:
     """Of each step the likeliest classes with their probabilities."""
-    top = probabilities.topk(min(_CLASSES, probabilities.shape[1]), dim=1)
-    for numbers, values in zip(top.indices.tolist(), top.values.tolist(), strict=True):
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :_CLASSES]
+    top = np.take_along_axis(probabilities, order, axis=1)
+    for numbers, values in zip(order.tolist(), top.tolist(), strict=True):
         yield [(number, value) for number, value in zip(numbers, values, strict=True) if value >= _LEAST]

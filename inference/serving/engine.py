@@ -21,6 +21,7 @@ from typing import Self
 
 from inference.checkpoints.models import ModelInfo, checkpoint_hash, list_models
 from inference.checkpoints.names import ModelName
+from inference.common import processors
 from inference.common.types import (
     Caption,
     DecodingOptions,
@@ -32,7 +33,7 @@ from inference.common.types import (
     Version,
     WorkerCrashed,
 )
-from inference.serving import processors, protocol
+from inference.serving import protocol
 from inference.serving.program import program
 
 logger = logging.getLogger(__name__)

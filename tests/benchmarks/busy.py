@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from inference.common.processors import available
 from inference.common.types import EngineError
 from inference.serving.engine import EngineSettings
-from inference.serving.processors import available
 from tests.benchmarks.measure import EngineResult, engine_alone, quantile
 from tests.drawing import DEFAULT_WORDS, KINDS, draw_meme, jpeg_bytes
 

@@ -6,16 +6,17 @@ The package ``rapidocr`` on PyPI carries both ONNX files. Only their weights are
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 import torch
 from torch import Tensor, nn
 
 from inference.common.errors import UserError
-from inference.reading.networks import LineRecognizer, TextDetector
-from inference.reading.ocr import OcrUnavailableError, load_networks
+from train_scripts.reader.networks import LineRecognizer, TextDetector
 
 DETECTOR_FILE = "PP-OCRv6_det_small.onnx"
 RECOGNIZER_FILE = "PP-OCRv6_rec_small.onnx"
@@ -112,10 +113,21 @@ def load(source: Path) -> tuple[TextDetector, LineRecognizer, list[str]]:
     if source.is_dir():
         return load_detector(source), *load_recognizer(source)
     try:
-        detector, recognizer, characters = load_networks(source)
-    except OcrUnavailableError:
+        with safetensors.safe_open(source, framework="pt") as file:
+            characters: list[str] = json.loads(file.metadata()["characters"])
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        detector, recognizer = TextDetector(), LineRecognizer(len(characters) + 1)
+        for prefix, network in (("detector.", detector), ("recognizer.", recognizer)):
+            network.load_state_dict(
+                {
+                    name.removeprefix(prefix): value
+                    for name, value in weights.items()
+                    if name.startswith(prefix)
+                }
+            )
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError):
         raise UserError(f"{source} is no file that this command wrote, or damaged: name another.") from None
-    return detector, recognizer, ["", *characters]
+    return detector.eval(), recognizer.eval(), ["", *characters]
 
 
 @torch.no_grad()

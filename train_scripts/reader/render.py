@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from inference.common.errors import UserError
-from inference.reading.networks import LINE_HEIGHT
+from inference.reading.regions import LINE_HEIGHT
 from train_scripts.reader.text import CHARACTERS, Corpus, line_of_text
 
 Colour = tuple[int, int, int]

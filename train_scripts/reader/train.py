@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from inference.checkpoints.format import write_tensors
 from inference.common.errors import UserError
-from inference.reading.networks import LINE_HEIGHT, LineRecognizer, TextDetector
+from inference.reading.regions import LINE_HEIGHT
 from train_scripts.files import replacing
+from train_scripts.reader.networks import LineRecognizer, TextDetector
 from train_scripts.reader.render import LineRenderer, vary
 from train_scripts.reader.text import CHARACTERS
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from inference.commands.caption import _readable
-from inference.serving import processors
+from inference.common import processors
 from tests.inference.fakes import PLAIN, POISON, WAIT, picture, write_checkpoint
 
 ROOT = Path(__file__).parents[3]

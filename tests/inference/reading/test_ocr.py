@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageDraw
 from rapidfuzz import fuzz
-from safetensors.torch import save_file
+from safetensors.numpy import save_file
 
 from inference.reading import reader as reader_module
+from inference.reading.ctc import decode
 from inference.reading.lines import TextLine
-from inference.reading.networks import decode
 from inference.reading.ocr import WEIGHTS_FILE, Ocr, OcrUnavailableError
 from inference.reading.reader import Reader
 from inference.reading.reading import Reading
@@ -280,7 +280,7 @@ def test_damaged_weights_mean_no_reading_and_one_sentence(
 ) -> None:
     path = tmp_path / "ocr.safetensors"
     if damage == "other":
-        save_file({"detector.a": torch.zeros(1)}, path, metadata={"characters": '["a"]'})
+        save_file({"detector.a": np.zeros(1)}, path, metadata={"characters": '["a"]'})
     elif damage != "missing":
         path.write_bytes(WEIGHTS_FILE.read_bytes()[: 100_000 if damage == "cut" else 0])
     with pytest.raises(OcrUnavailableError, match="install the program anew"):
@@ -353,5 +353,5 @@ def test_a_letter_alone_is_as_sure_as_it_is_among_the_letters() -> None:
 
 
 def test_no_line_is_nothing() -> None:
-    assert decode(torch.zeros(0, len(CHARACTERS) + 1), CHARACTERS) == ("", [], [])
+    assert decode(np.zeros((0, len(CHARACTERS) + 1), dtype=np.float32), CHARACTERS) == ("", [], [])
     assert decode(steps({}, SPACE, {"а": 0.2}, SPACE, {}), CHARACTERS)[0].strip() == ""

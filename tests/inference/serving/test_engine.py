@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from inference.common.processors import available
 from inference.common.types import (
     DecodingOptions,
     EngineBusy,
@@ -29,7 +30,6 @@ from inference.common.types import (
     WorkerCrashed,
 )
 from inference.serving.engine import Engine, EngineSettings
-from inference.serving.processors import available
 from tests.inference.fakes import (
     GARBLE,
     HANG,
@@ -501,7 +501,7 @@ ORPHANING_PARENT = """
 import asyncio, sys
 from pathlib import Path
 from inference.serving.engine import Engine, EngineSettings
-from inference.serving.processors import available
+from inference.common.processors import available
 from tests.inference.fakes import HANG, picture
 
 async def main():

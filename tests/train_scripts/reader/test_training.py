@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from inference.common.errors import UserError
-from inference.reading.networks import LineRecognizer
-from inference.reading.ocr import WEIGHTS_FILE, load_networks
+from inference.reading.ocr import WEIGHTS_FILE
 from train_scripts.reader import pretrained, render, train
+from train_scripts.reader.networks import LineRecognizer
 from train_scripts.reader.text import CHARACTERS, Corpus
 
 FONTS = Path("/usr/share/fonts")
@@ -69,7 +69,7 @@ def test_training_goes_on_from_a_file_that_it_wrote(tmp_path: Path) -> None:
     data = train.batches(_Lines(lines), [], share=0.0, seed=1)  # type: ignore[arg-type]
     trained = train.train(train.with_own_head(recognizer, characters), data, lines=24)
     train.save(tmp_path / "own.safetensors", detector, trained)
-    _, again, written = load_networks(tmp_path / "own.safetensors")
+    _, again, (_, *written) = pretrained.load(tmp_path / "own.safetensors")
     assert "".join(written) == CHARACTERS
     first = trained.head.weight.half().float()
     assert torch.equal(again.head.weight, first)

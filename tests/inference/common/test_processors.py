@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.serving.processors import available, patient
+from inference.common.processors import available, patient
 
 ALL = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -66,9 +66,18 @@ def write(root: Path, files: dict[str, str]) -> Path:
     ],
 )
 def test_the_quota_of_the_control_groups_is_kept(
-    tmp_path: Path, files: dict[str, str], expected: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], expected: int
 ) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert available(write(tmp_path, files)) == expected
+
+
+@pytest.mark.parametrize(("told", "expected"), [("1", 1), ("999", ALL), ("", ALL), ("0", ALL), ("2,1", ALL)])
+def test_what_openmp_is_told_holds_for_all_threads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: str, expected: int
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    assert available(tmp_path) == expected
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux binds processes this way")
@@ -76,7 +85,7 @@ def test_a_process_bound_to_one_processor_uses_one() -> None:
     one = min(os.sched_getaffinity(0))
     code = (
         f"import os; os.sched_setaffinity(0, {{{one}}})\n"
-        "from inference.serving.processors import available; print(available())"
+        "from inference.common.processors import available; print(available())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1"]

@@ -15,13 +15,16 @@ _OWN = Path("proc/self/cgroup")
 
 
 def available(root: Path = Path("/")) -> int:
-    """Processors that this process may use, at least 1: those it is bound to, and no more than the quota of
-    its control groups (a container's ``--cpus``), rounded up. ``root``: where /proc and /sys lie.
+    """Processors that this process may use, at least 1: those it is bound to, no more than the quota of its
+    control groups (a container's ``--cpus``), rounded up, and no more than ``OMP_NUM_THREADS`` says, where it
+    is set. ``root``: where /proc and /sys lie.
 
     More threads than that only wait for each other: the system takes the processor from all of them in turn.
     """
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([bound, *(math.ceil(quota) for quota in _quotas(root))]))
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    most = [int(told)] if told.isdecimal() and int(told) else []
+    return max(1, min([bound, *most, *(math.ceil(quota) for quota in _quotas(root))]))
 
 
 def patient(environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Networks as graphs of ONNX, without weights and without PyTorch."""

@@ -1,0 +1,95 @@
+"""PyTorch modules to graphs without weights, as :mod:`inference.graphs.session` runs them."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["export"]
+
+_OPSET = 18
+_LOCATION = "weights"  # names no file: whoever opens the session hands the weights over
+
+
+def export(
+    module: nn.Module, inputs: Mapping[str, Tensor], free: Mapping[str, Sequence[int]], outputs: Sequence[str]
+) -> bytes:
+    """The graph of a module's ``forward``, in evaluation mode.
+
+    ``inputs``: examples by the names of ``forward``'s parameters; ``free``: for each the dimensions whose
+    sizes may be others; ``outputs``: names of what it returns. Initializers are named as in ``state_dict()``;
+    nothing is folded into others, so that each holds one tensor of any checkpoint.
+
+    Raises:
+        RuntimeError: the module computes from numbers that are in no tensor of its state.
+    """
+    import onnx  # noqa: PLC0415 - only exporting needs it
+
+    module = module.eval()
+    sizes = {name: dict.fromkeys(free.get(name, ()), torch.export.Dim.DYNAMIC) for name in inputs}
+    with _quietly(), torch.inference_mode(False), torch.no_grad():
+        program = torch.onnx.export(
+            module,
+            kwargs=dict(inputs),
+            dynamic_shapes=sizes,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            opset_version=_OPSET,
+            dynamo=True,
+            optimize=False,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export gave no program.")
+    model = program.model_proto
+    state = module.state_dict()
+    for tensor in model.graph.initializer:
+        if tensor.name in state:
+            _empty(tensor, onnx.TensorProto.EXTERNAL)
+        elif math.prod(tensor.dims) > 64:
+            raise RuntimeError(f"{tensor.name} is in no tensor of the module's state: make it a buffer.")
+    _strip(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _empty(tensor: Any, external: int) -> None:
+    """Leaves the initializer's name, kind and shape."""
+    length = math.prod(tensor.dims) * 4  # bytes; floats are of 32 bits in all graphs
+    for values in ("raw_data", "float_data"):
+        tensor.ClearField(values)
+    tensor.data_location = external
+    for key, value in (("location", _LOCATION), ("offset", "0"), ("length", str(length))):
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value
+
+
+def _strip(model: Any) -> None:
+    """Without what tells where the graph came from: paths of this machine, and most of its size."""
+    del model.graph.value_info[:]
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    model.producer_version = ""  # the same graph by every version of the exporter
+
+
+@contextmanager
+def _quietly() -> Any:
+    """The exporter tells of its stages, and of what it will do in its next version."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

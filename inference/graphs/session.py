@@ -1,0 +1,72 @@
+"""A graph of ONNX and the weights of a safetensors file, run by ONNX Runtime.
+
+The graph's file says what is computed and holds no number that was learnt: its initializers are named as the
+tensors of the weights, which are handed over when the session is made. So a file of a hundred kilobytes
+serves every checkpoint of an architecture, and the weights are kept in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from inference.common.errors import UserError
+from inference.common.processors import available
+from inference.graphs.initializers import names
+
+__all__ = ["Array", "Graph", "GraphError"]
+
+Array = npt.NDArray[Any]
+_FATAL = 4  # of the runtime's levels: its warnings are about graphs, which people here cannot mend
+
+
+class GraphError(UserError, RuntimeError):
+    """The graph cannot be used with these weights; the message says what to do."""
+
+
+class Graph:
+    """One graph with its weights; several threads may run it at once.
+
+    ``weights``: arrays by the initializers' names, made float32 where they are of half precision; what the
+    graph does not name is left alone. ``threads``: of the processor for one run; None: as many as the
+    process may use. They sleep while they wait, see :func:`inference.common.processors.patient`.
+
+    Raises:
+        GraphError: on construction; the file is missing or damaged, or the weights are another network's.
+    """
+
+    def __init__(self, path: Path, weights: Mapping[str, Array], *, threads: int | None = None) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads or available()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _FATAL
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Pictures differ in size: memory kept for the largest one so far would never go back.
+        options.enable_mem_pattern = False
+        options.enable_cpu_mem_arena = False
+        try:
+            graph = path.read_bytes()
+            values = {name: _as_float32(weights[name]) for name in names(graph) if name in weights}
+            self._weights = [ort.OrtValue.ortvalue_from_numpy(value) for value in values.values()]
+            options.add_external_initializers(list(values), self._weights)
+            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except OSError as error:
+            raise GraphError(f"{path} cannot be read ({error.strerror}): get it anew.") from error
+        except Exception as error:  # the runtime's own kinds, which it does not name
+            raise GraphError(
+                f"{path.name} is damaged, or its weights are those of another network: get both anew."
+            ) from error
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def __call__(self, **inputs: Array) -> tuple[Array, ...]:
+        """The graph's outputs, in its order, for its inputs by their names."""
+        return tuple(self._session.run(self._outputs, inputs))
+
+
+def _as_float32(value: Array) -> Array:
+    return np.ascontiguousarray(value, dtype=np.float32 if value.dtype == np.float16 else value.dtype)
