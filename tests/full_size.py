@@ -51,7 +51,7 @@ def check(name: str, folder: Path) -> dict[str, Any]:
     model.tokenizer = tokenizer_for(name, folder)
     built = time.perf_counter() - started
     # As a trained network would see: after a hundred layers of random weights nothing is left to learn from.
-    calibrate(model.encoder, model.encoder.preprocessing(pictures()[:2]))
+    calibrate(model.encoder, model.encoder.pixels(pictures()[:2]))
     trainable, parameters = model.count()
     expected = (system.trainable, system.parameters)
     if (trainable, parameters) != expected:
@@ -91,7 +91,7 @@ def _learns(model: CaptionModel) -> list[torch.nn.Parameter]:
 def _step(model: CaptionModel) -> float:
     model.train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    pixels = model.encoder.preprocessing(pictures()[:2])
+    pixels = model.encoder.pixels(pictures()[:2])
     loss = model.loss(pixels, model.batch(CAPTIONS[:2]))
     loss.backward()  # type: ignore[no-untyped-call]
     if any(parameter.grad is None for parameter in trained):

@@ -129,7 +129,7 @@ def _ranker(folder: Path) -> str:
     try:
         found = import_ruclip(folder)
         with torch.inference_mode():
-            features = found.model.encode_image(found.preprocessing([drawn_picture()]))
+            features = found.model.encode_image(torch.from_numpy(found.preprocessing([drawn_picture()])))
             if found.tokenizer is not None:
                 tokens = [2, *found.tokenizer.encode("картинка"), 3]
                 features = found.model.encode_text(torch.tensor([tokens])) @ features.T

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
+import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from inference.common.registry import Registry
@@ -39,7 +41,11 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, pixels: Tensor) -> Memory:
-        """``pixels`` (n, 3, size, size), float32, as ``preprocessing`` makes them."""
+        """``pixels`` (n, 3, size, size), float32, as :meth:`pixels` makes them."""
+
+    def pixels(self, images: Sequence[Image.Image]) -> Tensor:
+        """RGB pictures as (n, 3, size, size), float32, on the CPU; see :class:`Preprocessing`."""
+        return torch.from_numpy(self.preprocessing(images))
 
     def freeze(self, *parts: nn.Module) -> None:
         """These parts get no gradient and stay in eval mode, whatever ``train()`` says.

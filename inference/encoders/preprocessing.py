@@ -11,9 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
-import torch
+import numpy.typing as npt
 from PIL import Image
-from torch import Tensor
 
 Fit = Literal["squash", "letterbox", "crop"]
 
@@ -89,10 +88,10 @@ class Preprocessing:
         left, top = round((image.width - self.size) / 2), round((image.height - self.size) / 2)
         return image.crop((left, top, left + self.size, top + self.size))
 
-    def __call__(self, images: Sequence[Image.Image]) -> Tensor:
-        """Pixels (n, 3, size, size), float32, normalised by mean and std."""
+    def __call__(self, images: Sequence[Image.Image]) -> npt.NDArray[np.float32]:
+        """Pixels (n, 3, size, size), normalised by mean and std."""
         if not images:
-            return torch.empty(0, 3, self.size, self.size)
+            return np.empty((0, 3, self.size, self.size), np.float32)
         pixels = np.stack([np.asarray(self.fitted(image), dtype=np.float32) for image in images]) / 255
         pixels = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
-        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+        return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))

@@ -66,7 +66,7 @@ def encode_once(pictures: list[Path]) -> float:
     encoder = build(preset("resnet101-lstm-navec")).encoder.eval()
 
     def pixels(batch: list[Path]) -> torch.Tensor:
-        return encoder.preprocessing([load_picture(path.read_bytes()).image for path in batch])
+        return encoder.pixels([load_picture(path.read_bytes()).image for path in batch])
 
     batches = [pictures[i : i + 25] for i in range(0, len(pictures), 25)]
     started = time.perf_counter()

@@ -154,7 +154,7 @@ def worst_token(model: CaptionModel, memory: Memory, batch: Batch) -> float:
 
 def learn(model: CaptionModel, *, limit: int = 1500, rate: float = 3e-3) -> tuple[Memory, int]:
     """Trains on the eight pictures until they are known by heart; the memory and the steps it took."""
-    pixels = model.encoder.preprocessing(pictures())
+    pixels = model.encoder.pixels(pictures())
     model.eval()
     calibrate(model.encoder, pixels)
     with torch.no_grad():

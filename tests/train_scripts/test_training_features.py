@@ -27,7 +27,7 @@ def encoder(yields: str = "global", seed: int = 0) -> Encoder:
     torch.manual_seed(seed)
     settings = {"kind": "resnet34", "yields": yields, "preprocessing": {"size": 64}}
     made = build_encoder(settings).eval()
-    calibrate(made, made.preprocessing(pictures()))
+    calibrate(made, made.pixels(pictures()))
     return made
 
 
@@ -52,7 +52,7 @@ def test_what_is_kept_is_what_the_encoder_yields(yields: str, files: list[Path],
     fill(cache, [*files, files[0]], seen_by)
     read = cache.read([files[3], files[0], files[3]])
     with torch.no_grad():
-        own = seen_by(seen_by.preprocessing([pictures()[3], pictures()[0], pictures()[3]]))
+        own = seen_by(seen_by.pixels([pictures()[3], pictures()[0], pictures()[3]]))
     for kept, expected in zip(
         read if isinstance(read, tuple) else (read,), own if isinstance(own, tuple) else (own,), strict=True
     ):
@@ -164,7 +164,7 @@ def test_a_full_disk_keeps_what_was_seen(files: list[Path], tmp_path: Path) -> N
         fill(cache, files, seen_by)
     fill(cache, files, seen_by)
     with torch.no_grad():
-        own = seen_by(seen_by.preprocessing(pictures()))
+        own = seen_by(seen_by.pixels(pictures()))
     torch.testing.assert_close(cache.read(files), own, rtol=1e-4, atol=1e-4)
 
 

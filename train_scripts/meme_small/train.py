@@ -262,7 +262,7 @@ class Trainer:
                     one.reading.upright(open_picture(picture_of(self.memes, one.file_name))) for one in own
                 ]
                 with torch.inference_mode():
-                    rows.append(pool(encoder(encoder.preprocessing(images))).clone())
+                    rows.append(pool(encoder(encoder.pixels(images))).clone())
             seen[split] = torch.cat(rows)
         _save(seen, saved)
         return seen

@@ -81,7 +81,7 @@ class ClipScorer:
                 except PictureError as error:
                     refused[name] = f"{path}: {error}"
                 else:
-                    pixels[name] = self._model.preprocessing([image])[0]
+                    pixels[name] = torch.from_numpy(self._model.preprocessing([image])[0])
             if pixels:
                 seen = self._model.encode_image(torch.stack(list(pixels.values())).to(self._device))
                 vectors.update(zip(pixels, functional.normalize(seen.float(), dim=-1).cpu(), strict=True))

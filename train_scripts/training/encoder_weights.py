@@ -108,7 +108,7 @@ def _calibrate(encoder: Encoder, pictures: Sequence[Path]) -> None:
             images.append(open_picture(path))
     if not images:
         return
-    pixels = torch.cat([encoder.preprocessing(images[i : i + GROUP]) for i in range(0, len(images), GROUP)])
+    pixels = torch.cat([encoder.pixels(images[i : i + GROUP]) for i in range(0, len(images), GROUP)])
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None

@@ -61,7 +61,7 @@ class Seer:
         """The memory of n RGB pictures on the device; pixels (n, 3, size, size) where it is not to encode."""
         parts = []
         for start in range(0, len(images), GROUP):
-            pixels = self.encoder.preprocessing(images[start : start + GROUP])
+            pixels = self.encoder.pixels(images[start : start + GROUP])
             # torch's convolutions are faster on a CPU where the channels of a pixel stand together.
             pixels = pixels.to(self.device, memory_format=torch.channels_last, non_blocking=True)
             if not self.encodes:

@@ -75,7 +75,7 @@ class CaptionModel(nn.Module):
     def encode(self, images: Sequence[Image.Image]) -> Memory:
         """What the encoder yields for n RGB pictures."""
         weights = next(self.encoder.parameters())
-        memory: Memory = self.encoder(self.encoder.preprocessing(images).to(weights.device, weights.dtype))
+        memory: Memory = self.encoder(self.encoder.pixels(images).to(weights.device, weights.dtype))
         return memory
 
     def batch(self, texts: Sequence[str], readings: Sequence[Reading] | None = None) -> Batch:

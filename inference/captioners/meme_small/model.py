@@ -108,7 +108,7 @@ class MemeSmall(nn.Module):
 
     def see(self, images: Sequence[Image.Image]) -> Tensor:
         """What the detectors look at: (n, 2, width) of n upright RGB pictures."""
-        return pool(self.encoder(self.encoder.preprocessing(images).to(self.word_concepts.device)))
+        return pool(self.encoder(self.encoder.pixels(images).to(self.word_concepts.device)))
 
     def memory(
         self,

@@ -182,7 +182,7 @@ def test_word_vectors_start_from_their_file(name: str, trains: bool, tmp_path: P
     # And they stay, or are tuned.
     before = weight.detach().clone()
     model.train()
-    model.loss(model.encoder.preprocessing(pictures()[:2]), model.batch(CAPTIONS[:2])).backward()
+    model.loss(model.encoder.pixels(pictures()[:2]), model.batch(CAPTIONS[:2])).backward()
     torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1).step()
     assert torch.equal(before, weight.detach()) != trains
 

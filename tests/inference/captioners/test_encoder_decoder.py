@@ -54,7 +54,7 @@ def test_a_batch_feeds_every_token_and_teaches_every_word_and_the_end(name: str,
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_loss_counts_no_padding_and_takes_what_the_encoder_saw(name: str, tmp_path: Path) -> None:
     model = model_of(name, tmp_path)
-    pixels = model.encoder.preprocessing(pictures()[:3])
+    pixels = model.encoder.pixels(pictures()[:3])
     with torch.no_grad():
         seen = model.encoder(pixels)
     batch = model.batch(CAPTIONS[3:6])
@@ -88,7 +88,7 @@ def test_a_caption_too_long_for_the_decoder_is_cut_and_does_not_end(
     batch = model.batch(CAPTIONS[3:4])
     assert batch.tokens.shape == (1, 6)
     assert model.special.eos not in batch.targets
-    assert model.loss(model.encoder.preprocessing(pictures()[:1]), batch).isfinite()
+    assert model.loss(model.encoder.pixels(pictures()[:1]), batch).isfinite()
 
 
 def test_a_model_that_needs_no_tokenizer_says_when_it_does(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_every_decoder_finds_alone_what_it_finds_in_company(name: str, tmp_path:
     with torch.no_grad():
         for parameter in model.decoder.parameters():  # louder than at the start, so that tokens differ
             parameter.add_(torch.randn_like(parameter) * 0.1)
-        memory = model.encoder(model.encoder.preprocessing(pictures()[:3]))
+        memory = model.encoder(model.encoder.pixels(pictures()[:3]))
     for options in (
         DecodingOptions("greedy", min_tokens=3, max_tokens=7),
         DecodingOptions("beam", beams=3, min_tokens=3, max_tokens=7),
@@ -158,7 +158,7 @@ def test_what_is_fed_before_the_sentence_may_be_longer_for_one_picture_than_for_
     model = model_of(name, tmp_path)
     decoder, start = model.decoder, model.special.bos
     with torch.no_grad():
-        memory = model.encoder(model.encoder.preprocessing(pictures()[:3]))
+        memory = model.encoder(model.encoder.pixels(pictures()[:3]))
         rows = [[start, *prompt] for prompt in PROMPTS]
         lengths = torch.tensor([len(row) for row in rows])
         padded = torch.tensor([row + [0] * (5 - len(row)) for row in rows])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from torchvision import transforms
 
@@ -30,7 +29,7 @@ def test_crop_is_torchvisions_resize_and_centre_crop(size: tuple[int, int]) -> N
             transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
         ]
     )(image)
-    torch.testing.assert_close(ours[0], theirs, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(ours[0], theirs.numpy(), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("scale", ["bilinear", "bicubic"])
@@ -44,7 +43,7 @@ def test_squash_is_torchvisions_resize_to_a_square(scale: str) -> None:
             transforms.Normalize(CLIP_MEAN, CLIP_STD),
         ]
     )(image)
-    torch.testing.assert_close(ours[0], theirs, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(ours[0], theirs.numpy(), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("fit", ["squash", "letterbox"])
@@ -68,10 +67,10 @@ def test_no_edge_is_lost_and_nothing_is_mirrored(fit: str, size: tuple[int, int]
 
 def test_letterbox_keeps_proportions_and_fills_with_the_mean() -> None:
     seen = Preprocessing(80, "letterbox")([Image.new("RGB", (400, 100), "white")])
-    rows = (seen[0].amax((0, 2)) > 1).nonzero().flatten()
+    rows = (seen[0].max((0, 2)) > 1).nonzero()[0]
     assert len(rows) == 20
     assert rows.tolist() == list(range(30, 50))
-    assert seen[0, :, :29].abs().max() < 0.02  # mean colour: 0 after normalisation
+    assert np.abs(seen[0, :, :29]).max() < 0.02  # mean colour: 0 after normalisation
 
 
 def test_the_same_picture_gives_the_same_pixels_alone_and_in_a_batch() -> None:
@@ -79,9 +78,9 @@ def test_the_same_picture_gives_the_same_pixels_alone_and_in_a_batch() -> None:
     preprocess = Preprocessing(32)
     together = preprocess(images)
     assert together.shape == (3, 3, 32, 32)
-    assert together.dtype == torch.float32
+    assert together.dtype == np.float32
     for i, image in enumerate(images):
-        assert torch.equal(preprocess([image])[0], together[i])
+        np.testing.assert_array_equal(preprocess([image])[0], together[i])
     assert preprocess([]).shape == (0, 3, 32, 32)
 
 

@@ -107,7 +107,7 @@ def test_clipcap(mapper: str, tmp_path: Path) -> None:
     with torch.no_grad():
         memory = model.encode([drawn_picture()])
         assert isinstance(memory, Tensor)
-        torch.testing.assert_close(memory, vision(vision.preprocessing([drawn_picture()])))
+        torch.testing.assert_close(memory, vision(vision.pixels([drawn_picture()])))
         torch.testing.assert_close(memory.norm(dim=1), torch.ones(1))
         tokens = torch.tensor([[0, 5, 9, 7]])
         torch.testing.assert_close(model.decoder(memory, tokens), expected(memory, tokens))
@@ -221,7 +221,7 @@ def test_the_web_service(tmp_path: Path) -> None:
     assert model.tokenizer is not None
     assert (model.special.bos, model.special.eos) == (2, 3)
     with torch.no_grad():
-        pixels = model.encoder.preprocessing([drawn_picture()])
+        pixels = model.encoder.pixels([drawn_picture()])
         grid = network.features(pixels).permute(0, 2, 3, 1).reshape(1, 49, 576)
         torch.testing.assert_close(model.encode([drawn_picture()]), grid, atol=1e-5, rtol=1e-5)
     assert len(set(captions("service", models))) == 1
@@ -262,7 +262,7 @@ def test_ruclip_ranks_and_is_no_captioner(tmp_path: Path) -> None:
     found, expected = import_ruclip(models / "ranker"), import_ruclip(source)
     assert found.preprocessing == expected.preprocessing
     with torch.no_grad():
-        pixels = found.preprocessing([drawn_picture()])
+        pixels = torch.from_numpy(found.preprocessing([drawn_picture()]))
         tokens = torch.tensor([[2, 12, 16, 3]])
         torch.testing.assert_close(
             found.model.similarity(pixels, tokens), expected.model.similarity(pixels, tokens)

@@ -179,7 +179,7 @@ def test_a_word_level_decoder_quotes_words_it_has_never_seen(name: str, tmp_path
         preset(name), texts * 6, [readings[i] for _, i in pairs] * 6, words="slots", slots=4
     )
     model = build(tiny(name), tokenizer=tokenizer, words="slots")
-    pixels = model.encoder.preprocessing(colour_pictures())
+    pixels = model.encoder.pixels(colour_pictures())
     calibrate(model.encoder, pixels)
     with torch.no_grad():
         rows = model.encoder(pixels)[[c for c, _ in pairs]]
@@ -231,7 +231,7 @@ def fit(
 def test_a_decoder_of_word_pieces_copies_words_it_has_never_seen(name: str, tmp_path: Path) -> None:
     """Trained on other words of the same letters."""
     model = pieces_model(name, tmp_path)
-    pixels = model.encoder.preprocessing(colour_pictures())
+    pixels = model.encoder.pixels(colour_pictures())
     with torch.no_grad():
         memory = model.encoder(pixels)
     draw = random.Random(0)

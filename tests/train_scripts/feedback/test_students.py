@@ -175,7 +175,7 @@ def preset_folder(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     tokenizer = make_tokenizer(preset("mobilenet-soft-attention"), CAPTIONS)
     model = build(tiny("mobilenet-soft-attention"), tokenizer=tokenizer)
-    calibrate(model.encoder, model.encoder.preprocessing(pictures()))
+    calibrate(model.encoder, model.encoder.pixels(pictures()))
     model.save(tmp_path / "parent", preset("mobilenet-soft-attention").options)
     return tmp_path / "parent"
 
