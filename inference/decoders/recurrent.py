@@ -41,7 +41,8 @@ class RecurrentConfig:
     #   initial_state: as the first hidden (and cell) state, the same in every layer.
     #   nowhere: by attention alone; the state starts at zero.
     feed: Literal["first_input", "instead_of_start", "initial_state", "nowhere"] = "first_input"
-    batchnorm: bool = False  # after the linear bridge of a picture that is fed as an input
+    linear: bool = True  # a picture that is fed as an input is mapped to its width; False: it is as wide
+    batchnorm: bool = False  # behind that
     state_activation: Literal["none", "sigmoid", "relu", "tanh"] = "none"
     attention: Literal["none", "additive", "soft", "dot"] = "none"
     attention_width: int = 512
@@ -62,6 +63,11 @@ class RecurrentConfig:
             raise ValueError("A decoder without attention must be fed the picture: choose a feed.")
         if self.batchnorm and self.feed not in {"first_input", "instead_of_start"}:
             raise ValueError("batchnorm stands behind a picture that is fed as an input: choose such a feed.")
+        if not self.linear and self.picture != (self.input or self.embedding):
+            raise ValueError(
+                f"A picture of {self.picture} numbers cannot be an input of "
+                f"{self.input or self.embedding} as it is: leave linear out."
+            )
         if self.query == "hidden_and_cell" and self.cell == "gru":
             raise ValueError("A GRU has no cell state: its attention is queried by 'hidden'.")
 
@@ -102,7 +108,8 @@ class RecurrentDecoder(CaptionDecoder):
             self.lift = nn.Linear(config.embedding, entry)
         self.bridge = nn.Sequential()
         if config.feed in {"first_input", "instead_of_start"}:
-            self.bridge.append(nn.Linear(config.picture, entry))
+            if config.linear:
+                self.bridge.append(nn.Linear(config.picture, entry))
             if config.batchnorm:
                 self.bridge.append(nn.BatchNorm1d(entry, momentum=0.01))
         elif config.feed == "initial_state":

@@ -175,7 +175,8 @@ class FeaturePyramidEncoder(Encoder):
     """The feature pyramid (FPN) of torchvision's Faster R-CNN ResNet-50: its maps have 256 channels each.
 
     ``level`` names the map: ``pool`` is the coarsest (stride 64), ``3`` has stride 32, ... ``0`` stride 4.
-    All of it is frozen unless ``trainable``.
+    ``flatten``: the one vector is not the mean over places but all of them, channel by channel. All of it is
+    frozen unless ``trainable``.
     """
 
     def __init__(
@@ -183,6 +184,7 @@ class FeaturePyramidEncoder(Encoder):
         *,
         yields: Literal["global", "grid"] = "global",
         level: Literal["0", "1", "2", "3", "pool"] = "pool",
+        flatten: bool = False,
         trainable: bool = False,
         weights: str | None = "COCO_V1",
         preprocessing: Preprocessing | None = None,
@@ -190,23 +192,24 @@ class FeaturePyramidEncoder(Encoder):
         super().__init__()
         self.yields = yields
         self.level = level
+        self.flatten = flatten
         self.weights = weights
-        self.widths = (256,)
         # torchvision's detector scales a picture to 800 pixels; its caption model saw 224, as classifiers do.
         self.preprocessing = preprocessing or _IMAGENET
         stride = 64 if level == "pool" else 4 * 2 ** int(level)
         side = -(-self.preprocessing.size // stride)
         self.positions = side * side if yields == "grid" else 1
+        self.widths = (256 * side * side if flatten and yields == "global" else 256,)
         detector = torchvision.models.detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
         self.backbone: nn.Module = detector.backbone
         if not trainable:
             self.freeze(self.backbone)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """``pixels`` (n, 3, h, w) to (n, 256), or (n, p, 256)."""
+        """``pixels`` (n, 3, h, w) to (n, 256), (n, 256 * p) or (n, p, 256)."""
         level: Tensor = self.backbone(pixels)[self.level]
         if self.yields == "global":
-            return level.mean((2, 3))
+            return level.flatten(1) if self.flatten else level.mean((2, 3))
         return level.flatten(2).transpose(1, 2)
 
 

@@ -212,6 +212,10 @@ def tiny(name: str, **decoder: Any) -> Preset:
     sizes = dict(_TINY_DECODERS[full.decoder.kind])
     if full.decoder.kind == "recurrent":
         sizes |= {width: 48 for width in _TINY_WIDTHS if width in full.decoder_config()}
+        if not full.decoder_config().get("linear", True):
+            sizes["embedding"] = full.decoder_config()["picture"]
+    if full.encoder.kind == "fasterrcnn_fpn":
+        sizes["picture"] = 256  # of the one place that a small picture has
     if full.encoder.kind == "ruclip":
         sizes["pictures"] = [_TINY_ENCODERS["ruclip"]["embed_dim"]]
     encoder = _TINY_ENCODERS.get(full.encoder.kind, _SMALL_PICTURE)

@@ -35,6 +35,7 @@ def variants() -> list[RecurrentConfig]:
             found.extend(config(cell=cell, feed=feed, attention=attention, layers=2) for feed in FEEDS)
             found.append(config(cell=cell, feed="initial_state", attention=attention, gate=True, grid=10))
     found.append(config(feed="initial_state", attention="additive", query="hidden_and_cell", head=6))
+    found.append(config(input=D, linear=False, layers=2))
     return found
 
 
@@ -202,6 +203,7 @@ def test_the_picture_reaches_batchnorm_only_as_a_batch() -> None:
         ({"gate": True}, "choose an attention"),
         ({"feed": "nowhere"}, "must be fed the picture"),
         ({"feed": "initial_state", "batchnorm": True}, "batchnorm stands behind"),
+        ({"linear": False}, "A picture of 6 numbers cannot be an input of 5 as it is: leave linear out"),
         (
             {"cell": "gru", "attention": "additive", "query": "hidden_and_cell"},
             "A GRU has no cell state",

@@ -147,6 +147,11 @@ def test_the_pyramid_is_the_detectors(tmp_path: Path) -> None:
         grid = encoder(pixels)
     assert grid.shape == (1, encoder.positions, 256)
     torch.testing.assert_close(grid, expected.flatten(2).transpose(1, 2))
+    flat = build_encoder({"kind": "fasterrcnn_fpn", "flatten": True, **SMALL}).eval()
+    flat.load_state_dict(encoder.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(flat(pixels), expected.flatten(1))
+    assert flat.widths == (expected[0].numel(),)
 
 
 def test_a_missing_file_and_another_network_are_refused(tmp_path: Path) -> None:
