@@ -12,6 +12,7 @@ from typing import Any
 
 from nltk.tokenize import NLTKWordTokenizer
 
+from inference.tokenizers.sentences import split_sentences
 from inference.tokenizers.words_read import SLOT, slot_names
 
 PAD, START, END, UNK = "<pad>", "<start>", "<end>", "<unk>"
@@ -30,10 +31,12 @@ _OPENS = re.compile(r"([(\[{«]|``)\s+")
 
 
 def split_words(text: str) -> list[str]:
-    """Lower-cased tokens of nltk's word tokenizer (double quotes become `` and ''); slots stay whole."""
+    """Lower-cased tokens as nltk's ``word_tokenize`` cuts them, sentence by sentence (double quotes become
+    `` and ''); slots stay whole."""
     # nltk would cut a slot at its brackets: it is cut with a letter in its place.
     slots = (found[0] for found in SLOT.finditer(text))
-    tokens = [str(token) for token in _CUT.tokenize(SLOT.sub(_PLACE, text.lower()))]
+    sentences = split_sentences(SLOT.sub(_PLACE, text.lower()))
+    tokens = [str(token) for sentence in sentences for token in _CUT.tokenize(sentence)]
     parts = [part for token in tokens for part in token.partition(_PLACE) if part]
     return [next(slots) if part == _PLACE else part for part in parts]
 

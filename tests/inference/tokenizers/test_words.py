@@ -16,6 +16,8 @@ CAPTIONS = ["Кот сидит на столе.", "Кот спит.", "Соба�
 def test_words_are_lower_cased_and_marks_stand_alone() -> None:
     assert split_words("Кот, который Спит!") == ["кот", ",", "который", "спит", "!"]
     assert split_words('Надпись "Привет"') == ["надпись", "``", "привет", "''"]
+    assert split_words("Мем. На кадре кот.") == ["мем", ".", "на", "кадре", "кот", "."]
+    assert split_words("В т.ч. <line0>. Кот") == ["в", "т.ч", ".", "<line0>", ".", "кот"]
 
 
 def test_words_become_a_sentence_again() -> None:
