@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import psutil
 import torch
 import typer
@@ -26,6 +27,8 @@ from rich.table import Table
 from inference.captioners.building import build
 from inference.captioners.encoder_decoder import CaptionModel
 from inference.common.types import DecodingOptions
+from inference.decoding.decoder import Logits, Tokens
+from inference.decoding.processors import NEVER
 from inference.presets.preset import names as preset_names
 from inference.presets.preset import preset
 from inference.reading.lines import TextLine
@@ -107,9 +110,8 @@ def _caption(model: CaptionModel) -> tuple[str, list[int]]:
     assert model.tokenizer is not None
     size = len(model.tokenizer)
 
-    def known(_: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        unknown = torch.arange(logits.shape[1]) >= size
-        return logits.masked_fill(unknown, float("-inf"))
+    def known(_: Tokens, logits: Logits) -> Logits:
+        return np.where(np.arange(logits.shape[1]) < size, logits, NEVER)
 
     with torch.inference_mode():
         memory = model.encode(pictures()[6:7])

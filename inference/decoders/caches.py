@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from inference.decoding.decoder import Reorderable
+
 _ROOM = 32  # places that are made free at a time
 
 
 @dataclass(frozen=True, slots=True)
-class KeyValues:
+class KeyValues(Reorderable):
     """Of n rows, in one tensor, so that beams are reordered by one selection.
 
     A state of :mod:`inference.decoding.decoder`, which never changes for whoever holds it. New places are put
@@ -46,6 +48,11 @@ class KeyValues:
         kept = self.stored[:, layer, :, :, : self.length]
         kept[:, :, :, self.length - new.shape[3] :] = new
         return kept[:, 0], kept[:, 1]
+
+    @property
+    def rows(self) -> int:
+        """See :class:`inference.decoding.decoder.Reorderable`."""
+        return len(self.stored)
 
     def reorder(self, index: Tensor) -> KeyValues:
         """See :class:`inference.decoding.decoder.Reorderable`."""

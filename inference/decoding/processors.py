@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from inference.common.types import DecodingOptions
+from inference.decoding.decoder import Logits, Tokens
 
-LogitsProcessor = Callable[[Tensor, Tensor], Tensor]
+LogitsProcessor: TypeAlias = Callable[[Tokens, Logits], Logits]
 """``(tokens, logits) -> logits``: the tokens generated so far (r, t), int64, without the start token (after
-the end token a row holds padding), and the next token's logits (r, V). V may exceed the vocabulary:
-pointer decoders append positions of what they may copy."""
+the end token a row holds padding), and the next token's logits (r, V), float32, which are never written to:
+they may be the decoder's own. V may exceed the vocabulary: pointer decoders append positions of what they may
+copy."""
+
+NEVER = np.float32(-np.inf)  # the logit of what may not be said
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +29,7 @@ class MinTokens:
     count: int
     eos: int
 
-    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:
+    def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
         if tokens.shape[1] >= self.count:
             return logits
         return Forbid((self.eos,))(tokens, logits)
@@ -35,19 +41,21 @@ class Forbid:
 
     ids: tuple[int, ...]
 
-    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002 - the hook's signature
-        return logits.index_fill(1, torch.tensor(self.ids, device=logits.device), float("-inf"))
+    def __call__(self, tokens: Tokens, logits: Logits) -> Logits:  # noqa: ARG002 - the hook's signature
+        left = logits.copy()
+        left[:, self.ids] = NEVER
+        return left
 
 
 @dataclass(frozen=True, slots=True)
 class ForbidByPicture:
     """Never says these tokens of a picture; each of the n pictures lacks its own."""
 
-    lacking: Tensor  # (n, V), bool
+    lacking: NDArray[np.bool_]  # (n, V)
 
-    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002 - the hook's signature
-        rows = self.lacking.repeat_interleave(len(logits) // len(self.lacking), 0)
-        return logits.masked_fill(rows.to(logits.device), float("-inf"))
+    def __call__(self, tokens: Tokens, logits: Logits) -> Logits:  # noqa: ARG002 - the hook's signature
+        rows = self.lacking.repeat(len(logits) // len(self.lacking), 0)
+        return np.where(rows, NEVER, logits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +67,11 @@ class RepetitionPenalty:
 
     penalty: float
 
-    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:
-        said = logits.gather(1, tokens)
-        said = torch.where(said > 0, said / self.penalty, said * self.penalty)
-        return logits.scatter(1, tokens, said)
+    def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
+        said = np.take_along_axis(logits, tokens, 1)
+        lowered = logits.copy()
+        np.put_along_axis(lowered, tokens, np.where(said > 0, said / self.penalty, said * self.penalty), 1)
+        return lowered
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +83,16 @@ class NoRepeatNgram:
 
     size: int
 
-    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:
+    def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
         said = tokens.shape[1]
         if said < self.size:
             return logits
-        grams = tokens.unfold(1, self.size, 1)  # (n, t - size + 1, size)
-        current = tokens[:, said - self.size + 1 :]  # (n, size - 1)
-        repeats = (grams[:, :, :-1] == current[:, None, :]).all(-1)  # (n, t - size + 1)
-        forbidden = torch.zeros_like(logits, dtype=torch.int32)
-        forbidden.scatter_add_(1, grams[:, :, -1], repeats.int())
-        return logits.masked_fill(forbidden > 0, float("-inf"))
+        grams = sliding_window_view(tokens, self.size, 1)  # (r, t - size + 1, size)
+        current = tokens[:, None, said - self.size + 1 :]  # (r, 1, size - 1)
+        row, place = (grams[:, :, :-1] == current).all(-1).nonzero()
+        left = logits.copy()
+        left[row, grams[row, place, -1]] = NEVER
+        return left
 
 
 def asked_for(options: DecodingOptions, eos: int) -> list[LogitsProcessor]:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from inference.common.types import DecodingOptions
+from inference.decoding.decoder import Logits, Tokens
+from inference.decoding.distributions import highest
+
+_FEW = 256  # tokens that nearly always hold the mass asked for; to sort a whole vocabulary takes long
 
 
-def argmax(logprobs: Tensor) -> Tensor:
-    """The likeliest token (n,) of each row of log-probabilities (n, V)."""
-    return logprobs.argmax(-1)
+def argmax(logprobs: Logits) -> Tokens:
+    """The likeliest token (n,) of each row of log-probabilities (n, V); of equal ones the first."""
+    chosen: Tokens = logprobs.argmax(-1)
+    return chosen
 
 
 def seeds_of(options: DecodingOptions, seeds: Sequence[int] | None, n: int) -> list[int]:
@@ -29,28 +34,48 @@ def seeds_of(options: DecodingOptions, seeds: Sequence[int] | None, n: int) -> l
 
 
 class Sampler:
-    """Draws one token a row from log-probabilities (n, V), each row by its own generator."""
+    """Draws one token a row from log-probabilities (n, V), each row by its own generator.
+
+    The same seed (of 64 bits; a negative one counts from their end) draws the same on every machine.
+    """
 
     def __init__(self, options: DecodingOptions, seeds: Sequence[int]) -> None:
         self.options = options
-        # On the CPU always: the same seed must draw the same caption on every device.
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        # By its name: numpy may choose another one for those who do not.
+        self.generators = [np.random.Generator(np.random.PCG64(seed % 2**64)) for seed in seeds]
 
-    def __call__(self, logprobs: Tensor) -> Tensor:
+    def __call__(self, logprobs: Logits) -> Tokens:
+        pairs = zip(logprobs, self.generators, strict=True)
+        return np.array([self._draw(row, generator) for row, generator in pairs], np.int64)
+
+    def _draw(self, logprobs: NDArray[np.float32], generator: np.random.Generator) -> int:
         options = self.options
-        scores = logprobs.double().cpu() / options.temperature
-        if 0 < options.top_k < scores.shape[1]:
-            least = scores.topk(options.top_k).values[:, -1:]
-            scores = scores.masked_fill(scores < least, float("-inf"))
+        scores = logprobs.astype(np.float64) / options.temperature
+        if 0 < options.top_k < len(scores):
+            least = np.partition(scores, -options.top_k)[-options.top_k]
+            scores[scores < least] = -np.inf
+        mass = _softmax(scores)
         if options.top_p < 1:
-            ordered, order = scores.sort(descending=True, stable=True)
-            mass = ordered.softmax(-1)
-            outside = mass.cumsum(-1) - mass >= options.top_p  # the likeliest token is never outside
-            scores = scores.masked_fill(torch.zeros_like(outside).scatter(1, order, outside), float("-inf"))
-        mass = scores.softmax(-1)
-        draws = torch.cat([torch.rand(1, 1, dtype=torch.double, generator=g) for g in self.generators])
-        cumulative = mass.cumsum(-1)
-        token = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)[:, 0]
+            kept = _nucleus(mass, options.top_p)
+            whole, mass = mass, np.zeros_like(mass)
+            mass[kept] = whole[kept]
+        cumulative = mass.cumsum()
+        token = int(cumulative.searchsorted(generator.random() * cumulative[-1], side="right"))
         # A draw that rounds up to the whole mass would point behind the last token that has any.
-        last = mass.shape[1] - 1 - (mass > 0).flip(1).int().argmax(-1)
-        return torch.minimum(token, last).to(logprobs.device)
+        last = len(mass) - 1 - int((mass[::-1] > 0).argmax())
+        return min(token, last)
+
+
+def _nucleus(mass: NDArray[np.float64], p: float) -> Tokens:
+    """The fewest tokens whose probabilities ``mass`` (V,) add up to ``p``, likeliest first; at least one."""
+    order = highest(mass, _FEW)
+    if mass[order].sum() < p:
+        order = highest(mass, len(mass))
+    before = mass[order].cumsum() - mass[order]
+    return order[before < p]
+
+
+def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    mass: NDArray[np.float64] = np.exp(scores - scores.max())
+    mass /= mass.sum()
+    return mass

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from inference.common.types import DecodingOptions
-from inference.decoding.decoder import Decoder, Prompted, State, reorder, tensors_of
-from inference.decoding.processors import LogitsProcessor, asked_for
+from inference.decoding.decoder import Decoder, Logits, Prompted, State, Tokens, reorder, rows_of
+from inference.decoding.distributions import log_softmax, top
+from inference.decoding.processors import NEVER, LogitsProcessor, asked_for
 from inference.decoding.sampling import Sampler, argmax, seeds_of
 
 
@@ -29,7 +29,6 @@ class Generated:
     finished: list[bool]  # False where max_tokens cut the sentence before its end token
 
 
-@torch.inference_mode()
 def generate(
     decoder: Decoder,
     memory: Any,
@@ -46,8 +45,7 @@ def generate(
 
     At most ``options.max_tokens`` tokens are generated for a picture, the end token among them. Every
     picture gets what it would get alone: nothing passes between rows, rows that have ended are fed ``pad``
-    and ignored. ``processors`` run before those that the options ask for. A torch module must be in eval
-    mode.
+    and ignored. ``processors`` run before those that the options ask for.
 
     Sampling: each picture has a random generator of its own, seeded with ``seeds[i]`` where given, else with
     ``options.seed`` (the same for all, so a picture's caption does not depend on its neighbours), else anew.
@@ -58,27 +56,23 @@ def generate(
     Raises ValueError when the decoder's outputs are not numbers (a damaged checkpoint).
     """
     state = decoder.start(memory)
-    leaf = next(tensors_of(state), None)
-    if leaf is None:
-        raise TypeError("A decoder's state must hold at least one tensor, whose dimension 0 is the batch.")
-    n, device = leaf.shape[0], leaf.device
+    n = rows_of(state)
     if n == 0:
         return Generated([], [], [], [])
     search = _Search(decoder, options, eos, pad, (*processors, *asked_for(options, eos)))
-    first = torch.full((n,), bos, dtype=torch.long, device=device)
+    first = np.full(n, bos, np.int64)
     if prompts is not None:
         if not isinstance(decoder, Prompted) or len(prompts) != n or not all(prompts):
             raise ValueError(f"Give each of the {n} pictures a prompt, and a decoder that takes them.")
-        fed = [first.new_tensor([bos, *prompt]) for prompt in prompts]
-        first = torch.stack([row[-1] for row in fed])
-        lengths = first.new_tensor([len(row) - 1 for row in fed])
-        before = torch.nn.utils.rnn.pad_sequence(
-            [row[:-1] for row in fed], batch_first=True, padding_value=pad
-        )
+        lengths = np.array([len(prompt) for prompt in prompts], np.int64)
+        before = np.full((n, int(lengths.max())), pad, np.int64)
+        for row, prompt in zip(before, prompts, strict=True):
+            row[: len(prompt)] = [bos, *prompt[:-1]]
         state = decoder.feed(state, before, lengths)
+        first = np.array([prompt[-1] for prompt in prompts], np.int64)
     if options.strategy == "beam" and options.beams > 1:
         return search.beam(state, first)
-    choose: Callable[[Tensor], Tensor] = argmax
+    choose: Callable[[Logits], Tokens] = argmax
     if options.strategy == "sample":
         choose = Sampler(options, seeds_of(options, seeds, n))
     return search.single(state, first, choose)
@@ -99,70 +93,68 @@ class _Search:
         self.pad = pad
         self.processors = processors
 
-    def step(self, state: State, last: Tensor, tokens: Tensor) -> tuple[Tensor, State]:
+    def step(self, state: State, last: Tokens, tokens: Tokens) -> tuple[Logits, State]:
         """Log-probabilities (r, V), float32, after the processors, and the new state."""
         logits, state = self.decoder.step(state, last)
-        logits = logits.float()
         for process in self.processors:
             logits = process(tokens, logits)
         # Where the processors left nothing to say, the sentence ends.
-        stuck = torch.isneginf(logits.amax(-1, keepdim=True))
-        if bool(stuck.any()):
-            end = torch.arange(logits.shape[1], device=logits.device) == self.eos
-            logits = logits.masked_fill(stuck & end, 0.0)
-        return logits.log_softmax(-1), state
+        stuck = logits.max(-1) == NEVER
+        if stuck.any():
+            logits = logits.copy()
+            logits[stuck, self.eos] = 0
+        return log_softmax(logits), state
 
-    def single(self, state: State, first: Tensor, choose: Callable[[Tensor], Tensor]) -> Generated:
-        n = first.shape[0]
-        tokens = first.new_empty((n, 0))
-        total = torch.zeros(n, device=first.device)
-        length = torch.zeros(n, dtype=torch.long, device=first.device)
-        ended = torch.zeros(n, dtype=torch.bool, device=first.device)
+    def single(self, state: State, first: Tokens, choose: Callable[[Logits], Tokens]) -> Generated:
+        n, rows = len(first), np.arange(len(first))
+        tokens = np.empty((n, 0), np.int64)
+        total = np.zeros(n, np.float32)
+        length = np.zeros(n, np.int64)
+        ended = np.zeros(n, np.bool_)
         last = first
         for _ in range(self.options.max_tokens):
             logprobs, state = self.step(state, last, tokens)
             chosen = choose(logprobs)
-            total = total + logprobs.gather(1, chosen[:, None])[:, 0].masked_fill(ended, 0.0)
-            length = length + (~ended).long()
-            ended = ended | (chosen == self.eos)
-            last = chosen.masked_fill(ended, self.pad)
-            tokens = torch.cat([tokens, last[:, None]], 1)
-            if bool(ended.all()):
+            total += np.where(ended, 0, logprobs[rows, chosen])
+            length += ~ended
+            ended |= chosen == self.eos
+            last = np.where(ended, self.pad, chosen)
+            tokens = np.concatenate([tokens, last[:, None]], 1)
+            if ended.all():
                 break
-        finished = ended.tolist()
-        lengths = length.tolist()
-        rows = [row[: size - end] for row, size, end in zip(tokens.tolist(), lengths, finished, strict=True)]
+        finished, lengths = ended.tolist(), length.tolist()
+        said = [row[: size - end] for row, size, end in zip(tokens.tolist(), lengths, finished, strict=True)]
         logprob = total.tolist()
         scores = [value / size for value, size in zip(logprob, lengths, strict=True)]
-        return _checked(Generated(rows, scores, logprob, finished))
+        return _checked(Generated(said, scores, logprob, finished))
 
-    def beam(self, state: State, first: Tensor) -> Generated:
+    def beam(self, state: State, first: Tokens) -> Generated:
         """Beam search as Hugging Face's: of 2k candidates the k best that go on, and those of the k best
-        that end, are kept; the best of all by log-probability / length ** length_penalty is the answer."""
-        n, k, device = first.shape[0], self.options.beams, first.device
-        rows = torch.arange(n * k, device=device)
+        that end, are kept; the best of all by log-probability / length ** length_penalty is the answer. Of
+        equal ones that which stands first: of the better beam, then of the lower token."""
+        n, k = len(first), self.options.beams
+        rows = np.arange(n * k)
         state = reorder(state, rows // k)
-        last = first.repeat_interleave(k)
-        tokens = first.new_empty((n * k, 0))
-        running = torch.full((n, k), float("-inf"), device=device)
-        running[:, 0] = 0.0  # the k rows are alike at first: one of them speaks
+        last = first.repeat(k)
+        tokens = np.empty((n * k, 0), np.int64)
+        running = np.full((n, k), NEVER)
+        running[:, 0] = 0  # the k rows are alike at first: one of them speaks
         best: list[_Hypothesis | None] = [None] * n
         done = [False] * n
         for size in range(1, self.options.max_tokens + 1):
             logprobs, state = self.step(state, last, tokens)
-            # Of the 2k best candidates none is below the 2k best of its own row.
-            values, token = logprobs.topk(min(2 * k, logprobs.shape[1]))  # (r, up to 2k), best first
-            if values.isnan().any():  # which stand before all numbers
+            if np.isnan(logprobs[:, 0]).any():  # one NaN makes all of its row
                 raise ValueError(_NOT_NUMBERS)
-            values = (running.view(-1, 1) + values).view(n, -1)
-            values, where = values.topk(min(2 * k, values.shape[1]))  # (n, 2k), best first
-            parent = where // token.shape[1] + rows[::k, None]
-            token = token.view(n, -1).gather(1, where)
+            # Of the 2k best candidates none is below the 2k best of its own row.
+            values, token = top(logprobs, 2 * k)  # (r, up to 2k), best first
+            width = token.shape[1]
+            values, where = top((running.reshape(-1, 1) + values).reshape(n, -1), 2 * k)  # (n, up to 2k)
+            parent = where // width + rows[::k, None]
+            token = np.take_along_axis(token.reshape(n, -1), where, 1)
             ends = token == self.eos
             # Those of the k best candidates that stop here: at their end token, or all where room ends.
             stops = ends[:, :k] | (size == self.options.max_tokens)
-            stops &= ~torch.isneginf(values[:, :k])
-            for i, j in stops.nonzero().tolist():
+            for i, j in np.argwhere(stops & (values[:, :k] > NEVER)).tolist():
                 score = float(values[i, j]) / size**self.options.length_penalty
                 rival = best[i]
                 if done[i] or (rival is not None and rival.score >= score):
@@ -173,18 +165,17 @@ class _Search:
                     said if finished else [*said, int(token[i, j])], score, float(values[i, j]), finished
                 )
             # The k best that do not end go on.
-            going = torch.where(ends, float("-inf"), values)
-            running, chosen = going.topk(k)
-            index = parent.gather(1, chosen).view(-1)
-            last = token.gather(1, chosen).view(-1)
+            running, chosen = top(np.where(ends, NEVER, values), k)
+            index = np.take_along_axis(parent, chosen, 1).reshape(-1)
+            last = np.take_along_axis(token, chosen, 1).reshape(-1)
             leaders = running[:, 0].tolist()
             for i in range(n):
                 done[i] = done[i] or self._settled(best[i], leaders[i], size)
             if all(done):
                 break
-            if not torch.equal(index, rows):
+            if not np.array_equal(index, rows):
                 state = reorder(state, index)
-            tokens = torch.cat([tokens[index], last[:, None]], 1)
+            tokens = np.concatenate([tokens[index], last[:, None]], 1)
         found = [hypothesis for hypothesis in best if hypothesis is not None]
         if len(found) < n:
             raise ValueError(_NOT_NUMBERS)

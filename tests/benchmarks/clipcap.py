@@ -31,6 +31,7 @@ from inference.captioners.building import build
 from inference.captioners.encoder_decoder import CaptionModel
 from inference.common.types import DecodingOptions
 from inference.decoders.gpt_prefix import GptPrefixDecoder
+from inference.decoders.torch_decoder import TorchDecoder
 from inference.decoding.search import generate
 from inference.presets.preset import preset
 from tests.benchmarks.measure import MEGABYTE, Memory
@@ -58,7 +59,7 @@ def full_size() -> tuple[CaptionModel, GptPrefixDecoder]:
 def ours(decoder: GptPrefixDecoder, memory: Tensor, beams: int, length: int) -> list[int]:
     """One picture's tokens, ``length`` of them."""
     options = DecodingOptions("beam" if beams > 1 else "greedy", beams=beams, max_tokens=length)
-    (tokens,) = generate(decoder, memory, options, bos=0, eos=_never(decoder), pad=0).tokens
+    (tokens,) = generate(TorchDecoder(decoder), memory, options, bos=0, eos=_never(decoder), pad=0).tokens
     return tokens
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from inference.checkpoints.config import CheckpointConfig, TrainingRecord
 from inference.checkpoints.format import CheckpointError, load_weights, read_config, save_checkpoint
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED, CaptionDecoder, build_decoder
+from inference.decoders.torch_decoder import TorchDecoder
 from inference.decoding.processors import Forbid, ForbidByPicture
 from inference.decoding.search import Generated, generate
 from inference.encoders.base import Encoder, Memory, build_encoder
@@ -171,12 +173,12 @@ class CaptionModel(nn.Module):
             if left is None:
                 extra["prompts"] = prompts
             if self.words == "slots":
-                lacking = torch.zeros(len(lines), self.decoder.vocabulary, dtype=torch.bool)
+                lacking = np.zeros((len(lines), self.decoder.vocabulary), np.bool_)
                 for row, own in zip(lacking, lines, strict=True):
                     row[slots_of(self._tokenizer())[len(own) :]] = True
                 processors.append(ForbidByPicture(lacking))
         return generate(
-            self.decoder,
+            TorchDecoder(self.decoder),
             memory,
             options,
             bos=special.bos,

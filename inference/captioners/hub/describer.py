@@ -269,9 +269,12 @@ class _OwnTokens:
     def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:
         if self.prompt < 0:
             self.prompt = tokens.shape[1]
+        if not self._rules:
+            return logits
+        said, ruled = tokens[:, self.prompt :].cpu().numpy(), logits.float().cpu().numpy()
         for rule in self._rules:
-            logits = rule(tokens[:, self.prompt :], logits)
-        return logits
+            ruled = rule(said, ruled)
+        return torch.from_numpy(ruled).to(logits)
 
 
 def _means(logits: Sequence[Tensor], tokens: Tensor, lengths: Sequence[int]) -> list[float]:

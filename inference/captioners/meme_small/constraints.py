@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from inference.captioners.meme_small.faithful import Cutter, Evident
+from inference.decoding.decoder import Logits, Tokens
+from inference.decoding.processors import NEVER
 from inference.reading.features import MAX_LINES
 from inference.reading.reading import Reading
 from inference.tokenizers.slots import BOS, CLOSE, EOS, OPEN, PAD, UNK, UNREAD, SlotTokenizer
@@ -32,35 +34,36 @@ class OnlySupported:
     def __init__(
         self,
         cutter: Cutter,
-        allowed: Tensor,
+        allowed: NDArray[np.bool_],
         evident: Sequence[Evident],
-        word_concepts: Tensor,
-        repeatable: Tensor,
+        word_concepts: NDArray[np.int64],
+        repeatable: NDArray[np.bool_],
     ) -> None:
-        self.forbidden = torch.stack(
+        self.forbidden = np.array(
             [
-                torch.tensor(cutter.forbidden(set(row.nonzero().flatten().tolist()), own))
+                cutter.forbidden(set(row.nonzero()[0].tolist()), own)
                 for row, own in zip(allowed, evident, strict=True)
             ]
         )
         # Words that name nothing are put to a concept of their own, which is never said.
         none = len(repeatable)
-        self._concepts = torch.where(word_concepts >= 0, word_concepts, none)
-        self._once = torch.cat((~repeatable, torch.zeros(1, dtype=torch.bool)))
+        self._concepts = np.where(word_concepts >= 0, word_concepts, none)
+        self._once = np.append(~repeatable, np.False_)
 
-    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:
+    def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
         """tokens (r, t), logits (r, vocabulary + m) -> logits."""
-        beams = len(logits) // len(self.forbidden)
-        vocabulary = self.forbidden.shape[1]
-        forbidden = self.forbidden.repeat_interleave(beams, 0)
+        rows, vocabulary = len(logits), self.forbidden.shape[1]
+        forbidden = self.forbidden.repeat(rows // len(self.forbidden), 0)
         if tokens.shape[1]:
             none = len(self._once) - 1
-            named = torch.where(tokens < vocabulary, self._concepts[tokens.clamp(max=vocabulary - 1)], none)
-            said = torch.zeros(len(logits), none + 1, dtype=torch.bool)
-            said.scatter_(1, named, torch.ones_like(named, dtype=torch.bool))
-            forbidden = forbidden | (said & self._once)[:, self._concepts]
-        words = logits[:, :vocabulary].masked_fill(forbidden, -torch.inf)
-        return torch.cat((words, logits[:, vocabulary:]), dim=1)
+            words = np.minimum(tokens, vocabulary - 1)
+            named = np.where(tokens < vocabulary, self._concepts[words], none)
+            said = np.zeros((rows, none + 1), np.bool_)
+            np.put_along_axis(said, named, True, 1)
+            forbidden |= (said & self._once)[:, self._concepts]
+        left = logits.copy()
+        left[:, :vocabulary][forbidden] = NEVER
+        return left
 
 
 class QuoteGrammar:
@@ -73,68 +76,72 @@ class QuoteGrammar:
     """
 
     def __init__(
-        self, tokenizer: SlotTokenizer, blocks: Tensor, sure: Tensor, apart: Tensor | None = None
+        self,
+        tokenizer: SlotTokenizer,
+        blocks: NDArray[np.int64],
+        sure: NDArray[np.bool_],
+        apart: NDArray[np.bool_] | None = None,
     ) -> None:
         self.vocabulary = len(tokenizer)
         self.open, self.close, self.eos = tokenizer.id(OPEN), tokenizer.id(CLOSE), tokenizer.id(EOS)
-        never = [tokenizer.id(token) for token in (PAD, BOS, UNK, UNREAD)] + list(tokenizer.levels)
-        self.never = torch.zeros(self.vocabulary, dtype=torch.bool)
-        self.never[never] = True
+        self.never = np.zeros(self.vocabulary, np.bool_)
+        self.never[[tokenizer.id(token) for token in (PAD, BOS, UNK, UNREAD)]] = True
+        self.never[list(tokenizer.levels)] = True
         self.blocks = blocks
         self.sure = sure
-        self.apart = torch.zeros_like(sure) if apart is None else apart
+        self.apart = np.zeros_like(sure) if apart is None else apart
         # What announces a quotation makes no sense where there is none to come.
-        self.announcing = torch.tensor([i for i, word in enumerate(tokenizer.words) if word in _ANNOUNCING])
+        self.announcing = [i for i, word in enumerate(tokenizer.words) if word in _ANNOUNCING]
 
-    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:
+    def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
         """tokens (r, t), logits (r, vocabulary + m) -> logits."""
         rows, vocabulary = len(logits), self.vocabulary
         beams = rows // len(self.blocks)
-        blocks, sure = self.blocks.repeat_interleave(beams, 0), self.sure.repeat_interleave(beams, 0)
+        blocks, sure = self.blocks.repeat(beams, 0), self.sure.repeat(beams, 0)
         m = blocks.shape[1]
-        used = torch.zeros(rows, m + 1, dtype=torch.bool)
-        slots = torch.where(tokens >= vocabulary, tokens - vocabulary, m)
-        used.scatter_(1, slots, torch.ones_like(slots, dtype=torch.bool))
+        used = np.zeros((rows, m + 1), np.bool_)
+        np.put_along_axis(used, np.where(tokens >= vocabulary, tokens - vocabulary, m), True, 1)
         left = (blocks >= 0) & ~used[:, :m]
         inside = (tokens == self.open).sum(1) > (tokens == self.close).sum(1)
-        opened = tokens[:, -1] == self.open if tokens.shape[1] else torch.zeros(rows, dtype=torch.bool)
+        last = tokens[:, -1] if tokens.shape[1] else np.full(rows, -1)
+        opened = last == self.open
         # The line after the last one quoted, where it is of the same block.
-        before = torch.zeros(rows, m, dtype=torch.bool)
+        before = np.zeros((rows, m), np.bool_)
         before[:, 1:] = blocks[:, 1:] == blocks[:, :-1]
-        last = tokens[:, -1] - vocabulary if tokens.shape[1] else torch.full((rows,), -1)
-        following = left & before & (torch.arange(m) == last[:, None] + 1)
+        following = left & before & (np.arange(vocabulary, vocabulary + m) == last[:, None] + 1)
         bound = following.any(1)
-        forbidden = torch.zeros(rows, vocabulary + m, dtype=torch.bool)
+        nothing = left.sum(1, keepdims=True) == 0
+        forbidden = np.empty((rows, vocabulary + m), np.bool_)
         forbidden[:, :vocabulary] = self.never | inside[:, None]
         forbidden[:, self.close] = ~inside | opened | bound
-        forbidden[:, self.open] |= ~left.any(1)
-        forbidden[:, self.announcing] |= ~left.any(1)[:, None]
+        forbidden[:, self.open] |= nothing[:, 0]
+        forbidden[:, self.announcing] |= nothing
         forbidden[:, self.eos] |= (left & sure).any(1)
         # Blocks are quoted in reading order: the next one is the first that is left.
         first = left & (left.cumsum(1) == 1)
-        apart = self.apart.repeat_interleave(beams, 0) & ~opened[:, None]
-        forbidden[:, vocabulary:] = ~torch.where(bound[:, None], following, first & inside[:, None] & ~apart)
-        return logits.masked_fill(forbidden, -torch.inf)
+        apart = self.apart.repeat(beams, 0) & ~opened[:, None]
+        forbidden[:, vocabulary:] = ~np.where(bound[:, None], following, first & inside[:, None] & ~apart)
+        return np.where(forbidden, NEVER, logits)
 
 
-def line_blocks(readings: Sequence[Reading]) -> tuple[Tensor, Tensor]:
+def line_blocks(readings: Sequence[Reading]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """For QuoteGrammar: block numbers (n, m), -1 where no line is, and the lines surely print (n, m)."""
-    m = _most_lines(readings)
-    blocks = torch.full((len(readings), m), -1)
-    sure = torch.zeros(len(readings), m, dtype=torch.bool)
+    shape = (len(readings), _most_lines(readings))
+    blocks = np.full(shape, -1, np.int64)
+    sure = np.zeros(shape, np.bool_)
     for i, reading in enumerate(readings):
-        for j, line in enumerate(reading.lines[:m]):
+        for j, line in enumerate(reading.lines[: shape[1]]):
             blocks[i, j] = line.block
             sure[i, j] = line.confidence >= SURE
     return blocks, sure
 
 
-def elsewhere(readings: Sequence[Reading]) -> Tensor:
+def elsewhere(readings: Sequence[Reading]) -> NDArray[np.bool_]:
     """For QuoteGrammar (n, m): True for the first line of a block that stands above, in or below other frames
     than the block before it.
     """
     m = _most_lines(readings)
-    apart = torch.zeros(len(readings), m, dtype=torch.bool)
+    apart = np.zeros((len(readings), m), np.bool_)
     for i, reading in enumerate(readings):
         for j, (before, line) in enumerate(pairwise(reading.lines[:m]), start=1):
             apart[i, j] = before.block != line.block and before.place != line.place

@@ -24,6 +24,7 @@ from inference.captioners.meme_small.things import is_drawn, share_out, tell_thi
 from inference.common.places import Region
 from inference.common.types import DecodingOptions
 from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPrefixDecoder
+from inference.decoders.torch_decoder import TorchDecoder
 from inference.decoding.search import Generated, generate
 from inference.encoders.base import build_encoder
 from inference.reading.features import layout_features, line_features
@@ -174,7 +175,7 @@ class MemeSmall(nn.Module):
         allowed = self.allowed(readings, probabilities, gate.certain)
         tokenizer = self.tokenizer
         generated = generate(
-            self.decoder,
+            TorchDecoder(self.decoder),
             memory,
             options,
             bos=tokenizer.levels[level],
@@ -182,7 +183,13 @@ class MemeSmall(nn.Module):
             pad=tokenizer.id(PAD),
             processors=[
                 QuoteGrammar(tokenizer, *line_blocks(readings), elsewhere(readings)),
-                OnlySupported(self.cutter, allowed, evident, self.word_concepts, self._repeatable),
+                OnlySupported(
+                    self.cutter,
+                    allowed.numpy(),
+                    evident,
+                    self.word_concepts.numpy(),
+                    self._repeatable.numpy(),
+                ),
             ],
         )
         texts = []

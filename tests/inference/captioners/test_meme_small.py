@@ -11,7 +11,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from inference.captioners.meme_small.concept_table import FREE, UNKNOWN, ConceptTable
 from inference.captioners.meme_small.faithful import Evident
@@ -26,6 +25,7 @@ from inference.captioners.meme_small.model import (
 )
 from inference.common.types import DecodingOptions
 from inference.decoders.slot_prefix import SlotPrefixConfig
+from inference.decoding.decoder import Logits, Tokens
 from inference.decoding.search import generate
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES, MAX_LINES, layout_features
 from inference.reading.lines import TextLine
@@ -60,6 +60,11 @@ def lines_of(count: int, *, first: int = 0) -> list[TextLine]:
     ]
 
 
+def zeros(rows: int, width: int) -> Logits:
+    """Logits that forbid nothing."""
+    return np.zeros((rows, width), np.float32)
+
+
 # --- the grammar of quotations
 
 
@@ -90,9 +95,14 @@ def may_follow(said: Sequence[int], blocks: Sequence[int], sure: Sequence[bool])
 
 def grammar_of(*pictures: tuple[Sequence[int], Sequence[bool]]) -> QuoteGrammar:
     width = max(len(blocks) for blocks, _ in pictures)
-    blocks = torch.tensor([[*own, *[-1] * (width - len(own))] for own, _ in pictures], dtype=torch.long)
-    sure = torch.tensor([[*own, *[False] * (width - len(own))] for _, own in pictures], dtype=torch.bool)
-    return QuoteGrammar(TOKENIZER, blocks.view(len(pictures), width), sure.view(len(pictures), width))
+    blocks = np.array([[*own, *[-1] * (width - len(own))] for own, _ in pictures], np.int64)
+    sure = np.array([[*own, *[False] * (width - len(own))] for _, own in pictures], np.bool_)
+    return QuoteGrammar(TOKENIZER, blocks, sure)
+
+
+def may_say(row: Logits) -> set[int]:
+    """The tokens that processors left, of one row of logits."""
+    return set(np.isfinite(row).nonzero()[0].tolist())
 
 
 @pytest.mark.parametrize(
@@ -114,13 +124,12 @@ def test_the_grammar_allows_exactly_what_the_rules_say(
     grammar = grammar_of((blocks, sure), ((0, 0, 1, 2), (False,) * 4))
     sentences: list[tuple[int, ...]] = [()]
     while sentences:
-        said = torch.tensor(sentences, dtype=torch.long).view(len(sentences), -1)
-        both = torch.cat((said, said))  # as many rows for the other picture
-        allowed = torch.isfinite(grammar(both, torch.zeros(len(both), V + 4)))[: len(sentences)]
+        both = np.array(sentences * 2, np.int64)  # as many rows for the other picture
+        left = grammar(both, zeros(len(both), V + 4))[: len(sentences)]
         following = []
-        for sentence, row in zip(sentences, allowed, strict=True):
+        for sentence, row in zip(sentences, left, strict=True):
             expected = may_follow(sentence, blocks, sure)
-            assert set(row.nonzero()[:, 0].tolist()) == expected, sentence
+            assert may_say(row) == expected, sentence
             if len(sentence) < 6:
                 kinds = expected - {ENDS} - {TOKENIZER.id(word) for word in (".", "кот", "кота", "робот")}
                 following += [(*sentence, token) for token in sorted(kinds)]
@@ -137,8 +146,7 @@ def test_what_stands_elsewhere_is_quoted_on_its_own() -> None:
     grammar = QuoteGrammar(TOKENIZER, *line_blocks([read]), apart[:1])
 
     def may(*said: int) -> set[int]:
-        allowed = torch.isfinite(grammar(torch.tensor([said]), torch.zeros(1, V + 3)))[0]
-        return set(allowed.nonzero()[:, 0].tolist())
+        return may_say(grammar(np.array([said]), zeros(1, V + 3))[0])
 
     assert may(OPENS, V) == {CLOSES}
     assert may(OPENS, V, CLOSES, OPENS) == {V + 1}
@@ -161,25 +169,25 @@ class Babbler:
     """A decoder whose logits are noise, the same for the same seed; structure is as likely as words."""
 
     seed: int
-    lines: Tensor
+    pictures: int
+    lines: int  # on the picture with most
     spread: float
 
-    def start(self, memory: None) -> dict[str, Tensor]:
-        n = len(self.lines)
-        return {"place": torch.zeros(n, dtype=torch.long), "row": torch.arange(n)}
+    def start(self, memory: None) -> dict[str, Tokens]:
+        return {"place": np.zeros(self.pictures, np.int64), "row": np.arange(self.pictures)}
 
-    def step(self, state: dict[str, Tensor], tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, state: dict[str, Tokens], tokens: Tokens) -> tuple[Logits, dict[str, Tokens]]:
         rows = []
         for place, row, token in zip(
             state["place"].tolist(), state["row"].tolist(), tokens.tolist(), strict=True
         ):
-            noise = torch.Generator().manual_seed(hash((self.seed, place, row, token)) % 2**31)
-            logits = torch.randn(V + self.lines.shape[1], generator=noise) * self.spread
+            noise = np.random.default_rng([self.seed, place, row, token])
+            logits = noise.normal(size=V + self.lines).astype(np.float32) * self.spread
             logits[[OPENS, CLOSES]] += self.spread
             logits[[PAD_ID, TOKENIZER.id(UNK), TOKENIZER.id(UNREAD)]] += 2 * self.spread
             logits[ENDS] -= self.spread
             rows.append(logits)
-        return torch.stack(rows), {**state, "place": state["place"] + 1}
+        return np.stack(rows), {**state, "place": state["place"] + 1}
 
 
 PAD_ID = TOKENIZER.id(PAD)
@@ -208,10 +216,9 @@ def test_whatever_the_decoder_says_only_unused_lines_are_quoted(
     blocks = [[sum(begins for begins, _ in own[: i + 1]) for i in range(len(own))] for own in pictures]
     sure = [[certain for _, certain in own] for own in pictures]
     counts = [len(own) for own in pictures]
-    mask = torch.zeros(len(counts), max(counts))
     options = DecodingOptions.from_dict({**options.to_dict(), "max_tokens": room})
     generated = generate(
-        Babbler(seed, mask, spread),
+        Babbler(seed, len(counts), max(counts), spread),
         None,
         options,
         bos=TOKENIZER.levels[0],
@@ -273,23 +280,23 @@ def test_words_are_put_to_the_concepts_of_their_lemmas() -> None:
 
 def test_only_what_is_supported_can_be_said() -> None:
     model = small()
-    allowed = torch.tensor([[True, False], [False, True]])
+    allowed = np.array([[True, False], [False, True]])
     processor = OnlySupported(
         model.cutter,
         allowed,
         [Evident(1, signed=True)] * 2,
-        model.word_concepts,
-        repeatable=torch.tensor([False, True]),
+        model.word_concepts.numpy(),
+        repeatable=np.array([False, True]),
     )
-    logits = processor(torch.zeros(4, 0), torch.zeros(4, V + 2))  # two beams a picture
-    said = [{TOKENIZER.words[i] for i in torch.isfinite(row[:V]).nonzero()[:, 0]} & CONTENT for row in logits]
+    logits = processor(np.zeros((4, 0), np.int64), zeros(4, V + 2))  # two beams a picture
+    said = [{TOKENIZER.words[i] for i in may_say(row[:V])} & CONTENT for row in logits]
     assert said == [{"кот", "кота"}, {"кот", "кота"}, {"робот"}, {"робот"}]
-    assert torch.isfinite(logits[:, V:]).all()
-    assert torch.isfinite(logits[:, [ENDS, OPENS, CLOSES, COLON]]).all()
+    assert np.isfinite(logits[:, V:]).all()
+    assert np.isfinite(logits[:, [ENDS, OPENS, CLOSES, COLON]]).all()
     # A thing is named once, under any of its forms; what may be repeated is.
-    named = torch.tensor([[TOKENIZER.id("кот")], [V], [TOKENIZER.id("робот")], [V]])
-    again = processor(named, torch.zeros(4, V + 2))
-    said = [{TOKENIZER.words[i] for i in torch.isfinite(row[:V]).nonzero()[:, 0]} & CONTENT for row in again]
+    named = np.array([[TOKENIZER.id("кот")], [V], [TOKENIZER.id("робот")], [V]])
+    again = processor(named, zeros(4, V + 2))
+    said = [{TOKENIZER.words[i] for i in may_say(row[:V])} & CONTENT for row in again]
     assert said == [set(), {"кот", "кота"}, {"робот"}, {"робот"}]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from inference.common.types import DecodingOptions
 from inference.decoders.base import build_decoder
 from inference.decoders.gpt_prefix import GptPrefixConfig, GptPrefixDecoder
+from inference.decoders.torch_decoder import TorchDecoder
 from inference.decoding.search import generate
 
 V, W = 61, 32
@@ -99,7 +100,7 @@ def test_tokens_are_those_of_hugging_faces_generate(beams: int, eos: int | None)
     else:
         decoder.gpt.transformer.ln_f.bias += 0.3 * decoder.gpt.lm_head.weight[end]
     options = DecodingOptions("beam", beams=beams, max_tokens=20)
-    ours = generate(decoder, memory, options, bos=START, eos=end, pad=0)
+    ours = generate(TorchDecoder(decoder), memory, options, bos=START, eos=end, pad=0)
     theirs = decoder.gpt.generate(
         inputs_embeds=decoder.prefix(memory),
         attention_mask=torch.ones(4, chosen.prefix, dtype=torch.long),
@@ -128,9 +129,9 @@ def test_a_batch_gives_what_single_calls_give(name: str) -> None:
         DecodingOptions("beam", beams=4, max_tokens=12, no_repeat_ngram=2),
         DecodingOptions("sample", seed=4, top_p=0.9, max_tokens=12),
     ):
-        together = generate(decoder, memory, options, bos=START, eos=7, pad=0)
+        together = generate(TorchDecoder(decoder), memory, options, bos=START, eos=7, pad=0)
         for i in range(3):
-            alone = generate(decoder, one(memory, i), options, bos=START, eos=7, pad=0)
+            alone = generate(TorchDecoder(decoder), one(memory, i), options, bos=START, eos=7, pad=0)
             assert alone.tokens == [together.tokens[i]]
 
 
@@ -197,7 +198,12 @@ def test_a_sentence_longer_than_the_model_is_refused() -> None:
     decoder = decoder_of(config(positions=8))
     with pytest.raises(ValueError, match=r"have 9 places, the language model has 8: lower max_tokens"):
         generate(
-            decoder, torch.randn(1, 12), DecodingOptions("greedy", max_tokens=9), bos=START, eos=-1, pad=0
+            TorchDecoder(decoder),
+            torch.randn(1, 12),
+            DecodingOptions("greedy", max_tokens=9),
+            bos=START,
+            eos=-1,
+            pad=0,
         )
 
 

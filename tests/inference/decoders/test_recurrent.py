@@ -13,7 +13,7 @@ from inference.common.types import DecodingOptions
 from inference.decoders.attention import Attention
 from inference.decoders.base import IGNORED, build_decoder, register
 from inference.decoders.recurrent import RecurrentConfig, RecurrentDecoder
-from inference.decoding.decoder import reorder
+from inference.decoders.torch_decoder import TorchDecoder, TorchState
 from inference.decoding.search import generate
 
 V, D, E, H, P = 13, 6, 5, 8, 4
@@ -106,7 +106,7 @@ def test_states_can_be_reordered_and_batches_are_single_calls(chosen: RecurrentC
     with torch.no_grad():
         state = decoder.step(decoder.start(memory), torch.tensor([1, 2, 3]))[1]
         index = torch.tensor([2, 2, 0, 1])
-        moved, _ = decoder.step(reorder(state, index), torch.tensor([4, 5, 6, 7]))
+        moved, _ = decoder.step(TorchState(state).reorder(index.numpy()).parts, torch.tensor([4, 5, 6, 7]))
         straight, _ = decoder.step(state, torch.tensor([6, 7, 4]))
         torch.testing.assert_close(moved[2:], straight[:2], atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(moved[0], straight[2], atol=1e-5, rtol=1e-5)
@@ -115,9 +115,9 @@ def test_states_can_be_reordered_and_batches_are_single_calls(chosen: RecurrentC
         DecodingOptions("beam", beams=4, max_tokens=9),
         DecodingOptions("sample", seed=3, max_tokens=9),
     ):
-        together = generate(decoder, memory, options, bos=1, eos=2, pad=0)
+        together = generate(TorchDecoder(decoder), memory, options, bos=1, eos=2, pad=0)
         for i in range(3):
-            alone = generate(decoder, memory[i : i + 1], options, bos=1, eos=2, pad=0)
+            alone = generate(TorchDecoder(decoder), memory[i : i + 1], options, bos=1, eos=2, pad=0)
             assert alone.tokens[0] == together.tokens[i]
 
 

@@ -14,6 +14,7 @@ from inference.checkpoints.weight_files.state import ImportFailed
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED, build_decoder
 from inference.decoders.rudolph import BOS, EOS, RudolphConfig, RudolphDecoder, layer_kind, layer_mask
+from inference.decoders.torch_decoder import TorchDecoder
 from inference.decoding.search import generate
 from inference.importers.rudolph import import_rudolph, is_rudolph
 
@@ -263,13 +264,21 @@ def test_a_batch_gives_what_single_calls_give(tmp_path: Path) -> None:
     memory = torch.tensor(CODES)
     for strategy in ("greedy", "beam", "sample"):
         options = DecodingOptions(strategy=strategy, max_tokens=3, seed=5)  # type: ignore[arg-type]
-        together = generate(decoder, memory, options, bos=WORDS + 5, eos=EOS, pad=0)
+        together = generate(TorchDecoder(decoder), memory, options, bos=WORDS + 5, eos=EOS, pad=0)
         alone = [
-            generate(decoder, memory[i : i + 1], options, bos=WORDS + 5, eos=EOS, pad=0) for i in range(2)
+            generate(TorchDecoder(decoder), memory[i : i + 1], options, bos=WORDS + 5, eos=EOS, pad=0)
+            for i in range(2)
         ]
         assert [found.tokens[0] for found in alone] == together.tokens
     with pytest.raises(ValueError, match="has 5 places, RuDOLPH has 4 for it: lower max_tokens"):
-        generate(decoder, memory, DecodingOptions("greedy", max_tokens=5), bos=WORDS + 5, eos=-1, pad=0)
+        generate(
+            TorchDecoder(decoder),
+            memory,
+            DecodingOptions("greedy", max_tokens=5),
+            bos=WORDS + 5,
+            eos=-1,
+            pad=0,
+        )
     with pytest.raises(TypeError, match="needs 9 codes a picture"):
         decoder.start(torch.zeros(1, 4, dtype=torch.long))
 

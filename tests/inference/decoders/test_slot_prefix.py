@@ -11,7 +11,7 @@ from torch import Tensor
 
 from inference.common.types import DecodingOptions
 from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPrefixDecoder
-from inference.decoding.decoder import reorder
+from inference.decoders.torch_decoder import TorchDecoder, TorchState
 from inference.decoding.search import generate
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES
 
@@ -230,7 +230,7 @@ def test_a_reordered_state_goes_on_as_its_pictures(decoder: SlotPrefixDecoder) -
         expected, state = decoder.step(state, tokens[:, t])
     index = torch.tensor([2, 0, 0, 3, 1])
     expected, _ = decoder.step(state, tokens[:, 4])
-    moved, _ = decoder.step(reorder(state, index), tokens[index, 4])
+    moved, _ = decoder.step(TorchState(state).reorder(index.numpy()).parts, tokens[index, 4])
     torch.testing.assert_close(moved, expected[index], atol=1e-9, rtol=1e-9)
 
 
@@ -249,9 +249,9 @@ def test_a_batch_generates_what_each_picture_alone_gets(
     # A draw depends on how many entries the distribution has: for sampling the pictures have as many lines.
     counts = (3, 3, 3) if options.strategy == "sample" else LINES
     memory = memory_of(counts)
-    together = generate(decoder, memory, options, bos=1, eos=2, pad=0)
+    together = generate(TorchDecoder(decoder), memory, options, bos=1, eos=2, pad=0)
     for i, count in enumerate(counts):
-        alone = generate(decoder, single(memory, i, count), options, bos=1, eos=2, pad=0)
+        alone = generate(TorchDecoder(decoder), single(memory, i, count), options, bos=1, eos=2, pad=0)
         assert together.tokens[i] == alone.tokens[0]
         assert together.logprobs[i] == pytest.approx(alone.logprobs[0], abs=1e-4)
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
 from inference.common.types import DecodingOptions
-from inference.decoding.decoder import reorder
-from inference.decoding.processors import Forbid, NoRepeatNgram, RepetitionPenalty
+from inference.decoding.decoder import Logits, Reorderable, Tokens, reorder, rows_of
+from inference.decoding.processors import (
+    NEVER,
+    Forbid,
+    ForbidByPicture,
+    NoRepeatNgram,
+    RepetitionPenalty,
+)
 from inference.decoding.search import generate
 
 PAD, BOS, EOS = 0, 1, 2
@@ -23,27 +28,25 @@ class TinyDecoder:
     """A language whose next token depends on the picture and on all that was said before (a running hash).
 
     ``memory`` (n,) int64 names each picture. Logits come from a table (buckets, V), so that a plain loop over
-    sentences can score them too, without torch's batching.
+    sentences can score them too, without batches.
     """
 
     buckets = 97
 
     def __init__(self, vocabulary: int, seed: int = 0, eos_bonus: float = 0.0) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        self.table = torch.randn(self.buckets, vocabulary, generator=generator) * 2
+        normal = np.random.default_rng(seed).normal(size=(self.buckets, vocabulary))
+        self.table = (2 * normal).astype(np.float32)
         self.table[:, EOS] += eos_bonus
         self.steps = 0
 
-    def start(self, memory: Tensor) -> dict[str, object]:
-        return {"hash": (memory + 5) % self.buckets, "history": [torch.zeros(len(memory), 0)], "name": "tiny"}
+    def start(self, memory: Tokens) -> dict[str, Any]:
+        empty = np.zeros((len(memory), 0), np.int64)
+        return {"hash": (memory + 5) % self.buckets, "history": [empty], "name": "tiny"}
 
-    def step(self, state: dict[str, object], tokens: Tensor) -> tuple[Tensor, dict[str, object]]:
+    def step(self, state: dict[str, Any], tokens: Tokens) -> tuple[Logits, dict[str, Any]]:
         self.steps += 1
-        hashed, history = state["hash"], state["history"]
-        assert isinstance(hashed, Tensor)
-        assert isinstance(history, list)
-        hashed = (hashed * 31 + tokens * 7 + 3) % self.buckets
-        grown = torch.cat([history[0], tokens[:, None].float()], 1)
+        hashed = (state["hash"] * 31 + tokens * 7 + 3) % self.buckets
+        grown = np.concatenate([state["history"][0], tokens[:, None]], 1)
         return self.table[hashed], {"hash": hashed, "history": [grown], "name": state["name"]}
 
     def logprobs(self, picture: int, said: tuple[int, ...]) -> list[float]:
@@ -62,7 +65,7 @@ class TinyDecoder:
 def run(decoder: TinyDecoder, pictures: list[int], seeds: list[int] | None = None, **options: object):
     return generate(
         decoder,
-        torch.tensor(pictures),
+        np.array(pictures, np.int64),
         DecodingOptions(**options),  # type: ignore[arg-type]
         bos=BOS,
         eos=EOS,
@@ -143,7 +146,7 @@ def test_narrow_beams_keep_the_best_prefixes_of_every_length(beams: int, penalty
 
 
 def test_greedy_takes_the_likeliest_token_of_every_step() -> None:
-    decoder = TinyDecoder(9, seed=3, eos_bonus=1.0)
+    decoder = TinyDecoder(9, seed=3, eos_bonus=0.0)
     pictures = list(range(20))
     found = run(decoder, pictures, strategy="greedy", max_tokens=10)
     for i, picture in enumerate(pictures):
@@ -263,36 +266,43 @@ def test_no_ngram_comes_twice() -> None:
         assert all(len(set(itertools.pairwise(t))) == len(t) - 1 for t in distinct.tokens)
 
 
+def forbidden(logits: Logits) -> list[list[int]]:
+    assert logits.dtype == np.float32
+    return [np.isneginf(row).nonzero()[0].tolist() for row in logits]
+
+
 def test_the_processors_do_what_they_say() -> None:
-    tokens = torch.tensor([[3, 4, 3, 4], [3, 3, 3, 3], [1, 2, 3, 4]])
-    logits = torch.tensor([[1.0, -1.0, 2.0, -2.0, 4.0]]).repeat(3, 1)
+    tokens = np.array([[3, 4, 3, 4], [3, 3, 3, 3], [1, 2, 3, 4]])
+    logits = np.array([[1.0, -1.0, 2.0, -2.0, 4.0]], np.float32).repeat(3, 0)
+    logits.setflags(write=False)  # a decoder's own array is never written to
     penalised = RepetitionPenalty(2.0)(tokens, logits)
     assert penalised.tolist() == [
         [1.0, -1.0, 2.0, -4.0, 2.0],
         [1.0, -1.0, 2.0, -4.0, 4.0],
         [1.0, -2.0, 1.0, -4.0, 2.0],
     ]
-    forbidden = torch.isneginf(NoRepeatNgram(3)(tokens, logits))
-    assert [row.nonzero().flatten().tolist() for row in forbidden] == [[3], [3], []]
-    forbidden = torch.isneginf(NoRepeatNgram(1)(tokens, logits))
-    assert [row.nonzero().flatten().tolist() for row in forbidden] == [[3, 4], [3], [1, 2, 3, 4]]
-    assert torch.isneginf(Forbid((0, 2))(tokens, logits)).sum(0).tolist() == [3, 0, 3, 0, 0]
-    assert logits.isfinite().all()  # a decoder's own tensor is never written to
+    assert forbidden(NoRepeatNgram(3)(tokens, logits)) == [[3], [3], []]
+    assert forbidden(NoRepeatNgram(1)(tokens, logits)) == [[3, 4], [3], [1, 2, 3, 4]]
+    assert forbidden(Forbid((0, 2))(tokens, logits)) == [[0, 2]] * 3
+    lacking = np.array([[False, True, False, False, False]])
+    assert forbidden(ForbidByPicture(lacking)(tokens, logits)) == [[1]] * 3
 
 
 def test_a_hook_sees_the_tokens_so_far_and_rules_the_next() -> None:
     seen: list[tuple[int, ...]] = []
 
-    def spell(tokens: Tensor, logits: Tensor) -> Tensor:
+    def spell(tokens: Tokens, logits: Logits) -> Logits:
         seen.append(tuple(tokens.shape))
         wanted = [4, 3, 5, EOS][tokens.shape[1]]
-        return torch.full_like(logits, float("-inf")).index_fill(1, torch.tensor([wanted]), 0.0)
+        left = np.full_like(logits, NEVER)
+        left[:, wanted] = 0
+        return left
 
     for strategy, rows in (("greedy", 2), ("beam", 6)):
         seen.clear()
         found = generate(
             TinyDecoder(7),
-            torch.tensor([1, 2]),
+            np.array([1, 2]),
             DecodingOptions(strategy=strategy, beams=3, max_tokens=10),  # type: ignore[arg-type]
             bos=BOS,
             eos=EOS,
@@ -319,24 +329,21 @@ def test_rows_that_ended_are_fed_padding_and_change_nothing(strategy: str) -> No
     fed: list[list[int]] = []
 
     class Watched(TinyDecoder):
-        def step(self, state: dict[str, object], tokens: Tensor):
+        def step(self, state: dict[str, Any], tokens: Tokens) -> tuple[Logits, dict[str, Any]]:
             fed.append(tokens.tolist())
             logits, state = super().step(state, tokens)
             # What follows the end token is arbitrary: here the worst a decoder could say.
             ended = (tokens == PAD) | (tokens == EOS)
-            return torch.where(ended[:, None], torch.nan, logits), state
-
-    def never_pad(tokens: Tensor, logits: Tensor) -> Tensor:
-        return Forbid((PAD,))(tokens, logits)
+            return np.where(ended[:, None], np.float32(np.nan), logits), state
 
     found = generate(
         Watched(8, seed=9, eos_bonus=1.0),
-        torch.arange(16),
+        np.arange(16),
         DecodingOptions(strategy=strategy, max_tokens=30, seed=3),  # type: ignore[arg-type]
         bos=BOS,
         eos=EOS,
         pad=PAD,
-        processors=[never_pad],
+        processors=[Forbid((PAD,))],
     )
     lengths = [len(tokens) for tokens in found.tokens]
     assert len(set(lengths)) > 2
@@ -367,67 +374,75 @@ def test_an_empty_batch_is_an_empty_answer() -> None:
     assert run(TinyDecoder(5), []).tokens == []
 
 
+@pytest.mark.parametrize("worst", [np.nan, np.inf])
 @pytest.mark.parametrize("strategy", ["greedy", "beam", "sample"])
-def test_outputs_that_are_not_numbers_are_refused(strategy: str) -> None:
+def test_outputs_that_are_not_numbers_are_refused(strategy: str, worst: float) -> None:
     decoder = TinyDecoder(6)
-    decoder.table[:] = torch.nan
+    decoder.table[:] = worst
     with pytest.raises(ValueError, match="checkpoint is damaged"):
         run(decoder, [1], strategy=strategy, max_tokens=5)
 
 
 class Pair(NamedTuple):
-    left: Tensor
-    right: Tensor
+    left: Tokens
+    right: Logits
 
 
 @dataclass(frozen=True)
 class Cache:
-    keys: tuple[Tensor, ...]
+    keys: tuple[Tokens, ...]
     position: int
     note: str | None = None
-    parts: list[dict[str, Tensor]] = field(default_factory=list)
+    parts: list[dict[str, Tokens]] = field(default_factory=list)
 
 
-class Foreign:
-    """Another runtime's value, which torch cannot index."""
+@dataclass(frozen=True)
+class Foreign(Reorderable):
+    """Another runtime's value, which numpy cannot index."""
 
-    def __init__(self, rows: list[str]) -> None:
-        self.rows = rows
+    values: list[str]
 
-    def reorder(self, index: Tensor) -> Foreign:
-        return Foreign([self.rows[i] for i in index.tolist()])
+    @property
+    def rows(self) -> int:
+        return len(self.values)
+
+    def reorder(self, index: Tokens) -> Foreign:
+        return Foreign([self.values[i] for i in index.tolist()])
 
 
 def test_reorder_selects_rows_in_every_kind_of_state() -> None:
-    rows = torch.arange(12).view(3, 4)
+    rows = np.arange(12).reshape(3, 4)
     state = {
-        "pair": Pair(rows, rows.float()),
+        "pair": Pair(rows, rows.astype(np.float32)),
         "cache": Cache((rows, rows + 100), 7, None, [{"a": rows}]),
         "foreign": Foreign(["x", "y", "z"]),
         "flag": True,
     }
-    index = torch.tensor([2, 0, 0, 1])
+    index = np.array([2, 0, 0, 1])
     moved = reorder(state, index)
     expected = rows[index]
     assert isinstance(moved["pair"], Pair)
-    assert torch.equal(moved["pair"].left, expected)
-    assert torch.equal(moved["pair"].right, expected.float())
-    assert torch.equal(moved["cache"].keys[1], expected + 100)
-    assert torch.equal(moved["cache"].parts[0]["a"], expected)
+    assert np.array_equal(moved["pair"].left, expected)
+    assert np.array_equal(moved["pair"].right, expected)
+    assert np.array_equal(moved["cache"].keys[1], expected + 100)
+    assert np.array_equal(moved["cache"].parts[0]["a"], expected)
     assert (moved["cache"].position, moved["cache"].note, moved["flag"]) == (7, None, True)
-    assert moved["foreign"].rows == ["z", "x", "x", "y"]
-    assert torch.equal(state["pair"].left, rows)
+    assert moved["foreign"].values == ["z", "x", "x", "y"]
+    assert np.array_equal(rows, np.arange(12).reshape(3, 4))
+    assert rows_of(moved) == rows_of(moved["foreign"]) == 4
     with pytest.raises(TypeError, match="may not hold set"):
         reorder({"bad": {1, 2}}, index)
+    with pytest.raises(TypeError, match="at least one array"):
+        rows_of({"name": "tiny"})
 
 
 def test_beams_carry_their_own_state() -> None:
     """Each beam's state must be the one its own tokens made, through every reordering."""
 
     class Checked(TinyDecoder):
-        def step(self, state: dict[str, object], tokens: Tensor):
+        def step(self, state: dict[str, Any], tokens: Tokens) -> tuple[Logits, dict[str, Any]]:
             logits, state = super().step(state, tokens)
-            for hashed, said in zip(state["hash"].tolist(), state["history"][0].long().tolist(), strict=True):
+            for hashed, said in zip(state["hash"].tolist(), state["history"][0].tolist(), strict=True):
                 assert any(hashed == self.replay(picture, said) for picture in (5, 6))
             return logits, state
 

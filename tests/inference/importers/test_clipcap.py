@@ -13,6 +13,7 @@ from torch.nn.functional import layer_norm
 from inference.checkpoints.weight_files.state import ImportFailed
 from inference.common.types import DecodingOptions
 from inference.decoders.base import build_decoder
+from inference.decoders.torch_decoder import TorchDecoder
 from inference.decoding.search import generate
 from inference.importers.clipcap import import_clipcap, is_clipcap
 
@@ -153,7 +154,9 @@ def test_outputs_equal_the_independent_forward_pass(mapper: str, old: bool, tmp_
     pictures = torch.randn(2, D, generator=torch.Generator().manual_seed(4))
     tokens = torch.randint(0, V, (2, 9), generator=torch.Generator().manual_seed(5))
     logits = decoder(pictures, tokens)
-    greedy = generate(decoder, pictures, DecodingOptions("greedy", max_tokens=12), bos=0, eos=V - 1, pad=0)
+    greedy = generate(
+        TorchDecoder(decoder), pictures, DecodingOptions("greedy", max_tokens=12), bos=0, eos=V - 1, pad=0
+    )
     for i in range(2):
         prefix = prefix_of(state, pictures[i], mapper)
         words = state["gpt.transformer.wte.weight"]

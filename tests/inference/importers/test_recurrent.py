@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from inference.checkpoints.weight_files.state import ImportFailed
 from inference.common.types import DecodingOptions
+from inference.decoders.torch_decoder import TorchDecoder
 from inference.decoding.search import generate
 from inference.importers.recurrent import (
     import_meme_baseline,
@@ -113,7 +114,7 @@ def test_a_meme_baseline_equals_the_original(network: str, start: bool, tmp_path
         torch.testing.assert_close(logits[i], expected, atol=1e-5, rtol=1e-5)
     assert decoder.embedding.weight.requires_grad == start
     found = generate(
-        decoder,
+        TorchDecoder(decoder),
         memory,
         DecodingOptions("greedy", max_tokens=6),
         bos=words.bos,
