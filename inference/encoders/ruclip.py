@@ -127,11 +127,6 @@ class RuClip(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
         nn.init.normal_(self.token_embedding.weight, std=0.02)
 
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """What :meth:`encode_image` expects."""
-        return ruclip_preprocessing(self.config.image_resolution)
-
     def encode_image(self, pixels: Tensor) -> Tensor:
         """``pixels`` (n, 3, resolution, resolution) to (n, embed_dim), not normalised."""
         features: Tensor = self.visual(pixels)
@@ -162,8 +157,8 @@ class RuClip(nn.Module):
 
 
 def ruclip_preprocessing(resolution: int) -> Preprocessing:
-    """Squashed to a square: the whole meme is seen."""
-    return Preprocessing(resolution, "squash", mean=CLIP_MEAN, std=CLIP_STD)
+    """Of ruCLIP's own processor: the middle square."""
+    return Preprocessing(resolution, "middle", mean=CLIP_MEAN, std=CLIP_STD)
 
 
 @register("ruclip")

@@ -35,11 +35,13 @@ class ImportedRuClip:
     preprocessing: Preprocessing
     openai: bool = False  # the file is OpenAI's own
 
-    def encoder(self, *, normalise: bool | None = None) -> RuClipEncoder:
+    def encoder(
+        self, *, normalise: bool | None = None, preprocessing: Preprocessing | None = None
+    ) -> RuClipEncoder:
         """The vision tower as a captioner's encoder, of its own weights.
 
         ``normalise``: to vectors of length 1; not given: as the captioners of each kind were trained, so with
-        ruCLIP, not with OpenAI's CLIP.
+        ruCLIP, not with OpenAI's CLIP. ``preprocessing``: of the captioner, where it is not the tower's own.
         """
         config = self.model.config
         normalise = not self.openai if normalise is None else normalise
@@ -47,7 +49,7 @@ class ImportedRuClip:
             {
                 "kind": "ruclip",
                 "normalise": normalise,
-                "preprocessing": self.preprocessing,
+                "preprocessing": preprocessing or self.preprocessing,
                 "embed_dim": config.embed_dim,
                 "image_resolution": config.image_resolution,
                 "vision_layers": config.vision_layers,

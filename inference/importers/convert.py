@@ -45,7 +45,7 @@ from inference.importers.recurrent import (
     is_soft_attention,
 )
 from inference.importers.rudolph import import_rudolph, import_vqgan, is_rudolph, is_vqgan
-from inference.presets.preset import preset
+from inference.presets.preset import Preset, preset
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
 from inference.tokenizers.youtokentome import FILE as BPE_FILE
 from inference.tokenizers.youtokentome import YouTokenToMe
@@ -319,12 +319,13 @@ def _clipcap(request: Request, parts: _Parts) -> Built:
     path = parts.paths["clipcap"]
     decoder = import_clipcap(path, heads=request.heads, state=parts.states.pop("clipcap"))
     width, words = decoder.config.pictures[0], decoder.vocabulary
-    encoder = _clip(request, parts, width, path)
+    name = "clipcap-transformer" if decoder.config.mapper == "transformer" else "clipcap-mlp"
+    encoder = _clip(request, parts, width, path, preset(name))
     if "tokenizer" not in parts.paths:
-        name = {_RUGPT_WORDS: "rugpt3small", _ENGLISH_WORDS: "gpt2"}.get(words)
-        pulled = find_pulled(request.models_dir, name) if name else None
+        entry = {_RUGPT_WORDS: "rugpt3small", _ENGLISH_WORDS: "gpt2"}.get(words)
+        pulled = find_pulled(request.models_dir, entry) if entry else None
         if pulled is None:
-            advice = f" ('python -m inference pull {name}')" if name else ""
+            advice = f" ('python -m inference pull {entry}')" if entry else ""
             raise ImportFailed(
                 f"{path} needs the tokenizer of its language model, which knows {words} tokens{advice}: name "
                 "its folder with --tokenizer."
@@ -341,7 +342,6 @@ def _clipcap(request: Request, parts: _Parts) -> Built:
     room = decoder.config.positions - decoder.config.prefix
     options = {"strategy": "greedy", "max_tokens": min(67 if words == _ENGLISH_WORDS else 50, room)}
     special = SpecialTokens(tokenizer.bos, eos, tokenizer.pad, silent)
-    name = "clipcap-transformer" if decoder.config.mapper == "transformer" else "clipcap-mlp"
     return (
         CaptionModel(encoder, decoder, special, tokenizer),
         DecodingOptions.from_dict(options),
@@ -349,7 +349,7 @@ def _clipcap(request: Request, parts: _Parts) -> Built:
     )
 
 
-def _clip(request: Request, parts: _Parts, width: int, path: Path) -> Encoder:
+def _clip(request: Request, parts: _Parts, width: int, path: Path, system: Preset) -> Encoder:
     if "ruclip" in parts.paths:
         source = parts.paths["ruclip"]
         found = import_ruclip(source, state=parts.states.pop("ruclip"))
@@ -367,7 +367,12 @@ def _clip(request: Request, parts: _Parts, width: int, path: Path) -> Encoder:
             f"{path} was trained on picture vectors of {width} numbers, {source} gives "
             f"{found.model.config.embed_dim}: name the CLIP model that it was trained with."
         )
-    return found.encoder(normalise=request.normalise)
+    if found.openai:
+        return found.encoder(normalise=request.normalise)
+    # ruCLIP's towers differ in size; how a picture becomes a square is the captioner's.
+    fitted = system.encoder.settings["preprocessing"]
+    preprocessing = replace(found.preprocessing, fit=fitted["fit"], via=fitted["via"])
+    return found.encoder(normalise=request.normalise, preprocessing=preprocessing)
 
 
 def _checked_size(known: int, words: int, tokenizer: Path, path: Path) -> tuple[int, ...]:
@@ -440,7 +445,13 @@ def _rudolph(request: Request, parts: _Parts) -> Built:
     state = parts.states.pop("vqgan", None)
     state = read_state(parts.paths["vqgan"]) if state is None else state
     levels = len({key.split(".")[2] for key in state if key.startswith("encoder.down.")})
-    encoder = import_vqgan(parts.paths["vqgan"], size=side * 2 ** (levels - 1), state=state)
+    encoder = import_vqgan(
+        parts.paths["vqgan"],
+        size=side * 2 ** (levels - 1),
+        # The second edition is used as RuDOLPH's package uses it, the first as the meme project tuned it.
+        fit="middle" if decoder.config.right_prompt else "squash",
+        state=state,
+    )
     if encoder.widths[0] > decoder.config.codes:
         raise ImportFailed(
             f"{parts.paths['vqgan']} has {encoder.widths[0]} codes, {path} knows {decoder.config.codes}: "

@@ -21,6 +21,7 @@ from inference.checkpoints.weight_files.state import (
 from inference.decoders.base import build_decoder
 from inference.decoders.rudolph import BOS, EOS, PAD, UNK, RudolphConfig, RudolphDecoder, layer_mask
 from inference.encoders.base import build_encoder
+from inference.encoders.preprocessing import Fit
 from inference.encoders.vqgan import VqganEncoder
 
 WHAT = "RuDOLPH model"
@@ -110,11 +111,13 @@ def is_vqgan(state: State) -> bool:
     return {"quantize.embed.weight", "encoder.conv_in.weight"} <= state.keys()
 
 
-def import_vqgan(path: Path, *, size: int = 128, state: State | None = None) -> VqganEncoder:
+def import_vqgan(
+    path: Path, *, size: int = 128, fit: Fit = "squash", state: State | None = None
+) -> VqganEncoder:
     """The encoder half of vqgan.gumbelf8-sber.model.ckpt; its decoder, which draws pictures, is left out.
 
-    ``size``: pixels of the side that pictures are squashed to. ``state``: the file's tensors, where they were
-    read already.
+    ``size``: pixels of the side of the square that pictures become; ``fit``: how. ``state``: the file's
+    tensors, where they were read already.
 
     Raises FileNotFoundError, or ImportFailed when the file is not one.
     """
@@ -132,7 +135,7 @@ def import_vqgan(path: Path, *, size: int = 128, state: State | None = None) -> 
             "blocks": count(state, "encoder.down.0.block."),
             "depth": depth,
             "codes": codes,
-            "preprocessing": {"size": size, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
+            "preprocessing": {"size": size, "fit": fit, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
         }
     )
     kept = ("encoder.", "quant_conv.", "quantize.")

@@ -176,6 +176,7 @@ _TINY_ENCODERS: dict[str, dict[str, Any]] = {
         "vision_layers": 2,
         "vision_width": 64,
         "vision_patch_size": 16,
+        "preprocessing": {"size": 64, "via": 48, "mean": [0.5, 0.5, 0.5], "std": [0.3, 0.3, 0.3]},
     },
     "vqgan": {
         "channels": 32,

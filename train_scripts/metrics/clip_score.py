@@ -63,6 +63,7 @@ class ClipScorer:
             raise UserError(f"{folder} has no bpe.model, which ruCLIP reads captions with: put it there.")
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model = found.model.to(self._device).eval()
+        self._preprocessing = found.preprocessing
         self._tokenizer = found.tokenizer
 
     @torch.inference_mode()
@@ -81,7 +82,7 @@ class ClipScorer:
                 except PictureError as error:
                     refused[name] = f"{path}: {error}"
                 else:
-                    pixels[name] = torch.from_numpy(self._model.preprocessing([image])[0])
+                    pixels[name] = torch.from_numpy(self._preprocessing([image])[0])
             if pixels:
                 seen = self._model.encode_image(torch.stack(list(pixels.values())).to(self._device))
                 vectors.update(zip(pixels, functional.normalize(seen.float(), dim=-1).cpu(), strict=True))

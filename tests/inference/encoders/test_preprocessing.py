@@ -8,6 +8,7 @@ from PIL import Image
 from torchvision import transforms
 
 from inference.encoders.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
+from inference.encoders.ruclip import ruclip_preprocessing
 
 
 def picture(width: int, height: int) -> Image.Image:
@@ -44,6 +45,28 @@ def test_squash_is_torchvisions_resize_to_a_square(scale: str) -> None:
         ]
     )(image)
     np.testing.assert_allclose(ours[0], theirs.numpy(), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(300, 200), (200, 301), (64, 64), (97, 255)])
+@pytest.mark.parametrize("meme_project", [False, True])
+def test_ruclips_own_processor_crops_and_the_meme_project_squashes_before_it(
+    meme_project: bool, size: tuple[int, int]
+) -> None:
+    image = picture(*size)
+    squashed = [transforms.Resize((56, 56))] if meme_project else []
+    theirs = transforms.Compose(
+        [
+            *squashed,
+            transforms.RandomResizedCrop(96, scale=(1.0, 1.0), ratio=(1.0, 1.0)),
+            transforms.ToTensor(),
+            transforms.Normalize(CLIP_MEAN, CLIP_STD),
+        ]
+    )(image)
+    if meme_project:
+        ours = Preprocessing(96, "squash", via=56, mean=CLIP_MEAN, std=CLIP_STD)
+    else:
+        ours = ruclip_preprocessing(96)
+    np.testing.assert_allclose(ours([image])[0], theirs.numpy(), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("fit", ["squash", "letterbox"])
@@ -92,7 +115,15 @@ def test_it_survives_a_config_file() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"fit": "mirror"}, {"size": 0}, {"size": 64, "resize": 32}, {"std": (0, 1, 1)}, {"filter": "x"}]
+    "bad",
+    [
+        {"fit": "mirror"},
+        {"size": 0},
+        {"via": -1},
+        {"size": 64, "resize": 32},
+        {"std": (0, 1, 1)},
+        {"filter": "x"},
+    ],
 )
 def test_impossible_settings_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"fitted|size|above 0|filter"):

@@ -189,5 +189,3 @@ def test_full_size_has_the_originals_shapes() -> None:
     assert shapes["visual.proj"] == (768, 512)
     assert shapes["positional_embedding"] == (77, 512)
     assert shapes["logit_scale"] == ()
-    assert full.preprocessing.size == 384
-    assert full.preprocessing.fit == "squash"

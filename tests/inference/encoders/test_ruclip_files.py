@@ -91,7 +91,7 @@ def test_siblings_and_openai_files_are_read_too(folder: Path) -> None:
     stated = {**asdict(SMALL), "image_resolution": 35, "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
     (folder / "config.json").write_text(json.dumps(stated))
     found = import_ruclip(folder)
-    assert (found.preprocessing.size, found.preprocessing.fit) == (35, "squash")
+    assert (found.preprocessing.size, found.preprocessing.fit) == (35, "middle")
     assert (found.preprocessing.mean, found.preprocessing.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     assert found.encoder().settings["preprocessing"]["mean"] == [0.1, 0.2, 0.3]
     whole = {key: value.half().float() for key, value in state.items()}

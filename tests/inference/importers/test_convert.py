@@ -103,12 +103,15 @@ def test_clipcap(mapper: str, tmp_path: Path) -> None:
     assert set(manifest.read_manifest(models / "memes")) == {"model.safetensors", "tokenizer.json"}
     model = CaptionModel.load(models / "memes")
     expected = import_clipcap(source)
-    vision = import_ruclip(ruclip).encoder()
+    vision = import_ruclip(ruclip).encoder(preprocessing=model.encoder.preprocessing)
     with torch.no_grad():
         memory = model.encode([drawn_picture()])
         assert isinstance(memory, Tensor)
         torch.testing.assert_close(memory, vision(vision.pixels([drawn_picture()])))
         torch.testing.assert_close(memory.norm(dim=1), torch.ones(1))
+    seeing = model.encoder.preprocessing
+    assert (seeing.fit, seeing.via, seeing.size) == ("squash", 224, SMALL.image_resolution)
+    with torch.no_grad():
         tokens = torch.tensor([[0, 5, 9, 7]])
         torch.testing.assert_close(model.decoder(memory, tokens), expected(memory, tokens))
     assert_one_sentence(
