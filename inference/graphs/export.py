@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 __all__ = ["export"]
 
-_OPSET = 18
+_OPSET = 20
 _FOLDED = 64  # numbers that a constant of the graph itself may have
 _LOCATION = "weights"  # names no file: whoever opens the session hands the weights over
 
@@ -45,6 +46,7 @@ def export(
             output_names=list(outputs),
             opset_version=_OPSET,
             dynamo=True,
+            custom_translation_table=_operators(),
             optimize=False,
             verbose=False,
         )
@@ -60,6 +62,20 @@ def export(
             raise RuntimeError(f"{tensor.name} is in no tensor of the module's state: make it a buffer.")
     _strip(model)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _operators() -> dict[Any, Any]:
+    """Operators in ONNX's own words, where the exporter would spell them out: ONNX Runtime then keeps the
+    picture in the layout that its convolutions want.
+    """
+    from onnxscript import opset20 as onnx  # noqa: PLC0415 - only exporting needs it
+
+    def average(values: Any, size: Sequence[int]) -> Any:
+        if any(side != 1 for side in size):
+            raise NotImplementedError("Only pooling to one value a channel is exported.")
+        return onnx.GlobalAveragePool(values)
+
+    return {torch.ops.aten.adaptive_avg_pool2d.default: average}
 
 
 def _simplify(model: Any) -> None:
@@ -78,6 +94,7 @@ def _simplify(model: Any) -> None:
         return False if learnt else None
 
     fold_constants_ir(model, input_size_limit=_FOLDED, output_size_limit=_FOLDED, should_fold=of_weights)
+    _join_padding(model.graph)
     for made in (
         common.RemoveUnusedNodesPass(),
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
@@ -85,6 +102,24 @@ def _simplify(model: Any) -> None:
         common.RemoveUnusedNodesPass(),
     ):
         made(model)
+
+
+def _join_padding(graph: Any) -> None:
+    """Zeros put around what comes from a ReLU, to find the largest of each window there: the pooling leaves
+    them out itself. ONNX Runtime does the same for convolutions alone.
+    """
+    import onnx_ir  # noqa: PLC0415 - only exporting needs it
+
+    for pool in [node for node in graph if node.op_type == "MaxPool"]:
+        pad = pool.inputs[0].producer()
+        if pad is None or pad.op_type != "Pad":
+            continue
+        before = pad.inputs[0].producer()
+        if before is not None and before.op_type == "Relu":
+            around = pad.inputs[1].const_value.numpy().reshape(2, -1)[:, 2:]  # begins and ends: rows, columns
+            pads = (around + np.reshape(pool.attributes["pads"].value, (2, -1))).flatten().tolist()
+            pool.attributes["pads"] = onnx_ir.AttrInt64s("pads", pads)
+            pool.replace_input_with(0, pad.inputs[0])
 
 
 def _empty(tensor: Any, external: int) -> None:

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 _WIDTH = 120
 _HEADS = 8
+_BLOCK = 16  # channels that ONNX Runtime keeps together: it rearranges what is no whole blocks at each layer
 
 
 class _SqueezeExcite(nn.Module):
@@ -22,8 +23,8 @@ class _SqueezeExcite(nn.Module):
         self.slope = slope
 
     def forward(self, values: Tensor) -> Tensor:
-        pooled = functional.relu(self.reduce(values.mean((2, 3), keepdim=True)))
-        weights: Tensor = (self.slope * self.expand(pooled) + 0.5).clamp(0, 1)
+        pooled = functional.relu(self.reduce(functional.adaptive_avg_pool2d(values, 1)))
+        weights = functional.hardsigmoid(6 * self.slope * self.expand(pooled))
         return values * weights
 
 
@@ -60,16 +61,34 @@ class _Stem(nn.Module):
         self.last = nn.Conv2d(half, channels, 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        values = functional.relu(self.first(pixels))
+        values = functional.relu(_in_blocks(self.first, pixels))
         pooled = functional.max_pool2d(_pad(values), 2, 1)
-        values = functional.relu(self.narrow(_pad(values)))
-        values = functional.relu(self.widen(_pad(values)))
-        values = functional.relu(self.join(torch.cat([pooled, values], dim=1)))
-        return functional.relu(self.last(values))
+        values = functional.relu(_in_blocks(self.narrow, _pad(values)))
+        values = functional.relu(_in_blocks(self.widen, _pad(values)))
+        # `join` of both side by side, which are the network's largest values: they need not be copied there.
+        left, right = self.join.weight.chunk(2, dim=1)
+        joined = functional.conv2d(pooled, _filled(left, pooled), self.join.bias, 2, 1)
+        joined = joined + functional.conv2d(values, _filled(right, values), None, 2, 1)
+        return functional.relu(self.last(functional.relu(joined)))
 
 
 def _pad(values: Tensor) -> Tensor:
     return functional.pad(values, (0, 1, 0, 1))
+
+
+def _filled(weight: Tensor, values: Tensor, more: int = 0) -> Tensor:
+    """A convolution's weight for ``values`` that have channels of zeros behind its own, and with ``more`` of
+    them behind its outputs.
+    """
+    behind = values.shape[1] - weight.shape[1]
+    return functional.pad(weight, (0, 0, 0, 0, 0, behind, 0, more)) if behind or more else weight
+
+
+def _in_blocks(layer: nn.Conv2d, values: Tensor) -> Tensor:
+    """What the layer makes of values, with or without channels of zeros behind its own; it adds such too."""
+    more = -layer.out_channels % _BLOCK
+    bias = functional.pad(layer.bias, (0, more)) if more and layer.bias is not None else layer.bias
+    return functional.conv2d(values, _filled(layer.weight, values, more), bias, layer.stride, layer.padding)
 
 
 class _Lateral(nn.Module):
