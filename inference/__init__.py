@@ -23,8 +23,8 @@ def load(
 ) -> LocalModel:
     """The model of that name, one of those that ``python -m inference models`` lists, in this process.
 
-    ``models_dir``: the folder of the checkpoints. ``threads``: of torch; None leaves its own choice. Raises
-    EngineError, whose message says what to do, where there is none of the name or it cannot be loaded.
+    ``models_dir``: the folder of the checkpoints. ``threads``: of the processor; None: all that it may use.
+    Raises EngineError, whose message says what to do, where there is none of the name or it cannot be loaded.
     """
     from inference.serving import local  # noqa: PLC0415 - nothing that only imports the package pays for it
 

@@ -11,6 +11,7 @@ from train_scripts.evaluate import evaluate_command
 from train_scripts.feedback.commands import finetune_command, promote_command
 from train_scripts.meme_small.commands import line_scorer_command, read_command, train_command
 from train_scripts.reader.commands import graphs_command, recognizer_command
+from train_scripts.terminal import TrainCommand
 from train_scripts.training.commands import train_preset_command
 
 app = typer.Typer(
@@ -21,16 +22,19 @@ app = typer.Typer(
     callback=forgive,
 )
 app.add_typer(prepare_app, name="prepare")
-app.command("evaluate")(evaluate_command)
-app.command("compare")(compare_command)
-app.command("finetune")(finetune_command)
-app.command("promote")(promote_command)
-app.command("train")(train_preset_command)
-app.command("read")(read_command)
-app.command("line-scorer")(line_scorer_command)
-app.command("meme-small")(train_command)
-app.command("recognizer")(recognizer_command)
-app.command("reader-graphs")(graphs_command)
+for name, command in (
+    ("evaluate", evaluate_command),
+    ("compare", compare_command),
+    ("finetune", finetune_command),
+    ("promote", promote_command),
+    ("train", train_preset_command),
+    ("read", read_command),
+    ("line-scorer", line_scorer_command),
+    ("meme-small", train_command),
+    ("recognizer", recognizer_command),
+    ("reader-graphs", graphs_command),
+):
+    app.command(name, cls=TrainCommand)(command)
 
 if __name__ == "__main__":
     app(prog_name="python -m train_scripts")

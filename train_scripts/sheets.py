@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from PIL import Image
 
 from inference.common.errors import UserError
@@ -67,6 +66,8 @@ def table_section(table: Sheet) -> Section:
 
 def write_page(path: Path, title: str, sections: Iterable[Section]) -> None:
     """Writes the sections below the title as a standalone page. Raises SheetError."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape  # noqa: PLC0415 - help does without
+
     environment = Environment(
         loader=PackageLoader("train_scripts"),
         autoescape=select_autoescape(["html"]),

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from inference.common.errors import UserError
+from inference.common.extras import NotInstalled, require
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -56,12 +57,12 @@ def database_url(address: str) -> URL:
 
 def create_engine(url: URL, **options: Any) -> AsyncEngine:
     """An engine with its connections set up. Raises StoreError when the driver is missing."""
-    try:
-        engine = create_async_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite", **options)
-    except ModuleNotFoundError as error:
-        raise StoreError(
-            f"DATABASE_URL needs the Python package {error.name}; install it with: pip install {error.name}."
-        ) from error
+    if url.get_backend_name() == "postgresql":
+        try:
+            require("postgres", "DATABASE_URL")
+        except NotInstalled as error:
+            raise StoreError(str(error)) from error
+    engine = create_async_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite", **options)
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)

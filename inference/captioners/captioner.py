@@ -5,13 +5,13 @@ by name.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from PIL import Image
 
 from inference.captioners.meme_small.describer import SlotDescriber
@@ -21,6 +21,7 @@ from inference.checkpoints.format import CheckpointError, read_config
 from inference.checkpoints.hub import HubSettings
 from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel, Model, ModelName
+from inference.common.extras import require
 from inference.common.types import Caption, DecodingOptions
 from inference.reading.foreign import Translate, in_russian
 from inference.reading.lines import Block
@@ -42,14 +43,17 @@ class Describer(Protocol):
         """One description an upright RGB picture, and the mean log-probability of its tokens."""
 
 
-def _encoder_decoder(folder: Path, config: CheckpointConfig) -> Describer:
-    """The presets of the originals; they import transformers, which the shipped model does without."""
+def _encoder_decoder(folder: Path, config: CheckpointConfig, threads: int | None) -> Describer:
+    """The presets of the originals."""
+    _set_up_torch(f"The model {folder.name}", threads)
     from inference.captioners.encoder_decoder import CaptionModel  # noqa: PLC0415
 
     return CaptionModel.load(folder, config)
 
 
-ARCHITECTURES: dict[str, Callable[[Path, CheckpointConfig], Describer]] = {
+# By the name in config.json, what makes a describer of the checkpoint's folder, its config, and the number of
+# processor threads (None: all that it may use).
+ARCHITECTURES: dict[str, Callable[[Path, CheckpointConfig, int | None], Describer]] = {
     "meme-small": SlotDescriber,
     "encoder-decoder": _encoder_decoder,
 }
@@ -134,30 +138,40 @@ class Loaded:
 
 
 def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -> Captioner:
-    """The named model, ready to caption. ``threads``: of torch; None leaves its own choice.
+    """The named model, ready to caption. ``threads``: of the processor; None: all that it may use.
 
     Raises:
         UnknownModel: no model has that name; the message says which there are, or how to get it.
+        NotInstalled: PyTorch would run it, and is not installed.
         EngineError: it is damaged, or of an architecture this version does not know.
     """
-    if threads is not None:
-        torch.set_num_threads(threads)
     parsed = ModelName.parse(name)
-    loaded = LOADERS[type(parsed.model)](parsed.model, parsed.translation, models_dir)
+    loaded = LOADERS[type(parsed.model)](parsed.model, parsed.translation, models_dir, threads)
     return Captioner(
         name,
         checkpoint_hash(models_dir, parsed),
         loaded.describer,
-        Reader(),
+        Reader(threads=threads),
         loaded.options,
         translate=loaded.translate,
     )
 
 
-# Modules are imported only where they are needed: torchvision and transformers take seconds.
+# What PyTorch runs is imported only where it is needed: it takes seconds, and may not be installed.
 
 
-def _load_checkpoint(model: CheckpointFolder, translation: HubModel | None, models_dir: Path) -> Loaded:
+def _set_up_torch(what: str, threads: int | None) -> None:
+    """Raises NotInstalled, about ``what``, where PyTorch and what comes with it are not installed."""
+    require("models", what)
+    if threads is not None:
+        import torch  # noqa: PLC0415
+
+        torch.set_num_threads(threads)
+
+
+def _load_checkpoint(
+    model: CheckpointFolder, translation: HubModel | None, models_dir: Path, threads: int | None
+) -> Loaded:
     folder = find_checkpoint(models_dir, model)
     config = read_config(folder)
     build = ARCHITECTURES.get(config.architecture)
@@ -167,20 +181,24 @@ def _load_checkpoint(model: CheckpointFolder, translation: HubModel | None, mode
             f"(it knows {', '.join(ARCHITECTURES)}): use a newer version of the program."
         )
     try:
-        describer = build(folder, config)
+        describer = build(folder, config, threads)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError.not_whole(model.name, error) from error
-    return Loaded(describer, config.decoding, _translate(translation, models_dir))
+    return Loaded(describer, config.decoding, _translate(translation, models_dir, threads))
 
 
-def _load_objects(_: CocoObjects, translation: HubModel | None, models_dir: Path) -> Loaded:
+def _load_objects(
+    model: CocoObjects, translation: HubModel | None, models_dir: Path, threads: int | None
+) -> Loaded:
+    _set_up_torch(f"The model {model.name}", threads)
     from inference.captioners.coco_objects.describer import ObjectDescriber  # noqa: PLC0415
 
     describer = ObjectDescriber.load(models_dir)
-    return Loaded(describer, describer.options, _translate(translation, models_dir))
+    return Loaded(describer, describer.options, _translate(translation, models_dir, threads))
 
 
-def _load_hub(model: HubModel, translation: HubModel | None, models_dir: Path) -> Loaded:
+def _load_hub(model: HubModel, translation: HubModel | None, models_dir: Path, threads: int | None) -> Loaded:
+    _set_up_torch(f"The model {model.name}", threads)
     from inference.captioners.hub.describer import HubDescriber  # noqa: PLC0415
 
     describer = HubDescriber.load(HubSettings.of(model, translation), models_dir)
@@ -188,16 +206,17 @@ def _load_hub(model: HubModel, translation: HubModel | None, models_dir: Path) -
     return Loaded(describer, describer.options, None if translator is None else translator.translate)
 
 
-def _translate(model: HubModel | None, models_dir: Path) -> Translate | None:
+def _translate(model: HubModel | None, models_dir: Path, threads: int | None) -> Translate | None:
     if model is None:
         return None
+    _set_up_torch(f"The translation model {model}", threads)
     from inference.captioners.hub.translation import Translator  # noqa: PLC0415
 
     return Translator(model, models_dir).translate
 
 
 # What loads a model of each kind of inference.checkpoints.names.KINDS.
-LOADERS: dict[type[Model], Callable[[Any, HubModel | None, Path], Loaded]] = {
+LOADERS: dict[type[Model], Callable[[Any, HubModel | None, Path, int | None], Loaded]] = {
     CheckpointFolder: _load_checkpoint,
     CocoObjects: _load_objects,
     HubModel: _load_hub,
@@ -206,7 +225,7 @@ LOADERS: dict[type[Model], Callable[[Any, HubModel | None, Path], Loaded]] = {
 
 def _confidence(reading: Reading, likelihood: float) -> float:
     """0..1: how sure the reading is where there is any (weighted by letters), else how sure the wording."""
-    wording = float(torch.tensor(likelihood).exp())
+    wording = math.exp(likelihood)
     letters = [len(line.text) for line in reading.lines]
     if not letters:
         return wording

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from inference.checkpoints.config import FORMAT
 from inference.commands.common import DEFAULTS, ModelsDir
+from inference.common.errors import UserError
+from inference.common.extras import require
 from inference.common.file_names import is_plain, shown
-from inference.common.types import EngineError
 
 
 def convert(  # noqa: PLR0917 - Typer passes everything by name
@@ -57,25 +59,24 @@ def convert(  # noqa: PLR0917 - Typer passes everything by name
 
     Sizes are told by the files' shapes. No pickled code is ever run: a file that asks for it is refused.
     """
-    from inference.checkpoints.config import FORMAT  # noqa: PLC0415
-    from inference.checkpoints.weight_files.state import ImportFailed  # noqa: PLC0415
-    from inference.importers.convert import Request  # noqa: PLC0415 - torch, only now
-    from inference.importers.convert import convert as run  # noqa: PLC0415
-    from inference.importers.former import is_of_this_program, rewrite  # noqa: PLC0415
-
     folder = None if out is None else models_dir / out if is_plain(out) else Path(out)
-    request = Request(
-        tuple(sources), models_dir, source_format, vocabulary, tokenizer, encoder, end, heads, normalise
-    )
     try:
+        require("models", "'python -m inference convert'")
+        from inference.importers.convert import Request  # noqa: PLC0415 - torch, only now
+        from inference.importers.convert import convert as run  # noqa: PLC0415
+        from inference.importers.former import is_of_this_program, rewrite  # noqa: PLC0415
+
         if len(sources) == 1 and is_of_this_program(sources[0]):
             rewrite(sources[0], folder)
             typer.echo(f"{folder or sources[0]}: in format {FORMAT}, with the same weights")
             return
         if folder is None:
-            raise ImportFailed("The new model needs a name: give it one with --out.")
+            raise UserError("The new model needs a name: give it one with --out.")
+        request = Request(
+            tuple(sources), models_dir, source_format, vocabulary, tokenizer, encoder, end, heads, normalise
+        )
         found = run(request, folder)
-    except (FileNotFoundError, ImportFailed, EngineError, ValueError) as error:
+    except (FileNotFoundError, UserError, ValueError) as error:
         typer.echo(shown(" ".join(str(error).split())), err=True)
         raise typer.Exit(2) from error
     hint = "" if found == "ruclip" else f"; try 'python -m inference caption PICTURE --model {folder.name}'"

@@ -85,10 +85,6 @@ def serve(  # noqa: PLR0917 - Typer passes everything by name
             web.run_app(http_app(settings, access), host=host, port=port, print=_say)
         else:
             run_on_ray(settings, access, address=ray, host=host, port=port, replicas=replicas)
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] not in {"ray", "starlette"}:
-            raise
-        _give_up("Ray is not installed: run  pip install -c constraints.txt -e '.[serve]'  first.", error)
     except EngineError as error:
         _give_up(str(error), error)
     except (OSError, ConnectionError) as error:

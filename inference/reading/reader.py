@@ -24,13 +24,13 @@ logger = logging.getLogger(__name__)
 
 class Reader:
     """Reads with the networks that ship. Where their weights are missing or damaged every picture has no
-    lines, and the log says why once.
+    lines, and the log says why once. ``threads``: of the processor; None: all that it may use.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, threads: int | None = None) -> None:
         self._ocr: Ocr | None = None
         try:
-            self._ocr = Ocr()
+            self._ocr = Ocr(threads=threads)
         except OcrUnavailableError as error:
             logger.warning("Pictures are described without their words. %s", error)
 

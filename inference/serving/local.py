@@ -65,10 +65,11 @@ class LocalModel:
 
 
 def load(name: str, models_dir: str | Path, *, threads: int | None = None) -> LocalModel:
-    """The named model. ``threads``: of torch; None leaves its own choice.
+    """The named model. ``threads``: of the processor; None: all that it may use.
 
     Raises:
         UnknownModel: no model has that name; the message says which there are, or how to get it.
+        NotInstalled: PyTorch would run it, and is not installed.
         EngineError: it is damaged, or of an architecture this version does not know.
     """
     from inference.captioners.captioner import load_captioner  # noqa: PLC0415 - torch takes seconds

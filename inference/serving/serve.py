@@ -18,6 +18,7 @@ from typing import Any
 
 from aiohttp import ClientPayloadError, web
 
+from inference.common.extras import require
 from inference.common.types import DecodingOptions, EngineError, PictureError
 from inference.pictures.opening import MAX_BYTES
 from inference.serving.access import Access
@@ -164,7 +165,7 @@ def http_app(settings: EngineSettings, access: Access | None = None) -> web.Appl
 def ray_app(settings: EngineSettings, access: Access, *, replicas: int = 1) -> Any:
     """The same as an application for ``ray.serve.run``: ``replicas`` engines, on the machines of the cluster.
 
-    Every machine needs this project, and its checkpoints under the same path. Raises ImportError without Ray.
+    Every machine needs this project, and its checkpoints under the same path.
     """
     from ray import serve  # noqa: PLC0415 - an optional dependency
     from starlette.requests import Request as RayRequest  # noqa: PLC0415
@@ -203,8 +204,9 @@ def run_on_ray(
 ) -> None:
     """Deploy on the cluster at ``address`` ("local" starts one on this machine) and stay until interrupted.
 
-    Raises ImportError without Ray, EngineError when the cluster cannot be reached or does not take it.
+    Raises NotInstalled without Ray, EngineError when the cluster cannot be reached or does not take it.
     """
+    require("serve", "'python -m inference serve --ray'")
     import ray  # noqa: PLC0415 - an optional dependency
     from ray import serve  # noqa: PLC0415
 

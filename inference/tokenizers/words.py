@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
@@ -10,14 +11,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nltk.tokenize import NLTKWordTokenizer
-
 from inference.tokenizers.sentences import split_sentences
 from inference.tokenizers.words_read import SLOT, slot_names
 
 PAD, START, END, UNK = "<pad>", "<start>", "<end>", "<unk>"
 FILE = "vocabulary.json"
-_CUT = NLTKWordTokenizer()
 _NAMES = {
     "pad": ("<pad>", "<PAD>", "PAD", "#PAD#"),
     "bos": ("<start>", "<bos>", "<sos>", "<BOS>", "<SOS>", "BOS", "SOS", "#START#"),
@@ -36,9 +34,17 @@ def split_words(text: str) -> list[str]:
     # nltk would cut a slot at its brackets: it is cut with a letter in its place.
     slots = (found[0] for found in SLOT.finditer(text))
     sentences = split_sentences(SLOT.sub(_PLACE, text.lower()))
-    tokens = [str(token) for sentence in sentences for token in _CUT.tokenize(sentence)]
+    tokens = [str(token) for sentence in sentences for token in _nltk().tokenize(sentence)]
     parts = [part for token in tokens for part in token.partition(_PLACE) if part]
     return [next(slots) if part == _PLACE else part for part in parts]
+
+
+@functools.cache
+def _nltk() -> Any:
+    # Captions are only joined where they are served: cutting them is training's.
+    from nltk.tokenize import NLTKWordTokenizer  # noqa: PLC0415
+
+    return NLTKWordTokenizer()
 
 
 def join_words(words: Sequence[str]) -> str:

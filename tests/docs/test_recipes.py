@@ -81,7 +81,7 @@ def test_a_captioner(program: Path) -> None:
         program / "inference" / "captioners" / "sizes.py",
         """
         class Sizes:
-            def __init__(self, folder, config):
+            def __init__(self, folder, config, threads):
                 self.unit = config.own["unit"]
 
             def describe(self, images, readings, options):

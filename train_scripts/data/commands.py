@@ -26,7 +26,7 @@ from train_scripts.data.sources.flickr import read_flickr8k, read_flickr30k
 from train_scripts.data.sources.table import Columns, read_table
 from train_scripts.data.sources.vk import API, Vk, group_name, read_vk
 from train_scripts.data.translate import Translates
-from train_scripts.terminal import one_sentence
+from train_scripts.terminal import TrainCommand, one_sentence
 
 __all__ = ["app"]
 
@@ -157,7 +157,7 @@ def _source(name: str, *, english: bool = False) -> Callable[[Callable[..., None
         ]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
         command.__annotations__ = {p.name: p.annotation for p in parameters}
-        return app.command(name)(command)
+        return app.command(name, cls=TrainCommand)(command)
 
     return register
 

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import imagehash
 from tqdm import tqdm
 
 from inference.common.errors import UserError
@@ -58,6 +57,8 @@ def look(path: Path) -> Seen:
         return Seen(error=str(error).partition(":")[0].rstrip(".") + ".")
     except OSError as error:
         return Seen(error=f"The file cannot be read ({error.strerror}).")
+    import imagehash  # noqa: PLC0415 - the commands' help does without
+
     return Seen(str(imagehash.phash(image, hash_size=_SIDE)))
 
 

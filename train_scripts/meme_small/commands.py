@@ -14,7 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 import typer
 from rich.console import Console
 from tqdm import tqdm
@@ -49,8 +48,7 @@ def _end_with_parent() -> None:
 def _read_one(task: tuple[Path, str]) -> dict[str, Any]:
     global _reader  # noqa: PLW0603 - one engine a process: loading it takes longer than a picture
     if _reader is None:
-        torch.set_num_threads(1)
-        _reader = Ocr()
+        _reader = Ocr(threads=1)
     folder, name = task
     image = open_picture(picture_of(folder, name))
     return dict(kept_words(name, image, _reader.read(image)))

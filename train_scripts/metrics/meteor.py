@@ -13,10 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from nltk.stem.porter import PorterStemmer
-from nltk.stem.snowball import RussianStemmer
-from nltk.translate.meteor_score import meteor_score
-
 __all__ = ["Meteor"]
 
 
@@ -49,9 +45,14 @@ class Meteor:
     """Scores captions, 0..1; `russian` takes Snowball's Russian stemmer instead of Porter's English one."""
 
     def __init__(self, *, russian: bool = False) -> None:
+        from nltk.stem.porter import PorterStemmer  # noqa: PLC0415 - the commands' help does without
+        from nltk.stem.snowball import RussianStemmer  # noqa: PLC0415
+        from nltk.translate.meteor_score import meteor_score  # noqa: PLC0415
+
+        self._meteor = meteor_score
         self._stemmer = _Cached(RussianStemmer() if russian else PorterStemmer())
         self._wordnet = _NoSynonyms()
 
     def score(self, prediction: Sequence[str], *references: Sequence[str]) -> float:
         """METEOR of one caption's tokens, the best over its references; 0 when either side has none."""
-        return float(meteor_score(references, prediction, stemmer=self._stemmer, wordnet=self._wordnet))
+        return float(self._meteor(references, prediction, stemmer=self._stemmer, wordnet=self._wordnet))

@@ -15,16 +15,13 @@ around it:
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import Literal
-
-from nltk.tokenize import NLTKWordTokenizer
+from typing import Any, Literal
 
 __all__ = ["Tokenization", "plain_words", "split_sentences", "word_tokens"]
 
 Tokenization = Literal["text", "sentences"]
-
-_TOKENIZER = NLTKWordTokenizer()
 
 # A stop after these does not end a sentence. Words that are abbreviations only with their stop.
 # fmt: off
@@ -74,7 +71,14 @@ def word_tokens(text: str, tokenization: Tokenization = "text") -> list[str]:
     """
     lowered = text.lower()
     parts = [lowered] if tokenization == "text" else split_sentences(lowered)
-    return [token for part in parts for token in _TOKENIZER.tokenize(part)]
+    return [token for part in parts for token in _nltk().tokenize(part)]
+
+
+@functools.cache
+def _nltk() -> Any:
+    from nltk.tokenize import NLTKWordTokenizer  # noqa: PLC0415 - the commands' help does without
+
+    return NLTKWordTokenizer()
 
 
 _WORD = re.compile(r"[^\W_]+")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from PIL import Image
 
 from inference.captioners.meme_small.concept_table import ConceptTable
@@ -18,9 +19,13 @@ from inference.tokenizers.slots import SlotTokenizer
 
 
 class SlotDescriber:
-    """The shipped architecture with the settings of its checkpoint."""
+    """The shipped architecture with the settings of its checkpoint. ``threads``: of the processor; None: all
+    that it may use.
+    """
 
-    def __init__(self, folder: Path, config: CheckpointConfig) -> None:
+    def __init__(self, folder: Path, config: CheckpointConfig, threads: int | None = None) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
         tokenizer = SlotTokenizer.load(folder / TOKENIZER_FILE)
         sizes = SlotPrefixConfig(**config.decoder)
         if sizes.vocabulary != len(tokenizer):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.checkpoints import hub
+from inference.common.extras import require
 from inference.common.file_names import is_plain
 from inference.common.types import EngineError
 
@@ -94,7 +95,9 @@ KNOWN = read_list(Path(__file__).with_name("known.json"))
 
 
 def _torchvision_url(name: str) -> str:
-    """Raises ValueError or KeyError when torchvision knows no weights ``MODEL/WEIGHTS``."""
+    """Raises ValueError or KeyError when torchvision knows no weights ``MODEL/WEIGHTS``, NotInstalled without
+    torchvision."""
+    require("models", f"The address of torchvision's weights {name}")
     import torchvision  # noqa: PLC0415 - heavy, and only for its own files
 
     model, _, weights = name.partition("/")

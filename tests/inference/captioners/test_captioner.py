@@ -174,7 +174,7 @@ def test_any_size_of_picture_is_captioned(models: Path, size: tuple[int, int]) -
 def test_without_a_reader_pictures_are_described_and_the_note_says_so(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def damaged() -> None:
+    def damaged(*, threads: int | None) -> None:
         raise OcrUnavailableError("The reader's weights are damaged.")
 
     monkeypatch.setattr(reader, "Ocr", damaged)

@@ -1,0 +1,54 @@
+"""What is installed beside the packages that serving needs, and the sentence where it is not.
+
+``make run`` installs the project alone. What PyTorch runs comes with an extra of pyproject.toml: whoever
+imports such a module on demand calls :func:`require` first.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Final, Literal
+
+from inference.common.types import EngineError
+
+__all__ = ["MODULES", "Extra", "NotInstalled", "require"]
+
+Extra = Literal["models", "train", "postgres", "serve"]
+
+_PYTORCH = ("torch", "torchvision", "transformers", "timm")
+
+# Modules by which an extra is known to be installed: what this project imports of it.
+MODULES: Final[dict[Extra, tuple[str, ...]]] = {
+    "models": _PYTORCH,
+    "train": (*_PYTORCH, "accelerate", "tensorboard", "nltk", "imagehash", "jinja2", "psutil"),
+    "postgres": ("asyncpg",),
+    "serve": ("ray", "starlette"),
+}
+_MADE = ("models", "train")  # by `make`, which knows more than pip of how PyTorch is best installed
+_MAKEFILE = Path(__file__).resolve().parents[2] / "Makefile"
+
+
+class NotInstalled(EngineError):  # noqa: N818 - a state, said the way the callers say it
+    """Packages are missing: ``str()`` is one sentence with the command that installs them."""
+
+
+def require(extra: Extra, what: str) -> None:
+    """Raises NotInstalled where packages of the extra are missing. ``what``: who needs them, one thing.
+
+    Nothing is imported: it costs milliseconds.
+    """
+    missing = [module for module in MODULES[extra] if importlib.util.find_spec(module) is None]
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise NotInstalled(
+            f"{what} needs packages that are not installed ({missing[0]}{others}): "
+            f'install them with "{_command(extra)}".'
+        )
+
+
+def _command(extra: Extra) -> str:
+    if extra in _MADE and _MAKEFILE.is_file() and shutil.which("make"):
+        return f"make {extra}"
+    return f"pip install -c constraints.txt -e '.[{extra}]'"
