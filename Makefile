@@ -2,41 +2,52 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# setuptools warns of every project that is installed to be edited.
+PIP    := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # By itself, before the rest: pip keeps every archive until all are unpacked, and those of PyTorch take 2 GB.
 TORCH  := torch torchvision
 
-.PHONY: run test lint bench clean
+.PHONY: run models train test lint bench clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m bot run
 
-test: $(VENV)/test.stamp
+# What PyTorch runs: full-size presets, models of the Hugging Face hub, coco-objects.
+models: $(VENV)/models.stamp
+
+# `python -m train_scripts`
+train: $(VENV)/train.stamp
+
+test: $(VENV)/dev.stamp
 	@./system-packages.sh chromium fonts-dejavu-core
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: $(VENV)/test.stamp
+lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/test.stamp
+bench: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.benchmarks
 
-$(VENV)/run.stamp: pyproject.toml constraints.txt
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing the packages of the bot (once; PyTorch is large: 8 GB of disk, 7 of which stay)..."
-	@$(PIP) $(TORCH)
-	@$(PIP) -e .
+# A pip of the last years: the one that comes with Python 3.11 takes twice as long to choose its files.
+$(BIN)/python:
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --upgrade pip
+
+# pip would compile every module of every package; the bot imports a fourth of them.
+$(VENV)/run.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing the packages of the bot (once; 700 MB of disk)..."
+	@$(PIP) --no-compile -e .
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "import bot.app, inference.reading.reader, inference.serving.worker"
 	@touch $@
 
-$(VENV)/test.stamp: pyproject.toml constraints.txt
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing the packages of the bot and of its tests (once; PyTorch is large: 8 GB of disk, 7 of which stay)..."
+$(VENV)/models.stamp $(VENV)/train.stamp $(VENV)/dev.stamp: $(VENV)/%.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing the packages of the bot and the extra '$*' (once; PyTorch is large: 8 GB of disk, 7 of which stay)..."
 	@$(PIP) $(TORCH)
-	@$(PIP) -e '.[dev]'
+	@$(PIP) -e '.[$*]'
 	@touch $@ $(VENV)/run.stamp
 
 clean:

@@ -1,4 +1,4 @@
-"""What the files around the code promise: Docker, Compose, .env.example, constraints, Makefile."""
+"""What the files around the code promise: Docker, Compose, .env.example, constraints, extras, Makefile."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 
 from bot.config import Settings
 from bot.transport.health import health_server
+from inference.common.extras import MODULES, Extra
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -31,11 +32,22 @@ def read(name: str) -> str:
     return (ROOT / name).read_text("utf-8")
 
 
-def instructions(*wanted: str) -> list[str]:
-    """The arguments of these instructions of the Dockerfile, continued lines joined, in order."""
+def instructions(*wanted: str, stage: str = "") -> list[str]:
+    """The arguments of these instructions of the Dockerfile, continued lines joined, in order: of one stage
+    and of those that it is made from, or of all."""
     text = read("Dockerfile").replace("\\\n", " ")
-    found = [line.split(maxsplit=1) for line in text.splitlines() if line and not line.startswith("#")]
-    return [" ".join(rest.split()) for name, rest in found if name in wanted]
+    within = ""
+    stages: dict[str, list[str]] = {"": []}  # each with those of the stage it is made from
+    for line in text.splitlines():
+        if not line or line.startswith("#"):
+            continue
+        name, rest = line.split(maxsplit=1)
+        if name == "FROM":
+            base, _, within = rest.split()
+            stages[within] = list(stages.get(base, ()))
+        for known in {"", within}:
+            stages[known] += [" ".join(rest.split())] if name in wanted else []
+    return stages[stage]
 
 
 @pytest.fixture
@@ -92,9 +104,58 @@ def test_constraints_pin_every_direct_dependency_within_its_range() -> None:
     ]
     for text in asked:
         requirement = Requirement(text)
+        if requirement.name == project["name"]:  # an extra that holds another
+            assert requirement.extras <= set(project["optional-dependencies"])
+            continue
         version = pins.get(canonicalize_name(requirement.name))
         assert version is not None, f"{requirement.name} is not in constraints.txt"
         assert requirement.specifier.contains(version), f"{requirement} does not allow {version}"
+
+
+# --- extras ---
+
+
+def packages(extra: str) -> set[str]:
+    """The names of all that an extra asks for beside the core."""
+    found: set[str] = set()
+    for text in PROJECT["project"]["optional-dependencies"][extra]:
+        requirement = Requirement(text)
+        within = requirement.name == PROJECT["project"]["name"]
+        found |= (
+            {one for name in requirement.extras for one in packages(name)} if within else {requirement.name}
+        )
+    return {canonicalize_name(name) for name in found}
+
+
+@pytest.mark.parametrize("extra", MODULES)
+def test_an_extra_is_known_by_what_it_alone_installs(extra: Extra) -> None:
+    core = {canonicalize_name(Requirement(text).name) for text in PROJECT["project"]["dependencies"]}
+    brought = packages(extra)
+    assert not brought & core
+    assert {canonicalize_name(module) for module in MODULES[extra]} - {"starlette"} <= brought  # Ray's own
+
+
+def test_the_extra_of_the_tests_holds_all_but_ray() -> None:
+    others = set(PROJECT["project"]["optional-dependencies"]) - {"dev", "serve"}
+    assert packages("dev") >= {one for extra in others for one in packages(extra)}
+
+
+@pytest.mark.parametrize("target", ["models", "train"])
+def test_make_installs_an_extra_with_pytorch_first(target: str, tmp_path: Path) -> None:
+    """By itself: pip keeps every archive until all are unpacked."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").touch()
+    done = subprocess.run(
+        ["make", "--dry-run", target, f"VENV={tmp_path}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    installs = [
+        line.partition(" -c constraints.txt ")[2] for line in done.stdout.splitlines() if " pip " in line
+    ]
+    assert installs == ["torch torchvision", f"-e '.[{target}]'"]
 
 
 # --- Docker ---
@@ -105,16 +166,20 @@ def test_the_image_has_a_python_the_project_is_checked_with() -> None:
     assert SpecifierSet(PROJECT["project"]["requires-python"]).contains(version)
     assert PROJECT["tool"]["mypy"]["python_version"] == version
     assert PROJECT["tool"]["ruff"]["target-version"] == f"py{version.replace('.', '')}"
-    assert all(line.startswith("python:${PYTHON}-") for line in instructions("FROM"))
+    assert {line.split()[0] for line in instructions("FROM")} == {
+        "python:${PYTHON}-slim-bookworm",
+        "slim-packages",
+        "service",
+        "scratch",
+    }
 
 
 def test_the_image_is_installed_as_make_installs_it() -> None:
-    (install,) = [line for line in instructions("RUN") if "pip install" in line]
-    assert "-c constraints.txt" in install
-    (extras,) = re.findall(r"'\.\[([\w,]+)\]'", install)
-    assert set(extras.split(",")) <= set(PROJECT["project"]["optional-dependencies"])
-    assert 'PIP_EXTRA_INDEX_URL=""' in instructions("ARG")
-    assert "://" not in install
+    installs = [line for line in instructions("RUN") if "pip install" in line]
+    assert all("-c constraints.txt" in install and "://" not in install for install in installs)
+    extras = [set(found.split(",")) for found in re.findall(r"'\.\[([\w,]+)\]'", " ".join(installs))]
+    assert extras == [{"postgres"}, {"postgres", "train"}]  # of the slim one and of the full one
+    assert 'PIP_EXTRA_INDEX_URL=""' in instructions("ARG", stage="full-packages")
     # Everything comes from wheels: neither the image nor `make run` needs a package of the system.
     assert not [line for line in instructions("RUN") if "apt-get" in line]
     run = re.search(r"^run:.*\n((?:\t.*\n)+)", read("Makefile"), re.MULTILINE)
@@ -122,11 +187,23 @@ def test_the_image_is_installed_as_make_installs_it() -> None:
     assert "system-packages" not in run[1]
 
 
+@pytest.mark.parametrize("target", ["slim", "full"])
+def test_each_image_has_its_packages_and_the_program(target: str) -> None:
+    copies = [line.split() for line in instructions("COPY", stage=target)]
+    assert copies == [
+        [f"--from={target}-packages", "/opt/venv", "/opt/venv"],
+        ["--from=program", "/", "/app/"],
+    ]
+    assert instructions("USER", stage=target) == ["bot"]
+    assert len(instructions("CMD", "HEALTHCHECK", "VOLUME", "EXPOSE", stage=target)) == 4
+
+
 def test_the_image_holds_the_code_and_the_default_model(no_environment: None) -> None:
     sources = [line.split()[:-1] for line in instructions("COPY") if not line.startswith("--from")]
     copied = {source for group in sources for source in group}
     settings = Settings(_env_file=None)
-    assert {"bot", "inference", f"{settings.models_dir}/{settings.model}"} <= copied
+    program = {line.split()[0] for line in instructions("COPY", stage="program")}
+    assert {"bot", "inference", f"{settings.models_dir}/{settings.model}"} <= program
     ignore = [line for line in read(".dockerignore").splitlines() if line and not line.startswith("#")]
     assert ignore[0] == "*"
     assert {line[1:] for line in ignore if line.startswith("!")} == copied | {"checkpoints"}
@@ -135,11 +212,12 @@ def test_the_image_holds_the_code_and_the_default_model(no_environment: None) ->
 
 
 def test_the_container_is_not_root_and_starts_the_bot() -> None:
-    assert instructions("USER") == ["bot"]
     (command,) = instructions("CMD")
     assert json.loads(command) == ["python", "-m", "bot", "run"]
     (volume,) = instructions("VOLUME")
-    assert volume == f"{instructions('WORKDIR')[-1]}/{Settings.model_fields['data_dir'].default}"
+    assert (
+        volume == f"{instructions('WORKDIR', stage='slim')[-1]}/{Settings.model_fields['data_dir'].default}"
+    )
     variables = dict(pair.split("=", 1) for line in instructions("ENV") for pair in shlex.split(line))
     assert {name for name in variables if not name.startswith(("PIP_", "PYTHON"))} <= NAMES | {"PATH"}
 
@@ -187,6 +265,7 @@ def test_compose_keeps_the_data_and_restarts(service: dict[str, Any]) -> None:
     assert service["restart"] == "unless-stopped"
     assert service["env_file"] == [{"path": ".env", "required": False}]
     assert set(service["build"]["args"]) <= {line.split("=")[0] for line in instructions("ARG")}
+    assert service["build"]["target"] == "${BUILD_TARGET:-slim}"
     postgres = compose["services"]["postgres"]
     assert postgres["profiles"] == ["postgres"]
     assert postgres["healthcheck"]["test"][1] == "pg_isready"
@@ -196,7 +275,7 @@ def test_compose_keeps_the_data_and_restarts(service: dict[str, Any]) -> None:
 def test_compose_and_env_example_agree_on_postgresql() -> None:
     compose = read("compose.yaml")
     offered = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", read(".env.example"), re.MULTILINE))
-    asked = set(re.findall(r"\$\{([A-Z_]+):-\}", compose))
+    asked = set(re.findall(r"\$\{([A-Z_]+):-\w*\}", compose))
     assert asked <= set(offered), "what compose.yaml takes from .env is in .env.example"
     server = yaml.safe_load(compose)["services"]["postgres"]["environment"]
     address = re.fullmatch(r"postgresql\+asyncpg://(\w+):\w+@(\w+)/(\w+)", offered["DATABASE_URL"])
