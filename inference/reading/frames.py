@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import ndimage
 
+from inference.reading.components import components, grown
 from inference.reading.geometry import Box
 from inference.reading.lines import TextLine
 
@@ -145,16 +145,14 @@ def _gutters(fine: Grey, background: int | None) -> Mask:
         return np.asarray((share >= _RULED) & (np.abs(median - background) > _APART))
     uniform: Mask = np.asarray(share >= _UNIFORM)
     # Rows of a sky or a shadow are even too: pictures end sharply at a gutter, on both sides of a thin one.
-    labels, _ = ndimage.label(uniform)
-    for number, (place,) in enumerate(ndimage.find_objects(labels), start=1):
-        thin = place.stop - place.start < _FINE
+    for start, _, stop, _ in components(uniform[None]).boxes():
         ends = [
             (np.abs(fine[row] - median[end]) > _STEP).mean()
-            for end, row in ((place.start, place.start - 3), (place.stop - 1, place.stop + 2))
+            for end, row in ((start, start - 3), (stop - 1, stop + 2))
             if 0 <= row < len(fine)
         ]
-        if min(ends, default=1.0) < (_THIN if thin else _THICK):
-            uniform[labels == number] = False
+        if min(ends, default=1.0) < (_THIN if stop - start < _FINE else _THICK):
+            uniform[start:stop] = False
     return uniform
 
 
@@ -191,12 +189,11 @@ def _ground(part: Grey) -> tuple[int, Mask]:
 
 def _drawings(off: Mask, text: Mask) -> list[Part]:
     """The boxes of what is drawn on a plain ground in a picture's size; letters and balloons are not."""
-    labels, _ = ndimage.label(ndimage.binary_dilation(off & ~text, iterations=2))
     least = max(_DRAWN_ON * off.size, _DRAWN * _SIDE**2)
     found = []
-    for down, across in ndimage.find_objects(labels):
-        height, width = down.stop - down.start, across.stop - across.start
+    for left, top, right, bottom in components(grown(off & ~text, 2)).boxes():
+        height, width = bottom - top, right - left
         large = min(height, width) > _NARROW * _SIDE and height * width > least
-        if large and text[down, across].mean() < _BALLOON:
-            found.append((across.start, down.start, across.stop, down.stop))
+        if large and text[top:bottom, left:right].mean() < _BALLOON:
+            found.append((left, top, right, bottom))
     return found

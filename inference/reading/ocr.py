@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 import safetensors
 from PIL import Image
-from scipy.special import softmax
 
 from inference.common.errors import UserError
 from inference.graphs.session import Graph, GraphError
@@ -161,7 +160,7 @@ class Ocr:
                 pixels[row, :, :, : lines[number].width] = _pixels(lines[number])
             (steps,) = self._recognizer(pixels=_normalised(pixels))
             weight, bias = self._head
-            probabilities = softmax(steps @ weight + bias, axis=-1)
+            probabilities = _softmax(steps @ weight + bias)
             for row, number in enumerate(batch):
                 own = probabilities[row]
                 text, sure, places = respell(*decode(own, self._characters), own, self._characters)
@@ -182,6 +181,13 @@ def _pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
 
 def _normalised(pixels: npt.NDArray[np.uint8]) -> Floats:
     return np.ascontiguousarray(pixels, dtype=np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def _softmax(logits: Floats) -> Floats:
+    """Over the last axis."""
+    shares: Floats = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares /= shares.sum(axis=-1, keepdims=True)
+    return shares
 
 
 def _batches(widths: Sequence[int]) -> Iterator[list[int]]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import ndimage
-from scipy.spatial import ConvexHull, QhullError
+
+from inference.reading.components import Components, components, convex_hull
 
 LINE_HEIGHT = 48  # pixels of a line that the recogniser looks at
 Floats = npt.NDArray[np.float64]
@@ -71,23 +71,15 @@ class Region:
 def find_regions(probabilities: npt.NDArray[np.float32], size: tuple[int, int]) -> list[Region]:
     """The lines on a map (height, width) of the detector, for a picture of ``size`` (width, height)."""
     height, width = probabilities.shape
-    scale_x, scale_y = size[0] / width, size[1] / height
-    mask = ndimage.binary_dilation(probabilities > _CORE, np.ones((2, 2)))
-    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    scale = np.array((size[0] / width, size[1] / height))
+    mask = probabilities > _CORE
+    mask[:-1] |= mask[1:]  # what touches by a corner, or all but touches, is one line
+    mask[:, :-1] |= mask[:, 1:]
+    cores = components(mask, diagonal=True)
+    areas, means = _areas_and_means(cores, probabilities[mask])
     regions = []
-    for number, place in enumerate(ndimage.find_objects(labels), start=1):
-        own = labels[place] == number
-        if own.sum() < _LEAST_PIXELS or probabilities[place][own].mean() < _SURE:
-            continue
-        rows, columns = np.nonzero(own & ~ndimage.binary_erosion(own))
-        points = np.stack(
-            [
-                (columns + place[1].start + 0.5) * scale_x,
-                (rows + place[0].start + 0.5) * scale_y,
-            ],
-            axis=1,
-        )
-        core = _smallest_rectangle(points)
+    for points in _outlines(cores, np.flatnonzero((areas >= _LEAST_PIXELS) & (means >= _SURE))):
+        core = _smallest_rectangle((points + 0.5) * scale)
         grown = core.width * core.height * _GROW / (core.width + core.height)
         region = Region(core.x, core.y, core.width + grown, core.height + grown, core.angle)
         if min(core.width, core.height) >= 3 and min(region.width, region.height) >= _LEAST_SIDE:
@@ -95,10 +87,28 @@ def find_regions(probabilities: npt.NDArray[np.float32], size: tuple[int, int]) 
     return regions
 
 
+def _areas_and_means(
+    cores: Components, values: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Of each core how many pixels it has, and the mean of ``values``: one for each pixel, row by row."""
+    lengths = cores.ends - cores.starts
+    owners = np.repeat(cores.labels, lengths)
+    areas = np.bincount(owners, minlength=cores.count)
+    return areas, np.bincount(owners, weights=values, minlength=cores.count) / areas
+
+
+def _outlines(cores: Components, wanted: npt.NDArray[np.int64]) -> Iterator[Floats]:
+    """For each wanted core the (n, 2) pixels (x, y) in which its runs begin and end."""
+    for label in wanted:
+        own = cores.labels == label
+        rows = cores.rows[own]
+        columns = np.concatenate([cores.starts[own], cores.ends[own] - 1])
+        yield np.stack([columns, np.concatenate([rows, rows])], axis=1).astype(np.float64)
+
+
 def _smallest_rectangle(points: Floats) -> Region:
     """Around (n, 2) points; one of its sides lies on a side of their hull (Freeman & Shapira 1975)."""
-    with contextlib.suppress(QhullError, ValueError):  # all on one line, or too few
-        points = points[ConvexHull(points).vertices]
+    points = convex_hull(points)
     edges = np.diff(np.vstack([points, points[:1]]), axis=0)
     angles = (np.arctan2(edges[:, 1], edges[:, 0]) + math.pi / 4) % (math.pi / 2) - math.pi / 4
     angles = np.unique(np.append(np.round(angles, 3), 0.0))
