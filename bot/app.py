@@ -106,6 +106,7 @@ class App:
             bot.session.middleware(middleware)
         self.captioning = build_captioning(settings, store, engine, bot)
         self.dispatcher = Dispatcher(
+            disable_fsm=True,  # what is under way is in the store
             settings=settings,
             store=store,
             captioning=self.captioning,

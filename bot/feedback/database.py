@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection, event, func, select
@@ -11,6 +12,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from bot.feedback import sqlite
 from inference.common.errors import UserError
 from inference.common.extras import NotInstalled, require
 
@@ -19,7 +21,6 @@ _DRIVERS = {
     "postgres": "postgresql+asyncpg",
     "postgresql": "postgresql+asyncpg",
 }
-_SQLITE_WAIT = 30_000  # milliseconds for another process's write (an export beside the bot) to end
 _PICTURE_LOCK = 0x6D656D66  # of PostgreSQL: any number that nobody else uses on this database
 BESIDE = ("-wal", "-shm", "-journal", ".lock")  # what SQLite and we put beside a database
 
@@ -55,40 +56,25 @@ def database_url(address: str) -> URL:
     return url
 
 
-def create_engine(url: URL, **options: Any) -> AsyncEngine:
+def create_engine(url: URL) -> AsyncEngine:
     """An engine with its connections set up. Raises StoreError when the driver is missing."""
-    if url.get_backend_name() == "postgresql":
-        try:
-            require("postgres", "DATABASE_URL")
-        except NotInstalled as error:
-            raise StoreError(str(error)) from error
-    engine = create_async_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite", **options)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    if url.get_backend_name() == "sqlite":
+        # None above the pool's size: those would be opened anew at every rush.
+        engine = create_async_engine(url, async_creator=partial(sqlite.connect, url), max_overflow=0)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # The driver's own habit is to begin a transaction late, and not at all before DDL: we begin ourselves.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in (
-        f"busy_timeout = {_SQLITE_WAIT}",
-        "journal_mode = WAL",  # readers and the writer do not wait for each other
-        "synchronous = FULL",  # an acknowledged picture survives a power cut too
-        "foreign_keys = ON",
-        "secure_delete = ON",  # what a person had erased is overwritten, not only unlinked
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+        return engine
+    try:
+        require("postgres", "DATABASE_URL")
+    except NotInstalled as error:
+        raise StoreError(str(error)) from error
+    return create_async_engine(url, pool_pre_ping=True)
 
 
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads before it writes must lock first: SQLite refuses to upgrade it later.
     mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
     if mode is not None:
-        connection.exec_driver_sql(f"BEGIN {mode}")
+        cast("sqlite.Connection", connection.connection.driver_connection).begin(mode)
 
 
 async def lock_pictures(session: AsyncSession, *, exclusive: bool = False) -> None:
@@ -110,7 +96,7 @@ async def truncate_journal(engine: AsyncEngine) -> None:
     async with engine.execution_options(sqlite_begin=None).connect() as connection:
         await connection.exec_driver_sql("PRAGMA busy_timeout = 2000")
         await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        await connection.exec_driver_sql(f"PRAGMA busy_timeout = {_SQLITE_WAIT}")
+        await connection.exec_driver_sql(f"PRAGMA busy_timeout = {sqlite.WAIT}")
 
 
 def sqlite_file(url: URL) -> Path | None:

@@ -19,6 +19,9 @@ from bot.feedback import database
 from bot.feedback.database import NotStored, StoreError
 from bot.feedback.tables import Job, Table, User, now
 
+# Rows are handed out as plain data, and what a session holds is not changed past it.
+_OPTIONS: dict[str, Any] = {"expire_on_commit": False, "execution_options": {"synchronize_session": False}}
+
 
 class Sessions:
     """The connections to SQLite or PostgreSQL.
@@ -29,6 +32,7 @@ class Sessions:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._reader = engine.execution_options(sqlite_begin=None)
         self._writer = engine.execution_options(sqlite_begin="IMMEDIATE")
         # SQLite has one writer at a time: waiting here is fair and costs nothing, its own waiting polls.
         self._one_writer = asyncio.Lock() if engine.dialect.name == "sqlite" else None
@@ -39,9 +43,12 @@ class Sessions:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A session that writes nothing. Raises StoreError when the database cannot be used."""
+        """A session that writes nothing, each statement of which sees what is there just then.
+
+        Raises StoreError when the database cannot be used.
+        """
         try:
-            async with AsyncSession(self._engine, expire_on_commit=False) as session:
+            async with AsyncSession(self._reader, **_OPTIONS) as session:
                 yield session
         except (DBAPIError, OSError) as error:
             raise _unusable(error) from error
@@ -55,7 +62,7 @@ class Sessions:
         try:
             async with (
                 self._one_writer or nullcontext(),
-                AsyncSession(self._writer, expire_on_commit=False) as session,
+                AsyncSession(self._writer, **_OPTIONS) as session,
                 session.begin(),
             ):
                 yield session

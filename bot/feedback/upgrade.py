@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.engine import URL
-from sqlalchemy.pool import NullPool
 
 from bot.feedback.database import StoreError, create_engine
 
@@ -35,7 +34,7 @@ def _migrate_blocking(url: URL) -> None:
 async def _migrate(url: URL) -> None:
     from alembic.util import CommandError  # noqa: PLC0415 - slow to import, and needed once
 
-    engine = create_engine(url, poolclass=NullPool)
+    engine = create_engine(url)
     try:
         writer = engine.execution_options(sqlite_begin="IMMEDIATE")
         async with writer.begin() as connection:

@@ -117,7 +117,7 @@ async def test_what_breaks_inside_is_said_and_logged(
 async def test_a_mark_that_cannot_be_written_down_is_not_said_to_be_taken(
     settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.feedback.database._SQLITE_WAIT", 1)
+    monkeypatch.setattr("bot.feedback.sqlite.WAIT", 1)
     async with working(settings(), sandbox) as app:
         answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
         await until(lambda: settled(app))

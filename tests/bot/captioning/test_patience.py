@@ -22,7 +22,7 @@ async def test_a_database_that_cannot_be_written_for_a_while_delays_the_answer_a
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("bot.feedback.database._SQLITE_WAIT", 1)
+    monkeypatch.setattr("bot.feedback.sqlite.WAIT", 1)
     monkeypatch.setattr("bot.captioning.patience.STORE_PAUSES", (0.01,) * 10_000)
     async with working(settings(), sandbox) as app:
         gate = sandbox.hold("download")
@@ -43,7 +43,7 @@ async def test_a_database_that_cannot_be_written_for_a_while_delays_the_answer_a
 async def test_a_database_that_stays_broken_is_said_and_the_next_start_answers(
     settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.feedback.database._SQLITE_WAIT", 1)
+    monkeypatch.setattr("bot.feedback.sqlite.WAIT", 1)
     monkeypatch.setattr("bot.captioning.patience.STORE_PAUSES", (0.01,))
     async with working(settings(), sandbox):
         gate = sandbox.hold("download")
