@@ -28,10 +28,12 @@ from inference.reading.lines import Block
 from inference.reading.reader import Reader
 from inference.reading.reading import Reading
 from inference.reading.summary import summarise
+from inference.russian.lexicon import load_dictionaries
 
 logger = logging.getLogger(__name__)
 
 LOW_CONFIDENCE = 0.35
+_BLANK = (64, 64)  # pixels of the picture that warms up
 
 
 class Describer(Protocol):
@@ -126,6 +128,11 @@ class Captioner:
                 )
             )
         return captions
+
+    def warm_up(self) -> None:
+        """Reads the dictionaries and runs the networks once, so that the first picture waits for neither."""
+        load_dictionaries()
+        self.caption([Image.new("RGB", _BLANK, "white")])
 
 
 @dataclass(frozen=True, slots=True)

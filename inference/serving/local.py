@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -30,6 +30,14 @@ class Captioner(Protocol):
 
     def caption(self, images: Sequence[Image.Image], options: DecodingOptions | None) -> list[Caption]:
         """One caption for each upright RGB image; None = the options the model was made for."""
+
+
+@runtime_checkable
+class WarmsUp(Protocol):
+    """What a captioner offers whose first picture would take longer than the others."""
+
+    def warm_up(self) -> None:
+        """Does beforehand what the first picture would wait for."""
 
 
 class LocalModel:

@@ -23,15 +23,17 @@ from typing import BinaryIO
 
 from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import ModelName
+from inference.common.memory import give_back
 from inference.common.types import Caption, DecodingOptions, EngineError, PictureError
 from inference.serving import protocol
-from inference.serving.local import Captioner, Outcome, caption_files, one_line
+from inference.serving.local import Captioner, Outcome, WarmsUp, caption_files, one_line
 
 logger = logging.getLogger("inference.serving.worker")
 
 _Inbox = queue.SimpleQueue[tuple[protocol.Message, protocol.Attachments]]
 
 LOADING_TRIES = 3  # of one model, when its folder is replaced while it is read
+_PAUSE = 0.5  # seconds without a message, after which nobody is taken to be waiting
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class _Loaded:
     captioner: Captioner
     checkpoint: str | None  # sha256 of the folder's weights when it was read; None: the folder had gone
     refused: str | None = None  # the weights that came to the folder later and cannot be loaded
+    warm: bool = False  # it has captioned something, or got ready to
 
 
 class Worker:
@@ -79,7 +82,19 @@ class Worker:
             return
         self._send({"type": "begun"})
         options = None if message["options"] is None else DecodingOptions.from_dict(message["options"])
+        self._loaded[message["model"]].warm = True
         self._send({"type": "done", "results": _results(caption_files(captioner, attachments, options))})
+
+    def rest(self) -> None:
+        """Do what is better done while nobody waits: warm up what has captioned nothing yet, free memory."""
+        for name, loaded in self._loaded.items():
+            if not loaded.warm and isinstance(loaded.captioner, WarmsUp):
+                try:
+                    loaded.captioner.warm_up()
+                except Exception:  # the first picture will say so to whom it may concern
+                    logger.exception("Model %s did not warm up", name)
+            loaded.warm = True
+        give_back()
 
     def _captioner(self, name: str, wanted: str | None) -> Captioner:
         """The captioner in memory, unless ``wanted`` are weights that came to its folder since."""
@@ -199,7 +214,12 @@ def main() -> None:
         capacity=max(arguments.loaded_models, 1),
     )
     while True:
-        worker.handle(*inbox.get())
+        try:
+            request = inbox.get(timeout=_PAUSE)
+        except queue.Empty:
+            worker.rest()
+            request = inbox.get()
+        worker.handle(*request)
 
 
 if __name__ == "__main__":

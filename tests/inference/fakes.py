@@ -110,6 +110,9 @@ class FakeCaptioner:
             for image in images
         ]
 
+    def warm_up(self) -> None:
+        log(warm=self.name)
+
     def _misbehave(self, image: Image.Image) -> None:
         colour = image.getpixel((0, 0))
         if colour == POISON:

@@ -24,6 +24,7 @@ from inference.decoders.slot_prefix import SlotPrefixConfig
 from inference.reading import reader
 from inference.reading.lines import clean_quote
 from inference.reading.ocr import OcrUnavailableError
+from inference.russian import lexicon
 from inference.tokenizers.slots import SPECIAL, SlotTokenizer
 from tests.drawing import draw_meme, font
 from tests.inference.fakes import hash_of
@@ -83,6 +84,14 @@ def test_pictures_get_captions_that_say_how_they_came_about(models: Path) -> Non
     assert (photo.summary, photo.words) == ("Картинка без надписей.", ())
     assert tweet.words[0] == "@kot_uchyony"
     assert tweet.summary == "Скриншот поста в соцсети."
+
+
+def test_the_first_picture_finds_the_dictionaries_read(models: Path) -> None:
+    captioner = load_captioner("tiny", models, threads=1)
+    for dictionary in (lexicon.ukrainian_words, lexicon._english, lexicon.is_known):
+        dictionary.cache_clear()
+    captioner.warm_up()
+    assert lexicon.ukrainian_words.cache_info().currsize == lexicon._english.cache_info().currsize == 1
 
 
 def test_only_words_that_were_read_stand_between_quotation_marks(models: Path) -> None:

@@ -120,6 +120,14 @@ async def test_a_picture_gets_its_caption(engine: Engine, house: House) -> None:
     assert engine.waiting == 0
 
 
+async def test_a_worker_that_nobody_asks_gets_ready_for_its_first_picture(
+    engine: Engine, house: House
+) -> None:
+    await until(lambda: house.entries("warm"), "the model warms up")
+    assert house.entries("warm") == ["fake"]
+    assert (await engine.caption(picture())).summary == "32 x 24"
+
+
 async def test_options_reach_the_captioner_and_come_back(engine: Engine) -> None:
     options = DecodingOptions(strategy="sample", seed=7, top_p=0.9)
     assert (await engine.caption(picture(), options=options)).options == options
