@@ -67,7 +67,7 @@ def test_what_only_some_originals_did() -> None:
     assert stages["rudolph"]["memes"].schedule.name == "onecycle"
     memes = stages["resnet50-lstm"]["memes"]
     assert (memes.metric, memes.patience) == ("bleu3", 10)
-    assert [one.checkpoint_every for one in stages["resnet101-lstm-navec"].values()] == [5, 5]
+    assert [one.checkpoint_every for one in stages["resnet101-lstm-navec"].values()] == [2, 2]
     for own in stages.values():
         assert all(one.augment is None for one in own.values())
 
