@@ -20,8 +20,9 @@ def convert(  # noqa: PLR0917 - Typer passes everything by name
         typer.Argument(
             metavar="SOURCE",
             help="Files or folders: a ClipCap .pt; encoder_epN.dth, decoder_epN.dth and the vocabulary; a "
-            "soft attention decoder and its vocab.pkl; a ruCLIP folder; RuDOLPH, its VQGAN and bpe.model. Or "
-            "a checkpoint of this program in a former format.",
+            "soft attention decoder and its vocab.pkl; a ruCLIP folder; RuDOLPH, its VQGAN and bpe.model; "
+            "the files and words of a ResNet-LSTM, a CaptionNet or (TensorFlow's) a Bahdanau captioner. Or a "
+            "checkpoint of this program in a former format.",
         ),
     ],
     out: Annotated[
@@ -32,7 +33,12 @@ def convert(  # noqa: PLR0917 - Typer passes everything by name
         ),
     ] = None,
     source_format: Annotated[
-        str, typer.Option("--format", help="auto, clipcap, meme-baseline, soft-attention, ruclip or rudolph.")
+        str,
+        typer.Option(
+            "--format",
+            help="auto, clipcap, meme-baseline, soft-attention, resnet-lstm, caption-net, bahdanau, rudolph "
+            "or ruclip.",
+        ),
     ] = "auto",
     vocabulary: Annotated[
         Path | None, typer.Option(help="The words of a recurrent captioner: .json, .txt or .pkl.")
@@ -62,8 +68,8 @@ def convert(  # noqa: PLR0917 - Typer passes everything by name
     folder = None if out is None else models_dir / out if is_plain(out) else Path(out)
     try:
         require("models", "'python -m inference convert'")
-        from inference.importers.convert import Request  # noqa: PLC0415 - torch, only now
-        from inference.importers.convert import convert as run  # noqa: PLC0415
+        from inference.importers.convert import convert as run  # noqa: PLC0415 - torch, only now
+        from inference.importers.family import Request  # noqa: PLC0415
         from inference.importers.former import is_of_this_program, rewrite  # noqa: PLC0415
 
         if len(sources) == 1 and is_of_this_program(sources[0]):
@@ -79,5 +85,5 @@ def convert(  # noqa: PLR0917 - Typer passes everything by name
     except (FileNotFoundError, UserError, ValueError) as error:
         typer.echo(shown(" ".join(str(error).split())), err=True)
         raise typer.Exit(2) from error
-    hint = "" if found == "ruclip" else f"; try 'python -m inference caption PICTURE --model {folder.name}'"
-    typer.echo(f"{folder}: converted from {found}{hint}")
+    hint = f"; try 'python -m inference caption PICTURE --model {folder.name}'" if found.captions else ""
+    typer.echo(f"{folder}: converted from {found.name}{hint}")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from inference.captioners.encoder_decoder import CaptionModel, SpecialTokens
+from inference.checkpoints.pull.pulling import find_pulled
 from inference.checkpoints.weight_files.state import (
     ImportFailed,
     State,
@@ -16,13 +19,22 @@ from inference.checkpoints.weight_files.state import (
     read_state,
     take,
 )
+from inference.common.types import DecodingOptions
 from inference.decoders.base import build_decoder
 from inference.decoders.gpt_prefix import GptPrefixDecoder
+from inference.encoders.base import Encoder
+from inference.encoders.ruclip_files import import_ruclip
+from inference.importers.family import TOKENIZER, Built, Parts, Request, Role, captioner
+from inference.importers.ruclip import CLIP
+from inference.importers.tensors import unsaid
+from inference.presets.preset import Preset, preset
+from inference.tokenizers.gpt2 import Gpt2Tokenizer
 
 _BUFFERS = re.compile(r"\.attn\.(bias|masked_bias)$")  # causal masks that old versions of the library saved
 _MAPPER_HEADS = 8  # fixed in ClipCap's code
 _HEAD_WIDTH = 64  # of every GPT-2, and of ruGPT-3 but for the large one
 _HEADS = {1536: 16}  # by width: ruGPT-3 large
+_RUGPT_WORDS, _ENGLISH_WORDS = 50264, 50257
 WHAT = "ClipCap checkpoint"
 
 
@@ -95,3 +107,69 @@ def _mapper(state: State, width: int) -> dict[str, object]:
         "pictures": (take(state, name + "model.0.weight", WHAT, 2).shape[1],),
         "prefix": len(take(state, name + "model.2.weight", WHAT)) // width,
     }
+
+
+CLIPCAP = Role(WHAT, is_clipcap)
+
+
+def _build(request: Request, parts: Parts) -> Built:
+    path = parts.paths[CLIPCAP]
+    decoder = import_clipcap(path, heads=request.heads, state=parts.states.pop(CLIPCAP))
+    width, words = decoder.config.pictures[0], decoder.vocabulary
+    name = "clipcap-transformer" if decoder.config.mapper == "transformer" else "clipcap-mlp"
+    encoder = _clip(request, parts, width, path, preset(name))
+    if TOKENIZER not in parts.paths:
+        entry = {_RUGPT_WORDS: "rugpt3small", _ENGLISH_WORDS: "gpt2"}.get(words)
+        pulled = find_pulled(request.models_dir, entry) if entry else None
+        if pulled is None:
+            advice = f" ('python -m inference pull {entry}')" if entry else ""
+            raise ImportFailed(
+                f"{path} needs the tokenizer of its language model, which knows {words} tokens{advice}: name "
+                "its folder with --tokenizer."
+            )
+        parts.paths[TOKENIZER] = pulled
+    folder = parts.paths[TOKENIZER]
+    tokenizer = Gpt2Tokenizer.load(folder if folder.is_dir() else folder.parent)
+    silent = unsaid(len(tokenizer), words, folder, path)
+    eos = tokenizer.eos
+    if request.end:
+        eos = (tokenizer.encode(request.end) or [eos])[0]
+    elif words == _ENGLISH_WORDS:
+        eos = tokenizer.encode(".")[0]
+    room = decoder.config.positions - decoder.config.prefix
+    options = {"strategy": "greedy", "max_tokens": min(67 if words == _ENGLISH_WORDS else 50, room)}
+    special = SpecialTokens(tokenizer.bos, eos, tokenizer.pad, silent)
+    return (
+        CaptionModel(encoder, decoder, special, tokenizer),
+        DecodingOptions.from_dict(options),
+        name,
+    )
+
+
+def _clip(request: Request, parts: Parts, width: int, path: Path, system: Preset) -> Encoder:
+    if CLIP in parts.paths:
+        source = parts.paths[CLIP]
+        found = import_ruclip(source, state=parts.states.pop(CLIP, None))
+    else:
+        pulled = find_pulled(request.models_dir, "ruclip-vit-base-patch32-384") if width == 512 else None
+        if pulled is None:
+            raise ImportFailed(
+                f"{path} was trained on a CLIP model's vectors of {width} numbers: name that model's folder "
+                "with --encoder ('python -m inference pull --list' shows those that can be fetched)."
+            )
+        source = parts.paths[CLIP] = pulled
+        found = import_ruclip(pulled)
+    if found.model.config.embed_dim != width:
+        raise ImportFailed(
+            f"{path} was trained on picture vectors of {width} numbers, {source} gives "
+            f"{found.model.config.embed_dim}: name the CLIP model that it was trained with."
+        )
+    if found.openai:
+        return found.encoder(normalise=request.normalise)
+    # ruCLIP's towers differ in size; how a picture becomes a square is the captioner's.
+    fitted = system.encoder.settings["preprocessing"]
+    preprocessing = replace(found.preprocessing, fit=fitted["fit"], via=fitted["via"])
+    return found.encoder(normalise=request.normalise, preprocessing=preprocessing)
+
+
+FAMILY = captioner("clipcap", (CLIPCAP,), _build, (CLIP,))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from inference.captioners.encoder_decoder import SpecialTokens
+from inference.captioners.encoder_decoder import CaptionModel, SpecialTokens
+from inference.checkpoints.pull.pulling import find_pulled
 from inference.checkpoints.weight_files.state import (
     ImportFailed,
     State,
@@ -18,11 +20,17 @@ from inference.checkpoints.weight_files.state import (
     read_state,
     take,
 )
+from inference.common.types import DecodingOptions
 from inference.decoders.base import build_decoder
 from inference.decoders.rudolph import BOS, EOS, PAD, UNK, RudolphConfig, RudolphDecoder, layer_mask
 from inference.encoders.base import build_encoder
 from inference.encoders.preprocessing import Fit
 from inference.encoders.vqgan import VqganEncoder
+from inference.importers.family import BPE, Built, Parts, Request, Role, captioner
+from inference.importers.tensors import unsaid
+from inference.presets.preset import preset
+from inference.tokenizers.youtokentome import FILE as BPE_FILE
+from inference.tokenizers.youtokentome import YouTokenToMe
 
 WHAT = "RuDOLPH model"
 _HEAD_WIDTH = 64
@@ -143,3 +151,51 @@ def import_vqgan(
     if not isinstance(encoder, VqganEncoder):
         raise TypeError("The VQGAN's name is taken by another encoder.")
     return encoder.eval()
+
+
+RUDOLPH = Role(WHAT, is_rudolph)
+VQGAN = Role("Gumbel VQGAN", is_vqgan, sees=True)
+
+
+def _build(request: Request, parts: Parts) -> Built:
+    path = parts.paths[RUDOLPH]
+    decoder, special = import_rudolph(path, heads=request.heads, state=parts.states.pop(RUDOLPH))
+    for role, name, pattern in (
+        (VQGAN, "vqgan-gumbel-f8", "*.ckpt"),
+        (BPE, "rudolph", BPE_FILE),
+    ):
+        if role not in parts.paths:
+            folder = find_pulled(request.models_dir, name)
+            found = sorted(folder.glob(pattern)) if folder else []
+            if not found:
+                raise ImportFailed(
+                    f"{path} needs a {role.called} besides: fetch it with "
+                    f"'python -m inference pull {name}', or name its file among the sources."
+                )
+            parts.paths[role] = found[0]
+    side = decoder.config.side
+    state = parts.state(VQGAN)
+    levels = len({key.split(".")[2] for key in state if key.startswith("encoder.down.")})
+    encoder = import_vqgan(
+        parts.paths[VQGAN],
+        size=side * 2 ** (levels - 1),
+        # The second edition is used as RuDOLPH's package uses it, the first as the meme project tuned it.
+        fit="middle" if decoder.config.right_prompt else "squash",
+        state=state,
+    )
+    if encoder.widths[0] > decoder.config.codes:
+        raise ImportFailed(
+            f"{parts.paths[VQGAN]} has {encoder.widths[0]} codes, {path} knows {decoder.config.codes}: "
+            "they do not belong together."
+        )
+    tokenizer = YouTokenToMe(parts.paths[BPE])
+    extra = decoder.config.codes - encoder.widths[0] if decoder.config.right_prompt else 0
+    silent = unsaid(len(tokenizer), decoder.vocabulary - extra, parts.paths[BPE], path)
+    special = replace(special, forbidden=tuple(sorted({*special.forbidden, *silent})))
+    usual = preset("rudolph").options.to_dict()
+    room = decoder.config.right - len(decoder.config.right_prompt)
+    options = DecodingOptions.from_dict({**usual, "max_tokens": min(usual["max_tokens"], room)})
+    return CaptionModel(encoder, decoder, special, tokenizer), options, "rudolph"
+
+
+FAMILY = captioner("rudolph", (RUDOLPH,), _build, (VQGAN,))

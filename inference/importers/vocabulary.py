@@ -66,6 +66,18 @@ def read_vocabulary(path: Path) -> WordTokenizer:
         raise ImportFailed(f"{path}: {error}") from error
 
 
+def fitting_vocabulary(vocabulary_path: Path, weights_path: Path, size: int) -> WordTokenizer:
+    """The words of a captioner that was trained with ``size`` of them. Raises as :func:`read_vocabulary`, and
+    ImportFailed when there are more or less."""
+    words = read_vocabulary(vocabulary_path)
+    if len(words) != size:
+        raise ImportFailed(
+            f"{vocabulary_path} has {len(words)} words, {weights_path} was trained with {size}: they are not "
+            "of the same captioner, so find the vocabulary that was saved with it."
+        )
+    return words
+
+
 def _words(found: Any) -> list[str]:
     if isinstance(found, Record):
         if found.items or found.members:

@@ -17,10 +17,10 @@ from inference.tokenizers.words_read import SLOT, slot_names
 PAD, START, END, UNK = "<pad>", "<start>", "<end>", "<unk>"
 FILE = "vocabulary.json"
 _NAMES = {
-    "pad": ("<pad>", "<PAD>", "PAD", "#PAD#"),
+    "pad": ("<pad>", "<PAD>", "PAD", "#PAD#", ""),  # "": Keras's StringLookup
     "bos": ("<start>", "<bos>", "<sos>", "<BOS>", "<SOS>", "BOS", "SOS", "#START#"),
     "eos": ("<end>", "<eos>", "<EOS>", "EOS", "#END#"),
-    "unk": ("<unk>", "<UNK>", "UNK", "#UNK#"),
+    "unk": ("<unk>", "<UNK>", "UNK", "#UNK#", "[UNK]"),
 }
 _PLACE = "\ue000"
 _CLOSES = re.compile(r"\s+([.,:;!?…%)\]}»]|\.\.\.|'')")

@@ -13,6 +13,7 @@ Python's ``pickletools``, torch's in ``torch/serialization.py``.
 from __future__ import annotations
 
 import pickletools
+import re
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
@@ -228,7 +229,9 @@ class _Machine:
         if isinstance(owner, (dict, Tensor)):
             return  # attributes of a table of tensors (its _metadata) or of a parameter
         if isinstance(owner, Record) and str(owner.kind) in _IMITATED:
-            return  # the inside of something that nothing here needs
+            if str(owner.kind) == "numpy.dtype" and isinstance(state, tuple) and len(state) > 1:
+                owner.state["order"] = state[1]
+            return  # the rest inside of it nothing here needs
         if not isinstance(owner, Record):
             raise UnsafePickle(f"gives attributes to a {type(owner).__name__}")
         parts = state if isinstance(state, tuple) else (state,)
@@ -290,8 +293,21 @@ def _attribute(arguments: tuple[Any, ...]) -> Name:
     return Name(str(owner), name)
 
 
+def _dtype(arguments: tuple[Any, ...]) -> Record:
+    return Record(Name("numpy", "dtype"), {"code": arguments[0]})
+
+
+def _scalar(arguments: tuple[Any, ...]) -> Any:
+    """A text of numpy's is a text; a number of its is opaque."""
+    kind, raw = arguments[0], arguments[1] if len(arguments) > 1 else None
+    code = kind.state.get("code") if isinstance(kind, Record) else None
+    if isinstance(code, str) and re.fullmatch(r"U\d+", code) and isinstance(raw, bytes):
+        return raw.decode("utf-32-be" if kind.state.get("order") == ">" else "utf-32-le").rstrip("\0")
+    return Record(Name("numpy", "number"), {"arguments": arguments})
+
+
 def _opaque(name: str) -> Callable[[tuple[Any, ...]], Any]:
-    """Harmless things that nothing here needs: a number of numpy's, a path, a device."""
+    """Harmless things that nothing here needs: a path, a device."""
 
     def build(arguments: tuple[Any, ...]) -> Record:
         module, _, last = name.rpartition(".")
@@ -318,14 +334,14 @@ _IMITATED: dict[str, Callable[[tuple[Any, ...]], Any]] = {
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": lambda arguments: arguments[0],
     "torch._utils._rebuild_parameter_with_state": lambda arguments: arguments[0],
+    "numpy.dtype": _dtype,
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy._core.multiarray.scalar": _scalar,
     "torch.Size": lambda arguments: tuple(*arguments),
     **{
         name: _opaque(name)
         for name in (
             "torch.device",
-            "numpy.dtype",
-            "numpy.core.multiarray.scalar",
-            "numpy._core.multiarray.scalar",
             "pathlib.PosixPath",
             "pathlib.WindowsPath",
             "pathlib.PurePosixPath",

@@ -20,6 +20,7 @@ from inference.checkpoints.weight_files.pickles import (
     read_file,
     state_of,
 )
+from inference.checkpoints.weight_files.tensorflow import is_tensorflow, read_tensorflow
 from inference.common.errors import UserError
 
 State = dict[str, Tensor]
@@ -36,7 +37,8 @@ class ImportFailed(UserError, ValueError):  # noqa: N818 - a result, said the wa
 
 
 def read_state(path: Path) -> State:
-    """The tensors of a .pt, .pth, .dth, .bin, .ckpt or .safetensors file, float32 where they are floats.
+    """The tensors of a .pt, .pth, .dth, .bin, .ckpt or .safetensors file, or of TensorFlow's checkpoint (its
+    .index, or a .zip of it), float32 where they are floats.
 
     A state dict, a training checkpoint that holds one beside its optimiser, a whole pickled module and a
     TorchScript archive are read, in torch's zip format and in its older one; the last two by
@@ -71,6 +73,8 @@ def read_state(path: Path) -> State:
 
 
 def _opened(path: Path) -> Any:
+    if is_tensorflow(path):
+        return read_tensorflow(path)
     try:
         with warnings.catch_warnings():
             # torch doubts newer pickle protocols; what it cannot read it refuses all the same.

@@ -28,11 +28,13 @@ from inference.checkpoints.format import read_training
 from inference.checkpoints.models import list_models
 from inference.encoders.ruclip_files import import_ruclip
 from inference.importers.clipcap import import_clipcap
+from inference.presets.preset import preset
 from tests.inference.decoders import test_rudolph as original_rudolph
 from tests.inference.encoders import test_vqgan
 from tests.inference.encoders.test_ruclip import SMALL, original_state
 from tests.inference.importers.test_clipcap import original as clipcap_state
-from tests.inference.importers.test_recurrent import Baseline, soft_attention_state
+from tests.inference.importers.test_meme_baseline import Baseline
+from tests.inference.importers.test_soft_attention import soft_attention_state
 from tests.inference.learning import tokenizer_for
 from tests.inference.tokenizers.test_youtokentome import RULES
 from tests.inference.tokenizers.test_youtokentome import write as write_bpe
@@ -160,7 +162,9 @@ def test_a_meme_baseline(start: bool, tmp_path: Path) -> None:
     config = json.loads((models / "baseline" / "config.json").read_text(encoding="utf-8"))
     assert config["preset"] == ("resnet50-lstm" if start else "resnet101-lstm-navec")
     assert config["special"]["forbidden"] == ([] if start else [1])
-    assert [info.name for info in list_models(models)] == ["baseline"]
+    (info,) = list_models(models)
+    assert (info.name, info.description) == ("baseline", preset(config["preset"]).description.en)
+    assert info.description_ru == preset(config["preset"]).description.ru
     if start:
         vocabulary.write_text(json.dumps([*original.words, "лишнее"]), encoding="utf-8")
         done = run("convert", encoder, decoder, vocabulary, "--out", "x", models=models)

@@ -210,3 +210,13 @@ def test_damaged_files_are_told_apart(tmp_path: Path) -> None:
     for data in (b"", b"N", b".", b"\x80\x02t.", b"\x80\x02h\x07.", b"\x80\x02K\x01K\x02s."):
         with pytest.raises(DamagedPickle):
             read_pickle(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_text_of_numpy_is_a_text(protocol: int, tmp_path: Path) -> None:
+    words = ["", "[UNK]", *map(np.str_, ("a", "<eos>", "кот"))]
+    path = tmp_path / "vocabulary.pkl"
+    path.write_bytes(pickle.dumps(words, protocol))
+    found = read_vocabulary(path)
+    assert found.words == ("", "[UNK]", "a", "<eos>", "кот")
+    assert (found.pad, found.eos, found.unk) == (0, 3, 1)
