@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from bot.common.logs import Redactor, setup_logging
+from bot.common.telegram_types import import_aiogram
 from bot.config import OperatorError, Settings, load_settings
 from inference.common.file_names import forgive
 from inference.common.types import EngineError
@@ -81,8 +82,8 @@ def _engine(settings: Settings) -> Engine | RemoteEngine:
 
 async def _run(settings: Settings, redact: Redactor, delete_webhook: bool) -> None:
     async with _engine(settings) as engine:
-        # The worker loads its model meanwhile: importing aiogram takes as long.
-        await asyncio.to_thread(importlib.import_module, "bot.app")
+        # The worker loads its model meanwhile: importing takes as long.
+        await asyncio.to_thread(_import_app)
         from bot import app  # noqa: PLC0415
         from bot.feedback.database import StoreError  # noqa: PLC0415
 
@@ -90,6 +91,11 @@ async def _run(settings: Settings, redact: Redactor, delete_webhook: bool) -> No
             await app.run(settings, engine, redact, delete_webhook=delete_webhook)
         except StoreError as error:
             raise OperatorError(str(error)) from error
+
+
+def _import_app() -> None:
+    import_aiogram()
+    importlib.import_module("bot.app")
 
 
 @cli.command()
