@@ -9,8 +9,9 @@ from train_scripts.compare import compare_command
 from train_scripts.data.commands import app as prepare_app
 from train_scripts.evaluate import evaluate_command
 from train_scripts.feedback.commands import finetune_command, promote_command
+from train_scripts.graphs import graphs_command
 from train_scripts.meme_small.commands import line_scorer_command, read_command, train_command
-from train_scripts.reader.commands import graphs_command, recognizer_command
+from train_scripts.reader.commands import recognizer_command
 from train_scripts.terminal import TrainCommand
 from train_scripts.training.commands import train_preset_command
 
@@ -32,7 +33,7 @@ for name, command in (
     ("line-scorer", line_scorer_command),
     ("meme-small", train_command),
     ("recognizer", recognizer_command),
-    ("reader-graphs", graphs_command),
+    ("graphs", graphs_command),
 ):
     app.command(name, cls=TrainCommand)(command)
 

@@ -56,7 +56,7 @@ def _encoder_decoder(folder: Path, config: CheckpointConfig, threads: int | None
 # By the name in config.json, what makes a describer of the checkpoint's folder, its config, and the number of
 # processor threads (None: all that it may use).
 ARCHITECTURES: dict[str, Callable[[Path, CheckpointConfig, int | None], Describer]] = {
-    "meme-small": SlotDescriber,
+    "meme-small": SlotDescriber.load,
     "encoder-decoder": _encoder_decoder,
 }
 

@@ -5,6 +5,8 @@ of words lie beside the tokenizer, and how the model came to be is in ``training
 loaded strictly, and no pickle is ever unpickled. ``manifest.json`` keeps the sha256 of the weights and of the
 tables, which ``verify`` compares. Half-precision and 8-bit files are widened to float32 on loading.
 
+Nothing here needs PyTorch; :mod:`.modules` fills and saves its modules.
+
 In format 1 one config.json held all of it; such folders are still read.
 """
 
@@ -16,10 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-import torch
+import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.numpy import load_file
 
 from inference.checkpoints import manifest
 from inference.checkpoints.config import FORMAT, CheckpointConfig, TrainingRecord
@@ -103,92 +105,92 @@ def _json(path: Path) -> dict[str, Any]:
     return stored
 
 
-def load_weights(module: nn.Module, folder: Path) -> None:
-    """Fills ``module`` from the folder's model.safetensors, every tensor or none.
+class MissingWeightError(KeyError):
+    """A tensor that the file does not have; its argument is the whole name."""
 
-    Raises:
-        CheckpointError: the file is missing or damaged, or its names or shapes are not the module's.
+
+class Weights(Mapping[str, npt.NDArray[Any]]):
+    """Tensors by name, which know who was asked for: what nobody took is of another architecture."""
+
+    def __init__(
+        self, tensors: Mapping[str, npt.NDArray[Any]], prefix: str = "", taken: set[str] | None = None
+    ) -> None:
+        self._tensors, self._prefix = tensors, prefix
+        self._taken: set[str] = set() if taken is None else taken
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        whole = self._prefix + name
+        try:
+            tensor = self._tensors[whole]
+        except KeyError:
+            raise MissingWeightError(whole) from None
+        self._taken.add(whole)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.removeprefix(self._prefix) for name in self._tensors if name.startswith(self._prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def under(self, prefix: str) -> Weights:
+        """Those whose names begin so, by the rest of their names."""
+        return Weights(self._tensors, self._prefix + prefix, self._taken)
+
+    def untaken(self) -> list[str]:
+        """Names that nobody asked for, but for BatchNorm's counters, which only training reads."""
+        rest = self._tensors.keys() - self._taken
+        return sorted(name for name in rest if not name.endswith(".num_batches_tracked"))
+
+
+def read_weights(folder: Path) -> Weights:
+    """The tensors of the folder's model.safetensors; floats and what was rounded to 8 bits as float32.
+
+    Raises CheckpointError when the file is missing or damaged.
     """
-    path = folder / WEIGHTS_FILE
-    try:
+    with reading(folder / WEIGHTS_FILE) as path:
         stored = load_file(path)
+    for name in [name for name in stored if name.endswith(SCALES)]:
+        whole, scale = name.removesuffix(SCALES), stored.pop(name).astype(np.float32)
+        if whole in stored:
+            stored[whole] = stored[whole] * scale.reshape(-1, *[1] * (stored[whole].ndim - 1))
+    return Weights(
+        {
+            name: value.astype(np.float32, copy=False) if value.dtype.kind == "f" else value
+            for name, value in stored.items()
+        }
+    )
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Path]:
+    """Whoever reads a file of weights gets a CheckpointError where it is missing or damaged."""
+    try:
+        yield path
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} is missing: get the checkpoint anew, whole.") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path} is damaged or no safetensors file: get the checkpoint anew."
         ) from error
-    for name in [name for name in stored if name.endswith(SCALES)]:
-        whole = name.removesuffix(SCALES)
-        scale = stored.pop(name).float()
-        if whole in stored:
-            stored[whole] = stored[whole].float() * scale.view(-1, *[1] * (stored[whole].dim() - 1))
-    expected = module.state_dict()
-    missing, unknown = sorted(expected.keys() - stored.keys()), sorted(stored.keys() - expected.keys())
-    if missing or unknown:
-        parts = [f"lacks {missing[0]}" + _more(missing)] if missing else []
-        parts += [f"has {unknown[0]}" + _more(unknown) + " besides"] if unknown else []
-        raise CheckpointError(
-            f"{path} is of another architecture than its {CONFIG_FILE} says (it {' and '.join(parts)}): "
-            "put the two files of one checkpoint together."
-        )
-    for name, tensor in expected.items():
-        if stored[name].shape != tensor.shape:
-            raise CheckpointError(
-                f"{name} has the shape {tuple(stored[name].shape)} in {path}, "
-                f"but {CONFIG_FILE} asks for {tuple(tensor.shape)}: take both files from one checkpoint."
-            )
-    module.load_state_dict({name: stored[name].to(expected[name].dtype) for name in expected})
-
-
-def save_checkpoint(
-    folder: Path,
-    module: nn.Module,
-    config: CheckpointConfig,
-    training: TrainingRecord | None = None,
-    *,
-    tables: Mapping[str, str] | None = None,
-    half: bool = True,
-    int8: tuple[str, ...] = (),
-) -> None:
-    """Writes config.json, training.json, model.safetensors, the ``tables`` (text by file name: what the
-    weights are of no use without) and the manifest; ``half`` stores the floats as float16, half the size.
-
-    Matrices and convolutions whose names begin with one of ``int8`` are rounded to 8 bits with one factor a
-    row (output channel), a quarter of the size.
-
-    The files are written beside their places and moved there when all are whole: a full disk leaves the
-    former checkpoint as it was.
-
-    Raises:
-        CheckpointError: a file cannot be written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = _stored(module, half=half, int8=int8)
-    texts = _texts(config, training or TrainingRecord(), tables or {})
-    with _replacing(folder, (WEIGHTS_FILE, *texts, manifest.FILE)) as parts:
-        write_tensors(parts[WEIGHTS_FILE], tensors, {"format": "pt"})
-        _write_texts(parts, texts)
-        recorded = {name: manifest.entry_of(parts[name]) for name in (WEIGHTS_FILE, *(tables or {}))}
-        parts[manifest.FILE].write_text(manifest.render(recorded), encoding="utf-8")
 
 
 def save_beside(
     folder: Path, config: CheckpointConfig, training: TrainingRecord, tables: Mapping[str, str]
 ) -> None:
-    """:func:`save_checkpoint` to a folder whose weights stay as they are.
+    """What :func:`.modules.save_checkpoint` writes, to a folder whose weights stay as they are.
 
     Raises CheckpointError when a file cannot be written, ManifestError when the manifest is damaged.
     """
     recorded = manifest.read_manifest(folder)
-    texts = _texts(config, training, tables)
-    with _replacing(folder, (*texts, manifest.FILE)) as parts:
-        _write_texts(parts, texts)
+    texts = texts_of(config, training, tables)
+    with replacing(folder, (*texts, manifest.FILE)) as parts:
+        write_texts(parts, texts)
         recorded |= {name: manifest.entry_of(parts[name]) for name in tables}
         parts[manifest.FILE].write_text(manifest.render(recorded), encoding="utf-8")
 
 
-def _texts(config: CheckpointConfig, training: TrainingRecord, tables: Mapping[str, str]) -> dict[str, str]:
+def texts_of(config: CheckpointConfig, training: TrainingRecord, tables: Mapping[str, str]) -> dict[str, str]:
     """Text by file name. config.json comes last: it says in which format the others are to be read."""
     return {
         **tables,
@@ -197,13 +199,13 @@ def _texts(config: CheckpointConfig, training: TrainingRecord, tables: Mapping[s
     }
 
 
-def _write_texts(parts: Mapping[str, Path], texts: Mapping[str, str]) -> None:
+def write_texts(parts: Mapping[str, Path], texts: Mapping[str, str]) -> None:
     for name, text in texts.items():
         parts[name].write_text(text, encoding="utf-8")
 
 
 @contextmanager
-def _replacing(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Path]]:
+def replacing(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Path]]:
     """Where to write the files of these names, which then take their places in this order; or none does.
 
     Raises CheckpointError when one cannot be written.
@@ -219,35 +221,3 @@ def _replacing(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Path]]:
         ) from error
     for name, part in parts.items():
         part.replace(folder / name)
-
-
-def _stored(module: nn.Module, *, half: bool, int8: tuple[str, ...]) -> dict[str, Tensor]:
-    """The module's tensors as the file holds them, see :func:`save_checkpoint`."""
-    tensors: dict[str, Tensor] = {}
-    for name, value in module.state_dict().items():
-        tensor = value.detach().cpu()
-        if tensor.is_floating_point() and tensor.dim() > 1 and int8 and name.startswith(int8):
-            scale = (tensor.flatten(1).abs().amax(1) / 127).clamp(min=1e-7)
-            tensors[name + SCALES] = scale
-            whole = (tensor / scale.view(-1, *[1] * (tensor.dim() - 1))).round()
-            tensors[name] = whole.to(torch.int8).contiguous()
-        else:
-            to_halve = half and tensor.dtype == torch.float32
-            tensors[name] = (tensor.half() if to_halve else tensor).contiguous()
-    return tensors
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """A safetensors file with the permissions of any other: the library gives it to its owner alone.
-
-    Raises SafetensorError or OSError when it cannot be written; it may then be there, and is not whole.
-    """
-    path.unlink(missing_ok=True)
-    path.touch()  # as the umask says
-    mode = path.stat().st_mode
-    save_file(dict(tensors), path, metadata=dict(metadata))
-    path.chmod(mode)
-
-
-def _more(names: list[str]) -> str:
-    return f" and {len(names) - 1} more" if len(names) > 1 else ""

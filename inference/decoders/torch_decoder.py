@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from inference.decoders.base import CaptionDecoder
-from inference.decoders.slot_prefix import SlotPrefixDecoder
 from inference.decoding.decoder import Logits, Reorderable, Tokens, rows_of, selected
 
 
@@ -20,7 +19,7 @@ class TorchDecoder:
     ``memory`` is what the module's ``start`` takes, on the same device.
     """
 
-    def __init__(self, module: CaptionDecoder | SlotPrefixDecoder) -> None:
+    def __init__(self, module: CaptionDecoder) -> None:
         self.module = module
         self.device = next(module.parameters()).device
 
@@ -31,10 +30,7 @@ class TorchDecoder:
 
     @torch.inference_mode()
     def feed(self, state: TorchState, tokens: Tokens, lengths: Tokens) -> TorchState:
-        """See :class:`inference.decoding.decoder.Prompted`. Raises TypeError of a module that takes no text
-        before its sentence."""
-        if not isinstance(self.module, CaptionDecoder):
-            raise TypeError(f"{type(self.module).__name__} takes no text before its sentence.")
+        """See :class:`inference.decoding.decoder.Prompted`."""
         return TorchState(self.module.feed(state.parts, self._moved(tokens), self._moved(lengths)))
 
     @torch.inference_mode()

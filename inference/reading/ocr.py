@@ -3,7 +3,7 @@
 A detector finds the lines (DBNet, arXiv:1911.08947), a recogniser reads each (SVTR with CTC,
 arXiv:2205.00159). The weights (``ocr.safetensors``, half precision) started from PP-OCRv6 small of PaddleOCR
 (Apache-2.0); the recogniser has learnt Russian by ``python -m train_scripts recognizer``. The graphs beside
-them are written by ``python -m train_scripts reader-graphs``.
+them are written by ``python -m train_scripts graphs``.
 """
 
 from __future__ import annotations

@@ -24,21 +24,16 @@ from inference.captioners.encoder_decoder import CaptionModel
 from inference.captioners.meme_small.concept_table import UNKNOWN, ConceptTable, vocabulary_files
 from inference.captioners.meme_small.describer import SlotDescriber
 from inference.captioners.meme_small.faithful import LAYOUT
+from inference.captioners.meme_small.memory import SlotMemory, SlotPrefixConfig
 from inference.captioners.meme_small.model import MemeSmall
 from inference.checkpoints import manifest
 from inference.checkpoints.config import CheckpointConfig, Lineage
 from inference.checkpoints.folder import CARD_FILE, CONFIG_FILE, SCALES, WEIGHTS_FILE
-from inference.checkpoints.format import (
-    TRAINING_FILE,
-    CheckpointError,
-    read_config,
-    read_training,
-    save_checkpoint,
-)
+from inference.checkpoints.format import TRAINING_FILE, CheckpointError, read_config, read_training
+from inference.checkpoints.modules import save_checkpoint
 from inference.common.errors import UserError
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED
-from inference.decoders.slot_prefix import SlotMemory
 from inference.reading.features import MAX_LINES
 from inference.reading.reading import Reading
 from inference.reading.summary import summarise
@@ -46,6 +41,7 @@ from inference.russian.lexicon import is_known, script
 from inference.tokenizers.slots import EOS, PAD, SlotTokenizer, split_words
 from train_scripts.meme_small.align import align
 from train_scripts.meme_small.data import pad, target_ids
+from train_scripts.meme_small.networks import MemeSmallNetwork, TorchParts, as_tensors, learning_parts
 from train_scripts.metrics.faithfulness import ContentLemmas
 from train_scripts.metrics.quotes import unquoted_parts
 
@@ -191,17 +187,29 @@ class SlotStudent(Student):
     Words and concepts that corrections bring are added to the vocabulary.
     """
 
-    module: MemeSmall
+    module: MemeSmallNetwork
 
     def __init__(self, folder: Path, config: CheckpointConfig, corrections: Sequence[str] = ()) -> None:
         super().__init__(folder, config)
-        self._describer = SlotDescriber(folder, self.config)
+        self._describer = SlotDescriber.load(folder, self.config, parts=self._learning)
         self._lemmas = ContentLemmas()
-        self.module = self._describer.model = self._grown(self._describer.model, corrections)
+        self.model = self._describer.model = self._grown(self._describer.model, corrections)
         self.module.eval()
-        self._places = {concept: i for i, concept in enumerate(self.module.concepts)}
+        self._places = {concept: i for i, concept in enumerate(self.model.concepts)}
         self._layout = {i for concept, i in self._places.items() if concept in LAYOUT}
-        self._start = self.module.tokenizer.levels[self._describer.level]
+        self._start = self.model.tokenizer.levels[self._describer.level]
+
+    def _learning(
+        self,
+        folder: Path,
+        config: CheckpointConfig,
+        sizes: SlotPrefixConfig,
+        table: ConceptTable,
+        threads: int | None,
+    ) -> TorchParts:
+        parts = learning_parts(folder, config, sizes, table, threads)
+        self.module = parts.network
+        return parts
 
     def describe(
         self, images: Sequence[Image.Image], readings: Sequence[Reading], options: DecodingOptions
@@ -216,17 +224,18 @@ class SlotStudent(Student):
 
     @torch.no_grad()
     def see(self, image: Image.Image, reading: Reading) -> Seen:
-        pooled = self.module.see([image])
-        memory, probabilities = self.module.memory([image], [reading], pooled)
-        return Seen(_SlotSight(memory, pooled, self.module.spelt([reading]), probabilities), reading)
+        pooled = self.model.parts.see([image])
+        memory, probabilities = self.model.memory([image], [reading], pooled)
+        others = (pooled, self.model.spelt([reading]), probabilities)
+        return Seen(_SlotSight(as_tensors(memory), *(torch.from_numpy(one) for one in others)), reading)
 
     @torch.no_grad()
     def example(self, seen: Seen, text: str, kind: Kind) -> Example | None:
         named = [self._places[lemma] for lemma in self._lemmas.of(text) if lemma in self._places]
         labels = seen.memory.probabilities[0].clone()
-        ids = target_ids(align(text, seen.reading.lines[:MAX_LINES]), self.module.tokenizer)
+        ids = target_ids(align(text, seen.reading.lines[:MAX_LINES]), self.model.tokenizer)
         if kind == "correction":
-            ids = self.module.cutter(ids, self._layout | set(named))
+            ids = self.model.cutter(ids, self._layout | set(named))
         else:
             ids = self._supported(ids, labels)
         if not ids:
@@ -242,7 +251,7 @@ class SlotStudent(Student):
     def _supported(self, ids: Sequence[int], probabilities: Tensor) -> list[int]:
         """What the decoder may say of the text on a picture of these probabilities (concepts,)."""
         sure = (probabilities >= self._describer.gate.certain).nonzero().flatten().tolist()
-        return self.module.cutter(ids, self._layout | set(sure))
+        return self.model.cutter(ids, self._layout | set(sure))
 
     def same(self, one: Example, other: Example) -> bool:
         return bool(one.target.ids == other.target.ids)
@@ -267,18 +276,18 @@ class SlotStudent(Student):
         nothing.
         """
         ids = self._supported(target.ids, probabilities) if target.grows else target.ids
-        return [target.start, *ids, self.module.tokenizer.id(EOS if ids else PAD)]
+        return [target.start, *ids, self.model.tokenizer.id(EOS if ids else PAD)]
 
     def grown_config(self) -> CheckpointConfig:
         return replace(self.config, decoder=self.module.decoder.config.to_dict())
 
     def tables(self) -> dict[str, str]:
-        return vocabulary_files(self.module.tokenizer, self.module.table)
+        return vocabulary_files(self.model.tokenizer, self.model.table)
 
     def _level(self, seen: Seen, ids: Sequence[int]) -> int:
         """The start token under which the parent finds this text likeliest: the detail that it has."""
-        levels = self.module.tokenizer.levels
-        unused = torch.zeros(len(self.module.concepts))
+        levels = self.model.tokenizer.levels
+        unused = torch.zeros(len(self.model.concepts))
         scores = self.score([Example(seen, _SlotTarget(level, tuple(ids), unused)) for level in levels])
         return levels[int(scores.likelihood.argmax())]
 
@@ -310,7 +319,7 @@ class SlotStudent(Student):
             return model
         self.new_words = words
         config = replace(
-            model.decoder.config,
+            self.module.decoder.config,
             vocabulary=len(tokenizer) + len(words),
             concepts=len(model.concepts) + len(concepts),
         )
@@ -318,13 +327,9 @@ class SlotStudent(Student):
             (*tokenizer.words, *words), {**tokenizer.casing, **_capitals(corrections, words)}
         )
         names = (*model.concepts, *concepts)
-        grown = MemeSmall(
-            config,
-            larger,
-            ConceptTable.of_words(larger, names, self._lemmas.of),
-            encoder=self.config.encoder,
-        )
-        stored = model.state_dict()
+        table = ConceptTable.of_words(larger, names, self._lemmas.of)
+        grown = MemeSmallNetwork(config, table, self.config.encoder)
+        stored = self.module.state_dict()
         for name, tensor in grown.state_dict().items():
             old = stored[name]
             if old.shape == tensor.shape:
@@ -333,7 +338,8 @@ class SlotStudent(Student):
                 # New rows begin as the mean of the old ones: a word of no vector would stand out at once.
                 tensor[: len(old)] = old
                 tensor[len(old) :] = old.mean(0, keepdim=True)
-        return grown
+        self.module = grown
+        return grown.model(larger, table)
 
 
 _CONCEPTS = 30.0  # weight of the concepts beside the words: ten times that of the recipe, for so few pictures
@@ -346,7 +352,7 @@ _DECODER = 0.25
 class _SlotSight:
     """A picture before the detectors, which learn, and what the decoder was told of it by the parent's."""
 
-    memory: SlotMemory
+    memory: SlotMemory[Tensor]
     pooled: Tensor  # (1, 2, width)
     spelt: Tensor  # (1, concepts)
     probabilities: Tensor  # (1, concepts), the parent's

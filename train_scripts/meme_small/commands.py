@@ -162,6 +162,7 @@ def train_command(  # noqa: PLR0917 - the options of a command
                 next(out.iterdir(), None)
         trainer = Trainer(memes, photos, readings, work, recipe, encoder_weights=weights)
         model = trainer.run()
+        training = {"recipe": asdict(recipe), "history": trainer.history}
         with _written(out):
-            write_checkpoint(out, model, training={"recipe": asdict(recipe), "history": trainer.history})
+            write_checkpoint(out, trainer.network, model.tokenizer, model.table, training=training)
     Console().print(f"Written to {out}. Measure it with 'python -m train_scripts evaluate'.")

@@ -7,11 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from inference.captioners.meme_small.concept_table import vocabulary_files
-from inference.captioners.meme_small.model import ENCODER, Gate, MemeSmall
+from inference.captioners.meme_small.concept_table import ConceptTable, vocabulary_files
+from inference.captioners.meme_small.model import Gate
+from inference.captioners.meme_small.sight import ENCODER
 from inference.checkpoints.config import CheckpointConfig, TrainingRecord
-from inference.checkpoints.format import save_checkpoint
+from inference.checkpoints.modules import save_checkpoint
 from inference.common.types import DecodingOptions
+from inference.tokenizers.slots import SlotTokenizer
+from train_scripts.meme_small.networks import MemeSmallNetwork
 
 DECODING = DecodingOptions(strategy="beam", beams=3, max_tokens=180, length_penalty=1.0)
 LEVEL = 1
@@ -20,7 +23,9 @@ INT8 = ("encoder.", "detector.")  # the parts that 8 bits do no harm: measured, 
 
 def write_checkpoint(
     folder: Path,
-    model: MemeSmall,
+    network: MemeSmallNetwork,
+    tokenizer: SlotTokenizer,
+    table: ConceptTable,
     *,
     training: Mapping[str, Any],
     decoding: DecodingOptions = DECODING,
@@ -33,9 +38,9 @@ def write_checkpoint(
     config = CheckpointConfig(
         "meme-small",
         ENCODER,
-        model.decoder.config.to_dict(),
+        network.decoder.config.to_dict(),
         decoding,
         {"level": level, "gate": asdict(gate or Gate())},
     )
-    tables = vocabulary_files(model.tokenizer, model.table)
-    save_checkpoint(folder, model, config, TrainingRecord(training), tables=tables, int8=INT8)
+    tables = vocabulary_files(tokenizer, table)
+    save_checkpoint(folder, network, config, TrainingRecord(training), tables=tables, int8=INT8)

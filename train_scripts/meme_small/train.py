@@ -30,13 +30,17 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from inference.captioners.meme_small.concept_table import ConceptTable
-from inference.captioners.meme_small.concepts import ConceptDetector, pool
 from inference.captioners.meme_small.faithful import LAYOUT
-from inference.captioners.meme_small.memory import MAX_LINE_WORDS, collate, line_word_ids
+from inference.captioners.meme_small.memory import (
+    MAX_LINE_WORDS,
+    SlotMemory,
+    SlotPrefixConfig,
+    collate,
+    line_word_ids,
+)
 from inference.captioners.meme_small.model import MemeSmall
 from inference.common.errors import UserError
 from inference.common.file_names import picture_of
-from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig
 from inference.encoders.efficientnet import EfficientNetLite, load_packaged
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES
 from inference.tokenizers.slots import EOS, UNK, SlotTokenizer
@@ -51,6 +55,7 @@ from train_scripts.meme_small.data import (
     pad,
     target_ids,
 )
+from train_scripts.meme_small.networks import ConceptDetector, MemeSmallNetwork, as_tensors, pool
 from train_scripts.meme_small.readings import read_kept
 from train_scripts.metrics.faithfulness import ContentLemmas
 from train_scripts.pictures import check_pictures, open_picture
@@ -221,13 +226,14 @@ class Trainer:
             copying=recipe.copying,
         )
         table = ConceptTable.of_words(self.tokenizer, self.concepts, lemmas.of)
-        self.model = MemeSmall(config, self.tokenizer, table, encoder)
+        self.network = MemeSmallNetwork(config, table, encoder)
+        self.model = self.network.model(self.tokenizer, table)
         if encoder_weights is not None:
             try:
-                load_packaged(cast(EfficientNetLite, self.model.encoder), encoder_weights)
+                load_packaged(cast(EfficientNetLite, self.network.encoder), encoder_weights)
             except ValueError as error:
                 raise UserError(str(error)) from None
-        self.model.encoder.eval()
+        self.network.encoder.eval()
         self.labels = self._labels(self.train)
         self.val_labels = self._labels(self.val)
         self.history: list[dict[str, Any]] = []
@@ -252,7 +258,7 @@ class Trainer:
         saved = self.work / "seen.pt"
         if saved.exists():
             return dict(torch.load(saved, weights_only=True))
-        encoder = self.model.encoder
+        encoder = self.network.encoder
         seen = {}
         for split, examples in (("train", self.train), ("val", self.val)):
             rows = []
@@ -272,7 +278,7 @@ class Trainer:
     def _learn_concepts(self) -> None:
         saved = self.work / "concepts.pt"
         layout = torch.from_numpy(np.stack([one.layout for one in self.train]))
-        spelt = self.model.spelt([one.reading for one in self.train])
+        spelt = torch.from_numpy(self.model.spelt([one.reading for one in self.train]))
         if saved.exists():
             state = torch.load(saved, weights_only=True)
         else:
@@ -290,7 +296,7 @@ class Trainer:
                 support[outside] = torch.sigmoid(logits)
             state = {"detector": detector.state_dict(), "support": support}
             _save(state, saved)
-        self.model.detector.load_state_dict(state["detector"])
+        self.network.detector.load_state_dict(state["detector"])
         self.support: Tensor = state["support"]
         self.history.append(
             {
@@ -303,7 +309,7 @@ class Trainer:
 
     def _fit(self, rows: list[int], layout: Tensor, spelt: Tensor, what: str) -> ConceptDetector:
         """The detectors that minimise cross-entropy with a ridge over ``rows`` of the training pictures."""
-        detector = ConceptDetector(self.model.encoder.widths[0], len(self.concepts))
+        detector = ConceptDetector(self.network.encoder.widths[0], len(self.concepts))
         detector.layout_mean.copy_(layout[rows].mean(0))
         detector.layout_scale.copy_(layout[rows].std(0, correction=0) + 1e-3)
         labels, said = self.labels[rows], spelt[rows]
@@ -334,15 +340,15 @@ class Trainer:
     @cached_property
     def val_support(self) -> Tensor:
         """(n, concepts): how probable each concept is on the pictures of val."""
-        layout = torch.from_numpy(np.stack([one.layout for one in self.val]))
-        with torch.inference_mode():
-            return self.model.detect(
-                self.seen["val"], layout, self.model.spelt([one.reading for one in self.val])
-            )
+        layout = np.stack([one.layout for one in self.val])
+        spelt = self.model.spelt([one.reading for one in self.val])
+        return torch.from_numpy(self.model.parts.detect(self.seen["val"].numpy(), layout, spelt))
 
     def _learn_language(self) -> None:
         optimizer = torch.optim.AdamW(
-            self.model.decoder.parameters(), lr=self.recipe.photo_rate, weight_decay=self.recipe.weight_decay
+            self.network.decoder.parameters(),
+            lr=self.recipe.photo_rate,
+            weight_decay=self.recipe.weight_decay,
         )
         no_layout = np.zeros(LAYOUT_FEATURES, dtype=np.float32)
         no_lines = np.zeros((0, LINE_FEATURES), dtype=np.float32)
@@ -365,13 +371,13 @@ class Trainer:
                 own = photos[i][1]
                 told[row, own] = right[torch.randint(len(right), (len(own),))]
             memory = collate(
-                told,
-                self.model.decoder.config.shown,
+                told.numpy(),
+                self.network.decoder.config.shown,
                 [no_layout] * len(batch),
                 [no_lines] * len(batch),
                 [no_words] * len(batch),
             )
-            logits = self.model.decoder(memory, tokens[:, :-1])
+            logits = self.network.decoder(as_tensors(memory), tokens[:, :-1])
             return _word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK))
 
         self._stage(
@@ -401,7 +407,9 @@ class Trainer:
 
     def _learn_memes(self) -> None:
         optimizer = torch.optim.AdamW(
-            self.model.decoder.parameters(), lr=self.recipe.meme_rate, weight_decay=self.recipe.weight_decay
+            self.network.decoder.parameters(),
+            lr=self.recipe.meme_rate,
+            weight_decay=self.recipe.weight_decay,
         )
         targets = self._targets(self.train, self.support)
         words = [line_word_ids(one.reading, self.tokenizer) for one in self.train]
@@ -412,7 +420,7 @@ class Trainer:
                 self.support[batch], [self.train[i] for i in batch], [words[i] for i in batch]
             )
             tokens = pad([targets[i] for i in batch])
-            logits = self.model.decoder(memory, tokens[:, :-1])
+            logits = self.network.decoder(memory, tokens[:, :-1])
             return _word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK))
 
         self._stage(
@@ -439,18 +447,19 @@ class Trainer:
 
     def _memory(
         self, support: Tensor, own: Sequence[Example], words: Sequence[np.ndarray[Any, Any]]
-    ) -> SlotMemory:
-        return collate(
-            support,
-            self.model.decoder.config.shown,
+    ) -> SlotMemory[Tensor]:
+        memory = collate(
+            support.numpy(),
+            self.network.decoder.config.shown,
             [one.layout for one in own],
             [one.features for one in own],
             words,
         )
+        return as_tensors(memory)
 
     def validate(self) -> dict[str, float]:
         """Loss a token on val, descriptions cut alike: watched, never trained on."""
-        self.model.decoder.eval()
+        self.network.decoder.eval()
         targets = self._targets(self.val, self.val_support)
         total = count = 0.0
         with torch.inference_mode():
@@ -462,11 +471,11 @@ class Trainer:
                     [line_word_ids(one.reading, self.tokenizer) for one in own],
                 )
                 tokens = pad(targets[start : start + 32])
-                logits = self.model.decoder(memory, tokens[:, :-1])
+                logits = self.network.decoder(memory, tokens[:, :-1])
                 kept = int(((tokens[:, 1:] != 0) & (tokens[:, 1:] != self.tokenizer.id(UNK))).sum())
                 total += float(_word_loss(logits, tokens[:, 1:], self.tokenizer.id(UNK))) * kept
                 count += kept
-        self.model.decoder.train()
+        self.network.decoder.train()
         return {"val_loss": total / count}
 
     # --- the loop ---
@@ -488,12 +497,12 @@ class Trainer:
         first = 0
         if saved.exists():
             state = torch.load(saved, weights_only=True)
-            self.model.load_state_dict(state["model"])
+            self.network.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
             schedule.load_state_dict(state["schedule"])
             first, self.history = state["epoch"], state["history"]
             torch.set_rng_state(state["random"])
-        self.model.decoder.train()
+        self.network.decoder.train()
         for epoch in range(first, epochs):
             self.shuffle.seed(f"{self.recipe.seed} {name} {epoch}")
             losses: list[float] = []
@@ -523,7 +532,7 @@ class Trainer:
             print(json.dumps(row), flush=True)  # noqa: T201 - the run's record on the terminal
             _save(
                 {
-                    "model": self.model.state_dict(),
+                    "model": self.network.state_dict(),
                     "optimizer": optimizer.state_dict(),
                     "schedule": schedule.state_dict(),
                     "epoch": epoch + 1,

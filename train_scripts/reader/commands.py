@@ -41,16 +41,3 @@ def recognizer_command(  # noqa: PLR0917 - the options of a command
             memes, pretrained, photos, fonts or [Path("/usr/share/fonts")], lines=lines, out=out
         )
     Console().print(told)
-
-
-def graphs_command(
-    folder: Annotated[
-        Path, typer.Option(help="Where the two files go; the default is where the reader opens them.")
-    ] = WEIGHTS_FILE.parent,
-) -> None:
-    """Write the reader's networks as graphs without weights: needed when their architecture has changed."""
-    from train_scripts.reader.graphs import write_graphs  # noqa: PLC0415 - torch
-
-    with one_sentence():
-        write_graphs(folder)
-    Console().print(f"detector.onnx and recognizer.onnx are in {folder}.")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import nn
 
 from inference.graphs.export import export
-from inference.reading.ocr import DETECTOR_GRAPH, RECOGNIZER_GRAPH
 from inference.reading.regions import LINE_HEIGHT
-from train_scripts.files import replacing
 from train_scripts.reader.networks import LineRecognizer, TextDetector
 
-__all__ = ["detector_graph", "recognizer_graph", "write_graphs"]
+__all__ = ["detector_graph", "recognizer_graph"]
 
 
 def detector_graph() -> bytes:
@@ -31,10 +27,3 @@ def recognizer_graph() -> bytes:
     network.head = nn.Identity()  # type: ignore[assignment]
     pixels = torch.zeros(2, 3, LINE_HEIGHT, 160)
     return export(network, {"pixels": pixels}, {"pixels": (0, 3)}, ["steps"])
-
-
-def write_graphs(folder: Path) -> None:
-    """Both files, as the reader opens them."""
-    for file, graph in ((DETECTOR_GRAPH, detector_graph()), (RECOGNIZER_GRAPH, recognizer_graph())):
-        with replacing(folder / file.name) as part:
-            part.write_bytes(graph)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from inference.checkpoints.format import write_tensors
+from inference.checkpoints.modules import write_tensors
 from inference.common.errors import UserError
 from inference.reading.regions import LINE_HEIGHT
 from train_scripts.files import replacing

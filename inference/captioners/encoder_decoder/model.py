@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from inference.captioners.encoder_decoder.batch import Batch, padded
 from inference.captioners.encoder_decoder.settings import ARCHITECTURE, OwnSettings, SpecialTokens
 from inference.checkpoints.config import CheckpointConfig, TrainingRecord
-from inference.checkpoints.format import CheckpointError, load_weights, read_config, save_checkpoint
+from inference.checkpoints.format import CheckpointError, read_config
+from inference.checkpoints.modules import load_weights, save_checkpoint
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED, CaptionDecoder, build_decoder
 from inference.decoders.torch_decoder import TorchDecoder

@@ -1,46 +1,51 @@
 """What is on a picture, as far as descriptions of other pictures teach it: word detectors.
 
 Fang et al. 2015 (arXiv:1411.4952) put detectors of words before the language model; here one linear layer
-over a frozen network's features, with a ridge, is all that some thousands of pictures can feed.
+over a frozen network's features, with a ridge, is all that some thousands of pictures can feed. It is learnt
+by ``python -m train_scripts meme-small``.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from collections.abc import Mapping
 
-from inference.reading.features import LAYOUT_FEATURES
+import numpy as np
+from scipy.special import expit
+
+from inference.captioners.meme_small.memory import Array
+
+_LEAST = 1e-12  # of a vector's length, as torch's normalize has it
+_SEEN, _LAYOUT = 8, 0.3  # scales: so one ridge suits what is seen and the layout
 
 
-class ConceptDetector(nn.Module):
+class ConceptDetector:
     """Probabilities of concepts from the mean and the maximum of a grid, the layout, and the words read.
 
     A concept that the picture also spells out ("кот" among the words read) is likelier: one number,
     ``copied``, learnt for all concepts together.
+
+    ``weights``: of the checkpoint's tensors, by the names under ``detector.``. KeyError: one is missing.
     """
 
-    def __init__(self, width: int, concepts: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(2 * width + LAYOUT_FEATURES, concepts)
-        self.copied = nn.Parameter(torch.zeros(1))
-        self.layout_mean: Tensor
-        self.layout_scale: Tensor
-        self.register_buffer("layout_mean", torch.zeros(LAYOUT_FEATURES))
-        self.register_buffer("layout_scale", torch.ones(LAYOUT_FEATURES))
+    def __init__(self, weights: Mapping[str, Array]) -> None:
+        self._weight, self._bias = weights["linear.weight"].T, weights["linear.bias"]
+        self._copied = weights["copied"]
+        self._mean, self._scale = weights["layout_mean"], weights["layout_scale"]
 
-    def features(self, pooled: Tensor, layout: Tensor) -> Tensor:
-        """``pooled`` (n, 2, width) of :func:`pool`, ``layout`` (n, LAYOUT_FEATURES) -> (n, features), scaled
-        so that one ridge suits them all.
+    @property
+    def concepts(self) -> int:
+        """How many it tells apart."""
+        return len(self._bias)
+
+    def __call__(self, pooled: Array, layout: Array, spelt: Array) -> Array:
+        """Probabilities (n, concepts), float32.
+
+        ``pooled`` (n, 2, width): mean and maximum over the places of what the encoder sees; ``layout``
+        (n, LAYOUT_FEATURES); ``spelt`` (n, concepts): 1 where the concept is among the words read.
         """
-        seen = functional.normalize(pooled, dim=-1).flatten(1) * 8
-        return torch.cat((seen, (layout - self.layout_mean) / self.layout_scale * 0.3), dim=1)
-
-    def forward(self, pooled: Tensor, layout: Tensor, spelt: Tensor) -> Tensor:
-        """``spelt`` (n, concepts): 1 where the concept is among the words read. -> logits (n, concepts)."""
-        return torch.as_tensor(self.linear(self.features(pooled, layout)) + self.copied * spelt)
-
-
-def pool(grid: Tensor) -> Tensor:
-    """(n, places, width) -> (n, 2, width): mean and maximum over places."""
-    return torch.stack((grid.mean(1), grid.amax(1)), dim=1)
+        length = np.linalg.norm(pooled, axis=-1, keepdims=True)
+        seen = (pooled / np.maximum(length, _LEAST)).reshape(len(pooled), -1) * _SEEN
+        features = np.concatenate((seen, (layout - self._mean) / self._scale * _LAYOUT), axis=1)
+        logits = features.astype(np.float32) @ self._weight + self._bias + self._copied * spelt
+        probabilities: Array = expit(logits)
+        return probabilities

@@ -2,30 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Self
 
-import torch
 from PIL import Image
 
 from inference.captioners.meme_small.concept_table import ConceptTable
-from inference.captioners.meme_small.model import Gate, MemeSmall
+from inference.captioners.meme_small.concepts import ConceptDetector
+from inference.captioners.meme_small.decoder import SlotPrefixDecoder
+from inference.captioners.meme_small.memory import SlotPrefixConfig
+from inference.captioners.meme_small.model import Gate, MemeSmall, Parts
+from inference.captioners.meme_small.sight import Sight
 from inference.checkpoints.config import CheckpointConfig
-from inference.checkpoints.format import TOKENIZER_FILE, CheckpointError, load_weights
+from inference.checkpoints.folder import CONFIG_FILE, WEIGHTS_FILE
+from inference.checkpoints.format import TOKENIZER_FILE, CheckpointError, MissingWeightError, read_weights
 from inference.common.types import DecodingOptions
-from inference.decoders.slot_prefix import SlotPrefixConfig
+from inference.graphs.session import GraphError
 from inference.reading.reading import Reading
 from inference.tokenizers.slots import SlotTokenizer
 
 
-class SlotDescriber:
-    """The shipped architecture with the settings of its checkpoint. ``threads``: of the processor; None: all
-    that it may use.
+class ServedParts:
+    """What a checkpoint's weights compute, on ONNX Runtime and numpy; see :class:`.model.Parts`.
+
+    Raises CheckpointError when the weights are not those of the config.
     """
 
-    def __init__(self, folder: Path, config: CheckpointConfig, threads: int | None = None) -> None:
-        if threads is not None:
-            torch.set_num_threads(threads)
+    def __init__(
+        self,
+        folder: Path,
+        config: CheckpointConfig,
+        sizes: SlotPrefixConfig,
+        table: ConceptTable,
+        threads: int | None = None,
+    ) -> None:
+        self.config = sizes
+        weights = read_weights(folder)
+        try:
+            self.see = Sight(config.encoder, weights, threads=threads)
+            self.detect = ConceptDetector(weights.under("detector."))
+            self.decoder = SlotPrefixDecoder(sizes, weights.under("decoder."), table.word_concepts)
+        except MissingWeightError as error:
+            raise _other_architecture(folder, f"lacks {error.args[0]}") from error
+        except GraphError as error:
+            raise CheckpointError.not_whole(folder.name, error) from error
+        if unknown := weights.untaken():
+            more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+            raise _other_architecture(folder, f"has {unknown[0]}{more} besides")
+
+
+MakeParts = Callable[[Path, CheckpointConfig, SlotPrefixConfig, ConceptTable, int | None], Parts]
+
+
+class SlotDescriber:
+    """The shipped architecture with the settings of its checkpoint: ``level`` of detail, ``gate``."""
+
+    def __init__(self, model: MemeSmall, level: int, gate: Gate) -> None:
+        self.model, self.level, self.gate = model, level, gate
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        config: CheckpointConfig,
+        threads: int | None = None,
+        *,
+        parts: MakeParts = ServedParts,
+    ) -> Self:
+        """The checkpoint of a folder; ``threads``: of the processor, None: all that it may use; ``parts``:
+        what runs its weights.
+
+        Raises CheckpointError when its files do not fit together.
+        """
         tokenizer = SlotTokenizer.load(folder / TOKENIZER_FILE)
         sizes = SlotPrefixConfig(**config.decoder)
         if sizes.vocabulary != len(tokenizer):
@@ -34,16 +83,14 @@ class SlotDescriber:
                 f"{sizes.vocabulary}: put the files of one checkpoint together."
             )
         table = ConceptTable.load(folder, tokenizer)
-        self.model = MemeSmall(sizes, tokenizer, table, encoder=config.encoder)
-        load_weights(self.model, folder)
-        self.model.eval()
-        self.level = int(config.own["level"])
-        if not 0 <= self.level < len(tokenizer.levels):
+        model = MemeSmall(parts(folder, config, sizes, table, threads), tokenizer, table)
+        level = int(config.own["level"])
+        if not 0 <= level < len(tokenizer.levels):
             raise CheckpointError(
-                f"{folder.name} asks for level of detail {self.level}, but its {TOKENIZER_FILE} has "
+                f"{folder.name} asks for level of detail {level}, but its {TOKENIZER_FILE} has "
                 f"{len(tokenizer.levels)} levels: put the files of one checkpoint together."
             )
-        self.gate = Gate(**config.own["gate"])
+        return cls(model, level, Gate(**config.own["gate"]))
 
     def describe(
         self, images: Sequence[Image.Image], readings: Sequence[Reading], options: DecodingOptions
@@ -51,3 +98,10 @@ class SlotDescriber:
         texts, generated = self.model.describe(images, readings, options, level=self.level, gate=self.gate)
         lengths = [max(len(tokens) + 1, 1) for tokens in generated.tokens]
         return texts, [total / n for total, n in zip(generated.logprobs, lengths, strict=True)]
+
+
+def _other_architecture(folder: Path, what: str) -> CheckpointError:
+    return CheckpointError(
+        f"{folder / WEIGHTS_FILE} is of another architecture than its {CONFIG_FILE} says (it {what}): put "
+        "the two files of one checkpoint together."
+    )

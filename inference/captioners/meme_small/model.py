@@ -4,29 +4,30 @@ slots that may say nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Protocol
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor, nn
 
 from inference.captioners.meme_small.concept_table import ConceptTable
-from inference.captioners.meme_small.concepts import ConceptDetector, pool
 from inference.captioners.meme_small.constraints import OnlySupported, QuoteGrammar, elsewhere, line_blocks
 from inference.captioners.meme_small.faithful import LAYOUT, Cutter, Evident
-from inference.captioners.meme_small.memory import collate, line_word_ids
+from inference.captioners.meme_small.memory import (
+    Array,
+    SlotMemory,
+    SlotPrefixConfig,
+    collate,
+    line_word_ids,
+)
 from inference.captioners.meme_small.narration import Written, begins_below, narrate
 from inference.captioners.meme_small.things import is_drawn, share_out, tell_things
 from inference.common.places import Region
 from inference.common.types import DecodingOptions
-from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPrefixDecoder
-from inference.decoders.torch_decoder import TorchDecoder
+from inference.decoding.decoder import Decoder
 from inference.decoding.search import Generated, generate
-from inference.encoders.base import build_encoder
 from inference.reading.features import layout_features, line_features
 from inference.reading.lines import TextLine
 from inference.reading.reading import Reading
@@ -42,11 +43,6 @@ _OUTSIDE = {Region.ABOVE: Region.TOP, Region.BELOW: Region.BOTTOM}
 
 MOST_FRAMES = 6  # whose things are told frame by frame; more would tire a listener
 
-ENCODER = {
-    "kind": "efficientnet_lite0",
-    "preprocessing": {"size": 320, "mean": [127 / 255] * 3, "std": [128 / 255] * 3, "filter": "bicubic"},
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Gate:
@@ -61,30 +57,38 @@ class Gate:
         return Gate(*(value * self.boldness for value in (self.certain, self.listed, self.acting)))
 
 
-class MemeSmall(nn.Module):
-    """``word_concepts`` (vocabulary,): the concept that each word names, as the table says."""
+class Parts(Protocol):
+    """What has been learnt, whatever runs it."""
 
-    def __init__(
-        self,
-        config: SlotPrefixConfig,
-        tokenizer: SlotTokenizer,
-        table: ConceptTable,
-        encoder: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__()
-        self.encoder = build_encoder(encoder or ENCODER)
-        self.detector = ConceptDetector(self.encoder.widths[0], len(table.concepts))
-        self.word_concepts: Tensor
-        self.register_buffer("word_concepts", torch.tensor(list(table.word_concepts)), persistent=False)
-        self.decoder = SlotPrefixDecoder(config, self.word_concepts)
+    @property
+    def config(self) -> SlotPrefixConfig: ...
+
+    @property
+    def decoder(self) -> Decoder:
+        """Of a :class:`SlotMemory` and, behind its words, the lines of the picture."""
+
+    def see(self, images: Sequence[Image.Image]) -> Array:
+        """(n, 2, width): mean and maximum over the places of n upright RGB pictures."""
+
+    def detect(self, pooled: Array, layout: Array, spelt: Array) -> Array:
+        """(n, concepts): how probable each concept is on pictures that :meth:`see` saw.
+
+        ``layout`` (n, LAYOUT_FEATURES); ``spelt`` as of :meth:`MemeSmall.spelt`.
+        """
+
+
+class MemeSmall:
+    """The parts together with the words that they are about."""
+
+    def __init__(self, parts: Parts, tokenizer: SlotTokenizer, table: ConceptTable) -> None:
+        self.parts = parts
         self.tokenizer = tokenizer
         self.table = table
+        self.word_concepts = np.array(table.word_concepts, dtype=np.int64)  # (vocabulary,)
         self.concepts = tuple(table.concepts)
         self._places = {concept: place for place, concept in enumerate(self.concepts)}
-        self._layout = torch.tensor([concept in LAYOUT for concept in self.concepts], dtype=torch.bool)
-        once = torch.tensor(
-            [concept in LISTS.captions.languages for concept in self.concepts], dtype=torch.bool
-        )
+        self._layout = np.array([concept in LAYOUT for concept in self.concepts], dtype=bool)
+        once = np.array([concept in LISTS.captions.languages for concept in self.concepts], dtype=bool)
         self._repeatable = self._layout & ~once
 
     @cached_property
@@ -92,9 +96,9 @@ class MemeSmall(nn.Module):
         """Made at the first use: it parses the whole vocabulary."""
         return Cutter(self.tokenizer, self.word_concepts.tolist(), lemma)
 
-    def spelt(self, readings: Sequence[Reading]) -> Tensor:
-        """(n, concepts): 1 where a concept is among the words read."""
-        found = torch.zeros(len(readings), len(self.concepts))
+    def spelt(self, readings: Sequence[Reading]) -> Array:
+        """(n, concepts), float32: 1 where a concept is among the words read."""
+        found = np.zeros((len(readings), len(self.concepts)), dtype=np.float32)
         for row, reading in enumerate(readings):
             for line in reading.lines:
                 for word in line.text.split():
@@ -103,38 +107,28 @@ class MemeSmall(nn.Module):
                         found[row, place] = 1
         return found
 
-    def detect(self, pooled: Tensor, layout: Tensor, spelt: Tensor) -> Tensor:
-        """(n, concepts): how probable each concept is on each picture."""
-        return torch.sigmoid(self.detector(pooled, layout, spelt))
-
-    def see(self, images: Sequence[Image.Image]) -> Tensor:
-        """What the detectors look at: (n, 2, width) of n upright RGB pictures."""
-        return pool(self.encoder(self.encoder.pixels(images).to(self.word_concepts.device)))
-
     def memory(
         self,
         images: Sequence[Image.Image],
         readings: Sequence[Reading],
-        pooled: Tensor | None = None,
-    ) -> tuple[SlotMemory, Tensor]:
+        pooled: Array | None = None,
+    ) -> tuple[SlotMemory[Array], Array]:
         """What the decoder is told of n upright RGB pictures and what was read on each, and the probabilities
-        (n, concepts) behind it. ``pooled``: what :meth:`see` gave for them, where it is known.
+        (n, concepts) behind it. ``pooled``: what :meth:`Parts.see` gave for them, where it is known.
         """
         layout = [layout_features(reading, image) for reading, image in zip(readings, images, strict=True)]
         features = [line_features(reading, image) for reading, image in zip(readings, images, strict=True)]
         words = [line_word_ids(reading, self.tokenizer) for reading in readings]
-        probabilities = self.detect(
-            self.see(images) if pooled is None else pooled,
-            torch.from_numpy(np.stack(layout)),
-            self.spelt(readings),
+        probabilities = self.parts.detect(
+            self.parts.see(images) if pooled is None else pooled, np.stack(layout), self.spelt(readings)
         )
-        return collate(probabilities, self.decoder.config.shown, layout, features, words), probabilities
+        return collate(probabilities, self.parts.config.shown, layout, features, words), probabilities
 
-    def allowed(self, readings: Sequence[Reading], probabilities: Tensor, threshold: float) -> Tensor:
+    def allowed(self, readings: Sequence[Reading], probabilities: Array, threshold: float) -> Array:
         """(n, concepts), True where a caption may name the concept: it is probable, or the lines and frames
         show it by themselves (places, order, and English where English was read).
         """
-        layout = self._layout.repeat(len(readings), 1)
+        layout = np.tile(self._layout, (len(readings), 1))
         english = self._places.get(LISTS.captions.latin)
         if english is not None:
             for row, reading in enumerate(readings):
@@ -145,9 +139,9 @@ class MemeSmall(nn.Module):
         ground, white = self._places.get(words.ground), self._places.get(words.ground_colour)
         if ground is not None and white is not None:
             probable[:, ground] &= probable[:, white]  # "на фоне" alone says nothing
-        return layout | probable
+        either: Array = layout | probable
+        return either
 
-    @torch.inference_mode()
     def describe(
         self,
         images: Sequence[Image.Image],
@@ -162,7 +156,7 @@ class MemeSmall(nn.Module):
         ``level``: how much to tell beyond the quotes, 0.. (see ``SlotTokenizer.levels``). The decoder has
         places for ``config.max_tokens`` tokens: no more are asked of it.
         """
-        places = self.decoder.config.max_tokens
+        places = self.parts.config.max_tokens
         options = replace(
             options,
             max_tokens=min(options.max_tokens, places),
@@ -175,7 +169,7 @@ class MemeSmall(nn.Module):
         allowed = self.allowed(readings, probabilities, gate.certain)
         tokenizer = self.tokenizer
         generated = generate(
-            TorchDecoder(self.decoder),
+            self.parts.decoder,
             memory,
             options,
             bos=tokenizer.levels[level],
@@ -183,13 +177,7 @@ class MemeSmall(nn.Module):
             pad=tokenizer.id(PAD),
             processors=[
                 QuoteGrammar(tokenizer, *line_blocks(readings), elsewhere(readings)),
-                OnlySupported(
-                    self.cutter,
-                    allowed.numpy(),
-                    evident,
-                    self.word_concepts.numpy(),
-                    self._repeatable.numpy(),
-                ),
+                OnlySupported(self.cutter, allowed, evident, self.word_concepts, self._repeatable),
             ],
         )
         texts = []
@@ -199,24 +187,25 @@ class MemeSmall(nn.Module):
             # A last look: a clause that ended half-way, a quotation that was never closed. The decoder tells
             # of words and frames: where there are none, it says what memes have in general.
             tellable = tokens if reading.lines or shown.frames > 1 else []
-            kept = self.cutter(tellable, set(row.nonzero().flatten().tolist()), evident=shown)
+            kept = self.cutter(tellable, set(np.flatnonzero(row).tolist()), evident=shown)
             by_frame = self.detect_by_frame(image, reading, layout)
             texts.append(self.tell(kept, reading, seen.tolist(), gate, by_frame=by_frame.tolist()))
         return texts, generated
 
-    def detect_by_frame(self, image: Image.Image, reading: Reading, layout: Tensor) -> Tensor:
+    def detect_by_frame(self, image: Image.Image, reading: Reading, layout: Array) -> Array:
         """(frames, concepts): how probable each concept is on each frame of a picture; no frames of one that
         has a single one, or more than can be told one by one. ``layout``: (LAYOUT_FEATURES,) of the picture.
         """
         if not 2 <= len(reading.frames) <= MOST_FRAMES:
-            return torch.zeros(0, len(self.concepts))
+            return np.zeros((0, len(self.concepts)), dtype=np.float32)
         width, height = image.size
         crops = []
         for left, top, right, bottom in reading.frames:
             x, y = int(left * width), int(top * height)
             crops.append(image.crop((x, y, max(int(right * width), x + 1), max(int(bottom * height), y + 1))))
         n = len(crops)
-        return self.detect(self.see(crops), layout.expand(n, -1), self.spelt([reading]).expand(n, -1))
+        spelt = self.spelt([reading])
+        return self.parts.detect(self.parts.see(crops), np.tile(layout, (n, 1)), np.tile(spelt, (n, 1)))
 
     def tell(
         self,

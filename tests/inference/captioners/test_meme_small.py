@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from inference.captioners.meme_small.concept_table import FREE, UNKNOWN, ConceptTable
 from inference.captioners.meme_small.faithful import Evident
-from inference.captioners.meme_small.memory import collate, line_word_ids
+from inference.captioners.meme_small.memory import SlotPrefixConfig, collate, line_word_ids
 from inference.captioners.meme_small.model import (
     Gate,
     MemeSmall,
@@ -24,7 +24,6 @@ from inference.captioners.meme_small.model import (
     line_blocks,
 )
 from inference.common.types import DecodingOptions
-from inference.decoders.slot_prefix import SlotPrefixConfig
 from inference.decoding.decoder import Logits, Tokens
 from inference.decoding.search import generate
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES, MAX_LINES, layout_features
@@ -43,6 +42,7 @@ from inference.tokenizers.slots import (
 )
 from tests.drawing import draw_meme
 from tests.readings import reading_of, reading_on
+from train_scripts.meme_small.networks import MemeSmallNetwork
 
 LEVELS = ("<detail-0>", "<detail-1>", "<detail-2>")
 TOKENIZER = SlotTokenizer((*SPECIAL, *LEVELS, ":", ".", "мем", "кот", "кота", "робот"))
@@ -285,7 +285,7 @@ def test_only_what_is_supported_can_be_said() -> None:
         model.cutter,
         allowed,
         [Evident(1, signed=True)] * 2,
-        model.word_concepts.numpy(),
+        model.word_concepts,
         repeatable=np.array([False, True]),
     )
     logits = processor(np.zeros((4, 0), np.int64), zeros(4, V + 2))  # two beams a picture
@@ -326,22 +326,28 @@ def test_pictures_with_different_numbers_of_lines_make_one_memory() -> None:
     features = [generator.normal(size=(count, LINE_FEATURES)).astype(np.float32) for count in counts]
     words = [line_word_ids(reading_of(lines_of(count)), TOKENIZER) for count in counts]
     layout = [generator.normal(size=LAYOUT_FEATURES).astype(np.float32) for _ in counts]
-    probabilities = torch.tensor([[0.1, 0.9, 0.5], [0.3, 0.2, 0.1], [0.0, 0.4, 0.6]])
+    probabilities = np.array([[0.1, 0.9, 0.5], [0.3, 0.2, 0.1], [0.0, 0.4, 0.6]])
     memory = collate(probabilities, 2, layout, features, words)
     assert memory.concepts.tolist() == [[1, 2], [0, 1], [2, 1]]  # the likeliest, likeliest first
-    assert torch.equal(memory.probabilities, probabilities.gather(1, memory.concepts))
+    assert np.array_equal(memory.probabilities, np.take_along_axis(probabilities, memory.concepts, 1))
     assert memory.line_mask.sum(1).tolist() == list(counts)
     assert memory.line_features.shape == (3, 4, LINE_FEATURES)
     for i, count in enumerate(counts):
-        assert torch.equal(memory.line_features[i, :count], torch.from_numpy(features[i]))
+        assert np.array_equal(memory.line_features[i, :count], features[i])
         assert not memory.line_features[i, count:].any()
-        assert torch.equal(memory.layout[i], torch.from_numpy(layout[i]))
+        assert np.array_equal(memory.layout[i], layout[i])
 
 
 # --- the whole model, small and untrained
 
 
 def small(seed: int = 0, tokenizer: SlotTokenizer = TOKENIZER, **settings: Any) -> MemeSmall:
+    return untrained(seed, tokenizer, **settings)[1]
+
+
+def untrained(
+    seed: int, tokenizer: SlotTokenizer = TOKENIZER, **settings: Any
+) -> tuple[MemeSmallNetwork, MemeSmall]:
     """All of it with random weights: an encoder of one place, a decoder of width 16."""
     torch.manual_seed(seed)
     sizes = {"width": 16, "layers": 2, "heads": 2, "shown": 2, **settings}
@@ -350,11 +356,12 @@ def small(seed: int = 0, tokenizer: SlotTokenizer = TOKENIZER, **settings: Any) 
     concepts[tokenizer.id("кот")] = concepts[tokenizer.id("кота")] = 0
     concepts[tokenizer.id("робот")] = 1
     encoder = {"kind": "efficientnet_lite0", "preprocessing": {"size": 32}}
-    model = MemeSmall(config, tokenizer, ConceptTable(["кот", "робот"], concepts), encoder).eval()
+    table = ConceptTable(["кот", "робот"], concepts)
+    network = MemeSmallNetwork(config, table, encoder).eval()
     with torch.no_grad():
-        for parameter in model.decoder.parameters():
+        for parameter in network.decoder.parameters():
             parameter.mul_(8)
-    return model
+    return network, network.model(tokenizer, table)
 
 
 PICTURES = [draw_meme("two_frames", width=160), draw_meme("photo", width=160), draw_meme("tweet", width=160)]
@@ -466,12 +473,13 @@ def test_some_frames_are_looked_at_one_by_one() -> None:
     model = small()
     image = draw_meme("two_frames", "РАЗ", "ДВА")
     half = [(0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 1.0)]
-    layout = torch.from_numpy(layout_features(reading_of((), half), image))
+    layout = layout_features(reading_of((), half), image)
     seen = model.detect_by_frame(image, reading_of((), half), layout)
     assert seen.shape == (2, len(model.concepts))
     upper = image.crop((0, 0, image.width, image.height // 2))
-    alone = model.detect(model.see([upper]), layout[None], model.spelt([reading_of()]))
-    torch.testing.assert_close(seen[:1], alone)
+    parts = model.parts
+    alone = parts.detect(parts.see([upper]), layout[None], model.spelt([reading_of()]))
+    np.testing.assert_allclose(seen[:1], alone, rtol=1e-5)
     assert len(model.detect_by_frame(image, reading_of((), half[:1]), layout)) == 0
     assert len(model.detect_by_frame(image, reading_of((), half * 4), layout)) == 0
 
@@ -493,10 +501,10 @@ def test_more_lines_than_the_decoder_has_places_for_are_cut() -> None:
 
 
 def test_no_more_tokens_are_asked_for_than_there_are_places() -> None:
-    model = small(3, max_tokens=8)
+    network, model = untrained(3, max_tokens=8)
     with torch.no_grad():  # a model that never ends by itself
-        model.decoder.words.weight[ENDS] = 0
-        model.decoder.words.weight[ENDS, 0] = -1e3
+        network.decoder.words.weight[ENDS] = 0
+        network.decoder.words.weight[ENDS, 0] = -1e3
     options = DecodingOptions(strategy="greedy", max_tokens=500, min_tokens=400)
     _, generated = model.describe(PICTURES, READ, options, level=1, gate=Gate())
     assert all(len(tokens) <= 8 for tokens in generated.tokens)

@@ -19,12 +19,11 @@ from inference.checkpoints.folder import CONFIG_FILE, WEIGHTS_FILE
 from inference.checkpoints.format import (
     TRAINING_FILE,
     CheckpointError,
-    load_weights,
     read_config,
     read_table,
     read_training,
-    save_checkpoint,
 )
+from inference.checkpoints.modules import load_weights, save_checkpoint
 from inference.common.types import DecodingOptions
 from tests.disk import files_of_at_most
 

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from inference.decoders.base import CaptionDecoder, build_decoder
-from inference.decoders.slot_prefix import SlotPrefixConfig, SlotPrefixDecoder
 from inference.decoders.torch_decoder import TorchDecoder, TorchState
 from inference.decoding.decoder import rows_of
 
@@ -53,11 +52,6 @@ def test_half_precision_is_widened_for_the_search() -> None:
     assert np.isfinite(logits).all()
 
 
-def test_what_cannot_be_fed_or_reordered_is_refused() -> None:
-    slots = SlotPrefixDecoder(
-        SlotPrefixConfig(vocabulary=9, concepts=2, width=8, heads=2), torch.full((9,), -1)
-    )
-    with pytest.raises(TypeError, match="SlotPrefixDecoder takes no text before its sentence"):
-        TorchDecoder(slots).feed(TorchState({}), np.array([[1]]), np.array([1]))
+def test_what_cannot_be_reordered_is_refused() -> None:
     with pytest.raises(TypeError, match="may not hold ndarray"):
         TorchState({"kept": np.zeros(2)}).reorder(np.array([0]))

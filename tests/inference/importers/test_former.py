@@ -15,7 +15,8 @@ from inference.__main__ import app
 from inference.captioners.captioner import load_captioner
 from inference.checkpoints import manifest
 from inference.checkpoints.config import CheckpointConfig, Lineage, TrainingRecord
-from inference.checkpoints.format import read_config, read_training, save_checkpoint
+from inference.checkpoints.format import read_config, read_training
+from inference.checkpoints.modules import save_checkpoint
 from inference.common.types import DecodingOptions
 from tests.disk import files_of_at_most
 from tests.drawing import draw_meme

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from inference.checkpoints.config import CheckpointConfig
-from inference.checkpoints.format import save_checkpoint
 from inference.checkpoints.models import list_models
+from inference.checkpoints.modules import save_checkpoint
 from inference.common.errors import UserError
 from inference.common.types import DecodingOptions
 from tests.inference.fakes import hash_of

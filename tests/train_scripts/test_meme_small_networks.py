@@ -1,19 +1,30 @@
-"""The slot decoder: every way through it says the same, and what it says is what the formulas say."""
+"""The slot decoder: every way through it says the same, and what it says is what the formulas say.
+
+The network learns; what serving has of it, in numpy, steps from word to word.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from inference.captioners.meme_small import concepts as served_concepts
+from inference.captioners.meme_small import decoder as served
+from inference.captioners.meme_small.concept_table import ConceptTable
+from inference.captioners.meme_small.memory import SlotMemory, SlotPrefixConfig
+from inference.captioners.meme_small.sight import ENCODER, GRAPH_FILE, Sight
 from inference.common.types import DecodingOptions
-from inference.decoders.slot_prefix import SlotMemory, SlotPrefixConfig, SlotPrefixDecoder
-from inference.decoders.torch_decoder import TorchDecoder, TorchState
 from inference.decoding.search import generate
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES
+from tests.drawing import draw_meme
+from train_scripts.meme_small.graph import encoder_graph
+from train_scripts.meme_small.networks import ConceptDetector, MemeSmallNetwork, SlotPrefixDecoder, TorchParts
 
 V, WORDS = 19, 5
 CONFIG = SlotPrefixConfig(
@@ -31,9 +42,6 @@ LINES = (3, 0, 5, 1)  # of the four pictures
 WORD_CONCEPTS = torch.tensor([-1] * 10 + [1, 0, 1, 2, 3, 4, -2, -1, -1])
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture
 def decoder() -> SlotPrefixDecoder:
     """Weights ten times GPT-2's, so that attention is far from uniform and a slip far from invisible."""
@@ -45,7 +53,7 @@ def decoder() -> SlotPrefixDecoder:
     return made
 
 
-def memory_of(counts: tuple[int, ...] = LINES, *, seed: int = 2) -> SlotMemory:
+def memory_of(counts: tuple[int, ...] = LINES, *, seed: int = 2) -> SlotMemory[Tensor]:
     """Pictures with ``counts`` lines each; what stands beyond a picture's last line is noise, not zero."""
     torch.manual_seed(seed)
     n, m = len(counts), max(counts)
@@ -67,7 +75,7 @@ def tokens_for(counts: tuple[int, ...] = LINES, length: int = 12) -> Tensor:
     return torch.stack(rows)
 
 
-def single(memory: SlotMemory, i: int, count: int) -> SlotMemory:
+def single(memory: SlotMemory[Tensor], i: int, count: int) -> SlotMemory[Tensor]:
     """Picture ``i`` alone, without any padding."""
     return SlotMemory(
         memory.concepts[i : i + 1],
@@ -97,7 +105,7 @@ def gelu(x: Tensor) -> Tensor:
     return x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
 
 
-def by_hand(weights: dict[str, Tensor], memory: SlotMemory, tokens: list[int]) -> Tensor:
+def by_hand(weights: dict[str, Tensor], memory: SlotMemory[Tensor], tokens: list[int]) -> Tensor:
     """One picture without padding -> logits (t, V + m)."""
     w, width, heads = weights, CONFIG.width, CONFIG.heads
     lines = []
@@ -158,23 +166,34 @@ def test_the_forward_pass_is_what_the_formulas_say(decoder: SlotPrefixDecoder) -
         assert torch.isneginf(logits[i, :, V + count :]).all()
 
 
+def serving(decoder: SlotPrefixDecoder) -> served.SlotPrefixDecoder:
+    weights = {name: value.numpy() for name, value in decoder.state_dict().items()}
+    return served.SlotPrefixDecoder(decoder.config, weights, WORD_CONCEPTS.tolist())
+
+
+def arrays(memory: SlotMemory[Tensor]) -> SlotMemory[Any]:
+    """In the kinds that serving has."""
+    values = (getattr(memory, field.name) for field in fields(memory))
+    return SlotMemory(*(np.asarray(one.float() if one.is_floating_point() else one) for one in values))
+
+
+@pytest.mark.parametrize("copying", ["pointer", "slots"])
+@pytest.mark.parametrize("counts", [LINES, (0, 0), (1,)])
 @torch.no_grad()
-def test_stepping_says_what_teacher_forcing_says(decoder: SlotPrefixDecoder) -> None:
-    decoder = decoder.float()
-    memory, tokens = memory_of(), tokens_for()
-    memory = SlotMemory(
-        memory.concepts,
-        memory.probabilities.float(),
-        memory.layout.float(),
-        memory.line_features.float(),
-        memory.line_words,
-        memory.line_mask,
-    )
-    logits = decoder(memory, tokens)
-    state = decoder.start(memory)
+def test_stepping_says_what_teacher_forcing_says(
+    decoder: SlotPrefixDecoder, counts: tuple[int, ...], copying: Literal["pointer", "slots"]
+) -> None:
+    if copying == "slots":
+        decoder = SlotPrefixDecoder(replace(CONFIG, copying=copying), WORD_CONCEPTS).double().eval()
+    memory = memory_of(counts)
+    tokens = torch.stack([torch.arange(24) * 7 % (V + count) for count in counts])
+    logits = decoder(memory, tokens).numpy()
+    stepping = serving(decoder)
+    state = stepping.start(arrays(memory))
     for t in range(tokens.shape[1]):
-        stepped, state = decoder.step(state, tokens[:, t])
-        torch.testing.assert_close(stepped, logits[:, t], atol=1e-5, rtol=1e-5)
+        stepped, state = stepping.step(state, tokens[:, t].numpy())
+        assert stepped.dtype == np.float32
+        np.testing.assert_allclose(stepped, logits[:, t], atol=1e-4, rtol=1e-4)
 
 
 @torch.no_grad()
@@ -223,15 +242,23 @@ def test_the_lines_and_the_picture_are_looked_at(decoder: SlotPrefixDecoder) -> 
 
 
 @torch.no_grad()
-def test_a_reordered_state_goes_on_as_its_pictures(decoder: SlotPrefixDecoder) -> None:
-    memory, tokens = memory_of(), tokens_for()
-    state = decoder.start(memory)
-    for t in range(4):
-        expected, state = decoder.step(state, tokens[:, t])
-    index = torch.tensor([2, 0, 0, 3, 1])
-    expected, _ = decoder.step(state, tokens[:, 4])
-    moved, _ = decoder.step(TorchState(state).reorder(index.numpy()).parts, tokens[index, 4])
-    torch.testing.assert_close(moved, expected[index], atol=1e-9, rtol=1e-9)
+def test_a_reordered_state_goes_on_as_its_rows(decoder: SlotPrefixDecoder) -> None:
+    """Three rows of each picture go different ways, and twice the same one."""
+    memory, tokens = memory_of(), tokens_for(tuple(count for count in LINES for _ in range(3)))
+    stepping = serving(decoder)
+    state = stepping.start(arrays(memory)).reorder(np.repeat(np.arange(4), 3))
+    said = [[int(token)] for token in tokens[:, 0]]
+    _, state = stepping.step(state, tokens[:, 0].numpy())
+    for t in range(1, 11):
+        index = np.array([3 * picture + (row * t + t) % 3 for picture in range(4) for row in range(3)])
+        state = state.reorder(index)
+        assert state.rows == 12
+        said = [[*said[row], int(token)] for row, token in zip(index, tokens[:, t], strict=True)]
+        logits, state = stepping.step(state, tokens[:, t].numpy())
+    for row, own in enumerate(said):
+        picture, count = row // 3, LINES[row // 3]
+        expected = decoder(single(memory, picture, count), torch.tensor([own]))[0, -1]
+        np.testing.assert_allclose(logits[row, : V + count], expected.numpy(), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -249,9 +276,10 @@ def test_a_batch_generates_what_each_picture_alone_gets(
     # A draw depends on how many entries the distribution has: for sampling the pictures have as many lines.
     counts = (3, 3, 3) if options.strategy == "sample" else LINES
     memory = memory_of(counts)
-    together = generate(TorchDecoder(decoder), memory, options, bos=1, eos=2, pad=0)
+    stepping = serving(decoder)
+    together = generate(stepping, arrays(memory), options, bos=1, eos=2, pad=0)
     for i, count in enumerate(counts):
-        alone = generate(TorchDecoder(decoder), single(memory, i, count), options, bos=1, eos=2, pad=0)
+        alone = generate(stepping, arrays(single(memory, i, count)), options, bos=1, eos=2, pad=0)
         assert together.tokens[i] == alone.tokens[0]
         assert together.logprobs[i] == pytest.approx(alone.logprobs[0], abs=1e-4)
 
@@ -281,3 +309,37 @@ def test_slots_as_words_know_the_number_of_a_line_and_nothing_else() -> None:
     m = memory.line_mask.shape[1]
     expected = (query @ table[:m].T / CONFIG.width**0.5).masked_fill(~memory.line_mask[:, None], -torch.inf)
     torch.testing.assert_close(logits[..., -m:], expected)
+
+
+def test_the_encoder_s_graph_sees_what_the_network_sees() -> None:
+    network = MemeSmallNetwork(CONFIG, ConceptTable(["кот"] * 6, WORD_CONCEPTS.tolist())).eval()
+    torch.manual_seed(5)
+    for module in network.encoder.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    weights = {name: value.numpy() for name, value in network.state_dict().items()}
+    images = [draw_meme("photo", width=300), draw_meme("two_frames", width=500), draw_meme("tweet")]
+    expected = TorchParts(network).see(images)
+    seen = Sight(ENCODER, weights, threads=1)(images)
+    assert seen.shape == (3, 2, 1280)
+    np.testing.assert_allclose(seen, expected, atol=1e-4 * expected.max())
+
+
+def test_the_detectors_served_find_what_the_network_finds() -> None:
+    torch.manual_seed(6)
+    network = ConceptDetector(12, 7)
+    with torch.no_grad():
+        for value in network.state_dict().values():
+            value.uniform_(0.1, 1)
+    detector = served_concepts.ConceptDetector({k: v.numpy() for k, v in network.state_dict().items()})
+    told = torch.rand(3, 2, 12), torch.rand(3, LAYOUT_FEATURES), (torch.rand(3, 7) < 0.5).float()
+    told[0][1] = 0  # a picture on which nothing is seen
+    with torch.no_grad():
+        expected = torch.sigmoid(network(*told)).numpy()
+    np.testing.assert_allclose(detector(*(one.numpy() for one in told)), expected, rtol=1e-5)
+
+
+def test_the_encoder_s_graph_is_the_network_s() -> None:
+    """Who changes the architecture writes it anew: ``python -m train_scripts graphs``."""
+    assert encoder_graph() == GRAPH_FILE.read_bytes()

@@ -1,65 +1,129 @@
-"""A small language model with what the picture shows and the lines read as its prefix, and slots that copy a
-line.
+"""The shipped model as it learns: the networks that serving runs without PyTorch.
 
-The plan of ClipCap (Mokady et al. 2021, arXiv:2111.09734): a prefix of vectors made from the picture, then a
-GPT (pre-norm transformer, tied output). The prefix here is one vector for each of the likeliest concepts of
-the picture (as You et al. 2016, arXiv:1603.03925, feed detected words to the decoder), one for its layout and
-one for each line read; the output distribution is extended by one entry a line, a pointer (Vinyals et al.
-2015, arXiv:1506.03134) over the last layer's vectors of the lines. Prefix positions see one another both
-ways, words see the prefix and the words before them.
+Its numbers are served by ``inference/captioners/meme_small``: the encoder as a graph, detectors and decoder
+(whose plan is told there) in numpy.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES, MAX_LINES
+from inference.captioners.meme_small import decoder
+from inference.captioners.meme_small.concept_table import ConceptTable
+from inference.captioners.meme_small.memory import Array, SlotMemory, SlotPrefixConfig
+from inference.captioners.meme_small.model import MemeSmall
+from inference.captioners.meme_small.sight import ENCODER
+from inference.checkpoints.config import CheckpointConfig
+from inference.checkpoints.modules import load_weights
+from inference.encoders.base import build_encoder
+from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES
+from inference.tokenizers.slots import SlotTokenizer
 
 
-@dataclass(frozen=True, slots=True)
-class SlotPrefixConfig:
-    """Sizes. ``concepts`` are told apart, the ``shown`` likeliest of a picture stand in the prefix.
-
-    ``copying``: a ``pointer`` compares with the lines' own vectors; ``slots`` are words of the vocabulary:
-    the first line, the second one, whatever stands there.
+class MemeSmallNetwork(nn.Module):
+    """Encoder, detectors and decoder. ``word_concepts`` (vocabulary,): the concept that each word names, as
+    the table says. ``encoder``: its config; None: the shipped one.
     """
 
-    vocabulary: int
-    concepts: int
-    width: int = 256
-    layers: int = 4
-    heads: int = 4
-    shown: int = 16
-    max_lines: int = MAX_LINES
-    max_tokens: int = 192
-    dropout: float = 0.2
-    copying: Literal["pointer", "slots"] = "pointer"
+    def __init__(
+        self, config: SlotPrefixConfig, table: ConceptTable, encoder: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        self.encoder = build_encoder(encoder or ENCODER)
+        self.detector = ConceptDetector(self.encoder.widths[0], len(table.concepts))
+        self.word_concepts = table.word_concepts
+        self.decoder = SlotPrefixDecoder(config, torch.tensor(list(table.word_concepts)))
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    def model(self, tokenizer: SlotTokenizer, table: ConceptTable) -> MemeSmall:
+        """It describes with what the network has learnt by then."""
+        return MemeSmall(TorchParts(self), tokenizer, table)
 
 
-@dataclass(frozen=True, slots=True)
-class SlotMemory:
-    """What is known of n pictures, m lines at most (m may be 0), w words a line at most.
+class TorchParts:
+    """A network behind :class:`inference.captioners.meme_small.model.Parts`."""
 
-    ``concepts`` (n, shown) numbers of the likeliest concepts, likeliest first, and ``probabilities``
-    (n, shown) 0..1; ``layout`` (n, LAYOUT_FEATURES); ``line_features`` (n, m, LINE_FEATURES); ``line_words``
-    (n, m, w) vocabulary ids, 0 = none; ``line_mask`` (n, m), True where there is a line.
+    def __init__(self, network: MemeSmallNetwork) -> None:
+        self.network = network
+
+    @property
+    def config(self) -> SlotPrefixConfig:
+        return self.network.decoder.config
+
+    @property
+    def decoder(self) -> decoder.SlotPrefixDecoder:
+        """With what the network has learnt by now: it is made anew each time."""
+        weights = {name: value.numpy() for name, value in self.network.decoder.state_dict().items()}
+        return decoder.SlotPrefixDecoder(self.config, weights, self.network.word_concepts)
+
+    @torch.inference_mode()
+    def see(self, images: Sequence[Image.Image]) -> Array:
+        encoder = self.network.encoder
+        return np.asarray(pool(encoder(torch.from_numpy(encoder.preprocessing(images)))))
+
+    @torch.inference_mode()
+    def detect(self, pooled: Array, layout: Array, spelt: Array) -> Array:
+        told = (torch.from_numpy(one) for one in (pooled, layout, spelt))
+        return np.asarray(torch.sigmoid(self.network.detector(*told)))
+
+
+def learning_parts(
+    folder: Path,
+    config: CheckpointConfig,
+    sizes: SlotPrefixConfig,
+    table: ConceptTable,
+    threads: int | None = None,  # noqa: ARG001 - who learns sets those of the whole process
+) -> TorchParts:
+    """A checkpoint's weights in a network, for :meth:`SlotDescriber.load`.
+
+    Raises CheckpointError when they are not those of the config.
     """
+    network = MemeSmallNetwork(sizes, table, config.encoder)
+    load_weights(network, folder)
+    return TorchParts(network.eval())
 
-    concepts: Tensor
-    probabilities: Tensor
-    layout: Tensor
-    line_features: Tensor
-    line_words: Tensor
-    line_mask: Tensor
+
+def as_tensors(memory: SlotMemory[Array]) -> SlotMemory[Tensor]:
+    """The same memory for the networks."""
+    return SlotMemory(**{own.name: torch.from_numpy(getattr(memory, own.name)) for own in fields(memory)})
+
+
+def pool(grid: Tensor) -> Tensor:
+    """(n, places, width) -> (n, 2, width): mean and maximum over places."""
+    return torch.stack((grid.mean(1), grid.amax(1)), dim=1)
+
+
+class ConceptDetector(nn.Module):
+    """See :class:`inference.captioners.meme_small.concepts.ConceptDetector`."""
+
+    def __init__(self, width: int, concepts: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * width + LAYOUT_FEATURES, concepts)
+        self.copied = nn.Parameter(torch.zeros(1))
+        self.layout_mean: Tensor
+        self.layout_scale: Tensor
+        self.register_buffer("layout_mean", torch.zeros(LAYOUT_FEATURES))
+        self.register_buffer("layout_scale", torch.ones(LAYOUT_FEATURES))
+
+    def features(self, pooled: Tensor, layout: Tensor) -> Tensor:
+        """``pooled`` (n, 2, width) of :func:`pool`, ``layout`` (n, LAYOUT_FEATURES) -> (n, features), scaled
+        so that one ridge suits them all.
+        """
+        seen = functional.normalize(pooled, dim=-1).flatten(1) * 8
+        return torch.cat((seen, (layout - self.layout_mean) / self.layout_scale * 0.3), dim=1)
+
+    def forward(self, pooled: Tensor, layout: Tensor, spelt: Tensor) -> Tensor:
+        """``spelt`` (n, concepts): 1 where the concept is among the words read. -> logits (n, concepts)."""
+        return torch.as_tensor(self.linear(self.features(pooled, layout)) + self.copied * spelt)
 
 
 class _Attention(nn.Module):
@@ -70,20 +134,13 @@ class _Attention(nn.Module):
         self.qkv = nn.Linear(config.width, 3 * config.width)
         self.out = nn.Linear(config.width, config.width)
 
-    def forward(self, x: Tensor, mask: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x (n, t, width), mask (n, 1, t, T) True = may look, past (n, 2, heads, T - t, d) -> the same
-        with T.
-        """
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x (n, t, width), mask (n, 1, t, t) True = may look -> as x."""
         n, t, width = x.shape
         q, k, v = self.qkv(x).view(n, t, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        present = torch.stack((k, v), dim=1)  # (n, 2, heads, t, d)
-        if past is not None:
-            present = torch.cat((past, present), dim=3)
         dropout = self.dropout if self.training else 0.0
-        y = functional.scaled_dot_product_attention(
-            q, present[:, 0], present[:, 1], attn_mask=mask, dropout_p=dropout
-        )
-        return self.out(y.transpose(1, 2).reshape(n, t, width)), present
+        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        return torch.as_tensor(self.out(y.transpose(1, 2).reshape(n, t, width)))
 
 
 class _Block(nn.Module):
@@ -97,10 +154,9 @@ class _Block(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, mask: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
-        attended, present = self.attention(self.norm_1(x), mask, past)
-        x = x + self.dropout(attended)
-        return x + self.dropout(self.mlp(self.norm_2(x))), present
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        x = x + self.dropout(self.attention(self.norm_1(x), mask))
+        return torch.as_tensor(x + self.dropout(self.mlp(self.norm_2(x))))
 
 
 def _words_of(word_concepts: Tensor, concepts: int) -> Tensor:
@@ -114,7 +170,7 @@ def _words_of(word_concepts: Tensor, concepts: int) -> Tensor:
 
 
 class SlotPrefixDecoder(nn.Module):
-    """``start``/``step`` for decoding, ``forward`` with the whole sentence for training.
+    """Teacher forcing over whole sentences; :mod:`inference.captioners.meme_small.decoder` says them.
 
     Logits have ``vocabulary + m`` entries: the words, then the m lines of the picture (-inf where there is
     none). ``word_concepts`` (vocabulary,): the concept that each word names, negative where none; a concept's
@@ -152,14 +208,12 @@ class SlotPrefixDecoder(nn.Module):
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)
 
-    # --- training ---
-
-    def forward(self, memory: SlotMemory, tokens: Tensor) -> Tensor:
+    def forward(self, memory: SlotMemory[Tensor], tokens: Tensor) -> Tensor:
         """tokens (n, t), the start token first -> logits (n, t, vocabulary + m)."""
         prefix, prefix_mask, line_embeddings = self._prefix(memory)
         n, p = prefix_mask.shape
         t = tokens.shape[1]
-        x = torch.cat((prefix, self._embed(tokens, line_embeddings, 0)), dim=1)
+        x = torch.cat((prefix, self._embed(tokens, line_embeddings)), dim=1)
         mask = torch.zeros(n, p + t, p + t, dtype=torch.bool, device=tokens.device)
         mask[:, :, :p] = prefix_mask[:, None, :]
         mask[:, p:, p:] = torch.ones(t, t, dtype=torch.bool, device=tokens.device).tril()
@@ -167,13 +221,13 @@ class SlotPrefixDecoder(nn.Module):
         mask |= torch.eye(p + t, dtype=torch.bool, device=tokens.device)
         x = self.dropout(x)
         for block in self.blocks:
-            x, _ = block(x, mask[:, None], None)
+            x = block(x, mask[:, None])
         x = self.norm(x)
         m = memory.line_mask.shape[1]
         hidden = x[:, p:]
         return self._logits(hidden, self._keys(x[:, p - m : p]), memory.line_mask)
 
-    def _prefix(self, memory: SlotMemory) -> tuple[Tensor, Tensor, Tensor]:
+    def _prefix(self, memory: SlotMemory[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """(n, p, width), its mask (n, p), and the lines' embeddings (n, m, width); the lines come last
         in the prefix.
         """
@@ -186,7 +240,7 @@ class SlotPrefixDecoder(nn.Module):
         there = torch.ones(n, seen.shape[1], dtype=torch.bool, device=seen.device)
         return torch.cat((seen, lines), dim=1), torch.cat((there, memory.line_mask), dim=1), lines
 
-    def _shown(self, memory: SlotMemory) -> Tensor:
+    def _shown(self, memory: SlotMemory[Tensor]) -> Tensor:
         """(n, shown, width): a vector for each of the likeliest concepts."""
         p = memory.probabilities.clamp(1e-4, 1 - 1e-4)
         sure = self.probability(torch.stack((p, p.logit() / 4, p.sqrt()), dim=-1))
@@ -195,15 +249,15 @@ class SlotPrefixDecoder(nn.Module):
         words = (self.words(ids) * named[..., None]).sum(2) / named.sum(2).clamp(min=1.0)[..., None]
         return torch.as_tensor(words + self.concepts(memory.concepts) + sure)
 
-    def _embed(self, tokens: Tensor, lines: Tensor, start: int) -> Tensor:
-        """tokens (n, t) at places start.. -> (n, t, width); a slot is the line's own vector."""
+    def _embed(self, tokens: Tensor, lines: Tensor) -> Tensor:
+        """tokens (n, t) -> (n, t, width); a slot is the line's own vector."""
         vocabulary = self.config.vocabulary
         x = self.words(tokens.clamp(max=vocabulary - 1))
         if lines.shape[1]:
             index = (tokens - vocabulary).clamp(min=0)
             copied = lines.gather(1, index[..., None].expand(-1, -1, lines.shape[2])) + self.slot
             x = torch.where((tokens >= vocabulary)[..., None], copied, x)
-        return torch.as_tensor(x + self.places.weight[start : start + tokens.shape[1]])
+        return torch.as_tensor(x + self.places.weight[: tokens.shape[1]])
 
     def _keys(self, lines: Tensor) -> Tensor:
         """lines (n, m, width), as the last layer has them -> what slots are compared with, alike."""
@@ -216,38 +270,3 @@ class SlotPrefixDecoder(nn.Module):
         words = hidden @ self.words.weight.T
         pointers = self.pointer_query(hidden) @ keys.transpose(1, 2) / math.sqrt(self.config.width)
         return torch.cat((words, pointers.masked_fill(~line_mask[:, None], -torch.inf)), dim=-1)
-
-    # --- decoding ---
-
-    def start(self, memory: SlotMemory) -> dict[str, Any]:
-        """Runs the prefix once; every tensor of the state has the batch first."""
-        prefix, prefix_mask, lines = self._prefix(memory)
-        n, p = prefix_mask.shape
-        mask = prefix_mask[:, None, :].expand(n, p, p) | torch.eye(p, dtype=torch.bool, device=prefix.device)
-        x, past = prefix, []
-        for block in self.blocks:
-            x, present = block(x, mask[:, None], None)
-            past.append(present)
-        x = self.norm(x)
-        keys = self._keys(x[:, p - lines.shape[1] :])
-        return {
-            "past": past,
-            "mask": prefix_mask,
-            "lines": lines,
-            "line_mask": memory.line_mask,
-            "keys": keys,
-            "place": torch.zeros(n, dtype=torch.long, device=prefix.device),
-        }
-
-    def step(self, state: dict[str, Any], tokens: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        """tokens (n,) -> logits (n, vocabulary + m) and the state after them."""
-        place = int(state["place"][0])
-        x = self._embed(tokens[:, None], state["lines"], place)
-        mask = torch.cat((state["mask"], torch.ones_like(state["mask"][:, :1])), dim=1)
-        past = []
-        for block, before in zip(self.blocks, state["past"], strict=True):
-            x, present = block(x, mask[:, None, None], before)
-            past.append(present)
-        hidden = self.norm(x)
-        logits = self._logits(hidden, state["keys"], state["line_mask"])[:, 0]
-        return logits, {**state, "past": past, "mask": mask, "place": state["place"] + 1}
