@@ -27,12 +27,16 @@ from inference.pictures.rgb import to_rgb
 pillow_heif.register_heif_opener()
 
 # Another number whenever a picture looks otherwise when it is opened: what was computed of it is then stale.
-OPENING = 2
+OPENING = 3
 MAX_BYTES = 50_000_000
 MAX_PIXELS = 50_000_000
 # What comes out is at most this large, about what a phone's camera takes: the time to read a picture grows
 # with its area, and nothing downstream sees more detail.
 WORKING_PIXELS = 12_000_000
+# Where the decoder leaves out detail without being asked twice (JPEG, by 2, 4 or 8), it does so down to these
+# sides, if both are longer: the detector of print looks at two fifths of them, and finds no line there that
+# is too small to be read.
+DETAILED_SIDES = 2000, 1200  # pixels, the longer and the shorter: a strip of a phone's screens keeps its own
 
 # Only these decoders are ever tried: Pillow knows some forty more, one of which (EPS) runs another program.
 Image.init()
@@ -203,6 +207,7 @@ def _decode(opened: _Opened) -> Picture:
     size = size_upright(source, orientation)
     scale = min(1.0, math.sqrt(WORKING_PIXELS / (source.width * source.height)))
     wanted = tuple(max(1, round(side * scale)) for side in source.size)
+    detail = max(DETAILED_SIDES[0] / max(source.size), DETAILED_SIDES[1] / min(source.size))
 
     def reopened(data: bytes) -> ImageFile.ImageFile:
         if source.format == "TIFF":
@@ -211,19 +216,19 @@ def _decode(opened: _Opened) -> Picture:
             again.getexif()[ORIENTATION_TAG] = 1
         else:
             again = _open_as_it_is(data, MAX_PIXELS)
-        if again.format in _JPEG and scale < 1:
-            # The JPEG decoder itself can leave out detail (by 2, 4, 8), never below the size asked for.
-            again.draft(None, (math.ceil(source.width * scale), math.ceil(source.height * scale)))
+        if again.format in _JPEG:  # never below the size asked for
+            least = min(scale, detail)
+            again.draft(None, (math.ceil(source.width * least), math.ceil(source.height * least)))
         return again
 
     notes = [several] if (several := _several(source)) else []
     whole, rows = _pixels(opened, reopened)
-    factor = (wanted[0] / whole.width, wanted[1] / whole.height) if scale < 1 else (1.0, 1.0)
+    factor = wanted[0] / whole.width, wanted[1] / whole.height
     if rows is not None:
         notes.append("partial")
         whole = whole.crop((0, rows[0], whole.width, rows[1]))
     image = to_rgb(whole)
-    if scale < 1:
+    if max(factor) < 1:
         smaller = (max(1, round(image.width * factor[0])), max(1, round(image.height * factor[1])))
         image = image.resize(smaller, Image.Resampling.BOX, reducing_gap=2.0)
     return Picture(turned(image, orientation), *size, notes=tuple(notes))

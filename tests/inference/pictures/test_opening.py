@@ -143,6 +143,17 @@ def test_a_large_rotated_photo_is_reduced_and_keeps_its_true_size() -> None:
     assert_upright(picture.image)
 
 
+def test_a_large_jpeg_is_decoded_in_the_detail_that_is_looked_at() -> None:
+    picture = load_picture(encoded(corners(4032, 3024), "JPEG"))
+    assert (picture.width, picture.height, picture.image.size) == (4032, 3024, (2016, 1512))
+    assert_upright(picture.image)
+
+
+@pytest.mark.parametrize("size", [(2400, 1800), (1080, 7000)])
+def test_print_that_may_be_small_keeps_its_detail(size: tuple[int, int]) -> None:
+    assert load_picture(encoded(corners(*size), "JPEG")).image.size == size
+
+
 def test_a_long_strip_is_not_squeezed() -> None:
     picture = load_picture(encoded(corners(700, 12_000)))
     assert picture.image.size == (700, 12_000)
