@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.special import expit
 
 from inference.captioners.meme_small.memory import Array
 
 _LEAST = 1e-12  # of a vector's length, as torch's normalize has it
+_LOWEST = -80  # whose exponential 32 bits still hold
 _SEEN, _LAYOUT = 8, 0.3  # scales: so one ridge suits what is seen and the layout
 
 
@@ -47,5 +47,5 @@ class ConceptDetector:
         seen = (pooled / np.maximum(length, _LEAST)).reshape(len(pooled), -1) * _SEEN
         features = np.concatenate((seen, (layout - self._mean) / self._scale * _LAYOUT), axis=1)
         logits = features.astype(np.float32) @ self._weight + self._bias + self._copied * spelt
-        probabilities: Array = expit(logits)
+        probabilities: Array = 1 / (1 + np.exp(-np.maximum(logits, _LOWEST)))
         return probabilities
