@@ -24,15 +24,15 @@ NEVER = np.float32(-np.inf)  # the logit of what may not be said
 
 @dataclass(frozen=True, slots=True)
 class MinTokens:
-    """Forbids the end token until ``count`` tokens stand before it."""
+    """Forbids the end tokens until ``count`` tokens stand before them."""
 
     count: int
-    eos: int
+    ends: tuple[int, ...]
 
     def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
         if tokens.shape[1] >= self.count:
             return logits
-        return Forbid((self.eos,))(tokens, logits)
+        return Forbid(self.ends)(tokens, logits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +95,13 @@ class NoRepeatNgram:
         return left
 
 
-def asked_for(options: DecodingOptions, eos: int) -> list[LogitsProcessor]:
-    """The processors that the options ask for, in their order; ``eos``: the end token."""
+def asked_for(options: DecodingOptions, ends: tuple[int, ...]) -> list[LogitsProcessor]:
+    """The processors that the options ask for, in their order; ``ends``: the end tokens."""
     processors: list[LogitsProcessor] = []
     if options.repetition_penalty != 1:
         processors.append(RepetitionPenalty(options.repetition_penalty))
     if options.no_repeat_ngram:
         processors.append(NoRepeatNgram(options.no_repeat_ngram))
     if options.min_tokens:
-        processors.append(MinTokens(options.min_tokens, eos))
+        processors.append(MinTokens(options.min_tokens, ends))
     return processors

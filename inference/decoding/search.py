@@ -37,6 +37,7 @@ def generate(
     bos: int,
     eos: int,
     pad: int,
+    ends: Sequence[int] = (),
     processors: Sequence[LogitsProcessor] = (),
     seeds: Sequence[int] | None = None,
     prompts: Sequence[Sequence[int]] | None = None,
@@ -45,7 +46,8 @@ def generate(
 
     At most ``options.max_tokens`` tokens are generated for a picture, the end token among them. Every
     picture gets what it would get alone: nothing passes between rows, rows that have ended are fed ``pad``
-    and ignored. ``processors`` run before those that the options ask for.
+    and ignored. A token of ``ends`` ends a sentence as ``eos`` does. ``processors`` run before those that the
+    options ask for.
 
     Sampling: each picture has a random generator of its own, seeded with ``seeds[i]`` where given, else with
     ``options.seed`` (the same for all, so a picture's caption does not depend on its neighbours), else anew.
@@ -59,7 +61,8 @@ def generate(
     n = rows_of(state)
     if n == 0:
         return Generated([], [], [], [])
-    search = _Search(decoder, options, eos, pad, (*processors, *asked_for(options, eos)))
+    ending = (eos, *ends)
+    search = _Search(decoder, options, ending, pad, (*processors, *asked_for(options, ending)))
     first = np.full(n, bos, np.int64)
     if prompts is not None:
         if not isinstance(decoder, Prompted) or len(prompts) != n or not all(prompts):
@@ -83,13 +86,13 @@ class _Search:
         self,
         decoder: Decoder,
         options: DecodingOptions,
-        eos: int,
+        ends: tuple[int, ...],
         pad: int,
         processors: Sequence[LogitsProcessor],
     ) -> None:
         self.decoder = decoder
         self.options = options
-        self.eos = eos
+        self.ends = ends
         self.pad = pad
         self.processors = processors
 
@@ -102,7 +105,7 @@ class _Search:
         stuck = logits.max(-1) == NEVER
         if stuck.any():
             logits = logits.copy()
-            logits[stuck, self.eos] = 0
+            logits[stuck, self.ends[0]] = 0
         return log_softmax(logits), state
 
     def single(self, state: State, first: Tokens, choose: Callable[[Logits], Tokens]) -> Generated:
@@ -117,7 +120,7 @@ class _Search:
             chosen = choose(logprobs)
             total += np.where(ended, 0, logprobs[rows, chosen])
             length += ~ended
-            ended |= chosen == self.eos
+            ended |= np.isin(chosen, self.ends)
             last = np.where(ended, self.pad, chosen)
             tokens = np.concatenate([tokens, last[:, None]], 1)
             if ended.all():
@@ -151,7 +154,7 @@ class _Search:
             values, where = top((running.reshape(-1, 1) + values).reshape(n, -1), 2 * k)  # (n, up to 2k)
             parent = where // width + rows[::k, None]
             token = np.take_along_axis(token.reshape(n, -1), where, 1)
-            ends = token == self.eos
+            ends = np.isin(token, self.ends)
             # Those of the k best candidates that stop here: at their end token, or all where room ends.
             stops = ends[:, :k] | (size == self.options.max_tokens)
             for i, j in np.argwhere(stops & (values[:, :k] > NEVER)).tolist():

@@ -90,8 +90,8 @@ def import_rudolph(
             )
     fill(decoder, {**state, **own}, WHAT)
     start = words + _RIGHT_TASK if extra else BOS
-    forbidden = tuple(token for token in (PAD, UNK, BOS, *range(words, words + extra)) if token != EOS)
-    return decoder.eval(), SpecialTokens(start, EOS, PAD, forbidden)
+    ends = tuple(range(words, words + extra))
+    return decoder.eval(), SpecialTokens(start, EOS, PAD, (PAD, UNK, BOS), ends)
 
 
 def _kernels(sizes: RudolphConfig, masks: dict[str, Tensor]) -> dict[str, int]:

@@ -185,6 +185,7 @@ class CaptionModel(nn.Module):
             bos=special.bos,
             eos=special.eos,
             pad=special.pad,
+            ends=special.ends,
             processors=processors,
             **extra,
         )

@@ -13,12 +13,14 @@ ARCHITECTURE = "encoder-decoder"
 
 @dataclass(frozen=True, slots=True)
 class SpecialTokens:
-    """Numbers of the tokens around a sentence, and of those that are never said."""
+    """Numbers of the tokens around a sentence, of those that are never said, and of those that end a sentence
+    as ``eos`` does where a model says them."""
 
     bos: int
     eos: int
     pad: int
     forbidden: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,12 @@ class OwnSettings:
 
     @classmethod
     def from_dict(cls, own: Settings) -> Self:
-        """What :meth:`to_dict` gave; the words read are younger than the format.
+        """What :meth:`to_dict` gave; the words read and other ends are younger than the format.
 
         Raises KeyError for what is missing, TypeError for what is wrong.
         """
-        special = {**own["special"], "forbidden": tuple(own["special"]["forbidden"])}
+        told = own["special"]
+        lists = {"forbidden": tuple(told["forbidden"]), "ends": tuple(told.get("ends", ()))}
+        special = {**told, **lists}
         words, most = own.get("words", "none"), own.get("prompt_tokens", PROMPT_TOKENS)
         return cls(own["tokenizer"], SpecialTokens(**special), words, most)

@@ -15,6 +15,7 @@ from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED, build_decoder
 from inference.decoders.rudolph import BOS, EOS, RudolphConfig, RudolphDecoder, layer_kind, layer_mask
 from inference.decoders.torch_decoder import TorchDecoder
+from inference.decoding.processors import Forbid
 from inference.decoding.search import generate
 from inference.importers.rudolph import import_rudolph, is_rudolph
 
@@ -281,6 +282,39 @@ def test_a_batch_gives_what_single_calls_give(tmp_path: Path) -> None:
         )
     with pytest.raises(TypeError, match="needs 9 codes a picture"):
         decoder.start(torch.zeros(1, 4, dtype=torch.long))
+
+
+def test_a_special_token_ends_the_second_editions_sentence(tmp_path: Path) -> None:
+    """As its package has it: what is drawn from behind the words becomes the end."""
+    extra = 6
+    state, decoder = imported(tmp_path, extra)
+    special = import_rudolph(tmp_path / "pytorch_model.bin")[1]
+    assert special.ends == tuple(range(WORDS, WORDS + extra))
+    left = [BOS, WORDS + 3, EOS, 0]
+    stopped = 0
+    for codes in torch.randint(0, 16, (12, SIDE**2), generator=torch.Generator().manual_seed(1)).tolist():
+        right, expected = [BOS, WORDS + 5], []
+        while len(right) < RIGHT:
+            logits = original_forward(state, left, codes, right)[-1, : WORDS + extra]
+            logits[[0, 1, BOS]] = -torch.inf  # ours says no padding, which the package leaves out afterwards
+            token = int(logits.argmax())
+            stopped += token >= WORDS
+            if token >= WORDS or token == EOS:
+                break
+            right.append(token)
+            expected.append(token)
+        found = generate(
+            TorchDecoder(decoder),
+            torch.tensor([codes]),
+            DecodingOptions("greedy", max_tokens=RIGHT - 2),
+            bos=special.bos,
+            eos=special.eos,
+            pad=special.pad,
+            ends=special.ends,
+            processors=[Forbid(special.forbidden)],
+        )
+        assert found.tokens == [expected]
+    assert stopped
 
 
 def test_its_settings_build_its_like_and_other_files_are_refused(tmp_path: Path) -> None:

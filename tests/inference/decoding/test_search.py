@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -313,6 +313,22 @@ def test_a_hook_sees_the_tokens_so_far_and_rules_the_next() -> None:
         assert found.finished == [True, True]
         assert found.logprobs == pytest.approx([0.0, 0.0])
         assert seen[:4] == [(rows, 0), (rows, 1), (rows, 2), (rows, 3)]
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "beam", "sample"])
+def test_other_ends_end_a_sentence_as_its_own_does(strategy: str) -> None:
+    """Which of the ends is said makes no difference but to what it says: nothing."""
+    decoder, memory = TinyDecoder(9, seed=4), np.arange(12)
+    options = DecodingOptions(strategy=strategy, beams=3, max_tokens=8, seed=2)  # type: ignore[arg-type]
+    found = generate(decoder, memory, options, bos=BOS, eos=EOS, pad=PAD, ends=(5, 7))
+    assert not any({EOS, 5, 7} & {*said} for said in found.tokens)
+    assert any(found.finished)
+    said = generate(decoder, memory, options, bos=BOS, eos=EOS, pad=PAD)
+    ended = [min((row.index(end) for end in (5, 7) if end in row), default=None) for row in said.tokens]
+    if strategy != "beam":  # a beam that may end sooner may find another sentence
+        assert found.tokens == [row[:end] for row, end in zip(said.tokens, ended, strict=True)]
+    longer = generate(decoder, memory, replace(options, min_tokens=3), bos=BOS, eos=EOS, pad=PAD, ends=(5, 7))
+    assert all(len(said) >= 3 for said in longer.tokens)
 
 
 def test_a_sentence_ends_where_the_hooks_leave_nothing_to_say() -> None:
