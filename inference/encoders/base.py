@@ -71,6 +71,7 @@ B = TypeVar("B", bound=Build)
 _REGISTRY: Registry[Build] = Registry(
     "encoder",
     (
+        "inference.encoders.clip_resnet",
         "inference.encoders.cnn",
         "inference.encoders.efficientnet",
         "inference.encoders.ruclip",

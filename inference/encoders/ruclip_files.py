@@ -9,7 +9,8 @@ from typing import Any
 
 from inference.checkpoints.weight_files.state import ImportFailed, State, count, fill, read_state, take
 from inference.encoders.base import build_encoder
-from inference.encoders.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
+from inference.encoders.clip_resnet import clip_preprocessing
+from inference.encoders.preprocessing import Preprocessing
 from inference.encoders.ruclip import RuClip, RuClipConfig, RuClipEncoder, ruclip_preprocessing
 from inference.tokenizers.youtokentome import FILE as BPE_FILE
 from inference.tokenizers.youtokentome import YouTokenToMe
@@ -86,9 +87,7 @@ def import_ruclip(folder: Path, *, state: State | None = None) -> ImportedRuClip
     if isinstance(stated.get("preprocessing"), dict):
         preprocessing, openai = Preprocessing.from_dict(stated["preprocessing"]), bool(stated["openai"])
     elif openai:
-        preprocessing = Preprocessing(
-            config.image_resolution, "crop", mean=CLIP_MEAN, std=CLIP_STD, filter="bicubic"
-        )
+        preprocessing = clip_preprocessing(config.image_resolution)
     else:
         preprocessing = ruclip_preprocessing(config.image_resolution)
         mean, std = (stated.get(name) for name in ("mean", "std"))

@@ -23,7 +23,8 @@ from inference.common.types import DecodingOptions
 from inference.decoders.base import build_decoder
 from inference.decoders.gpt_prefix import GptPrefixDecoder
 from inference.encoders.base import Encoder
-from inference.encoders.ruclip_files import import_ruclip
+from inference.encoders.ruclip_files import ImportedRuClip, import_ruclip
+from inference.importers.clip_resnet import CLIP_RESNET, import_clip_resnet
 from inference.importers.family import TOKENIZER, Built, Parts, Request, Role, captioner
 from inference.importers.ruclip import CLIP
 from inference.importers.tensors import unsaid
@@ -35,6 +36,14 @@ _MAPPER_HEADS = 8  # fixed in ClipCap's code
 _HEAD_WIDTH = 64  # of every GPT-2, and of ruGPT-3 but for the large one
 _HEADS = {1536: 16}  # by width: ruGPT-3 large
 _RUGPT_WORDS, _ENGLISH_WORDS = 50264, 50257
+_RESNET_WIDTH = 640
+# What a captioner saw through, by the width of its vectors and whether it speaks English: entries of `pull`.
+_EYES = {
+    (512, False): "ruclip-vit-base-patch32-384",
+    (512, True): "clip-vit-b-32",
+    (_RESNET_WIDTH, False): "clip-rn50x4",
+    (_RESNET_WIDTH, True): "clip-rn50x4",
+}
 WHAT = "ClipCap checkpoint"
 
 
@@ -115,9 +124,9 @@ CLIPCAP = Role(WHAT, is_clipcap)
 def _build(request: Request, parts: Parts) -> Built:
     path = parts.paths[CLIPCAP]
     decoder = import_clipcap(path, heads=request.heads, state=parts.states.pop(CLIPCAP))
-    width, words = decoder.config.pictures[0], decoder.vocabulary
+    words = decoder.vocabulary
     name = "clipcap-transformer" if decoder.config.mapper == "transformer" else "clipcap-mlp"
-    encoder = _clip(request, parts, width, path, preset(name))
+    encoder = _eye(request, parts, decoder, preset(name))
     if TOKENIZER not in parts.paths:
         entry = {_RUGPT_WORDS: "rugpt3small", _ENGLISH_WORDS: "gpt2"}.get(words)
         pulled = find_pulled(request.models_dir, entry) if entry else None
@@ -146,30 +155,43 @@ def _build(request: Request, parts: Parts) -> Built:
     )
 
 
-def _clip(request: Request, parts: Parts, width: int, path: Path, system: Preset) -> Encoder:
-    if CLIP in parts.paths:
-        source = parts.paths[CLIP]
-        found = import_ruclip(source, state=parts.states.pop(CLIP, None))
-    else:
-        pulled = find_pulled(request.models_dir, "ruclip-vit-base-patch32-384") if width == 512 else None
+def _eye(request: Request, parts: Parts, decoder: GptPrefixDecoder, system: Preset) -> Encoder:
+    """The tower that was named, or that ``pull`` fetched."""
+    width, path = decoder.config.pictures[0], parts.paths[CLIPCAP]
+    if CLIP not in parts.paths and CLIP_RESNET not in parts.paths:
+        entry = _EYES.get((width, decoder.vocabulary == _ENGLISH_WORDS))
+        pulled = find_pulled(request.models_dir, entry) if entry else None
         if pulled is None:
+            advice = f" ('python -m inference pull {entry}')" if entry else ""
             raise ImportFailed(
                 f"{path} was trained on a CLIP model's vectors of {width} numbers: name that model's folder "
-                "with --encoder ('python -m inference pull --list' shows those that can be fetched)."
+                f"with --encoder{advice}."
             )
-        source = parts.paths[CLIP] = pulled
-        found = import_ruclip(pulled)
-    if found.model.config.embed_dim != width:
+        role = CLIP_RESNET if width == _RESNET_WIDTH else CLIP
+        parts.paths[role] = next(iter(pulled.glob("*.pt")), pulled)
+    if CLIP_RESNET in parts.paths:
+        # The notebook of the published weights makes the vectors' length 1.
+        normalise = True if request.normalise is None else request.normalise
+        encoder: Encoder = import_clip_resnet(parts.state(CLIP_RESNET), normalise=normalise)
+        source = parts.paths[CLIP_RESNET]
+    else:
+        source = parts.paths[CLIP]
+        encoder = _vision(import_ruclip(source, state=parts.states.pop(CLIP, None)), request, system)
+    if encoder.widths != (width,):
         raise ImportFailed(
-            f"{path} was trained on picture vectors of {width} numbers, {source} gives "
-            f"{found.model.config.embed_dim}: name the CLIP model that it was trained with."
+            f"{path} was trained on picture vectors of {width} numbers, {source} gives {encoder.widths[0]}: "
+            "name the CLIP model that it was trained with."
         )
+    return encoder
+
+
+def _vision(found: ImportedRuClip, request: Request, system: Preset) -> Encoder:
+    """ruCLIP's towers differ in size; how a picture becomes a square is the captioner's."""
     if found.openai:
         return found.encoder(normalise=request.normalise)
-    # ruCLIP's towers differ in size; how a picture becomes a square is the captioner's.
     fitted = system.encoder.settings["preprocessing"]
     preprocessing = replace(found.preprocessing, fit=fitted["fit"], via=fitted["via"])
     return found.encoder(normalise=request.normalise, preprocessing=preprocessing)
 
 
-FAMILY = captioner("clipcap", (CLIPCAP,), _build, (CLIP,))
+FAMILY = captioner("clipcap", (CLIPCAP,), _build, (CLIP, CLIP_RESNET))

@@ -160,17 +160,18 @@ VQGAN = Role("Gumbel VQGAN", is_vqgan, sees=True)
 def _build(request: Request, parts: Parts) -> Built:
     path = parts.paths[RUDOLPH]
     decoder, special = import_rudolph(path, heads=request.heads, state=parts.states.pop(RUDOLPH))
-    for role, name, pattern in (
+    name = "rudolph-v2" if decoder.config.right_prompt else "rudolph"
+    for role, entry, pattern in (
         (VQGAN, "vqgan-gumbel-f8", "*.ckpt"),
-        (BPE, "rudolph", BPE_FILE),
+        (BPE, name, BPE_FILE),
     ):
         if role not in parts.paths:
-            folder = find_pulled(request.models_dir, name)
+            folder = find_pulled(request.models_dir, entry)
             found = sorted(folder.glob(pattern)) if folder else []
             if not found:
                 raise ImportFailed(
                     f"{path} needs a {role.called} besides: fetch it with "
-                    f"'python -m inference pull {name}', or name its file among the sources."
+                    f"'python -m inference pull {entry}', or name its file among the sources."
                 )
             parts.paths[role] = found[0]
     side = decoder.config.side

@@ -31,6 +31,7 @@ from inference.importers.clipcap import import_clipcap
 from inference.presets.preset import preset
 from tests.inference.decoders import test_rudolph as original_rudolph
 from tests.inference.encoders import test_vqgan
+from tests.inference.encoders.test_clip_resnet import original_state as clip_resnet_state
 from tests.inference.encoders.test_ruclip import SMALL, original_state
 from tests.inference.importers.test_clipcap import original as clipcap_state
 from tests.inference.importers.test_meme_baseline import Baseline
@@ -149,6 +150,30 @@ def test_what_a_clipcap_file_needs_besides_is_named(tmp_path: Path) -> None:
     done = run(*again, "--encoder", ruclip, "--tokenizer", tokenizer, "--heads", 5, models=models)
     assert_one_sentence(done, 2, "which 5 attention heads do not divide", "--heads")
     assert not models.exists() or list(models.iterdir()) == []
+
+
+def test_a_clipcap_file_finds_the_eye_that_was_pulled_for_it(tmp_path: Path) -> None:
+    """By the width of its vectors: 640 numbers are those of RN50x4, whose vectors are made of length 1."""
+    tokenizer, words = write_gpt_tokenizer(tmp_path / "rugpt")
+    models, source = tmp_path / "models", tmp_path / "transformer_weights.pt"
+    torch.save(clipcap_state("transformer", words, 640), source)
+    again = ("convert", source, "--tokenizer", tokenizer, "--out", "coco")
+    assert_one_sentence(run(*again, models=models), 2, "vectors of 640 numbers", "pull clip-rn50x4")
+    state = clip_resnet_state()
+    state["visual.attnpool.c_proj.weight"] = torch.randn(640, 256) / 16
+    state["visual.attnpool.c_proj.bias"] = torch.randn(640)
+    pulled = models / "clip-rn50x4" / "RN50x4.pt"
+    pulled.parent.mkdir(parents=True)
+    torch.save(state, pulled)
+    manifest.record(pulled.parent, {pulled.name: manifest.entry_of(pulled)})
+    done = run(*again, models=models)
+    assert done.exit_code == 0, done.stderr
+    model = CaptionModel.load(models / "coco")
+    with torch.no_grad():
+        memory = model.encode([drawn_picture()])
+    assert isinstance(memory, Tensor)
+    torch.testing.assert_close(memory.norm(dim=1), torch.ones(1))
+    assert len(set(captions("coco", models))) == 1
 
 
 @pytest.mark.parametrize("start", [True, False], ids=["first", "navec"])
