@@ -1,5 +1,5 @@
-"""The convolutional tower of OpenAI's CLIP (Radford et al. 2021), RN50 to RN50x64: a ResNet with a stem of three
-convolutions, average pooling where others have strides, and attention in place of the last mean.
+"""The convolutional tower of OpenAI's CLIP (Radford et al. 2021), RN50 to RN50x64: a ResNet with a stem of
+three convolutions, average pooling where others have strides, and attention in place of the last mean.
 
 Modules carry the names of the original's state dict, so its files load without renaming.
 """
