@@ -28,14 +28,14 @@ def available(root: Path = Path("/")) -> int:
 
 
 def patient(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process whose OpenMP threads soon sleep while they wait; what is set there stays.
+    """The environment of a process whose threads soon sleep while they wait; what is set there stays.
 
     They would spin for a hundred times as long. Beside other work each spins away the very time that the
     thread it waits for needs. To sleep at once costs more than it saves where processors are idle, which take
-    long to wake. The names are those of GNU's library (rounds), which PyTorch's wheels bring, and of Intel's
-    and LLVM's (ms).
+    long to wake. The names are those of OpenMP by GNU (rounds), which PyTorch's wheels bring, and by Intel and
+    LLVM (ms). numpy's OpenBLAS always spins: its products here are of a few rows, for one thread.
     """
-    return {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1", **environment}
+    return {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1", "OPENBLAS_NUM_THREADS": "1", **environment}
 
 
 def _quotas(root: Path) -> Iterator[float]:

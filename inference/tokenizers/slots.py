@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from inference.reading.lines import TextLine
@@ -64,7 +65,7 @@ class SlotTokenizer:
     def id(self, token: str) -> int:
         return self.ids.get(token, self.ids[UNK])
 
-    @property
+    @cached_property
     def levels(self) -> tuple[int, ...]:
         """Ids of the start tokens, least detail first."""
         return tuple(i for i, word in enumerate(self.words) if word.startswith(_LEVEL))

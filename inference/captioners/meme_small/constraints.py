@@ -40,10 +40,7 @@ class OnlySupported:
         repeatable: NDArray[np.bool_],
     ) -> None:
         self.forbidden = np.array(
-            [
-                cutter.forbidden(set(row.nonzero()[0].tolist()), own)
-                for row, own in zip(allowed, evident, strict=True)
-            ]
+            [cutter.forbidden(row, own) for row, own in zip(allowed, evident, strict=True)]
         )
         # Words that name nothing are put to a concept of their own, which is never said.
         none = len(repeatable)

@@ -214,12 +214,16 @@ class _Norm:
     def __init__(self, weights: Mapping[str, Array], name: str, width: int) -> None:
         self.weight = _of(weights, f"{name}.weight", width)
         self.bias = _of(weights, f"{name}.bias", width)
+        self._share = np.float32(1 / width)
 
     def __call__(self, x: Array) -> Array:
-        centred = x - x.mean(-1, keepdims=True)
-        variance = np.square(centred).mean(-1, keepdims=True)
-        normed: Array = centred / np.sqrt(variance + _EPSILON) * self.weight + self.bias
-        return normed
+        # By the reductions themselves: of so few numbers ``mean`` takes twice as long.
+        centred: Array = x - np.add.reduce(x, -1, keepdims=True) * self._share
+        variance = np.add.reduce(np.square(centred), -1, keepdims=True) * self._share
+        centred /= np.sqrt(variance + _EPSILON)
+        centred *= self.weight
+        centred += self.bias
+        return centred
 
 
 class _Block:

@@ -10,7 +10,11 @@ be known.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 from inference.russian.counting import ordinal_lemmas, spellings
 from inference.russian.grammar import is_well_formed
@@ -49,6 +53,7 @@ class Cutter:
     pictures: set[int] = field(init=False, default_factory=set)
     writings: set[int] = field(init=False, default_factory=set)
     posts: set[int] = field(init=False, default_factory=set)
+    _by_kind: dict[Evident, NDArray[np.bool_]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         words = self.tokenizer.words
@@ -127,13 +132,37 @@ class Cutter:
             return word in self._several or word in self._numbers or word in self._ordinals
         return self._numbers.get(word, frames) != frames or self._ordinals.get(word, 0) > frames
 
-    def forbidden(self, allowed: Collection[int], evident: Evident) -> list[bool]:
-        """For each word of the vocabulary whether a caption of this picture may not say it."""
-        return [
-            word not in self._structure
-            and (self._unsupported(word, allowed) or self._is_belied(word, evident))
-            for word in range(len(self.word_concepts))
-        ]
+    def forbidden(self, allowed: NDArray[np.bool_], evident: Evident) -> NDArray[np.bool_]:
+        """For each word of the vocabulary whether a caption of this picture may not say it; ``allowed``
+        (concepts,).
+        """
+        unsupported = (self._concepts >= 0) & ~allowed[np.maximum(self._concepts, 0)]
+        found: NDArray[np.bool_] = (unsupported & ~self._structural) | self._never(evident)
+        return found
+
+    @cached_property
+    def _concepts(self) -> NDArray[np.int64]:
+        return np.array(self.word_concepts, dtype=np.int64)
+
+    @cached_property
+    def _structural(self) -> NDArray[np.bool_]:
+        return np.array([word in self._structure for word in range(len(self.word_concepts))], dtype=bool)
+
+    def _never(self, evident: Evident) -> NDArray[np.bool_]:
+        """Words that no caption of a picture with so many frames may say, whatever is seen there."""
+        frames = min(evident.frames, max({0, *self._numbers.values(), *self._ordinals.values()}) + 1)
+        kind = replace(evident, frames=frames)  # more frames than any word tells of are one kind
+        if kind not in self._by_kind:
+            everything = {*self.word_concepts}
+            self._by_kind[kind] = np.array(
+                [
+                    word not in self._structure
+                    and (self._unsupported(word, everything) or self._is_belied(word, kind))
+                    for word in range(len(self.word_concepts))
+                ],
+                dtype=bool,
+            )
+        return self._by_kind[kind]
 
     # --- sentences ---
 

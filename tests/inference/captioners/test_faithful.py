@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,6 +38,7 @@ CONTENT = ("кот", "сидит", "собака", "окне")
 UNLEARNT, PRONOUN = "небоскрёб", "он"
 TOKENIZER = SlotTokenizer((*SPECIAL, *LEVELS, *FREE_WORDS, *CONTENT, UNLEARNT, PRONOUN))
 CONCEPTS = {word: number for number, word in enumerate(CONTENT)} | {UNLEARNT: -2}
+NOTHING = np.zeros(len(CONTENT), dtype=bool)
 CUT = Cutter(TOKENIZER, [CONCEPTS.get(word, -1) for word in TOKENIZER.words], lemma)
 V = len(TOKENIZER)
 LINES = [TextLine(f"С{i}", (0.1, 0.1, 0.5, 0.2), 0.9, i) for i in range(6)]
@@ -109,9 +111,9 @@ def test_nobodys_post_is_told_of_where_no_account_is_read() -> None:
     assert TOKENIZER.decode(CUT(tweet, (), evident=signed), LINES) == 'Твит пользователя: "С0".'
     assert TOKENIZER.decode(CUT(tweet, (), evident=unsigned), LINES) == 'Подпись: "С0".'
     words = {TOKENIZER.id("твит"), TOKENIZER.id("пользователя")}
-    assert not any(CUT.forbidden((), signed)[word] for word in words)
-    assert all(CUT.forbidden((), unsigned)[word] for word in words)
-    assert not CUT.forbidden((), unsigned)[TOKENIZER.id("надпись")]
+    assert not any(CUT.forbidden(NOTHING, signed)[word] for word in words)
+    assert all(CUT.forbidden(NOTHING, unsigned)[word] for word in words)
+    assert not CUT.forbidden(NOTHING, unsigned)[TOKENIZER.id("надпись")]
 
 
 def test_what_is_no_russian_is_said_plainly_or_not_at_all() -> None:
@@ -175,3 +177,16 @@ def test_cutting_twice_cuts_no_more(allowed: tuple[str, ...]) -> None:
     support = {CONCEPTS[word] for word in allowed}
     once = CUT(ids(*pieces), support)
     assert CUT(once, support) == once
+
+
+@pytest.mark.parametrize("frames", [0, 1, 2, 3, 6, 7, 40])
+@pytest.mark.parametrize("signed", [False, True])
+def test_what_is_forbidden_is_what_would_be_cut(frames: int, signed: bool) -> None:
+    """Word by word, as the rules for one word say it."""
+    evident = Evident(frames, signed)
+    for chosen in (set(), set(range(0, len(CONTENT), 2)), set(range(len(CONTENT)))):
+        allowed = np.isin(np.arange(len(CONTENT)), list(chosen))
+        assert CUT.forbidden(allowed, evident).tolist() == [
+            word not in CUT._structure and (CUT._unsupported(word, chosen) or CUT._is_belied(word, evident))
+            for word in range(len(TOKENIZER))
+        ]
