@@ -32,8 +32,8 @@ def patient(environment: Mapping[str, str]) -> dict[str, str]:
 
     They would spin for a hundred times as long. Beside other work each spins away the very time that the
     thread it waits for needs. To sleep at once costs more than it saves where processors are idle, which take
-    long to wake. The names are those of OpenMP by GNU (rounds), which PyTorch's wheels bring, and by Intel and
-    LLVM (ms). numpy's OpenBLAS always spins: its products here are of a few rows, for one thread.
+    long to wake. The names are those of OpenMP by GNU (rounds), which PyTorch's wheels bring, and by Intel
+    and LLVM (ms). numpy's OpenBLAS always spins: its products here are of a few rows, for one thread.
     """
     return {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1", "OPENBLAS_NUM_THREADS": "1", **environment}
 
