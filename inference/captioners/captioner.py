@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from inference.checkpoints.hub import HubSettings
 from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel, Model, ModelName
 from inference.common.extras import require
+from inference.common.stages import collected, stage
 from inference.common.types import Caption, DecodingOptions
 from inference.reading.foreign import Translate, in_russian
 from inference.reading.lines import Block
@@ -85,23 +85,23 @@ class Captioner:
         """One caption for each upright RGB picture; None = the options of the checkpoint.
 
         ``seconds`` holds "read" (this picture's own) and "generate" (the batch's, shared evenly; what
-        translating takes is in it).
+        translating takes is in it), and the parts of both.
         """
         if not images:
             return []
         options = options or self.options
         readings: list[Reading] = []
-        taken: list[float] = []
+        taken: list[dict[str, float]] = []
         for image in images:
-            started = time.perf_counter()
-            readings.append(self._reader.read(image))
-            taken.append(time.perf_counter() - started)
-        started = time.perf_counter()
-        images = [reading.upright(image) for image, reading in zip(images, readings, strict=True)]
-        texts, likelihoods = self._describer.describe(images, readings, options)
-        if self._translate is not None:
-            texts = in_russian(texts, readings, self._translate)
-        share = (time.perf_counter() - started) / max(len(images), 1)
+            with collected() as own, stage("read"):
+                readings.append(self._reader.read(image))
+            taken.append(own)
+        with collected() as together, stage("generate"):
+            images = [reading.upright(image) for image, reading in zip(images, readings, strict=True)]
+            texts, likelihoods = self._describer.describe(images, readings, options)
+            if self._translate is not None:
+                texts = in_russian(texts, readings, self._translate)
+        shares = {name: spent / len(images) for name, spent in together.items()}
         captions = []
         for reading, text, likelihood, seconds in zip(readings, texts, likelihoods, taken, strict=True):
             confidence = _confidence(reading, likelihood) * (1 - reading.unread / 2)
@@ -122,7 +122,7 @@ class Captioner:
                     model=self.name,
                     checkpoint=self.checkpoint,
                     options=options,
-                    seconds={"read": seconds, "generate": share},
+                    seconds=seconds | shares,
                     confidence=confidence,
                     notes=notes,
                 )

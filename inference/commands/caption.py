@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from tqdm import tqdm
 
 from inference.commands.common import DEFAULTS, ModelsDir
+from inference.commands.timings import timings
 from inference.common.errors import UserError
 from inference.common.file_names import ESCAPED, AmbiguousNameError, name_of, picture_of, shown
 from inference.common.json_lines import from_json
@@ -74,6 +76,9 @@ def caption(  # noqa: PLR0917 - Typer passes everything by name
         float, typer.Option(envvar="PICTURE_TIMEOUT", min=0.1, help="Seconds a picture may take.")
     ] = DEFAULTS.picture_timeout,
     captioner: Annotated[str, typer.Option(envvar="CAPTIONER", hidden=True)] = DEFAULTS.captioner,
+    show_timings: Annotated[
+        bool, typer.Option("--timings", help="Print where the time went, stage by stage.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the worker's log.")] = False,
 ) -> None:
     """Describe pictures.
@@ -106,6 +111,8 @@ def caption(  # noqa: PLR0917 - Typer passes everything by name
         raise typer.Exit(130) from interrupt
     every_row = [*kept.values(), *rows]
     failed = sum("error" in row for row in every_row)
+    if show_timings and failed < len(every_row):
+        Console(stderr=True).print(timings([row["seconds"] for row in every_row if "error" not in row]))
     if output:
         typer.echo(
             f"{shown(str(output))}: {len(every_row) - failed} captions, {failed} pictures refused "

@@ -122,8 +122,9 @@ class Caption:
     checkpoint: str  # sha256 of the weights, 64 hexadecimal digits
     program: str = ""  # see inference.serving.program; the worker fills it in
     options: DecodingOptions = field(default_factory=DecodingOptions)
-    # By stage: decode (bytes to pixels), read (the words), encode, generate; total = from the bytes' arrival
-    # in the worker to the answer, which for a picture in a batch holds its companions' time too.
+    # By stage: decode (bytes to pixels), read (the words), generate; total = from the bytes' arrival in the
+    # worker to the answer, which for a picture in a batch holds its companions' time too. Parts of a stage,
+    # such as read.detect, are counted in it: see inference.common.stages.
     seconds: dict[str, float] = field(default_factory=dict)
     confidence: float = 1.0  # 0..1
     # Codes of what the reader should know: "first_frame" (of an animation), "first_page" (of several pictures

@@ -20,6 +20,7 @@ import safetensors
 from PIL import Image
 
 from inference.common.errors import UserError
+from inference.common.stages import stage
 from inference.graphs.session import Graph, GraphError
 from inference.reading.ctc import Floats, decode
 from inference.reading.orientation import is_better, is_doubtful, is_upside_down, leans, worth
@@ -88,7 +89,10 @@ class Ocr:
         """The words on one upright RGB picture; those of a line from left to right."""
         if min(image.size) < _LEAST_SIDE:
             return []
-        return self.recognize(image, self.detect(image))
+        with stage("read.detect"):
+            regions = self.detect(image)
+        with stage("read.recognise"):
+            return self.recognize(image, regions)
 
     def detect(self, image: Image.Image) -> list[Region]:
         """The lines on one upright RGB picture of at least 8 x 8 pixels, unordered."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from inference.common.stages import stage
 from inference.reading.frames import find_frames
 from inference.reading.layout import arrange, by_frames, in_rows
 from inference.reading.listing import select
@@ -40,7 +41,9 @@ class Reader:
 
     def read(self, image: Image.Image) -> Reading:
         """What stands on one RGB picture, which may be upside down."""
-        return self.from_words(() if self._ocr is None else self._ocr.read(image), image)
+        words = () if self._ocr is None else self._ocr.read(image)
+        with stage("read.arrange"):
+            return self.from_words(words, image)
 
     @staticmethod
     def from_words(words: Sequence[Word], image: Image.Image) -> Reading:

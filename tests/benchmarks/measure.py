@@ -21,7 +21,12 @@ from inference.serving.engine import Engine, EngineSettings
 
 ROOT = Path(__file__).parents[2]
 MEGABYTE = 1_000_000
-STAGES = ("decode", "read", "encode", "generate", "total")
+STAGES = (
+    "decode",
+    *("read", "read.detect", "read.recognise", "read.arrange"),
+    *("encode", "generate", "generate.see", "generate.search", "generate.write"),
+    "total",
+)
 
 
 @dataclass(frozen=True, slots=True)

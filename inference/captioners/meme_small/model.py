@@ -25,6 +25,7 @@ from inference.captioners.meme_small.memory import (
 from inference.captioners.meme_small.narration import Written, begins_below, narrate
 from inference.captioners.meme_small.things import is_drawn, share_out, tell_things
 from inference.common.places import Region
+from inference.common.stages import stage
 from inference.common.types import DecodingOptions
 from inference.decoding.decoder import Decoder
 from inference.decoding.search import Generated, generate
@@ -164,22 +165,24 @@ class MemeSmall:
         )
         if options.strategy == "sample":
             gate = gate.bolder()
-        memory, probabilities = self.memory(images, readings)
+        with stage("generate.see"):
+            memory, probabilities = self.memory(images, readings)
         evident = [Evident(len(reading.frames), bool(reading.posts)) for reading in readings]
         allowed = self.allowed(readings, probabilities, gate.certain)
         tokenizer = self.tokenizer
-        generated = generate(
-            self.parts.decoder,
-            memory,
-            options,
-            bos=tokenizer.levels[level],
-            eos=tokenizer.id(EOS),
-            pad=tokenizer.id(PAD),
-            processors=[
-                QuoteGrammar(tokenizer, *line_blocks(readings), elsewhere(readings)),
-                OnlySupported(self.cutter, allowed, evident, self.word_concepts, self._repeatable),
-            ],
-        )
+        with stage("generate.search"):
+            generated = generate(
+                self.parts.decoder,
+                memory,
+                options,
+                bos=tokenizer.levels[level],
+                eos=tokenizer.id(EOS),
+                pad=tokenizer.id(PAD),
+                processors=[
+                    QuoteGrammar(tokenizer, *line_blocks(readings), elsewhere(readings)),
+                    OnlySupported(self.cutter, allowed, evident, self.word_concepts, self._repeatable),
+                ],
+            )
         texts = []
         for image, reading, tokens, row, seen, layout, shown in zip(
             images, readings, generated.tokens, allowed, probabilities, memory.layout, evident, strict=True
@@ -188,8 +191,10 @@ class MemeSmall:
             # of words and frames: where there are none, it says what memes have in general.
             tellable = tokens if reading.lines or shown.frames > 1 else []
             kept = self.cutter(tellable, set(np.flatnonzero(row).tolist()), evident=shown)
-            by_frame = self.detect_by_frame(image, reading, layout)
-            texts.append(self.tell(kept, reading, seen.tolist(), gate, by_frame=by_frame.tolist()))
+            with stage("generate.see"):
+                by_frame = self.detect_by_frame(image, reading, layout)
+            with stage("generate.write"):
+                texts.append(self.tell(kept, reading, seen.tolist(), gate, by_frame=by_frame.tolist()))
         return texts, generated
 
     def detect_by_frame(self, image: Image.Image, reading: Reading, layout: Array) -> Array:

@@ -77,8 +77,13 @@ def test_pictures_get_captions_that_say_how_they_came_about(models: Path) -> Non
     for caption in captions:
         assert (caption.model, caption.checkpoint, caption.options) == ("tiny", digest, SHORT)
         assert 0 <= caption.confidence <= 1
-        assert set(caption.seconds) == {"read", "generate"}
-        assert min(caption.seconds.values()) > 0
+        for whole, parts in (
+            ("read", {"detect", "recognise", "arrange"}),
+            ("generate", {"see", "search", "write"}),
+        ):
+            named = {f"{whole}.{part}" for part in parts}
+            assert named == {name for name in caption.seconds if name.startswith(f"{whole}.")}
+            assert 0 < sum(caption.seconds[part] for part in named) <= caption.seconds[whole]
         assert "no_reading" not in caption.notes
         assert Caption.from_dict(json.loads(json.dumps(caption.to_dict()))) == caption
     bar, photo, tweet = captions

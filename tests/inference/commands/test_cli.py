@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from inference.commands.caption import _readable
+from inference.commands.timings import timings
 from inference.common import processors
 from tests.inference.fakes import PLAIN, POISON, WAIT, picture, write_checkpoint
 
@@ -113,6 +114,24 @@ def test_words_that_could_not_be_read_are_told() -> None:
     said = _readable({**row, "notes": ["unreadable", "low_confidence"]}, heading=False)
     assert said == "Картинка.\n\nКот.\n\nMost of the words on the picture could not be read."
     assert _readable({**row, "notes": []}, heading=False) == "Картинка.\n\nКот."
+
+
+def test_the_time_that_pictures_took_is_told_by_stage(cli: Cli) -> None:
+    cli.write("cat.png", picture())
+    cli.write("dog.png", picture())
+    done = cli.run("caption", "cat.png", "dog.png", "--timings")
+    stages = [line.split("│")[1].strip() for line in done.stderr.splitlines() if line.startswith("│")]
+    assert stages == ["decode", "read", "encode", "generate", "total"]
+    assert "of 2" in done.stderr and "│" not in done.stdout
+
+
+def test_parts_stand_below_their_stage() -> None:
+    small = {"decode": 0.01, "read": 0.0, "total": 0.02}
+    usual = {"decode": 0.01, "read": 0.3, "read.detect": 0.2, "read.arrange": 0.1, "total": 0.32}
+    table = timings([small, usual])
+    assert list(table.columns[0].cells) == ["decode", "read", "  detect", "  arrange", "total"]
+    assert list(table.columns[1].cells) == ["10", "150", "100", "50", "170"]
+    assert list(table.columns[4].cells) == ["6%", "94%", "62%", "31%", ""]
 
 
 def test_json_rows_carry_everything(cli: Cli) -> None:
