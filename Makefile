@@ -41,7 +41,7 @@ $(BIN)/python:
 $(VENV)/run.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing the packages of the bot (once; 700 MB of disk)..."
 	@$(PIP) --no-compile -e .
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "import bot.app, inference.reading.reader, inference.serving.worker"
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "import bot.app, inference.captioners.captioner"
 	@touch $@
 
 $(VENV)/models.stamp $(VENV)/train.stamp $(VENV)/dev.stamp: $(VENV)/%.stamp: pyproject.toml constraints.txt | $(BIN)/python

@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
+from typing import Any
 
-import torch
+import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw
 from safetensors import SafetensorError, safe_open
 
 from inference.captioners.captioner import load_captioner
 from inference.checkpoints import manifest
-from inference.checkpoints.folder import CONFIG_FILE, WEIGHTS_FILE
+from inference.checkpoints.folder import CONFIG_FILE, RUCLIP_FILE, WEIGHTS_FILE
 from inference.checkpoints.format import CheckpointError, read_config, read_training
-from inference.checkpoints.weight_files.state import ImportFailed, read_state
+from inference.common.extras import require
 from inference.common.file_names import is_plain
 from inference.common.types import EngineError
-from inference.encoders.ruclip_files import RUCLIP_FILE, import_ruclip
 
 _DIGITS = re.compile(r"-([0-9a-f]{8})\.[a-z]+$")  # of torchvision's file names
 _WEIGHTS = {".pt", ".pth", ".dth", ".bin", ".ckpt", ".safetensors"}
@@ -76,11 +77,11 @@ def _finite(weights: Path) -> tuple[int, int]:
     """(numbers, tensors), one tensor in memory at a time. Raises CheckpointError for an infinite number."""
     numbers = tensors = 0
     try:
-        with safe_open(weights, "pt") as opened:
+        with safe_open(weights, "np") as opened:
             for name in opened.keys():  # noqa: SIM118 - it is no dict
                 tensor = opened.get_tensor(name)
                 _check_finite(weights, name, tensor)
-                numbers += tensor.numel()
+                numbers += tensor.size
                 tensors += 1
     except SafetensorError as error:
         raise CheckpointError(
@@ -89,8 +90,8 @@ def _finite(weights: Path) -> tuple[int, int]:
     return numbers, tensors
 
 
-def _check_finite(path: Path, name: str, tensor: torch.Tensor) -> None:
-    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+def _check_finite(path: Path, name: str, tensor: npt.NDArray[Any]) -> None:
+    if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
         raise CheckpointError(
             f"{name} in {path} holds numbers that are not finite: the training went wrong, or the file is "
             "damaged, so take an earlier checkpoint or get it anew."
@@ -124,6 +125,11 @@ def _short(text: str) -> str:
 
 
 def _ranker(folder: Path) -> str:
+    require("models", f"The ranker {folder.name}")
+    import torch  # noqa: PLC0415
+
+    from inference.encoders.ruclip_files import import_ruclip  # noqa: PLC0415
+
     recorded = _recorded(folder)
     numbers, tensors = _finite(folder / RUCLIP_FILE)
     try:
@@ -133,9 +139,9 @@ def _ranker(folder: Path) -> str:
             if found.tokenizer is not None:
                 tokens = [2, *found.tokenizer.encode("картинка"), 3]
                 features = found.model.encode_text(torch.tensor([tokens])) @ features.T
-    except (ImportFailed, FileNotFoundError, ValueError, RuntimeError, KeyError) as error:
+    except (FileNotFoundError, ValueError, RuntimeError, KeyError) as error:
         raise CheckpointError(f"{folder} cannot be used: {error}") from error
-    _check_finite(folder, "what it says of a drawn picture", features)
+    _check_finite(folder, "what it says of a drawn picture", features.numpy())
     digest = manifest.sha256_of(folder / RUCLIP_FILE)
     return (
         f"{folder.name} is whole: {numbers / 1e6:.1f} M numbers in {tensors} tensors, sha256 {digest} "
@@ -178,12 +184,15 @@ def _file(path: Path) -> str:
 
 
 def _readable(path: Path) -> int:
+    require("models", f"A look into {path.name}")
+    from inference.checkpoints.weight_files.state import ImportFailed, read_state  # noqa: PLC0415
+
     try:
         state = read_state(path)
     except ImportFailed as error:
         raise CheckpointError(str(error)) from error
     for name, tensor in state.items():
-        _check_finite(path, name, tensor)
+        _check_finite(path, name, tensor.numpy())
     return len(state)
 
 

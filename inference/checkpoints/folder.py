@@ -19,6 +19,7 @@ from inference.presets import preset
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
+RUCLIP_FILE = "ruclip.safetensors"  # of a folder that ranks captions and writes none, as `convert` writes it
 SCALES = "::scale"  # ends the name of a tensor of WEIGHTS_FILE that holds one factor a row of an int8 tensor
 
 _MAX_HEADER_BYTES = 100_000_000  # the format's own limit

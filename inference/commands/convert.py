@@ -65,19 +65,20 @@ def convert(  # noqa: PLR0917 - Typer passes everything by name
 
     Sizes are told by the files' shapes. No pickled code is ever run: a file that asks for it is refused.
     """
+    from inference.importers.former import is_of_this_program, rewrite  # noqa: PLC0415 - numpy, only now
+
     folder = None if out is None else models_dir / out if is_plain(out) else Path(out)
     try:
-        require("models", "'python -m inference convert'")
-        from inference.importers.convert import convert as run  # noqa: PLC0415 - torch, only now
-        from inference.importers.family import Request  # noqa: PLC0415
-        from inference.importers.former import is_of_this_program, rewrite  # noqa: PLC0415
-
         if len(sources) == 1 and is_of_this_program(sources[0]):
             rewrite(sources[0], folder)
             typer.echo(f"{folder or sources[0]}: in format {FORMAT}, with the same weights")
             return
         if folder is None:
             raise UserError("The new model needs a name: give it one with --out.")
+        require("models", "The import of other people's weights")
+        from inference.importers.convert import convert as run  # noqa: PLC0415 - torch, only now
+        from inference.importers.family import Request  # noqa: PLC0415
+
         request = Request(
             tuple(sources), models_dir, source_format, vocabulary, tokenizer, encoder, end, heads, normalise
         )

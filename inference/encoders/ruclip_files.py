@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from inference.checkpoints.folder import RUCLIP_FILE
 from inference.checkpoints.weight_files.state import ImportFailed, State, count, fill, read_state, take
 from inference.encoders.base import build_encoder
 from inference.encoders.clip_resnet import clip_preprocessing
@@ -16,7 +17,6 @@ from inference.tokenizers.youtokentome import FILE as BPE_FILE
 from inference.tokenizers.youtokentome import YouTokenToMe
 
 WHAT = "ruCLIP model"
-RUCLIP_FILE = "ruclip.safetensors"  # in a folder that `convert` wrote
 _HEAD_WIDTH = 64
 # What OpenAI's files hold besides, one number each.
 _STATED = ("input_resolution", "context_length", "vocab_size")

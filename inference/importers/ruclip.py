@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inference.checkpoints.folder import CONFIG_FILE
+from inference.checkpoints.folder import CONFIG_FILE, RUCLIP_FILE
 from inference.checkpoints.modules import write_tensors
 from inference.common.json_text import readable
-from inference.encoders.ruclip_files import RUCLIP_FILE, import_ruclip, is_ruclip, settings_of
+from inference.encoders.ruclip_files import import_ruclip, is_ruclip, settings_of
 from inference.importers.family import Family, Parts, Request, Role
 from inference.presets.preset import Description
 

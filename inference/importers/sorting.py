@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from inference.checkpoints.folder import RUCLIP_FILE
 from inference.checkpoints.weight_files.pickles import DamagedPickle, Record, UnsafePickle, read_file
 from inference.checkpoints.weight_files.state import ImportFailed, read_state
 from inference.checkpoints.weight_files.tensorflow import INDEX
-from inference.encoders.ruclip_files import RUCLIP_FILE, weights_in
+from inference.encoders.ruclip_files import weights_in
 from inference.importers.family import BPE, TOKENIZER, WORDS, Parts, Request, Role
 from inference.tokenizers.youtokentome import FILE as BPE_FILE
 
