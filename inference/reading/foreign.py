@@ -1,7 +1,8 @@
-"""Words read in English, given in Russian behind their quotation: rules around somebody's translation."""
+"""English in a description, given in Russian: rules around somebody's translation."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from inference.reading.lines import clean_quote
@@ -9,14 +10,20 @@ from inference.reading.reading import Reading
 from inference.russian.lexicon import bare, is_known, script
 from inference.russian.lists import LISTS
 
+_QUOTED = re.compile(r'"[^"]*"|«[^»]*»')
 Translate = Callable[[Sequence[str]], list[str]]  # texts to texts, one each, in order
 
 
 def in_russian(texts: Sequence[str], readings: Sequence[Reading], translate: Translate) -> list[str]:
-    """The descriptions with what the blocks of words on their pictures mean, where those are English.
+    """The descriptions, in Russian where a model says them in English, with what the blocks of words on their
+    pictures mean, where those are English.
 
     Behind its quotation, ``"Hold on" (по-русски: "Подожди")``, or at the end where it is not quoted whole.
     """
+    english = [text for text in texts if script(_QUOTED.sub("", text)) == "latin"]
+    if english:
+        russian = dict(zip(english, translate(english), strict=True))
+        texts = [russian.get(text, text) for text in texts]
     said_there = (dict.fromkeys(block.text for block in reading.blocks) for reading in readings)
     foreign = [[text for text in own if is_english(text)] for own in said_there]
     # Print in capitals is what such models know least.

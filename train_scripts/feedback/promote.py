@@ -21,6 +21,7 @@ from inference.common.locks import locked
 from inference.common.types import UnknownModel
 from train_scripts.feedback.judge import worse
 from train_scripts.feedback.run import CHECKPOINT, COMPARISON
+from train_scripts.training.run import MODEL_FOLDER
 
 PREVIOUS = ".previous"  # behind the name of the model that was replaced
 _STAGING = ".promoting"  # a folder in which models are not looked for
@@ -50,13 +51,15 @@ class Promotion:
 def promote(run: Path, name: str, models_dir: Path, *, force: bool = False) -> Promotion:
     """Puts the checkpoint of ``run`` under ``name``; whoever reads the folder sees one or the other, whole.
 
-    ``run``: what `finetune` wrote, or a checkpoint's folder. A model that is not there yet is simply added.
+    ``run``: what `finetune` or `train` wrote, or a checkpoint's folder. A model that is not there yet is
+    simply added.
 
     Raises UserError: it was found worse than the model in whose place it would stand, or was compared
     with another one or none (``force`` overrides these), the name is none, or a file cannot be written.
     EngineError: the checkpoint is damaged.
     """
-    folder = run / CHECKPOINT if (run / CHECKPOINT).is_dir() else run
+    inside = (run / name for name in (CHECKPOINT, MODEL_FOLDER) if (run / name).is_dir())
+    folder = next(inside, run)
     read_config(folder)
     info = model_info(folder.parent, ModelName(CheckpointFolder(folder.name)))
     if not is_plain(name) or name.startswith("."):

@@ -76,6 +76,17 @@ def test_each_picture_gets_its_own_and_nobody_is_asked_for_nothing() -> None:
     assert in_russian(['"КОТ".', "Кот."], [read(["КОТ"]), read([])], translate) == ['"КОТ".', "Кот."]
 
 
+def test_a_description_in_english_becomes_russian_and_quotations_alone_are_none() -> None:
+    texts = ["a man on a board .", "Кот.", 'the cat says "мяу"', '"Hold on".', ""]
+
+    def into_russian(said: Sequence[str]) -> list[str]:
+        assert said == [texts[0], texts[2]]
+        return ["Мужчина на доске.", "Кот говорит."]
+
+    found = in_russian(texts, [read([])] * 5, into_russian)
+    assert found == ["Мужчина на доске.", "Кот.", "Кот говорит.", '"Hold on".', ""]
+
+
 @pytest.mark.parametrize(
     "block", ["Hold on", "HOW I LOOK AT 3 AM", "did you call me?", "Home", "it's Friday"]
 )

@@ -225,6 +225,17 @@ def test_a_table_by_the_names_of_its_columns(tmp_path: Path) -> None:
         list(read_table(file))
 
 
+def test_names_may_lack_their_endings(tmp_path: Path) -> None:
+    """As in the meme project's tables."""
+    for name in ("2527.jpg", "31.png"):
+        (tmp_path / name).touch()
+    file = tmp_path / "train.csv"
+    file.write_text("image_name\ttext\n2527\tКот.\n31\tПёс.\n404\tНикто.\n", encoding="utf-8")
+    items = list(read_table(file, columns=Columns(picture="image_name"), separator="\t"))
+    found = [(one.name, one.picture and one.picture.name) for one in items if isinstance(one, Record)]
+    assert found == [("2527.jpg", "2527.jpg"), ("31.png", "31.png"), ("404", None)]
+
+
 @pytest.mark.parametrize(
     ("content", "rows"),
     [

@@ -94,6 +94,14 @@ def test_a_new_name_is_added(tmp_path: Path, models: Path) -> None:
     assert (done.previous, values(models)) == (None, {"second": "2.0", "small": "1.0"})
 
 
+def test_a_run_of_train_is_added_too(tmp_path: Path, models: Path) -> None:
+    checkpoint(tmp_path / "run" / "model", 3.0)
+    promote(tmp_path / "run", "trained", models)
+    assert values(models) == {"small": "1.0", "trained": "3.0"}
+    with pytest.raises(UserError, match=r"holds no comparison with small .* only a run of finetune has one"):
+        promote(tmp_path / "run", "small", models)
+
+
 def test_what_is_worse_is_refused_unless_forced(tmp_path: Path, models: Path) -> None:
     run = finished(tmp_path, hash_of(models, "small"), better="A")
     with pytest.raises(UserError, match=r"worse than small on val beyond chance, in: METEOR\..*--force"):

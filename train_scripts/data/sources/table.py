@@ -12,6 +12,14 @@ from train_scripts.data.records import Items, Record, Refused, find_picture, spl
 __all__ = ["Columns", "read_table"]
 
 
+_ENDINGS = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".webp",
+)  # of names that lack theirs, as the meme project's table has them
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """The names of the columns; those of `split`, `original` and `source` need not be there."""
@@ -31,11 +39,12 @@ def read_table(
     english: bool = False,
     separator: str | None = None,
 ) -> Items:
-    """`pictures`: the folder that the names start from; None: the one of the file. `english`: the text column
-    is to be translated. A file called train, val or test gives its rows without a split that one. Rows with
-    a null picture (exported feedback on a picture that was not kept) are refused by that reason.
+    """`pictures`: the folder that the names start from; None: the one of the file. A name may lack the ending
+    of its file. `english`: the text column is to be translated. A file called train, val or test gives its
+    rows without a split that one. Rows with a null picture (exported feedback on a picture that was not kept)
+    are refused by that reason.
 
-    Raises UserError, UserError.
+    Raises UserError.
     """
     columns = columns or Columns()
     folder = pictures or file.parent
@@ -69,12 +78,21 @@ def read_table(
                 continue
             original, source = row.get(columns.original), row.get(columns.source)
             text = (text or "").strip() or None
+            name, picture = _found(folder, name.strip())
             yield Record(
                 where,
-                name.strip(),
-                find_picture(folder, name.strip()),
+                name,
+                picture,
                 None if english else text,
                 source if isinstance(source, str) and source else file.stem,
                 text if english else (original if isinstance(original, str) and original else None),
                 split,
             )
+
+
+def _found(folder: Path, name: str) -> tuple[str, Path | None]:
+    """The picture's whole name, and its file; None: there is none."""
+    for whole in (name, *(f"{name}{ending}" for ending in _ENDINGS)):
+        if (picture := find_picture(folder, whole)) is not None:
+            return whole, picture
+    return name, None
