@@ -1,6 +1,7 @@
 """``python -m tests.benchmarks [FOLDER] [--model NAME]``: one table after the other.
 
-``python -m tests.benchmarks clipcap`` is another; so are ``lines``, ``busy`` and ``crowd``: see the modules.
+``python -m tests.benchmarks clipcap`` is another; so are ``lines``, ``busy``, ``crowd`` and
+``versions``: see the modules.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from inference.checkpoints.names import ModelName
 from inference.common.types import EngineError
 from inference.pictures.kinds import PICTURE_SUFFIXES
 from inference.serving.engine import EngineSettings
-from tests.benchmarks import busy, clipcap, crowd, lines
+from tests.benchmarks import busy, clipcap, crowd, lines, versions
 from tests.benchmarks.measure import (
     MEGABYTE,
     STAGES,
@@ -168,6 +169,7 @@ if __name__ == "__main__":
         "lines": lines.lines,
         "busy": busy.beside_others,
         "crowd": crowd.at_once,
+        "versions": versions.compare,
     }
     if sys.argv[1:2] and sys.argv[1] in others:
         typer.run(others[sys.argv.pop(1)])

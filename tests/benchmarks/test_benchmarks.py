@@ -1,5 +1,6 @@
 """The benchmark runs, and measures what it says. No number is asserted: they are for people to read."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import torch
 from inference.decoders.gpt_prefix import GptPrefixConfig, GptPrefixDecoder
 from tests.benchmarks import clipcap, lines
 from tests.benchmarks.measure import ROOT, quantile
+from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import write_checkpoint
 
 COMMAND = [sys.executable, "-m", "tests.benchmarks"]
@@ -60,6 +62,34 @@ def test_a_picture_beside_busy_processes_is_timed_with_both_kinds_of_waiting(tmp
     assert done.returncode == 0, done.stderr
     rows = [line.split("│")[1].strip() for line in done.stdout.splitlines() if line.startswith("│")]
     assert rows == ["spinning", "sleeping soon"]
+
+
+def test_two_versions_are_measured_in_turn_and_end_in_a_table_and_a_plot(tmp_path: Path) -> None:
+    memes = tmp_path / "memes"
+    memes.mkdir()
+    rows = []
+    for number, kind in enumerate(("photo", "caption_bar", "tweet")):
+        (memes / f"{number}.jpg").write_bytes(jpeg_bytes(draw_meme(kind)))
+        rows.append(json.dumps({"file_name": f"{number}.jpg", "text": "мем"}))
+    (memes / "val.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [*COMMAND, "versions", ROOT, memes, "--count", "3", "--rounds", "1", "--beside", "1", "--out", out],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "same caption on 3 of 3 memes" in " ".join(done.stdout.split())
+    table = (out / "versions.md").read_text(encoding="utf-8")
+    figures = json.loads((out / "versions.json").read_text(encoding="utf-8"))
+    assert len(figures) == 6
+    assert all(figure["what"] in table and figure["before"] > 0 < figure["now"] for figure in figures)
+    assert "<svg" in (out / "versions.svg").read_text(encoding="utf-8")
+    said = [json.loads(line) for line in (out / "now.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [one["file_name"] for one in said] == ["0.jpg", "1.jpg", "2.jpg"]
 
 
 def test_drawn_lines_are_read_and_counted_by_kind(
