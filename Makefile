@@ -39,7 +39,7 @@ $(BIN)/python:
 
 # pip would compile every module of every package; the bot imports a fourth of them.
 $(VENV)/run.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing the packages of the bot (once; 700 MB of disk)..."
+	@echo "Installing the packages of the bot (once; 600 MB of disk)..."
 	@$(PIP) --no-compile -e .
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "import bot.app, inference.captioners.captioner"
 	@touch $@

@@ -140,9 +140,17 @@ def test_the_extra_of_the_tests_holds_all_but_ray() -> None:
     assert packages("dev") >= {one for extra in others for one in packages(extra)}
 
 
-@pytest.mark.parametrize("target", ["models", "train"])
-def test_make_installs_an_extra_with_pytorch_first(target: str, tmp_path: Path) -> None:
-    """By itself: pip keeps every archive until all are unpacked."""
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("run", ["--no-compile -e ."]),
+        ("models", ["torch torchvision", "-e '.[models]'"]),
+        ("train", ["torch torchvision", "-e '.[train]'"]),
+        ("test", ["torch torchvision", "-e '.[dev]'"]),
+    ],
+)
+def test_make_installs_what_its_target_needs(target: str, expected: list[str], tmp_path: Path) -> None:
+    """PyTorch by itself: pip keeps every archive until all are unpacked."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python").touch()
     done = subprocess.run(
@@ -155,7 +163,7 @@ def test_make_installs_an_extra_with_pytorch_first(target: str, tmp_path: Path) 
     installs = [
         line.partition(" -c constraints.txt ")[2] for line in done.stdout.splitlines() if " pip " in line
     ]
-    assert installs == ["torch torchvision", f"-e '.[{target}]'"]
+    assert installs == expected
 
 
 # --- Docker ---
