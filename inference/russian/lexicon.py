@@ -60,8 +60,9 @@ def _english() -> Mapping[str, str]:
 
 def load_dictionaries() -> None:
     """Reads all three now and not with the first word that is looked up."""
-    for word in ("слово", "об'єкт", "word"):
-        is_known(word)
+    in_dictionary("")
+    ukrainian_words()
+    _english()
 
 
 def bare(token: str) -> str:

@@ -33,15 +33,16 @@ def in_dictionary(word: str) -> bool:
 @lru_cache(maxsize=65536)
 def lemma(word: str) -> str:
     """The dictionary form of a Russian word, ё as е: "фотографии" -> "фотография"."""
-    return without_yo(str(_russian().parse(word.lower())[0].normal_form))
+    return parses(word)[0][1]
 
 
-def parses(word: str) -> list[tuple[Any, str]]:
+@lru_cache(maxsize=8192)
+def parses(word: str) -> tuple[tuple[Any, str], ...]:
     """pymorphy3's parses of a Russian word, likeliest first: the tag (part of speech, case, ...) and the
     dictionary form.
     """
     found = _russian().parse(word.lower())
-    return [(one.tag, without_yo(str(one.normal_form))) for one in found]
+    return tuple((one.tag, without_yo(str(one.normal_form))) for one in found)
 
 
 def written(lemma: str) -> str:
