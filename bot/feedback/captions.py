@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from typing import cast
+
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.feedback import database
 from bot.feedback.database import NotStored
 from bot.feedback.pictures import PictureFields, Pictures
-from bot.feedback.sessions import Sessions
+from bot.feedback.sessions import Sessions, one
 from bot.feedback.tables import CaptionRow, Job, Picture, now
 from inference.common.types import Caption, Version
+
+# Made once, since every picture needs it.
+_CACHED = (
+    select(CaptionRow)
+    .join(Picture, Picture.id == CaptionRow.picture_id)
+    .where(
+        Picture.file_unique_id == bindparam("file_unique_id"),
+        CaptionRow.model == bindparam("model"),
+        CaptionRow.checkpoint == bindparam("checkpoint"),
+        CaptionRow.program == bindparam("program"),
+        CaptionRow.options_key == bindparam("options_key"),
+    )
+    .order_by(CaptionRow.id.desc())
+    .limit(1)
+)
+_JOBS = Job.columns()
+_ANSWERS = (
+    update(_JOBS)
+    .where(_JOBS.c.id == bindparam("job"))
+    .values(caption_id=bindparam("caption"), updated_at=bindparam("moment"))
+)
+_INSERT = insert(CaptionRow.columns()).returning(CaptionRow.columns())
 
 
 class Captions:
@@ -35,17 +59,14 @@ class Captions:
         """
         async with self._sessions.reading() as session:
             return await session.scalar(
-                select(CaptionRow)
-                .join(Picture, Picture.id == CaptionRow.picture_id)
-                .where(
-                    Picture.file_unique_id == file_unique_id,
-                    CaptionRow.model == model,
-                    CaptionRow.checkpoint == version.checkpoint,
-                    CaptionRow.program == version.program,
-                    CaptionRow.options_key == options_key,
-                )
-                .order_by(CaptionRow.id.desc())
-                .limit(1)
+                _CACHED,
+                {
+                    "file_unique_id": file_unique_id,
+                    "model": model,
+                    "checkpoint": version.checkpoint,
+                    "program": version.program,
+                    "options_key": options_key,
+                },
             )
 
     async def save(self, job_id: int, *, picture: PictureFields, caption: Caption) -> CaptionRow:
@@ -81,22 +102,21 @@ class Captions:
 
 async def _add(session: AsyncSession, job: Job, picture: Picture, caption: Caption) -> CaptionRow:
     moment = now()
-    row = CaptionRow(
-        picture_id=picture.id,
-        model=caption.model,
-        checkpoint=caption.checkpoint,
-        program=caption.program,
-        options=caption.options.to_dict(),
-        options_key=job.options_key,
-        summary=caption.summary,
-        text=caption.text,
-        words=list(caption.words),
-        seconds=dict(caption.seconds),
-        confidence=caption.confidence,
-        notes=list(caption.notes),
-        created_at=moment,
-    )
-    session.add(row)
-    await session.flush()
-    job.caption_id, job.updated_at = row.id, moment
+    values = {
+        "picture_id": picture.id,
+        "model": caption.model,
+        "checkpoint": caption.checkpoint,
+        "program": caption.program,
+        "options": caption.options.to_dict(),
+        "options_key": job.options_key,
+        "summary": caption.summary,
+        "text": caption.text,
+        "words": list(caption.words),
+        "seconds": dict(caption.seconds),
+        "confidence": caption.confidence,
+        "notes": list(caption.notes),
+        "created_at": moment,
+    }
+    row = cast("CaptionRow", await one(session, CaptionRow, _INSERT, values))
+    await session.execute(_ANSWERS, {"job": job.id, "caption": row.id, "moment": moment})
     return row

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import Select, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from bot.feedback.database import NotStored
 from bot.feedback.people import People, Sender
-from bot.feedback.sessions import Sessions
+from bot.feedback.sessions import Sessions, one
 from bot.feedback.states import ANSWER, CLAIM, FAIL, RETRY, TAKE_UP, UNFINISHED, JobState, Move
 from bot.feedback.tables import Choice, Job, JobKind, Place, now
 from inference.common.types import DecodingOptions
@@ -19,8 +20,33 @@ from inference.common.types import DecodingOptions
 DEFAULT_OPTIONS_KEY = "default"  # of a job that leaves the options to the model
 
 # What is asked for; who is to answer it makes one or several jobs of it.
-_QUESTION = (Job.chat_id, Job.message_id, Job.kind, Job.options_key, Job.file_unique_id)
-_CHOICE = (Job.model, Job.part)
+_QUESTION = ("chat_id", "message_id", "kind", "options_key", "file_unique_id")
+_CHOICE = ("model", "part")
+
+
+# Statements that every picture needs are made once: to make one costs as much as to run it.
+def _same(*names: str) -> Select[Job]:
+    """The jobs that are as these parameters say."""
+    return select(Job).where(*(getattr(Job, name) == bindparam(name) for name in names)).order_by(Job.id)
+
+
+def _moving(move: Move, **values: Any) -> ReturningUpdate[Any]:
+    """Moves the job ``job_id``, at the moment ``moment``."""
+    jobs = Job.columns()
+    return (
+        update(jobs)
+        .where(jobs.c.id == bindparam("job_id"), jobs.c.state.in_(move.before))
+        .values(state=move.after, updated_at=bindparam("moment"), **values)
+        .returning(jobs)
+    )
+
+
+_KNOWN = _same(*_QUESTION)
+_ONE = _same(*_QUESTION, *_CHOICE)
+_CLAIM, _TAKE_UP = (_moving(move, attempts=Job.columns().c.attempts + 1) for move in (CLAIM, TAKE_UP))
+_RETRY = _moving(RETRY, reason=None, sending_at=None)
+_ANSWER = _moving(ANSWER, reply_message_id=bindparam("reply"), reason=None)
+_FAIL = _moving(FAIL, reason=bindparam("why"))
 
 
 def options_key(options: DecodingOptions | None) -> str:
@@ -34,6 +60,11 @@ class Jobs:
     def __init__(self, sessions: Sessions, people: People) -> None:
         self._sessions = sessions
         self._people = people
+        self._insert = (
+            sessions.insert(Job)
+            .on_conflict_do_nothing(index_elements=(*_QUESTION, *_CHOICE))
+            .returning(Job.columns())
+        )
 
     async def accept(
         self,
@@ -78,10 +109,9 @@ class Jobs:
             "created_at": moment,
             "updated_at": moment,
         }
-        same = and_(*(column == values[column.key] for column in _QUESTION))
         async with self._sessions.transaction() as session:
             if not again:
-                known = (await session.scalars(select(Job).where(same).order_by(Job.id))).all()
+                known = (await session.scalars(_KNOWN, {name: values[name] for name in _QUESTION})).all()
                 if known:
                     return [(job, False) for job in known]
             whose, keeps = await self._people.sender(session, user_id, sender)
@@ -95,18 +125,11 @@ class Jobs:
             "part": choice.part,
             "compared_with": choice.compared_with,
         }
-        key = (*_QUESTION, *_CHOICE)
-        insert = (
-            self._sessions.insert(Job)
-            .values(**chosen)
-            .on_conflict_do_nothing(index_elements=key)
-            .returning(Job)
-        )
-        created: Job | None = (await session.scalars(insert)).one_or_none()
-        if created is not None:
+        if (created := await one(session, Job, self._insert, chosen)) is not None:
             return created, True
-        same = select(Job).where(*(column == chosen[column.key] for column in key))
-        return (await session.scalars(same)).one(), False
+        return (
+            await session.scalars(_ONE, {name: chosen[name] for name in (*_QUESTION, *_CHOICE)})
+        ).one(), False
 
     async def get(self, job_id: int) -> Job | None:
         """The job of this number; None: erased."""
@@ -119,7 +142,7 @@ class Jobs:
             return await session.scalar(
                 select(Job)
                 .where(
-                    *(column == getattr(job, column.key) for column in _QUESTION),
+                    *(getattr(Job, name) == getattr(job, name) for name in _QUESTION),
                     Job.model == job.compared_with,
                     Job.part == 3 - job.part,
                 )
@@ -172,32 +195,26 @@ class Jobs:
         ``resume``: also take a job left in work by a process that died (:meth:`unfinished` at start).
         :attr:`Job.attempts` counts the claims, so that a picture that kills the bot can be given up.
         """
-        return await self._move(job_id, TAKE_UP if resume else CLAIM, attempts=Job.attempts + 1)
+        return await self._move(job_id, _TAKE_UP if resume else _CLAIM)
 
     async def retry(self, job_id: int) -> bool:
         """Put a failed job back to accepted; False when it is not a failed one."""
-        return await self._move(job_id, RETRY, reason=None, sending_at=None) is not None
+        return await self._move(job_id, _RETRY) is not None
 
     async def answered(self, job_id: int, reply_message_id: int) -> None:
         """The reply is in the chat, in this message."""
-        if await self._move(job_id, ANSWER, reply_message_id=reply_message_id, reason=None) is None:
+        if await self._move(job_id, _ANSWER, reply=reply_message_id) is None:
             raise NotStored("This job was erased.")
 
     async def failed(self, job_id: int, reason: str) -> None:
         """No caption will come; ``reason`` is for the operator."""
-        if await self._move(job_id, FAIL, reason=reason) is None:
+        if await self._move(job_id, _FAIL, why=reason) is None:
             raise NotStored("This job was erased.")
 
-    async def _move(self, job_id: int, move: Move, **values: Any) -> Job | None:
+    async def _move(self, job_id: int, moving: ReturningUpdate[Any], **values: Any) -> Job | None:
         """The job after the move; None: it is in no state from which that leads, or erased."""
-        statement = (
-            update(Job)
-            .where(Job.id == job_id, Job.state.in_(move.before))
-            .values(state=move.after, updated_at=now(), **values)
-            .returning(Job)
-        )
         async with self._sessions.transaction() as session:
-            return (await session.scalars(statement)).one_or_none()
+            return await one(session, Job, moving, {"job_id": job_id, "moment": now(), **values})
 
     async def mark_reply_sending(self, job_id: int) -> None:
         """The reply is about to go out."""

@@ -6,13 +6,16 @@ import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, bindparam, select
 
 from bot.feedback.database import NotStored
-from bot.feedback.sessions import Sessions
+from bot.feedback.sessions import Sessions, one
 from bot.feedback.tables import Shown, ShownMessage, User, now
+
+_SAID = ("kind", "caption_id", "job_id", "user_id", "unsigned", "created_at")  # of a message by its row
+_PERSON = select(User.id).where(User.telegram_id == bindparam("number"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,12 @@ class Messages:
     def __init__(self, sessions: Sessions, signing_secret: bytes) -> None:
         self._sessions = sessions
         self._signing_secret = signing_secret
+        insert = sessions.insert(ShownMessage)
+        said = {name: insert.excluded[name] for name in _SAID}
+        self._upsert, self._upsert_inline = (
+            insert.on_conflict_do_update(index_elements=key, set_=said).returning(ShownMessage.columns())
+            for key in (("chat_id", "message_id"), ("inline_message_id",))
+        )
 
     def signature(self, text: str) -> str:
         """16 letters, digits, "-" and "_" that nobody without this database can find for ``text``."""
@@ -49,10 +58,13 @@ class Messages:
         async with self._sessions.transaction() as session:
             user_id = shown.user_id
             if user_id is None and place.chat_id is not None and place.chat_id > 0:
-                user_id = await session.scalar(select(User.id).where(User.telegram_id == place.chat_id))
+                user_id = await session.scalar(_PERSON, {"number": place.chat_id})
                 if user_id is None:
                     raise NotStored("This person was erased.")
             values = {
+                "chat_id": place.chat_id,
+                "message_id": place.message_id,
+                "inline_message_id": place.inline_message_id,
                 "kind": shown.kind,
                 "caption_id": shown.caption_id,
                 "job_id": shown.job_id,
@@ -60,20 +72,8 @@ class Messages:
                 "unsigned": False,
                 "created_at": now(),
             }
-            insert = self._sessions.insert(ShownMessage).values(
-                chat_id=place.chat_id,
-                message_id=place.message_id,
-                inline_message_id=place.inline_message_id,
-                **values,
-            )
-            key = (
-                [ShownMessage.chat_id, ShownMessage.message_id]
-                if place.inline_message_id is None
-                else [ShownMessage.inline_message_id]
-            )
-            statement = insert.on_conflict_do_update(index_elements=key, set_=values).returning(ShownMessage)
-            row: ShownMessage = (await session.scalars(statement)).one()
-            return row
+            upsert = self._upsert if place.inline_message_id is None else self._upsert_inline
+            return cast("ShownMessage", await one(session, ShownMessage, upsert, values))
 
     async def find(self, place: MessageKey) -> ShownMessage | None:
         """What this message shows; None: it is none of the bot's that can be pressed or answered."""

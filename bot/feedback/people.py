@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
-from sqlalchemy import case, select, update
+from sqlalchemy import bindparam, case, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.common.accounts import is_person
@@ -12,12 +12,14 @@ from bot.feedback import database
 from bot.feedback.database import NotStored
 from bot.feedback.pictures import Pictures
 from bot.feedback.pseudonyms import Pseudonyms
-from bot.feedback.sessions import Sessions
+from bot.feedback.sessions import Sessions, one
 from bot.feedback.tables import Job, User, now
 
 Sender = int | Literal["asker"] | Job | None
 """Whose picture it is, by Telegram id; None: nobody's who could let it be kept. A job: the one by which the
 picture came (now nothing new is sent)."""
+
+_BY_NUMBER = select(User).where(User.telegram_id == bindparam("number"))  # made once: every update asks
 
 
 class People:
@@ -57,10 +59,9 @@ class People:
                 "language": case((User.language_chosen, User.language), else_=insert.excluded.language),
                 "active": True,
             },
-        ).returning(User)
+        ).returning(User.columns())
         async with self._sessions.transaction() as session:
-            user: User = (await session.scalars(statement)).one()
-            return user
+            return cast("User", await one(session, User, statement))
 
     async def get(self, user_id: int) -> User:
         """The person of this :attr:`User.id`. Raises NotStored."""
@@ -73,7 +74,7 @@ class People:
     async def find(self, telegram_id: int) -> User | None:
         """The person of this Telegram number; None: never met, or erased."""
         async with self._sessions.reading() as session:
-            return await session.scalar(select(User).where(User.telegram_id == telegram_id))
+            return await session.scalar(_BY_NUMBER, {"number": telegram_id})
 
     async def telegram_id(self, user_id: int) -> int:
         """The number of the person's private chat. Raises NotStored."""

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.feedback import files
 from bot.feedback.pseudonyms import Pseudonyms
-from bot.feedback.sessions import Sessions, changed
+from bot.feedback.sessions import Sessions, changed, one
 from bot.feedback.tables import Job, Picture, Removal, Sending, now
 from bot.feedback.tombstones import Tombstones
 
@@ -50,6 +50,16 @@ class Pictures:
         self._folder = folder
         self._pseudonyms = pseudonyms
         self._tombstones = tombstones
+        insert = sessions.insert(Picture)
+        self._upsert = insert.on_conflict_do_update(  # since "do nothing" would not return the row
+            index_elements=("file_unique_id",), set_={"sha256": insert.excluded.sha256}
+        ).returning(Picture.columns())
+        send = sessions.insert(Sending)
+        # Who has sent it before and let it be kept has not taken that back by sending it again.
+        keeps = or_(Sending.columns().c.keeps, send.excluded.keeps)
+        self._send = send.on_conflict_do_update(
+            index_elements=("picture_id", "sender"), set_={"keeps": keeps}
+        )
 
     @property
     def lock(self) -> asyncio.Lock:
@@ -75,19 +85,15 @@ class Pictures:
 
     async def add(self, session: AsyncSession, picture: PictureFields) -> Picture:
         """The row of a picture, made where Telegram's file is a new one."""
-        insert = self._sessions.insert(Picture).values(
-            file_unique_id=picture.file_unique_id,
-            sha256=picture.sha256,
-            size=picture.size,
-            width=picture.width,
-            height=picture.height,
-            created_at=now(),
-        )
-        upsert = insert.on_conflict_do_update(  # an update, since "do nothing" would not return the row
-            index_elements=[Picture.file_unique_id], set_={"sha256": insert.excluded.sha256}
-        ).returning(Picture)
-        row: Picture = (await session.scalars(upsert)).one()
-        return row
+        values = {
+            "file_unique_id": picture.file_unique_id,
+            "sha256": picture.sha256,
+            "size": picture.size,
+            "width": picture.width,
+            "height": picture.height,
+            "created_at": now(),
+        }
+        return cast("Picture", await one(session, Picture, self._upsert, values))
 
     @asynccontextmanager
     async def keeping(self, data: bytes | None) -> AsyncIterator[Keep]:
@@ -102,18 +108,10 @@ class Pictures:
             nonlocal path
             if job.keeps_picture and data is not None and picture.path is None:
                 picture.path = path = files.place(picture.sha256, data)
-            insert = self._sessions.insert(Sending).values(
-                picture_id=picture.id,
-                sender=job.sender,
-                keeps=job.keeps_picture and picture.path is not None,
-            )
-            # Who has sent it before and let it be kept has not taken that back by sending it again.
-            keeps = or_(Sending.keeps, insert.excluded.keeps)
-            await session.execute(
-                insert.on_conflict_do_update(
-                    index_elements=[Sending.picture_id, Sending.sender], set_={"keeps": keeps}
-                )
-            )
+                await changed(session, update(Picture).where(Picture.id == picture.id).values(path=path))
+            keeps = job.keeps_picture and picture.path is not None
+            sent = {"picture_id": picture.id, "sender": job.sender, "keeps": keeps}
+            await session.execute(self._send, sent)
             return picture
 
         async with nullcontext() if data is None else self.lock:

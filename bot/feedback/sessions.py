@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import CursorResult, Delete, Update, update
+from sqlalchemy import CursorResult, Delete, Executable, Update, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -21,6 +21,7 @@ from bot.feedback.tables import Job, Table, User, now
 
 # Rows are handed out as plain data, and what a session holds is not changed past it.
 _OPTIONS: dict[str, Any] = {"expire_on_commit": False, "execution_options": {"synchronize_session": False}}
+_Table = TypeVar("_Table", bound=Table)
 
 
 class Sessions:
@@ -74,8 +75,12 @@ class Sessions:
             raise _unusable(error) from error
 
     def insert(self, table: type[Table]) -> sqlite.Insert | postgresql.Insert:
-        """An insert that can say what to do on a conflict: the one thing the dialects spell apart."""
-        return sqlite.insert(table) if self._engine.dialect.name == "sqlite" else postgresql.insert(table)
+        """An insert that can say what to do on a conflict: the one thing the dialects spell apart.
+
+        Where it returns rows, :func:`one` makes them what they are.
+        """
+        columns = table.columns()
+        return sqlite.insert(columns) if self._engine.dialect.name == "sqlite" else postgresql.insert(columns)
 
     async def set(self, table: type[User] | type[Job], row_id: int, **values: Any) -> None:
         """Change columns of one row. Raises NotStored when it is there no more."""
@@ -98,6 +103,14 @@ class Sessions:
         """Empty SQLite's journal, so that what was erased does not live on in it (see database)."""
         if self._engine.dialect.name == "sqlite":
             await database.truncate_journal(self._engine)
+
+
+async def one(
+    session: AsyncSession, table: type[_Table], statement: Executable, values: Mapping[str, Any] | None = None
+) -> _Table | None:
+    """The only row of ``table`` that a statement about its columns returns, if it returns one."""
+    row = (await session.execute(statement, values)).one_or_none()
+    return None if row is None else table(**row._mapping)
 
 
 async def changed(session: AsyncSession, statement: Update | Delete) -> bool:

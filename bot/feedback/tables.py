@@ -30,6 +30,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy import Table as SQLTable
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from bot.feedback.states import JobState
@@ -98,6 +99,11 @@ _Id = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class Table(DeclarativeBase):
+    @classmethod
+    def columns(cls) -> SQLTable:
+        """The table itself: statements about it pass the mapper by, which costs more than they do."""
+        return cls.metadata.tables[cls.__tablename__]
+
     metadata = MetaData(
         naming_convention={  # named, so that a later migration can drop them on every database
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
