@@ -37,11 +37,11 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --upgrade pip
 
-# pip would compile every module of every package; the bot imports a fourth of them.
+# pip would compile every module of every package; the bot imports a fourth of them, which are compiled here.
 $(VENV)/run.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing the packages of the bot (once; 600 MB of disk)..."
 	@$(PIP) --no-compile -e .
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "import bot.app, inference.captioners.captioner"
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "import bot.__main__ as bot, inference.captioners.captioner; bot.import_app()"
 	@touch $@
 
 $(VENV)/models.stamp $(VENV)/train.stamp $(VENV)/dev.stamp: $(VENV)/%.stamp: pyproject.toml constraints.txt | $(BIN)/python

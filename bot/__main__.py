@@ -83,7 +83,7 @@ def _engine(settings: Settings) -> Engine | RemoteEngine:
 async def _run(settings: Settings, redact: Redactor, delete_webhook: bool) -> None:
     async with _engine(settings) as engine:
         # The worker loads its model meanwhile: importing takes as long.
-        await asyncio.to_thread(_import_app)
+        await asyncio.to_thread(import_app)
         from bot import app  # noqa: PLC0415
         from bot.feedback.database import StoreError  # noqa: PLC0415
 
@@ -93,7 +93,8 @@ async def _run(settings: Settings, redact: Redactor, delete_webhook: bool) -> No
             raise OperatorError(str(error)) from error
 
 
-def _import_app() -> None:
+def import_app() -> None:
+    """What :func:`run` needs, the slow part of a start."""
     import_aiogram()
     importlib.import_module("bot.app")
 
