@@ -184,7 +184,10 @@ def _pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
 
 
 def _normalised(pixels: npt.NDArray[np.uint8]) -> Floats:
-    return np.ascontiguousarray(pixels, dtype=np.float32) / np.float32(127.5) - np.float32(1)
+    values: Floats = np.ascontiguousarray(pixels, dtype=np.float32)
+    values /= np.float32(127.5)  # in its place: copies would be of the size of the largest values there are
+    values -= np.float32(1)
+    return values
 
 
 def _softmax(logits: Floats) -> Floats:
