@@ -74,9 +74,8 @@ def test_a_captioner(program: Path) -> None:
     path = program / first_file("a captioner (an architecture)")
     before = "from inference.captioners.meme_small.describer import SlotDescriber\n"
     edit(path, before, f"{before}from inference.captioners.sizes import Sizes\n")
-    edit(
-        path, '    "meme-small": SlotDescriber,\n', '    "meme-small": SlotDescriber,\n    "sizes": Sizes,\n'
-    )
+    known = '    "meme-small": SlotDescriber.load,\n'
+    edit(path, known, f'{known}    "sizes": Sizes,\n')
     write(
         program / "inference" / "captioners" / "sizes.py",
         """

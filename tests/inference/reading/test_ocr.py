@@ -285,7 +285,7 @@ def test_damaged_weights_mean_no_reading_and_one_sentence(
         path.write_bytes(WEIGHTS_FILE.read_bytes()[: 100_000 if damage == "cut" else 0])
     with pytest.raises(OcrUnavailableError, match="install the program anew"):
         Ocr(path)
-    monkeypatch.setattr(reader_module, "Ocr", lambda: Ocr(path))
+    monkeypatch.setattr(reader_module, "Ocr", partial(Ocr, path))
     blind = Reader()
     assert not blind.available
     meme = draw_meme("text_only")
