@@ -140,11 +140,13 @@ def helped(app, words, commands):
 
 for app in (bot.__main__.cli, inference.__main__.app, train_scripts.__main__.app):
     helped(app, [], get_command(app).commands)
-assert CliRunner().invoke(inference.__main__.app, ["models"]).exit_code == 0
+for words in (["models"], ["pull", "--list"], ["verify", "meme-small"]):
+    done = CliRunner().invoke(inference.__main__.app, words)
+    assert done.exit_code == 0, (words, done.output)
 """
 
 
-def test_every_help_and_the_list_of_models_need_no_extra(tmp_path: Path) -> None:
+def test_every_help_and_what_looks_at_models_need_no_extra(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT],
         cwd=ROOT,
