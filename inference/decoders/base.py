@@ -77,7 +77,12 @@ class CaptionDecoder(nn.Module, ABC):
 Build = type[CaptionDecoder]
 _REGISTRY: Registry[tuple[Any, Any]] = Registry(
     "decoder",
-    ("inference.decoders.recurrent", "inference.decoders.gpt_prefix", "inference.decoders.rudolph"),
+    (
+        "inference.decoders.recurrent",
+        "inference.decoders.gpt_prefix",
+        "inference.decoders.rudolph",
+        "inference.decoders.transformer",
+    ),
 )
 kinds = _REGISTRY.names  # that build_decoder knows
 

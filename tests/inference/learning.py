@@ -202,6 +202,7 @@ _TINY_DECODERS: dict[str, dict[str, Any]] = {
         "positions": 128,
         "dropout": 0.0,
     },
+    "transformer": {"width": 64, "layers": 2, "heads": 4, "inner": 128, "dropout": 0.0},
     "rudolph": {"codes": 64, "side": 8, "left": 4, "width": 64, "layers": 4, "heads": 1, "dropout": 0.0},
 }
 _TINY_WIDTHS = ("input", "grid", "head", "attention_width")  # of what a recurrent decoder may lack

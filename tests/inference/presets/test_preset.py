@@ -109,7 +109,9 @@ def test_a_wrong_name_says_the_nearest() -> None:
         UserError, match=r"^There is no preset 'resnet51-lstm': did you mean 'resnet50-lstm'\?$"
     ):
         preset("resnet51-lstm")
-    with pytest.raises(UserError, match=r"no preset 'zzz': choose one of clipcap-mlp, .*, rudolph\.$"):
+    with pytest.raises(
+        UserError, match=r"no preset 'zzz': choose one of clipcap-mlp, .*, transformer-decoder\.$"
+    ):
         preset("zzz")
     with pytest.raises(UserError, match=r"^The preset none/here.yaml cannot be read \(No such file"):
         preset("none/here.yaml")
