@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import ModelName
+from inference.common.errors import UserError
 from inference.common.memory import give_back
 from inference.common.types import Caption, DecodingOptions, EngineError, PictureError
 from inference.serving import protocol
@@ -73,7 +74,10 @@ class Worker:
             captioner = self._captioner(message["model"], message.get("checkpoint"))
         # Whatever a checkpoint or somebody else's captioner raises must become a sentence.
         except Exception as error:
-            logger.exception("Model %s cannot be loaded", message["model"])
+            # What a person can mend is all in its sentence.
+            logger.error(
+                "Model %s cannot be loaded", message["model"], exc_info=not isinstance(error, UserError)
+            )
             sentence = f"The model {message['model']} cannot be loaded: {one_line(error)}"
             self._send({"type": "not_loaded", "request": message["type"], "sentence": sentence})
             return

@@ -42,3 +42,4 @@ async def test_a_model_that_pytorch_runs_is_refused(sandbox: Sandbox, tmp_path: 
         (reply,) = sandbox.messages(by_bot=True)
         assert reply["text"] == texts("ru")(sentences.OUT_OF_ORDER)
         assert 'install them with "make models".' in bot.log()
+        assert "Traceback" not in bot.log()
