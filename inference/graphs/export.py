@@ -46,7 +46,6 @@ def export(
             output_names=list(outputs),
             opset_version=_OPSET,
             dynamo=True,
-            custom_translation_table=_operators(),
             optimize=False,
             verbose=False,
         )
@@ -62,20 +61,6 @@ def export(
             raise RuntimeError(f"{tensor.name} is in no tensor of the module's state: make it a buffer.")
     _strip(model)
     return bytes(model.SerializeToString(deterministic=True))
-
-
-def _operators() -> dict[Any, Any]:
-    """Operators in ONNX's own words, where the exporter would spell them out: ONNX Runtime then keeps the
-    picture in the layout that its convolutions want.
-    """
-    from onnxscript import opset20 as onnx  # noqa: PLC0415 - only exporting needs it
-
-    def average(values: Any, size: Sequence[int]) -> Any:
-        if any(side != 1 for side in size):
-            raise NotImplementedError("Only pooling to one value a channel is exported.")
-        return onnx.GlobalAveragePool(values)
-
-    return {torch.ops.aten.adaptive_avg_pool2d.default: average}
 
 
 def _simplify(model: Any) -> None:
@@ -94,6 +79,7 @@ def _simplify(model: Any) -> None:
         return False if learnt else None
 
     fold_constants_ir(model, input_size_limit=_FOLDED, output_size_limit=_FOLDED, should_fold=of_weights)
+    _name_pooling(model.graph)
     _join_padding(model.graph)
     for made in (
         common.RemoveUnusedNodesPass(),
@@ -102,6 +88,21 @@ def _simplify(model: Any) -> None:
         common.RemoveUnusedNodesPass(),
     ):
         made(model)
+
+
+def _name_pooling(graph: Any) -> None:
+    """The mean over a picture's places, by its own operator: ONNX Runtime then keeps the values around it in
+    the layout that its convolutions want.
+    """
+    for mean in [node for node in graph if node.op_type == "ReduceMean" and len(node.inputs) == 2]:
+        axes, shape = mean.inputs[1].const_value, mean.inputs[0].shape
+        keeps = mean.attributes["keepdims"].value if "keepdims" in mean.attributes else 1
+        if not keeps or axes is None or shape is None or len(shape) != 4:
+            continue
+        if sorted(int(axis) % 4 for axis in axes.numpy()) == [2, 3]:
+            mean.op_type = "GlobalAveragePool"
+            mean.attributes.clear()
+            mean.resize_inputs(1)
 
 
 def _join_padding(graph: Any) -> None:
@@ -115,10 +116,13 @@ def _join_padding(graph: Any) -> None:
         if pad is None or pad.op_type != "Pad":
             continue
         before = pad.inputs[0].producer()
-        if before is not None and before.op_type == "Relu":
-            around = pad.inputs[1].const_value.numpy().reshape(2, -1)[:, 2:]  # begins and ends: rows, columns
-            pads = (around + np.reshape(pool.attributes["pads"].value, (2, -1))).flatten().tolist()
-            pool.attributes["pads"] = onnx_ir.AttrInt64s("pads", pads)
+        around = pad.inputs[1].const_value
+        if before is None or before.op_type != "Relu" or around is None:
+            continue
+        # Begins and ends of rows and columns; a window that lies in them alone would have no largest.
+        pads = around.numpy().reshape(2, -1)[:, 2:] + np.reshape(pool.attributes["pads"].value, (2, -1))
+        if (pads < pool.attributes["kernel_shape"].value).all():
+            pool.attributes["pads"] = onnx_ir.AttrInt64s("pads", pads.flatten().tolist())
             pool.replace_input_with(0, pad.inputs[0])
 
 

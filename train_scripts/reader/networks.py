@@ -22,10 +22,13 @@ class _SqueezeExcite(nn.Module):
         self.expand = nn.Conv2d(channels // 4, channels, 1)
         self.slope = slope
 
-    def forward(self, values: Tensor) -> Tensor:
+    def weights(self, values: Tensor) -> Tensor:
+        """(n, channels, 1, 1), each 0..1."""
         pooled = functional.relu(self.reduce(functional.adaptive_avg_pool2d(values, 1)))
-        weights = functional.hardsigmoid(6 * self.slope * self.expand(pooled))
-        return values * weights
+        return functional.hardsigmoid(6 * self.slope * self.expand(pooled))
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values * self.weights(values)
 
 
 class _Block(nn.Module):
@@ -101,8 +104,7 @@ class _Lateral(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         projected: Tensor = self.project(values)
-        excited: Tensor = self.excite(projected)
-        return projected + excited
+        return projected * (1 + self.excite.weights(projected))  # each channel once more, as it is weighted
 
 
 class TextDetector(nn.Module):
