@@ -10,6 +10,7 @@ from train_scripts.data.commands import app as prepare_app
 from train_scripts.evaluate import evaluate_command
 from train_scripts.feedback.commands import finetune_command, promote_command
 from train_scripts.graphs import graphs_command
+from train_scripts.language_model.commands import language_model_command
 from train_scripts.meme_small.commands import line_scorer_command, read_command, train_command
 from train_scripts.reader.commands import recognizer_command
 from train_scripts.terminal import TrainCommand
@@ -32,6 +33,7 @@ for name, command in (
     ("read", read_command),
     ("line-scorer", line_scorer_command),
     ("meme-small", train_command),
+    ("language-model", language_model_command),
     ("recognizer", recognizer_command),
     ("graphs", graphs_command),
 ):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import timm
 from torch import Tensor, nn
@@ -24,22 +24,33 @@ _SIZES = {"efficientnet_lite0": 224, "efficientnet_lite2": 260}
 
 
 class EfficientNetLite(Encoder):
-    """Yields a grid of 1280 values a place, a place for each 32 x 32 pixels (rounded up); frozen."""
+    """Yields a grid of 1280 values a place, a place for each 32 x 32 pixels (rounded up), or their mean;
+    frozen."""
 
-    def __init__(self, kind: str, *, preprocessing: Preprocessing | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        *,
+        yields: Literal["global", "grid"] = "grid",
+        preprocessing: Preprocessing | None = None,
+    ) -> None:
         super().__init__()
+        if yields not in {"global", "grid"}:
+            raise ValueError(f"An EfficientNet-Lite yields global or grid, not {yields!r}.")
         self.preprocessing = preprocessing or Preprocessing(
             _SIZES[kind], mean=_MEAN, std=_STD, filter="bicubic"
         )
         self.network = timm.create_model(f"tf_{kind}", pretrained=False, num_classes=0, global_pool="")
-        self.yields = "grid"
+        self.yields = yields
         self.widths = (1280,)
-        self.positions = (-(-self.preprocessing.size // 32)) ** 2
+        self.positions = (-(-self.preprocessing.size // 32)) ** 2 if yields == "grid" else 1
         self.freeze(self.network)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """pixels (n, 3, size, size) -> (n, positions, 1280), at least 0."""
+        """pixels (n, 3, size, size) -> (n, positions, 1280), or (n, 1280) of ``global``; at least 0."""
         grid: Tensor = self.network(pixels)
+        if self.yields == "global":
+            return grid.mean((2, 3))
         return grid.flatten(2).transpose(1, 2)
 
 

@@ -20,7 +20,7 @@ from inference.common.yaml_files import complaint, read_yaml
 
 FOLDER = Path(__file__).resolve().parent
 _SUFFIX = ".yaml"
-_TORCHVISION = "torchvision:"
+_NAMED = ("torchvision:", "package:")
 _AS_IT_IS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -38,8 +38,9 @@ class Description(_Data):
 class Part(_Data):
     """An encoder or a decoder: ``kind`` names it in its registry, which checks the settings when it is built.
 
-    ``weights``: what it starts from when it is trained: ``torchvision:NAME`` of torchvision's enum, or a path
-    in the folder of models, whose first part is what ``python -m inference pull`` fetches.
+    ``weights``: what it starts from when it is trained: ``torchvision:NAME`` of torchvision's enum,
+    ``package:NAME`` of an installed Python package that carries them, or a path in the folder of models,
+    whose first part is what ``python -m inference pull`` fetches.
     """
 
     kind: str
@@ -168,12 +169,12 @@ def preset(name: str) -> Preset:
 
 
 def is_named(weights: str) -> bool:
-    """Whether a part's weights are a member of torchvision's enum, not a path."""
-    return weights.startswith(_TORCHVISION)
+    """Whether a part's weights are a member of torchvision's enum or a package, not a path."""
+    return weights.startswith(_NAMED)
 
 
 def weights_at(weights: str | None, models_dir: Path) -> str | None:
-    """Where a part's weights are: a member of torchvision's enum, or a path."""
+    """Where a part's weights are: a member of torchvision's enum, a package, or a path."""
     if weights is None or is_named(weights):
-        return weights and weights.removeprefix(_TORCHVISION)
+        return weights and weights.partition(":")[2]
     return str(models_dir / weights)

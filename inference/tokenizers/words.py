@@ -50,7 +50,7 @@ def _nltk() -> Any:
 def join_words(words: Sequence[str]) -> str:
     """Words and marks as people write them: no space before a comma, closed quotation marks, capitals."""
     text = _OPENS.sub(r"\1", _CLOSES.sub(r"\1", " ".join(words)))
-    text = text.replace("``", "«").replace("''", "»")
+    text = text.replace("``", '"').replace("''", '"')
     return _SENTENCE.sub(lambda found: found[0].upper(), text)
 
 

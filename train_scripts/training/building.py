@@ -25,7 +25,7 @@ from inference.tokenizers.words_read import WordsRead
 from train_scripts.training.config import RANDOM, TrainConfig, models_dir
 from train_scripts.training.encoder_weights import load_encoder
 
-__all__ = ["build_model", "start_from_checkpoint"]
+__all__ = ["build_model", "learned_bpe", "start_from_checkpoint"]
 
 _GPT_SPECIALS = ["<pad>", "<s>", "</s>", "<unk>"]
 
@@ -98,16 +98,17 @@ def _tokenizer(
         if config.language_model != RANDOM:
             files = Path(config.language_model)
         elif chosen.tokenizer.kind == "gpt2":
-            return _learned_bpe(texts)
+            return learned_bpe(texts, 50_257)
     counted = config.vocabulary.model_dump(exclude_none=True)
     return make_tokenizer(chosen, texts, readings, words=words, files=files, **counted)
 
 
-def _learned_bpe(texts: Sequence[str]) -> Gpt2Tokenizer:
-    """Byte pairs of the captions themselves, for a language model that knows no others."""
+def learned_bpe(texts: Sequence[str], vocabulary: int) -> Gpt2Tokenizer:
+    """At most ``vocabulary`` byte pairs of the captions themselves, for a language model that knows no
+    others."""
     learned = ByteLevelBPETokenizer(add_prefix_space=False)
     learned.train_from_iterator(
-        texts, vocab_size=50_257, min_frequency=2, special_tokens=_GPT_SPECIALS, show_progress=False
+        texts, vocab_size=vocabulary, min_frequency=2, special_tokens=_GPT_SPECIALS, show_progress=False
     )
     return Gpt2Tokenizer(learned._tokenizer)  # the wrapper has no public way to what it wraps
 

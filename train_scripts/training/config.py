@@ -126,6 +126,9 @@ class StageConfig(_Settings):
     augment: AugmentConfig | None = None
     pairs_per_epoch: int = Field(default=0, ge=0)  # so many random rows make an epoch; 0: all of them
     limit: int = Field(default=0, ge=0)  # only the first so many rows; 0: all of them
+    unread: float = Field(
+        default=0.0, ge=0, lt=1
+    )  # how likely a caption is learned as if nothing was read on its picture, by a model that is given words
     metric: str = VAL_LOSS  # what tells the best weights: val_loss, or a score of `train_scripts evaluate`
     patience: int | None = Field(default=None, ge=1)  # epochs without a better one after which the stage ends
     validate_every: int = Field(default=1, ge=1)  # epochs
@@ -154,7 +157,8 @@ class StageConfig(_Settings):
 
 
 class EncoderConfig(_Settings):
-    """``weights``: a member of torchvision's enum (IMAGENET1K_V1), a file or folder, or ``random``."""
+    """``weights``: a member of torchvision's enum (IMAGENET1K_V1), a package that carries them, a file or
+    folder, or ``random``."""
 
     weights: str
     settings: dict[str, Any] = {}  # changes of the preset's encoder, for example {trainable_stages: 2}
@@ -197,6 +201,7 @@ class TrainConfig(_Settings):
     save_minutes: float = Field(default=5.0, gt=0)  # how often the state is written from which a run goes on
     save_steps: int = Field(default=0, ge=0)  # the same by optimizer steps; 0: by the minutes alone
     half: bool = False  # write the checkpoint in 16 bits
+    int8: tuple[str, ...] = ()  # beginnings of the names of matrices that are written in 8 bits
 
     @field_validator("cache", "mixed_precision", mode="before")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from inference.encoders.cnn import (
     load_torchvision,
     torchvision_file,
 )
+from inference.encoders.efficientnet import EfficientNetLite, load_packaged
 from inference.encoders.ruclip import RuClipEncoder
 from inference.encoders.ruclip_files import import_ruclip
 from inference.encoders.vqgan import VqganEncoder
@@ -36,8 +38,9 @@ _CALIBRATION = 32  # pictures
 def load_encoder(encoder: Encoder, weights: str, pictures: Sequence[Path]) -> list[str]:
     """Fills the encoder as `encoder.weights` of a recipe says; what a person should know, one sentence each.
 
-    The networks of torchvision, ruCLIP and the VQGAN are read as their authors hand them out, any other by
-    the names of its own tensors. `pictures`: some that stand for all, which random weights are scaled by.
+    The networks of torchvision, EfficientNet-Lite, ruCLIP and the VQGAN are read as their authors hand them
+    out, any other by the names of its own tensors. `pictures`: some that stand for all, which random weights
+    are scaled by.
 
     Raises UserError, FileNotFoundError, or ImportFailed or ValueError when the file is of another network.
     """
@@ -61,6 +64,9 @@ def load_encoder(encoder: Encoder, weights: str, pictures: Sequence[Path]) -> li
             )
         load_torchvision(encoder, path)
         return []
+    if isinstance(encoder, EfficientNetLite) and not path.exists():
+        load_packaged(encoder, packaged_weights(weights))
+        return []
     if isinstance(encoder, RuClipEncoder):
         encoder.visual.load_state_dict(import_ruclip(path).model.visual.state_dict())
         return []
@@ -71,6 +77,18 @@ def load_encoder(encoder: Encoder, weights: str, pictures: Sequence[Path]) -> li
     network = parts[0] if len(parts) == 1 else encoder  # published files know nothing of what it is put into
     fill(network, read_state(path), encoder.settings["kind"])
     return []
+
+
+def packaged_weights(package: str) -> Path:
+    """The ``.pth`` file that an installed package carries. Raises UserError."""
+    # Of a dotted name find_spec would import what stands before the dot.
+    found = importlib.util.find_spec(package) if package.isidentifier() else None
+    if found is None or not found.submodule_search_locations:
+        raise UserError(
+            f"The encoder's weights {package} are not here: install the package of this name, or set "
+            "encoder.weights to their file, or to 'random'."
+        )
+    return next(Path(found.submodule_search_locations[0]).rglob("*.pth"))
 
 
 def _torchvision_path(encoder: ConvolutionalEncoder | FeaturePyramidEncoder) -> Path:

@@ -177,7 +177,7 @@ class Inputs:
         self.least_rows = least_rows(model)
         self._readings = readings
         self._cache: FeatureCache | None = None  # of all stages that keep features
-        self._sentences: dict[TrainRow, Batch] = {}
+        self._sentences: dict[tuple[TrainRow, bool], Batch] = {}
 
     def readings_of(self, rows: Sequence[TrainRow]) -> list[Reading] | None:
         """See :func:`readings_of`."""
@@ -185,15 +185,19 @@ class Inputs:
 
     # --- captions ---
 
-    def _sentence(self, row: TrainRow) -> Batch:
+    def _sentence(self, row: TrainRow, *, read: bool = True) -> Batch:
         """Cut into tokens once in a run: that is a seventh of a step over kept features."""
-        if row not in self._sentences:
-            self._sentences[row] = self.model.batch([row.text], self.readings_of([row]))
-        return self._sentences[row]
+        key = (row, read)
+        if key not in self._sentences:
+            self._sentences[key] = self.model.batch([row.text], self.readings_of([row]) if read else None)
+        return self._sentences[key]
 
-    def batch(self, rows: Sequence[TrainRow]) -> Batch:
-        """The rows' captions in tokens, padded to the longest."""
-        return Batch.together([self._sentence(row) for row in rows], self.model.special.pad)
+    def batch(self, rows: Sequence[TrainRow], read: Sequence[bool] | None = None) -> Batch:
+        """The rows' captions in tokens, padded to the longest; ``read``: whether the model is told what was
+        read on their pictures (None: of all)."""
+        told = [True] * len(rows) if read is None else read
+        sentences = [self._sentence(row, read=known) for row, known in zip(rows, told, strict=True)]
+        return Batch.together(sentences, self.model.special.pad)
 
     # --- steps ---
 
@@ -224,8 +228,11 @@ class Inputs:
             chosen = part or rows[:1]
             own = [train[i] for i in chosen]
             weights = tuple(row.weight if part else 0.0 for row in own)
-            memory = self.memory(own, stage, [f"{seed} {i}" for i in chosen])
-            parts.append(Part(memory, self.batch(own), weights))
+            seeds = [f"{seed} {i}" for i in chosen]
+            memory = self.memory(own, stage, seeds)
+            # Of the numbers below 2 ** 63 the share `unread`.
+            read = [hash_of(one, "read") >= stage.unread * 2**63 for one in seeds]
+            parts.append(Part(memory, self.batch(own, read), weights))
         return parts
 
     # --- pictures ---

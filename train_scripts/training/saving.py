@@ -70,6 +70,7 @@ def save_model(
             TrainingRecord(training, scores, lineage),
             preset=config.system.name,
             half=config.half,
+            int8=config.int8,
         )
         (part / CARD_FILE).write_text(
             _card(config, model, options, lineage=lineage, notes=notes, scores=scores),

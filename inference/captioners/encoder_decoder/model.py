@@ -232,14 +232,18 @@ class CaptionModel(nn.Module):
         *,
         preset: str = "",
         half: bool = False,
+        int8: tuple[str, ...] = (),
     ) -> None:
-        """A whole checkpoint. Raises CheckpointError when it cannot be written."""
+        """A whole checkpoint; ``half`` and ``int8`` as of :func:`save_checkpoint`.
+
+        Raises CheckpointError when it cannot be written.
+        """
         if self.tokenizer is None:
             raise ValueError("A checkpoint needs its tokenizer: give the model one before it is saved.")
         own = OwnSettings(self.tokenizer.kind, self.special, self.words, self.prompt_tokens).to_dict()
         encoder, decoder = self.encoder.settings, self.decoder.settings
         config = CheckpointConfig(ARCHITECTURE, encoder, decoder, decoding, own, preset)
-        save_checkpoint(folder, self, config, training, half=half)
+        save_checkpoint(folder, self, config, training, half=half, int8=int8)
         self.tokenizer.save(folder)
 
     @classmethod

@@ -43,3 +43,21 @@ def test_places_are_counted_for_sizes_that_are_no_multiple() -> None:
 def test_weights_of_another_network_are_refused() -> None:
     with pytest.raises(ValueError, match="is not of efficientnet_lite2"):
         load_packaged(encoder("efficientnet_lite2"), FILE)
+
+
+@torch.inference_mode()
+def test_one_vector_a_picture_is_the_mean_of_its_places() -> None:
+    grid = encoder()
+    built = build_encoder({"kind": "efficientnet_lite0", "yields": "global", "preprocessing": {"size": 64}})
+    built.load_state_dict(grid.state_dict())
+    pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    seen = built(pixels)
+    assert isinstance(seen, torch.Tensor)
+    assert seen.shape == (2, *built.widths) == (2, 1280)
+    assert built.positions == 1
+    torch.testing.assert_close(seen, grid(pixels).mean(1))
+
+
+def test_what_it_cannot_yield_is_refused() -> None:
+    with pytest.raises(ValueError, match="global or grid, not 'layers'"):
+        build_encoder({"kind": "efficientnet_lite0", "yields": "layers"})

