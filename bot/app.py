@@ -25,15 +25,19 @@ from bot.captioning.engine import PatientEngine
 from bot.captioning.fetching import Fetcher
 from bot.captioning.models import AnyEngine, check_models
 from bot.captioning.notices import LateNotice, Notices, QueueNotice, TroubleNotice
+from bot.captioning.patience import Patience
 from bot.captioning.queue import Queue
 from bot.captioning.room import Room
 from bot.captioning.typing_notice import TypingNotice
 from bot.common.logs import Redactor
 from bot.common.nursery import Nursery
 from bot.config import OperatorError, Settings
+from bot.feedback.database import StoreError
 from bot.feedback.store import Store
+from bot.feedback.waiting import once_stored
 from bot.handlers import routers
 from bot.handlers.album import Albums
+from bot.handlers.errors import tell_later
 from bot.handlers.menu import describe_commands
 from bot.handlers.models import ModelOffer
 from bot.middlewares.buttons import ButtonsIn, ButtonsOut, Gate
@@ -45,9 +49,11 @@ from bot.transport.intake import Intake
 from bot.transport.polling import Poller
 from bot.transport.webhook import LEASE, Webhook
 from bot.transport.wire import Session
+from bot.transport.written import WrittenUpdates
 
 logger = logging.getLogger(__name__)
 
+OUTAGE_PERIOD = 5.0  # seconds between looks at whether a database that was away is back
 ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "my_chat_member")
 
 
@@ -58,7 +64,9 @@ class WebhookRefused(OperatorError):  # noqa: N818 - says what happened
         super().__init__(f"Telegram refuses the webhook ({reason}): correct WEBHOOK_URL.")
 
 
-def build_captioning(settings: Settings, store: Store, engine: AnyEngine, bot: Bot) -> Captioning:
+def build_captioning(
+    settings: Settings, store: Store, engine: AnyEngine, bot: Bot, patience: Patience
+) -> Captioning:
     """The parts of the way from a picture to its answer, joined."""
     nursery = Nursery()
     queue = Queue(
@@ -70,14 +78,21 @@ def build_captioning(settings: Settings, store: Store, engine: AnyEngine, bot: B
         typing=TypingNotice(bot, queue, nursery),
         queue=QueueNotice(bot, store.jobs, queue, nursery, many=settings.queue_notice),
         late=LateNotice(bot),
-        trouble=TroubleNotice(bot),
     )
     room = Room(settings.picture_memory_bytes)
     fetcher = Fetcher(bot, room, max_file_bytes=settings.max_file_bytes)
     patient = PatientEngine(engine, default=settings.model)
-    source = CaptionSource(store.captions, store.pictures, patient, fetcher)
-    delivery = Delivery(bot, store.jobs, store.people)
-    answering = Answering(store.jobs, queue, source, delivery, notices, max_file_mb=settings.max_file_mb)
+    source = CaptionSource(store.captions, store.pictures, patient, fetcher, patience)
+    delivery = Delivery(bot, store.jobs, store.people, patience)
+    answering = Answering(
+        store.jobs,
+        queue,
+        source,
+        delivery,
+        notices,
+        patience=patience,
+        max_file_mb=settings.max_file_mb,
+    )
     return Captioning(
         jobs=store.jobs,
         pseudonyms=store.pseudonyms,
@@ -104,7 +119,8 @@ class App:
         # The last one is next to the network.
         for middleware in (migration, ButtonsOut(gate), RetryMiddleware(), self.metrics):
             bot.session.middleware(middleware)
-        self.captioning = build_captioning(settings, store, engine, bot)
+        self.trouble = TroubleNotice(bot, store)
+        self.captioning = build_captioning(settings, store, engine, bot, Patience(self.trouble))
         self.dispatcher = Dispatcher(
             disable_fsm=True,  # what is under way is in the store
             settings=settings,
@@ -127,17 +143,27 @@ class App:
         self.dispatcher.callback_query.middleware(people)
         self.dispatcher.include_routers(*routers())
         self.intake = Intake(self._handle)
-        self.poller = Poller(bot, self.intake, allowed_updates=ALLOWED_UPDATES)
+        self.written = WrittenUpdates(bot, store.updates, self.intake)
+        self.poller = Poller(bot, self.intake, self.written, allowed_updates=ALLOWED_UPDATES)
 
     async def _handle(self, update: Update) -> None:
+        """Handle an update; again, while the database is away: until then it is not done."""
+        tell = partial(tell_later, update, self.trouble, self.settings.language)
         try:
-            await self.dispatcher.feed_update(self.bot, update)
+            await once_stored(
+                partial(self.dispatcher.feed_update, self.bot, update),
+                tell,
+                told_after=0.0 if update.callback_query else None,  # which expires
+            )
         except Exception:  # the errors router failed too: polling must survive
             logger.exception("Update %d failed", update.update_id)
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether everything works, and the details of it."""
-        return self._receiving and self.engine.healthy, {
+        outage = self.store.outage
+        return self._receiving and self.engine.healthy and outage is None, {
+            "database": outage is None,
+            "database_trouble": None if outage is None else outage.reason,
             "polling": self._receiving,
             "trouble": self.poller.trouble,
             "engine": self.engine.healthy,
@@ -151,15 +177,26 @@ class App:
 
     async def serve(self, stop: asyncio.Event, *, delete_webhook: bool = False) -> None:
         """Work until ``stop`` is set, then drain. Raises TokenRefused."""
+        watching = self.nursery.start(self._end_outages(), name="looking after the database")
         working = self.nursery.start(self._work(delete_webhook), name="polling", watched=True)
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        watching.cancel()
         if working.done():
             working.result()  # raises what ended it
         working.cancel()
         await asyncio.wait({working})
         await self._drain()
+
+    async def _end_outages(self) -> None:
+        """Find out when the database is back, also when nobody needs it. For ever."""
+        while True:
+            await asyncio.sleep(OUTAGE_PERIOD)
+            if self.store.outage is not None:
+                with suppress(StoreError):
+                    await self.store.try_again()
+                    logger.warning("The database can be used again.")
 
     async def _work(self, delete_webhook: bool) -> None:
         url, secret = self.settings.webhook_url, self.settings.webhook_secret
@@ -178,9 +215,8 @@ class App:
     async def _receive(self, url: str, secret: str) -> None:
         """Take updates by webhook, for ever. Raises OSError (the port is taken), WebhookRefused."""
         webhook = Webhook(
-            self.bot,
-            self.store,
-            self.intake,
+            self.written,
+            self.intake.handlers,
             secret=secret,
             # Another bot of this database may be at work on what is not finished: see bot.transport.webhook.
             take_over=partial(self.captioning.resume, silent_for=LEASE),

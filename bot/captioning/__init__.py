@@ -11,8 +11,8 @@ While a file cannot be fetched, its picture holds back nobody: it leaves its pla
 for as long as a reply would be, and the chat is told once that it takes longer. Of what was fetched no more
 is in memory than PICTURE_MEMORY_MB.
 
-While the database cannot be written (a full disk), it is asked again for half a minute. Then the person is
-told that something is broken, and the picture is left for the next start.
+While the database cannot be used (a full disk, a server that is away), it is asked again until it can be;
+people are told once that it takes longer.
 """
 
 from bot.captioning.captioning import Captioning

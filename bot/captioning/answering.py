@@ -10,7 +10,7 @@ from bot.captioning.delivery import Delivery
 from bot.captioning.fetching import FetchTries, FileAway
 from bot.captioning.notices import Notices
 from bot.captioning.outcomes import Unanswerable, Wait
-from bot.captioning.patience import insist
+from bot.captioning.patience import Patience
 from bot.captioning.queue import LanePlace, Queue
 from bot.captioning.reply import Reply, caption_reply, interruption
 from bot.feedback.database import NotStored, StoreError
@@ -34,6 +34,7 @@ class Answering:
         delivery: Delivery,
         notices: Notices,
         *,
+        patience: Patience,
         max_file_mb: float,
     ) -> None:
         self._jobs = jobs
@@ -41,6 +42,7 @@ class Answering:
         self._source = source
         self._delivery = delivery
         self._notices = notices
+        self._patience = patience
         self._max_file_mb = max_file_mb
 
     async def work_on(self, job: Job, lane_place: LanePlace, *, resume: bool) -> None:
@@ -56,7 +58,6 @@ class Answering:
             logger.error("Job %d is left for the next start: its reply could not be sent", job.id)
         except StoreError as error:
             logger.error("Job %d is left for the next start: %s", job.id, error)
-            await self._notices.trouble.tell(job)
 
     async def _answer(self, job: Job, lane_place: LanePlace, *, resume: bool) -> None:
         tries = FetchTries()
@@ -65,7 +66,7 @@ class Answering:
             while True:
                 async with self._notices.typing.show(job):
                     async with self._notices.queue.shown(job), self._queue.turn(job.user_id):
-                        claimed = claimed or await insist(self._jobs.claim, job.id, resume=resume)
+                        claimed = claimed or await self._claim(job, resume=resume)
                         if claimed is None:
                             return
                         outcome = await self._reply(claimed, tries)
@@ -77,6 +78,9 @@ class Answering:
                 if outcome.long:
                     await tell_late()
                 await asyncio.sleep(outcome.seconds)
+
+    async def _claim(self, job: Job, *, resume: bool) -> Job | None:
+        return await self._patience.insist(job, self._jobs.claim, job.id, resume=resume)
 
     async def _reply(self, job: Job, tries: FetchTries) -> Reply | Wait:
         """What is to be said, or when the job's file is asked for again."""

@@ -9,7 +9,7 @@ import logging
 from bot.captioning.engine import PatientEngine
 from bot.captioning.fetching import Fetcher, FetchTries, FileAway
 from bot.captioning.outcomes import Unanswerable
-from bot.captioning.patience import insist
+from bot.captioning.patience import Patience
 from bot.feedback.captions import Captions
 from bot.feedback.jobs import options_key
 from bot.feedback.pictures import PictureFields, Pictures
@@ -23,8 +23,14 @@ class CaptionSource:
     """Captions that were made before, or are made now and kept."""
 
     def __init__(
-        self, captions: Captions, pictures: Pictures, engine: PatientEngine, fetcher: Fetcher
+        self,
+        captions: Captions,
+        pictures: Pictures,
+        engine: PatientEngine,
+        fetcher: Fetcher,
+        patience: Patience,
     ) -> None:
+        self._patience = patience
         self._captions = captions
         self._pictures = pictures
         self._engine = engine
@@ -32,12 +38,14 @@ class CaptionSource:
 
     async def caption_for(self, job: Job, tries: FetchTries) -> CaptionRow:
         """The caption for a job, which from now on is the job's. Raises Unanswerable, FileAway, NotStored."""
-        if job.caption_id is not None and (row := await self._captions.get(job.caption_id)) is not None:
-            return row
+        insist = self._patience.insist
+        if job.caption_id is not None:
+            row = await insist(job, self._captions.get, job.caption_id)
+            if row is not None:
+                return row
         model, version = await self._engine.model_for(job)
-        cached = await self._captions.cached(
-            job.file_unique_id, model, version, options_key(job.decoding_options())
-        )
+        key = options_key(job.decoding_options())
+        cached = await insist(job, self._captions.cached, job.file_unique_id, model, version, key)
         if cached is not None:
             await self._use(job, cached, tries)
             return cached
@@ -55,18 +63,20 @@ class CaptionSource:
                 height=height,
                 data=data,
             )
-            return await insist(self._captions.save, job.id, picture=picture, caption=caption)
+            return await self._patience.insist(
+                job, self._captions.save, job.id, picture=picture, caption=caption
+            )
 
     async def _use(self, job: Job, cached: CaptionRow, tries: FetchTries) -> None:
         """Answer with a caption made before; the picture is kept when only this sender lets it be.
 
         Raises FileAway for the first tries to fetch it.
         """
-        picture = await self._pictures.get(cached.picture_id)
+        picture = await self._patience.insist(job, self._pictures.get, cached.picture_id)
         if picture is not None and picture.path is None and job.keeps_picture:
             try:
                 async with self._fetcher.fetched(job.file_id) as data:
-                    await insist(self._captions.use, job.id, cached.id, data=data)
+                    await self._patience.insist(job, self._captions.use, job.id, cached.id, data=data)
                 return
             except Unanswerable as outcome:  # the caption is at hand: it must not fail for this
                 logger.info("Job %d: the picture cannot be kept: %s", job.id, outcome.reason)
@@ -74,4 +84,4 @@ class CaptionSource:
                 if tries.few:
                     raise
                 logger.info("Job %d: the picture cannot be kept: %s", job.id, away)
-        await insist(self._captions.use, job.id, cached.id)
+        await self._patience.insist(job, self._captions.use, job.id, cached.id)

@@ -17,10 +17,9 @@ from aiogram.exceptions import (
 )
 from aiogram.types import Message
 
-from bot.captioning.patience import insist
+from bot.captioning.patience import Patience
 from bot.captioning.reply import Reply
 from bot.common.accounts import is_person
-from bot.feedback.database import StoreError
 from bot.feedback.jobs import Jobs
 from bot.feedback.people import People
 from bot.feedback.states import JobState
@@ -53,8 +52,9 @@ class _Parcel:
 class Delivery:
     """Sends replies and writes down what became of them."""
 
-    def __init__(self, bot: Bot, jobs: Jobs, people: People) -> None:
+    def __init__(self, bot: Bot, jobs: Jobs, people: People, patience: Patience) -> None:
         self._bot = bot
+        self._patience = patience
         self._jobs = jobs
         self._people = people
 
@@ -68,10 +68,10 @@ class Delivery:
     async def deliver(self, job: Job, reply: Reply) -> None:
         """Send the reply and write down that it was sent.
 
-        Raises NotStored, StoreError, or TimeoutError after DELIVERY_TIME.
+        Raises NotStored, or TimeoutError after DELIVERY_TIME.
         """
         if reply.failure is not None and await self._is_said(job, reply.failure):
-            await insist(self._jobs.failed, job.id, reply.failure)
+            await self._patience.insist(job, self._jobs.failed, job.id, reply.failure)
             return
         parcel = _Parcel(list(reply.messages), job.place, job.message_id)
         async with asyncio.timeout(DELIVERY_TIME):
@@ -79,19 +79,21 @@ class Delivery:
                 while parcel.messages:
                     await self._send_next(job, reply, parcel)
             except _Undeliverable as outcome:
-                await insist(self._jobs.failed, job.id, str(outcome))
+                await self._patience.insist(job, self._jobs.failed, job.id, str(outcome))
                 return
         await self._write_down(job, reply, cast("Message", parcel.sent))
 
     async def _is_said(self, job: Job, failure: str) -> bool:
         """Whether the first of two parts failed for the same reason: a bad picture is told of once."""
-        other = await self._jobs.other_part(job) if job.part == 2 else None
+        if job.part != 2:
+            return False
+        other = await self._patience.insist(job, self._jobs.other_part, job)
         return other is not None and (other.state, other.reason) == (JobState.FAILED, failure)
 
     async def _send_next(self, job: Job, reply: Reply, parcel: _Parcel) -> None:
         """Try to send the parcel's next message; what failed for now stays in it. Raises _Undeliverable."""
         if parcel.sent is None:
-            await insist(self._jobs.mark_reply_sending, job.id)
+            await self._patience.insist(job, self._jobs.mark_reply_sending, job.id)
         try:
             with single_attempt():
                 parcel.sent = await outbox.send(
@@ -104,7 +106,7 @@ class Delivery:
             parcel.messages.pop(0)
         except TelegramForbiddenError as error:
             if parcel.place == job.place and job.chat_id > 0:  # a private chat: this person blocked the bot
-                await insist(self._people.deactivate, job.chat_id)
+                await self._patience.insist(job, self._people.deactivate, job.chat_id)
             raise _Undeliverable(error.message) from error
         except TelegramBadRequest as error:
             await self._redirect(job, reply, parcel, error)
@@ -113,7 +115,7 @@ class Delivery:
 
     async def _redirect(self, job: Job, reply: Reply, parcel: _Parcel, error: TelegramBadRequest) -> None:
         """Where the topic is gone, all of it goes to the person alone. Raises _Undeliverable."""
-        asker = await insist(self._people.telegram_id, job.user_id)
+        asker = await self._patience.insist(job, self._people.telegram_id, job.user_id)
         if parcel.place != job.place or not outbox.is_topic_gone(error) or not is_person(asker):
             logger.warning("Job %d: the reply is refused: %s", job.id, error.message)
             raise _Undeliverable(error.message) from error
@@ -127,15 +129,12 @@ class Delivery:
         wait = float(error.retry_after) if isinstance(error, TelegramRetryAfter) else parcel.pause
         parcel.pause = min(parcel.pause * 2, LONGEST_PAUSE)
         if parcel.sent is None and surely_not_done(error):
-            await insist(self._jobs.reply_not_sent, job.id)
+            await self._patience.insist(job, self._jobs.reply_not_sent, job.id)
         logger.info("Job %d: the reply is tried again in %.1f s (%s)", job.id, wait, type(error).__name__)
         await asyncio.sleep(wait)
 
     async def _write_down(self, job: Job, reply: Reply, sent: Message) -> None:
-        try:
-            if reply.failure is not None:
-                await insist(self._jobs.failed, job.id, reply.failure)
-            else:
-                await insist(self._jobs.answered, job.id, sent.message_id)
-        except StoreError as error:  # the person has the reply: the next start asks whether it came
-            logger.error("Job %d is answered, which could not be written down: %s", job.id, error)
+        if reply.failure is not None:
+            await self._patience.insist(job, self._jobs.failed, job.id, reply.failure)
+        else:
+            await self._patience.insist(job, self._jobs.answered, job.id, sent.message_id)

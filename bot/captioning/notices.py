@@ -17,6 +17,8 @@ from bot.captioning.typing_notice import TypingNotice
 from bot.common.nursery import Nursery
 from bot.feedback.database import NotStored, StoreError
 from bot.feedback.jobs import Jobs
+from bot.feedback.sessions import Outage
+from bot.feedback.store import Store
 from bot.feedback.tables import Job, Place
 from bot.messages import outbox
 from bot.texts import sentences, texts
@@ -136,18 +138,25 @@ class LateNotice:
 
 
 class TroubleNotice:
-    """Says, without the database, that no caption comes just now."""
+    """Says, without the database, that the answer comes later: once a place in each of its outages."""
 
-    def __init__(self, bot: Bot) -> None:
+    def __init__(self, bot: Bot, store: Store) -> None:
         self._bot = bot
+        self._store = store
+        self._outage: Outage | None = None
+        self._told: set[Place] = set()
 
-    async def tell(self, job: Job) -> None:
-        """Say so where the picture stands; that it cannot be said is logged."""
-        sentence = texts(job.language)(sentences.OUT_OF_ORDER)
+    async def tell(self, place: Place, *, language: str, reply_to: int) -> None:
+        """Say so, as the answer to what somebody wrote; that it cannot be said is logged."""
+        if self._outage is not self._store.outage:
+            self._outage, self._told = self._store.outage, set()
+        if place in self._told:
+            return
+        self._told.add(place)
         try:
-            await outbox.send(self._bot, job.place, sentence, reply_to=job.message_id)
+            await outbox.send(self._bot, place, texts(language)(sentences.LATER), reply_to=reply_to)
         except AiogramError as error:
-            logger.info("Job %d: the person could not be told: %s", job.id, error)
+            logger.info("Nobody in %s could be told that it takes longer: %s", place.chat_id, error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,4 +166,3 @@ class Notices:
     typing: TypingNotice
     queue: QueueNotice
     late: LateNotice
-    trouble: TroubleNotice

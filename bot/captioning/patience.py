@@ -1,33 +1,32 @@
-"""A database that cannot be used just now is asked again."""
+"""The work on jobs waits for a database that is away; people hear that it takes longer."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import ParamSpec, TypeVar
 
-from bot.feedback.database import StoreError
-
-logger = logging.getLogger(__name__)
+from bot.captioning.notices import TroubleNotice
+from bot.feedback.tables import Job
+from bot.feedback.waiting import once_stored
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
-STORE_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between tries to write into the database
 
+class Patience:
+    """``notice``: what people are told."""
 
-async def insist(
-    ask: Callable[_Arguments, Awaitable[_Result]], *args: _Arguments.args, **kwargs: _Arguments.kwargs
-) -> _Result:
-    """What a method of the store returns; it is called again while the database cannot be used.
+    def __init__(self, notice: TroubleNotice) -> None:
+        self._notice = notice
 
-    Raises StoreError when that lasts longer than STORE_PAUSES.
-    """
-    for pause in STORE_PAUSES:
-        try:
-            return await ask(*args, **kwargs)
-        except StoreError as error:
-            logger.warning("Trying again in %.0f s: %s", pause, error)
-        await asyncio.sleep(pause)
-    return await ask(*args, **kwargs)
+    async def insist(
+        self,
+        job: Job,
+        ask: Callable[_Arguments, Awaitable[_Result]],
+        *args: _Arguments.args,
+        **kwargs: _Arguments.kwargs,
+    ) -> _Result:
+        """What a method of the store returns, as soon as the store can be used."""
+        tell = partial(self._notice.tell, job.place, language=job.language, reply_to=job.message_id)
+        return await once_stored(partial(ask, *args, **kwargs), tell)

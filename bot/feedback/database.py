@@ -29,6 +29,10 @@ class StoreError(UserError):
     """The store cannot be opened or used: ``str()`` says why and what to do, in one sentence."""
 
 
+class StoreAway(StoreError):  # noqa: N818 - a state
+    """The store cannot be used just now, and may be later: a full disk, a lock, a server that is away."""
+
+
 class NotStored(LookupError):  # noqa: N818 - a state, not a fault: somebody erased it in the meantime
     """The person, job or caption was erased. Stop, and say so if anybody waits."""
 

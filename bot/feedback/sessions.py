@@ -6,22 +6,32 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import CursorResult, Delete, Executable, Update, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as SQLTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from bot.feedback import database
-from bot.feedback.database import NotStored, StoreError
+from bot.feedback.database import NotStored, StoreAway, StoreError
 from bot.feedback.tables import Job, Table, User, now
 
 # Rows are handed out as plain data, and what a session holds is not changed past it.
 _OPTIONS: dict[str, Any] = {"expire_on_commit": False, "execution_options": {"synchronize_session": False}}
 _Table = TypeVar("_Table", bound=Table)
+_FAILURES = (DBAPIError, OSError, SQLTimeout)  # the last one: no connection was free in time
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outage:
+    """A time in which the database cannot be used."""
+
+    reason: str  # what it said at first
 
 
 class Sessions:
@@ -36,6 +46,7 @@ class Sessions:
         self._reader = engine.execution_options(sqlite_begin=None)
         self._writer = engine.execution_options(sqlite_begin="IMMEDIATE")
         # SQLite has one writer at a time: waiting here is fair and costs nothing, its own waiting polls.
+        self.outage: Outage | None = None  # since something could not be done, until something can be written
         self._one_writer = asyncio.Lock() if engine.dialect.name == "sqlite" else None
 
     async def close(self) -> None:
@@ -51,8 +62,8 @@ class Sessions:
         try:
             async with AsyncSession(self._reader, **_OPTIONS) as session:
                 yield session
-        except (DBAPIError, OSError) as error:
-            raise _unusable(error) from error
+        except _FAILURES as error:
+            raise self._failed(error) from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -71,8 +82,18 @@ class Sessions:
             if "foreign key" in str(error.orig).lower():
                 raise NotStored("This person or caption was erased.") from error
             raise
-        except (DBAPIError, OSError) as error:
-            raise _unusable(error) from error
+        except _FAILURES as error:
+            raise self._failed(error) from error
+        self.outage = None
+
+    def _failed(self, error: DBAPIError | OSError | SQLTimeout) -> StoreError:
+        if isinstance(error, DataError | ProgrammingError | NotSupportedError):
+            return StoreError(f"The database refuses what it is asked ({error.orig}); report it.")
+        self.outage = self.outage or Outage(str(reason(error)))
+        return StoreAway(
+            f"The database cannot be used ({self.outage.reason}); check the space on its disk, and that it "
+            "is whole and its server runs."
+        )
 
     def insert(self, table: type[Table]) -> sqlite.Insert | postgresql.Insert:
         """An insert that can say what to do on a conflict: the one thing the dialects spell apart.
@@ -119,12 +140,6 @@ async def changed(session: AsyncSession, statement: Update | Delete) -> bool:
     return cast("CursorResult[Any]", result).rowcount > 0
 
 
-def reason(error: DBAPIError | OSError | sqlite3.Error) -> object:
+def reason(error: DBAPIError | OSError | SQLTimeout | sqlite3.Error) -> object:
     """What the database or the system itself says."""
     return error.orig if isinstance(error, DBAPIError) else error
-
-
-def _unusable(error: DBAPIError | OSError) -> StoreError:
-    return StoreError(
-        f"The database cannot be used ({reason(error)}); check the space on its disk, and that it is whole."
-    )

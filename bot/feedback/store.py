@@ -1,7 +1,7 @@
 """What the bot remembers, by aggregate: ``store.people``, ``store.jobs``, ``store.captions``, ...
 
 Every method of an aggregate is one short transaction, safe to call from many tasks at once; one that takes a
-session is a part of its caller's. All raise StoreError when the database cannot be used just then: a full
+session is a part of its caller's. All raise StoreAway when the database cannot be used just then: a full
 disk, a lock, a server that is away. ``user_id`` is always :attr:`User.id`, never Telegram's number. Moments
 are timezone-aware and in UTC.
 """
@@ -15,6 +15,7 @@ import sqlite3
 from pathlib import Path
 from typing import Self
 
+from sqlalchemy import update
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -32,7 +33,7 @@ from bot.feedback.people import People
 from bot.feedback.pictures import Pictures
 from bot.feedback.pseudonyms import Pseudonyms
 from bot.feedback.reports import Reports
-from bot.feedback.sessions import Sessions, reason
+from bot.feedback.sessions import Outage, Sessions, reason
 from bot.feedback.tables import Secret
 from bot.feedback.tombstones import Tombstones
 from bot.feedback.updates import Updates
@@ -90,6 +91,16 @@ class Store:
                 "check DATABASE_URL and DATA_DIR, that the server runs and that both may be written to."
             ) from error
         return store
+
+    @property
+    def outage(self) -> Outage | None:
+        """Why the database cannot be used; None: it can be, as far as anybody has tried."""
+        return self.sessions.outage
+
+    async def try_again(self) -> None:
+        """Write something, so that an outage ends when it is over. Raises StoreError."""
+        async with self.sessions.transaction() as session:
+            await session.execute(update(Secret).values(value=Secret.value))
 
     async def close(self) -> None:
         """Give the connections back. The store cannot be used afterwards."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 
 from aiogram import Router
+from aiogram.dispatcher.event.bases import UNHANDLED
 from aiogram.exceptions import AiogramError, TelegramForbiddenError
-from aiogram.types import CallbackQuery, ErrorEvent, Message
+from aiogram.types import CallbackQuery, ErrorEvent, Message, Update
 
+from bot.captioning.notices import TroubleNotice
 from bot.config import Settings
-from bot.feedback.database import StoreError
+from bot.feedback.database import StoreAway, StoreError
 from bot.feedback.store import Store
 from bot.handlers.common import answer, reply
-from bot.texts import choose_language, sentences, texts
+from bot.messages.outbox import place_of
+from bot.texts import Language, choose_language, sentences, texts
 from inference.common.types import EngineError
 
 logger = logging.getLogger(__name__)
@@ -25,8 +28,10 @@ def router() -> Router:
     return made
 
 
-async def failed(event: ErrorEvent, settings: Settings, store: Store) -> bool:
-    """Every exception of a handler ends here."""
+async def failed(event: ErrorEvent, settings: Settings, store: Store) -> object:
+    """Every exception of a handler ends here, but for a database that is away: then it is called again."""
+    if isinstance(event.exception, StoreAway):
+        return UNHANDLED
     update, error = event.update, event.exception
     cause = update.message or update.edited_message or update.callback_query
     sender = cause.from_user if cause is not None else None
@@ -51,3 +56,15 @@ async def failed(event: ErrorEvent, settings: Settings, store: Store) -> bool:
     except AiogramError as second:
         logger.info("The person could not be told: %s", second)
     return True
+
+
+async def tell_later(update: Update, trouble: TroubleNotice, default_language: Language) -> None:
+    """Say to whoever caused the update that it takes longer, since the database is away."""
+    cause = update.message or update.edited_message or update.callback_query
+    if cause is None or cause.from_user is None:
+        return
+    language = choose_language(cause.from_user.language_code, default_language)
+    if isinstance(cause, CallbackQuery):
+        await answer(cause, texts(language)(sentences.LATER), alert=True)
+    else:
+        await trouble.tell(place_of(cause), language=language, reply_to=cause.message_id)

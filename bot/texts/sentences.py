@@ -109,6 +109,7 @@ COMPARED_MODEL_GONE: Final = (
     "There is no model {model} any more, so this time there is one description only. "
     "Choose another pair with /compare."
 )
+LATER: Final = "My memory does not work just now. I will do this as soon as it does: you need not ask again."
 SOMETHING_BROKE: Final = "Something broke on my side. Please try again in a minute."
 INTERRUPTED: Final = (
     "I was restarted just as the answer to this picture was on its way. "

@@ -2,8 +2,9 @@
 
 aiogram's own loop confirms updates while their handlers still run, gives up when the server cannot be
 reached at the start, ignores ``retry_after`` and leaves handlers in flight when it stops. Here a batch is
-confirmed after its handlers are done (for a picture: after its job row is written), so that a killed process
-loses nothing.
+confirmed after its handlers are done (for a picture: after its job row is written). What takes long is
+itself written down before it is confirmed, and while that cannot be, nothing is confirmed. So a killed
+process loses nothing.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ from aiogram.methods import GetUpdates
 from aiogram.types import Update, User
 
 from bot.config import OperatorError
+from bot.feedback.database import StoreError
+from bot.feedback.waiting import once_stored
 from bot.transport.intake import Intake, read_update
 from bot.transport.wire import update_number
+from bot.transport.written import WrittenUpdates
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +65,7 @@ class Poller:
         self,
         bot: Bot,
         intake: Intake,
+        written: WrittenUpdates,
         *,
         allowed_updates: Sequence[str],
         timeout: int = 30,
@@ -68,6 +73,8 @@ class Poller:
     ) -> None:
         self._bot = bot
         self._intake = intake
+        self._written = written
+        self._taken_over: set[int] = set()
         self._allowed_updates = list(allowed_updates)
         self._timeout = timeout
         self._longest_pause = longest_pause
@@ -101,6 +108,7 @@ class Poller:
 
     async def run(self) -> None:
         """Poll for ever. Raises :class:`TokenRefused` when the token is withdrawn."""
+        self._taken_over = await once_stored(self._written.take_over)
         pause = 0.5
         while True:
             try:
@@ -145,11 +153,27 @@ class Poller:
                 logger.debug("Could not confirm the last updates: %s", error)
 
     async def _take(self, updates: Sequence[Update]) -> None:
-        tasks = [await self._intake.start(update) for update in updates]
+        if not updates:
+            return
+        new = [update for update in updates if update.update_id not in self._taken_over]
+        tasks = {await self._intake.start(update): update for update in new}
+        # Sent with the next request, which waits until these are done or written down.
+        self._offset = max(update.update_id for update in updates) + 1
         if tasks:
-            # Sent with the next request, which waits until these are done or slow.
-            self._offset = max(update.update_id for update in updates) + 1
-            await asyncio.wait(tasks, timeout=CONFIRM_AFTER)
+            _, slow = await asyncio.wait(tasks, timeout=CONFIRM_AFTER)
+            for task in slow:
+                await self._keep(tasks[task], task)
+
+    async def _keep(self, update: Update, task: asyncio.Task[None]) -> None:
+        """Write down what ``task`` still works on; waits while that cannot be."""
+        while not task.done():
+            try:
+                await self._written.keep(update, task)
+            except StoreError as error:
+                logger.error("Update %d is not confirmed: %s", update.update_id, error)
+                await asyncio.wait([task], timeout=CONFIRM_AFTER)
+            else:
+                return
 
     async def _back_off(self, error: TelegramAPIError | ClientDecodeError, pause: float) -> float:
         if isinstance(error, TelegramRetryAfter):

@@ -13,25 +13,20 @@ import hmac
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
-from typing import Any
 from urllib.parse import urlsplit
 
-from aiogram import Bot
 from aiohttp import ClientPayloadError, web
 
+from bot.common.nursery import Nursery
 from bot.feedback.database import StoreError
-from bot.feedback.store import Store
-from bot.feedback.tables import now
-from bot.transport.intake import Intake, read_update
 from bot.transport.wire import read_json, update_number
+from bot.transport.written import WrittenUpdates
 
 logger = logging.getLogger(__name__)
 
 LEASE = 60.0  # seconds
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
 LARGEST = 4_000_000  # bytes of an update; what is larger is refused with 413
-REMEMBERED = timedelta(days=2)  # Telegram keeps an update for a day at most
 
 
 class Webhook:
@@ -39,21 +34,18 @@ class Webhook:
 
     def __init__(
         self,
-        bot: Bot,
-        store: Store,
-        intake: Intake,
+        written: WrittenUpdates,
+        nursery: Nursery,
         *,
         secret: str,
         take_over: Callable[[], Awaitable[object]],
         lease: float = LEASE,
     ) -> None:
-        self._bot = bot
-        self._store = store
-        self._intake = intake
+        self._written = written
+        self._nursery = nursery
         self._secret = secret.encode()
         self._take_over = take_over
         self._lease = lease
-        self._mine: set[int] = set()
 
     @asynccontextmanager
     async def serving(self, url: str, host: str, port: int) -> AsyncIterator[None]:
@@ -72,13 +64,8 @@ class Webhook:
         """Speak for what is in work here, and take over what nobody speaks for. For ever."""
         while True:
             try:
-                await self._store.updates.hold(self._mine)
-                left = await self._store.updates.take_over(now() - timedelta(seconds=self._lease))
-                for update_id, body in left.items():
-                    logger.info("Update %d is taken over", update_id)
-                    await self._begin(update_id, body)
+                await self._written.take_over(silent_for=self._lease)
                 await self._take_over()
-                await self._store.updates.forget(now() - REMEMBERED)
             except Exception:  # the database may be away for a while
                 logger.exception("Looking for what a dead bot left failed")
             await asyncio.sleep(self._lease / 4)
@@ -104,38 +91,12 @@ class Webhook:
             logger.error("An update without a usable update_id is left out")
             return web.Response()
         try:
-            new = await self._store.updates.take(update_id, body, _sender(body))
+            new = await self._written.take(update_id, body)
         except StoreError as error:
             logger.error(
                 "Update %d cannot be written down, Telegram will post it again: %s", update_id, error
             )
             return web.Response(status=503)
         if new:
-            self._mine.add(update_id)
-            self._intake.handlers.start(self._begin(update_id, body), name=f"posted {update_id}")
+            self._nursery.start(self._written.begin(update_id, body), name=f"posted {update_id}")
         return web.Response()
-
-    async def _begin(self, update_id: int, body: dict[str, Any]) -> None:
-        update = read_update(body, self._bot)
-        if update is None:
-            self._mine.discard(update_id)
-            await self._store.updates.done(update_id)
-            return
-        self._mine.add(update_id)
-        task = await self._intake.start(update)
-        task.add_done_callback(lambda done: self._ended(update_id, done))
-
-    def _ended(self, update_id: int, task: asyncio.Task[None]) -> None:
-        self._mine.discard(update_id)
-        if not task.cancelled():  # one that was cut off at the end comes to the next bot
-            done = self._store.updates.done(update_id)
-            self._intake.handlers.start(done, name=f"end of update {update_id}")
-
-
-def _sender(body: dict[str, Any]) -> int | None:
-    """The Telegram id of whoever caused the update."""
-    for content in body.values():
-        if isinstance(content, dict) and isinstance(content.get("from"), dict):
-            number = content["from"].get("id")
-            return number if type(number) is int else None
-    return None

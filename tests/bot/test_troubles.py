@@ -74,7 +74,7 @@ async def test_a_proxys_page_instead_of_an_answer_to_a_press_is_no_alarm(
     await sandbox.wait_for(lambda: "Ваша оценка: 1" in sandbox.messages()[-1]["text"])
 
     async def given_up() -> bool:
-        return len(app.nursery) == 1  # polling
+        return len(app.nursery) == 2  # polling, and looking after the database
 
     await sandbox.wait_for(lambda: len(sandbox.calls_of("answerCallbackQuery")) == 2)
     await until(given_up)
@@ -114,18 +114,20 @@ async def test_what_breaks_inside_is_said_and_logged(
     assert (await reply_to(sandbox, await sandbox.send_photo(MEME)))["text"].startswith("400 x")
 
 
-async def test_a_mark_that_cannot_be_written_down_is_not_said_to_be_taken(
+async def test_a_mark_that_cannot_be_written_down_is_saved_later_and_not_said_to_be_taken(
     settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.feedback.sqlite.WAIT", 1)
+    monkeypatch.setattr("bot.feedback.waiting.STORE_PAUSES", (0.01,))
     async with working(settings(), sandbox) as app:
         answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
         await until(lambda: settled(app))
         with locked(tmp_path):
             pressed = sandbox.press(answer["message_id"], data_of(answer, "r:"))
             await sandbox.wait_for(lambda: pressed.answer is not None)
-        assert pressed.answer is not None
-        assert "что-то сломалось" in pressed.answer["text"]
+            assert pressed.answer is not None
+            assert "Сделаю это позже" in pressed.answer["text"]
+        await sandbox.wait_for(lambda: "Ваша оценка: 1" in answer["text"])
 
 
 @pytest.mark.parametrize(

@@ -1,37 +1,40 @@
-"""A database that cannot be written, for a while or for good."""
+"""A database that cannot be used for a while: everything waits for it, and nothing is lost."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from bot.app import App
 from bot.config import Settings
 from bot.sandbox import Sandbox
 from tests.bot.conftest import locked, replies_to, reply_to, settled, until, working
 from tests.drawing import draw_meme, jpeg_bytes
 
 MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
+LATER = "Сделаю это позже"
 
 
-async def test_a_database_that_cannot_be_written_for_a_while_delays_the_answer_and_nothing_else(
-    settings: Callable[..., Settings],
-    sandbox: Sandbox,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.feedback.sqlite.WAIT", 1)
-    monkeypatch.setattr("bot.captioning.patience.STORE_PAUSES", (0.01,) * 10_000)
+    monkeypatch.setattr("bot.feedback.waiting.STORE_PAUSES", (0.01,))
+    monkeypatch.setattr("bot.app.OUTAGE_PERIOD", 0.01)
+
+
+async def test_a_short_outage_delays_the_answer_and_nothing_else(
+    settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refused() -> bool:
+        return "database is locked" in caplog.text
+
     async with working(settings(), sandbox) as app:
         gate = sandbox.hold("download")
         photo = await sandbox.send_photo(MEME)
         await sandbox.wait_for(lambda: gate.arrived)
-
-        async def refused() -> bool:
-            return "database is locked" in caplog.text
-
         with locked(tmp_path):
             gate.release()
             await until(refused)
@@ -40,19 +43,48 @@ async def test_a_database_that_cannot_be_written_for_a_while_delays_the_answer_a
         assert len(sandbox.messages(by_bot=True)) == 1
 
 
-async def test_a_database_that_stays_broken_is_said_and_the_next_start_answers(
-    settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_a_long_outage_is_told_once_and_everything_is_done_when_it_is_over(
+    settings: Callable[..., Settings],
+    sandbox: Sandbox,
+    tmp_path: Path,
+    unused_tcp_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    accepted: bool,
 ) -> None:
-    monkeypatch.setattr("bot.feedback.sqlite.WAIT", 1)
-    monkeypatch.setattr("bot.captioning.patience.STORE_PAUSES", (0.01,))
-    async with working(settings(), sandbox):
+    monkeypatch.setattr("bot.feedback.waiting.TOLD_AFTER", 0.0)
+    async with working(settings(health_port=unused_tcp_port), sandbox) as app:
         gate = sandbox.hold("download")
-        photo = await sandbox.send_photo(MEME)
-        await sandbox.wait_for(lambda: gate.arrived)
+        photos = [await sandbox.send_photo(MEME) for _ in range(3)] if accepted else []
+        if accepted:
+            await sandbox.wait_for(lambda: gate.arrived)
+        await until(lambda: is_healthy(app))
         with locked(tmp_path):
+            photos = photos or [await sandbox.send_photo(MEME) for _ in range(3)]
             gate.release()
-            assert "у меня неполадка" in (await reply_to(sandbox, photo))["text"]
-    async with working(settings(), sandbox) as app:
-        await sandbox.wait_for(lambda: len(replies_to(sandbox, photo)) == 2)
-        assert replies_to(sandbox, photo)[1]["text"].startswith("400 x")
+            (told,) = await sandbox.wait_for(lambda: sandbox.messages(by_bot=True))
+            assert LATER in told["text"]
+            assert await health(unused_tcp_port) == (503, False)
+        for photo in photos:
+            await sandbox.wait_for(lambda photo=photo: described(sandbox, photo))
         await until(lambda: settled(app))
+        assert len(sandbox.messages(by_bot=True)) == 4
+        await until(lambda: is_healthy(app))
+
+
+def described(sandbox: Sandbox, photo: dict[str, object]) -> bool:
+    return sum(reply["text"].startswith("400 x") for reply in replies_to(sandbox, photo)) == 1
+
+
+async def health(port: int) -> tuple[int, bool]:
+    """What a probe is answered, and what it says of the database."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}/healthz") as answer,
+    ):
+        return answer.status, (await answer.json())["database"]
+
+
+async def is_healthy(app: App) -> bool:
+    return app.health()[0]
