@@ -6,6 +6,7 @@ import typer
 
 from inference.commands.caption import caption
 from inference.commands.convert import convert
+from inference.commands.export import export
 from inference.commands.models import models
 from inference.commands.pull import pull
 from inference.commands.serve import serve
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     callback=forgive,
 )
-for command in (caption, models, pull, convert, verify, serve):
+for command in (caption, models, pull, convert, export, verify, serve):
     app.command()(command)
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from inference.captioners.building import build
-from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.common.types import DecodingOptions
 from inference.decoding.decoder import Logits, Tokens
 from inference.decoding.processors import NEVER

@@ -10,6 +10,7 @@ from train_scripts.data.commands import app as prepare_app
 from train_scripts.evaluate import evaluate_command
 from train_scripts.feedback.commands import finetune_command, promote_command
 from train_scripts.graphs import graphs_command
+from train_scripts.int8 import int8_command
 from train_scripts.language_model.commands import language_model_command
 from train_scripts.meme_small.commands import line_scorer_command, read_command, train_command
 from train_scripts.reader.commands import recognizer_command
@@ -36,6 +37,7 @@ for name, command in (
     ("language-model", language_model_command),
     ("recognizer", recognizer_command),
     ("graphs", graphs_command),
+    ("int8", int8_command),
 ):
     app.command(name, cls=TrainCommand)(command)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from inference.captioners.encoder_decoder import CaptionModel, SpecialTokens
+from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.captioners.encoder_decoder.settings import SpecialTokens
 from inference.decoders.base import build_decoder, vocabulary_for
 from inference.encoders.base import build_encoder
 from inference.presets.preset import Preset

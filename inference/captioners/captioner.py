@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+from inference.captioners.encoder_decoder.graphs.captioner import GraphCaptioner
+from inference.captioners.encoder_decoder.graphs.folder import find as find_graphs
 from inference.captioners.meme_small.describer import SlotDescriber
 from inference.checkpoints.config import CheckpointConfig
 from inference.checkpoints.folder import find_checkpoint
@@ -23,6 +25,7 @@ from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel,
 from inference.common.extras import require
 from inference.common.stages import collected, stage
 from inference.common.types import Caption, DecodingOptions
+from inference.graphs.session import GraphError
 from inference.reading.foreign import Translate, in_russian
 from inference.reading.lines import Block
 from inference.reading.reader import Reader
@@ -46,9 +49,16 @@ class Describer(Protocol):
 
 
 def _encoder_decoder(folder: Path, config: CheckpointConfig, threads: int | None) -> Describer:
-    """The presets of the originals."""
+    """The presets of the originals: by their graphs where those are there and of these weights, else by
+    PyTorch."""
+    graphs = find_graphs(folder)
+    if graphs is not None:
+        try:
+            return GraphCaptioner(folder, graphs, config, threads=threads)
+        except GraphError as error:
+            logger.warning("PyTorch runs the model %s: %s", folder.name, error)
     _set_up_torch(f"The model {folder.name}", threads)
-    from inference.captioners.encoder_decoder import CaptionModel  # noqa: PLC0415
+    from inference.captioners.encoder_decoder.model import CaptionModel  # noqa: PLC0415
 
     return CaptionModel.load(folder, config)
 

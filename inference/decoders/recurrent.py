@@ -148,12 +148,12 @@ class RecurrentDecoder(CaptionDecoder):
 
     def start(self, memory: Memory) -> RecurrentState:
         """``memory`` (n, d), or (n, p, d) which attention needs."""
-        state = self._unfed(memory)
+        state = self.unfed(memory)
         if self.config.feed == "first_input" and state.pending is not None:
             return self._advance(state, state.pending)[1]
         return state
 
-    def _unfed(self, memory: Memory) -> RecurrentState:
+    def unfed(self, memory: Memory) -> RecurrentState:
         """Before the first input: where the picture is one, it is pending."""
         memory = _one(memory)
         config = self.config
@@ -191,16 +191,21 @@ class RecurrentDecoder(CaptionDecoder):
             state = replace(after, hidden=hidden, cell=cell)
         return state
 
+    def seen(self, keys: Tensor, values: Tensor, hidden: Tensor, cell: Tensor | None) -> Tensor:
+        """What attention gives (n, d') for the top layer's state (n, H). TypeError without attention."""
+        if self.attention is None:
+            raise TypeError("This decoder has no attention.")
+        query = hidden
+        if self.config.query == "hidden_and_cell" and cell is not None:
+            query = torch.cat([hidden, cell], 1)
+        context: Tensor = self.attention(keys, values, query)[0]
+        return torch.sigmoid(self.gate(hidden)) * context if self.config.gate else context
+
     def _advance(self, state: RecurrentState, x: Tensor) -> tuple[Tensor, RecurrentState]:
         """One recurrent step on an input (n, input) to the top layer's hidden state (n, H)."""
-        if self.attention is not None and state.keys is not None and state.values is not None:
-            query = state.hidden[:, -1]
-            if self.config.query == "hidden_and_cell" and state.cell is not None:
-                query = torch.cat([query, state.cell[:, -1]], 1)
-            context, _ = self.attention(state.keys, state.values, query)
-            if self.config.gate:
-                context = torch.sigmoid(self.gate(state.hidden[:, -1])) * context
-            x = torch.cat([x, context], 1)
+        if state.keys is not None and state.values is not None:
+            last = None if state.cell is None else state.cell[:, -1]
+            x = torch.cat([x, self.seen(state.keys, state.values, state.hidden[:, -1], last)], 1)
         hidden = state.hidden.transpose(0, 1).contiguous()
         if state.cell is None:
             top, hidden = self.rnn(x[:, None], hidden)
@@ -245,7 +250,7 @@ class RecurrentDecoder(CaptionDecoder):
         """The top layer's hidden states (n, L, H), of each row's first ``lengths`` tokens at least."""
         x = self.lift(self.embedding(tokens))  # (n, L, input)
         if self.attention is None:
-            state = self._unfed(memory)
+            state = self.unfed(memory)
             if state.pending is not None:
                 words = x[:, 1:] if self.config.feed == "instead_of_start" else x
                 x = torch.cat([state.pending[:, None], words], 1)

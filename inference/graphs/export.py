@@ -22,13 +22,17 @@ _LOCATION = "weights"  # names no file: whoever opens the session hands the weig
 
 
 def export(
-    module: nn.Module, inputs: Mapping[str, Tensor], free: Mapping[str, Sequence[int]], outputs: Sequence[str]
+    module: nn.Module,
+    inputs: Mapping[str, Tensor | list[Tensor]],
+    free: Mapping[str, Sequence[int]],
+    outputs: Sequence[str],
 ) -> bytes:
     """The graph of a module's ``forward``, in evaluation mode.
 
-    ``inputs``: examples by the names of ``forward``'s parameters; ``free``: for each the dimensions whose
-    sizes may be others; ``outputs``: names of what it returns. Initializers are named as in ``state_dict()``;
-    nothing is folded into others, so that each holds one tensor of any checkpoint.
+    ``inputs``: examples by the names of ``forward``'s parameters (of a list ``NAME_0``, ``NAME_1`` ... are
+    the graph's inputs); ``free``: for each the dimensions whose sizes may be others; ``outputs``: names of
+    what it returns. Initializers are named as in ``state_dict()``; nothing is folded into others, so that
+    each holds one tensor of any checkpoint.
 
     Raises:
         RuntimeError: the module computes from numbers that are in no tensor of its state.
@@ -36,13 +40,18 @@ def export(
     import onnx  # noqa: PLC0415 - only exporting needs it
 
     module = module.eval()
-    sizes = {name: dict.fromkeys(free.get(name, ()), torch.export.Dim.DYNAMIC) for name in inputs}
+    sizes: dict[str, Any] = {}
+    names: list[str] = []
+    for name, example in inputs.items():
+        own = dict.fromkeys(free.get(name, ()), torch.export.Dim.DYNAMIC)
+        sizes[name] = [own] * len(example) if isinstance(example, list) else own
+        names += [f"{name}_{i}" for i in range(len(example))] if isinstance(example, list) else [name]
     with _quietly(), torch.inference_mode(False), torch.no_grad():
         program = torch.onnx.export(
             module,
             kwargs=dict(inputs),
             dynamic_shapes=sizes,
-            input_names=list(inputs),
+            input_names=names,
             output_names=list(outputs),
             opset_version=_OPSET,
             dynamo=True,

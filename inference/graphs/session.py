@@ -7,7 +7,7 @@ serves every checkpoint of an architecture, and the weights are kept in one plac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from inference.common.errors import UserError
 from inference.common.processors import available
 from inference.graphs.initializers import names
 
-__all__ = ["Array", "Graph", "GraphError"]
+__all__ = ["Array", "Graph", "GraphError", "InPlace"]
 
 Array = npt.NDArray[Any]
 _FATAL = 4  # of the runtime's levels: its warnings are about graphs, which people here cannot mend
@@ -66,6 +66,41 @@ class Graph:
     def __call__(self, **inputs: Array) -> tuple[Array, ...]:
         """The graph's outputs, in its order, for its inputs by their names."""
         return tuple(self._session.run(self._outputs, inputs))
+
+    def named(self, **inputs: Array) -> dict[str, Array]:
+        """The same by the outputs' names."""
+        return dict(zip(self._outputs, self(**inputs), strict=True))
+
+    def in_place(self, arrays: Mapping[str, Array]) -> InPlace:
+        """The graph over contiguous ``arrays`` which it reads, as its inputs of these names, and writes into,
+        as its outputs behind the first, in the same order."""
+        return InPlace(self._session, arrays, self._outputs)
+
+
+class InPlace:
+    """A graph that changes arrays where they lie; not for several threads at once."""
+
+    def __init__(
+        self, session: ort.InferenceSession, arrays: Mapping[str, Array], outputs: Sequence[str]
+    ) -> None:
+        self._session = session
+        self._found, *written = outputs
+        self._binding = session.io_binding()
+        self._binding.bind_output(self._found)
+        self._arrays = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
+        for name, output, value in zip(arrays, written, self._arrays, strict=True):
+            self._binding.bind_ortvalue_input(name, value)
+            self._binding.bind_ortvalue_output(output, value)
+
+    def __call__(self, **inputs: Array) -> Array:
+        """The graph's first output for its other inputs by their names."""
+        held = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
+        for name, value in held.items():
+            self._binding.bind_cpu_input(name, value)
+        self._binding.bind_output(self._found)
+        self._session.run_with_iobinding(self._binding)
+        found: Array = self._binding.get_outputs()[0].numpy()
+        return found
 
 
 def _as_float32(value: Array) -> Array:

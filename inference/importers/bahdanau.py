@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from inference.captioners.encoder_decoder import CaptionModel, SpecialTokens
+from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.captioners.encoder_decoder.settings import SpecialTokens
 from inference.checkpoints.weight_files.state import ImportFailed, State, fill, take
 from inference.decoders.base import build_decoder
 from inference.decoders.recurrent import RecurrentDecoder

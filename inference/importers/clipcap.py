@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from inference.captioners.encoder_decoder import CaptionModel, SpecialTokens
+from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.captioners.encoder_decoder.settings import SpecialTokens
 from inference.checkpoints.pull.pulling import find_pulled
 from inference.checkpoints.weight_files.state import (
     ImportFailed,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.checkpoints import manifest
 from inference.checkpoints.config import TrainingRecord
 from inference.checkpoints.weight_files.state import ImportFailed, State, read_state

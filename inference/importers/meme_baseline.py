@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inference.captioners.encoder_decoder import CaptionModel, SpecialTokens
+from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.captioners.encoder_decoder.settings import SpecialTokens
 from inference.checkpoints.weight_files.state import ImportFailed, State, count, fill, read_state, take
 from inference.decoders.base import build_decoder
 from inference.decoders.recurrent import RecurrentDecoder

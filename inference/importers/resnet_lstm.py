@@ -6,7 +6,8 @@ vector, and the layer to the vocabulary.
 
 from __future__ import annotations
 
-from inference.captioners.encoder_decoder import CaptionModel, SpecialTokens
+from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.captioners.encoder_decoder.settings import SpecialTokens
 from inference.checkpoints.weight_files.state import ImportFailed, State, fill
 from inference.decoders.base import build_decoder
 from inference.decoders.recurrent import RecurrentDecoder

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inference.captioners.encoder_decoder import CaptionModel, SpecialTokens
+from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.captioners.encoder_decoder.settings import SpecialTokens
 from inference.checkpoints.pull.pulling import find_pulled
 from inference.checkpoints.weight_files.state import (
     ImportFailed,

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from inference.tokenizers.sentences import split_sentences
 from inference.tokenizers.words_read import SLOT, slot_names
 
 PAD, START, END, UNK = "<pad>", "<start>", "<end>", "<unk>"
@@ -31,6 +30,9 @@ _OPENS = re.compile(r"([(\[{«]|``)\s+")
 def split_words(text: str) -> list[str]:
     """Lower-cased tokens as nltk's ``word_tokenize`` cuts them, sentence by sentence (double quotes become
     `` and ''); slots stay whole."""
+    # Captions are only joined where they are served: cutting them is training's.
+    from inference.tokenizers.sentences import split_sentences  # noqa: PLC0415 - nltk
+
     # nltk would cut a slot at its brackets: it is cut with a letter in its place.
     slots = (found[0] for found in SLOT.finditer(text))
     sentences = split_sentences(SLOT.sub(_PLACE, text.lower()))
@@ -41,7 +43,6 @@ def split_words(text: str) -> list[str]:
 
 @functools.cache
 def _nltk() -> Any:
-    # Captions are only joined where they are served: cutting them is training's.
     from nltk.tokenize import NLTKWordTokenizer  # noqa: PLC0415
 
     return NLTKWordTokenizer()

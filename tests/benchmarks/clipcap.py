@@ -28,7 +28,7 @@ from rich.table import Table
 from torch import Tensor
 
 from inference.captioners.building import build
-from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.common.types import DecodingOptions
 from inference.decoders.gpt_prefix import GptPrefixDecoder
 from inference.decoders.torch_decoder import TorchDecoder

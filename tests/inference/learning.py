@@ -15,7 +15,8 @@ from torch.nn import functional
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from inference.captioners.building import build
-from inference.captioners.encoder_decoder import Batch, CaptionModel
+from inference.captioners.encoder_decoder.batch import Batch
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED
 from inference.encoders.base import Encoder, Memory

@@ -10,7 +10,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.common.errors import UserError
 from inference.encoders.base import build_encoder
 from inference.presets.preset import names, preset

@@ -18,7 +18,8 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from inference.captioners.encoder_decoder import Batch, CaptionModel
+from inference.captioners.encoder_decoder.batch import Batch
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.checkpoints.format import read_training
 from inference.checkpoints.models import list_models
 from inference.common.errors import UserError

@@ -20,7 +20,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.captioners.meme_small.concept_table import UNKNOWN, ConceptTable, vocabulary_files
 from inference.captioners.meme_small.describer import SlotDescriber
 from inference.captioners.meme_small.faithful import LAYOUT

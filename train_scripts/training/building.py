@@ -10,7 +10,8 @@ import torch
 from tokenizers import ByteLevelBPETokenizer
 
 from inference.captioners.building import build, make_tokenizer
-from inference.captioners.encoder_decoder import CaptionModel, SpecialTokens
+from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.captioners.encoder_decoder.settings import SpecialTokens
 from inference.checkpoints.weight_files.state import ImportFailed, read_state
 from inference.common.errors import UserError
 from inference.common.types import EngineError

@@ -16,7 +16,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from inference.captioners.encoder_decoder import Batch, CaptionModel
+from inference.captioners.encoder_decoder.batch import Batch
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.common.errors import UserError
 from inference.common.file_names import picture_of
 from inference.encoders.base import Memory

@@ -31,7 +31,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
-from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.common.errors import UserError
 from inference.common.types import DecodingOptions
 from train_scripts.metrics.evaluator import MEASURES

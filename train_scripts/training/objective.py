@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inference.captioners.encoder_decoder import Batch, CaptionModel
+from inference.captioners.encoder_decoder.batch import Batch
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.decoders.base import IGNORED, CaptionDecoder
 from inference.encoders.base import Memory
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.checkpoints.config import Lineage, TrainingRecord
 from inference.checkpoints.folder import CARD_FILE, WEIGHTS_FILE
 from inference.common.file_names import ESCAPED

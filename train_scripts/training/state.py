@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.common.errors import UserError
 from inference.common.file_names import ESCAPED
 from train_scripts.files import write_text

@@ -6,35 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from inference.captioners.encoder_decoder.batch import Batch, padded
 from inference.captioners.encoder_decoder.settings import ARCHITECTURE, OwnSettings, SpecialTokens
+from inference.captioners.encoder_decoder.speaking import Lines, Speaker, lines_of
 from inference.checkpoints.config import CheckpointConfig, TrainingRecord
 from inference.checkpoints.format import CheckpointError, read_config
 from inference.checkpoints.modules import load_weights, save_checkpoint
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED, CaptionDecoder, build_decoder
 from inference.decoders.torch_decoder import TorchDecoder
-from inference.decoding.processors import Forbid, ForbidByPicture
-from inference.decoding.search import Generated, generate
+from inference.decoding.search import Generated
 from inference.encoders.base import Encoder, Memory, build_encoder
-from inference.reading.lines import TextLine
 from inference.reading.reading import Reading
 from inference.tokenizers.base import Tokenizer, load_tokenizer, slots_of
-from inference.tokenizers.words_read import (
-    AFTER,
-    BEFORE,
-    NOTHING,
-    PROMPT_TOKENS,
-    WordsRead,
-    from_slots,
-    slotted,
-    text_read,
-)
+from inference.tokenizers.words_read import PROMPT_TOKENS, WordsRead, slotted
 
 
 class CaptionModel(nn.Module):
@@ -88,10 +77,13 @@ class CaptionModel(nn.Module):
         A sentence with the words before it that is longer than the decoder has places is cut, and its end is
         not learned.
         """
-        tokenizer, special = self._tokenizer(), self.special
+        speaker, special = self.speaker, self.special
+        tokenizer = speaker.cutter()
         if self.words == "slots":
             texts = slotted(texts, readings, len(slots_of(tokenizer)))
-        prompts, left = self._words_before(_lines(readings, len(texts)))
+        lines = lines_of(readings, len(texts))
+        left = self._left(lines)
+        prompts = [[] for _ in lines] if left is not None else speaker.prompts(lines)
         space = " " if self.words == "prompt" and left is None else ""
         rows = [
             [special.bos, *prompt, *tokenizer.encode(space + text), special.eos]
@@ -107,28 +99,16 @@ class CaptionModel(nn.Module):
         ]
         return Batch(padded(tokens, special.pad), padded(targets, IGNORED), left)
 
-    def _tokenizer(self) -> Tokenizer:
-        if self.tokenizer is None:
-            raise ValueError("This model has no tokenizer: load it from a whole checkpoint.")
-        return self.tokenizer
+    @property
+    def speaker(self) -> Speaker:
+        """What it says with its present tokenizer and tokens."""
+        return Speaker(self.tokenizer, self.special, self.words, self.prompt_tokens)
 
-    def _words_before(self, lines: Sequence[Sequence[TextLine]]) -> tuple[list[list[int]], Tensor | None]:
-        """For each picture the tokens between its start token and its sentence; and the texts on the left,
-        where the decoder has such a place."""
-        none: list[list[int]] = [[] for _ in lines]
-        if self.words == "none":
-            return none, None
-        tokenizer = self._tokenizer()
-        if self.words == "slots":
-            slots = slots_of(tokenizer)
-            # The start token again: here the slots end and the sentence begins.
-            return [[*slots[: len(own)], self.special.bos] for own in lines], None
-        texts = [tokenizer.encode(text_read(own))[: self.prompt_tokens] for own in lines]
-        left = self.decoder.left_text(texts)
-        if left is not None:
-            return none, left
-        before, after, nothing = (tokenizer.encode(part) for part in (BEFORE, AFTER, NOTHING))
-        return [[*before, *text, *after] if text else nothing for text in texts], None
+    def _left(self, lines: Lines) -> Tensor | None:
+        """The words read on each picture, where the decoder has a place for them before the picture."""
+        if self.words != "prompt":
+            return None
+        return self.decoder.left_text(self.speaker.texts_read(lines))
 
     def loss(self, memory: Memory, batch: Batch) -> Tensor:
         """What training makes small, a scalar: the decoder's own loss of a batch.
@@ -162,31 +142,16 @@ class CaptionModel(nn.Module):
     ) -> Generated:
         """Tokens for each picture of ``memory``, which the encoder yielded, and what was read on it;
         ``extra`` goes to :func:`inference.decoding.search.generate`."""
-        special = self.special
-        processors = [*extra.pop("processors", ())]
-        if special.forbidden:
-            processors.append(Forbid(special.forbidden))
-        if self.words != "none":
-            first = memory[0] if isinstance(memory, tuple) else memory
-            lines = _lines(readings, len(first))
-            prompts, left = self._words_before(lines)
-            memory = _with_left(memory, None if left is None else left.to(first.device))
-            if left is None:
-                extra["prompts"] = prompts
-            if self.words == "slots":
-                lacking = np.zeros((len(lines), self.decoder.vocabulary), np.bool_)
-                for row, own in zip(lacking, lines, strict=True):
-                    row[slots_of(self._tokenizer())[len(own) :]] = True
-                processors.append(ForbidByPicture(lacking))
-        return generate(
+        first = memory[0] if isinstance(memory, tuple) else memory
+        lines = lines_of(readings, len(first))
+        left = self._left(lines)
+        return self.speaker.generate(
             TorchDecoder(self.decoder),
-            memory,
+            self.decoder.vocabulary,
+            memory if left is None else _with_left(memory, left.to(first.device)),
             options,
-            bos=special.bos,
-            eos=special.eos,
-            pad=special.pad,
-            ends=special.ends,
-            processors=processors,
+            lines,
+            prompted=left is None,
             **extra,
         )
 
@@ -206,18 +171,7 @@ class CaptionModel(nn.Module):
         self, memory: Memory, readings: Sequence[Reading] | None, options: DecodingOptions
     ) -> tuple[list[str], list[float]]:
         """:meth:`describe` from what the encoder yielded for the pictures."""
-        tokenizer = self._tokenizer()
-        generated = self.generate(memory, options, readings)
-        # An end that is a word (a full stop, as in the English ClipCap) belongs to the sentence.
-        ends = [[self.special.eos] if done else [] for done in generated.finished]
-        texts = [tokenizer.decode([*said, *end]) for said, end in zip(generated.tokens, ends, strict=True)]
-        if self.words == "slots" and readings is not None:
-            texts = [from_slots(text, own.lines) for text, own in zip(texts, readings, strict=True)]
-        lengths = [
-            max(len(tokens) + done, 1)
-            for tokens, done in zip(generated.tokens, generated.finished, strict=True)
-        ]
-        return texts, [total / n for total, n in zip(generated.logprobs, lengths, strict=True)]
+        return self.speaker.sentences(self.generate(memory, options, readings), readings)
 
     def count(self) -> tuple[int, int]:
         """(trainable, all) parameters."""
@@ -277,11 +231,6 @@ class CaptionModel(nn.Module):
             raise CheckpointError(f"The checkpoint {folder.name} cannot be built: {error}") from error
         load_weights(model, folder)
         return model.eval()
-
-
-def _lines(readings: Sequence[Reading] | None, count: int) -> list[tuple[TextLine, ...]]:
-    """The lines of each of ``count`` pictures; None: nothing was read on any."""
-    return [()] * count if readings is None else [reading.lines for reading in readings]
 
 
 def _with_left(memory: Memory, left: Tensor | None) -> Memory:

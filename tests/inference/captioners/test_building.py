@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from inference.captioners.building import build, make_tokenizer
-from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.checkpoints.format import CheckpointError
 from inference.common.types import DecodingOptions
 from inference.presets.preset import names, preset
@@ -78,7 +78,7 @@ def test_a_checkpoint_says_the_same_in_a_new_process(name: str, tmp_path: Path) 
     pictures()[6].save(picture)
     program = (
         "import json, sys; from pathlib import Path; from PIL import Image\n"
-        "from inference.captioners.encoder_decoder import CaptionModel\n"
+        "from inference.captioners.encoder_decoder.model import CaptionModel\n"
         "from inference.common.types import DecodingOptions\n"
         "from tests.readings import reading_of\n"
         "model = CaptionModel.load(Path(sys.argv[1])); image = Image.open(sys.argv[2])\n"

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from inference.captioners.building import build
-from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED
 from inference.decoding.search import Generated

@@ -14,7 +14,7 @@ import pytest
 import torch
 import torchvision
 
-from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.checkpoints.weight_files.state import ImportFailed
 from inference.importers.bahdanau import import_bahdanau
 from inference.importers.convert import convert

@@ -12,7 +12,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.checkpoints.weight_files.state import ImportFailed
 from inference.importers.caption_net import import_caption_net, is_caption_net
 from inference.importers.convert import convert

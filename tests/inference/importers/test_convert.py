@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from inference.__main__ import app
 from inference.captioners.captioner import load_captioner
-from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.captioners.verify import drawn_picture
 from inference.checkpoints import manifest
 from inference.checkpoints.format import read_training

@@ -11,7 +11,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision import transforms
 
-from inference.captioners.encoder_decoder import CaptionModel
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.captioners.verify import drawn_picture
 from inference.checkpoints.weight_files.state import ImportFailed
 from inference.importers.convert import convert

@@ -12,7 +12,8 @@ from PIL import Image
 from torch import nn
 
 from inference.captioners.building import build, make_tokenizer
-from inference.captioners.encoder_decoder import Batch, CaptionModel
+from inference.captioners.encoder_decoder.batch import Batch
+from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED
 from inference.encoders.base import Memory

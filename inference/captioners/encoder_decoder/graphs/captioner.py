@@ -1,0 +1,69 @@
+"""An encoder-decoder on ONNX Runtime: the parts of a checkpoint that ``python -m inference export`` wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from inference.captioners.encoder_decoder.graphs.folder import INT8_FILE
+from inference.captioners.encoder_decoder.graphs.gpt_prefix import GptPrefixGraphs
+from inference.captioners.encoder_decoder.graphs.parts import ENCODER, Parts
+from inference.captioners.encoder_decoder.graphs.recurrent import RecurrentGraphs
+from inference.captioners.encoder_decoder.settings import OwnSettings
+from inference.captioners.encoder_decoder.speaking import Speaker, lines_of
+from inference.checkpoints.config import CheckpointConfig
+from inference.checkpoints.folder import WEIGHTS_FILE
+from inference.common.types import DecodingOptions
+from inference.encoders.preprocessing import Preprocessing
+from inference.graphs.session import Array
+from inference.graphs.weights import MappedWeights
+from inference.reading.reading import Reading
+from inference.tokenizers.base import load_tokenizer
+
+# By the kind in config.json.
+DECODERS: Mapping[str, Callable[[Parts, Any], RecurrentGraphs | GptPrefixGraphs]] = {
+    "recurrent": RecurrentGraphs,
+    "gpt_prefix": GptPrefixGraphs,
+}
+
+
+class GraphCaptioner:
+    """``folder``: of the checkpoint; ``graphs``: where its parts lie; ``threads``: see :class:`Graph`.
+
+    Raises GraphError where a graph is missing, damaged or of other weights; OSError, KeyError, TypeError or
+    ValueError where another file is.
+    """
+
+    def __init__(
+        self, folder: Path, graphs: Path, config: CheckpointConfig, *, threads: int | None = None
+    ) -> None:
+        own = OwnSettings.from_dict(config.own)
+        rounded = graphs / INT8_FILE
+        weights = MappedWeights(rounded if rounded.is_file() else folder / WEIGHTS_FILE)
+        parts = Parts(graphs, weights, threads=threads)
+        self._preprocessing = Preprocessing.from_dict(config.encoder["preprocessing"])
+        self._encoder = parts.graph(ENCODER)
+        self.decoder = DECODERS[config.decoder["kind"]](parts, config.decoder)
+        self.speaker = Speaker(
+            load_tokenizer(own.tokenizer, folder), own.special, own.words, own.prompt_tokens
+        )
+        weights.forget()  # the runtime has what it needs, in an order of its own
+
+    def encode(self, images: Sequence[Image.Image]) -> tuple[Array, ...]:
+        """What the encoder yields for n RGB pictures, one array or one a layer."""
+        return self._encoder(pixels=self._preprocessing(images))
+
+    def describe(
+        self, images: Sequence[Image.Image], readings: Sequence[Reading], options: DecodingOptions
+    ) -> tuple[list[str], list[float]]:
+        """See :class:`inference.captioners.captioner.Describer`."""
+        if not images:
+            return [], []
+        lines = lines_of(readings, len(images))
+        said = self.speaker.generate(
+            self.decoder, self.decoder.vocabulary, self.encode(images), options, lines
+        )
+        return self.speaker.sentences(said, readings)

@@ -1,0 +1,109 @@
+"""GPT-2 behind a prefix, of graphs, as :mod:`inference.decoding.search` drives it.
+
+Shapes: n rows, k prefix positions, t tokens, w the width of the model, h its heads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from inference.captioners.encoder_decoder.graphs.caches import KeyValues
+from inference.captioners.encoder_decoder.graphs.parts import HEAD, START, STEP, Parts
+from inference.decoding.decoder import Logits, Tokens
+from inference.graphs.session import Array
+
+WORDS, POSITIONS = "decoder.gpt.transformer.wte.weight", "decoder.gpt.transformer.wpe.weight"
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixState:
+    """Dimension 0 is the batch in all of it."""
+
+    places: Array  # (n,), int64: how many each row has seen
+    cache: KeyValues
+    pending: Array | None  # (n, w): fed at the next step in place of the token
+    text_type: Array | None  # (n, w): added to every place of the text
+
+
+class GptPrefixGraphs:
+    """See :class:`inference.decoders.gpt_prefix.GptPrefixDecoder`, whose settings ``settings`` are."""
+
+    def __init__(self, parts: Parts, settings: Any) -> None:
+        self._settings = settings
+        self._words = parts.rows(WORDS, settings["width"])
+        self._positions = parts.rows(POSITIONS, settings["width"])
+        self._start, self._step, self._head = (parts.graph(name) for name in (START, STEP, HEAD))
+        self.vocabulary = len(self._words)
+
+    def start(self, memory: tuple[Array, ...]) -> PrefixState:
+        """See :class:`inference.decoding.decoder.Decoder`. ``memory``: an array for each layer that the
+        mapper takes."""
+        image = self._settings["image_token"]
+        names = ["memory"] if len(memory) == 1 else [f"memory_{i}" for i in range(len(memory))]
+        (prefix,) = self._start(**dict(zip(names, memory, strict=True)))
+        if image is not None:
+            marker = np.broadcast_to(self._words(np.array(image)), (len(prefix), 1, prefix.shape[2]))
+            prefix = np.concatenate([marker, prefix], 1)
+            prefix = prefix + marker if self._settings["token_types"] else prefix
+        waits = image is None  # its last position stands where a start token would
+        rows, now = len(prefix), prefix[:, : prefix.shape[1] - waits]
+        width = self._settings["width"] // self._settings["heads"]
+        cache = KeyValues.empty(rows, self._settings["layers"], self._settings["heads"], width)
+        state = PrefixState(np.zeros(rows, np.int64), cache, None, None)
+        if rows and now.shape[1]:
+            _, state = self._run(state, now)
+        return replace(state, pending=prefix[:, -1]) if waits else state
+
+    def feed(self, state: PrefixState, tokens: Tokens, lengths: Tokens) -> PrefixState:
+        """See :class:`inference.decoding.decoder.Prompted`: row by row, which are not equally long."""
+        x = self._words(tokens)
+        text_type = state.text_type
+        if self._settings["token_types"]:
+            text_type = x[:, 0] if text_type is None else text_type
+            x = x + text_type[:, None]
+        if state.pending is not None:
+            x = np.concatenate([state.pending[:, None], x[:, 1:]], 1)
+        own = [
+            self._run(_row(state, i), x[i : i + 1, :length])[1] for i, length in enumerate(lengths.tolist())
+        ]
+        places = np.concatenate([row.places for row in own])
+        return PrefixState(places, KeyValues.together([row.cache for row in own]), None, text_type)
+
+    def step(self, state: PrefixState, tokens: Tokens) -> tuple[Logits, PrefixState]:
+        """See :class:`inference.decoding.decoder.Decoder`."""
+        text_type = state.text_type
+        if state.pending is not None:
+            x = state.pending
+        else:
+            x = self._words(tokens)
+            if self._settings["token_types"]:
+                text_type = x if text_type is None else text_type
+                x = x + text_type
+        hidden, state = self._run(replace(state, text_type=text_type), x[:, None])
+        (logits,) = self._head(hidden=hidden)
+        return logits, state
+
+    def _run(self, state: PrefixState, x: Array) -> tuple[Array, PrefixState]:
+        """``x`` (n, t, w) behind what each row has seen: the last place's vector (n, w), and the state."""
+        places = state.places + x.shape[1]
+        most = int(places.max())
+        if most > len(self._positions):
+            raise ValueError(
+                f"The sentence and its prefix have {most} places, the language model has "
+                f"{len(self._positions)}: lower max_tokens."
+            )
+        x = x + self._positions(state.places[:, None] + np.arange(x.shape[1]))
+        cache = state.cache.grown(most)
+        hidden = cache.bound(self._step)(
+            x=x, last=(places - 1).astype(np.int32), total=np.array(most, np.int32)
+        )
+        return hidden, replace(state, places=places, cache=cache, pending=None)
+
+
+def _row(state: PrefixState, number: int) -> PrefixState:
+    """A row alone, which writes into a cache of its own."""
+    index = np.array([number])
+    return PrefixState(state.places[index], state.cache.reorder(index), None, None)

@@ -1,0 +1,117 @@
+"""What an encoder-decoder says, whatever runs its parts: the words read before a sentence, and its tokens as
+people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from inference.captioners.encoder_decoder.settings import SpecialTokens
+from inference.common.types import DecodingOptions
+from inference.decoding.decoder import Decoder
+from inference.decoding.processors import Forbid, ForbidByPicture
+from inference.decoding.search import Generated, generate
+from inference.reading.lines import TextLine
+from inference.reading.reading import Reading
+from inference.tokenizers.base import Tokenizer, slots_of
+from inference.tokenizers.words_read import AFTER, BEFORE, NOTHING, WordsRead, from_slots, text_read
+
+Lines = Sequence[Sequence[TextLine]]  # those of each picture
+
+
+def lines_of(readings: Sequence[Reading] | None, count: int) -> list[tuple[TextLine, ...]]:
+    """The lines of each of ``count`` pictures; None: nothing was read on any."""
+    return [()] * count if readings is None else [reading.lines for reading in readings]
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """``words``: how the words read on a picture reach the decoder, see
+    :mod:`inference.tokenizers.words_read`; of a "prompt" at most ``prompt_tokens`` tokens are theirs.
+    ``tokenizer`` may be None while only tokens matter: what needs it raises ValueError.
+    """
+
+    tokenizer: Tokenizer | None
+    special: SpecialTokens
+    words: WordsRead
+    prompt_tokens: int
+
+    def cutter(self) -> Tokenizer:
+        """The tokenizer. Raises ValueError when there is none."""
+        if self.tokenizer is None:
+            raise ValueError("This model has no tokenizer: load it from a whole checkpoint.")
+        return self.tokenizer
+
+    def texts_read(self, lines: Lines) -> list[list[int]]:
+        """The words read on each picture as tokens."""
+        tokenizer = self.cutter()
+        return [tokenizer.encode(text_read(own))[: self.prompt_tokens] for own in lines]
+
+    def prompts(self, lines: Lines) -> list[list[int]]:
+        """For each picture the tokens between its start token and its sentence."""
+        if self.words == "none":
+            return [[] for _ in lines]
+        tokenizer = self.cutter()
+        if self.words == "slots":
+            slots = slots_of(tokenizer)
+            # The start token again: here the slots end and the sentence begins.
+            return [[*slots[: len(own)], self.special.bos] for own in lines]
+        before, after, nothing = (tokenizer.encode(part) for part in (BEFORE, AFTER, NOTHING))
+        return [[*before, *text, *after] if text else nothing for text in self.texts_read(lines)]
+
+    def generate(
+        self,
+        decoder: Decoder,
+        vocabulary: int,
+        memory: Any,
+        options: DecodingOptions,
+        lines: Lines,
+        *,
+        prompted: bool = True,
+        **extra: Any,
+    ) -> Generated:
+        """Tokens for each picture of ``memory``, on which ``lines`` were read.
+
+        ``vocabulary``: how many logits the decoder gives; ``prompted``: False where the words read are in
+        ``memory`` already; ``extra`` goes to :func:`inference.decoding.search.generate`.
+        """
+        special, processors = self.special, [*extra.pop("processors", ())]
+        if special.forbidden:
+            processors.append(Forbid(special.forbidden))
+        if self.words != "none" and prompted:
+            extra["prompts"] = self.prompts(lines)
+        if self.words == "slots":
+            lacking = np.zeros((len(lines), vocabulary), np.bool_)
+            for row, own in zip(lacking, lines, strict=True):
+                row[slots_of(self.cutter())[len(own) :]] = True
+            processors.append(ForbidByPicture(lacking))
+        return generate(
+            decoder,
+            memory,
+            options,
+            bos=special.bos,
+            eos=special.eos,
+            pad=special.pad,
+            ends=special.ends,
+            processors=processors,
+            **extra,
+        )
+
+    def sentences(
+        self, generated: Generated, readings: Sequence[Reading] | None
+    ) -> tuple[list[str], list[float]]:
+        """The tokens as people read them, and the mean log-probability of those of each sentence."""
+        tokenizer = self.cutter()
+        # An end that is a word (a full stop, as in the English ClipCap) belongs to the sentence.
+        ends = [[self.special.eos] if done else [] for done in generated.finished]
+        texts = [tokenizer.decode([*said, *end]) for said, end in zip(generated.tokens, ends, strict=True)]
+        if self.words == "slots" and readings is not None:
+            texts = [from_slots(text, own.lines) for text, own in zip(texts, readings, strict=True)]
+        lengths = [
+            max(len(tokens) + done, 1)
+            for tokens, done in zip(generated.tokens, generated.finished, strict=True)
+        ]
+        return texts, [total / n for total, n in zip(generated.logprobs, lengths, strict=True)]

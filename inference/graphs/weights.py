@@ -1,0 +1,66 @@
+"""The tensors of a safetensors file as arrays over the file itself: what is not looked at is not read."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from inference.graphs.session import Array
+
+__all__ = ["MappedWeights"]
+
+_KINDS = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+
+
+class MappedWeights(Mapping[str, Array]):
+    """Arrays by name, read-only. The file may be replaced by another meanwhile, but not be written into.
+
+    Raises:
+        OSError: on construction; it cannot be read.
+        ValueError: likewise; it is damaged, or holds numbers of a kind that numpy has not.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with path.open("rb") as file:
+                self._memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            (length,) = struct.unpack("<Q", self._memory[:8])
+            header = json.loads(self._memory[8 : 8 + length])
+            header.pop("__metadata__", None)
+            self._arrays = {name: self._array(8 + length, **entry) for name, entry in header.items()}
+        except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is no safetensors file, or a damaged one: get it anew.") from error
+
+    def _array(self, start: int, dtype: str, shape: list[int], data_offsets: list[int]) -> Array:
+        begin, end = data_offsets
+        array: Array = np.ndarray(tuple(shape), _KINDS[dtype], self._memory, start + begin)
+        if array.nbytes != end - begin:
+            raise ValueError("a tensor of another size than its place")
+        return array
+
+    def __getitem__(self, name: str) -> Array:
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def forget(self) -> None:
+        """Gives the memory back that the file takes; what is looked at again is read again."""
+        self._memory.madvise(mmap.MADV_DONTNEED)

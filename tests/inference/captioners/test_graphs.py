@@ -1,0 +1,263 @@
+"""Checkpoints served by graphs: what PyTorch says of them, without PyTorch."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from inference.__main__ import app
+from inference.captioners.building import build
+from inference.captioners.captioner import load_captioner
+from inference.captioners.encoder_decoder.graphs import exporting
+from inference.captioners.encoder_decoder.graphs.captioner import DECODERS, GraphCaptioner
+from inference.captioners.encoder_decoder.graphs.folder import FOLDER, RECORD_FILE, find
+from inference.captioners.encoder_decoder.graphs.parts import STEP, SUFFIX
+from inference.captioners.encoder_decoder.graphs.writing import write
+from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.checkpoints.format import CheckpointError, read_config
+from inference.checkpoints.names import CheckpointFolder
+from inference.common.types import DecodingOptions
+from inference.decoders.torch_decoder import TorchDecoder
+from inference.decoding.search import generate
+from inference.presets.preset import names, preset
+from inference.reading.lines import TextLine
+from inference.tokenizers.words_read import WordsRead
+from tests.inference.learning import pictures, tiny, tokenizer_for
+from tests.inference.speaking import seen_by_a_small_tower, speaking
+from tests.readings import reading_of
+
+# Of the presets whose decoders differ in more than their sizes one each.
+SERVED = sorted(
+    {
+        json.dumps({**tiny(name).decoder_config(), "picture": 0, "vocabulary": 0}, sort_keys=True): name
+        for name in names()
+        if preset(name).decoder.kind in DECODERS
+    }.values()
+)
+SEARCHES = [
+    DecodingOptions("greedy", max_tokens=16),
+    DecodingOptions("beam", beams=3, max_tokens=16),
+    DecodingOptions("sample", seed=7, max_tokens=16),
+]
+
+
+def served(folder: Path, graphs: Path) -> GraphCaptioner:
+    return GraphCaptioner(folder, graphs, read_config(folder), threads=1)
+
+
+def found(
+    decoder: object, memory: object, model: CaptionModel, options: DecodingOptions, prompts: object
+) -> tuple[list[list[int]], list[float]]:
+    special = model.special
+    said = generate(
+        decoder,  # type: ignore[arg-type]
+        memory,
+        options,
+        bos=special.bos,
+        eos=special.eos,
+        pad=special.pad,
+        prompts=prompts,  # type: ignore[arg-type]
+    )
+    return said.tokens, said.logprobs
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_graphs_find_the_tokens_that_pytorch_finds(name: str, tmp_path: Path) -> None:
+    model = speaking(name, tmp_path)
+    graphs = tmp_path / "written"
+    graphs.mkdir()
+    write(model, graphs)
+    ours = served(tmp_path, graphs)
+    images = pictures()[:3]
+    with torch.inference_mode():
+        memory = model.encode(images)
+    theirs = memory if isinstance(memory, tuple) else (memory,)
+    seen = ours.encode(images)
+    for own, other in zip(seen, theirs, strict=True):
+        np.testing.assert_allclose(own, other.numpy(), atol=1e-4, rtol=1e-4)
+    distinct: set[int] = set()
+    for options in SEARCHES:
+        for prompts in (None, [[5, 6, 7], [8], [9, 4]]):
+            tokens, logprobs = found(ours.decoder, seen, model, options, prompts)
+            expected = found(TorchDecoder(model.decoder), memory, model, options, prompts)
+            assert tokens == expected[0]
+            np.testing.assert_allclose(logprobs, expected[1], atol=1e-3)
+            distinct |= {token for row in tokens for token in row}
+    assert len(distinct) > 5
+
+
+@pytest.mark.parametrize(
+    "name", ["densenet121-lstm", "fasterrcnn-lstm", "inception-lstm-glove", "clipcap-mlp"]
+)
+def test_every_family_of_encoders_has_a_graph(name: str, tmp_path: Path) -> None:
+    model = speaking(name, tmp_path, tiny(name))
+    graphs = tmp_path / "written"
+    graphs.mkdir()
+    write(model, graphs)
+    images = pictures()[:3]
+    with torch.inference_mode():
+        expected = model.encode(images)
+    assert isinstance(expected, torch.Tensor)
+    (seen,) = served(tmp_path, graphs).encode(images)
+    # Networks of random weights multiply what they see: what counts is the share.
+    assert np.abs(seen - expected.numpy()).max() < 1e-4 * np.abs(expected.numpy()).max()
+
+
+@pytest.mark.parametrize(("name", "words"), [("resnet50-lstm", "slots"), ("clipcap-mlp", "prompt")])
+def test_words_read_reach_the_graphs(name: str, words: WordsRead, tmp_path: Path) -> None:
+    model = speaking(name, tmp_path, words=words)
+    graphs = tmp_path / "written"
+    graphs.mkdir()
+    write(model, graphs)
+    readings = [reading_of([TextLine("Красный круг", (0.1, 0.1, 0.9, 0.2), 0.9, 0)]), reading_of()]
+    for options in SEARCHES:
+        told = model.describe(pictures()[:2], readings, options)
+        texts, likelihoods = served(tmp_path, graphs).describe(pictures()[:2], readings, options)
+        assert texts == told[0]
+        np.testing.assert_allclose(likelihoods, told[1], atol=1e-4)
+
+
+def test_a_batch_is_searched_as_its_pictures_alone(tmp_path: Path) -> None:
+    graphs = tmp_path / "written"
+    graphs.mkdir()
+    write(speaking("clipcap-mlp", tmp_path), graphs)
+    captioner = served(tmp_path, graphs)
+    readings = [reading_of()] * 3
+    together, _ = captioner.describe(pictures()[:3], readings, SEARCHES[1])
+    alone = [captioner.describe([image], readings[:1], SEARCHES[1])[0][0] for image in pictures()[:3]]
+    assert together == alone
+    assert captioner.describe([], [], SEARCHES[1]) == ([], [])
+
+
+def test_a_state_of_gpt_may_go_on_twice(tmp_path: Path) -> None:
+    graphs = tmp_path / "written"
+    graphs.mkdir()
+    write(speaking("clipcap-mlp", tmp_path), graphs)
+    captioner = served(tmp_path, graphs)
+    state = captioner.decoder.start(captioner.encode(pictures()[:2]))
+    _, state = captioner.decoder.step(state, np.array([1, 1]))
+    _, one = captioner.decoder.step(state, np.array([5, 6]))
+    _, other = captioner.decoder.step(state, np.array([7, 8]))
+    ours, _ = captioner.decoder.step(one, np.array([9, 9]))
+    again, _ = captioner.decoder.step(captioner.decoder.step(state, np.array([5, 6]))[1], np.array([9, 9]))
+    others, _ = captioner.decoder.step(other, np.array([9, 9]))
+    np.testing.assert_allclose(ours, again, atol=1e-5)
+    assert np.abs(ours - others).max() > 1e-3
+
+
+def test_more_places_than_the_language_model_has_are_refused(tmp_path: Path) -> None:
+    graphs = tmp_path / "written"
+    graphs.mkdir()
+    write(
+        speaking(
+            "clipcap-mlp", tmp_path, seen_by_a_small_tower("clipcap-mlp").changed(decoder={"positions": 9})
+        ),
+        graphs,
+    )
+    with pytest.raises(ValueError, match="9: lower max_tokens"):
+        served(tmp_path, graphs).describe(pictures()[:1], [reading_of()], replace(SEARCHES[0], min_tokens=16))
+
+
+def exported(tmp_path: Path, name: str = "resnet50-lstm") -> Path:
+    """A checkpoint with graphs that the command wrote."""
+    folder = tmp_path / "small"
+    speaking(name, folder)
+    done = CliRunner().invoke(app, ["export", "small", "--models-dir", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "the same tokens as PyTorch" in done.output
+    return folder
+
+
+WITHOUT_TORCH = """
+import sys
+for module in ("torch", "transformers", "torchvision", "timm", "nltk", "onnx"):
+    sys.modules[module] = None
+import inference
+model = inference.load("small", sys.argv[1], threads=1)
+print(model.caption_file(sys.argv[2]).text)
+"""
+
+
+def alone(models: Path, picture: Path) -> subprocess.CompletedProcess[str]:
+    """The caption in a process where PyTorch cannot be imported."""
+    command: Sequence[str] = [sys.executable, "-c", WITHOUT_TORCH, str(models), str(picture)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", ["resnet50-lstm", "clipcap-mlp"])
+def test_an_exported_checkpoint_captions_without_pytorch(name: str, tmp_path: Path) -> None:
+    folder = exported(tmp_path, name)
+    picture = tmp_path / "picture.png"
+    pictures()[6].save(picture)
+    done = alone(tmp_path, picture)
+    assert done.returncode == 0, done.stderr
+    model = CaptionModel.load(folder)
+    (text,), _ = model.describe(pictures()[6:7], [reading_of()], read_config(folder).decoding)
+    assert done.stdout.strip() == text
+    (folder / FOLDER / RECORD_FILE).unlink()
+    without = alone(tmp_path, picture)
+    assert without.returncode != 0
+    assert "needs packages that are not installed" in without.stderr
+
+
+def test_graphs_of_other_weights_are_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = exported(tmp_path)
+    assert find(folder) == folder / FOLDER
+    model = CaptionModel.load(folder)
+    with torch.no_grad():
+        next(model.decoder.parameters()).add_(1)
+    model.save(folder, read_config(folder).decoding)
+    with caplog.at_level(logging.WARNING):
+        captioner = load_captioner("small", tmp_path, threads=1)
+    assert isinstance(captioner._describer, CaptionModel)
+    assert "of other weights: PyTorch runs the model" in caplog.text
+
+
+def test_damaged_graphs_are_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = exported(tmp_path)
+    (folder / FOLDER / f"{STEP}{SUFFIX}").write_bytes(b"no graph")
+    with caplog.at_level(logging.WARNING):
+        captioner = load_captioner("small", tmp_path, threads=1)
+    assert isinstance(captioner._describer, CaptionModel)
+    assert "PyTorch runs the model small" in caplog.text
+
+
+def test_what_differs_from_pytorch_takes_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = exported(tmp_path)
+    before = sorted(path.name for path in folder.rglob("*"))
+    monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
+    with pytest.raises(CheckpointError, match="served by PyTorch as before"):
+        exporting.export(CheckpointFolder("small"), tmp_path, pictures()[:1])
+    assert sorted(path.name for path in folder.rglob("*")) == before
+    assert find(folder) is not None
+
+
+def test_an_export_that_was_killed_leaves_the_graphs_there_were(tmp_path: Path) -> None:
+    folder = exported(tmp_path)
+    left = folder / f"{FOLDER}.part"
+    left.mkdir()
+    (left / RECORD_FILE).write_text(json.dumps({"half": True}), encoding="utf-8")
+    assert find(folder) == folder / FOLDER
+    assert CliRunner().invoke(app, ["export", "small", "--models-dir", str(tmp_path)]).exit_code == 0
+    assert not left.exists()
+
+
+def test_a_model_without_graphs_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    model = build(tiny("rudolph"), tokenizer=tokenizer_for("rudolph", folder))
+    model.save(folder, DecodingOptions("greedy", max_tokens=4))
+    done = CliRunner().invoke(app, ["export", "small", "--models-dir", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "rudolph runs on PyTorch alone" in done.output
+    assert not list(folder.glob(f"{FOLDER}*"))

@@ -1,0 +1,82 @@
+"""`python -m train_scripts int8`: weights of 8 bits are served where scores hold, and refused where not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from inference.__main__ import app as inference_commands
+from inference.captioners.captioner import load_captioner
+from inference.captioners.encoder_decoder.graphs.folder import FOLDER, INT8_FILE, find, read_record
+from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.checkpoints.folder import WEIGHTS_FILE, weights_hash
+from inference.checkpoints.format import read_config
+from tests.inference.learning import pictures
+from tests.inference.speaking import speaking
+from tests.readings import reading_of
+from train_scripts.__main__ import app
+
+
+def run(models: Path, data: Path) -> Result:
+    return CliRunner().invoke(app, ["int8", "small", "--data", str(data), "--models-dir", str(models)])
+
+
+def export(models: Path) -> None:
+    done = CliRunner().invoke(inference_commands, ["export", "small", "--models-dir", str(models)])
+    assert done.exit_code == 0, done.output
+
+
+def judged_by(folder: Path, texts: list[str]) -> Path:
+    """An imagefolder of drawn pictures."""
+    folder.mkdir()
+    rows = []
+    for number, (image, text) in enumerate(zip(pictures(), texts, strict=True)):
+        image.save(folder / f"{number}.png")
+        rows.append(json.dumps({"file_name": f"{number}.png", "text": text}))
+    (folder / "metadata.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["resnet50-lstm", "clipcap-mlp"])
+def test_weights_of_8_bits_are_served_where_the_scores_hold(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    speaking(name, folder)
+    before = weights_hash(folder / WEIGHTS_FILE)
+    data = judged_by(tmp_path / "data", ["nothing of this"] * 8)
+    refused = run(tmp_path, data)
+    assert (refused.exit_code, "python -m inference export small" in refused.output) == (1, True)
+    export(tmp_path)
+    done = run(tmp_path, data)
+    assert done.exit_code == 0, done.output
+    graphs = find(folder)
+    assert graphs is not None
+    written = read_record(graphs)
+    assert written.int8
+    assert written.scores["pictures"] == 8
+    assert (graphs / INT8_FILE).stat().st_size < (folder / WEIGHTS_FILE).stat().st_size
+    assert weights_hash(folder / WEIGHTS_FILE) == before
+    captioner = load_captioner("small", tmp_path, threads=1)
+    assert captioner.caption(pictures()[:1])[0].text
+    export(tmp_path)  # the way back
+    assert not (folder / FOLDER / INT8_FILE).exists()
+
+
+def test_weights_of_8_bits_are_refused_where_captions_are_worse(tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    model = speaking("resnet50-lstm", folder)
+    with torch.no_grad():
+        # The same for all words, so that it changes nothing, and so large that the others round to nought.
+        model.decoder.get_parameter("output.weight")[:, 0] = 1e4
+    options = read_config(folder).decoding
+    model.save(folder, options)
+    said = CaptionModel.load(folder).describe(pictures(), [reading_of()] * 8, options)[0]
+    export(tmp_path)
+    kept = sorted(path.name for path in folder.rglob("*"))
+    done = run(tmp_path, judged_by(tmp_path / "data", said))
+    assert done.exit_code == 1
+    assert "describes worse" in done.output
+    assert sorted(path.name for path in folder.rglob("*")) == kept

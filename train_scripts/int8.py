@@ -1,0 +1,105 @@
+"""`python -m train_scripts int8`: a served checkpoint with weights of 8 bits, if its scores hold."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from safetensors.numpy import save_file
+
+from inference.captioners.encoder_decoder.graphs.captioner import GraphCaptioner
+from inference.captioners.encoder_decoder.graphs.folder import (
+    INT8_FILE,
+    find,
+    read_record,
+    record,
+    replacing,
+)
+from inference.captioners.encoder_decoder.graphs.parts import SUFFIX
+from inference.captioners.encoder_decoder.graphs.rounding import round_graphs
+from inference.checkpoints.folder import WEIGHTS_FILE, find_checkpoint
+from inference.checkpoints.format import read_config
+from inference.checkpoints.names import CheckpointFolder
+from inference.common.errors import UserError
+from inference.common.types import DecodingOptions
+from inference.graphs.weights import MappedWeights
+from inference.reading.reader import Reader
+from train_scripts.data.captions import read_references
+from train_scripts.feedback.pictures import Picture, batches, read_pictures
+from train_scripts.metrics.command_line import Models, Pictures, Split, picture_folder
+from train_scripts.metrics.comparison import Comparison, compare
+from train_scripts.metrics.tables import comparison_sheet
+from train_scripts.terminal import console, one_sentence
+
+__all__ = ["int8_command", "round_checkpoint"]
+
+
+def int8_command(
+    name: Annotated[str, typer.Argument(help="A checkpoint whose graphs are exported.")],
+    data: Annotated[
+        Path, typer.Option("--data", help="An imagefolder, or a table of file_name and text: the judges.")
+    ],
+    *,
+    split: Split = None,
+    pictures: Pictures = None,
+    models_dir: Models = Path("checkpoints"),
+    resamples: Annotated[int, typer.Option(min=1, help="Resamples of the paired bootstrap.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+) -> None:
+    """Serve a checkpoint with weights of 8 bits: refused where a score of its captions falls by more than
+    chance explains. The weights stay as they are; export the graphs again to go back."""
+    with one_sentence():
+        wanted = read_references(data, split=split)
+        read = read_pictures(picture_folder(pictures, data), wanted, {}, Reader(), "the pictures")
+        comparison = round_checkpoint(name, models_dir, read, wanted, resamples=resamples, seed=seed)
+    console().print(comparison_sheet(comparison, "float32", "int8").to_rich())
+
+
+def round_checkpoint(
+    name: str,
+    models_dir: Path,
+    pictures: Sequence[Picture],
+    references: Mapping[str, tuple[str, ...]],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Puts graphs for weights of 8 bits in the place of the named checkpoint's. Raises UserError, and leaves
+    all as it was, where a score is worse by more than its paired bootstrap's 95 % interval."""
+    folder = find_checkpoint(models_dir, CheckpointFolder(name))
+    config, graphs = read_config(folder), find(folder)
+    if graphs is None or (graphs / INT8_FILE).is_file():
+        raise UserError(
+            f"{name} has no graphs of its weights in float32: run  python -m inference export {name}  first."
+        )
+    exact = _said(GraphCaptioner(folder, graphs, config), pictures, config.decoding)
+    with replacing(folder) as part:
+        # Copied here, so that the new folder is whole in itself.
+        for graph in graphs.glob(f"*{SUFFIX}"):
+            shutil.copyfile(graph, part / graph.name)
+        rounded = round_graphs(part, MappedWeights(folder / WEIGHTS_FILE))
+        save_file(rounded, part / INT8_FILE)
+        said = _said(GraphCaptioner(folder, part, config), pictures, config.decoding)
+        comparison = compare(exact, said, references, resamples=resamples, seed=seed)
+        worse = [one.measure.title for one in comparison.differences.values() if one.verdict == "A"]
+        if worse:
+            raise UserError(
+                f"With weights of 8 bits {name} describes worse ({', '.join(worse)}): it is served in "
+                "float32 as before."
+            )
+        scores = comparison.to_dict()
+        record(part, replace(read_record(graphs), int8=True, scores=scores))
+    return comparison
+
+
+def _said(captioner: GraphCaptioner, pictures: Sequence[Picture], options: DecodingOptions) -> dict[str, str]:
+    """By file name."""
+    said: dict[str, str] = {}
+    for batch in batches(pictures):
+        texts, _ = captioner.describe([one.image for one in batch], [one.reading for one in batch], options)
+        said.update(zip((one.name for one in batch), texts, strict=True))
+    return said
