@@ -318,6 +318,7 @@ async def run(
         # of a second each time.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(10_000, 20, 100)  # nor at all that is new since, after every few pictures
         await app.serve(stop, delete_webhook=delete_webhook)
         logger.info("Stopped.")
 
