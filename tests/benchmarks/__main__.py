@@ -1,7 +1,7 @@
 """``python -m tests.benchmarks [FOLDER] [--model NAME]``: one table after the other.
 
-``python -m tests.benchmarks clipcap`` is another; so are ``lines``, ``busy``, ``crowd`` and
-``versions``: see the modules.
+``python -m tests.benchmarks clipcap`` is another; so are ``sampling``, ``lines``, ``busy``, ``crowd``
+and ``versions``: see the modules.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from inference.checkpoints.names import ModelName
 from inference.common.types import EngineError
 from inference.pictures.kinds import PICTURE_SUFFIXES
 from inference.serving.engine import EngineSettings
-from tests.benchmarks import busy, clipcap, crowd, lines, versions
+from tests.benchmarks import busy, clipcap, crowd, lines, sampling, versions
 from tests.benchmarks.measure import (
     MEGABYTE,
     STAGES,
@@ -166,6 +166,7 @@ def main(
 if __name__ == "__main__":
     others = {
         "clipcap": clipcap.main,
+        "sampling": sampling.main,
         "lines": lines.lines,
         "busy": busy.beside_others,
         "crowd": crowd.at_once,

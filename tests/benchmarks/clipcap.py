@@ -1,9 +1,10 @@
 """``python -m tests.benchmarks clipcap``: the cached search against two others, on ClipCap at full size.
 
-The weights are random: time does not depend on them, and every search must find the same tokens. Three ways
-are timed in turn, round after round, in one process:
+The weights are random: time does not depend on them, and every exact search must find the same tokens. Timed
+in turn, round after round, in one process:
 
-* ours: :func:`inference.decoding.search.generate` over ``inference.decoders.gpt_prefix.GptPrefixDecoder``;
+* :func:`inference.decoding.search.generate` over graphs in float32, over graphs with weights of 8 bits,
+  and over the PyTorch module;
 * the original's loop, which feeds the prefix and the whole sentence again at every step (greedily as its
   ``generate2`` with a vanishing temperature, with beams as its ``generate_beam``);
 * ``generate`` of Hugging Face's own model over the same weights, with its cache.
@@ -11,16 +12,13 @@ are timed in turn, round after round, in one process:
 
 from __future__ import annotations
 
-import gc
 import os
 import platform
 import statistics
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated
 
-import psutil
 import torch
 import typer
 from rich.console import Console
@@ -29,14 +27,16 @@ from torch import Tensor
 
 from inference.captioners.building import build
 from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.common.processors import available
 from inference.common.types import DecodingOptions
 from inference.decoders.gpt_prefix import GptPrefixDecoder
 from inference.decoders.torch_decoder import TorchDecoder
+from inference.decoding.decoder import Decoder
 from inference.decoding.search import generate
 from inference.presets.preset import preset
-from tests.benchmarks.measure import MEGABYTE, Memory
+from tests.benchmarks.searching import Way, graphs_of, measure, memory_of, opened
 
-OURS, ORIGINAL, HUGGING_FACE = "ours", "original", "Hugging Face"
+OURS, ORIGINAL, HUGGING_FACE = "PyTorch", "original", "Hugging Face"
 
 
 def full_size() -> tuple[CaptionModel, GptPrefixDecoder]:
@@ -58,8 +58,13 @@ def full_size() -> tuple[CaptionModel, GptPrefixDecoder]:
 @torch.inference_mode()
 def ours(decoder: GptPrefixDecoder, memory: Tensor, beams: int, length: int) -> list[int]:
     """One picture's tokens, ``length`` of them."""
+    return search(TorchDecoder(decoder), memory, beams, length, _never(decoder))
+
+
+def search(decoder: Decoder, memory: object, beams: int, length: int, never: int) -> list[int]:
+    """The same by whatever runs the decoder; ``never``: the end token."""
     options = DecodingOptions("beam" if beams > 1 else "greedy", beams=beams, max_tokens=length)
-    (tokens,) = generate(TorchDecoder(decoder), memory, options, bos=0, eos=_never(decoder), pad=0).tokens
+    (tokens,) = generate(decoder, memory, options, bos=0, eos=never, pad=0).tokens
     return tokens
 
 
@@ -126,101 +131,57 @@ WAYS: dict[str, Callable[[GptPrefixDecoder, Tensor, int, int], list[int]]] = {
 }
 
 
-@dataclass(slots=True)
-class Result:
-    """One search, by every way."""
-
-    beams: int
-    seconds: dict[str, list[float]] = field(default_factory=dict)  # by way, one a round
-    processor: dict[str, list[float]] = field(default_factory=dict)  # seconds of all cores, likewise
-    same: bool = True  # every way found the same tokens in every round
-
-    def ratio(self, way: str, *, processor: bool = False) -> float:
-        """How many times as long as ours it took, by the clock or of the processor: the median over rounds,
-        whose ways ran side by side. Where others use the machine too, the processor's is the steadier."""
-        spent = self.processor if processor else self.seconds
-        pairs = zip(spent[way], spent[OURS], strict=True)
-        return statistics.median(other / own for other, own in pairs)
-
-
-def measure(
-    decoder: GptPrefixDecoder,
-    beams: Sequence[int],
-    length: int,
-    rounds: int,
-    report: Callable[[str], None] = lambda _: None,
-) -> list[Result]:
-    """Every way in turn, round after round; a short call of each before the clock starts. ``report`` hears of
-    every call's seconds."""
-    memory = torch.nn.functional.normalize(torch.randn(1, decoder.config.pictures[0]), dim=-1)
-    results = []
-    for k in beams:
-        result = Result(k)
-        for way in WAYS.values():
-            way(decoder, memory, k, 3)
-        for number in range(rounds):
-            said = []
-            names = list(WAYS)
-            # Another one begins every round: none always has the machine at its coolest.
-            for name in names[number % len(names) :] + names[: number % len(names)]:
-                started, spent = time.perf_counter(), time.process_time()
-                said.append(WAYS[name](decoder, memory, k, length))
-                result.seconds.setdefault(name, []).append(time.perf_counter() - started)
-                result.processor.setdefault(name, []).append(time.process_time() - spent)
-                report(
-                    f"round {number + 1}, beams {k}, {name}: {result.seconds[name][-1]:.1f} s, "
-                    f"of a processor {result.processor[name][-1]:.1f} s"
-                )
-            result.same &= said[0] == said[1] == said[2] and len(said[0]) == length
-        results.append(result)
-    return results
+def ways(
+    decoder: GptPrefixDecoder, graphs: Mapping[str, Decoder], memory: Tensor, beams: int, length: int
+) -> dict[str, Way]:
+    """Those of :data:`WAYS`, and decoders of graphs by their names."""
+    found: dict[str, Way] = {
+        name: partial(search, own, (memory.numpy(),), beams, length, _never(decoder))
+        for name, own in graphs.items()
+    }
+    return found | {name: partial(way, decoder, memory, beams, length) for name, way in WAYS.items()}
 
 
 def main(
     length: Annotated[int, typer.Option(min=2, help="Tokens of a caption.")] = 60,
     rounds: Annotated[int, typer.Option(min=1)] = 3,
     beams: Annotated[list[int] | None, typer.Option(min=1, help="1 = greedy.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Of torch; not given: its own choice.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Not given: all that may be used.")] = None,
 ) -> None:
-    """Time ClipCap's search at full size, float32, on this machine's processor."""
-    if threads is not None:
-        torch.set_num_threads(threads)
+    """Time ClipCap's search at full size on this machine's processor."""
+    threads = threads or available()
+    torch.set_num_threads(threads)
     model, decoder = full_size()
-    _, parameters = model.count()
-    # Only our own way counts for the memory: it runs alone first.
-    memory = torch.zeros(1, decoder.config.pictures[0])
-    chosen = beams or [1, 5]
-    ours(decoder, memory, max(chosen), length)
-    gc.collect()
-    resident = Memory.of(psutil.Process())
-    results = measure(decoder, chosen, length, rounds, lambda line: typer.echo(line, err=True))
+    memory = torch.nn.functional.normalize(torch.randn(1, decoder.config.pictures[0]), dim=-1)
     console = Console()
-    cores = len(os.sched_getaffinity(0))
     console.print(
-        f"clipcap-mlp, {parameters / 1e6:.1f} M parameters in float32, one picture, {length} tokens, "
-        f"{torch.get_num_threads()} threads on {cores} cores, torch {torch.__version__}, "
-        f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+        f"clipcap-mlp, {model.count()[1] / 1e6:.1f} M parameters, one picture, {length} tokens, {threads} "
+        f"threads, torch {torch.__version__}, Python {platform.python_version()}, "
+        f"load {os.getloadavg()[0]:.1f}"
     )
     table = Table("Search", "Way", title=f"Median of {rounds} rounds, the ways in turn in each")
-    for column in ("seconds", "ms/token", "times ours", "processor s", "times ours", "same tokens"):
+    for column in ("ms/token", "of the original", "of Hugging Face", "processor ms", "same tokens"):
         table.add_column(column, justify="right")
-    for result in results:
-        search = "greedy" if result.beams == 1 else f"beam {result.beams}"
-        for name in WAYS:
-            seconds = statistics.median(result.seconds[name])
-            table.add_row(
-                search,
-                name,
-                f"{seconds:.2f}",
-                f"{1000 * seconds / length:.0f}",
-                f"{result.ratio(name):.2f}",
-                f"{statistics.median(result.processor[name]):.2f}",
-                f"{result.ratio(name, processor=True):.2f}",
-                "yes" if result.same else "NO",
-                end_section=name == HUGGING_FACE,
+    with graphs_of(model) as folders:
+        graphs = {name: opened(folder, threads) for name, folder in folders.items()}
+        for k in beams or [1, 5]:
+            result = measure(
+                ways(decoder, graphs, memory, k, length),
+                rounds,
+                length,
+                report=lambda line: typer.echo(line, err=True),
             )
-    console.print(table)
-    console.print(
-        f"Resident memory of a process that searches our way: {resident.rss / MEGABYTE:.0f} MB now, "
-        f"{resident.peak / MEGABYTE:.0f} MB at its highest."
-    )
+            for name in result.seconds:
+                table.add_row(
+                    "greedy" if k == 1 else f"beam {k}",
+                    name,
+                    f"{1000 * statistics.median(result.seconds[name]) / length:.1f}",
+                    f"{result.ratio(ORIGINAL, name):.2f}",
+                    f"{result.ratio(HUGGING_FACE, name):.2f}",
+                    f"{1000 * statistics.median(result.processor[name]) / length:.1f}",
+                    "yes" if result.same else "NO",
+                    end_section=name == HUGGING_FACE,
+                )
+        console.print(table)
+        for name, folder in folders.items():
+            console.print(f"A process with {name} alone: {memory_of(folder, memory.shape[1], length)}.")
