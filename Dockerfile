@@ -25,6 +25,7 @@ COPY bot bot
 COPY inference inference
 COPY train_scripts train_scripts
 COPY checkpoints/meme-small checkpoints/meme-small
+COPY checkpoints/lstm-navec-small checkpoints/lstm-navec-small
 
 FROM python:${PYTHON}-slim-bookworm AS service
 RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin bot

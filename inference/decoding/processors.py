@@ -59,6 +59,29 @@ class ForbidByPicture:
 
 
 @dataclass(frozen=True, slots=True)
+class QuoteLines:
+    """Quotations hold what was read and nothing else: between ``opens`` and ``closes`` only the ``lines`` of
+    the picture are said, nowhere else, and each once; where none is left, no quotation is opened."""
+
+    opens: int
+    closes: int
+    lines: tuple[int, ...]  # the tokens that stand for lines, of all pictures
+
+    def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
+        lines = np.array(self.lines)
+        inside = (tokens == self.opens).sum(1) > (tokens == self.closes).sum(1)
+        said = (tokens[:, :, None] == lines).any(1)  # (r, lines)
+        quoted = np.where(said | ~inside[:, None], NEVER, logits[:, lines])
+        just_opened = inside & (tokens[:, -1:] == self.opens).any(1)
+        closing = np.where(inside & ~just_opened, logits[:, self.closes], NEVER)
+        left = (~said & (logits[:, lines] > NEVER)).any(1)
+        opening = np.where(left & ~inside, logits[:, self.opens], NEVER)
+        allowed = np.where(inside[:, None], NEVER, logits)
+        allowed[:, lines], allowed[:, self.closes], allowed[:, self.opens] = quoted, closing, opening
+        return allowed
+
+
+@dataclass(frozen=True, slots=True)
 class RepetitionPenalty:
     """Lowers what was said already: positive logits are divided by ``penalty``, negative ones multiplied.
 

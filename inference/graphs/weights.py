@@ -14,6 +14,7 @@ from inference.graphs.session import Array
 
 __all__ = ["MappedWeights"]
 
+_SCALES = "::scale"  # as checkpoints name the factors of a tensor in 8 bits
 _KINDS = {
     "F64": np.float64,
     "F32": np.float32,
@@ -53,7 +54,14 @@ class MappedWeights(Mapping[str, Array]):
         return array
 
     def __getitem__(self, name: str) -> Array:
-        return self._arrays[name]
+        """A matrix that the file holds in 8 bits with a factor a row is widened anew each time."""
+        array, scale = self._arrays[name], self._arrays.get(name + _SCALES)
+        if scale is None:
+            return array
+        widened: Array = array.astype(np.float32) * scale.astype(np.float32).reshape(
+            -1, *[1] * (array.ndim - 1)
+        )
+        return widened
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)

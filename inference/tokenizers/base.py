@@ -33,6 +33,12 @@ def slots_of(tokenizer: Tokenizer) -> list[int]:
     return slots
 
 
+def marks_of(tokenizer: Tokenizer) -> tuple[int, int] | None:
+    """The ids of the marks around a quotation, where the vocabulary has both."""
+    marks: tuple[int, int] | None = getattr(tokenizer, "marks", None)
+    return marks
+
+
 def load_tokenizer(kind: str, folder: Path) -> Tokenizer:
     """The tokenizer that was saved in ``folder``.
 

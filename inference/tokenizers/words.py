@@ -85,6 +85,7 @@ class WordTokenizer:
         self.bos = pad if bos is None else bos
         self.eos = pad if eos is None else eos
         self.unk = self._special("unk")
+        self.marks = (self.ids["``"], self.ids["''"]) if {"``", "''"} <= self.ids.keys() else None
         self.slots = [i for i, word in enumerate(self.words) if SLOT.fullmatch(word)]
 
     def _special(self, role: str) -> int | None:

@@ -152,6 +152,7 @@ class CaptionModel(nn.Module):
             options,
             lines,
             prompted=left is None,
+            read=readings is not None,
             **extra,
         )
 

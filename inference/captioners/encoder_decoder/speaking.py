@@ -12,11 +12,11 @@ import numpy as np
 from inference.captioners.encoder_decoder.settings import SpecialTokens
 from inference.common.types import DecodingOptions
 from inference.decoding.decoder import Decoder
-from inference.decoding.processors import Forbid, ForbidByPicture
+from inference.decoding.processors import Forbid, ForbidByPicture, QuoteLines
 from inference.decoding.search import Generated, generate
 from inference.reading.lines import TextLine
 from inference.reading.reading import Reading
-from inference.tokenizers.base import Tokenizer, slots_of
+from inference.tokenizers.base import Tokenizer, marks_of, slots_of
 from inference.tokenizers.words_read import AFTER, BEFORE, NOTHING, WordsRead, from_slots, text_read
 
 Lines = Sequence[Sequence[TextLine]]  # those of each picture
@@ -71,12 +71,14 @@ class Speaker:
         lines: Lines,
         *,
         prompted: bool = True,
+        read: bool = True,
         **extra: Any,
     ) -> Generated:
         """Tokens for each picture of ``memory``, on which ``lines`` were read.
 
         ``vocabulary``: how many logits the decoder gives; ``prompted``: False where the words read are in
-        ``memory`` already; ``extra`` goes to :func:`inference.decoding.search.generate`.
+        ``memory`` already; ``read``: False where nobody looked for words, so that quotations are not held
+        to any; ``extra`` goes to :func:`inference.decoding.search.generate`.
         """
         special, processors = self.special, [*extra.pop("processors", ())]
         if special.forbidden:
@@ -88,6 +90,9 @@ class Speaker:
             for row, own in zip(lacking, lines, strict=True):
                 row[slots_of(self.cutter())[len(own) :]] = True
             processors.append(ForbidByPicture(lacking))
+            marks = marks_of(self.cutter())
+            if read and marks is not None:
+                processors.append(QuoteLines(*marks, tuple(slots_of(self.cutter()))))
         return generate(
             decoder,
             memory,

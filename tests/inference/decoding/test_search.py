@@ -17,6 +17,7 @@ from inference.decoding.processors import (
     Forbid,
     ForbidByPicture,
     NoRepeatNgram,
+    QuoteLines,
     RepetitionPenalty,
 )
 from inference.decoding.search import generate
@@ -476,3 +477,23 @@ def test_beams_carry_their_own_state() -> None:
     ):
         said = (*tokens, EOS) if finished else tuple(tokens)
         assert decoder.score(picture, said) == pytest.approx(logprob, abs=1e-4)
+
+
+def test_quotations_hold_the_lines_of_the_picture_each_once() -> None:
+    opens, closes, first, second, word = range(5)
+    process = QuoteLines(opens, closes, (first, second))
+
+    def may_follow(*said: int, lacking: int | None = None) -> set[int]:
+        logits = np.zeros((1, 5), np.float32)
+        if lacking is not None:
+            logits[0, lacking] = NEVER
+        found = process(np.array([said], np.int64).reshape(1, -1), logits)
+        return {int(token) for token in np.flatnonzero(found[0] > NEVER)}
+
+    assert may_follow() == {opens, word}
+    assert may_follow(word, opens) == {first, second}
+    assert may_follow(opens, first) == {second, closes}
+    assert may_follow(opens, first, closes) == {opens, word}
+    # No second line is there: neither in a quotation, nor is one opened for it.
+    assert may_follow(opens, first, lacking=second) == {closes}
+    assert may_follow(opens, first, closes, lacking=second) == {word}
