@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import sqlite3
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from bot.sandbox import Sandbox
 from bot.sandbox.scene import GROUP
@@ -194,6 +195,23 @@ async def test_another_language(chat: ChatPage) -> None:
     await expect(chat.page.get_by_role("option", name=re.compile("How to use me"))).to_be_visible(
         timeout=WAIT
     )
+
+
+async def test_what_is_written_before_the_page_knows_its_chats_is_sent(chat: ChatPage) -> None:
+    """On a slow connection, or by whoever types at once: it goes to the private chat."""
+    known = asyncio.Event()
+
+    async def later(route: Route) -> None:
+        await known.wait()
+        await route.continue_()
+
+    await chat.page.route("**/api/state", later)
+    await chat.page.reload()
+    async with chat.page.expect_response("**/api/messages") as sent:
+        await chat.write("/help")
+    assert (await sent.value).ok
+    known.set()
+    await expect(chat.replies.last).to_contain_text("/model", timeout=WAIT)
 
 
 async def test_caption_in_a_group(chat: ChatPage, sandbox: Sandbox) -> None:

@@ -663,7 +663,8 @@ function answer(message, placeholder = "") {
 
 async function deliver(text, files, asFile) {
   const form = new FormData();
-  form.append("chat", String(state.current));
+  // Written before the chats are known: it goes to the private one.
+  if (state.current !== null) form.append("chat", String(state.current));
   form.append("text", text);
   if (state.replyTo) form.append("reply_to", String(state.replyTo.message_id));
   if (asFile) form.append("as_file", "1");
