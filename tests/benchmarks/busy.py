@@ -1,16 +1,9 @@
-"""``python -m tests.benchmarks busy``: how much longer a picture takes beside processes that never pause.
-
-Two ways in which the worker's threads wait for each other, in turn, in one run:
-
-* spinning, as GNU's OpenMP has it where nobody says otherwise (300,000 rounds before a thread sleeps);
-* for a moment, and then sleeping, as the engine starts its worker.
-"""
+"""``python -m tests.benchmarks busy``: how much longer a picture takes beside processes that never pause."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import statistics
 import subprocess
 import sys
@@ -29,10 +22,6 @@ from inference.serving.engine import EngineSettings
 from tests.benchmarks.measure import EngineResult, engine_alone, quantile
 from tests.drawing import DEFAULT_WORDS, KINDS, draw_meme, jpeg_bytes
 
-WAYS = {
-    "spinning": {"GOMP_SPINCOUNT": "300000"},
-    "sleeping soon": {},
-}
 _BUSY = "while True: pass"
 DEFAULTS = EngineSettings()
 
@@ -49,64 +38,47 @@ def busy(count: int) -> Iterator[None]:
             process.wait()
 
 
-@contextlib.contextmanager
-def environment(values: dict[str, str]) -> Iterator[None]:
-    """The variables are set for the processes started within."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def measure(settings: EngineSettings, pictures: list[bytes], way: str, beside: int) -> EngineResult:
+def measure(settings: EngineSettings, pictures: list[bytes], beside: int) -> EngineResult:
     """The model on all processors, with so many busy processes beside it."""
-    with environment(WAYS[way]), busy(beside):
+    with busy(beside):
         return asyncio.run(engine_alone(settings, pictures, available()))
 
 
-def table(seconds: dict[tuple[str, int], list[float]], beside: int) -> Table:
-    """Of each way the seconds a picture, alone and beside others, and how many times as long that is."""
-    made = Table("Threads wait", title=f"Seconds a picture, alone and beside {beside} busy processes")
-    for name in ("alone\nmedian", "beside\nmedian", "\n95 %", "times as long"):
+def table(seconds: dict[int, list[float]]) -> Table:
+    """Seconds a picture by the number of busy processes, none first, and how many times as long that is."""
+    made = Table("Busy processes", title="Seconds a picture")
+    for name in ("median", "95 %", "times as long"):
         made.add_column(name, justify="right")
-    for way in WAYS:
-        alone, other = seconds[way, 0], seconds[way, beside]
-        median, long = statistics.median(alone), statistics.median(other)
-        made.add_row(
-            way, f"{median:.3f}", f"{long:.3f}", f"{quantile(other, 0.95):.3f}", f"{long / median:.1f}"
-        )
+    alone = statistics.median(seconds[0])
+    for beside, values in seconds.items():
+        median = statistics.median(values)
+        made.add_row(str(beside), f"{median:.3f}", f"{quantile(values, 0.95):.3f}", f"{median / alone:.1f}")
     return made
 
 
 def beside_others(
     beside: Annotated[int, typer.Option(min=1, help="How many busy processes.")] = 6,
     count: Annotated[int, typer.Option(min=2, help="Pictures a round.")] = 9,
-    rounds: Annotated[int, typer.Option(min=1, help="Of each way, in turn.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="Alone and beside the others, in turn.")] = 2,
     *,
     model: Annotated[str, typer.Option(envvar="MODEL")] = DEFAULTS.model,
     models_dir: Annotated[Path, typer.Option(envvar="MODELS_DIR")] = DEFAULTS.models_dir,
     captioner: Annotated[str, typer.Option(envvar="CAPTIONER", hidden=True)] = DEFAULTS.captioner,
 ) -> None:
-    """Seconds a picture beside busy processes, with threads that spin and with threads that soon sleep."""
+    """Seconds a picture alone and beside busy processes."""
     settings = EngineSettings(model=model, models_dir=models_dir, captioner=captioner, picture_timeout=600)
     pictures = [
         jpeg_bytes(draw_meme(kind := KINDS[number % len(KINDS)], *DEFAULT_WORDS[kind], width=800 + number))
         for number in range(count)
     ]
-    seconds: dict[tuple[str, int], list[float]] = {}
+    seconds: dict[int, list[float]] = {}
     try:
-        for way, others in tqdm([(way, n) for _ in range(rounds) for n in (0, beside) for way in WAYS]):
-            result = measure(settings, pictures, way, others)
-            seconds.setdefault((way, others), []).extend(result.seconds("total"))
+        for others in tqdm([0, beside] * rounds):
+            result = measure(settings, pictures, others)
+            seconds.setdefault(others, []).extend(result.seconds("total"))
     except EngineError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
     console = Console()
     console.print(f"{model}, {available()} processors usable, {rounds} rounds of {count - 1} pictures")
-    console.print(table(seconds, beside))
+    console.print(table(seconds))
