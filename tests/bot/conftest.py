@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -160,10 +160,12 @@ async def settled(app: App) -> bool:
     return not await app.store.jobs.unfinished()
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Nobody else can write to the database."""
-    with closing(sqlite3.connect(folder / "bot.db", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+@asynccontextmanager
+async def locked(folder: Path) -> AsyncIterator[None]:
+    """Nobody else can write to the database. The lock is waited for in a thread: who holds it may be an
+    open transaction of this very loop."""
+    connected = sqlite3.connect(folder / "bot.db", isolation_level=None, check_same_thread=False)
+    with closing(connected) as other:
+        await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")

@@ -122,7 +122,7 @@ async def test_a_mark_that_cannot_be_written_down_is_saved_later_and_not_said_to
     async with working(settings(), sandbox) as app:
         answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
         await until(lambda: settled(app))
-        with locked(tmp_path):
+        async with locked(tmp_path):
             pressed = sandbox.press(answer["message_id"], data_of(answer, "r:"))
             await sandbox.wait_for(lambda: pressed.answer is not None)
             assert pressed.answer is not None

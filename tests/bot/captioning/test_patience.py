@@ -35,7 +35,7 @@ async def test_a_short_outage_delays_the_answer_and_nothing_else(
         gate = sandbox.hold("download")
         photo = await sandbox.send_photo(MEME)
         await sandbox.wait_for(lambda: gate.arrived)
-        with locked(tmp_path):
+        async with locked(tmp_path):
             gate.release()
             await until(refused)
         assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
@@ -60,7 +60,7 @@ async def test_a_long_outage_is_told_once_and_everything_is_done_when_it_is_over
         if accepted:
             await sandbox.wait_for(lambda: gate.arrived)
         await until(lambda: is_healthy(app))
-        with locked(tmp_path):
+        async with locked(tmp_path):
             photos = photos or [await sandbox.send_photo(MEME) for _ in range(3)]
             gate.release()
             (told,) = await sandbox.wait_for(lambda: sandbox.messages(by_bot=True))

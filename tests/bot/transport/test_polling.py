@@ -33,7 +33,7 @@ async def test_while_nothing_can_be_written_no_picture_is_confirmed(
         # What waits for the lock is cut off, as by a kill.
         async with working(settings(drain_seconds=0), sandbox):
             pictures = []
-            with locked(tmp_path):
+            async with locked(tmp_path):
                 pictures = [await sandbox.send_photo(MEME) for _ in range(5)]
                 await until(told)
                 assert len(sandbox.world.updates) == 5
