@@ -23,10 +23,10 @@ from inference.captioners.encoder_decoder.graphs.parts import SUFFIX
 from inference.captioners.encoder_decoder.graphs.rounding import round_graphs
 from inference.checkpoints.folder import WEIGHTS_FILE, find_checkpoint
 from inference.checkpoints.format import read_config
+from inference.checkpoints.mapped import MappedWeights
 from inference.checkpoints.names import CheckpointFolder
 from inference.common.errors import UserError
 from inference.common.types import DecodingOptions
-from inference.graphs.weights import MappedWeights
 from inference.reading.reader import Reader
 from train_scripts.data.captions import read_references
 from train_scripts.feedback.pictures import Picture, batches, read_pictures

@@ -26,6 +26,7 @@ from safetensors.numpy import load_file
 from inference.checkpoints import manifest
 from inference.checkpoints.config import FORMAT, CheckpointConfig, TrainingRecord
 from inference.checkpoints.folder import CONFIG_FILE, SCALES, WEIGHTS_FILE
+from inference.checkpoints.mapped import widened
 from inference.common.json_text import readable
 from inference.common.types import EngineError
 
@@ -45,6 +46,20 @@ class CheckpointError(EngineError):
             f"The files of {name} are damaged or do not fit together ({type(error).__name__}: {error}): get "
             "the checkpoint anew, whole."
         )
+
+    @classmethod
+    def other_architecture(cls, weights: Path, missing: Sequence[str], unknown: Sequence[str]) -> Self:
+        """The file lacks tensors that config.json asks for, or has some that it does not; both by name."""
+        parts = [f"lacks {_some(missing)}"] if missing else []
+        parts += [f"has {_some(unknown)} besides"] if unknown else []
+        return cls(
+            f"{weights} is of another architecture than its {CONFIG_FILE} says (it {' and '.join(parts)}): "
+            "put the two files of one checkpoint together."
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def read_config(folder: Path) -> CheckpointConfig:
@@ -151,9 +166,9 @@ def read_weights(folder: Path) -> Weights:
     with reading(folder / WEIGHTS_FILE) as path:
         stored = load_file(path)
     for name in [name for name in stored if name.endswith(SCALES)]:
-        whole, scale = name.removesuffix(SCALES), stored.pop(name).astype(np.float32)
+        whole, scale = name.removesuffix(SCALES), stored.pop(name)
         if whole in stored:
-            stored[whole] = stored[whole] * scale.reshape(-1, *[1] * (stored[whole].ndim - 1))
+            stored[whole] = widened(stored[whole], scale)
     return Weights(
         {
             name: value.astype(np.float32, copy=False) if value.dtype.kind == "f" else value

@@ -31,12 +31,7 @@ def load_weights(module: nn.Module, folder: Path) -> None:
     expected = module.state_dict()
     missing, unknown = sorted(expected.keys() - stored.keys()), sorted(stored.keys() - expected.keys())
     if missing or unknown:
-        parts = [f"lacks {missing[0]}" + _more(missing)] if missing else []
-        parts += [f"has {unknown[0]}" + _more(unknown) + " besides"] if unknown else []
-        raise CheckpointError(
-            f"{path} is of another architecture than its {CONFIG_FILE} says (it {' and '.join(parts)}): "
-            "put the two files of one checkpoint together."
-        )
+        raise CheckpointError.other_architecture(path, missing, unknown)
     for name, tensor in expected.items():
         if stored[name].shape != tensor.shape:
             raise CheckpointError(
@@ -104,7 +99,3 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     mode = path.stat().st_mode
     save_file(dict(tensors), path, metadata=dict(metadata))
     path.chmod(mode)
-
-
-def _more(names: list[str]) -> str:
-    return f" and {len(names) - 1} more" if len(names) > 1 else ""

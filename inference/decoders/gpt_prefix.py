@@ -76,7 +76,9 @@ class GptPrefixDecoder(CaptionDecoder):
         super().__init__()
         self.config = config
         self.vocabulary = config.vocabulary
-        self.gpt = _language_model(config)
+        self.gpt = gpt2(
+            config.vocabulary, config.positions, config.width, config.layers, config.heads, config.dropout
+        )
         untyped: Any = self
         untyped.register_state_dict_post_hook(_drop_head)
         untyped.register_load_state_dict_pre_hook(_add_head)
@@ -228,20 +230,32 @@ def _conv1d(layer: Any, x: Tensor) -> Tensor:
     return conv1d(x, layer.weight, layer.bias)
 
 
-def _language_model(config: GptPrefixConfig) -> Any:
+def gpt2(  # noqa: PLR0917 - the sizes of a model
+    vocabulary: int,
+    positions: int,
+    width: int,
+    layers: int,
+    heads: int,
+    dropout: float,
+    *,
+    bos: int | None = None,
+    eos: int | None = None,
+) -> Any:
+    """A GPT-2 of these sizes with random weights (transformers' own). ``bos``, ``eos``: what its config says
+    of the tokens around a text."""
     return GPT2LMHeadModel(
         GPT2Config(
-            vocab_size=config.vocabulary,
-            n_positions=config.positions,
-            n_embd=config.width,
-            n_layer=config.layers,
-            n_head=config.heads,
-            resid_pdrop=config.dropout,
-            embd_pdrop=config.dropout,
-            attn_pdrop=config.dropout,
+            vocab_size=vocabulary,
+            n_positions=positions,
+            n_embd=width,
+            n_layer=layers,
+            n_head=heads,
+            resid_pdrop=dropout,
+            embd_pdrop=dropout,
+            attn_pdrop=dropout,
             use_cache=False,
-            bos_token_id=None,
-            eos_token_id=None,
+            bos_token_id=bos,
+            eos_token_id=eos,
         )
     )
 

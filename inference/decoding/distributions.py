@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.decoding.decoder import Logits, Tokens
+
+F = TypeVar("F", np.float32, np.float64)
 
 _BLOCK = 64  # entries whose highest tells whether to look at them at all
 
@@ -18,6 +20,13 @@ def log_softmax(logits: Logits) -> Logits:
         logprobs: Logits = logits - logits.max(-1, keepdims=True)
     logprobs -= np.log(np.exp(logprobs).sum(-1, keepdims=True))
     return logprobs
+
+
+def softmax(scores: NDArray[F]) -> NDArray[F]:
+    """Probabilities (..., V), over the last axis, of scores of which at least one a row is finite."""
+    shares: NDArray[F] = np.exp(scores - scores.max(-1, keepdims=True))
+    shares /= shares.sum(-1, keepdims=True)
+    return shares
 
 
 def top(scores: Logits, count: int) -> tuple[Logits, Tokens]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inference.common.types import DecodingOptions
 from inference.decoding.decoder import Logits, Tokens
-from inference.decoding.distributions import highest
+from inference.decoding.distributions import highest, softmax
 
 _FEW = 256  # tokens that nearly always hold the mass asked for; to sort a whole vocabulary takes long
 
@@ -54,7 +54,7 @@ class Sampler:
         if 0 < options.top_k < len(scores):
             least = np.partition(scores, -options.top_k)[-options.top_k]
             scores[scores < least] = -np.inf
-        mass = _softmax(scores)
+        mass = softmax(scores)
         if options.top_p < 1:
             kept = _nucleus(mass, options.top_p)
             whole, mass = mass, np.zeros_like(mass)
@@ -73,9 +73,3 @@ def _nucleus(mass: NDArray[np.float64], p: float) -> Tokens:
         order = highest(mass, len(mass))
     before = mass[order].cumsum() - mass[order]
     return order[before < p]
-
-
-def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    mass: NDArray[np.float64] = np.exp(scores - scores.max())
-    mass /= mass.sum()
-    return mass

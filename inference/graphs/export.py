@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["export"]
+__all__ = ["export", "hand_over"]
 
 _OPSET = 20
 _FOLDED = 64  # numbers that a constant of the graph itself may have
@@ -37,7 +37,6 @@ def export(
     Raises:
         RuntimeError: the module computes from numbers that are in no tensor of its state.
     """
-    import onnx  # noqa: PLC0415 - only exporting needs it
 
     module = module.eval()
     sizes: dict[str, Any] = {}
@@ -65,7 +64,7 @@ def export(
     state = module.state_dict()
     for tensor in model.graph.initializer:
         if tensor.name in state:
-            _empty(tensor, onnx.TensorProto.EXTERNAL)
+            hand_over(tensor, math.prod(tensor.dims) * 4)  # floats are of 32 bits in all graphs
         elif math.prod(tensor.dims) > _FOLDED:
             raise RuntimeError(f"{tensor.name} is in no tensor of the module's state: make it a buffer.")
     _strip(model)
@@ -135,12 +134,11 @@ def _join_padding(graph: Any) -> None:
             pool.replace_input_with(0, pad.inputs[0])
 
 
-def _empty(tensor: Any, external: int) -> None:
-    """Leaves the initializer's name, kind and shape."""
-    length = math.prod(tensor.dims) * 4  # bytes; floats are of 32 bits in all graphs
+def hand_over(tensor: Any, length: int) -> None:
+    """Leaves an initializer's name, kind and shape: its numbers, ``length`` bytes, come with the weights."""
     for values in ("raw_data", "float_data"):
         tensor.ClearField(values)
-    tensor.data_location = external
+    tensor.data_location = type(tensor).EXTERNAL
     for key, value in (("location", _LOCATION), ("offset", "0"), ("length", str(length))):
         entry = tensor.external_data.add()
         entry.key, entry.value = key, value

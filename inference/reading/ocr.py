@@ -21,6 +21,7 @@ from PIL import Image
 
 from inference.common.errors import UserError
 from inference.common.stages import stage
+from inference.decoding.distributions import softmax
 from inference.graphs.session import Graph, GraphError
 from inference.reading.ctc import Floats, decode
 from inference.reading.orientation import is_better, is_doubtful, is_upside_down, leans, worth
@@ -164,7 +165,7 @@ class Ocr:
                 pixels[row, :, :, : lines[number].width] = _pixels(lines[number])
             (steps,) = self._recognizer(pixels=_normalised(pixels))
             weight, bias = self._head
-            probabilities = _softmax(steps @ weight + bias)
+            probabilities = softmax(steps @ weight + bias)
             for row, number in enumerate(batch):
                 own = probabilities[row]
                 text, sure, places = respell(*decode(own, self._characters), own, self._characters)
@@ -188,13 +189,6 @@ def _normalised(pixels: npt.NDArray[np.uint8]) -> Floats:
     values /= np.float32(127.5)  # in its place: copies would be of the size of the largest values there are
     values -= np.float32(1)
     return values
-
-
-def _softmax(logits: Floats) -> Floats:
-    """Over the last axis."""
-    shares: Floats = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    shares /= shares.sum(axis=-1, keepdims=True)
-    return shares
 
 
 def _batches(widths: Sequence[int]) -> Iterator[list[int]]:

@@ -20,8 +20,8 @@ from safetensors.numpy import save_file
 
 from inference.captioners.encoder_decoder.graphs.captioner import DECODERS
 from inference.captioners.encoder_decoder.graphs.parts import Parts
+from inference.checkpoints.mapped import MappedWeights
 from inference.decoding.decoder import Decoder
-from inference.graphs.weights import MappedWeights
 from tests.benchmarks.measure import MEGABYTE, Memory
 
 EXACT, ROUNDED = "graphs", "graphs, int8"

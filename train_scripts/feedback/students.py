@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from PIL import Image
@@ -24,7 +24,7 @@ from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.captioners.meme_small.concept_table import UNKNOWN, ConceptTable, vocabulary_files
 from inference.captioners.meme_small.describer import SlotDescriber
 from inference.captioners.meme_small.faithful import LAYOUT
-from inference.captioners.meme_small.memory import SlotMemory, SlotPrefixConfig
+from inference.captioners.meme_small.memory import SlotMemory
 from inference.captioners.meme_small.model import MemeSmall
 from inference.checkpoints import manifest
 from inference.checkpoints.config import CheckpointConfig, Lineage
@@ -191,25 +191,14 @@ class SlotStudent(Student):
 
     def __init__(self, folder: Path, config: CheckpointConfig, corrections: Sequence[str] = ()) -> None:
         super().__init__(folder, config)
-        self._describer = SlotDescriber.load(folder, self.config, parts=self._learning)
+        self._describer = SlotDescriber.load(folder, self.config, parts=learning_parts)
+        self.module = cast(TorchParts, self._describer.model.parts).network
         self._lemmas = ContentLemmas()
         self.model = self._describer.model = self._grown(self._describer.model, corrections)
         self.module.eval()
         self._places = {concept: i for i, concept in enumerate(self.model.concepts)}
         self._layout = {i for concept, i in self._places.items() if concept in LAYOUT}
         self._start = self.model.tokenizer.levels[self._describer.level]
-
-    def _learning(
-        self,
-        folder: Path,
-        config: CheckpointConfig,
-        sizes: SlotPrefixConfig,
-        table: ConceptTable,
-        threads: int | None,
-    ) -> TorchParts:
-        parts = learning_parts(folder, config, sizes, table, threads)
-        self.module = parts.network
-        return parts
 
     def describe(
         self, images: Sequence[Image.Image], readings: Sequence[Reading], options: DecodingOptions

@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from inference.decoders.base import IGNORED
+from inference.decoders.gpt_prefix import gpt2
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
 from inference.tokenizers.words_read import AFTER, BEFORE, NOTHING, PROMPT_TOKENS
 from train_scripts.training.building import learned_bpe
@@ -128,20 +128,15 @@ def _epochs(photos: Sequence[str], memes: Sequence[Text], recipe: LanguageModelR
 
 
 def _model(recipe: LanguageModelRecipe, tokenizer: Gpt2Tokenizer) -> Any:
-    return GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=len(tokenizer),
-            n_positions=recipe.positions,
-            n_embd=recipe.width,
-            n_layer=recipe.layers,
-            n_head=recipe.heads,
-            resid_pdrop=recipe.dropout,
-            embd_pdrop=recipe.dropout,
-            attn_pdrop=recipe.dropout,
-            use_cache=False,
-            bos_token_id=tokenizer.bos,
-            eos_token_id=tokenizer.eos,
-        )
+    return gpt2(
+        len(tokenizer),
+        recipe.positions,
+        recipe.width,
+        recipe.layers,
+        recipe.heads,
+        recipe.dropout,
+        bos=tokenizer.bos,
+        eos=tokenizer.eos,
     )
 
 

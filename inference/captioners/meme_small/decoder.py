@@ -25,6 +25,7 @@ import numpy as np
 
 from inference.captioners.meme_small.memory import Array, SlotMemory, SlotPrefixConfig
 from inference.decoding.decoder import Reorderable
+from inference.decoding.distributions import softmax
 
 __all__ = ["SlotPrefixDecoder", "SlotState"]
 
@@ -115,7 +116,7 @@ class SlotPrefixDecoder:
         for block in self._blocks:
             q, k, v = block.parts(x)  # (n, p, h, d) each
             key, value = k.transpose(0, 2, 3, 1), v.transpose(0, 2, 1, 3)
-            attended = _softmax(q.transpose(0, 2, 1, 3) @ key * block.scale + mask) @ value
+            attended = softmax(q.transpose(0, 2, 1, 3) @ key * block.scale + mask) @ value
             x = block.after(x, attended.transpose(0, 2, 1, 3).reshape(x.shape))
             keys.append(np.ascontiguousarray(key))
             values.append(np.ascontiguousarray(value))
@@ -151,7 +152,7 @@ class SlotPrefixDecoder:
             among = (own_keys @ q[..., None])[..., 0] * block.scale  # (r, h, t + 1)
             before = before.transpose(0, 2, 1, 3).reshape(rows, heads, -1)
             p = before.shape[2]
-            weights = _softmax(np.concatenate((before, among), axis=2))
+            weights = softmax(np.concatenate((before, among), axis=2))
             of_prefix = weights[..., :p].reshape(n, k, heads, p).transpose(0, 2, 1, 3)
             attended = (of_prefix @ state.prefix[1][layer]).transpose(0, 2, 1, 3).reshape(rows, heads, d)
             attended = attended + (weights[:, :, None, p:] @ own_values)[:, :, 0]
@@ -269,12 +270,6 @@ def _gelu(x: Array) -> Array:
     series *= np.exp(np.square(x) * np.float32(-0.5)) * np.float32(0.5)
     y: Array = x * np.where(x < 0, series, 1 - series)
     return y
-
-
-def _softmax(x: Array) -> Array:
-    exponents: Array = np.exp(x - x.max(-1, keepdims=True))
-    exponents /= exponents.sum(-1, keepdims=True)
-    return exponents
 
 
 def _means(words: Array, word_concepts: Sequence[int], concepts: int) -> Array:

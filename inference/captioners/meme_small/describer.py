@@ -15,7 +15,7 @@ from inference.captioners.meme_small.memory import SlotPrefixConfig
 from inference.captioners.meme_small.model import Gate, MemeSmall, Parts
 from inference.captioners.meme_small.sight import Sight
 from inference.checkpoints.config import CheckpointConfig
-from inference.checkpoints.folder import CONFIG_FILE, WEIGHTS_FILE
+from inference.checkpoints.folder import WEIGHTS_FILE
 from inference.checkpoints.format import TOKENIZER_FILE, CheckpointError, MissingWeightError, read_weights
 from inference.common.types import DecodingOptions
 from inference.graphs.session import GraphError
@@ -38,18 +38,17 @@ class ServedParts:
         threads: int | None = None,
     ) -> None:
         self.config = sizes
-        weights = read_weights(folder)
+        path, weights = folder / WEIGHTS_FILE, read_weights(folder)
         try:
             self.see = Sight(config.encoder, weights, threads=threads)
             self.detect = ConceptDetector(weights.under("detector."))
             self.decoder = SlotPrefixDecoder(sizes, weights.under("decoder."), table.word_concepts)
         except MissingWeightError as error:
-            raise _other_architecture(folder, f"lacks {error.args[0]}") from error
+            raise CheckpointError.other_architecture(path, [error.args[0]], []) from error
         except GraphError as error:
             raise CheckpointError.not_whole(folder.name, error) from error
         if unknown := weights.untaken():
-            more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-            raise _other_architecture(folder, f"has {unknown[0]}{more} besides")
+            raise CheckpointError.other_architecture(path, [], unknown)
 
 
 MakeParts = Callable[[Path, CheckpointConfig, SlotPrefixConfig, ConceptTable, int | None], Parts]
@@ -98,10 +97,3 @@ class SlotDescriber:
         texts, generated = self.model.describe(images, readings, options, level=self.level, gate=self.gate)
         lengths = [max(len(tokens) + 1, 1) for tokens in generated.tokens]
         return texts, [total / n for total, n in zip(generated.logprobs, lengths, strict=True)]
-
-
-def _other_architecture(folder: Path, what: str) -> CheckpointError:
-    return CheckpointError(
-        f"{folder / WEIGHTS_FILE} is of another architecture than its {CONFIG_FILE} says (it {what}): put "
-        "the two files of one checkpoint together."
-    )

@@ -16,10 +16,10 @@ from inference.captioners.encoder_decoder.settings import OwnSettings
 from inference.captioners.encoder_decoder.speaking import Speaker, lines_of
 from inference.checkpoints.config import CheckpointConfig
 from inference.checkpoints.folder import WEIGHTS_FILE
+from inference.checkpoints.mapped import MappedWeights
 from inference.common.types import DecodingOptions
 from inference.encoders.preprocessing import Preprocessing
 from inference.graphs.session import Array
-from inference.graphs.weights import MappedWeights
 from inference.reading.reading import Reading
 from inference.tokenizers.base import load_tokenizer
 

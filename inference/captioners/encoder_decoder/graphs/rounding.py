@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from inference.captioners.encoder_decoder.graphs.parts import BLOCKS, HEAD, SCALES, STEP, SUFFIX, ZERO
+from inference.graphs.export import hand_over
 from inference.graphs.session import Array
 
 _BLOCK = 128  # numbers: of 32 to 256 the fastest
@@ -88,8 +89,5 @@ def _named(name: str, value: Array) -> Any:
     tensor = onnx.TensorProto(
         name=name, data_type=onnx.helper.np_dtype_to_tensor_dtype(value.dtype), dims=value.shape
     )
-    tensor.data_location = onnx.TensorProto.EXTERNAL
-    for key, told in (("location", "weights"), ("offset", "0"), ("length", str(value.nbytes))):
-        entry = tensor.external_data.add()
-        entry.key, entry.value = key, told
+    hand_over(tensor, value.nbytes)
     return tensor

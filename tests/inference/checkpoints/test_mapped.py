@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from inference.checkpoints.config import CheckpointConfig
+from inference.checkpoints.mapped import MappedWeights
 from inference.checkpoints.modules import load_weights, save_checkpoint
 from inference.common.types import DecodingOptions
-from inference.graphs.weights import MappedWeights
 
 
 def test_what_is_held_in_8_bits_is_what_pytorch_reads(tmp_path: Path) -> None:

@@ -7,14 +7,16 @@ import mmap
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from inference.graphs.session import Array
+from inference.checkpoints.folder import SCALES
 
-__all__ = ["MappedWeights"]
+__all__ = ["MappedWeights", "widened"]
 
-_SCALES = "::scale"  # as checkpoints name the factors of a tensor in 8 bits
+Array = npt.NDArray[Any]
 _KINDS = {
     "F64": np.float64,
     "F32": np.float32,
@@ -25,6 +27,13 @@ _KINDS = {
     "U8": np.uint8,
     "BOOL": np.bool_,
 }
+
+
+def widened(whole: Array, scale: Array) -> Array:
+    """A tensor in 8 bits (o, ...) times its factors (o,), a row each: float32."""
+    numbers: Array = whole.astype(np.float32)
+    numbers *= scale.astype(np.float32).reshape(-1, *[1] * (whole.ndim - 1))
+    return numbers
 
 
 class MappedWeights(Mapping[str, Array]):
@@ -55,13 +64,8 @@ class MappedWeights(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         """A matrix that the file holds in 8 bits with a factor a row is widened anew each time."""
-        array, scale = self._arrays[name], self._arrays.get(name + _SCALES)
-        if scale is None:
-            return array
-        widened: Array = array.astype(np.float32) * scale.astype(np.float32).reshape(
-            -1, *[1] * (array.ndim - 1)
-        )
-        return widened
+        array, scale = self._arrays[name], self._arrays.get(name + SCALES)
+        return array if scale is None else widened(array, scale)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
