@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["export", "hand_over"]
+from inference.graphs.initializers import hand_over
+
+__all__ = ["export"]
 
 _OPSET = 20
 _FOLDED = 64  # numbers that a constant of the graph itself may have
-_LOCATION = "weights"  # names no file: whoever opens the session hands the weights over
 
 
 def export(
@@ -132,16 +133,6 @@ def _join_padding(graph: Any) -> None:
         if (pads < pool.attributes["kernel_shape"].value).all():
             pool.attributes["pads"] = onnx_ir.AttrInt64s("pads", pads.flatten().tolist())
             pool.replace_input_with(0, pad.inputs[0])
-
-
-def hand_over(tensor: Any, length: int) -> None:
-    """Leaves an initializer's name, kind and shape: its numbers, ``length`` bytes, come with the weights."""
-    for values in ("raw_data", "float_data"):
-        tensor.ClearField(values)
-    tensor.data_location = type(tensor).EXTERNAL
-    for key, value in (("location", _LOCATION), ("offset", "0"), ("length", str(length))):
-        entry = tensor.external_data.add()
-        entry.key, entry.value = key, value
 
 
 def _strip(model: Any) -> None:

@@ -1,4 +1,4 @@
-"""The names of a graph's initializers, read from its file.
+"""The initializers of a graph: their names, read from its file, and how they leave it.
 
 ONNX Runtime takes weights by name and refuses one that the graph has not; it does not tell the names. The
 package ``onnx`` would, and is as large as the runtime: three fields of its format are all that is asked.
@@ -7,11 +7,13 @@ package ``onnx`` would, and is as large as the runtime: three fields of its form
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-__all__ = ["names"]
+__all__ = ["hand_over", "names"]
 
 _GRAPH, _INITIALIZER, _NAME = 7, 5, 8  # fields of ModelProto, GraphProto and TensorProto (onnx.proto3)
 _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5  # kinds of fields (protobuf's encoding)
+_LOCATION = "weights"  # names no file: whoever opens the session hands the weights over
 
 
 def names(model: bytes) -> list[str]:
@@ -57,3 +59,15 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
         if byte < 128:
             return value, at
     raise ValueError("a number that does not end")
+
+
+def hand_over(tensor: Any, length: int) -> None:
+    """Leaves the name, kind and shape of an initializer (a TensorProto): its numbers, ``length`` bytes,
+    come with the weights.
+    """
+    for values in ("raw_data", "float_data"):
+        tensor.ClearField(values)
+    tensor.data_location = type(tensor).EXTERNAL
+    for key, value in (("location", _LOCATION), ("offset", "0"), ("length", str(length))):
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from inference.captioners.encoder_decoder.graphs.parts import BLOCKS, HEAD, SCALES, STEP, SUFFIX, ZERO
-from inference.graphs.export import hand_over
+from inference.graphs.initializers import hand_over
 from inference.graphs.session import Array
 
 _BLOCK = 128  # numbers: of 32 to 256 the fastest
