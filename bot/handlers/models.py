@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,15 +23,19 @@ from bot.handlers.pages import (
     compare_keyboard,
     compare_page,
     compare_state,
+    description,
+    missing_keyboard,
+    missing_page,
     model_keyboard,
     model_page,
     model_state,
 )
 from bot.handlers.picture import describe
-from bot.messages.buttons import NONE, TURN, Button
+from bot.messages.buttons import MISSING, NONE, TURN, Button
 from bot.messages.lengths import shortened
 from bot.messages.targets import Target, find_target
-from bot.texts import Texts, sentences
+from bot.texts import Texts, sentences, texts
+from inference.checkpoints.models import MissingModel
 from inference.checkpoints.names import ModelName
 
 _NAME = 128  # UTF-16 units that are repeated of a model's name that is none
@@ -47,15 +52,24 @@ class ModelOffer:
     async def to(self, user: User) -> Offer:
         """What stands on this person's pages."""
         found = await asyncio.to_thread(self._engine.models)
-        descriptions = {
-            model.name: (user.language == "ru" and model.description_ru) or model.description
-            for model in found
-        }
+        descriptions = {model.name: description(model, texts(user.language)) for model in found}
         for name in (self._settings.model, self._settings.ab_model, self._settings.compare_with):
             # A model of a hub need not be listed, nor one with a translation behind its name.
             if name is not None:
                 descriptions.setdefault(name, descriptions.get(ModelName.parse(name).model.name, ""))
         return Offer(user_id=user.id, descriptions=descriptions, **self._chosen(user))
+
+    async def missing(self) -> Sequence[MissingModel]:
+        """What is known and not there."""
+        return await asyncio.to_thread(self._engine.missing)
+
+    async def to_operator(self, offer: Offer, chat_id: int) -> Offer:
+        """The same, and what is missing where an operator asks privately: nobody else can do anything about
+        it.
+        """
+        if chat_id not in self._settings.admin_ids:
+            return offer
+        return replace(offer, missing=await self.missing())
 
     def _chosen(self, user: User) -> dict[str, Any]:
         compares = user.compare_with is not None
@@ -106,7 +120,10 @@ def _named(offer: Offer, text: str | None) -> str | None:
     return next((name for name in offer.descriptions if name.casefold() == wanted), None)
 
 
-def _unknown(name: str, words: Texts) -> str:
+async def _unknown(name: str, offers: ModelOffer, words: Texts) -> str:
+    known = {one.name.casefold(): one for one in await offers.missing()}
+    if (one := known.get(name.strip().casefold())) is not None:
+        return words(sentences.MODEL_MISSING, model=one.name, command=one.command)
     # Whatever was written after the command: all of it might not fit into a message.
     return words(sentences.MODEL_UNKNOWN, model=shortened(name, _NAME))
 
@@ -115,11 +132,11 @@ async def model(
     message: Message, *, command: CommandObject, user: User, words: Texts, store: Store, offers: ModelOffer
 ) -> None:
     """Say which model describes, and offer the others; with a name: take it at once."""
-    offer = await offers.to(user)
+    offer = await offers.to_operator(await offers.to(user), message.chat.id)
     if command.args:
         name = _named(offer, command.args)
         if name is None:
-            await reply(message, _unknown(command.args, words))
+            await reply(message, await _unknown(command.args, offers, words))
             return
         await store.people.choose_model(user.id, name)
         with once_saved():
@@ -138,7 +155,7 @@ async def compare(
     if command.args:
         partner = _named(offer, command.args)
         if partner is None:
-            await reply(message, _unknown(command.args, words))
+            await reply(message, await _unknown(command.args, offers, words))
             return
     if partner is not None:
         await store.people.compare_with(user.id, partner)
@@ -176,6 +193,13 @@ async def choose(
     """Take the model whose button was pressed on either page, or only turn to that page."""
     choice = press.value
     offer = await offers.to(user)
+    if press.kind == "model" and callback.message is not None:
+        offer = await offers.to_operator(offer, callback.message.chat.id)
+    if choice == MISSING:
+        said = words(sentences.MISSING_TURN)
+        page, keyboard = missing_page(offer, words), missing_keyboard(offer, words)
+        await turn_page(callback, nursery, said=said, page=page, keyboard=keyboard)
+        return
     if choice != TURN:
         name = None if choice == NONE else by_key(offer.descriptions, choice)
         if name is None and choice != NONE:

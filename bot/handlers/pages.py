@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aiogram.types import InlineKeyboardMarkup
@@ -11,6 +11,7 @@ from aiogram.types import InlineKeyboardMarkup
 from bot.captioning import models
 from bot.feedback.tables import User
 from bot.messages.buttons import (
+    MISSING,
     NONE,
     TURN,
     column,
@@ -21,6 +22,7 @@ from bot.messages.buttons import (
 )
 from bot.messages.lengths import MESSAGE_LIMIT, length, shortened
 from bot.texts import Html, Texts, sentences
+from inference.checkpoints.models import MissingModel, ModelInfo
 
 _LANGUAGES = {"ru": "Русский", "en": "English"}  # each as its speakers call it
 _MODEL_BUTTONS = 90  # Telegram takes 100 in all
@@ -53,10 +55,11 @@ class Offer:
     """The models a person may choose from, and what describes their pictures now."""
 
     user_id: int
-    descriptions: Mapping[str, str]  # by name
+    descriptions: Mapping[str, str]  # by name, see description
     first: str
     second: str | None  # of a comparison; None: there is none
     own: bool  # the person chose the first one; False: it is the operator's
+    missing: Sequence[MissingModel] = ()  # what an operator could add; nobody else is told
 
 
 def model_state(offer: Offer, texts: Texts) -> str:
@@ -67,6 +70,33 @@ def model_state(offer: Offer, texts: Texts) -> str:
     return texts(state, model=offer.first)
 
 
+def description(model: ModelInfo | MissingModel, texts: Texts) -> str:
+    """What the model is good at, and how good, as far as its card says."""
+    told = shortened((texts.language == "ru" and model.description_ru) or model.description, _DESCRIPTION)
+    scores = _scores(model, texts) if isinstance(model, ModelInfo) else ""
+    return " ".join(filter(None, (told, scores)))
+
+
+def _scores(model: ModelInfo, texts: Texts) -> str:
+    """First those that say something to whoever knows no measures."""
+    values = {score.key: score.value for score in model.scores}
+    shares = [
+        texts(sentence, share=round(100 * values[key]))
+        for key, sentence in (
+            ("quote_recall", sentences.SCORE_WORDS),
+            ("content_precision", sentences.SCORE_THINGS),
+        )
+        if key in values
+    ]
+    measures = [
+        f"{name} {texts.decimal(values[key], 3)}"
+        for key, name in (("bleu4", "BLEU-4"), ("meteor", "METEOR"))
+        if key in values
+    ]
+    told = "; ".join([*shares, *measures])
+    return texts(sentences.MODEL_SCORES, scores=told) if told else ""
+
+
 def model_page(offer: Offer, texts: Texts) -> str:
     """The same, and which models there are, as HTML."""
     state, listed = Html(model_state(offer, texts)), Html(_models(offer))
@@ -74,15 +104,38 @@ def model_page(offer: Offer, texts: Texts) -> str:
 
 
 def _models(offer: Offer) -> str:
-    names = [f"<b>{html.escape(name, quote=False)}</b>" for name in offer.descriptions]
-    lines = []
-    for name, description in zip(names, offer.descriptions.values(), strict=True):
-        told = shortened(description, _DESCRIPTION)
-        lines.append(f"{name} – {html.escape(told, quote=False)}" if told else name)
-    for told in ("\n".join(lines), "\n".join(names)):
-        if length(told) <= MESSAGE_LIMIT - 1000:  # the rest of the page
-            return told
-    return ", ".join(names[:20]) + " …"
+    names = [_bold(name) for name in offer.descriptions]
+    lines = [
+        f"{name} – {html.escape(told, quote=False)}" if told else name
+        for name, told in zip(names, offer.descriptions.values(), strict=True)
+    ]
+    return _fitting(["\n".join(lines), "\n".join(names)]) or ", ".join(names[:20]) + " …"
+
+
+def _fitting(pages: Sequence[str]) -> str:
+    """The first of several wordings of a list, the longest first, that leaves room for the rest of its page;
+    "" where none does."""
+    return next((page for page in pages if length(page) <= MESSAGE_LIMIT - 1000), "")
+
+
+def _bold(text: str) -> str:
+    return f"<b>{html.escape(text, quote=False)}</b>"
+
+
+def missing_page(offer: Offer, texts: Texts) -> str:
+    """The models that are known and not here, each with the command that gets it, as HTML."""
+    lines = [
+        (_bold(one.name), html.escape(description(one, texts), quote=False), f"<code>{one.command}</code>")
+        for one in offer.missing
+    ]
+    whole = "\n".join(f"{name} – {told} {command}" for name, told, command in lines)
+    short = "\n".join(f"{name}: {command}" for name, _, command in lines)
+    return texts(sentences.MISSING_PAGE, models=Html(_fitting([whole, short])))
+
+
+def missing_keyboard(offer: Offer, texts: Texts) -> InlineKeyboardMarkup:
+    """The way back."""
+    return column([(texts(sentences.MODEL_TURN), model_data(TURN, offer.user_id))])
 
 
 def model_keyboard(offer: Offer, texts: Texts) -> InlineKeyboardMarkup:
@@ -94,6 +147,8 @@ def model_keyboard(offer: Offer, texts: Texts) -> InlineKeyboardMarkup:
     ]
     if len(offer.descriptions) > 1 or offer.second is not None:
         buttons.append((texts(sentences.COMPARE_TURN), compare_data(TURN, offer.user_id)))
+    if offer.missing:
+        buttons.append((texts(sentences.MISSING_TURN), model_data(MISSING, offer.user_id)))
     return column(buttons)
 
 

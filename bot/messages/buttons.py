@@ -17,10 +17,11 @@ from bot.feedback.tables import Shown, ShownKind
 
 ButtonKind = Literal["rate", "correct", "variant", "show", "consent", "model", "compare", "language"]
 
-NONE, TURN = "0", "p"  # of the pages about models: the usual model or no comparison; show the page itself
+# Of the pages about models: the usual model or no comparison; show the page itself; show what is not here.
+NONE, TURN, MISSING = "0", "p", "n"
 
 _ID = "[0-9]{1,18}"
-_MODEL = f"(?P<value>{NONE}|{TURN}|[0-9a-f]{{12}})"  # else the key of a model's name
+_MODEL = f"(?P<value>{NONE}|{TURN}|{MISSING}|[0-9a-f]{{12}})"  # else the key of a model's name
 _OF_CAPTION = f"(?P<caption>{_ID})(?::(?P<job>{_ID}))?"
 _OF_PERSON = f"(?P<user>{_ID})"
 _FORMS: dict[ButtonKind, re.Pattern[str]] = {
@@ -125,7 +126,7 @@ def consent_data(consent: bool, user_id: int, *, start: bool) -> str:
 
 
 def model_data(choice: str, user_id: int) -> str:
-    """Choose the model that describes: NONE, TURN or a model's key."""
+    """Choose the model that describes: NONE, TURN, MISSING or a model's key."""
     return f"m:{choice}:{user_id}"
 
 

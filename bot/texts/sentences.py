@@ -202,6 +202,18 @@ MODEL_STATE_GONE: Final = "You chose {model}, but it is not here any more: the u
 MODEL_USUAL: Final = "The usual model"
 MODEL_TURN: Final = "Choose the model"
 MODEL_UNKNOWN: Final = "There is no model {model}. /model lists those there are."
+MODEL_MISSING: Final = (
+    "The model {model} is known, but not here: the bot's operator gets it with the command "
+    "<code>{command}</code>."
+)
+MODEL_SCORES: Final = "On test: {scores}."
+SCORE_WORDS: Final = "{share} % of the words quoted"
+SCORE_THINGS: Final = "{share} % of what is named is right"
+MISSING_PAGE: Final = (
+    "<b>Models that are not here</b>\n\n"
+    "Each comes by one command, given in the program's folder. Only operators see this page.\n\n{models}"
+)
+MISSING_TURN: Final = "Models that are not here"
 MODEL_NOT_LISTED: Final = "This model is not here any more. Send /model for those there are."
 COMPARE_PAGE: Final = "<b>Comparing two models</b>\n\n{state}\n\n{advice}"
 COMPARE_STATE_ON: Final = "Now: two descriptions of each picture, by {first} and by {second}."

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from inference.checkpoints.card import Card
 from inference.checkpoints.names import CocoObjects
 from inference.common.types import UnknownModel
 
 WEIGHTS = "COCO_V1"  # of torchvision's fasterrcnn_resnet50_fpn
 PULLED = "fasterrcnn_fpn"  # what `pull` calls them
 FILE = "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth"
-DESCRIPTION = "Names the things a detector finds, in Russian, with the frames and the words read; untrained."
-DESCRIPTION_RU = "Называет предметы, которые находит детектор, кадры и прочитанные слова; без обучения."
+COMMAND = f"python -m inference pull {PULLED}"
+CARD = Card(
+    "Names the things a detector finds, in Russian, with the frames and the words read; untrained.",
+    "Называет предметы, которые находит детектор, кадры и прочитанные слова; без обучения.",
+)
 
 
 def places(models_dir: Path) -> tuple[Path, ...]:
@@ -28,6 +32,5 @@ def weights(models_dir: Path) -> Path:
         if path.is_file():
             return path
     raise UnknownModel(
-        f"The weights of {CocoObjects.name} ({FILE}) are not in {models_dir}: fetch them with "
-        f"'python -m inference pull {PULLED}'."
+        f"The weights of {CocoObjects.name} ({FILE}) are not in {models_dir}: fetch them with '{COMMAND}'."
     )

@@ -1,6 +1,6 @@
-"""A checkpoint is a folder: ``config.json``, ``model.safetensors``, its tokenizer and a card, ``README.md``.
+"""A checkpoint is a folder: ``config.json``, ``model.safetensors``, its tokenizer and a card (:mod:`.card`).
 
-What it says of itself without torch; :mod:`.format` reads and writes it with torch.
+What is known of it without torch; :mod:`.format` reads and writes it with torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from inference.presets import preset
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-CARD_FILE = "README.md"
 RUCLIP_FILE = "ruclip.safetensors"  # of a folder that ranks captions and writes none, as `convert` writes it
 SCALES = "::scale"  # ends the name of a tensor of WEIGHTS_FILE that holds one factor a row of an int8 tensor
 
@@ -44,9 +43,9 @@ def find_checkpoint(models_dir: Path, model: CheckpointFolder) -> Path:
     if name in preset.names():
         others = f", or choose one of {', '.join(names)}" if names else ""
         raise UnknownModel(
-            f"The preset {name!r} has no weights in {models_dir} yet: train it ('python -m train_scripts "
-            "train'), convert the original's ('python -m inference convert') or fetch some ('python -m "
-            f"inference pull'){others}."
+            f"The preset {name!r} has no weights in {models_dir} yet: make them with "
+            f"'{preset.preset(name).command}', convert those of the original ('python -m inference "
+            f"convert'){others}."
         )
     choice = f"choose one of {', '.join(names)}" if names else "put a checkpoint there first"
     raise UnknownModel(f"There is no model named {name!r} in {models_dir}: {choice}.")
@@ -83,28 +82,6 @@ def count_parameters(folder: Path) -> int:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise EngineError(f"{weights} is not a safetensors file, or a damaged one: get it anew.") from error
-
-
-def descriptions(folder: Path) -> tuple[str, str]:
-    """The first paragraph of the model card, and its `description_ru`; "" for what is missing."""
-    try:
-        lines = (folder / CARD_FILE).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return "", ""
-    russian = ""
-    if lines and lines[0].strip() == "---":  # the card's YAML front matter
-        end = next((number for number, line in enumerate(lines[1:], 1) if line.strip() == "---"), 0)
-        told = (line.partition(":") for line in lines[:end])
-        russian = next((text.strip().strip("\"'") for key, _, text in told if key == "description_ru"), "")
-        lines = lines[end + 1 :]
-    paragraph: list[str] = []
-    for line in lines:
-        text = line.strip()
-        if text and not text.startswith(("#", "!", "<", "|", "```")):
-            paragraph.append(text)
-        elif paragraph:
-            break
-    return " ".join(paragraph), russian
 
 
 def _lost_its_weights(folder: Path) -> bool:

@@ -9,21 +9,23 @@ from __future__ import annotations
 import hashlib
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from inference.checkpoints import coco_objects, hub
+from inference.checkpoints.card import Card, Score, read_card
 from inference.checkpoints.folder import (
     WEIGHTS_FILE,
     count_parameters,
-    descriptions,
     find_checkpoint,
     is_checkpoint,
     weights_hash,
 )
 from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel, Model, ModelName
 from inference.common.types import EngineError, UnknownModel
+from inference.presets import preset
 
 logger = logging.getLogger(__name__)
 
@@ -36,18 +38,34 @@ class ModelInfo:
 
     name: str
     checkpoint: str  # see checkpoint_hash
-    description: str  # the first paragraph of the model card, on one line; "" without a card
+    description: str  # what it is good at, one line: the card's first paragraph; "" without a card
     parameters: int  # numbers in all tensors of the weights; 0 where only loading them would tell
-    description_ru: str = ""  # the line `description_ru:` of the card's front matter; "" without one
+    description_ru: str = ""  # the same in Russian, of the card's front matter; "" without one
+    scores: tuple[Score, ...] = ()  # of the card's front matter
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The model of ``dataclasses.asdict``. Raises KeyError or TypeError when a field is missing or
+        unknown."""
+        return cls(**{**values, "scores": tuple(Score(**score) for score in values["scores"])})
+
+
+@dataclass(frozen=True, slots=True)
+class MissingModel:
+    """One that could be chosen, were its weights here."""
+
+    name: str
+    description: str  # one line, as of :class:`ModelInfo`
+    description_ru: str
+    command: str  # that gets it
 
 
 @dataclass(frozen=True, slots=True)
 class About:
     """What a model says of itself, see :class:`ModelInfo`."""
 
-    description: str = ""
-    parameters: int = 0
-    description_ru: str = ""
+    card: Card
+    parameters: int
 
 
 class Source(ABC, Generic[Kind]):
@@ -55,6 +73,10 @@ class Source(ABC, Generic[Kind]):
 
     def names(self, models_dir: Path) -> list[str]:  # noqa: ARG002 - most kinds list nothing
         """Those that may be offered, in order. A model that has none may still be asked for by its name."""
+        return []
+
+    def missing(self, models_dir: Path) -> list[MissingModel]:  # noqa: ARG002
+        """Those that are known and not there, in order."""
         return []
 
     @abstractmethod
@@ -86,24 +108,36 @@ class _Folders(_OneFile[CheckpointFolder]):
         folders = sorted(models_dir.iterdir()) if models_dir.is_dir() else []
         return [folder.name for folder in folders if is_checkpoint(folder)]
 
+    def missing(self, models_dir: Path) -> list[MissingModel]:
+        there = self.names(models_dir)
+        presets = [preset.preset(name) for name in preset.names() if name not in there]
+        return [
+            MissingModel(one.name, one.description.en, one.description.ru, one.command) for one in presets
+        ]
+
     def weights(self, model: CheckpointFolder, models_dir: Path) -> Path:
         return find_checkpoint(models_dir, model) / WEIGHTS_FILE
 
     def about(self, model: CheckpointFolder, models_dir: Path) -> About:
         folder = find_checkpoint(models_dir, model)
-        description, description_ru = descriptions(folder)
-        return About(description, count_parameters(folder), description_ru)
+        return About(read_card(folder), count_parameters(folder))
 
 
 class _Objects(_OneFile[CocoObjects]):
     def names(self, models_dir: Path) -> list[str]:  # noqa: ARG002 - whether its weights are there is seen later
         return [CocoObjects.name]
 
+    def missing(self, models_dir: Path) -> list[MissingModel]:
+        if any(path.is_file() for path in coco_objects.places(models_dir)):
+            return []
+        about = coco_objects.CARD
+        return [MissingModel(CocoObjects.name, about.description, about.description_ru, coco_objects.COMMAND)]
+
     def weights(self, model: CocoObjects, models_dir: Path) -> Path:  # noqa: ARG002 - there is one
         return coco_objects.weights(models_dir)
 
     def about(self, model: CocoObjects, models_dir: Path) -> About:  # noqa: ARG002
-        return About(coco_objects.DESCRIPTION, description_ru=coco_objects.DESCRIPTION_RU)
+        return About(coco_objects.CARD, 0)
 
 
 class _Hub(Source[HubModel]):
@@ -111,7 +145,7 @@ class _Hub(Source[HubModel]):
         return hub.checkpoint(hub.HubSettings.of(model, translation), models_dir)
 
     def about(self, model: HubModel, models_dir: Path) -> About:  # noqa: ARG002 - their cards are in any shape
-        return About()
+        return About(Card(), 0)
 
 
 SOURCES: dict[type[Model], Source[Any]] = {
@@ -137,11 +171,19 @@ def list_models(models_dir: Path) -> list[ModelInfo]:
     return models
 
 
+def missing_models(models_dir: Path) -> list[MissingModel]:
+    """All models that are known and whose weights are not there: presets by name, then ``coco-objects``."""
+    return [model for source in SOURCES.values() for model in source.missing(models_dir)]
+
+
 def model_info(models_dir: Path, name: ModelName) -> ModelInfo:
     """The named model. Raises UnknownModel, or EngineError when its weights are damaged."""
     checkpoint = checkpoint_hash(models_dir, name)
     about = SOURCES[type(name.model)].about(name.model, models_dir)
-    return ModelInfo(str(name), checkpoint, about.description, about.parameters, about.description_ru)
+    card = about.card
+    return ModelInfo(
+        str(name), checkpoint, card.description, about.parameters, card.description_ru, card.scores
+    )
 
 
 def checkpoint_hash(models_dir: Path, name: ModelName) -> str:

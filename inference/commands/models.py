@@ -1,16 +1,14 @@
-"""``python -m inference models``: what there is to choose from."""
+"""``python -m inference models``: what there is to choose from, and what could be."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from inference.checkpoints.models import ModelInfo, list_models
+from inference.checkpoints.models import MissingModel, ModelInfo, list_models, missing_models
 from inference.commands.common import DEFAULTS, ModelsDir
 from inference.presets.preset import Preset, names, preset
 
@@ -19,36 +17,51 @@ def models(
     models_dir: ModelsDir = DEFAULTS.models_dir,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """List the models there are, and the presets that can be trained, converted or fetched.
+    """List the models that are ready to caption, and those that are not here, each with what gets it.
 
-    A preset's parameters are those at full size: what training changes, and all.
+    Scores are those of the model's card. Of a system that is not here the parameters are those at full size:
+    what training changes, and all.
     """
-    found = list_models(models_dir)
-    presets = [preset(name) for name in names()]
+    found, missing = list_models(models_dir), missing_models(models_dir)
+    presets = {name: preset(name) for name in names()}
     if as_json:
-        for row in (*map(_model_row, found), *map(_preset_row, presets)):
+        rows = (*map(_model_row, found), *map(_missing_row, missing), *map(_preset_row, presets.values()))
+        for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))
         return
-    console = Console()
     if found:
-        table = Table("Model", "Parameters", "Checkpoint", "Description", title="Ready to caption")
-        for info in found:
-            size = _millions(info.parameters) if info.parameters else ""
-            table.add_row(escape(info.name), size, info.checkpoint[:12], escape(info.description))
-        console.print(table)
+        _print("Ready to caption", (_about(one) for one in found))
     else:
         typer.echo(
             f"There is no model in {models_dir} yet: put a checkpoint there or name --models-dir.", err=True
         )
-    table = Table(title="Presets: train, convert or pull one")
-    table.add_column("Preset", no_wrap=True)
-    for column in ("Trained", "All"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("Description")
-    for one in presets:
-        sizes = (_millions(one.trainable), _millions(one.parameters))
-        table.add_row(escape(one.name), *sizes, escape(one.description.en))
-    console.print(table)
+    if missing:
+        _print("Not here: each comes by one command", (_missing(one, presets) for one in missing))
+
+
+def _print(title: str, paragraphs: Iterable[Iterable[str]]) -> None:
+    """Lines as they are, whatever the terminal's width: a command that is cut in two cannot be copied."""
+    typer.echo(f"{title}\n")
+    for first, *others in paragraphs:
+        typer.secho(first, bold=True)
+        for line in filter(None, others):
+            typer.echo(f"  {line}")
+        typer.echo()
+
+
+def _about(info: ModelInfo) -> Iterator[str]:
+    size = f", {_millions(info.parameters)} parameters" if info.parameters else ""
+    yield f"{info.name}{size}, checkpoint {info.checkpoint[:12]}"
+    yield info.description
+    yield "; ".join(f"{score.name} {score.value:.3f}" for score in info.scores)
+
+
+def _missing(model: MissingModel, presets: dict[str, Preset]) -> Iterator[str]:
+    known = presets.get(model.name)
+    sizes = f", {_millions(known.trainable)} of {_millions(known.parameters)} trained" if known else ""
+    yield f"{model.name}{sizes}"
+    yield model.description
+    yield model.command
 
 
 def _millions(parameters: int) -> str:
@@ -57,7 +70,13 @@ def _millions(parameters: int) -> str:
 
 def _model_row(info: ModelInfo) -> dict[str, Any]:
     names = ("name", "checkpoint", "parameters", "description")
-    return {"kind": "model", **{name: getattr(info, name) for name in names}}
+    scores = {score.key: score.value for score in info.scores}
+    return {"kind": "model", **{name: getattr(info, name) for name in names}, "scores": scores}
+
+
+def _missing_row(model: MissingModel) -> dict[str, Any]:
+    names = ("name", "description", "command")
+    return {"kind": "missing", **{name: getattr(model, name) for name in names}}
 
 
 def _preset_row(preset: Preset) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from inference.checkpoints import manifest
-from inference.checkpoints.folder import CARD_FILE, CONFIG_FILE
+from inference.checkpoints.card import CARD_FILE, front_matter
+from inference.checkpoints.folder import CONFIG_FILE
 from inference.checkpoints.format import TRAINING_FILE, CheckpointError
 from inference.checkpoints.weight_files.state import ImportFailed
 from inference.importers import (
@@ -113,7 +114,7 @@ def _card(name: str, described: Description, chosen: Family, parts: Parts) -> st
     named = sorted((role.called, path.name) for role, path in parts.paths.items())
     sources = "".join(f"- {called}: `{file}`\n" for called, file in named)
     return (
-        f"---\ndescription_ru: {described.ru}\n---\n# {name}\n\n{described.en}\n\n"
+        f"{front_matter({'description_ru': described.ru})}# {name}\n\n{described.en}\n\n"
         "Converted from the files below; what they are licensed under holds for this checkpoint too.\n\n"
         f"Format: {chosen.name}\n\n{sources}"
     )

@@ -97,6 +97,8 @@ class Preset(_Data):
     decoder: Decoder
     tokenizer: TokenizerOf
     decoding: dict[str, Any]
+    # Whether `python -m train_scripts reproduce` makes it from public weights and data.
+    reproduced: bool = False
     # Counted beforehand, so that listing the presets needs no torch; 0: not counted.
     trainable: int = Field(default=0, ge=0)  # parameters that training changes
     parameters: int = Field(default=0, ge=0)  # all
@@ -120,6 +122,12 @@ class Preset(_Data):
     def options(self) -> DecodingOptions:
         """How this system searches by default."""
         return DecodingOptions.from_dict(self.decoding)
+
+    @property
+    def command(self) -> str:
+        """The one that makes a checkpoint of this system."""
+        how = "reproduce" if self.reproduced else "train --config"
+        return f"python -m train_scripts {how} {self.name}"
 
     @property
     def reads(self) -> Literal["slots", "prompt"]:

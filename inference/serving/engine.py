@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from inference.checkpoints.models import ModelInfo, checkpoint_hash, list_models
+from inference.checkpoints.models import MissingModel, ModelInfo, checkpoint_hash, list_models, missing_models
 from inference.checkpoints.names import ModelName
 from inference.common import processors
 from inference.common.types import (
@@ -344,6 +344,10 @@ class Engine:
         """The models there are, by name. Blocking, as :meth:`checkpoint` is."""
         with self._hashing:
             return list_models(self.settings.models_dir)
+
+    def missing(self) -> list[MissingModel]:
+        """The models that are known and not there. Blocking."""
+        return missing_models(self.settings.models_dir)
 
     @property
     def waiting(self) -> int:

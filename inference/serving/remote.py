@@ -5,7 +5,8 @@ The other side is ``python -m inference serve``, on one machine or, with Ray Ser
 * ``POST /caption?model=NAME&options=JSON``, the picture's file as the body, to a caption
   (:meth:`inference.common.types.Caption.to_dict`); both parameters may be left out.
 * ``GET /models`` to ``{"default": NAME, "models": [{"name", "checkpoint", "description", "parameters",
-  "description_ru"}]}``.
+  "description_ru", "scores": [{"key", "name", "value"}]}], "missing": [{"name", "description",
+  "description_ru", "command"}]}``.
 * ``GET /checkpoint?model=NAME`` to ``{"checkpoint": HASH, "program": HASH}``.
 * ``GET /healthz``: 200 when the default model can caption, else 503.
 
@@ -33,7 +34,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from inference.checkpoints.models import ModelInfo
+from inference.checkpoints.models import MissingModel, ModelInfo
 from inference.common.types import (
     Caption,
     DecodingOptions,
@@ -167,7 +168,14 @@ class RemoteEngine:
     def models(self) -> list[ModelInfo]:
         """The models that the service has, by name. Blocking. Raises EngineError."""
         try:
-            return [ModelInfo(**values) for values in self._get("/models")["models"]]
+            return [ModelInfo.from_dict(values) for values in self._get("/models")["models"]]
+        except (KeyError, TypeError) as error:
+            raise self._stranger() from error
+
+    def missing(self) -> list[MissingModel]:
+        """The models that the service knows and has not. Blocking. Raises EngineError."""
+        try:
+            return [MissingModel(**values) for values in self._get("/models")["missing"]]
         except (KeyError, TypeError) as error:
             raise self._stranger() from error
 

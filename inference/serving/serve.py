@@ -86,7 +86,8 @@ async def _answer(
             return await _caption(engine, request.query, await body())
         case "GET", "/models":
             models = [asdict(model) for model in await asyncio.to_thread(engine.models)]
-            return HTTPStatus.OK, {"default": engine.settings.model, "models": models}
+            missing = [asdict(model) for model in await asyncio.to_thread(engine.missing)]
+            return HTTPStatus.OK, {"default": engine.settings.model, "models": models, "missing": missing}
         case "GET", "/checkpoint":
             version = await asyncio.to_thread(engine.version, request.query.get("model"))
             return HTTPStatus.OK, asdict(version)

@@ -85,6 +85,47 @@ async def test_a_person_chooses_a_model_and_goes_back_to_the_usual_one(app: App,
     assert "✓ Обычная модель" in labels(page)
 
 
+async def test_scores_are_told_in_words_first(app: App, sandbox: Sandbox, models_dir: Path) -> None:
+    metrics = ", ".join(
+        f"{{type: {key}, value: {value}}}"
+        for key, value in {"bleu4": 0.3234, "quote_recall": 0.779, "content_precision": 0.3}.items()
+    )
+    card = f"---\ndescription_ru: Всё.\nmodel-index: [{{results: [{{metrics: [{metrics}]}}]}}]\n---\nAll.\n"
+    write_checkpoint(models_dir, "scored", card=card)
+    told = "процитировано 78 % слов; верно 30 % названного; BLEU-4 0,323"
+    assert f"scored – Всё. На проверке: {told}.\n" in (await command(sandbox, "/model"))["text"] + "\n"
+    sandbox.user(OTHER, language_code="en")
+    page = await reply_to(sandbox, await sandbox.send_text("/model", user=OTHER))
+    assert "scored – All. On test: 78 % of the words quoted; 30 % of what is" in page["text"]
+
+
+async def test_a_model_that_is_not_here_is_told_with_the_command_that_gets_it(
+    settings: Callable[..., Settings], sandbox: Sandbox, models_dir: Path
+) -> None:
+    async with working(settings(admin_ids=frozenset({ME})), sandbox):
+        # Who cannot add it hears of it by its name alone.
+        theirs = await reply_to(sandbox, await sandbox.send_text("/model", user=OTHER))
+        assert "Модели, которых здесь нет" not in labels(theirs) and "rudolph" not in theirs["text"]
+        asked = await reply_to(sandbox, await sandbox.send_text("/model Rudolph", user=OTHER))
+        assert "python -m train_scripts reproduce rudolph" in asked["text"]
+
+        page = await command(sandbox, "/model")
+        assert "rudolph" not in page["text"]
+        sandbox.press(page["message_id"], data_of(page, "m:n"))
+        await sandbox.wait_for(lambda: "которых здесь нет" in page["text"])
+        text = page["text"].encode("utf-16-le")
+        codes = {
+            text[2 * one["offset"] : 2 * (one["offset"] + one["length"])].decode("utf-16-le")
+            for one in page["entities"]
+            if one["type"] == "code"
+        }
+        assert "python -m train_scripts reproduce rudolph" in codes
+        assert "python -m inference pull fasterrcnn_fpn" in codes
+        assert not any("fake" in code for code in codes)
+        sandbox.press(page["message_id"], data_of(page, "m:p"))
+        await sandbox.wait_for(lambda: "other – Sees" in page["text"])
+
+
 async def test_the_page_in_english(app: App, sandbox: Sandbox) -> None:
     sandbox.user(OTHER, language_code="en")
     page = await reply_to(sandbox, await sandbox.send_text("/model", user=OTHER))

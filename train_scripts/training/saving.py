@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.checkpoints.card import CARD_FILE, Score, front_matter, model_index
 from inference.checkpoints.config import Lineage, TrainingRecord
-from inference.checkpoints.folder import CARD_FILE, WEIGHTS_FILE
+from inference.checkpoints.folder import WEIGHTS_FILE
 from inference.common.file_names import ESCAPED
 from inference.common.types import DecodingOptions
+from inference.presets.preset import Preset
+from train_scripts.metrics.evaluator import MEASURES
 from train_scripts.training.config import TrainConfig
 from train_scripts.training.data import TrainRow, digest_of
 from train_scripts.training.files import new_folder
@@ -96,7 +99,7 @@ def _card(
         for one in lineage.data
     )
     lines = [
-        f"---\nlanguage: ru\npipeline_tag: image-to-text\ndescription_ru: {system.description.ru}\n---",
+        front_matter(_fields(system, scores)).rstrip(),
         f"# {system.name}\n",
         f"{system.description.en}\n",
         "## Architecture\n",
@@ -120,6 +123,25 @@ def _card(
     if notes:
         lines += ["## To know\n", *(f"- {note}" for note in notes), ""]
     return "\n".join(lines)
+
+
+def _fields(system: Preset, scores: Mapping[str, Any]) -> dict[str, Any]:
+    """The card's front matter."""
+    fields: dict[str, Any] = {
+        "language": "ru",
+        "pipeline_tag": "image-to-text",
+        "description_ru": system.description.ru,
+    }
+    if scores:
+        titles = {one.key: one.title for one in MEASURES}
+        found = [
+            Score(key, titles[key], score["value"])
+            for key, score in scores["scores"].items()
+            if key in titles and score["value"] is not None
+        ]
+        told = f"{scores['pictures']} pictures of val"
+        fields["model-index"] = model_index(system.name, found, captioned=told)
+    return fields
 
 
 def _shown(score: float | None) -> str:

@@ -6,15 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from inference.checkpoints.card import Score
 from inference.checkpoints.coco_objects import FILE
-from inference.checkpoints.models import list_models, model_info
+from inference.checkpoints.models import list_models, missing_models, model_info
 from inference.checkpoints.names import ModelName
 from inference.common.types import EngineError, UnknownModel
+from inference.presets import preset
 from tests.inference.fakes import hash_of, promote, write_checkpoint
 
 CARD = """---
 language: ru
 description_ru: "Описывает мемы: по порядку."
+model-index: [{results: [{metrics: [{type: meteor, name: METEOR, value: 0.5}]}]}]
 ---
 # A small model
 
@@ -37,6 +40,7 @@ def test_models_are_listed_by_name_with_what_their_files_say(tmp_path: Path) -> 
     assert (zebra.name, zebra.checkpoint, zebra.parameters) == ("zebra", second, 6)
     assert zebra.description == "Describes memes in Russian, and reads them."
     assert zebra.description_ru == "Описывает мемы: по порядку."
+    assert zebra.scores == (Score("meteor", "METEOR", 0.5),)
 
 
 def test_a_damaged_model_hides_only_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -69,13 +73,29 @@ def test_weights_of_the_same_size_and_time_are_told_apart(tmp_path: Path) -> Non
 def test_a_preset_is_no_model_until_it_has_weights(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, "ant")
     with pytest.raises(
-        UnknownModel, match=r"'rudolph' has no weights .* train it .*, or choose one of ant\."
+        UnknownModel, match=r"'rudolph' has no weights .*reproduce rudolph', .*, or choose one of ant\."
     ):
         hash_of(tmp_path, "rudolph")
-    with pytest.raises(UnknownModel, match=r"fetch some \('python -m inference pull'\)\."):
+    with pytest.raises(UnknownModel, match=r"\('python -m inference convert'\)\."):
         hash_of(tmp_path / "nowhere", "rudolph")
     written = write_checkpoint(tmp_path, "rudolph")
     assert hash_of(tmp_path, "rudolph") == written
+
+
+def test_what_is_missing_is_listed_with_the_command_that_gets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    missing = {one.name: one for one in missing_models(tmp_path)}
+    assert missing.keys() == {*preset.names(), "coco-objects"}
+    assert missing["rudolph"].command == "python -m train_scripts reproduce rudolph"
+    assert missing["resnet34-lstm"].command == "python -m train_scripts train --config resnet34-lstm"
+    assert missing["coco-objects"].command == "python -m inference pull fasterrcnn_fpn"
+    assert all(one.description and one.description_ru for one in missing.values())
+    (tmp_path / FILE).write_bytes(b"weights")
+    write_checkpoint(tmp_path, "rudolph")
+    left = {one.name for one in missing_models(tmp_path)}
+    assert missing.keys() - left == {"rudolph", "coco-objects"}
 
 
 def test_a_checkpoint_without_its_weights_says_so(tmp_path: Path) -> None:

@@ -301,15 +301,20 @@ def test_models_are_listed(cli: Cli) -> None:
         part in done.stdout for part in ("fake", "0.0 M", cli.checkpoint[:12], "Says [nothing] of note.")
     )
     assert all(part in done.stdout for part in ("clipcap-transformer", "53.6 M", "266.7 M", "rudolph"))
-    row, *presets = rows_of(cli.run("models", "--json").stdout)
+    command = "  python -m train_scripts reproduce resnet101-lstm-navec"
+    assert command in done.stdout.splitlines(), "whole on one line, whatever the terminal's width"
+    row, *others = rows_of(cli.run("models", "--json").stdout)
     assert row == {
         "kind": "model",
         "name": "fake",
         "checkpoint": cli.checkpoint,
         "parameters": 6,
         "description": "Says [nothing] of note.",
+        "scores": {},
     }
-    assert {preset["kind"] for preset in presets} == {"preset"}
+    missing = {one["name"]: one["command"] for one in others if one["kind"] == "missing"}
+    assert missing["rudolph"] == "python -m train_scripts reproduce rudolph" and "fake" not in missing
+    presets = [one for one in others if one["kind"] == "preset"]
     sizes = {preset["name"]: (preset["trainable"], preset["parameters"]) for preset in presets}
     assert sizes["clipcap-mlp"] == (31_468_800, 244_622_592)
     # Without a checkpoint there are still the presets.
@@ -321,7 +326,7 @@ def test_models_are_listed(cli: Cli) -> None:
 
 def test_a_preset_without_weights_says_how_to_get_them(cli: Cli) -> None:
     done = cli.run("caption", "a.png", "--model", "clipcap-mlp")
-    assert_one_sentence(done, "The preset 'clipcap-mlp' has no weights in checkpoints yet: train it")
+    assert_one_sentence(done, "The preset 'clipcap-mlp' has no weights in checkpoints yet: make them")
 
 
 def test_torch_is_not_imported_before_captioning() -> None:
