@@ -84,11 +84,11 @@ class Delivery:
         await self._write_down(job, reply, cast("Message", parcel.sent))
 
     async def _is_said(self, job: Job, failure: str) -> bool:
-        """Whether the first of two parts failed for the same reason: a bad picture is told of once."""
-        if job.part != 2:
+        """Whether a part before this one failed for the same reason: a bad picture is told of once."""
+        if job.part < 2:
             return False
-        other = await self._patience.insist(job, self._jobs.other_part, job)
-        return other is not None and (other.state, other.reason) == (JobState.FAILED, failure)
+        earlier = await self._patience.insist(job, self._jobs.earlier_parts, job)
+        return any((one.state, one.reason) == (JobState.FAILED, failure) for one in earlier)
 
     async def _send_next(self, job: Job, reply: Reply, parcel: _Parcel) -> None:
         """Try to send the parcel's next message; what failed for now stays in it. Raises _Undeliverable."""

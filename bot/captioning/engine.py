@@ -51,8 +51,8 @@ class PatientEngine:
         Raises Unanswerable.
         """
         for name in dict.fromkeys((job.model or self._default, self._default)):
-            if job.part and name != job.model and name == job.compared_with:
-                break  # the other part is by the default model
+            if job.part and name != job.model and name in (job.compared_with or ()):
+                break  # another part is by the default model
             try:
                 return name, await self._version(name)
             except UnknownModel as error:

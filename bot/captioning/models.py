@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 AnyEngine = Engine | RemoteEngine  # in a process beside the bot, or on another machine
 
+MOST_OTHERS = 2  # models that one may be compared with: three captions are as many as fit beside each other
+
 
 def operators(settings: Settings, telegram_id: int) -> str:
     """The model of people who chose none: MODEL, or AB_MODEL for a share of them.
@@ -33,25 +35,30 @@ def operators(settings: Settings, telegram_id: int) -> str:
 
 
 def first_model(settings: Settings, user: User) -> str:
-    """The model that describes this person's pictures, or the first of two."""
+    """The model that describes this person's pictures, or the first of several."""
     return user.model or operators(settings, user.telegram_id)
 
 
-def second_model(settings: Settings, user: User) -> str | None:
-    """The model to compare with: the person's, else the operator's; None: nobody named another one."""
+def other_models(settings: Settings, user: User) -> tuple[str, ...]:
+    """The models to compare with: the person's, else the operator's; (): nobody named another one."""
     first = first_model(settings, user)
-    named = (user.compare_with, settings.compare_with, settings.model)
-    return next((name for name in named if name and name != first), None)
+    if own := tuple(name for name in user.compare_with or () if name != first):
+        return own
+    named = (settings.compare_with, settings.model)
+    return next(((name,) for name in named if name and name != first), ())
 
 
-def choices(settings: Settings, user: User, *, partner: str | None = None) -> tuple[Choice, ...]:
-    """Who is to describe this person's picture; ``partner``: this once that model too."""
-    first, second = first_model(settings, user), partner
-    if second is None and user.compare_with is not None:
-        second = second_model(settings, user)
-    if second is None:
-        return (Choice(first),)
-    return Choice(first, 1, second), Choice(second, 2, first)
+def choices(settings: Settings, user: User, *, others: tuple[str, ...] = ()) -> tuple[Choice, ...]:
+    """Who is to describe this person's picture; ``others``: this once these models too."""
+    if not others and user.compare_with is not None:
+        others = other_models(settings, user)
+    every = (first_model(settings, user), *others)
+    if len(every) == 1:
+        return (Choice(every[0]),)
+    return tuple(
+        Choice(name, part, tuple(other for other in every if other != name))
+        for part, name in enumerate(every, start=1)
+    )
 
 
 def key(name: str) -> str:

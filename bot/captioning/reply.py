@@ -65,7 +65,7 @@ def interruption(job: Job) -> Reply | None:
 def introduction(job: Job | None, model: str, texts: Texts) -> str:
     """What must be known before a caption by ``model`` is heard, as HTML; empty when nothing must.
 
-    That the model asked for is not there, and whose description this is where two are compared.
+    That the model asked for is not there, and whose description this is where several are compared.
     """
     if job is None:
         return ""
@@ -73,7 +73,8 @@ def introduction(job: Job | None, model: str, texts: Texts) -> str:
     if job.model not in ("", model):
         said.append(texts(sentences.MODEL_GONE, model=job.model))
     if job.part:
-        said.append(texts(sentences.PART_BY, part=job.part, model=model))
+        parts = 1 + len(job.compared_with or ())
+        said.append(texts(sentences.PART_BY, part=job.part, parts=parts, model=model))
     elif job.compared_with is not None:
         said.append(texts(sentences.VARIANT_BY, model=model))
     return " ".join(said)

@@ -86,7 +86,8 @@ class Jobs:
 
         True beside a job: it is new. The same picture of the same message, kind and options give the same
         jobs, whatever their state and model, so a redelivered update makes no further one. ``again``: the
-        person asks for it; then only a job of the same choice is the same. ``options`` None: the model's own.
+        person asks for it; then only a job of the same model and part is the same, and compared anew.
+        ``options`` None: the model's own.
         Raises NotStored when the person or the source caption was erased.
         """
         moment = now()
@@ -127,27 +128,27 @@ class Jobs:
         }
         if (created := await one(session, Job, self._insert, chosen)) is not None:
             return created, True
-        return (
-            await session.scalars(_ONE, {name: chosen[name] for name in (*_QUESTION, *_CHOICE)})
-        ).one(), False
+        known = await session.scalars(_ONE, {name: chosen[name] for name in (*_QUESTION, *_CHOICE)})
+        job = known.one()
+        job.compared_with = choice.compared_with
+        return job, False
 
     async def get(self, job_id: int) -> Job | None:
         """The job of this number; None: erased."""
         async with self._sessions.reading() as session:
             return await session.get(Job, job_id)
 
-    async def other_part(self, job: Job) -> Job | None:
-        """The job whose caption is compared with this one's."""
+    async def earlier_parts(self, job: Job) -> Sequence[Job]:
+        """The jobs whose captions stand before this one's in a comparison."""
         async with self._sessions.reading() as session:
-            return await session.scalar(
-                select(Job)
-                .where(
+            found = await session.scalars(
+                select(Job).where(
                     *(getattr(Job, name) == getattr(job, name) for name in _QUESTION),
-                    Job.model == job.compared_with,
-                    Job.part == 3 - job.part,
+                    Job.model.in_(job.compared_with or ()),
+                    Job.part.between(1, job.part - 1),
                 )
-                .limit(1)
             )
+            return found.all()
 
     async def of_caption(self, caption_id: int, chat_id: int, reply_message_id: int) -> Job | None:
         """The job that was answered with this caption by this message, or else any, in this chat if there is

@@ -88,9 +88,9 @@ class People:
         """The model that the person chose; None: whatever the operator serves. Raises NotStored."""
         await self._sessions.set(User, user_id, model=model)
 
-    async def compare_with(self, user_id: int, model: str | None) -> None:
-        """Answer with two captions: see :attr:`User.compare_with`. Raises NotStored."""
-        await self._sessions.set(User, user_id, compare_with=model)
+    async def compare_with(self, user_id: int, models: tuple[str, ...] | None) -> None:
+        """Answer with several captions: see :attr:`User.compare_with`. Raises NotStored."""
+        await self._sessions.set(User, user_id, compare_with=models)
 
     async def set_consent(self, user_id: int, consent: bool) -> None:
         """May pictures sent from now on be kept? Withdrawing also deletes what was kept. Raises NotStored."""

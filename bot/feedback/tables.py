@@ -43,11 +43,11 @@ ShownKind = Literal["caption", "note", "prompt", "greeting", "privacy", "models"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which model is to describe a picture; two of these where the captions are compared."""
+    """Which model is to describe a picture; two or three of these where the captions are compared."""
 
     model: str = ""  # "": the default of the day, for jobs from before there was a choice
-    part: int = 0  # 1 or 2: which of two captions; 0: there is only one
-    compared_with: str | None = None  # the model of the other part
+    part: int = 0  # 1, 2 or 3: which of several captions; 0: there is only one
+    compared_with: tuple[str, ...] | None = None  # the models of the other parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,19 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class ModelNames(TypeDecorator[tuple[str, ...]]):
+    """Names of models, one a line: none of them holds a line break (inference.checkpoints.names)."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else "\n".join(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...] | None:  # noqa: ARG002
+        return None if value is None else tuple(value.split("\n")) if value else ()
+
+
 # SQLite gives numbers by itself only to a column of exactly the type INTEGER.
 _Id = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -130,8 +143,8 @@ class User(Table):
     consent: Mapped[bool] = mapped_column(Boolean)  # may the bytes of this person's pictures be kept?
     active: Mapped[bool] = mapped_column(Boolean)  # False: has blocked the bot
     model: Mapped[str | None] = mapped_column(String(128))  # chosen by the person; None: the operator's
-    # Compare: None = no, "" = with the model that the operator chose, else with the model of this name.
-    compare_with: Mapped[str | None] = mapped_column(String(128))
+    # Compare: None = no, () = with the model that the operator chose, else with those of these names.
+    compare_with: Mapped[tuple[str, ...] | None] = mapped_column(ModelNames)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
@@ -301,7 +314,7 @@ class Job(Table):
     # The choice: see Choice.
     model: Mapped[str] = mapped_column(String(128), server_default=text("''"))
     part: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    compared_with: Mapped[str | None] = mapped_column(String(128))
+    compared_with: Mapped[tuple[str, ...] | None] = mapped_column(ModelNames)
     source_caption_id: Mapped[int | None] = mapped_column(  # which caption a variant was asked of
         ForeignKey("captions.id", ondelete="SET NULL"), index=True
     )

@@ -1,17 +1,17 @@
-"""/model and /compare: which model describes a person's pictures, and whether a second one does too."""
+"""/model and /compare: which model describes a person's pictures, and whether others do too."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from aiogram import Router
 from aiogram.filters import CommandObject, Filter
-from aiogram.types import CallbackQuery, Message
+from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 
-from bot.captioning.models import AnyEngine, by_key, choices, first_model, second_model
+from bot.captioning.models import MOST_OTHERS, AnyEngine, by_key, choices, first_model, other_models
 from bot.common.nursery import Nursery
 from bot.config import Settings
 from bot.feedback.database import NotStored
@@ -31,13 +31,20 @@ from bot.handlers.pages import (
     model_state,
 )
 from bot.handlers.picture import describe
-from bot.messages.buttons import MISSING, NONE, TURN, Button
+from bot.messages.buttons import DROP, MISSING, NONE, TURN, Button, ButtonKind
 from bot.messages.lengths import shortened
 from bot.messages.targets import Target, find_target
 from bot.texts import Texts, sentences, texts
 from inference.checkpoints.models import MissingModel
 from inference.checkpoints.names import ModelName
 
+_Told = Callable[[Offer, Texts], str]
+_Offered = Callable[[Offer, Texts], InlineKeyboardMarkup]
+# By the kind of the buttons under it: what is chosen, the whole page, and those buttons.
+_PAGES: dict[ButtonKind, tuple[_Told, _Told, _Offered]] = {
+    "model": (model_state, model_page, model_keyboard),
+    "compare": (compare_state, compare_page, compare_keyboard),
+}
 _NAME = 128  # UTF-16 units that are repeated of a model's name that is none
 
 
@@ -75,7 +82,7 @@ class ModelOffer:
         compares = user.compare_with is not None
         return {
             "first": first_model(self._settings, user),
-            "second": second_model(self._settings, user) if compares else None,
+            "others": other_models(self._settings, user) if compares else (),
             "own": user.model is not None,
         }
 
@@ -89,12 +96,12 @@ class ModelOffer:
             raise NotStored("This person was erased.")
         return replace(before, **self._chosen(fresh))
 
-    def partner(self, user: User, offer: Offer) -> str | None:
-        """The model to compare with when the person names none: "" for the operator's, None: unclear."""
-        if second_model(self._settings, user) is not None:
-            return ""
-        others = [name for name in offer.descriptions if name != offer.first]
-        return others[0] if len(others) == 1 else None
+    def partners(self, user: User, offer: Offer) -> tuple[str, ...] | None:
+        """The models to compare with when the person names none: () for the operator's, None: unclear."""
+        if other_models(self._settings, user):
+            return ()
+        others = tuple(name for name in offer.descriptions if name != offer.first)
+        return others if 1 <= len(others) <= MOST_OTHERS else None
 
 
 class AnswersPicture(Filter):
@@ -114,10 +121,21 @@ def router() -> Router:
     return made
 
 
-def _named(offer: Offer, text: str | None) -> str | None:
+def _named(offer: Offer, text: str) -> str | None:
     """The model that the person wrote the name of, in whatever case."""
-    wanted = (text or "").strip().casefold()
+    wanted = text.strip().casefold()
     return next((name for name in offer.descriptions if name.casefold() == wanted), None)
+
+
+async def _others(offer: Offer, text: str, offers: ModelOffer, words: Texts) -> tuple[str, ...] | str:
+    """The models to compare with that the person wrote the names of, or the sentence why that cannot be."""
+    whole = _named(offer, text)  # a folder's name may have spaces in it
+    written = [text] if whole is not None else text.replace(",", " ").split()
+    found = {name: _named(offer, name) for name in written}
+    if (unknown := next((name for name, model in found.items() if model is None), None)) is not None:
+        return await _unknown(unknown, offers, words)
+    named = tuple(dict.fromkeys(model for model in found.values() if model not in (None, offer.first)))
+    return named if len(named) <= MOST_OTHERS else words(sentences.COMPARE_FULL)
 
 
 async def _unknown(name: str, offers: ModelOffer, words: Texts) -> str:
@@ -149,16 +167,17 @@ async def model(
 async def compare(
     message: Message, *, command: CommandObject, user: User, words: Texts, store: Store, offers: ModelOffer
 ) -> None:
-    """Give two descriptions from now on, with the named model or the operator's, and offer other pairs."""
+    """Give several descriptions from now on, with the named models or the operator's, and offer others."""
     offer = await offers.to(user)
-    partner = offers.partner(user, offer) if user.compare_with is None else None
+    others = offers.partners(user, offer) if user.compare_with is None else None
     if command.args:
-        partner = _named(offer, command.args)
-        if partner is None:
-            await reply(message, await _unknown(command.args, offers, words))
+        named = await _others(offer, command.args, offers, words)
+        if isinstance(named, str):
+            await reply(message, named)
             return
-    if partner is not None:
-        await store.people.compare_with(user.id, partner)
+        others = named
+    if others is not None:
+        await store.people.compare_with(user.id, others)
         with once_saved():
             offer = await offers.again(user, offer)
             await reply(message, compare_page(offer, words), compare_keyboard(offer, words))
@@ -167,15 +186,28 @@ async def compare(
 
 
 async def compare_one(
-    message: Message, user: User, words: Texts, settings: Settings, offers: ModelOffer, **data: Any
+    message: Message,
+    *,
+    command: CommandObject,
+    user: User,
+    words: Texts,
+    settings: Settings,
+    offers: ModelOffer,
+    **data: Any,
 ) -> None:
-    """Two descriptions of the picture that the command answers, whatever the person chose for the others."""
+    """Several descriptions of the picture that the command answers, whatever the person chose otherwise."""
     offer = await offers.to(user)
-    partner = second_model(settings, user) or offers.partner(user, offer)
-    if not partner:
+    others = other_models(settings, user) or offers.partners(user, offer)
+    if command.args:
+        named = await _others(offer, command.args, offers, words)
+        if isinstance(named, str):
+            await reply(message, named)
+            return
+        others = named
+    if not others:
         await reply(message, compare_page(offer, words), compare_keyboard(offer, words))
         return
-    chosen = choices(settings, user, partner=partner)
+    chosen = choices(settings, user, others=others)
     data |= {"user": user, "words": words, "settings": settings, "chosen": chosen}
     await describe(message, find_target(message), again=True, **data)
 
@@ -201,23 +233,36 @@ async def choose(
         await turn_page(callback, nursery, said=said, page=page, keyboard=keyboard)
         return
     if choice != TURN:
-        name = None if choice == NONE else by_key(offer.descriptions, choice)
-        if name is None and choice != NONE:
-            await answer(callback, words(sentences.MODEL_NOT_LISTED), alert=True)
+        if (refusal := await _save(press, offer, user, store)) is not None:
+            await answer(callback, words(refusal), alert=True)
             return
-        choose = store.people.choose_model if press.kind == "model" else store.people.compare_with
-        await choose(user.id, name)
         offer = await offers.again(user, offer)
+    say, page_of, keyboard_of = _PAGES[press.kind]
+    said, page, keyboard = say(offer, words), page_of(offer, words), keyboard_of(offer, words)
+    await turn_page(callback, nursery, said=said, page=page, keyboard=keyboard)
+
+
+async def _save(press: Button, offer: Offer, user: User, store: Store) -> str | None:
+    """Write down the choice of a button; returns the sentence why that cannot be. Raises NotStored."""
+    name = by_key(offer.descriptions, press.value.removeprefix(DROP))
+    if name is None and press.value != NONE:
+        return sentences.MODEL_NOT_LISTED
     if press.kind == "model":
-        said, text, keyboard = (
-            model_state(offer, words),
-            model_page(offer, words),
-            model_keyboard(offer, words),
-        )
-    else:
-        said, text, keyboard = (
-            compare_state(offer, words),
-            compare_page(offer, words),
-            compare_keyboard(offer, words),
-        )
-    await turn_page(callback, nursery, said=said, page=text, keyboard=keyboard)
+        await store.people.choose_model(user.id, name)
+        return None
+    others = _changed(offer, name, dropped=press.value.startswith(DROP))
+    if others is not None and len(others) > MOST_OTHERS:
+        return sentences.COMPARE_FULL
+    await store.people.compare_with(user.id, others)
+    return None
+
+
+def _changed(offer: Offer, name: str | None, *, dropped: bool) -> tuple[str, ...] | None:
+    """The models compared with after a press: one more, or one less; None: no comparison any more.
+
+    Those that are gone are left out: nobody could, for want of a button.
+    """
+    if name is None:
+        return None
+    others = tuple(other for other in offer.others if other in offer.descriptions and other != name)
+    return (others if dropped else (*others, name)) or None

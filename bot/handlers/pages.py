@@ -11,6 +11,7 @@ from aiogram.types import InlineKeyboardMarkup
 from bot.captioning import models
 from bot.feedback.tables import User
 from bot.messages.buttons import (
+    DROP,
     MISSING,
     NONE,
     TURN,
@@ -57,7 +58,7 @@ class Offer:
     user_id: int
     descriptions: Mapping[str, str]  # by name, see description
     first: str
-    second: str | None  # of a comparison; None: there is none
+    others: tuple[str, ...]  # of a comparison; (): there is none
     own: bool  # the person chose the first one; False: it is the operator's
     missing: Sequence[MissingModel] = ()  # what an operator could add; nobody else is told
 
@@ -145,7 +146,7 @@ def model_keyboard(offer: Offer, texts: Texts) -> InlineKeyboardMarkup:
         (_ticked(name, offer.own and name == offer.first), model_data(models.key(name), offer.user_id))
         for name in [*offer.descriptions][:_MODEL_BUTTONS]
     ]
-    if len(offer.descriptions) > 1 or offer.second is not None:
+    if len(offer.descriptions) > 1 or offer.others:
         buttons.append((texts(sentences.COMPARE_TURN), compare_data(TURN, offer.user_id)))
     if offer.missing:
         buttons.append((texts(sentences.MISSING_TURN), model_data(MISSING, offer.user_id)))
@@ -153,10 +154,10 @@ def model_keyboard(offer: Offer, texts: Texts) -> InlineKeyboardMarkup:
 
 
 def compare_state(offer: Offer, texts: Texts) -> str:
-    """Whether each picture gets two descriptions, and by whom, as HTML."""
-    if offer.second is not None:
-        return texts(sentences.COMPARE_STATE_ON, first=offer.first, second=offer.second)
-    return texts(sentences.COMPARE_STATE_OFF, first=offer.first)
+    """How many descriptions each picture gets, and by whom, as HTML."""
+    states = (sentences.COMPARE_STATE_OFF, sentences.COMPARE_STATE_TWO, sentences.COMPARE_STATE_THREE)
+    others = dict(zip(("second", "third"), offer.others, strict=False))
+    return texts(states[len(others)], first=offer.first, **others)
 
 
 def compare_page(offer: Offer, texts: Texts) -> str:
@@ -167,18 +168,16 @@ def compare_page(offer: Offer, texts: Texts) -> str:
 
 
 def compare_keyboard(offer: Offer, texts: Texts) -> InlineKeyboardMarkup:
-    """One description, or two with any other model (the present choice ticked), and the way back."""
-    buttons = [
-        (_ticked(texts(sentences.COMPARE_OFF), offer.second is None), compare_data(NONE, offer.user_id))
-    ]
-    buttons += [
-        (
-            _ticked(texts(sentences.COMPARE_WITH, model=name), name == offer.second),
-            compare_data(models.key(name), offer.user_id),
-        )
-        for name in [*offer.descriptions][:_MODEL_BUTTONS]
-        if name != offer.first
-    ]
+    """One description, and every other model: to be compared with, or where it is (ticked), no more. The way
+    back.
+    """
+    buttons = [(_ticked(texts(sentences.COMPARE_OFF), not offer.others), compare_data(NONE, offer.user_id))]
+    for name in [*offer.descriptions][:_MODEL_BUTTONS]:
+        if name != offer.first:
+            chosen = name in offer.others
+            choice = f"{DROP if chosen else ''}{models.key(name)}"
+            text = _ticked(texts(sentences.COMPARE_WITH, model=name), chosen)
+            buttons.append((text, compare_data(choice, offer.user_id)))
     return column([*buttons, (texts(sentences.MODEL_TURN), model_data(TURN, offer.user_id))])
 
 

@@ -19,9 +19,11 @@ ButtonKind = Literal["rate", "correct", "variant", "show", "consent", "model", "
 
 # Of the pages about models: the usual model or no comparison; show the page itself; show what is not here.
 NONE, TURN, MISSING = "0", "p", "n"
+DROP = "-"  # before a model's key: compare with it no more
 
 _ID = "[0-9]{1,18}"
 _MODEL = f"(?P<value>{NONE}|{TURN}|{MISSING}|[0-9a-f]{{12}})"  # else the key of a model's name
+_COMPARED = f"(?P<value>{NONE}|{TURN}|{DROP}?[0-9a-f]{{12}})"
 _OF_CAPTION = f"(?P<caption>{_ID})(?::(?P<job>{_ID}))?"
 _OF_PERSON = f"(?P<user>{_ID})"
 _FORMS: dict[ButtonKind, re.Pattern[str]] = {
@@ -31,7 +33,7 @@ _FORMS: dict[ButtonKind, re.Pattern[str]] = {
     "show": re.compile(f"s:{_OF_CAPTION}"),
     "consent": re.compile(f"p:(?P<value>[01])(?P<start>:start)?:{_OF_PERSON}"),
     "model": re.compile(f"m:{_MODEL}:{_OF_PERSON}"),
-    "compare": re.compile(f"x:{_MODEL}:{_OF_PERSON}"),
+    "compare": re.compile(f"x:{_COMPARED}:{_OF_PERSON}"),
     "language": re.compile(f"l:(?P<value>ru|en):{_OF_PERSON}"),
 }
 _SHOWN: dict[ButtonKind, ShownKind] = {
@@ -131,7 +133,7 @@ def model_data(choice: str, user_id: int) -> str:
 
 
 def compare_data(choice: str, user_id: int) -> str:
-    """Choose the model to compare with: NONE, TURN or a model's key."""
+    """Compare with one more model: NONE, TURN or a model's key, with DROP before it to leave it out again."""
     return f"x:{choice}:{user_id}"
 
 

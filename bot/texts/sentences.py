@@ -31,7 +31,7 @@ HELP: Final = (
     "<b>Commands</b>\n"
     "/caption – describe the picture you answer\n"
     "/model – choose the model that describes your pictures\n"
-    "/compare – get two descriptions of each picture, by two models\n"
+    "/compare – get two or three descriptions of each picture, by different models\n"
     "/language – the language I speak with you\n"
     "/privacy – what I keep, and whether I may keep your pictures\n"
     "/forget – erase everything I keep about you\n"
@@ -49,7 +49,7 @@ CONSENT_QUESTION: Final = (
 COMMAND_HELP: Final = "How to use me"
 COMMAND_CAPTION: Final = "Describe the picture you answer"
 COMMAND_MODEL: Final = "Choose the model that describes"
-COMMAND_COMPARE: Final = "Two descriptions of each picture"
+COMMAND_COMPARE: Final = "Descriptions by several models"
 COMMAND_LANGUAGE: Final = "The language I speak with you"
 COMMAND_PRIVACY: Final = "What I keep about you"
 COMMAND_FORGET: Final = "Erase everything I keep about you"
@@ -106,8 +106,8 @@ MODEL_BROKEN: Final = (
     "The model {model} does not work right now. Choose another one with /model, and send this picture again."
 )
 COMPARED_MODEL_GONE: Final = (
-    "There is no model {model} any more, so this time there is one description only. "
-    "Choose another pair with /compare."
+    "There is no model {model} any more, so this time there is one description less. "
+    "Choose other models with /compare."
 )
 LATER: Final = "My memory does not work just now. I will do this as soon as it does: you need not ask again."
 SOMETHING_BROKE: Final = "Something broke on my side. Please try again in a minute."
@@ -141,7 +141,7 @@ TAKES_LONGER: Final = (
 MODEL_GONE: Final = (
     "There is no model {model} any more, so the usual one described this picture. /model shows the others."
 )
-PART_BY: Final = "Description {part} of 2. Model: {model}."
+PART_BY: Final = "Description {part} of {parts}. Model: {model}."
 VARIANT_BY: Final = "Another version. Model: {model}."
 WORDS_ON_PICTURE: Final = "Words on the picture:"
 NO_WORDS: Final = "No words were found on the picture."
@@ -215,17 +215,21 @@ MISSING_PAGE: Final = (
 )
 MISSING_TURN: Final = "Models that are not here"
 MODEL_NOT_LISTED: Final = "This model is not here any more. Send /model for those there are."
-COMPARE_PAGE: Final = "<b>Comparing two models</b>\n\n{state}\n\n{advice}"
-COMPARE_STATE_ON: Final = "Now: two descriptions of each picture, by {first} and by {second}."
+COMPARE_PAGE: Final = "<b>Comparing models</b>\n\n{state}\n\n{advice}"
+COMPARE_STATE_TWO: Final = "Now: two descriptions of each picture, by {first} and by {second}."
+COMPARE_STATE_THREE: Final = (
+    "Now: three descriptions of each picture, by {first}, by {second} and by {third}."
+)
 COMPARE_STATE_OFF: Final = "Now: one description of each picture, by {first}."
 COMPARE_CHOOSE: Final = (
-    "Choose with a button whether there is a second description, and which model writes it. "
-    "To compare a single picture, answer it with /compare."
+    "Choose with the buttons which models describe your pictures too, two at most. One more press leaves a "
+    "model out again. To compare descriptions of a single picture, answer it with /compare."
 )
 COMPARE_ALONE: Final = "There is only one model here, so there is nothing to compare it with."
+COMPARE_FULL: Final = "A picture gets three descriptions at most: leave one model out first."
 COMPARE_OFF: Final = "One description"
 COMPARE_WITH: Final = "Compare with {model}"
-COMPARE_TURN: Final = "Compare two models"
+COMPARE_TURN: Final = "Compare models"
 LANGUAGE_PAGE: Final = "I speak English with you. Pictures are always described in Russian."
 
 # --- Privacy ---

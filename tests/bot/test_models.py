@@ -64,7 +64,7 @@ async def test_a_person_chooses_a_model_and_goes_back_to_the_usual_one(app: App,
     assert "Сейчас: обычная, fake." in page["text"]
     assert "other – Sees what others <do not> see." in page["text"]
     assert "bad – Сломана." in page["text"]
-    assert labels(page) == ["✓ Обычная модель", "bad", "fake", "other", "Сравнивать две модели"]
+    assert labels(page) == ["✓ Обычная модель", "bad", "fake", "other", "Сравнивать модели"]
 
     sandbox.press(page["message_id"], data_of(page, f"m:{key('other')}"))
     await sandbox.wait_for(lambda: "Сейчас: other, ваш выбор." in page["text"])
@@ -204,10 +204,13 @@ async def test_an_album_is_compared_picture_by_picture(app: App, sandbox: Sandbo
     assert order == [(photo["message_id"], name) for photo in album for name in names]
 
 
-async def test_a_single_picture_is_compared_by_answering_it(app: App, sandbox: Sandbox) -> None:
+async def test_a_single_picture_is_compared_by_answering_it(
+    app: App, sandbox: Sandbox, models_dir: Path
+) -> None:
     photo = await sandbox.send_photo(MEME, chat=GROUP, user=OTHER)
     assert not replies_to(sandbox, photo)
-    # Three models: which one the second should be must be said.
+    # Four models: which of them the others should be must be said.
+    write_checkpoint(models_dir, "fourth")
     asked = await sandbox.send_text("/compare", chat=GROUP, reply_to=photo["message_id"])
     page = (await sandbox.wait_for(lambda: replies_to(sandbox, asked)))[0]
     assert "Сейчас: одно описание" in page["text"]
@@ -218,6 +221,77 @@ async def test_a_single_picture_is_compared_by_answering_it(app: App, sandbox: S
     assert first["text"].startswith("Описание 1 из 2. Модель: fake.")
     assert second["text"].startswith("Описание 2 из 2. Модель: other.")
     assert "Сейчас: одно описание" in page["text"], "a page in a group is everybody's"
+    # Those that are named are taken this once.
+    await sandbox.send_text("/compare fourth other", chat=GROUP, reply_to=photo["message_id"])
+    *_, third = await sandbox.wait_for(lambda: (found := replies_to(sandbox, photo))[4:] and found)
+    said = [one["text"].split("\n")[0] for one in replies_to(sandbox, photo)[2:]]
+    assert said == [
+        f"Описание {n} из 3. Модель: {name}." for n, name in enumerate(("fake", "fourth", "other"), 1)
+    ]
+    assert "reply_markup" in third
+
+
+async def test_three_descriptions_stand_beside_each_other_and_are_told_apart(
+    app: App, sandbox: Sandbox, models_dir: Path
+) -> None:
+    shutil.rmtree(models_dir / "bad")
+    write_checkpoint(models_dir, "my model")
+    # Where there are few models, all of them are meant.
+    page = await command(sandbox, "/compare")
+    assert "Сейчас: три описания каждой картинки, от fake, от my model и от other." in page["text"]
+    assert labels(page)[:3] == ["Одно описание", "✓ Сравнивать с my model", "✓ Сравнивать с other"]
+    photo = await sandbox.send_photo(MEME)
+    said = await sandbox.wait_for(lambda: (found := replies_to(sandbox, photo))[2:] and found)
+    assert [one["text"].split("\n")[0] for one in said] == [
+        f"Описание {n} из 3. Модель: {name}." for n, name in enumerate(("fake", "my model", "other"), 1)
+    ]
+    marked = [*enumerate(said, 3)]
+    for mark, one in marked:
+        sandbox.press(one["message_id"], data_of(one, f"r:{caption_of(one)}:{mark}"))
+    await sandbox.wait_for(lambda: all(f"оценка: {mark} из 5" in one["text"] for mark, one in marked))
+    rows = [row async for row in app.store.reports.feedback()]
+    assert {row.caption.model: row.mark for row in rows} == {"fake": 3, "my model": 4, "other": 5}
+
+    # A bad picture is told of once.
+    bad = await sandbox.send_document(b"no picture", "a.png")
+    good = await sandbox.send_photo(SECOND_MEME)
+    await sandbox.wait_for(lambda: replies_to(sandbox, good)[2:])
+    assert len(replies_to(sandbox, bad)) == 1
+
+
+async def test_models_are_added_to_a_comparison_and_left_out_again(
+    app: App, sandbox: Sandbox, models_dir: Path
+) -> None:
+    for name in ("fourth", "my model", "extra"):
+        write_checkpoint(models_dir, name)
+    page = await command(sandbox, "/compare My Model")
+    assert "два описания каждой картинки, от fake и от my model." in page["text"]
+
+    async def pressed(prefix: str) -> Json:
+        press = sandbox.press(page["message_id"], data_of(page, prefix))
+        await sandbox.wait_for(lambda: press.answer is not None)
+        assert press.answer is not None
+        return press.answer
+
+    await pressed(f"x:{key('other')}")
+    await sandbox.wait_for(lambda: "от fake, от my model и от other." in page["text"])
+    full = await pressed(f"x:{key('fourth')}")
+    assert full["show_alert"] and "не больше трёх" in full["text"]
+    await pressed(f"x:-{key('my model')}")
+    await sandbox.wait_for(lambda: "два описания каждой картинки, от fake и от other." in page["text"])
+    # One that went away is left out where another takes its place.
+    await pressed(f"x:{key('bad')}")
+    shutil.rmtree(models_dir / "bad")
+    await pressed(f"x:{key('fourth')}")
+    await sandbox.wait_for(lambda: "от fake, от other и от fourth." in page["text"])
+    for name in ("fourth", "other"):
+        await pressed(f"x:-{key(name)}")
+    await sandbox.wait_for(lambda: "одно описание каждой картинки, от fake." in page["text"])
+
+    assert "три описания" in (await command(sandbox, "/compare other, FOURTH"))["text"]
+    said = (await command(sandbox, "/compare other fourth bad"))["text"]
+    assert said == "Модели bad нет. /model покажет, какие есть."
+    assert "не больше трёх" in (await command(sandbox, "/compare other fourth extra"))["text"]
 
 
 async def test_the_operator_names_the_pair(
@@ -256,7 +330,7 @@ async def test_when_one_of_two_went_away_the_other_one_describes(
     shutil.rmtree(models_dir / "other")
     first, second = await two(sandbox, await sandbox.send_photo(MEME))
     assert first["text"].startswith("Описание 1 из 2. Модель: fake.")
-    assert second["text"].startswith("Модели other больше нет, поэтому на этот раз описание только одно.")
+    assert second["text"].startswith("Модели other больше нет, поэтому на этот раз описаний на одно меньше.")
     assert "reply_markup" not in second
 
 
@@ -364,12 +438,14 @@ def test_the_share_on_trial_is_as_asked_and_stable(settings: Callable[..., Setti
     [
         ({}, {}, ["fake"]),
         ({"model": "x"}, {}, ["x"]),
-        ({"compare_with": ""}, {}, ["fake"]),
-        ({"compare_with": ""}, {"compare_with": "y"}, ["fake", "y"]),
-        ({"compare_with": "z"}, {"compare_with": "y"}, ["fake", "z"]),
-        ({"compare_with": "z", "model": "z"}, {"compare_with": "y"}, ["z", "y"]),
-        ({"compare_with": "z", "model": "z"}, {}, ["z", "fake"]),
-        ({"compare_with": "fake"}, {}, ["fake"]),
+        ({"compare_with": ()}, {}, ["fake"]),
+        ({"compare_with": ()}, {"compare_with": "y"}, ["fake", "y"]),
+        ({"compare_with": ("z",)}, {"compare_with": "y"}, ["fake", "z"]),
+        ({"compare_with": ("z", "x")}, {"compare_with": "y"}, ["fake", "z", "x"]),
+        ({"compare_with": ("z", "x"), "model": "z"}, {}, ["z", "x"]),
+        ({"compare_with": ("z",), "model": "z"}, {"compare_with": "y"}, ["z", "y"]),
+        ({"compare_with": ("z",), "model": "z"}, {}, ["z", "fake"]),
+        ({"compare_with": ("fake",)}, {}, ["fake"]),
     ],
 )
 def test_who_describes(
@@ -380,13 +456,14 @@ def test_who_describes(
 ) -> None:
     found = choices(settings(**operator), person(5, **person_))
     assert [choice.model for choice in found] == expected
-    if len(found) == 2:
-        assert [(one.part, one.compared_with) for one in found] == [(1, expected[1]), (2, expected[0])]
+    for number, choice in enumerate(found):
+        others = tuple(name for name in expected if name != choice.model)
+        assert (choice.part, choice.compared_with) == ((number + 1, others) if others else (0, None))
 
 
 def test_names_of_any_length_fit_into_a_button() -> None:
     names = {f"hf:{'org' * 10}/{number}-{'name' * 15}": "про картинки " * 50 for number in range(120)}
-    offer = Offer(user_id=2**31, descriptions=names, first=next(iter(names)), second=None, own=True)
+    offer = Offer(user_id=2**31, descriptions=names, first=next(iter(names)), others=(), own=True)
     for keyboard in (model_keyboard(offer, texts("ru")), compare_keyboard(offer, texts("ru"))):
         buttons = [button for row in keyboard.inline_keyboard for button in row]
         assert len(buttons) <= 100

@@ -103,16 +103,17 @@ async def test_a_page_that_cannot_be_turned_is_no_failure(
     assert answers[0]["text"] == "Ваша оценка: 4 из 5"
     answers.append(await pressed(sandbox, pages["/privacy"], "Разрешить"))
     answers.append(await pressed(sandbox, pages["/model"], "other"))
-    answers.append(await pressed(sandbox, pages["/compare"], "other"))
+    answers.append(await pressed(sandbox, pages["/compare"], "✓ Сравнивать с other"))
     answers.append(await pressed(sandbox, pages["/language"], "English"))
 
     async def saved() -> bool:
         user = await person(app)
         captions = await app.store.reports.stats()
         return (
-            user.consent and (user.model, user.language) == ("other", "en") and user.compare_with == "other"
+            user.consent
+            and (user.model, user.language, user.compare_with) == ("other", "en", ("fake",))
             and captions.models[0].marks == {4: 1}
-        )  # fmt: skip
+        )
 
     await until(saved)
     assert not any(answer.get("show_alert") for answer in answers)
@@ -151,12 +152,12 @@ async def test_an_answer_that_cannot_be_sent_is_no_failure(
         return [one.correction async for one in app.store.reports.feedback()] == ["Кот лежит."]
 
     await until(last)
-    for name in ("/model other", "/compare other"):
+    for name in ("/model other", "/compare fake"):
         await sandbox.send_text(name)
 
     async def chosen() -> bool:
         user = await person(app)
-        return (user.model, user.compare_with) == ("other", "other")
+        return (user.model, user.compare_with) == ("other", ("fake",))
 
     await until(chosen)
     await sandbox.send_text("/forget")

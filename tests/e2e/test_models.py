@@ -89,7 +89,7 @@ async def test_a_person_at_the_page_compares_and_rates_both(chat: ChatPage, bot:
     await chat.write("/model")
     page = chat.replies.last
     await expect(page).to_contain_text("Видит всё иначе.", timeout=WAIT)
-    await page.get_by_role("button", name="Сравнивать две модели").click()
+    await page.get_by_role("button", name="Сравнивать модели").click()
     await expect(page).to_contain_text("Сейчас: одно описание каждой картинки, от fake.", timeout=WAIT)
     await page.get_by_role("button", name="Сравнивать с other").click()
     await expect(page).to_contain_text("два описания каждой картинки, от fake и от other.", timeout=WAIT)

@@ -77,7 +77,7 @@ async def test_two_choices_make_two_jobs_and_a_redelivered_update_no_third(chat:
         )
         return [(job.id, created) for job, created in found]
 
-    pair = Choice("one", 1, "two"), Choice("two", 2, "one")
+    pair = Choice("one", 1, ("two",)), Choice("two", 2, ("one",))
     (first, _), (second, _) = made = await accept(*pair)
     assert [created for _, created in made] == [True, True]
     # Meanwhile the operator, or the person, may have chosen another model.
@@ -87,14 +87,27 @@ async def test_two_choices_make_two_jobs_and_a_redelivered_update_no_third(chat:
     assert created
     jobs = [await store.jobs.get(number) for number in (first, second, third)]
     assert [job and (job.model, job.part, job.compared_with) for job in jobs] == [
-        ("one", 1, "two"),
-        ("two", 2, "one"),
+        ("one", 1, ("two",)),
+        ("two", 2, ("one",)),
         ("three", 0, None),
     ]
-    assert jobs[0] is not None and jobs[1] is not None
-    for one, other in ((jobs[0], second), (jobs[1], first)):
-        found = await store.jobs.other_part(one)
-        assert found is not None and found.id == other
+    # With a third one beside them the first two are not described anew, but know of it.
+    more = [
+        Choice(name, part, others)
+        for part, name, others in (
+            (1, "one", ("two", "four")),
+            (2, "two", ("one", "four")),
+            (3, "four", ("one", "two")),
+        )
+    ]
+    *known, (fourth, created) = await accept(*more, again=True)
+    assert known == [(first, False), (second, False)] and created
+    for number, earlier in ((first, []), (second, [first]), (fourth, [first, second]), (third, [])):
+        job = await store.jobs.get(number)
+        assert job is not None
+        assert [one.id for one in await store.jobs.earlier_parts(job)] == earlier
+    again = await store.jobs.get(second)
+    assert again is not None and again.compared_with == ("one", "four")
 
 
 async def test_a_job_keeps_all_of_its_place(store: Store) -> None:

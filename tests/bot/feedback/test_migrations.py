@@ -18,7 +18,7 @@ from bot.feedback import database, upgrade
 from bot.feedback.database import StoreError
 from bot.feedback.messages import MessageKey
 from bot.feedback.store import Store
-from bot.feedback.tables import Place, Shown, Table
+from bot.feedback.tables import Choice, Place, Shown, Table
 from tests.bot.feedback.conftest import Chat, fields, kept, meme, said
 
 
@@ -62,6 +62,31 @@ async def migrate_to(url: str, revision: str, *, up: bool) -> None:
     async with engine.begin() as connection:
         await connection.run_sync(run)
     await engine.dispose()
+
+
+async def test_a_pair_that_was_compared_is_kept_and_of_three_the_first_two(url: str, data_dir: Path) -> None:
+    async with await Store.open(url, data_dir) as store:
+        chosen = {10: ("one",), 11: (), 12: None, 13: ("my model", "two")}
+        for number, names in chosen.items():
+            user = await store.people.meet(number, language="ru")
+            await store.people.compare_with(user.id, names)
+        triple = Choice("x", 2, ("my model", "two"))
+        ((job, _),) = await store.jobs.accept(
+            user_id=user.id,
+            place=Place(10),
+            message_id=1,
+            file_id="f",
+            file_unique_id="u",
+            language="ru",
+            choices=[triple],
+        )
+    await migrate_to(url, "0008", up=False)
+    async with await Store.open(url, data_dir) as store:
+        people = {number: await store.people.find(number) for number in chosen}
+        found = {number: user and user.compare_with for number, user in people.items()}
+        assert found == chosen | {13: ("my model",)}
+        kept = await store.jobs.get(job.id)
+        assert kept is not None and kept.compared_with == ("my model",)
 
 
 async def test_what_was_sent_before_there_were_signatures_is_known_by_its_message(
