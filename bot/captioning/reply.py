@@ -1,25 +1,30 @@
-"""The reply to a picture: its caption, in an order that suits a screen reader, with buttons; or why not."""
+"""The reply to a picture: its caption, in an order that suits a screen reader, with buttons; or why not.
+
+Whoever listens hears all of it, so nothing is said twice: the doubt, where there is one; the description,
+which has the words in their places; the words that it did not quote; what else must be known.
+"""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
+from aiogram.types import CopyTextButton, InlineKeyboardButton, InlineKeyboardMarkup
 
 from bot.feedback.tables import CaptionRow, Job
-from bot.messages.buttons import column, correct_data, rate_data, show_data, variant_data
+from bot.messages.buttons import column, correct_data, rate_data, show_data, variant_data, words_data
 from bot.messages.lengths import MESSAGE_LIMIT, length, wrap
 from bot.texts import Texts, sentences, texts
+from inference.common.quoting import unquoted
 from inference.common.types import Caption
 
-NOTES = {
+COPIED = 256  # characters that a button puts on the clipboard, at most: Telegram's limit
+_DOUBT = "low_confidence"
+_NOTES = {
     "first_frame": sentences.NOTE_FIRST_FRAME,
     "first_page": sentences.NOTE_FIRST_PAGE,
     "partial": sentences.NOTE_PARTIAL,
-    "low_confidence": sentences.NOTE_LOW_CONFIDENCE,
     "no_reading": sentences.NOTE_NO_READING,
     "unreadable": sentences.NOTE_UNREADABLE,
     "upside_down": sentences.NOTE_UPSIDE_DOWN,
@@ -50,7 +55,7 @@ class Reply:
 def caption_reply(row: CaptionRow, job: Job | None, words: Texts) -> Reply:
     """A caption with its buttons; ``job``: the one that it answers."""
     first = introduction(job, row.model, words)
-    keyboard = caption_keyboard(row.id, words, job_id=None if job is None else job.id)
+    keyboard = caption_keyboard(row.id, row.words, words, job_id=None if job is None else job.id)
     return Reply(caption_messages(row.to_caption(), words, introduction=first), keyboard)
 
 
@@ -84,36 +89,48 @@ def caption_messages(
     caption: Caption, texts: Texts, marks: Marks = NO_MARKS, *, introduction: str = ""
 ) -> list[str]:
     """The reply as HTML, one string a message, each within Telegram's limit; the marks are in the last."""
-    paragraphs: list[tuple[Literal["bold", "plain"], str]] = []
-    if caption.summary.strip():
-        paragraphs.append(("bold", caption.summary.strip()))
-    if caption.text.strip():
-        paragraphs.append(("plain", caption.text.strip()))
-    words = "\n".join(block.strip() for block in caption.words if block.strip())
-    if words:
-        paragraphs.append(("plain", f"{texts(sentences.WORDS_ON_PICTURE)}\n{words}"))
-    elif "unreadable" in caption.notes:
-        paragraphs.append(("plain", texts(sentences.WORDS_UNREADABLE)))
-    elif "no_reading" not in caption.notes:
-        paragraphs.append(("plain", texts(sentences.NO_WORDS)))
-    notes = [note for note in caption.notes if note in NOTES and (words or note != "unreadable")]
-    paragraphs += [("plain", texts(NOTES[note])) for note in notes]
-
     messages = [introduction] if introduction else []
     room = MESSAGE_LIMIT - length(introduction) if introduction else 0
-    for style, paragraph in paragraphs:
+    for paragraph in _paragraphs(caption, texts):
         for piece in wrap(paragraph):
             escaped = html.escape(piece, quote=False)
-            rendered = f"<b>{escaped}</b>" if style == "bold" else escaped
             if length(piece) + 2 <= room:
-                messages[-1] += f"\n\n{rendered}"
+                messages[-1] += f"\n\n{escaped}"
                 room -= length(piece) + 2
             else:
-                messages.append(rendered)
+                messages.append(escaped)
                 room = MESSAGE_LIMIT - length(piece)
     if line := marks_line(marks, texts):
         messages[-1] += f"\n\n{line}"
     return messages
+
+
+def _paragraphs(caption: Caption, texts: Texts) -> Iterator[str]:
+    if _DOUBT in caption.notes:
+        yield texts(sentences.DOUBT)
+    summary = caption.summary.strip()
+    description = caption.text.strip() or summary
+    yield description
+    words = picture_words(caption.words)
+    unread = "unreadable" in caption.notes
+    if words:
+        unsaid = unquoted(description, words)
+        heading = sentences.WORDS_ON_PICTURE if unsaid == words else sentences.OTHER_WORDS
+        if unsaid:
+            yield "\n".join([texts(heading), *unsaid])
+    elif unread:
+        yield texts(sentences.WORDS_UNREADABLE)
+    # The summary tells of missing words by itself.
+    elif "no_reading" not in caption.notes and not (description and description == summary):
+        yield texts(sentences.NO_WORDS)
+    yield from (
+        texts(_NOTES[note]) for note in caption.notes if note in _NOTES and (words or note != "unreadable")
+    )
+
+
+def picture_words(blocks: Sequence[str]) -> list[str]:
+    """The blocks of words read on a picture, without those of nothing."""
+    return [block.strip() for block in blocks if block.strip()]
 
 
 def marks_line(marks: Marks, texts: Texts) -> str:
@@ -126,11 +143,16 @@ def marks_line(marks: Marks, texts: Texts) -> str:
 
 
 def caption_keyboard(
-    caption_id: int, texts: Texts, chosen: int | None = None, *, job_id: int | None = None
+    caption_id: int,
+    blocks: Sequence[str],
+    texts: Texts,
+    chosen: int | None = None,
+    *,
+    job_id: int | None = None,
 ) -> InlineKeyboardMarkup:
-    """Marks 1 to 5 in words and stars (``chosen`` ticked), then "correct" and "another version".
+    """Marks 1 to 5 in words and stars (``chosen`` ticked), "correct" and "another version", the words.
 
-    ``job_id``: of the job that the caption answers.
+    ``blocks``: of the words read on the picture; ``job_id``: of the job that the caption answers.
     """
     marks = [
         InlineKeyboardButton(
@@ -144,7 +166,19 @@ def caption_keyboard(
         InlineKeyboardButton(text=texts(sentences.ANOTHER), callback_data=variant_data(caption_id, job_id)),
     ]
     # Five in one row would be cut to a letter or two on a telephone.
-    return InlineKeyboardMarkup(inline_keyboard=[marks[:3], marks[3:], work])
+    rows = [marks[:3], marks[3:], work]
+    if words := "\n".join(picture_words(blocks)):
+        rows.append([_words_button(words, caption_id, texts, job_id)])
+    return InlineKeyboardMarkup(inline_keyboard=rows)
+
+
+def _words_button(words: str, caption_id: int, texts: Texts, job_id: int | None) -> InlineKeyboardButton:
+    """Copies the words, or sends them alone where they are too long for that."""
+    if length(words) <= COPIED:
+        return InlineKeyboardButton(text=texts(sentences.COPY_WORDS), copy_text=CopyTextButton(text=words))
+    return InlineKeyboardButton(
+        text=texts(sentences.SEND_WORDS), callback_data=words_data(caption_id, job_id)
+    )
 
 
 def show_keyboard(caption_id: int, texts: Texts, job_id: int) -> InlineKeyboardMarkup:

@@ -17,6 +17,7 @@ from bot.handlers import (
     rating,
     start,
     variant,
+    words,
 )
 
 
@@ -32,6 +33,7 @@ def routers() -> list[Router]:
         admin.router(),
         rating.router(),
         variant.router(),
+        words.router(),
         correction.router(),
         album.router(),
         picture.router(),

@@ -77,7 +77,9 @@ def router() -> Router:
                     caption_messages(
                         row.to_caption(), shown, marks, introduction=introduction(job, row.model, shown)
                     )[-1],
-                    caption_keyboard(caption_id, shown, own, job_id=None if job is None else job.id),
+                    caption_keyboard(
+                        caption_id, row.words, shown, own, job_id=None if job is None else job.id
+                    ),
                 )
 
     made.callback_query.register(rate, Pressed("rate"))

@@ -15,7 +15,7 @@ from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from bot.feedback.tables import Shown, ShownKind
 
-ButtonKind = Literal["rate", "correct", "variant", "show", "consent", "model", "compare", "language"]
+ButtonKind = Literal["rate", "correct", "variant", "words", "show", "consent", "model", "compare", "language"]
 
 # Of the pages about models: the usual model or no comparison; show the page itself; show what is not here.
 NONE, TURN, MISSING = "0", "p", "n"
@@ -30,6 +30,7 @@ _FORMS: dict[ButtonKind, re.Pattern[str]] = {
     "rate": re.compile(f"r:(?P<caption>{_ID}):(?P<value>[1-5])(?::(?P<job>{_ID}))?"),
     "correct": re.compile(f"c:{_OF_CAPTION}"),
     "variant": re.compile(f"v:{_OF_CAPTION}"),
+    "words": re.compile(f"w:{_OF_CAPTION}"),
     "show": re.compile(f"s:{_OF_CAPTION}"),
     "consent": re.compile(f"p:(?P<value>[01])(?P<start>:start)?:{_OF_PERSON}"),
     "model": re.compile(f"m:{_MODEL}:{_OF_PERSON}"),
@@ -40,6 +41,7 @@ _SHOWN: dict[ButtonKind, ShownKind] = {
     "rate": "caption",
     "correct": "caption",
     "variant": "caption",
+    "words": "caption",
     "show": "note",
     "consent": "privacy",
     "model": "models",
@@ -115,6 +117,11 @@ def correct_data(caption_id: int, job_id: int | None) -> str:
 def variant_data(caption_id: int, job_id: int | None) -> str:
     """Describe the picture once more."""
     return f"v:{caption_id}{_job(job_id)}"
+
+
+def words_data(caption_id: int, job_id: int | None) -> str:
+    """Send the words on the picture alone."""
+    return f"w:{caption_id}{_job(job_id)}"
 
 
 def show_data(caption_id: int, job_id: int) -> str:

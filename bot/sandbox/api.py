@@ -23,6 +23,7 @@ from bot.sandbox.world import Chat, Json, StoredFile, World, scope_key
 MAX_TEXT = 4096  # after entities parsing
 MAX_CAPTION = 1024
 MAX_CALLBACK_DATA = 64  # bytes of UTF-8
+MAX_COPIED = 256  # characters that a button copies
 MAX_DOWNLOAD = 20 * 1024 * 1024
 MAX_UPLOAD = 50 * 1024 * 1024
 MAX_PHOTO = 10 * 1024 * 1024
@@ -646,6 +647,10 @@ def _button(button: Any) -> Json:
         1 <= len(str(data).encode()) <= MAX_CALLBACK_DATA
     ):
         raise BadRequestError("BUTTON_DATA_INVALID")
+    if (copied := button.get("copy_text")) is not None and not (
+        isinstance(copied, dict) and 1 <= len(str(copied.get("text", ""))) <= MAX_COPIED
+    ):
+        raise BadRequestError("BUTTON_COPY_TEXT_INVALID")
     return {key: value for key, value in button.items() if value is not None}
 
 

@@ -21,13 +21,14 @@ START: Final = (
 HELP: Final = (
     "<b>How to use me</b>\n\n"
     "Send a picture: a photo, an image as a file (up to {megabytes} MB), a static sticker, an album or "
-    "a forwarded post. I answer with a summary in one line, then a description, then the words on the "
-    "picture.\n\n"
+    "a forwarded post. I answer with a description, which has the words on the picture in their places; "
+    "words that found no place in it follow.\n\n"
     "In a group, answer a picture with /caption or mention me under it.\n\n"
     "<b>Buttons under a description</b>\n"
     "Marks from 1 to 5: how good the description is; you can change your mark.\n"
     "“Correct”: write a better description.\n"
-    "“Another version”: describe the same picture once more, differently.\n\n"
+    "“Another version”: describe the same picture once more, differently.\n"
+    "“Copy the words” or “Send the words”: the words on the picture alone.\n\n"
     "<b>Commands</b>\n"
     "/caption – describe the picture you answer\n"
     "/model – choose the model that describes your pictures\n"
@@ -143,14 +144,15 @@ MODEL_GONE: Final = (
 )
 PART_BY: Final = "Description {part} of {parts}. Model: {model}."
 VARIANT_BY: Final = "Another version. Model: {model}."
+DOUBT: Final = "Not sure: this description may be wrong."
 WORDS_ON_PICTURE: Final = "Words on the picture:"
+OTHER_WORDS: Final = "Also written there:"
 NO_WORDS: Final = "No words were found on the picture."
 NOTE_FIRST_FRAME: Final = "This is an animation: only its first frame is described."
 NOTE_FIRST_PAGE: Final = "There are several pages in this file: only the first one is described."
 NOTE_PARTIAL: Final = (
     "This picture did not arrive whole: only what arrived is described. Send it once more for all of it."
 )
-NOTE_LOW_CONFIDENCE: Final = "I am not sure of this description: it may be wrong."
 NOTE_NO_READING: Final = (
     "Reading words is switched off on this bot, so the words on the picture are not given."
 )
@@ -169,6 +171,8 @@ MARK_5: Final = "excellent"
 MARKS: Final = (MARK_1, MARK_2, MARK_3, MARK_4, MARK_5)
 CORRECT: Final = "Correct"
 ANOTHER: Final = "Another version"
+COPY_WORDS: Final = "Copy the words"
+SEND_WORDS: Final = "Send the words"
 
 # --- Buttons ---
 MARK_TAKEN: Final = "Your mark: {mark} out of 5"

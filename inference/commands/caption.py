@@ -22,6 +22,7 @@ from inference.commands.timings import timings
 from inference.common.errors import UserError
 from inference.common.file_names import ESCAPED, AmbiguousNameError, name_of, picture_of, shown
 from inference.common.json_lines import from_json
+from inference.common.quoting import unquoted
 from inference.common.types import Caption, EngineError, ModelNotLoaded, PictureError, UnknownModel
 from inference.pictures.files import read_file
 from inference.pictures.kinds import PICTURE_SUFFIXES, looks_like_picture
@@ -263,9 +264,9 @@ def _readable(row: Row, *, heading: bool) -> str:
     parts = [f"== {shown(row['file_name'])}"] if heading else []
     if "error" in row:
         return "\n".join([*parts, row["error"], ""] if heading else [row["error"]])
-    parts += [row["summary"], "", row["text"]]
-    if row["words"]:
-        parts += ["", *row["words"]]
+    parts.append(row["text"] or row["summary"])
+    if unsaid := unquoted(row["text"], row["words"]):
+        parts += ["", *unsaid]
     if told := [_NOTES[note] for note in row["notes"] if note in _NOTES]:
         parts += ["", *told]
     return "\n".join([*parts, ""] if heading else parts)

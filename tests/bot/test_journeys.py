@@ -50,12 +50,11 @@ async def test_a_photo_is_described_in_the_order_of_a_screen_reader(app: App, sa
     answer = await reply_to(sandbox, photo)
 
     largest = max(photo["photo"], key=lambda size: size["width"])
-    summary = f"{largest['width']} x {largest['height']}"
+    size = f"{largest['width']} x {largest['height']}"
     paragraphs = answer["text"].split("\n\n")
-    assert paragraphs[0] == summary
-    assert paragraphs[1].startswith("Цвет")
-    assert paragraphs[2] == f"Слова на картинке:\nСЛОВА\nвторые {largest['width']}"
-    assert answer["entities"][0] == {"type": "bold", "offset": 0, "length": len(summary)}
+    assert paragraphs[0].startswith(f"{size}\nЦвет")
+    assert paragraphs[1] == f"Слова на картинке:\nСЛОВА\nвторые {largest['width']}"
+    assert paragraphs[2:] == ["Картинка стоит вверх ногами: она описана так, как если бы её перевернули."]
     assert labels(answer) == [
         "1 ★ плохо",
         "2 ★★ слабо",
@@ -64,7 +63,10 @@ async def test_a_photo_is_described_in_the_order_of_a_screen_reader(app: App, sa
         "5 ★★★★★ отлично",
         "Исправить",
         "Ещё вариант",
+        "Скопировать слова",
     ]
+    copy = answer["reply_markup"]["inline_keyboard"][-1][-1]
+    assert copy["copy_text"] == {"text": f"СЛОВА\nвторые {largest['width']}"}
     assert sandbox.calls_of("sendChatAction")
 
 
@@ -99,6 +101,22 @@ async def test_the_last_of_many_presses_wins(app: App, sandbox: Sandbox) -> None
     await sandbox.wait_for(lambda: all(press.answer for press in presses))
     await sandbox.wait_for(lambda: "Ваша оценка: 3 из 5" in sandbox.messages()[-1]["text"])
     assert await app.store.marks.rating(user.id, caption_id) == 3
+
+
+async def test_words_too_long_to_be_copied_are_sent_alone(
+    settings: Callable[..., Settings], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_WORDS", "<слово> " * 1000)
+    async with working(settings(), sandbox):
+        photo = await sandbox.send_photo(MEME)
+        (answer,) = await sandbox.wait_for(
+            lambda: [one for one in replies_to(sandbox, photo) if "reply_markup" in one]
+        )
+        assert labels(answer)[-1] == "Прислать слова"
+        sandbox.press(answer["message_id"], data_of(answer, "w:"))
+        sent = await sandbox.wait_for(lambda: (found := replies_to(sandbox, answer))[2:] and found)
+    said = "\n".join(one["text"] for one in sent).split()
+    assert said == ["СЛОВА", "вторые", "400", *["<слово>"] * 1000]
 
 
 async def test_a_correction_is_the_reply_to_a_prompt_and_can_be_edited(app: App, sandbox: Sandbox) -> None:
@@ -346,7 +364,7 @@ async def test_english_is_spoken_with_people_whose_telegram_is_english(app: App,
     sandbox.user(OTHER, first_name="Bob", language_code="en-GB")
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME, user=OTHER))
     assert "Words on the picture:" in answer["text"]
-    assert labels(answer)[-2:] == ["Correct", "Another version"]
+    assert labels(answer)[-3:] == ["Correct", "Another version", "Copy the words"]
     voice = await reply_to(sandbox, await sandbox.send_voice(b"OggS", user=OTHER))
     assert voice["text"] == "I cannot listen to recordings. Send a picture, and I will describe it."
     await sandbox.send_text("/help", user=OTHER)

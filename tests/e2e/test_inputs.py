@@ -22,7 +22,7 @@ from tests.drawing import (
     rotated_jpeg_bytes,
     webp_bytes,
 )
-from tests.e2e.fakes import SUMMARY
+from tests.e2e.fakes import TEXT
 from tests.e2e.processes import BotProcess, fake_settings, running
 from tests.e2e.test_survival import answers
 
@@ -161,7 +161,7 @@ async def test_pictures_of_every_kind_are_described(shared: tuple[Sandbox, BotPr
     sandbox, _ = shared
     send, part = PICTURES[name]
     text = await answered(sandbox, await send(sandbox, next(people)))
-    assert text.startswith(SUMMARY)
+    assert text.startswith(TEXT)
     assert part in text
 
 
@@ -173,7 +173,7 @@ async def test_everything_else_gets_one_sentence_that_says_what_to_do(
     send, part = REFUSALS[name]
     text = await answered(sandbox, await send(sandbox, next(people)))
     assert part in text
-    assert SUMMARY not in text
+    assert TEXT not in text
     assert len(text) < 200
 
 
@@ -204,7 +204,7 @@ async def test_in_a_group_only_who_asks_is_answered(shared: tuple[Sandbox, BotPr
     picture = await sandbox.send_photo(JPEG, chat=GROUP, user=42)
     await sandbox.send_text("смешно", chat=GROUP, user=43)
     await sandbox.send_text("/caption", chat=GROUP, user=43, reply_to=picture["message_id"])
-    assert SUMMARY in await answered(sandbox, picture)
+    assert TEXT in await answered(sandbox, picture)
     empty = await sandbox.send_text("/caption", chat=GROUP, user=43)
     assert "нет картинки" in await answered(sandbox, empty)
 

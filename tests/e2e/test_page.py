@@ -16,7 +16,7 @@ from playwright.async_api import Browser, Route, expect
 from bot.sandbox import Sandbox
 from bot.sandbox.scene import GROUP
 from tests.drawing import KINDS, draw_meme, gif_bytes, jpeg_bytes, png_bytes
-from tests.e2e.fakes import SUMMARY, TEXT, WORDS
+from tests.e2e.fakes import TEXT, WORDS
 from tests.e2e.page import WAIT, ChatPage, chat_page
 from tests.e2e.processes import BotProcess
 
@@ -49,9 +49,13 @@ async def test_a_meme_goes_in_and_a_rated_and_corrected_row_comes_out(
 
     await chat.attach(MEME)
     reply = chat.replies.nth(1)
-    await expect(reply).to_contain_text(SUMMARY, timeout=WAIT)
-    for part in (TEXT, "Слова на картинке:", *WORDS):
+    await expect(reply).to_contain_text(TEXT, timeout=WAIT)
+    for part in ("Слова на картинке:", *WORDS):
         await expect(reply).to_contain_text(part)
+    await chat.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await reply.get_by_role("button", name="Скопировать слова").click()
+    await expect(chat.page.get_by_text("Скопировано")).to_be_visible()
+    assert await chat.page.evaluate("navigator.clipboard.readText()") == "\n".join(WORDS)
 
     await reply.get_by_role("button", name="4 ★★★★ хорошо").click()
     await expect(reply).to_contain_text("Ваша оценка: 4 из 5", timeout=WAIT)
@@ -183,7 +187,7 @@ async def test_typing_is_shown_while_the_bot_works(chat: ChatPage, bot: BotProce
     await chat.attach(MEME)
     await expect(chat.page.get_by_text("Описатель мемов печатает…")).to_be_visible(timeout=WAIT)
     bot.gate.unlink()
-    await expect(chat.replies.last).to_contain_text(SUMMARY, timeout=WAIT)
+    await expect(chat.replies.last).to_contain_text(TEXT, timeout=WAIT)
     await expect(chat.page.get_by_text("Описатель мемов печатает…")).to_be_hidden()
 
 
@@ -221,7 +225,7 @@ async def test_caption_in_a_group(chat: ChatPage, sandbox: Sandbox) -> None:
     await chat.messages.first.get_by_role("button", name=re.compile("Ответить")).click()
     await chat.page.keyboard.type("/cap")
     await chat.page.keyboard.press("Enter")
-    await expect(chat.replies.last).to_contain_text(SUMMARY, timeout=WAIT)
+    await expect(chat.replies.last).to_contain_text(TEXT, timeout=WAIT)
     assert sandbox.messages(GROUP)[1]["text"] == "/caption@meme_describer_bot"
     assert sandbox.messages(GROUP)[2]["reply_to_message"]["message_id"] == picture["message_id"]
 
@@ -269,7 +273,7 @@ async def test_other_kinds_of_files_are_shown(chat: ChatPage) -> None:
     await chat.attach(
         ("huge.png", "image/png", png_bytes(draw_meme("photo", width=300).resize((6000, 5000))))
     )
-    await expect(chat.messages.last).to_contain_text(SUMMARY, timeout=WAIT)
+    await expect(chat.messages.last).to_contain_text(TEXT, timeout=WAIT)
 
 
 CONTRAST = """() => {

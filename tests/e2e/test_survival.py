@@ -18,7 +18,7 @@ from bot.sandbox.faults import Call
 from bot.sandbox.world import Json
 from tests.bot.conftest import caption_of, data_of
 from tests.drawing import draw_meme, jpeg_bytes
-from tests.e2e.fakes import SUMMARY
+from tests.e2e.fakes import TEXT
 from tests.e2e.processes import BotProcess, fake_settings, running
 
 MEME = jpeg_bytes(draw_meme("caption_bar", width=320))
@@ -36,7 +36,7 @@ def answers(sandbox: Sandbox, photo: Json) -> list[Json]:
 
 
 def captions(sandbox: Sandbox, photo: Json) -> list[Json]:
-    return [message for message in answers(sandbox, photo) if SUMMARY in message["text"]]
+    return [message for message in answers(sandbox, photo) if TEXT in message["text"]]
 
 
 async def captioned_once(sandbox: Sandbox, photo: Json) -> None:

@@ -13,7 +13,7 @@ from playwright.async_api import Browser, expect
 
 from bot.sandbox import Sandbox
 from tests.drawing import draw_meme, jpeg_bytes
-from tests.e2e.fakes import SUMMARY
+from tests.e2e.fakes import TEXT
 from tests.e2e.page import WAIT, ChatPage
 from tests.e2e.processes import BotProcess, fake_settings
 from tests.e2e.test_survival import until
@@ -36,7 +36,7 @@ async def test_one_command_and_a_browser(sandbox: Sandbox, browser: Browser, tmp
         chat = ChatPage(await person.new_page(), here)
         await chat.open()
         await chat.attach(("meme.jpg", "image/jpeg", jpeg_bytes(draw_meme("caption_bar", width=400))))
-        await expect(chat.replies.last).to_contain_text(SUMMARY, timeout=WAIT)
+        await expect(chat.replies.last).to_contain_text(TEXT, timeout=WAIT)
         # Whoever has the page is the operator: there is nobody else.
         await chat.replies.last.get_by_role("button", name=re.compile("4 ★")).click()
         await expect(chat.replies.last).to_contain_text("Ваша оценка: 4 из 5", timeout=WAIT)

@@ -1,8 +1,8 @@
 """Captioners for worker processes of tests: they cost nothing, and misbehave on pictures of a certain colour.
 
 Named to the worker as ``tests.inference.fakes:load``. What they need from a test comes by the environment:
-FAKE_LOG (a file that gets one JSON line for every load and every batch) and FAKE_GATE (a file: a blue picture
-waits until it exists).
+FAKE_LOG (a file that gets one JSON line for every load and every batch), FAKE_GATE (a file: a blue picture
+waits until it exists) and FAKE_WORDS (what else is read on every picture).
 """
 
 from __future__ import annotations
@@ -93,19 +93,20 @@ class FakeCaptioner:
 
     def caption(self, images: Sequence[Image.Image], options: DecodingOptions | None) -> list[Caption]:
         log(batch=[image.size for image in images])
+        more = [os.environ["FAKE_WORDS"]] if "FAKE_WORDS" in os.environ else []
         for image in images:
             self._misbehave(image)
         return [
             Caption(
                 summary=f"{image.width} x {image.height}",
-                text=f"Цвет {image.getpixel((0, 0))}, потоков {self.threads}",
-                words=("СЛОВА", f"вторые {image.width}"),
+                text=f"{image.width} x {image.height}\nЦвет {image.getpixel((0, 0))}, потоков {self.threads}",
+                words=("СЛОВА", f"вторые {image.width}", *more),
                 model=self.name,
                 checkpoint=self.checkpoint,
                 options=options or DecodingOptions(),
                 seconds={"read": 0.0, "encode": 0.0, "generate": 0.0},
                 confidence=0.5,
-                notes=("low_confidence",),
+                notes=("upside_down",),
             )
             for image in images
         ]

@@ -271,6 +271,15 @@ function media(messages) {
   return parts;
 }
 
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    show("toast", "Скопировано");
+  } catch {
+    problem("Браузер не дал скопировать. Выделите слова в сообщении и скопируйте их сами.");
+  }
+}
+
 function keyboard(message) {
   const rows = message.reply_markup?.inline_keyboard;
   if (!rows) return null;
@@ -289,7 +298,7 @@ function keyboard(message) {
             type: "button",
             class: style,
             "aria-busy": waits ? "true" : null,
-            onclick: () => press(message, button.callback_data),
+            onclick: () => (button.copy_text ? copy(button.copy_text.text) : press(message, button.callback_data)),
           },
           button.text,
         );

@@ -36,7 +36,7 @@ MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
 SECOND = jpeg_bytes(draw_meme("two_frames", width=400))
 REFUSED = texts("ru")(sentences.BUTTON_UNKNOWN)
 SECOND_GROUP = GROUP - 1
-KINDS = ("r:", "c:", "v:", "s:", "p:", "p:start", "m:", "x:", "l:")
+KINDS = ("r:", "c:", "v:", "w:", "s:", "p:", "p:start", "m:", "x:", "l:")
 LOUD = ("sendMessage", "editMessageText", "editMessageReplyMarkup", "deleteMessage", "sendDocument")
 
 
@@ -46,6 +46,7 @@ async def app(
 ) -> AsyncIterator[App]:
     """A bot with two models that lets people press as fast as they like."""
     write_checkpoint(tmp_path / "models", "other")
+    monkeypatch.setenv("FAKE_WORDS", "слово " * 50)  # more than a button copies
     monkeypatch.setattr("bot.app.ThrottleMiddleware", partial(ThrottleMiddleware, burst=100_000))
     sandbox.user(OTHER, first_name="Чужой", language_code="ru")
     async with working(settings(), sandbox) as running:

@@ -23,6 +23,7 @@ from aiogram.types import (
     BotCommand,
     BotCommandScopeAllPrivateChats,
     BufferedInputFile,
+    CopyTextButton,
     ForceReply,
     InlineKeyboardButton,
     InlineKeyboardMarkup,
@@ -253,9 +254,15 @@ async def test_direct_messages_and_business_chats_want_to_be_named(bot: Bot, san
     assert not sandbox.messages(by_bot=True)
 
 
-async def test_callback_data_holds_64_bytes(bot: Bot, http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
+async def test_a_button_holds_64_bytes_or_256_characters_to_copy(
+    bot: Bot, http: aiohttp.ClientSession, sandbox: Sandbox
+) -> None:
     assert await bot.send_message(ME, "x", reply_markup=keyboard("я" * 32))
     assert "BUTTON_DATA_INVALID" in await refusal(bot.send_message(ME, "x", reply_markup=keyboard("я" * 33)))
+    for copied, refused in (("я" * 256, False), ("я" * 257, True), ("", True)):
+        button = InlineKeyboardButton(text="копия", copy_text=CopyTextButton(text=copied))
+        sending = bot.send_message(ME, "x", reply_markup=InlineKeyboardMarkup(inline_keyboard=[[button]]))
+        assert "COPY_TEXT" in await refusal(sending) if refused else await sending
     body = {"chat_id": ME, "text": "x", "reply_markup": {"inline_keyboard": [[{"text": "нема"}]]}}
     async with http.post(f"/bot{sandbox.token}/sendMessage", json=body) as answer:
         assert "Text buttons are unallowed" in (await answer.json())["description"]

@@ -116,7 +116,7 @@ async def test_a_picture_gets_its_caption(engine: Engine, house: House) -> None:
     assert caption.options == DecodingOptions()
     assert list(caption.seconds) == ["decode", "read", "encode", "generate", "total"]
     assert 0 < caption.seconds["decode"] <= caption.seconds["total"]
-    assert caption.notes == ("low_confidence",)
+    assert caption.notes == ("upside_down",)
     assert engine.waiting == 0
 
 
@@ -141,7 +141,7 @@ async def test_the_notes_of_the_file_come_before_those_of_the_model(engine: Engi
     frames = [Image.new("RGB", (8, 8), shade) for shade in ("red", "blue")]
     buffer = BytesIO()
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
-    assert (await engine.caption(buffer.getvalue())).notes == ("first_frame", "low_confidence")
+    assert (await engine.caption(buffer.getvalue())).notes == ("first_frame", "upside_down")
 
 
 async def test_a_file_that_is_no_picture_is_refused_and_its_companions_are_not(
