@@ -53,7 +53,7 @@ class Answering:
         try:
             await self._answer(job, lane_place, resume=resume)
         except NotStored:
-            logger.info("Job %d was erased while it was in work", job.id)
+            logger.info("Job %d was erased while it was in work, or another bot has taken it over", job.id)
         except TimeoutError:
             logger.error("Job %d is left for the next start: its reply could not be sent", job.id)
         except StoreError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
 from functools import partial
 
 from aiogram.types import Message
@@ -19,7 +18,7 @@ from bot.common.nursery import Nursery
 from bot.config import Settings
 from bot.feedback.jobs import Jobs
 from bot.feedback.pseudonyms import Pseudonyms
-from bot.feedback.tables import CaptionRow, Choice, Job, JobKind, Place, User, now
+from bot.feedback.tables import CaptionRow, Choice, Job, JobKind, Place, User
 from bot.messages.targets import Found
 from bot.texts import texts
 from inference.common.types import DecodingOptions
@@ -118,11 +117,8 @@ class Captioning:
 
         ``silent_for``: seconds for which it has not said that it works on them; 0: it is certainly dead.
         """
-        if silent_for:
-            await self._jobs.hold([job.id for job in self._queue])
-            jobs = await self._jobs.take_over(now() - timedelta(seconds=silent_for))
-        else:
-            jobs = await self._jobs.unfinished()
+        await self._jobs.hold([job.id for job in self._queue])
+        jobs = await self._jobs.take_over(silent_for=silent_for)
         # Handlers of an album's pictures run side by side: their rows need not be in the album's order.
         jobs.sort(key=lambda job: (job.message_id, job.id))
         for job in jobs:

@@ -1,4 +1,7 @@
-"""Brings replies to their chats: each once, whatever the network does and wherever the bot is killed."""
+"""Brings replies to their chats: each once, whatever the network does and wherever the bot is killed.
+
+Where nobody can know whether a caption arrived, what is sent is a note with a button that shows it.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,18 @@ from aiogram.exceptions import (
     TelegramForbiddenError,
     TelegramRetryAfter,
 )
-from aiogram.types import Message
+from aiogram.types import InlineKeyboardMarkup, Message
 
 from bot.captioning.patience import Patience
-from bot.captioning.reply import Reply
+from bot.captioning.reply import Reply, interruption
 from bot.common.accounts import is_person
 from bot.feedback.jobs import Jobs
 from bot.feedback.people import People
 from bot.feedback.states import JobState
 from bot.feedback.tables import Job, Place
 from bot.messages import outbox
-from bot.middlewares.requests import single_attempt, surely_not_done
+from bot.messages.failures import surely_not_done
+from bot.middlewares.requests import single_attempt
 from bot.texts import sentences, texts
 
 logger = logging.getLogger(__name__)
@@ -43,6 +47,7 @@ class _Parcel:
     """A reply on its way: what is still to be sent, and where."""
 
     messages: list[str]  # HTML
+    keyboard: InlineKeyboardMarkup | None  # under the last one
     place: Place
     reply_to: int | None
     sent: Message | None = None  # the last one that arrived
@@ -73,7 +78,7 @@ class Delivery:
         if reply.failure is not None and await self._is_said(job, reply.failure):
             await self._patience.insist(job, self._jobs.failed, job.id, reply.failure)
             return
-        parcel = _Parcel(list(reply.messages), job.place, job.message_id)
+        parcel = _Parcel(list(reply.messages), reply.keyboard, job.place, job.message_id)
         async with asyncio.timeout(DELIVERY_TIME):
             try:
                 while parcel.messages:
@@ -92,15 +97,14 @@ class Delivery:
 
     async def _send_next(self, job: Job, reply: Reply, parcel: _Parcel) -> None:
         """Try to send the parcel's next message; what failed for now stays in it. Raises _Undeliverable."""
-        if parcel.sent is None:
-            await self._patience.insist(job, self._jobs.mark_reply_sending, job.id)
+        await self._patience.insist(job, self._jobs.mark_reply_sending, job.id)
         try:
             with single_attempt():
                 parcel.sent = await outbox.send(
                     self._bot,
                     parcel.place,
                     parcel.messages[0],
-                    keyboard=reply.keyboard if len(parcel.messages) == 1 else None,
+                    keyboard=parcel.keyboard if len(parcel.messages) == 1 else None,
                     reply_to=parcel.reply_to,
                 )
             parcel.messages.pop(0)
@@ -111,6 +115,10 @@ class Delivery:
         except TelegramBadRequest as error:
             await self._redirect(job, reply, parcel, error)
         except (TelegramAPIError, ClientDecodeError) as error:
+            if not surely_not_done(error):
+                await self._doubt(job, parcel)
+            elif parcel.sent is None:
+                await self._patience.insist(job, self._jobs.reply_not_sent, job.id)
             await self._pause(job, parcel, error)
 
     async def _redirect(self, job: Job, reply: Reply, parcel: _Parcel, error: TelegramBadRequest) -> None:
@@ -124,12 +132,20 @@ class Delivery:
         parcel.place, parcel.reply_to = Place(asker), None
         parcel.messages = [texts(job.language)(sentences.TOPIC_GONE), *reply.messages]
 
+    async def _doubt(self, job: Job, parcel: _Parcel) -> None:
+        """What is left of a caption may have arrived: the note about that takes its place.
+
+        What is no caption is sent again: hearing it twice is better than never.
+        """
+        doubted = await self._patience.insist(job, self._jobs.answer_lost, job.id)
+        if (note := interruption(doubted)) is not None:
+            logger.warning("Job %d: nobody knows whether its reply arrived", job.id)
+            parcel.messages, parcel.keyboard = list(note.messages), note.keyboard
+
     async def _pause(self, job: Job, parcel: _Parcel, error: TelegramAPIError | ClientDecodeError) -> None:
         """Wait before the next try, for as long as Telegram asked for."""
         wait = float(error.retry_after) if isinstance(error, TelegramRetryAfter) else parcel.pause
         parcel.pause = min(parcel.pause * 2, LONGEST_PAUSE)
-        if parcel.sent is None and surely_not_done(error):
-            await self._patience.insist(job, self._jobs.reply_not_sent, job.id)
         logger.info("Job %d: the reply is tried again in %.1f s (%s)", job.id, wait, type(error).__name__)
         await asyncio.sleep(wait)
 

@@ -60,7 +60,9 @@ def caption_reply(row: CaptionRow, job: Job | None, words: Texts) -> Reply:
 
 
 def interruption(job: Job) -> Reply | None:
-    """The note about a reply that may have gone out before the bot was killed; None: none was on its way."""
+    """The note about a reply that may have gone out, before the bot was killed or Telegram's answer was lost;
+    None: no caption was on its way.
+    """
     if job.sending_at is None or job.caption_id is None:
         return None
     words = texts(job.language)

@@ -90,6 +90,7 @@ def format_stats(stats: Stats, words: Texts) -> str:
             failed=failed,
             open=sum(stats.jobs.values()) - answered - failed,
         ),
+        words(sentences.STATS_LOST_ANSWERS, number=stats.lost_answers),
     )
     paragraphs = ["\n".join(totals)]
     for model in stats.models:

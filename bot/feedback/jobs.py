@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from bot.feedback.clock import ago
 from bot.feedback.database import NotStored
 from bot.feedback.people import People, Sender
 from bot.feedback.sessions import Sessions, one
@@ -19,6 +19,7 @@ from inference.common.types import DecodingOptions
 
 DEFAULT_OPTIONS_KEY = "default"  # of a job that leaves the options to the model
 
+_JOBS = Job.columns()
 # What is asked for; who is to answer it makes one or several jobs of it.
 _QUESTION = ("chat_id", "message_id", "kind", "options_key", "file_unique_id")
 _CHOICE = ("model", "part")
@@ -30,23 +31,36 @@ def _same(*names: str) -> Select[Job]:
     return select(Job).where(*(getattr(Job, name) == bindparam(name) for name in names)).order_by(Job.id)
 
 
-def _moving(move: Move, **values: Any) -> ReturningUpdate[Any]:
-    """Moves the job ``job_id``, at the moment ``moment``."""
-    jobs = Job.columns()
+def _changing(**values: Any) -> ReturningUpdate[Any]:
+    """Changes the job ``job_id``."""
     return (
-        update(jobs)
-        .where(jobs.c.id == bindparam("job_id"), jobs.c.state.in_(move.before))
-        .values(state=move.after, updated_at=bindparam("moment"), **values)
-        .returning(jobs)
+        update(_JOBS)
+        .where(_JOBS.c.id == bindparam("job_id"))
+        .values(**values, updated_at=ago())
+        .returning(_JOBS)
     )
+
+
+def _moving(move: Move, **values: Any) -> ReturningUpdate[Any]:
+    """Moves the job ``job_id``, if it is where the move begins."""
+    return _changing(state=move.after, **values).where(_JOBS.c.state.in_(move.before))
+
+
+def _mine(statement: ReturningUpdate[Any]) -> ReturningUpdate[Any]:
+    """Of a job that belongs to the process ``me`` alone, which says with it that it works on it."""
+    return statement.where(_JOBS.c.owner == bindparam("me")).values(held_at=ago())
 
 
 _KNOWN = _same(*_QUESTION)
 _ONE = _same(*_QUESTION, *_CHOICE)
-_CLAIM, _TAKE_UP = (_moving(move, attempts=Job.columns().c.attempts + 1) for move in (CLAIM, TAKE_UP))
-_RETRY = _moving(RETRY, reason=None, sending_at=None)
+_CLAIM, _TAKE_UP = (_mine(_moving(move, attempts=_JOBS.c.attempts + 1)) for move in (CLAIM, TAKE_UP))
+_RETRY = _moving(RETRY, reason=None, sending_at=None, owner=bindparam("me"), held_at=ago())
 _ANSWER = _moving(ANSWER, reply_message_id=bindparam("reply"), reason=None)
 _FAIL = _moving(FAIL, reason=bindparam("why"))
+# Checked and written in one: a process that stood still must not send what another one has sent meanwhile.
+_SENDING = _mine(_changing(sending_at=ago()))
+_NOT_SENT = _mine(_changing(sending_at=None))
+_ANSWER_LOST = _mine(_changing(lost_answers=_JOBS.c.lost_answers + 1))
 
 
 def options_key(options: DecodingOptions | None) -> str:
@@ -55,13 +69,18 @@ def options_key(options: DecodingOptions | None) -> str:
 
 
 class Jobs:
-    """Jobs by number. One that is erased raises NotStored, where it is not said otherwise."""
+    """Jobs by number. One that is erased raises NotStored, where it is not said otherwise.
 
-    def __init__(self, sessions: Sessions, people: People) -> None:
+    ``me``: which process this is. What it accepts or takes over belongs to it, until another takes it over.
+    """
+
+    def __init__(self, sessions: Sessions, people: People, me: str) -> None:
         self._sessions = sessions
         self._people = people
+        self._me = me
         self._insert = (
             sessions.insert(Job)
+            .values(owner=me, held_at=ago(), updated_at=ago())
             .on_conflict_do_nothing(index_elements=(*_QUESTION, *_CHOICE))
             .returning(Job.columns())
         )
@@ -90,7 +109,6 @@ class Jobs:
         ``options`` None: the model's own.
         Raises NotStored when the person or the source caption was erased.
         """
-        moment = now()
         values: dict[str, Any] = {
             "user_id": user_id,
             "chat_id": place.chat_id,
@@ -107,8 +125,7 @@ class Jobs:
             "language": language,
             "state": JobState.ACCEPTED,
             "attempts": 0,
-            "created_at": moment,
-            "updated_at": moment,
+            "created_at": now(),
         }
         async with self._sessions.transaction() as session:
             if not again:
@@ -167,7 +184,7 @@ class Jobs:
             )
 
     async def unfinished(self) -> list[Job]:
-        """What was accepted and not finished, oldest first. At start, claim each with ``resume=True``.
+        """What was accepted and not finished, oldest first.
 
         A job with ``caption_id`` has its caption already; one with ``sending_at`` died while replying.
         """
@@ -176,54 +193,72 @@ class Jobs:
             return list(rows)
 
     async def hold(self, job_ids: Iterable[int]) -> None:
-        """Say that this process works on these jobs."""
-        await self._sessions.hold(Job.id, job_ids, Job.updated_at)
+        """Say that this process works on these jobs, as far as they are still its own."""
+        if held := list(job_ids):
+            async with self._sessions.transaction() as session:
+                await session.execute(
+                    update(Job).where(Job.id.in_(held), Job.owner == self._me).values(held_at=ago())
+                )
 
-    async def take_over(self, before: datetime) -> list[Job]:
-        """The unfinished jobs that nobody held since ``before``, the oldest first; now they are held."""
+    async def take_over(self, *, silent_for: float = 0.0) -> list[Job]:
+        """The unfinished jobs that nobody held in so many seconds, the oldest first; now they are this
+        process's own. Claim each with ``resume=True``.
+        """
+        # A bot of a version before there were owners may be at work beside this one: it says so there.
+        held_at = func.coalesce(Job.held_at, Job.updated_at)
         statement = (
             update(Job)
-            .where(Job.state.in_(UNFINISHED), Job.updated_at < before)
-            .values(updated_at=now())
+            .where(Job.state.in_(UNFINISHED), held_at <= ago(silent_for))
+            .values(owner=self._me, held_at=ago())
             .returning(Job)
         )
         async with self._sessions.transaction() as session:
             return sorted(await session.scalars(statement), key=lambda job: job.id)
 
     async def claim(self, job_id: int, *, resume: bool = False) -> Job | None:
-        """Begin to work on an accepted job; None when somebody else did, or it is finished or erased.
+        """Begin to work on a job of this process's own; None when that was done before, or it is another's,
+        finished or erased.
 
-        ``resume``: also take a job left in work by a process that died (:meth:`unfinished` at start).
+        ``resume``: also take a job left in work by a process that died (:meth:`take_over`).
         :attr:`Job.attempts` counts the claims, so that a picture that kills the bot can be given up.
         """
-        return await self._move(job_id, _TAKE_UP if resume else _CLAIM)
+        return await self._change(job_id, _TAKE_UP if resume else _CLAIM, me=self._me)
 
     async def retry(self, job_id: int) -> bool:
-        """Put a failed job back to accepted; False when it is not a failed one."""
-        return await self._move(job_id, _RETRY) is not None
+        """Put a failed job back to accepted, as this process's own; False when it is not a failed one."""
+        return await self._change(job_id, _RETRY, me=self._me) is not None
 
     async def answered(self, job_id: int, reply_message_id: int) -> None:
         """The reply is in the chat, in this message."""
-        if await self._move(job_id, _ANSWER, reply=reply_message_id) is None:
+        if await self._change(job_id, _ANSWER, reply=reply_message_id) is None:
             raise NotStored("This job was erased.")
 
     async def failed(self, job_id: int, reason: str) -> None:
         """No caption will come; ``reason`` is for the operator."""
-        if await self._move(job_id, _FAIL, why=reason) is None:
+        if await self._change(job_id, _FAIL, why=reason) is None:
             raise NotStored("This job was erased.")
 
-    async def _move(self, job_id: int, moving: ReturningUpdate[Any], **values: Any) -> Job | None:
-        """The job after the move; None: it is in no state from which that leads, or erased."""
-        async with self._sessions.transaction() as session:
-            return await one(session, Job, moving, {"job_id": job_id, "moment": now(), **values})
-
     async def mark_reply_sending(self, job_id: int) -> None:
-        """The reply is about to go out."""
-        await self._sessions.set(Job, job_id, sending_at=now(), updated_at=now())
+        """The reply is about to go out. Raises NotStored also when another process took the job over."""
+        await self._change_mine(job_id, _SENDING)
 
     async def reply_not_sent(self, job_id: int) -> None:
-        """Take :meth:`mark_reply_sending` back: the reply certainly did not go out."""
-        await self._sessions.set(Job, job_id, sending_at=None, updated_at=now())
+        """Take :meth:`mark_reply_sending` back: the reply certainly did not go out. Raises as that does."""
+        await self._change_mine(job_id, _NOT_SENT)
+
+    async def answer_lost(self, job_id: int) -> Job:
+        """Whether the reply went out nobody knows; the job. Raises as :meth:`mark_reply_sending` does."""
+        return await self._change_mine(job_id, _ANSWER_LOST)
+
+    async def _change_mine(self, job_id: int, change: ReturningUpdate[Any]) -> Job:
+        if (changed := await self._change(job_id, change, me=self._me)) is None:
+            raise NotStored("This job was erased, or another bot has taken it over.")
+        return changed
+
+    async def _change(self, job_id: int, change: ReturningUpdate[Any], **values: Any) -> Job | None:
+        """The job after the change; None: it is in no state from which that leads, another's, or erased."""
+        async with self._sessions.transaction() as session:
+            return await one(session, Job, change, {"job_id": job_id, **values})
 
     async def noticed(self, job_id: int, message_id: int | None) -> None:
         """This message tells the job's place in the queue; None: it is gone."""

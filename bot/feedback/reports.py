@@ -70,6 +70,7 @@ class Stats:
     pictures: int
     kept_pictures: int
     jobs: dict[str, int] = field(default_factory=dict)  # state -> how many
+    lost_answers: int = 0  # replies of which Telegram did not say whether they arrived
     models: tuple[ModelStats, ...] = ()
 
 
@@ -109,6 +110,7 @@ class Reports:
                 pictures=await count_rows(session, Picture),
                 kept_pictures=await count_rows(session, Picture, Picture.path.is_not(None)),
                 jobs=dict(jobs.all()),
+                lost_answers=await session.scalar(select(func.coalesce(func.sum(Job.lost_answers), 0))) or 0,
                 models=await _models(session),
             )
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import CursorResult, Delete, Executable, Update, update
@@ -15,11 +14,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as SQLTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
 from bot.feedback import database
 from bot.feedback.database import NotStored, StoreAway, StoreError
-from bot.feedback.tables import Job, Table, User, now
+from bot.feedback.tables import Job, Table, User
 
 # Rows are handed out as plain data, and what a session holds is not changed past it.
 _OPTIONS: dict[str, Any] = {"expire_on_commit": False, "execution_options": {"synchronize_session": False}}
@@ -108,17 +106,6 @@ class Sessions:
         async with self.transaction() as session:
             if not await changed(session, update(table).where(table.id == row_id).values(**values)):
                 raise NotStored("This person or job was erased.")
-
-    async def hold(
-        self,
-        key: InstrumentedAttribute[int],
-        numbers: Iterable[int],
-        moment: InstrumentedAttribute[datetime],
-    ) -> None:
-        """Say of the rows with these numbers that this process works on them: ``moment`` is now."""
-        if held := list(numbers):
-            async with self.transaction() as session:
-                await changed(session, update(key.class_).where(key.in_(held)).values({moment: now()}))
 
     async def truncate_journal(self) -> None:
         """Empty SQLite's journal, so that what was erased does not live on in it (see database)."""

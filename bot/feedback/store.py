@@ -57,7 +57,7 @@ class Store:
         self.tombstones = Tombstones(sessions)
         self.pictures = Pictures(sessions, PictureFolder(data_dir), self.pseudonyms, self.tombstones)
         self.people = People(sessions, self.pictures, self.pseudonyms)
-        self.jobs = Jobs(sessions, self.people)
+        self.jobs = Jobs(sessions, self.people, me=secrets.token_hex(8))
         self.captions = Captions(sessions, self.pictures)
         self.marks = Marks(sessions)
         self.messages = Messages(sessions, signing)

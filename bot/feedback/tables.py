@@ -326,7 +326,12 @@ class Job(Table):
     caption_id: Mapped[int | None] = mapped_column(ForeignKey("captions.id", ondelete="SET NULL"), index=True)
     sender: Mapped[str] = mapped_column(String(16), index=True, server_default=text("''"))  # see Sending
     keeps_picture: Mapped[bool] = mapped_column(Boolean)  # the sender let it be kept when it was sent
+    # Which process works on it, and when that said so, by the database's clock.
+    owner: Mapped[str | None] = mapped_column(String(16))  # None: a version before there were owners
+    held_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     sending_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # the reply was on its way since
+    # Times that Telegram's answer to the reply was lost, so that nobody knows whether it came.
+    lost_answers: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     reply_message_id: Mapped[int | None] = mapped_column(BigInteger)
     notice_message_id: Mapped[int | None] = mapped_column(BigInteger)  # that tells the place in the queue
     reason: Mapped[str | None] = mapped_column(Text)  # why it failed

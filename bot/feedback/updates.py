@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, update
 
+from bot.feedback.clock import ago
 from bot.feedback.sessions import Sessions
-from bot.feedback.tables import PostedUpdate, now
+from bot.feedback.tables import PostedUpdate
 
 
 class Updates:
@@ -21,7 +21,7 @@ class Updates:
     async def take(self, update_id: int, body: dict[str, Any], telegram_id: int | None) -> bool:
         """Write an update of this person down; False: it came before."""
         insert = self._sessions.insert(PostedUpdate).values(
-            update_id=update_id, body=body, telegram_id=telegram_id, held_at=now()
+            update_id=update_id, body=body, telegram_id=telegram_id, held_at=ago()
         )
         statement = insert.on_conflict_do_nothing(index_elements=[PostedUpdate.update_id]).returning(
             PostedUpdate.update_id
@@ -40,23 +40,27 @@ class Updates:
 
     async def hold(self, update_ids: Iterable[int]) -> None:
         """Say that this process works on these updates."""
-        await self._sessions.hold(PostedUpdate.update_id, update_ids, PostedUpdate.held_at)
+        if held := list(update_ids):
+            async with self._sessions.transaction() as session:
+                await session.execute(
+                    update(PostedUpdate).where(PostedUpdate.update_id.in_(held)).values(held_at=ago())
+                )
 
-    async def take_over(self, before: datetime) -> dict[int, dict[str, Any]]:
-        """The updates that were not done and that nobody held since ``before``, by number; now held."""
+    async def take_over(self, *, silent_for: float) -> dict[int, dict[str, Any]]:
+        """The updates that were not done and that nobody held in so many seconds, by number; now held."""
         statement = (
             update(PostedUpdate)
-            .where(PostedUpdate.body.is_not(None), PostedUpdate.held_at < before)
-            .values(held_at=now())
+            .where(PostedUpdate.body.is_not(None), PostedUpdate.held_at <= ago(silent_for))
+            .values(held_at=ago())
             .returning(PostedUpdate)
         )
         async with self._sessions.transaction() as session:
             rows = sorted(await session.scalars(statement), key=lambda row: row.update_id)
             return {row.update_id: row.body for row in rows if row.body is not None}
 
-    async def forget(self, before: datetime) -> None:
-        """Forget the numbers of updates that were done before: they do not come again."""
+    async def forget(self, *, after: float) -> None:
+        """Forget the numbers of updates that were done so many seconds ago: they do not come again."""
         async with self._sessions.transaction() as session:
             await session.execute(
-                delete(PostedUpdate).where(PostedUpdate.body.is_(None), PostedUpdate.held_at < before)
+                delete(PostedUpdate).where(PostedUpdate.body.is_(None), PostedUpdate.held_at < ago(after))
             )

@@ -12,21 +12,12 @@ from typing import Any
 
 from aiogram import Bot
 from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
-from aiogram.exceptions import (
-    ClientDecodeError,
-    TelegramAPIError,
-    TelegramMigrateToChat,
-    TelegramNetworkError,
-    TelegramRetryAfter,
-    TelegramServerError,
-)
+from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramMigrateToChat, TelegramRetryAfter
 from aiogram.methods import AnswerCallbackQuery, GetUpdates, Response, SendChatAction, TelegramMethod
-from aiohttp import ClientConnectorError
+
+from bot.messages.failures import TRANSIENT
 
 logger = logging.getLogger(__name__)
-
-# Errors after which the same request may well succeed. A page of HTML instead of JSON is a proxy's 502.
-TRANSIENT = (TelegramNetworkError, TelegramServerError, ClientDecodeError)
 
 _single_attempt: ContextVar[bool] = ContextVar("single_attempt", default=False)
 
@@ -39,12 +30,6 @@ def single_attempt() -> Iterator[None]:
         yield
     finally:
         _single_attempt.reset(token)
-
-
-def surely_not_done(error: BaseException) -> bool:
-    """Whether the failed request certainly had no effect: Telegram refused it, or was never reached."""
-    refused = isinstance(error, TelegramAPIError) and not isinstance(error, TRANSIENT)
-    return refused or isinstance(error.__cause__, ClientConnectorError)
 
 
 class RetryMiddleware(BaseRequestMiddleware):

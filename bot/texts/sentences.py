@@ -113,7 +113,7 @@ COMPARED_MODEL_GONE: Final = (
 LATER: Final = "My memory does not work just now. I will do this as soon as it does: you need not ask again."
 SOMETHING_BROKE: Final = "Something broke on my side. Please try again in a minute."
 INTERRUPTED: Final = (
-    "I was restarted just as the answer to this picture was on its way. "
+    "I cannot tell whether the answer to this picture has arrived. "
     "If you do not see it above, press the button."
 )
 TOPIC_GONE: Final = (
@@ -285,6 +285,7 @@ STATS_TITLE: Final = "<b>Statistics</b>"
 STATS_PEOPLE: Final = "People: {people} (active: {active}, let pictures be kept: {consenting})"
 STATS_PICTURES: Final = "Pictures: {pictures} (kept: {kept})"
 STATS_JOBS: Final = "Requests: {answered} answered, {failed} refused or failed, {open} not finished"
+STATS_LOST_ANSWERS: Final = "Replies of which Telegram did not say whether they arrived: {number}"
 STATS_MODEL: Final = (
     "{model}, checkpoint {checkpoint}\n"
     "Captions: {captions}; corrections: {corrections}; other versions asked for: {variants}"

@@ -3,6 +3,8 @@
 Python's own reader gives numbers that no database holds, halves of characters that nothing can write, and no
 answer at all for what is nested deep. One odd value must not cost the photo beside it, nor the updates behind
 it: each is replaced by something harmless where it stands, and the types of the Bot API decide the rest.
+
+Where no answer comes, the error tells whether the server can have got the request at all.
 """
 
 from __future__ import annotations
@@ -11,14 +13,18 @@ import json
 import math
 import re
 from functools import cache
+from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any, cast
 
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.exceptions import TelegramNetworkError
+from aiogram.exceptions import ClientDecodeError, TelegramNetworkError, TelegramServerError
 from aiogram.methods import TelegramMethod
 from aiogram.methods.base import Response, TelegramType
-from aiohttp import ClientError, ClientTimeout
+from aiohttp import ClientError, ClientSession, ClientTimeout, TraceConfig
+
+from bot.messages.failures import GatewayTimeout, NotWritten
 
 DEEPEST = 100  # lists and objects inside each other; far more than any message has
 _LARGEST = 2**63  # what a database's number is below
@@ -48,10 +54,22 @@ def update_number(row: object) -> int | None:
 
 
 class Session(AiohttpSession):
-    """aiogram's; but :func:`read_json` reads the answers, and bytes that are no text do not end the bot."""
+    """aiogram's; but :func:`read_json` reads the answers, bytes that are no text do not end the bot, and a
+    request that was not written raises NotWritten.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(json_loads=read_json, **options)
+
+    async def create_session(self) -> ClientSession:
+        """The session, made anew when there is none."""
+        before, session = self._session, await super().create_session()
+        if session is not before:
+            watched = TraceConfig()
+            watched.on_request_headers_sent.append(_written)
+            watched.freeze()
+            session.trace_configs.append(watched)
+        return session
 
     async def make_request(
         self,
@@ -61,20 +79,44 @@ class Session(AiohttpSession):
     ) -> TelegramType:
         """Ask the server. Raises what aiogram's own session raises."""
         session = await self.create_session()
+        request = _Request()
         try:
             async with session.post(
                 self.api.api_url(token=bot.token, method=method.__api_method__),
                 data=self.build_form_data(bot=bot, method=method),
                 timeout=ClientTimeout(total=self.timeout if timeout is None else timeout),
+                trace_request_ctx=request,
             ) as response:
                 content = (await response.read()).decode("utf-8", "replace")
-        except TimeoutError as error:
-            raise TelegramNetworkError(method=method, message="Request timeout error") from error
-        except ClientError as error:
-            raise TelegramNetworkError(method=method, message=f"{type(error).__name__}: {error}") from error
+        except (TimeoutError, ClientError) as error:
+            failure = TelegramNetworkError if request.written else NotWritten
+            late = isinstance(error, TimeoutError)
+            told = "Request timeout error" if late else f"{type(error).__name__}: {error}"
+            raise failure(method=method, message=told) from error
+        if response.status == HTTPStatus.GATEWAY_TIMEOUT:
+            raise GatewayTimeout(method=method, message="Gateway Timeout")
         _keep_type(method.__returning__)
-        checked = self.check_response(bot=bot, method=method, status_code=response.status, content=content)
+        try:
+            checked = self.check_response(
+                bot=bot, method=method, status_code=response.status, content=content
+            )
+        except ClientDecodeError as error:
+            if response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            # The page of a proxy.
+            raise TelegramServerError(method=method, message=f"Status {response.status}") from error
         return cast("TelegramType", checked.result)
+
+
+class _Request:
+    """One request."""
+
+    written = False  # it has begun to be
+
+
+async def _written(_: ClientSession, context: SimpleNamespace, __: object) -> None:
+    if isinstance(context.trace_request_ctx, _Request):
+        context.trace_request_ctx.written = True
 
 
 @cache

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from aiogram import Bot
 from aiogram.types import Update
 
-from bot.feedback.tables import now
 from bot.feedback.updates import Updates
 from bot.feedback.waiting import once_stored
 from bot.transport.intake import Intake, read_update
 
 logger = logging.getLogger(__name__)
 
-REMEMBERED = timedelta(days=2)  # Telegram keeps an update for a day at most
+REMEMBERED = 2 * 24 * 3600.0  # seconds; Telegram keeps an update for a day at most
 
 
 class WrittenUpdates:
@@ -68,11 +66,11 @@ class WrittenUpdates:
         What is in work here is spoken for.
         """
         await self._updates.hold(self._mine)
-        left = await self._updates.take_over(now() - timedelta(seconds=silent_for))
+        left = await self._updates.take_over(silent_for=silent_for)
         for update_id, body in left.items():
             logger.info("Update %d is taken over", update_id)
             await self.begin(update_id, body)
-        await self._updates.forget(now() - REMEMBERED)
+        await self._updates.forget(after=REMEMBERED)
         return set(left)
 
 

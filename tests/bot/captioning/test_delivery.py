@@ -8,7 +8,9 @@ import pytest
 
 from bot.app import App
 from bot.config import Settings
+from bot.feedback.store import Store
 from bot.sandbox import ME, Sandbox
+from bot.sandbox.faults import FaultKind
 from bot.sandbox.scene import GROUP
 from tests.bot.conftest import data_of, replies_to, reply_to, settled, until, working
 from tests.drawing import draw_meme, jpeg_bytes
@@ -37,6 +39,55 @@ async def test_a_reply_that_is_refused_for_long_is_left_for_the_next_start(
         assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
         await until(lambda: settled(app))
     assert len(replies_to(sandbox, photo)) == 1
+
+
+@pytest.mark.parametrize("kind", ["reset", "reset_after"])
+async def test_where_nobody_knows_whether_a_caption_came_a_note_shows_it(
+    app: App, sandbox: Sandbox, kind: FaultKind
+) -> None:
+    """Whether the connection broke before or after: it comes at most once, and is a press away."""
+    sandbox.fail("sendMessage", kind, times=2)  # the note may be in doubt as well
+    photo = await sandbox.send_photo(MEME)
+    await sandbox.wait_for(lambda: [call.status for call in sandbox.calls_of("sendMessage")] == [0, 0, 200])
+    await until(lambda: settled(app))
+    *captions, note = replies_to(sandbox, photo)
+    captions = [one for one in captions if one["text"].startswith("400 x")]
+    assert len(captions) == (kind == "reset_after")
+    assert "Если выше его нет, нажмите кнопку" in note["text"]
+    assert (await app.store.reports.stats()).lost_answers == 2
+    sandbox.press(note["message_id"], data_of(note, "s:"))
+    await sandbox.wait_for(
+        lambda: sum("400 x" in one["text"] for one in replies_to(sandbox, photo)) == len(captions) + 1
+    )
+
+
+async def test_what_is_no_caption_is_said_again_rather_than_not_at_all(app: App, sandbox: Sandbox) -> None:
+    sandbox.fail("getFile", "bad_request")
+    sandbox.fail("sendMessage", "reset")
+    photo = await sandbox.send_photo(MEME)
+    told = await reply_to(sandbox, photo)
+    await until(lambda: settled(app))
+    assert replies_to(sandbox, photo) == [told]
+    assert "Если выше его нет" not in told["text"]
+
+
+async def test_a_reply_whose_picture_another_bot_has_taken_over_is_not_sent(
+    app: App, sandbox: Sandbox, settings: Callable[..., Settings]
+) -> None:
+    gate = sandbox.hold("download")
+    photo = await sandbox.send_photo(MEME)
+    await sandbox.wait_for(lambda: gate.arrived)
+    async with await Store.open(settings().database_url, settings().data_dir) as other:
+        (job,) = await other.jobs.take_over()
+        gate.release()
+
+        async def given_up() -> bool:
+            return not app.captioning.unfinished
+
+        await until(given_up)
+        assert replies_to(sandbox, photo) == []
+        read = await other.jobs.get(job.id)
+        assert read is not None and read.sending_at is None and read.caption_id is not None
 
 
 async def test_a_picture_deleted_meanwhile_is_answered_without_a_reply(app: App, sandbox: Sandbox) -> None:

@@ -7,14 +7,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
+from bot.feedback.clock import ago
+from bot.feedback.database import NotStored
 from bot.feedback.jobs import options_key
 from bot.feedback.states import ANSWER, CLAIM, FAIL, RETRY, TAKE_UP, JobState, Move
 from bot.feedback.store import Store
-from bot.feedback.tables import Choice, Place, now
+from bot.feedback.tables import Choice, Job, Place, now
 from inference.common.types import DecodingOptions
 from tests.bot.feedback.conftest import Chat, fields, meme
 
@@ -205,11 +209,59 @@ async def test_what_somebody_speaks_for_is_not_taken_over(chat: Chat, store: Sto
     held, left, done = [await chat.job(user, name) for name in ("held", "left", "done")]
     await store.jobs.claim(left.id)
     await store.jobs.failed(done.id, "no reason")
-    silent_since = now()
+    async with store.sessions.transaction() as session:
+        await session.execute(update(Job).values(held_at=ago(60)))
     await store.jobs.hold([held.id])
-    assert [job.id for job in await store.jobs.take_over(silent_since)] == [left.id]
-    assert await store.jobs.take_over(silent_since) == [], "now it is held"
-    assert [job.id for job in await store.jobs.take_over(now())] == [held.id, left.id]
+    assert [job.id for job in await store.jobs.take_over(silent_for=30)] == [left.id]
+    assert await store.jobs.take_over(silent_for=30) == [], "now it is held"
+    assert [job.id for job in await store.jobs.take_over()] == [held.id, left.id]
+
+
+async def test_leases_go_by_the_databases_clock(
+    chat: Chat, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two replicas one has a clock that is an hour behind: what it works on is nobody else's yet."""
+    monkeypatch.setattr("bot.feedback.jobs.now", lambda: now() - timedelta(hours=1))
+    job = await chat.job(await chat.person(10), "u")
+    await store.updates.take(7, {"update_id": 7}, None)
+    assert await store.jobs.claim(job.id) is not None
+    assert await store.jobs.take_over(silent_for=30) == []
+    assert await store.updates.take_over(silent_for=30) == {}
+    read = await store.jobs.get(job.id)
+    assert read is not None and read.held_at is not None
+    assert abs(read.held_at - now()) < timedelta(minutes=1)
+
+
+async def test_who_stood_still_while_another_took_over_says_nothing(
+    chat: Chat, store: Store, url: str, data_dir: Path
+) -> None:
+    person = await chat.person(10)
+    job, waiting = await chat.job(person, "u"), await chat.job(person, "v")
+    await store.jobs.claim(job.id)
+    await store.jobs.mark_reply_sending(job.id)
+    async with await Store.open(url, data_dir) as other:
+        assert await other.jobs.claim(job.id, resume=True) is None, "it is not taken over yet"
+        assert [taken.id for taken in await other.jobs.take_over()] == [job.id, waiting.id]
+        for late in (store.jobs.mark_reply_sending, store.jobs.reply_not_sent, store.jobs.answer_lost):
+            with pytest.raises(NotStored, match="another bot has taken it over"):
+                await late(job.id)
+        assert await store.jobs.claim(waiting.id) is None
+        await store.jobs.hold([job.id])
+        assert await store.jobs.claim(job.id, resume=True) is None
+        assert await other.jobs.claim(job.id, resume=True) is not None
+        await other.jobs.mark_reply_sending(job.id)
+        assert (await other.jobs.answer_lost(job.id)).lost_answers == 1
+    assert (await store.reports.stats()).lost_answers == 1
+
+
+async def test_what_a_bot_from_before_there_were_owners_works_on_is_not_taken_over(
+    chat: Chat, store: Store
+) -> None:
+    job = await chat.job(await chat.person(10), "u")
+    async with store.sessions.transaction() as session:
+        await session.execute(update(Job).values(owner=None, held_at=None, updated_at=ago(20)))
+    assert await store.jobs.take_over(silent_for=30) == []
+    assert [taken.id for taken in await store.jobs.take_over(silent_for=10)] == [job.id]
 
 
 async def test_a_reply_that_did_not_go_out_is_no_longer_on_its_way(chat: Chat, store: Store) -> None:
@@ -269,7 +321,7 @@ async def test_an_accepted_picture_survives_kill_9(url: str, data_dir: Path) -> 
     )
     assert died.returncode == -signal.SIGKILL
     async with await Store.open(url, data_dir) as store:
-        [job] = await store.jobs.unfinished()
+        [job] = await store.jobs.take_over()
         assert (job.state, job.file_id, job.message_id, job.language) == ("working", "f", 5, "ru")
         claimed = await store.jobs.claim(job.id, resume=True)
         assert claimed is not None and claimed.attempts == 2

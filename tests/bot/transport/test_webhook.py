@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -20,7 +19,7 @@ import bot.app
 from bot.app import App, build
 from bot.config import OperatorError, Settings, load_settings
 from bot.feedback.database import StoreError
-from bot.feedback.tables import Place, now
+from bot.feedback.tables import Place
 from bot.sandbox import ME, Sandbox
 from bot.transport.webhook import SECRET_HEADER
 from inference.serving.engine import Engine
@@ -256,7 +255,7 @@ async def test_what_a_dead_bot_left_is_taken_over(
             await reply_to(sandbox, one)
 
         async def settled() -> bool:
-            rows = await app.store.updates.take_over(now() + timedelta(days=1))
+            rows = await app.store.updates.take_over(silent_for=0)
             return not rows and not await app.store.jobs.unfinished()
 
         await until(settled)

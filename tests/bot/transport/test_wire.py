@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import time
@@ -11,14 +12,16 @@ from typing import Any
 import pytest
 from aiogram import Bot
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram.exceptions import ClientDecodeError
+from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramServerError
 from aiogram.methods import GetMe
 from aiogram.methods.base import Response
 from aiohttp import web
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from bot.messages.failures import surely_not_done
 from bot.sandbox import Sandbox
+from bot.sandbox.faults import FaultKind
 from bot.transport.intake import read_update
 from bot.transport.wire import DEEPEST, Session, read_json, update_number
 
@@ -162,12 +165,62 @@ async def test_an_answer_that_is_no_text_is_a_passing_failure_and_not_the_end(un
     server = TelegramAPIServer.from_base(f"http://127.0.0.1:{unused_tcp_port}")
     try:
         async with Bot(TOKEN, session=Session(api=server)) as bot:
-            for _ in range(2):
-                with pytest.raises(ClientDecodeError):
+            for failure in (TelegramServerError, ClientDecodeError):
+                with pytest.raises(failure):
                     await bot(GetMe())
             assert (await bot(GetMe())).first_name == "\N{REPLACEMENT CHARACTER}"
     finally:
         await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("kind", "known"),
+    [
+        ("flood", True),
+        ("server_error", True),
+        ("bad_gateway", True),
+        ("bad_request", True),
+        ("reset", False),  # the server had the request, and nobody knows what it made of it
+        ("reset_after", False),
+    ],
+)
+async def test_a_failure_tells_whether_the_request_had_no_effect(
+    sandbox: Sandbox, kind: FaultKind, *, known: bool
+) -> None:
+    async with Bot(sandbox.token, session=Session(api=TelegramAPIServer.from_base(sandbox.url))) as bot:
+        await bot(GetMe())
+        sandbox.fail("getMe", kind)
+        with pytest.raises(TelegramAPIError) as caught:
+            await bot(GetMe())
+        assert surely_not_done(caught.value) is known
+        sandbox.fail("getMe", kind)
+        gate = sandbox.hold("getMe")
+        with pytest.raises(TelegramAPIError) as caught:
+            await bot(GetMe(), request_timeout=0.05)  # type: ignore[arg-type]
+        assert not surely_not_done(caught.value)
+        gate.release()
+
+
+async def test_what_was_never_written_had_no_effect(unused_tcp_port: int) -> None:
+    """Nobody listens, and no connection was free in time."""
+    server = TelegramAPIServer.from_base(f"http://127.0.0.1:{unused_tcp_port}")
+    async with Bot(TOKEN, session=Session(api=server, limit=1)) as bot:
+        with pytest.raises(TelegramAPIError) as caught:
+            await bot(GetMe())
+        assert surely_not_done(caught.value)
+
+        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            writer.close()
+
+        async with await asyncio.start_server(silent, "127.0.0.1", unused_tcp_port):
+            first = asyncio.ensure_future(bot(GetMe(), request_timeout=1))
+            with pytest.raises(TelegramAPIError) as second:
+                await bot(GetMe(), request_timeout=0.2)  # type: ignore[arg-type]
+            assert surely_not_done(second.value)
+            with pytest.raises(TelegramAPIError) as caught:
+                await first
+            assert not surely_not_done(caught.value)
 
 
 async def test_the_type_of_an_answer_is_built_once(sandbox: Sandbox) -> None:
