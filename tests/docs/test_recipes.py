@@ -131,8 +131,9 @@ def test_a_preset(program: Path) -> None:
     mine.write_text((FOLDER / "resnet34-lstm.yaml").read_text("utf-8"), encoding="utf-8")
     edit(mine, "ResNet-34, its vector as the first token of a three-layer LSTM.", "A model of mine.")
     listed = run(program, "-m", "inference", "models", "--json")
-    (told,) = [line for line in listed.splitlines() if '"mine"' in line]
-    assert "A model of mine." in told
+    told = [json.loads(line) for line in listed.splitlines() if '"mine"' in line]
+    assert {row["kind"] for row in told} == {"missing", "preset"}
+    assert {row["description"] for row in told} == {"A model of mine."}
 
 
 def test_a_word(program: Path) -> None:

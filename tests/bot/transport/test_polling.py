@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from bot.config import Settings
-from bot.feedback.tables import now
 from bot.sandbox import Sandbox
 from tests.bot.conftest import locked, replies_to, reply_to, settled, until, working
 from tests.drawing import draw_meme, jpeg_bytes
@@ -56,7 +55,7 @@ async def test_what_takes_long_is_confirmed_and_done_by_the_next_process(
         await sandbox.wait_for(lambda: sandbox.messages(by_bot=True))
 
         async def forgotten() -> bool:
-            return not await app.store.updates.take_over(now())
+            return not await app.store.updates.take_over(silent_for=0)
 
         await until(forgotten)
         assert len(sandbox.messages(by_bot=True)) == 1

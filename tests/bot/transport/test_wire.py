@@ -209,12 +209,17 @@ async def test_what_was_never_written_had_no_effect(unused_tcp_port: int) -> Non
             await bot(GetMe())
         assert surely_not_done(caught.value)
 
+        asked = asyncio.Event()
+
         async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readline()
+            asked.set()
             await reader.read()
             writer.close()
 
         async with await asyncio.start_server(silent, "127.0.0.1", unused_tcp_port):
             first = asyncio.ensure_future(bot(GetMe(), request_timeout=1))
+            await asked.wait()
             with pytest.raises(TelegramAPIError) as second:
                 await bot(GetMe(), request_timeout=0.2)  # type: ignore[arg-type]
             assert surely_not_done(second.value)
