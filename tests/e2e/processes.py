@@ -11,9 +11,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bot.sandbox import ME, Sandbox
+from inference.checkpoints.folder import is_checkpoint
 from tests.inference.fakes import write_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = [folder.name for folder in sorted((ROOT / "checkpoints").iterdir()) if is_checkpoint(folder)]
 CHROMIUM = "/usr/bin/chromium"
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",

@@ -20,6 +20,7 @@ const state = {
   replyTo: null, // the message that is being answered
   editing: null, // the own message that is being changed
   files: [], // {file, address}
+  beside: true, // descriptions of one picture stand beside each other
   busy: new Set(), // "message_id data" of buttons that wait for the bot
   queries: new Map(), // callback query id -> the same
   answered: new Set(), // callback queries answered before we learned their ids
@@ -305,7 +306,9 @@ function keyboard(message) {
       }),
     ),
   );
-  return make("div", { class: "keyboard", role: "group", "aria-label": "Кнопки под сообщением" }, ...drawn);
+  // Beside each other stand keyboards of the same labels: whose each is must be heard.
+  const label = `Кнопки под сообщением: ${gist(message).split("\n")[0].slice(0, 60)}`;
+  return make("div", { class: "keyboard", role: "group", "aria-label": label }, ...drawn);
 }
 
 function quote(message) {
@@ -314,6 +317,7 @@ function quote(message) {
   return make(
     "button",
     { type: "button", class: "quote", "aria-label": `В ответ на: ${gist(answered)}`, onclick: () => reveal(answered) },
+    answered.photo ? make("img", { src: address(answered.photo[0].file_id), alt: "" }) : null,
     make("strong", {}, answered.from.first_name),
     make("span", {}, gist(answered)),
   );
@@ -354,15 +358,43 @@ function draw(messages) {
       "data-key": groupKey(first),
       "data-message-id": first.message_id,
     },
-    bubble,
-    keyboard(last),
     make(
       "div",
-      { class: "tools" },
-      tool(`Ответить на сообщение: ${gist(first).slice(0, 60)}`, REPLY, () => answer(first)),
-      mine && first.text ? tool(`Изменить сообщение: ${gist(first).slice(0, 60)}`, PEN, () => change(first)) : null,
+      { class: "card" },
+      bubble,
+      keyboard(last),
+      make(
+        "div",
+        { class: "tools" },
+        tool(`Ответить на сообщение: ${gist(first).slice(0, 60)}`, REPLY, () => answer(first)),
+        mine && first.text ? tool(`Изменить сообщение: ${gist(first).slice(0, 60)}`, PEN, () => change(first)) : null,
+      ),
     ),
   );
+}
+
+// What a message is laid beside others by: a picture that it describes, with buttons under it.
+function described(message) {
+  if (!message || own(message) || !message.reply_markup?.inline_keyboard) return null;
+  return message.reply_to_message?.photo || message.reply_to_message?.document ? message.reply_to_message.message_id : null;
+}
+
+// Descriptions of one picture that follow each other stand side by side where there is room. Only their looks change:
+// a screen reader and the Tab key go through them one after another, as they came.
+function arrange() {
+  const runs = [[]];
+  let before = null;
+  for (const item of $("messages").children) {
+    const subject = described(chat().messages.get(Number(item.dataset.messageId)));
+    if (subject === null || subject !== before) runs.push([]);
+    runs.at(-1).push(item);
+    before = subject;
+  }
+  for (const run of runs) {
+    const columns = Math.min(run.length, 3);
+    for (const item of run) item.dataset.columns = state.beside ? columns : 1;
+  }
+  $("beside").hidden = runs.every((run) => run.length < 2);
 }
 
 // One message anew, the focus kept on the button it was on: the bot edits keyboards under people's fingers.
@@ -375,6 +407,7 @@ function redraw(message) {
   const focused = controls(old).indexOf(document.activeElement);
   const fresh = draw(messages);
   old.replaceWith(fresh);
+  arrange();
   if (focused >= 0) controls(fresh)[focused]?.focus({ preventScroll: true });
 }
 
@@ -386,7 +419,7 @@ function append(message) {
   }
   const before = [...chat().messages.values()].filter((other) => other.message_id < message.message_id).at(-1);
   if (!before || day(before.date) !== day(message.date)) {
-    $("messages").append(make("li", { class: "day" }, day(message.date)));
+    $("messages").append(make("li", { class: "day" }, make("span", {}, day(message.date))));
   }
   $("messages").append(draw(groups().get(key)));
 }
@@ -400,6 +433,7 @@ function drawChat() {
     drawn.add(groupKey(message));
     append(message);
   }
+  arrange();
   const personal = info.type === "private";
   $("title").textContent = personal ? state.bot.first_name : info.title;
   $("avatar").hidden = !personal;
@@ -524,6 +558,7 @@ const happened = {
     if (message.chat.id !== state.current) return;
     if (!own(message)) stopTyping();
     append(message);
+    arrange();
     drawEmpty();
     stick(own(message));
     if (message._page?.force_reply) answer(message, message._page.placeholder);
@@ -835,6 +870,11 @@ function theme(dark, remember) {
   if (remember) localStorage.setItem("theme", dark ? "dark" : "light");
 }
 
+function lay(beside) {
+  state.beside = beside;
+  $("beside").setAttribute("aria-pressed", String(beside));
+}
+
 function begin() {
   const preferred = matchMedia("(prefers-color-scheme: dark)");
   const kept = localStorage.getItem("theme");
@@ -843,6 +883,14 @@ function begin() {
     if (!localStorage.getItem("theme")) theme(event.matches, false);
   });
   $("theme").addEventListener("click", () => theme(document.documentElement.dataset.theme !== "dark", true));
+
+  lay(localStorage.getItem("beside") !== "no");
+  $("beside").addEventListener("click", () => {
+    lay(!state.beside);
+    localStorage.setItem("beside", state.beside ? "yes" : "no");
+    arrange();
+    stick();
+  });
 
   $("composer").addEventListener("submit", submit);
   $("text").addEventListener("keydown", typed);
