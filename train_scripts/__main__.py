@@ -14,6 +14,7 @@ from train_scripts.int8 import int8_command
 from train_scripts.language_model.commands import language_model_command
 from train_scripts.meme_small.commands import line_scorer_command, read_command, train_command
 from train_scripts.reader.commands import recognizer_command
+from train_scripts.reproduce.commands import reproduce_command
 from train_scripts.terminal import TrainCommand
 from train_scripts.training.commands import train_preset_command
 
@@ -31,6 +32,7 @@ for name, command in (
     ("finetune", finetune_command),
     ("promote", promote_command),
     ("train", train_preset_command),
+    ("reproduce", reproduce_command),
     ("read", read_command),
     ("line-scorer", line_scorer_command),
     ("meme-small", train_command),

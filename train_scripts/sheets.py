@@ -14,9 +14,10 @@ from pathlib import Path
 from PIL import Image
 
 from inference.common.errors import UserError
-from inference.common.file_names import ESCAPED, shown
+from inference.common.file_names import shown
 from inference.common.types import PictureError
 from inference.pictures.opening import load_picture
+from train_scripts.files import write_text
 from train_scripts.pictures import picture_bytes
 from train_scripts.tables import Sheet
 
@@ -76,7 +77,7 @@ def write_page(path: Path, title: str, sections: Iterable[Section]) -> None:
     environment.filters["block"] = _block
     page = environment.get_template("page.html").render(title=title, sections=sections)
     try:
-        path.write_text(page, encoding="utf-8", errors=ESCAPED)
+        write_text(path, page)
     except OSError as error:
         raise SheetError(f"{path} cannot be written ({error.strerror}): choose another path.") from error
 

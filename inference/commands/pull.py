@@ -55,8 +55,8 @@ def pull(
             return
         for asked in [known.get(name) or _hub_models(name, known) for name in names]:
             if isinstance(asked, Weights):
-                for found in fetch(asked, models_dir, progress=_bar):
-                    typer.echo(_sentence(found))
+                for found in fetch(asked, models_dir, progress=bar):
+                    typer.echo(sentence(found))
             else:
                 for model in asked:
                     typer.echo(f"{fetch_from_hub(model, models_dir)}: {model.name}")
@@ -77,27 +77,31 @@ def _hub_models(name: str, known: Collection[str]) -> list[HubModel]:
     return [settings.model, *filter(None, [settings.translation])]
 
 
-def _sentence(found: Pulled) -> str:
+def sentence(found: Pulled) -> str:
+    """What became of a file, in one line."""
     how = "" if found.fetched else " was there already"
     return f"{found.path}{how}: sha256 {found.sha256} ({_CHECKED.get(found.checked, found.checked)})"
 
 
 @contextlib.contextmanager
-def _bar(name: str) -> Iterator[Progress]:
+def bar(name: str) -> Iterator[Progress]:
+    """A progress bar on stderr for a file of that name."""
     interval = 0.1 if sys.stderr.isatty() else 10.0
-    with tqdm(desc=name, unit="B", unit_scale=True, unit_divisor=1024, mininterval=interval) as bar:
+    with tqdm(desc=name, unit="B", unit_scale=True, unit_divisor=1024, mininterval=interval) as shown:
 
         def tell(there: int, total: int | None) -> None:
-            bar.total = total
-            if bar.n == 0:
-                bar.initial = there
-            bar.update(there - bar.n)
+            shown.total = total
+            if shown.n == 0:
+                shown.initial = there
+            shown.update(there - shown.n)
 
         yield tell
 
 
 def _show(known: dict[str, Weights], models_dir: Path) -> None:
     table = Table("Name", "Here", "What")
+    table.add_column("MB, about", justify="right")
     for entry in known.values():
-        table.add_row(entry.name, "yes" if find_pulled(models_dir, entry.name) else "", entry.what)
+        here = "yes" if find_pulled(models_dir, entry.name) else ""
+        table.add_row(entry.name, here, entry.what, f"{entry.megabytes:,.0f}" if entry.megabytes else "")
     Console().print(table)

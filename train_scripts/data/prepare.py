@@ -32,10 +32,11 @@ from train_scripts.data.translate import Translates, translate
 from train_scripts.files import write_text
 from train_scripts.tables import Sheet
 
-__all__ = ["UNDESCRIBED", "WORK", "Plan", "Report", "prepare"]
+__all__ = ["UNDESCRIBED", "WORK", "Plan", "Report", "is_prepared", "prepare"]
 
 WORK = "prepare"  # the folder of reports and journals
 UNDESCRIBED = "undescribed.jsonl"
+_COMMAND, _LAST = "command.json", "report.md"  # of the work folder: what is written first, and last
 _SHOWN = 50  # rows of a kind in report.md; report.json has all
 
 
@@ -158,25 +159,43 @@ def prepare(read: Callable[[Path], Iterable[Item]], plan: Plan) -> Report:
         ) from None
 
 
+def is_prepared(plan: Plan) -> bool:
+    """Whether the plan's data set was made to its end. Raises UserError where the folder holds another."""
+    return _begun(plan) and (plan.out / WORK / _LAST).is_file()
+
+
 def _claim(plan: Plan) -> Path:
     """The work folder of a folder that is empty or has been prepared by the same command."""
-    work, mark = plan.out / WORK, plan.out / WORK / "command.json"
-    identity = json.dumps(plan.identity, ensure_ascii=False, sort_keys=True, indent=1)
-    identity = identity.encode("utf-8", ESCAPED).decode()
+    work = plan.out / WORK
+    if not _begun(plan):
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            write_text(work / _COMMAND, _identity(plan))
+        except OSError as error:
+            raise UserError(f"{plan.out} cannot be used ({error.strerror}): give another folder.") from None
+    return work
+
+
+def _begun(plan: Plan) -> bool:
+    """Whether the same command was here before. Raises UserError where another was, or other files are."""
+    mark = plan.out / WORK / _COMMAND
     try:
         if mark.is_file():
-            if mark.read_text(encoding="utf-8") != identity:
+            if mark.read_text(encoding="utf-8") != _identity(plan):
                 raise UserError(
                     f"{plan.out} holds another data set (see {mark}): give another folder or delete it."
                 )
-        else:
-            if plan.out.exists() and any(path.name != WORK for path in plan.out.iterdir()):
-                raise UserError(f"{plan.out} is not empty: give a new folder.")
-            work.mkdir(parents=True, exist_ok=True)
-            write_text(mark, identity)
+            return True
+        if plan.out.exists() and any(path.name != WORK for path in plan.out.iterdir()):
+            raise UserError(f"{plan.out} is not empty: give a new folder.")
     except OSError as error:
         raise UserError(f"{plan.out} cannot be used ({error.strerror}): give another folder.") from None
-    return work
+    return False
+
+
+def _identity(plan: Plan) -> str:
+    identity = json.dumps(plan.identity, ensure_ascii=False, sort_keys=True, indent=1)
+    return identity.encode("utf-8", ESCAPED).decode()
 
 
 def _prepare(items: Iterable[Item], plan: Plan, work: Path) -> Report:
@@ -241,7 +260,7 @@ def _prepare(items: Iterable[Item], plan: Plan, work: Path) -> Report:
         if lines or (plan.out / name).exists():
             write_text(plan.out / name, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in lines))
     write_text(work / "report.json", json.dumps(report.to_dict(), ensure_ascii=False, indent=1) + "\n")
-    write_text(work / "report.md", report.to_markdown())
+    write_text(work / _LAST, report.to_markdown())
     return report
 
 

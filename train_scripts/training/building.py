@@ -18,7 +18,7 @@ from inference.common.types import EngineError
 from inference.decoders.base import CaptionDecoder, build_decoder
 from inference.encoders.base import Memory
 from inference.importers.rudolph import import_rudolph
-from inference.presets.preset import Preset, is_named, weights_at
+from inference.presets.preset import Preset
 from inference.reading.reading import Reading
 from inference.tokenizers.base import Tokenizer
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
@@ -47,7 +47,7 @@ def build_model(
     """
     torch.manual_seed(config.seed)
     chosen = config.system
-    _must_be_here(config, chosen)
+    _must_be_here(config)
     try:
         words: WordsRead = config.words or "none"
         tokenizer = _tokenizer(config, chosen, texts, readings, words)
@@ -61,21 +61,15 @@ def build_model(
     return model, notes
 
 
-def _must_be_here(config: TrainConfig, chosen: Preset) -> None:
+def _must_be_here(config: TrainConfig) -> None:
     """Raises UserError where what the preset starts from was not fetched yet."""
-    for key, usual, wanted in (
-        ("language_model", chosen.decoder.weights, config.language_model),
-        ("tokenizer", chosen.tokenizer.files, config.tokenizer),
-        ("vectors", chosen.decoder.vectors, config.vectors),
-        ("encoder.weights", chosen.encoder.weights, config.encoder.weights),
-    ):
-        if usual is None or is_named(usual) or weights_at(usual, models_dir()) != wanted:
-            continue
-        if wanted is not None and not Path(wanted).exists():
+    for key, usual in config.fetched().items():
+        path = models_dir() / usual
+        if not path.exists():
             others = "another" if key == "tokenizer" else f"others, or to {RANDOM!r}"
             raise UserError(
-                f"{chosen.name} starts from {wanted}, which is missing: fetch it with 'python -m inference "
-                f"pull {Path(usual).parts[0]}', or set {key} to {others}."
+                f"{config.system.name} starts from {path}, which is missing: fetch it with 'python -m "
+                f"inference pull {Path(usual).parts[0]}', or set {key} to {others}."
             )
 
 

@@ -21,7 +21,7 @@ from pydantic import (
 from inference.common.errors import UserError
 from inference.common.types import DecodingOptions
 from inference.common.yaml_files import complaint, read_yaml
-from inference.presets.preset import Preset, preset, weights_at
+from inference.presets.preset import Preset, is_named, preset, weights_at
 from inference.tokenizers.words_read import WordsRead
 from train_scripts.metrics.evaluator import MEASURES
 
@@ -284,6 +284,22 @@ class TrainConfig(_Settings):
     def system(self) -> Preset:
         """What is trained, with this run's settings."""
         return preset(self.preset).changed(encoder=self.encoder.settings, decoder=self.decoder)
+
+    def fetched(self) -> dict[str, str]:
+        """What the run starts from as its preset says, by the key of the config: a path in the folder of
+        models, whose first part is what ``pull`` fetches. Without what the recipe has from elsewhere."""
+        system, models = self.system, models_dir()
+        starts = {
+            "language_model": (system.decoder.weights, self.language_model),
+            "tokenizer": (system.tokenizer.files, self.tokenizer),
+            "vectors": (system.decoder.vectors, self.vectors),
+            "encoder.weights": (system.encoder.weights, self.encoder.weights),
+        }
+        return {
+            key: usual
+            for key, (usual, own) in starts.items()
+            if usual is not None and not is_named(usual) and weights_at(usual, models) == own
+        }
 
     def to_yaml(self) -> str:
         """The whole config, as :func:`load_config` reads it."""

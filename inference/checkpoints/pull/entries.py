@@ -25,12 +25,14 @@ class Remote:
 
     ``url``: http(s), ``hf:ORG/REPOSITORY/FILE`` of the Hugging Face hub, or ``torchvision:MODEL/WEIGHTS`` of
     torchvision's enum. ``member``: the file to take out of a zip archive, which is then deleted.
+    ``megabytes``: about, of what is fetched; 0: not known beforehand.
     """
 
     url: str
     sha256: str = ""  # 64 hexadecimal digits where they are known
     file: str = ""  # its name here; "": as in the address
     member: str = ""
+    megabytes: float = 0.0
 
     @property
     def hub_file(self) -> tuple[str, str] | None:
@@ -67,10 +69,16 @@ class Weights:
     what: str  # one line
     files: tuple[Remote, ...]
 
+    @property
+    def megabytes(self) -> float:
+        """About, of all files whose size is known; 0: of none."""
+        return sum(file.megabytes for file in self.files)
+
 
 def read_list(path: Path) -> dict[str, Weights]:
     """Entries of a list, by name: JSON, ``[{"name", "what", "files": [{"url", "sha256", "file",
-    "member"}]}]``, where only names and addresses must be given, as in ``known.json``. Raises PullError.
+    "member", "megabytes"}]}]``, where only names and addresses must be given, as in ``known.json``. Raises
+    PullError.
     """
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))

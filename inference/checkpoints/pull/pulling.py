@@ -90,12 +90,15 @@ def _pull_file(remote: Remote, folder: Path, progress: Display, pauses: Sequence
     with _locked(part), progress(final.name) as tell:
         expected, checked = _expected(remote, url)
         found = _checked_download(url, part, expected, tell, pauses)
+        whole = part
         if remote.member:
-            _take_out(part, remote.member, final)
-            found = manifest.sha256_of(final)
-        else:
-            part.replace(final)
-        manifest.record(folder, {final.name: manifest.entry_of(final, url=url, checked=checked)})
+            whole = _taken_out(part, remote.member, final)
+            found = manifest.sha256_of(whole)
+        # Recorded first: whatever stops it here, what has come does not come again.
+        manifest.record(folder, {final.name: manifest.entry_of(whole, url=url, checked=checked)})
+        whole.replace(final)
+        if remote.member:
+            part.unlink()
     return Pulled(final, found, checked, fetched=True)
 
 
@@ -156,8 +159,8 @@ def _locked(part: Path) -> Iterator[None]:
         raise PullError(f"{part.stem} is being fetched by another process: wait for it.") from error
 
 
-def _take_out(archive: Path, member: str, final: Path) -> None:
-    """One file of a zip archive, which is deleted then."""
+def _taken_out(archive: Path, member: str, final: Path) -> Path:
+    """One file of a zip archive, beside the place where it will be."""
     part = final.with_name(f"{final.name}.part")
     try:
         with zipfile.ZipFile(archive) as opened, opened.open(member) as source, part.open("wb") as target:
@@ -165,5 +168,4 @@ def _take_out(archive: Path, member: str, final: Path) -> None:
     except (zipfile.BadZipFile, KeyError) as error:
         forget(archive)
         raise PullError(f"{archive.stem} is no archive with a {member} in it: try again later.") from error
-    part.replace(final)
-    archive.unlink()
+    return part

@@ -38,11 +38,12 @@ def read_table(
     columns: Columns | None = None,
     english: bool = False,
     separator: str | None = None,
+    split: str | None = None,
 ) -> Items:
     """`pictures`: the folder that the names start from; None: the one of the file. A name may lack the ending
-    of its file. `english`: the text column is to be translated. A file called train, val or test gives its
-    rows without a split that one. Rows with a null picture (exported feedback on a picture that was not kept)
-    are refused by that reason.
+    of its file. `english`: the text column is to be translated. Rows without a split have `split`, or that of
+    a file called train, val or test. Rows with a null picture (exported feedback on a picture that was not
+    kept) are refused by that reason.
 
     Raises UserError.
     """
@@ -50,7 +51,7 @@ def read_table(
     folder = pictures or file.parent
     is_table = file.suffix.lower() not in {".jsonl", ".ndjson", ".json"}
     rows = table_rows(file, separator=separator) if is_table else json_rows(file)
-    of_file = split_name(file.stem)
+    of_file = split or split_name(file.stem)
     for number, row in rows:
         where = f"{file}, line {number}"
         for column in (columns.picture, columns.text):
@@ -70,8 +71,8 @@ def read_table(
             yield Refused(where, "damaged row", f"{where}, has no text for {name} ({columns.text}).")
         else:
             told = row.get(columns.split)
-            split = split_name(told) if told not in (None, "") else of_file
-            if told not in (None, "") and split is None:
+            own = split_name(told) if told not in (None, "") else of_file
+            if told not in (None, "") and own is None:
                 yield Refused(
                     where, "damaged row", f"{where}, is of the split {told}: use train, val or test."
                 )
@@ -86,7 +87,7 @@ def read_table(
                 None if english else text,
                 source if isinstance(source, str) and source else file.stem,
                 text if english else (original if isinstance(original, str) and original else None),
-                split,
+                own,
             )
 
 
