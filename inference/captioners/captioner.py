@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel, Model, ModelName
 from inference.common.extras import require
 from inference.common.stages import collected, stage
-from inference.common.types import Caption, DecodingOptions
+from inference.common.types import Caption, DecodingOptions, Language
 from inference.graphs.session import GraphError
 from inference.reading.foreign import Translate, in_russian
 from inference.reading.lines import Block
@@ -83,6 +83,7 @@ class Captioner:
         options: DecodingOptions,
         *,
         translate: Translate | None = None,
+        languages: tuple[Language, ...] = ("ru",),
     ) -> None:
         self.name = name
         self.checkpoint = checkpoint
@@ -90,16 +91,20 @@ class Captioner:
         self._describer = describer
         self._reader = reader
         self._translate = translate
+        self._languages = languages
 
     def caption(self, images: Sequence[Image.Image], options: DecodingOptions | None = None) -> list[Caption]:
-        """One caption for each upright RGB picture; None = the options of the checkpoint.
+        """One caption for each upright RGB picture; None = the options of the checkpoint. A language that the
+        model does not know gives Russian.
 
         ``seconds`` holds "read" (this picture's own) and "generate" (the batch's, shared evenly; what
         translating takes is in it), and the parts of both.
         """
         if not images:
             return []
-        options = options or self.options
+        options = self.options if options is None else options.of_model(self.options)
+        if options.language not in self._languages:
+            options = replace(options, language="ru")
         readings: list[Reading] = []
         taken: list[dict[str, float]] = []
         for image in images:
@@ -171,6 +176,7 @@ def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -
         Reader(threads=threads),
         loaded.options,
         translate=loaded.translate,
+        languages=parsed.model.languages,
     )
 
 

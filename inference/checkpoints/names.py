@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
-from inference.common.types import UnknownModel
+from inference.common.types import Language, UnknownModel
 
 _LONGEST = 240  # bytes: file systems end at 255, and a hub model's folder has "models--" before it
 _REPEATED = 128  # characters of a name that is none
@@ -32,6 +32,8 @@ _REPOSITORY = re.compile(rf"({_PART}(?:/{_PART})?)(?:@([A-Za-z0-9][A-Za-z0-9._/-
 
 class Model(Protocol):
     """A model without its translation model: what one class of :data:`KINDS` makes of a text."""
+
+    languages: ClassVar[tuple[Language, ...]]  # that it can describe a picture in
 
     @property
     def name(self) -> str:
@@ -48,6 +50,8 @@ class Model(Protocol):
 @dataclass(frozen=True, slots=True)
 class HubModel:
     """One repository of the hub at one revision. ``str()`` is ``ORG/NAME`` or ``ORG/NAME@REVISION``."""
+
+    languages: ClassVar[tuple[Language, ...]] = ("ru",)
 
     repo: str  # ORG/NAME, of the oldest repositories NAME
     revision: str = "main"
@@ -82,6 +86,7 @@ class HubModel:
 class CocoObjects:
     """The one captioner that needs no training: a detector's things put into words."""
 
+    languages: ClassVar[tuple[Language, ...]] = ("ru",)
     name: ClassVar[str] = "coco-objects"
 
     @classmethod
@@ -96,6 +101,8 @@ class CheckpointFolder:
 
     Raises UnknownModel when no file system takes the name, or nobody could read it.
     """
+
+    languages: ClassVar[tuple[Language, ...]] = ("ru",)
 
     name: str
 

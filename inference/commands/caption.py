@@ -17,13 +17,23 @@ import typer
 from rich.console import Console
 from tqdm import tqdm
 
+from inference.checkpoints.names import ModelName
 from inference.commands.common import DEFAULTS, ModelsDir
 from inference.commands.timings import timings
 from inference.common.errors import UserError
 from inference.common.file_names import ESCAPED, AmbiguousNameError, name_of, picture_of, shown
 from inference.common.json_lines import from_json
 from inference.common.quoting import unquoted
-from inference.common.types import Caption, EngineError, ModelNotLoaded, PictureError, UnknownModel
+from inference.common.types import (
+    Caption,
+    DecodingOptions,
+    Detail,
+    EngineError,
+    Language,
+    ModelNotLoaded,
+    PictureError,
+    UnknownModel,
+)
 from inference.pictures.files import read_file
 from inference.pictures.kinds import PICTURE_SUFFIXES, looks_like_picture
 from inference.serving.engine import Engine, EngineSettings
@@ -65,6 +75,15 @@ def caption(  # noqa: PLR0917 - Typer passes everything by name
         Path | None,
         typer.Option(help="Write the JSON rows to this file. Pictures that have a row there are not redone."),
     ] = None,
+    detail: Annotated[
+        Detail, typer.Option(help="How much is told, by models that know several lengths.")
+    ] = "usual",
+    quoting: Annotated[
+        bool, typer.Option(help="Whether the words on a picture stand in the text, each in its place.")
+    ] = True,
+    language: Annotated[
+        Language, typer.Option(help="Of the text, by models that know several languages.")
+    ] = "ru",
     models_dir: ModelsDir = DEFAULTS.models_dir,
     batch_size: Annotated[
         int, typer.Option(envvar="BATCH_SIZE", min=1, help="Pictures that go through the model together.")
@@ -96,13 +115,16 @@ def caption(  # noqa: PLR0917 - Typer passes everything by name
         threads=threads,
         captioner=captioner,
     )
+    asked = DecodingOptions.telling(detail=detail, quoting=quoting, language=language)
     try:
+        _check_language(model, language)
         engine = Engine(settings)
         identity = {"model": name_of(model), **asdict(engine.version())}
         items = gather(paths)
-        kept = kept_rows(output, identity) if output else {}
+        kept = kept_rows(output, identity, asked) if output else {}
         missing = [item for item in items if item.file_name not in kept]
-        rows = asyncio.run(_caption_all(engine, missing, identity, _writer(output, as_json, len(items))))
+        write = _writer(output, as_json, len(items))
+        rows = asyncio.run(_caption_all(engine, missing, asked, identity, write))
     except UserError as error:
         typer.echo(shown(str(error)), err=True)
         raise typer.Exit(2) from error
@@ -122,6 +144,13 @@ def caption(  # noqa: PLR0917 - Typer passes everything by name
         )
     if failed == len(every_row):
         raise typer.Exit(1)
+
+
+def _check_language(model: str, language: Language) -> None:
+    """Raises UserError where the model does not know the language, or there can be no such model."""
+    known = ModelName.parse(model).model.languages
+    if language not in known:
+        raise UserError(f"{model} describes in {', '.join(known)} only: choose that --language.")
 
 
 def gather(paths: list[Path]) -> list[Item]:
@@ -200,10 +229,11 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Row]]:
         yield number, row
 
 
-def kept_rows(output: Path, identity: Row) -> dict[str, Row]:
+def kept_rows(output: Path, identity: Row, asked: DecodingOptions | None) -> dict[str, Row]:
     """The rows already in the file, by file_name, its torn last line cut off. Raises UserError.
 
-    `identity`: the model and version the new rows will name; those of another are not mixed with them.
+    `identity`: the model and version the new rows will name; those of another are not mixed with them, nor
+    those that tell another way than is `asked` for.
     """
     try:
         if not output.exists():
@@ -230,8 +260,17 @@ def kept_rows(output: Path, identity: Row) -> dict[str, Row]:
                 f"{output}, line {number} is by another version of this program, which may say other things: "
                 "choose another --output."
             )
+        if "options" in row and not _is_told_as(row["options"], asked or DecodingOptions()):
+            raise UserError(
+                f"{output}, line {number} tells more or less, or in another language, than is asked for now: "
+                "choose another --output."
+            )
         rows[row["file_name"]] = row
     return rows
+
+
+def _is_told_as(options: Row, asked: DecodingOptions) -> bool:
+    return asked.told_as(DecodingOptions.from_dict(options)) == asked
 
 
 def _writer(output: Path | None, as_json: bool, total: int) -> Callable[[Row], None]:
@@ -273,7 +312,11 @@ def _readable(row: Row, *, heading: bool) -> str:
 
 
 async def _caption_all(
-    engine: Engine, items: list[Item], identity: Row, write: Callable[[Row], None]
+    engine: Engine,
+    items: list[Item],
+    asked: DecodingOptions | None,
+    identity: Row,
+    write: Callable[[Row], None],
 ) -> list[Row]:
     """The rows, in the items' order; each is written as soon as it and those before it are there."""
     rows: list[Row] = []
@@ -289,7 +332,7 @@ async def _caption_all(
             try:
                 for position in range(len(items) + ahead):
                     if position < len(items):
-                        waiting.append(asyncio.create_task(_row(engine, items[position], identity)))
+                        waiting.append(asyncio.create_task(_row(engine, items[position], asked, identity)))
                     if waiting and position >= ahead - 1:
                         rows.append(await waiting.popleft())
                         write(rows[-1])
@@ -301,11 +344,11 @@ async def _caption_all(
     return rows
 
 
-async def _row(engine: Engine, item: Item, identity: Row) -> Row:
+async def _row(engine: Engine, item: Item, asked: DecodingOptions | None, identity: Row) -> Row:
     if item.error:
         return {"file_name": item.file_name, "error": item.error, **identity}
     try:
-        found = await engine.caption(read_file(item.path))
+        found = await engine.caption(read_file(item.path), options=asked)
     except (UnknownModel, ModelNotLoaded):
         raise  # no other picture would do better
     except (PictureError, EngineError) as error:

@@ -6,12 +6,14 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Self, get_args
 
 from inference.common.errors import UserError
 
-Strategy = Literal["greedy", "beam", "sample"]
+Strategy = Literal["own", "greedy", "beam", "sample"]
+Detail = Literal["short", "usual", "detailed"]
+Language = Literal["ru", "en", "uk"]
 PictureErrorCode = Literal[
     "empty", "not_a_picture", "truncated", "too_many_pixels", "too_large", "unsupported"
 ]
@@ -23,20 +25,24 @@ _SHARED_OPTIONS = frozenset(
     {"strategy", "min_tokens", "max_tokens", "length_penalty", "repetition_penalty", "no_repeat_ngram"}
 )
 _RELEVANT_OPTIONS: dict[str, frozenset[str]] = {
+    "own": frozenset(),
     "greedy": _SHARED_OPTIONS - {"length_penalty"},
     "beam": _SHARED_OPTIONS | {"beams"},
     "sample": (_SHARED_OPTIONS - {"length_penalty"}) | {"temperature", "top_k", "top_p", "seed"},
 }
+# How much is told, and in which language: these decide whatever the strategy.
+_TELLING = ("detail", "quoting", "language")
 
 
 @dataclass(frozen=True, slots=True)
 class DecodingOptions:
-    """How a caption is searched for among the decoder's continuations.
+    """How a caption is searched for among the decoder's continuations, and what it is to tell.
 
+    What is to be told is asked of every model; one that knows a single length or language keeps to it.
     Raises ValueError when a value is outside the range written beside it.
     """
 
-    strategy: Strategy = "beam"
+    strategy: Strategy = "beam"  # "own": the search that the model was made for
     beams: int = 3  # >= 1; hypotheses kept by "beam"
     temperature: float = 1.0  # > 0; divides the logits of "sample"
     top_k: int = 0  # >= 0; "sample" draws among the k likeliest tokens, 0 = among all
@@ -47,12 +53,20 @@ class DecodingOptions:
     length_penalty: float = 1.0  # -50..50; a beam's score is its log-probability / length ** length_penalty
     repetition_penalty: float = 1.0  # > 0; 1 = none (Keskar et al. 2019, CTRL)
     no_repeat_ngram: int = 0  # >= 0; no n-gram of this length twice, 0 = off
+    detail: Detail = "usual"
+    quoting: bool = True  # the words read on the picture stand in the text, each in its place
+    language: Language = "ru"
 
     def __post_init__(self) -> None:
         if self.strategy not in get_args(Strategy):
             raise ValueError(
                 f"Strategy must be one of {', '.join(get_args(Strategy))}, not {self.strategy!r}."
             )
+        for name, known in (("detail", get_args(Detail)), ("language", get_args(Language))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"Decoding option {name} must be one of {', '.join(known)}.")
+        if type(self.quoting) is not bool:
+            raise ValueError(f"Decoding option quoting must be true or false, not {self.quoting!r}.")
         for name in _WHOLE:
             if type(value := getattr(self, name)) is not int:
                 raise ValueError(f"Decoding option {name} must be a whole number, not {value!r}.")
@@ -91,6 +105,20 @@ class DecodingOptions:
             raise ValueError(f"Unknown decoding option: {', '.join(unknown)}.")
         return cls(**values)
 
+    @classmethod
+    def telling(cls, *, detail: Detail, quoting: bool, language: Language) -> Self | None:
+        """To be told so, by the model's own search; None where that is the usual way."""
+        asked = cls("own", detail=detail, quoting=quoting, language=language)
+        return None if asked == cls("own") else asked
+
+    def of_model(self, own: DecodingOptions) -> DecodingOptions:
+        """These options for a model that was made for ``own``, whose search it is where they name none."""
+        return own.told_as(self) if self.strategy == "own" else self
+
+    def told_as(self, other: DecodingOptions) -> DecodingOptions:
+        """The same search, for a caption that tells as much as ``other``, and in its language."""
+        return replace(self, **{name: getattr(other, name) for name in _TELLING})
+
     def key(self) -> str:
         """16 hexadecimal digits, equal for options that cannot give different captions."""
         relevant = _RELEVANT_OPTIONS[self.strategy]
@@ -99,6 +127,11 @@ class DecodingOptions:
             name: float(value) if isinstance(value, (int, float)) else value
             for name, value in self.to_dict().items()
             if name in relevant
+        }
+        # What is usual has no part in it: keys of before there was a choice stay what they were.
+        usual = DecodingOptions()
+        values |= {
+            name: getattr(self, name) for name in _TELLING if getattr(self, name) != getattr(usual, name)
         }
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -55,8 +55,11 @@ def generate(
     ``prompts``: tokens fed to each picture's row after the start token and before the sentence, at least one;
     the decoder needs ``feed(state, tokens, lengths)``, see :class:`inference.decoders.base.CaptionDecoder`.
 
-    Raises ValueError when the decoder's outputs are not numbers (a damaged checkpoint).
+    Raises ValueError when the decoder's outputs are not numbers (a damaged checkpoint), or the options leave
+    the search to a model.
     """
+    if options.strategy == "own":
+        raise ValueError("Which search is the model's own is known to who loaded it: see DecodingOptions.")
     state = decoder.start(memory)
     n = rows_of(state)
     if n == 0:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inference.reading.geometry import Box
 from inference.reading.lines import TextLine
 from inference.reading.reading import Reading
 from inference.russian.counting import genitive
@@ -24,16 +23,12 @@ def summarise(reading: Reading, *, looked: bool = True) -> str:
 
     ``looked`` False: nobody looked for words, so their absence is not claimed.
     """
-    # It claims no absence of words where some are listed.
-    frames, lines = reading.frames, reading.lines or reading.listed
+    frames, lines, kind = reading.frames, _lines(reading), kind_of(reading)
     if not lines:
-        return write([_kind(frames, text=False), _LISTS.without_words if looked else ""])
+        return write([kind, _LISTS.without_words if looked else ""])
     latin = _mostly_latin(lines)
-    if any(line.author for line in lines) and len(frames) < 2:
-        shown = any((right - left) * (bottom - top) > _AVATAR for left, top, right, bottom in frames)
-        language = _LISTS.latin_post if latin else ""
-        return write([_LISTS.post, _LISTS.with_picture if shown else "", ",", language])
-    kind = _kind(frames, text=True)
+    if _is_post(reading):
+        return write([kind, ",", _LISTS.latin_post if latin else ""])
     if not frames:
         return write([kind, ",", _LISTS.latin_page if latin else ""])
     words = _LISTS.with_one if len({line.block for line in lines}) == 1 else _LISTS.with_several
@@ -41,10 +36,24 @@ def summarise(reading: Reading, *, looked: bool = True) -> str:
     return write([kind, words, places, ",", _LISTS.latin_picture if latin else ""])
 
 
-def _kind(frames: Sequence[Box], *, text: bool) -> str:
+def kind_of(reading: Reading) -> str:
+    """What kind of picture it is: "мем из двух кадров", "скриншот поста в соцсети с картинкой"."""
+    frames = reading.frames
+    if _is_post(reading):
+        shown = any((right - left) * (bottom - top) > _AVATAR for left, top, right, bottom in frames)
+        return f"{_LISTS.post} {_LISTS.with_picture}" if shown else _LISTS.post
     if len(frames) > 1:
         return _LISTS.several.format(genitive(len(frames)))
-    return _LISTS.picture if frames or not text else _LISTS.page
+    return _LISTS.picture if frames or not _lines(reading) else _LISTS.page
+
+
+def _is_post(reading: Reading) -> bool:
+    return len(reading.frames) < 2 and any(line.author for line in _lines(reading))
+
+
+def _lines(reading: Reading) -> Sequence[TextLine]:
+    # Where nothing can be quoted, what is listed is there all the same.
+    return reading.lines or reading.listed
 
 
 def _mostly_latin(lines: Sequence[TextLine]) -> bool:

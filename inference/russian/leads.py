@@ -79,6 +79,23 @@ def led(sentence: Sentence, place: Place | None) -> Sentence:
     return replace(sentence, lead=tuple(lead.split()))
 
 
+def placed_exactly(sentence: Sentence, region: Region, side: str) -> Sentence:
+    """A sentence whose lead says no more than where the words stand says it exactly: "надпись сверху слева".
+
+    ``side``: "слева", "справа" or "". Other sentences stay as they are.
+    """
+    noun, *told = sentence.lead or ("",)
+    plain = _is_plain(sentence.lead)
+    if not plain and not (noun in LISTS.captions.writings and set(told) <= LISTS.captions.places):
+        return sentence
+    lead = LISTS.leads.at.get(region, LISTS.leads.plain).split()
+    if not plain:
+        lead[0] = noun
+    if region is Region.MIDDLE and not side:
+        lead.append(LISTS.places.words[region])
+    return replace(sentence, lead=(*lead, *side.split()))
+
+
 def unplaced(sentence: Sentence, frame: int) -> Sentence:
     """The sentence without the frame that it begins with, where that was just spoken of."""
     return replace(sentence, place="") if sentence.place == on_frame(frame) else sentence

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr, ValidationError
 
+from inference.common.colours import Colour
 from inference.common.errors import UserError
 from inference.common.places import Region
 
@@ -55,6 +56,12 @@ def _whole(words: dict[Region, str]) -> dict[Region, str]:
     missing = set(Region) - {Region.FRAME, Region.PAGE} - set(words)
     if missing:
         raise ValueError(f"{min(region.value for region in missing)!r} is missing: add it")
+    return words
+
+
+def _every_colour(words: dict[Colour, str]) -> dict[Colour, str]:
+    if missing := set(Colour) - set(words):
+        raise ValueError(f"{min(colour.value for colour in missing)!r} is missing: add it")
     return words
 
 
@@ -154,6 +161,31 @@ class Things(_Table):
     postures: dict[Word, Word]
 
 
+class Noun(_Table):
+    """A countable thing: its forms after one, after two to four, and after five or more.
+
+    ``gender`` "p" is a noun without a singular, counted as in "двое ножниц".
+    """
+
+    one: Word
+    few: Word
+    many: Word
+    gender: Literal["m", "f", "n", "p"] = "m"
+
+
+class Telling(_Table):
+    written: Word
+    on_frames: Template
+    column: Word
+    row: Word
+    rows: Template
+    one_row: Noun
+    one_colour: Template
+    two_colours: Template
+    colourless: Word
+    colours: Annotated[dict[Colour, Word], AfterValidator(_every_colour)]
+
+
 class Summary(_Table):
     several: Template
     picture: Word
@@ -201,18 +233,6 @@ class Objects(_Table):
     none: Word
 
 
-class Noun(_Table):
-    """A countable thing: its forms after one, after two to four, and after five or more.
-
-    ``gender`` "p" is a noun without a singular, counted as in "двое ножниц".
-    """
-
-    one: Word
-    few: Word
-    many: Word
-    gender: Literal["m", "f", "n", "p"] = "m"
-
-
 class Lists(_Table):
     """All of ``lists.toml``, which says what each list is for."""
 
@@ -225,6 +245,7 @@ class Lists(_Table):
     leads: Leads
     places: Places
     things: Things
+    telling: Telling
     summary: Summary
     inscriptions: Inscriptions
     sites: Sites

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.captioners.meme_small.concept_table import ConceptTable, vocabulary_files
-from inference.captioners.meme_small.model import Gate
+from inference.captioners.meme_small.known import Gate
 from inference.captioners.meme_small.sight import ENCODER
 from inference.checkpoints.config import CheckpointConfig, TrainingRecord
 from inference.checkpoints.modules import save_checkpoint

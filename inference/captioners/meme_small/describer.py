@@ -11,8 +11,9 @@ from PIL import Image
 from inference.captioners.meme_small.concept_table import ConceptTable
 from inference.captioners.meme_small.concepts import ConceptDetector
 from inference.captioners.meme_small.decoder import SlotPrefixDecoder
+from inference.captioners.meme_small.known import Gate
 from inference.captioners.meme_small.memory import SlotPrefixConfig
-from inference.captioners.meme_small.model import Gate, MemeSmall, Parts
+from inference.captioners.meme_small.model import MemeSmall, Parts
 from inference.captioners.meme_small.sight import Sight
 from inference.checkpoints.config import CheckpointConfig
 from inference.checkpoints.folder import WEIGHTS_FILE

@@ -5,7 +5,7 @@ slots that may say nothing else.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from PIL import Image
 from inference.captioners.meme_small.concept_table import ConceptTable
 from inference.captioners.meme_small.constraints import OnlySupported, QuoteGrammar, elsewhere, line_blocks
 from inference.captioners.meme_small.faithful import LAYOUT, Cutter, Evident
+from inference.captioners.meme_small.known import Gate, View
 from inference.captioners.meme_small.memory import (
     Array,
     SlotMemory,
@@ -22,40 +23,20 @@ from inference.captioners.meme_small.memory import (
     collate,
     line_word_ids,
 )
-from inference.captioners.meme_small.narration import Written, begins_below, narrate
-from inference.captioners.meme_small.things import is_drawn, share_out, tell_things
-from inference.common.places import Region
+from inference.captioners.meme_small.telling import Teller
 from inference.common.stages import stage
 from inference.common.types import DecodingOptions
 from inference.decoding.decoder import Decoder
 from inference.decoding.search import Generated, generate
+from inference.pictures.colours import Palette, palette
 from inference.reading.features import layout_features, line_features
-from inference.reading.lines import TextLine
 from inference.reading.reading import Reading
-from inference.russian.leads import parsed, signed
 from inference.russian.lexicon import bare, script
 from inference.russian.lists import LISTS
 from inference.russian.morphology import lemma
-from inference.russian.places import on_frame
-from inference.russian.sentences import told
 from inference.tokenizers.slots import EOS, PAD, SlotTokenizer
 
-_OUTSIDE = {Region.ABOVE: Region.TOP, Region.BELOW: Region.BOTTOM}
-
 MOST_FRAMES = 6  # whose things are told frame by frame; more would tire a listener
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """How probable a concept must be on a picture for its words to be said."""
-
-    certain: float = 0.5  # by the language model, in its own sentences
-    listed: float = 0.11  # by the sentences after it: a thing
-    acting: float = 0.2  # by the sentences after it: what is done
-    boldness: float = 0.7  # all of them times this for another variant
-
-    def bolder(self) -> Gate:
-        return Gate(*(value * self.boldness for value in (self.certain, self.listed, self.acting)))
 
 
 class Parts(Protocol):
@@ -96,6 +77,11 @@ class MemeSmall:
     def cutter(self) -> Cutter:
         """Made at the first use: it parses the whole vocabulary."""
         return Cutter(self.tokenizer, self.word_concepts.tolist(), lemma)
+
+    @cached_property
+    def teller(self) -> Teller:
+        """Made at the first use, as what it needs is."""
+        return Teller(self.tokenizer, self.cutter, self.concepts)
 
     def spelt(self, readings: Sequence[Reading]) -> Array:
         """(n, concepts), float32: 1 where a concept is among the words read."""
@@ -194,7 +180,9 @@ class MemeSmall:
             with stage("generate.see"):
                 by_frame = self.detect_by_frame(image, reading, layout)
             with stage("generate.write"):
-                texts.append(self.tell(kept, reading, seen.tolist(), gate, by_frame=by_frame.tolist()))
+                palettes = self.palettes(image, reading) if options.detail == "detailed" else []
+                view = View(reading, seen.tolist(), by_frame.tolist(), palettes)
+                texts.append(self.teller.tell(kept, view, gate, options))
         return texts, generated
 
     def detect_by_frame(self, image: Image.Image, reading: Reading, layout: Array) -> Array:
@@ -203,75 +191,23 @@ class MemeSmall:
         """
         if not 2 <= len(reading.frames) <= MOST_FRAMES:
             return np.zeros((0, len(self.concepts)), dtype=np.float32)
-        width, height = image.size
-        crops = []
-        for left, top, right, bottom in reading.frames:
-            x, y = int(left * width), int(top * height)
-            crops.append(image.crop((x, y, max(int(right * width), x + 1), max(int(bottom * height), y + 1))))
+        crops = _crops(image, reading)
         n = len(crops)
         spelt = self.spelt([reading])
         return self.parts.detect(self.parts.see(crops), np.tile(layout, (n, 1)), np.tile(spelt, (n, 1)))
 
-    def tell(
-        self,
-        tokens: list[int],
-        reading: Reading,
-        probabilities: Sequence[float],
-        gate: Gate,
-        *,
-        by_frame: Sequence[Sequence[float]] = (),
-    ) -> str:
-        """The caption: what the decoder wrote, and among it, where the picture comes in reading order, what
-        the detectors saw.
-
-        ``tokens``: of the decoder, without start and end; ``probabilities``: of the concepts; ``by_frame``
-        (frames, concepts): the same of each frame, where they are to be told one by one.
-        """
-        named = {int(self.word_concepts[word]) for word in tokens if word < len(self.tokenizer)}
-        said = {self.concepts[place] for place in named if place >= 0}
-        probable = [
-            (concept, probability)
-            for concept, probability in zip(self.concepts, probabilities, strict=True)
-            if probability >= gate.listed and concept not in said
-        ]
-        if reading.lines and not reading.frames:
-            probable = []  # a page of text: what detectors see there are letters and portraits of writers
-        written = self._written(tokens, reading.lines)
-        lead = _on_picture(reading, [concept for concept, _ in probable])
-        if begins_below(written):
-            lead = f"{LISTS.places.lower} {lead}"
-        seen = [dict(zip(self.concepts, own, strict=True)) for own in by_frame]
-        everywhere, single = share_out(probable, seen, gate.listed) if seen else (probable, [])
-        things = tell_things(everywhere, said, place=lead, acting=gate.acting)
-        scenes = {
-            number: scene
-            for number, own in enumerate(single)
-            if (scene := tell_things(own, said, place=on_frame(number), acting=gate.acting))
-        }
-        return told(narrate(written, things, scenes))
-
-    def _written(self, tokens: list[int], lines: Sequence[TextLine]) -> list[Written]:
-        """What the decoder wrote, sentence by sentence; see :meth:`tell`."""
-        size = len(self.tokenizer)
-        sentences = self.cutter.sentences(tokens)
-        quoted = [[lines[word - size] for word in sentence if word >= size] for sentence in sentences]
-        places = [own[0].place if own else None for own in quoted]
-        regions = {place.region for place in places if place is not None}
-        # "Сверху" is one place: above the picture, where words stand there, else at its upper edge.
-        taken = {edge for region, edge in _OUTSIDE.items() if region in regions}
-        return [
-            Written(
-                signed(parsed(self.tokenizer.pieces(sentence, lines)), own[0].author if own else ""),
-                quotes=bool(own),
-                place=None if place is None or place.region in taken else place,
-                bare=self.cutter.is_bare(sentence),
-            )
-            for sentence, own, place in zip(sentences, quoted, places, strict=True)
-        ]
+    @staticmethod
+    def palettes(image: Image.Image, reading: Reading) -> list[Palette]:
+        """The colours of each frame of a picture; none where there are more than can be told one by one."""
+        few = len(reading.frames) <= MOST_FRAMES
+        return [palette(frame) for frame in _crops(image, reading)] if few else []
 
 
-def _on_picture(reading: Reading, probable: Sequence[str]) -> str:
-    """ "на фото", or what else the picture is."""
-    if len(reading.frames) > 1:
-        return LISTS.places.frames
-    return LISTS.places.drawing if is_drawn(probable) else LISTS.places.photo
+def _crops(image: Image.Image, reading: Reading) -> list[Image.Image]:
+    """The frames of a picture, at least a pixel wide and high."""
+    width, height = image.size
+    crops = []
+    for left, top, right, bottom in reading.frames:
+        x, y = int(left * width), int(top * height)
+        crops.append(image.crop((x, y, max(int(right * width), x + 1), max(int(bottom * height), y + 1))))
+    return crops

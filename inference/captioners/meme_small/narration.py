@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from inference.common.places import Place, Region
+from inference.reading.geometry import Box
 from inference.russian.leads import led, unplaced
 from inference.russian.sentences import Sentence
 
@@ -22,6 +23,8 @@ class Written:
     quotes: bool
     place: Place | None = None
     bare: bool = False  # it only says that there is a picture
+    seen: bool = False  # it names something that the picture shows, not its layout alone
+    box: Box | None = None  # of its quotation
 
     @property
     def frame(self) -> int | None:

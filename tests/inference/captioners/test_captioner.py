@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,15 @@ def test_without_options_the_checkpoint_decides(models: Path) -> None:
     captioner = load_captioner("tiny", models)
     assert captioner.caption(PICTURES[1:2])[0].options == DECODING
     assert captioner.caption([]) == []
+
+
+def test_a_caption_is_told_as_it_is_asked_for_by_the_search_of_the_checkpoint(models: Path) -> None:
+    captioner = load_captioner("tiny", models)
+    asked = DecodingOptions("own", detail="detailed", quoting=False, language="en")
+    (caption,) = captioner.caption(PICTURES[:1], asked)
+    assert caption.options == replace(DECODING, detail="detailed", quoting=False), "it knows Russian"
+    assert '"' not in caption.text
+    assert caption.words, "they are listed all the same"
 
 
 def test_another_seed_is_another_variant_and_the_same_seed_the_same(models: Path) -> None:

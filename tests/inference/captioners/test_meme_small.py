@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from inference.captioners.meme_small.concept_table import FREE, UNKNOWN, ConceptTable
 from inference.captioners.meme_small.faithful import Evident
+from inference.captioners.meme_small.known import Gate, View
 from inference.captioners.meme_small.memory import SlotPrefixConfig, collate, line_word_ids
 from inference.captioners.meme_small.model import (
-    Gate,
     MemeSmall,
     OnlySupported,
     QuoteGrammar,
@@ -427,7 +427,7 @@ def test_things_stand_where_the_picture_comes_in_reading_order() -> None:
         for number in range(len(lines)):
             slot = len(tokenizer) + number
             tokens += [tokenizer.id("подпись"), COLON, OPENS, slot, CLOSES, tokenizer.id(".")]
-        return model.tell(tokens, reading_of(lines, boxes), [0.9, 0.2], Gate(listed=0.5))
+        return model.teller.tell(tokens, View(reading_of(lines, boxes), [0.9, 0.2]), Gate(listed=0.5), GREEDY)
 
     first, second = above.text, below.text
     assert told(above, below) == (f'Надпись сверху: "{first}". Ниже на фото кот. Подпись снизу: "{second}".')
@@ -456,8 +456,8 @@ def test_frames_are_told_one_by_one() -> None:
         tokens += [tokenizer.id("подпись"), COLON, OPENS, slot, CLOSES, tokenizer.id(".")]
 
     def told(tokens: list[int], *by_frame: tuple[float, float]) -> str:
-        read = reading_of([first, second], boxes)
-        return model.tell(tokens, read, [0.9, 0.7], Gate(listed=0.5), by_frame=by_frame)
+        view = View(reading_of([first, second], boxes), [0.9, 0.7], by_frame)
+        return model.teller.tell(tokens, view, Gate(listed=0.5), GREEDY)
 
     assert told(tokens, (0.9, 0.1), (0.1, 0.8)) == (
         f'На первом кадре кот. Подпись: "{first.text}". На втором кадре робот. Подпись: "{second.text}".'

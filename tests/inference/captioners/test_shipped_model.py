@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -16,8 +17,9 @@ from inference.checkpoints import manifest
 from inference.checkpoints.format import read_config, read_training
 from inference.checkpoints.models import model_info
 from inference.checkpoints.names import ModelName
-from inference.common.types import DecodingOptions
-from tests.drawing import draw_meme, font
+from inference.common.quoting import unquoted
+from inference.common.types import DecodingOptions, Detail
+from tests.drawing import Kind, draw_meme, font
 
 CHECKPOINTS = Path(__file__).parents[3] / "checkpoints"
 FOLDER = CHECKPOINTS / "meme-small"
@@ -83,6 +85,23 @@ def test_quotes_nothing_that_was_not_read(captioner: Captioner) -> None:
         read = letters(" ".join(caption.words))
         for quotation in quotations(caption.text):
             assert letters(quotation) in read
+
+
+@pytest.mark.parametrize("kind", ["caption_bar", "two_frames", "tweet", "photo"])
+def test_the_three_lengths_say_each_word_once(captioner: Captioner, kind: Kind) -> None:
+    image = draw_meme(kind)
+    told = {}
+    for detail in get_args(Detail):
+        (caption,) = captioner.caption([image], DecodingOptions("own", detail=detail))
+        told[detail] = caption.text
+        assert unquoted(caption.text, caption.words) == [], caption.text
+        quoted = letters("".join(quotations(caption.text)))
+        assert quoted == letters("".join(word for word in caption.words if not word.startswith("@")))
+        sentences = re.findall(r'(?:"[^"]*"|[^".])+', caption.text)
+        assert len({*map(str.strip, sentences)}) == len(sentences), caption.text
+    assert len(told["short"]) <= len(told["usual"]) < len(told["detailed"])
+    (apart,) = captioner.caption([image], DecodingOptions("own", quoting=False))
+    assert quotations(apart.text) == []
 
 
 def test_a_picture_without_words_is_described_without_quotations(captioner: Captioner) -> None:

@@ -110,6 +110,18 @@ def test_one_picture_is_described_to_a_reader(cli: Cli) -> None:
     assert done.stderr == "", "no progress bar for one picture"
 
 
+def test_how_much_is_told_can_be_asked_for_and_is_not_mixed(cli: Cli) -> None:
+    cli.write("cat.png", picture())
+    done = cli.run("caption", "cat.png", "--detail", "short", "--no-quoting", "--output", "rows.jsonl")
+    (row,) = rows_of((cli.folder / "rows.jsonl").read_text())
+    told = {name: row["options"][name] for name in ("strategy", "detail", "quoting", "language")}
+    assert told == {"strategy": "own", "detail": "short", "quoting": False, "language": "ru"}, done.stderr
+    again = cli.run("caption", "cat.png", "--output", "rows.jsonl")
+    assert (again.returncode, "choose another --output" in again.stderr) == (2, True)
+    refused = cli.run("caption", "cat.png", "--language", "en")
+    assert (refused.returncode, refused.stderr) == (2, "fake describes in ru only: choose that --language.\n")
+
+
 def test_words_that_could_not_be_read_are_told() -> None:
     row = {"file_name": "a.png", "summary": "Картинка.", "text": "Кот.", "words": []}
     said = _readable({**row, "notes": ["unreadable", "low_confidence"]}, heading=False)

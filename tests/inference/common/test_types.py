@@ -109,3 +109,32 @@ def test_a_picture_error_is_a_sentence_with_a_code() -> None:
     error = PictureError("empty", "The file is empty: send it again.")
     assert (error.code, str(error)) == ("empty", "The file is empty: send it again.")
     assert isinstance(error, ValueError)
+
+
+def test_what_is_told_is_asked_of_any_search_and_leaves_the_usual_keys_alone() -> None:
+    made_for = DecodingOptions(strategy="greedy", max_tokens=40)
+    short = DecodingOptions.telling(detail="short", quoting=False, language="en")
+    assert short is not None
+    assert short.of_model(made_for) == DecodingOptions(
+        strategy="greedy", max_tokens=40, detail="short", quoting=False, language="en"
+    )
+    sampled = DecodingOptions(strategy="sample", seed=4)
+    assert sampled.of_model(made_for) == sampled, "an own search is kept"
+    assert sampled.told_as(short).seed == 4 and sampled.told_as(short).detail == "short"
+    assert DecodingOptions.telling(detail="usual", quoting=True, language="ru") is None
+    keys = {
+        DecodingOptions("own").key(),
+        DecodingOptions("own", detail="short").key(),
+        DecodingOptions("own", detail="detailed").key(),
+        DecodingOptions("own", quoting=False).key(),
+        DecodingOptions("own", language="uk").key(),
+        DecodingOptions("greedy", language="uk").key(),
+    }
+    assert len(keys) == 6
+    assert DecodingOptions("own", beams=9).key() == DecodingOptions("own").key()
+
+
+@pytest.mark.parametrize("values", [{"detail": "long"}, {"language": "de"}, {"quoting": 1}])
+def test_nothing_else_can_be_told(values: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(values))):
+        DecodingOptions(**values)  # type: ignore[arg-type]

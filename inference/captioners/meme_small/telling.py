@@ -1,0 +1,71 @@
+"""A caption from the decoder's tokens and what the detectors saw, as long as it was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from inference.captioners.meme_small.faithful import LAYOUT, Cutter
+from inference.captioners.meme_small.known import Gate, Known, View
+from inference.captioners.meme_small.lengths import LENGTHS
+from inference.captioners.meme_small.narration import Written
+from inference.common.places import Region
+from inference.common.types import DecodingOptions
+from inference.reading.geometry import hull
+from inference.reading.reading import Reading
+from inference.russian.leads import parsed, signed
+from inference.russian.sentences import told
+from inference.tokenizers.slots import SlotTokenizer
+
+_OUTSIDE = {Region.ABOVE: Region.TOP, Region.BELOW: Region.BOTTOM}
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Tells what the decoder wrote and, where the picture comes in reading order, what the detectors saw."""
+
+    tokenizer: SlotTokenizer
+    cutter: Cutter
+    concepts: Sequence[str]  # by their numbers
+
+    def tell(self, tokens: Sequence[int], view: View, gate: Gate, options: DecodingOptions) -> str:
+        """The caption; "" where nothing can be told. ``tokens``: of the decoder, without start and end."""
+        named = self._named(tokens)
+        probable = [
+            (concept, probability)
+            for concept, probability in zip(self.concepts, view.probabilities, strict=True)
+            if probability >= gate.listed and concept not in named
+        ]
+        if view.reading.lines and not view.reading.frames:
+            probable = []  # a page of text: what detectors see there are letters and portraits of writers
+        seen = [dict(zip(self.concepts, own, strict=True)) for own in view.by_frame]
+        written = [one for one in self._written(tokens, view.reading) if options.quoting or not one.quotes]
+        known = Known(view, written, named, probable, seen, gate)
+        return told(LENGTHS[options.detail](known))
+
+    def _named(self, tokens: Iterable[int]) -> set[str]:
+        """The concepts that the decoder's words name."""
+        size = len(self.tokenizer)
+        places = {self.cutter.word_concepts[word] for word in tokens if word < size}
+        return {self.concepts[place] for place in places if place >= 0}
+
+    def _written(self, tokens: Sequence[int], reading: Reading) -> list[Written]:
+        """What the decoder wrote, sentence by sentence."""
+        size, lines = len(self.tokenizer), reading.lines
+        sentences = self.cutter.sentences(tokens)
+        quoted = [[lines[word - size] for word in sentence if word >= size] for sentence in sentences]
+        places = [own[0].place if own else None for own in quoted]
+        regions = {place.region for place in places if place is not None}
+        # "Сверху" is one place: above the picture, where words stand there, else at its upper edge.
+        taken = {edge for region, edge in _OUTSIDE.items() if region in regions}
+        return [
+            Written(
+                signed(parsed(self.tokenizer.pieces(sentence, lines)), own[0].author if own else ""),
+                quotes=bool(own),
+                place=None if place is None or place.region in taken else place,
+                bare=self.cutter.is_bare(sentence),
+                seen=bool(self._named(sentence) - LAYOUT),
+                box=hull(line.box for line in own) if own else None,
+            )
+            for sentence, own, place in zip(sentences, quoted, places, strict=True)
+        ]
