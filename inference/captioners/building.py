@@ -14,7 +14,7 @@ from inference.decoders.base import build_decoder, vocabulary_for
 from inference.encoders.base import build_encoder
 from inference.presets.preset import Preset
 from inference.reading.reading import Reading
-from inference.tokenizers.base import Tokenizer, load_tokenizer
+from inference.tokenizers.base import Tokenizer, load_tokenizer, other_marks_of
 from inference.tokenizers.vectors import read_vectors
 from inference.tokenizers.words_read import SLOTS, WordsRead, slotted
 
@@ -60,7 +60,8 @@ def _speaking(chosen: Preset, tokenizer: Tokenizer | None) -> tuple[SpecialToken
             if not isinstance(tokenizer, Gpt2Tokenizer):
                 raise ValueError(f"{chosen.name} needs a GPT-2 tokenizer, into which it puts its markers.")
             config["image_token"], bos = tokenizer.add(*chosen.tokenizer.markers)
-        special = SpecialTokens(bos, tokenizer.eos, tokenizer.pad, published.forbidden)
+        forbidden = (*published.forbidden, *other_marks_of(tokenizer))
+        special = SpecialTokens(bos, tokenizer.eos, tokenizer.pad, forbidden)
         tokens = len(tokenizer)
     return special, {**config, "vocabulary": vocabulary_for(config, tokens)}
 

@@ -20,6 +20,7 @@ from inference.decoders.base import CaptionDecoder, register
 from inference.decoders.caches import KeyValues
 from inference.decoders.mappers import GridMapper, LayersMapper, LinearMapper, MlpMapper, TransformerMapper
 from inference.decoders.products import conv1d, linear
+from inference.decoders.unrolling import dropout
 from inference.encoders.base import Memory
 
 
@@ -46,6 +47,7 @@ class GptPrefixConfig:
     # The embedding of image_token is added to every place of the picture, that of the start token to every
     # place of the text ("token types").
     token_types: bool = False
+    picture_dropout: float = 0.0  # of the numbers of a picture that is one tensor
     train_gpt: bool = False
 
     def __post_init__(self) -> None:
@@ -103,6 +105,8 @@ class GptPrefixDecoder(CaptionDecoder):
 
     def prefix(self, memory: Memory) -> Tensor:
         """(n, k, w): the mapped picture, behind the image token where there is one, with its type."""
+        if isinstance(memory, Tensor):
+            memory = dropout(memory, self.config.picture_dropout, training=self.training)
         mapped: Tensor = self.mapper(memory)
         if self.config.image_token is None:
             return mapped
@@ -186,13 +190,13 @@ class GptPrefixDecoder(CaptionDecoder):
         mask = None if own is None else own[:, None, None]
         if t > 1:
             mask = torch.ones(t, end, dtype=torch.bool, device=x.device).tril(past)
-        dropout = self.config.dropout if self.gpt.training else 0.0
+        dropped = self.config.dropout if self.gpt.training else 0.0
         for i, block in enumerate(model.h):
             y = _conv1d(block.attn.c_attn, block.ln_1(x)).view(n, t, 3, self.config.heads, -1).transpose(1, 3)
             q, k, v = y.unbind(2)  # (n, h, t, w / h)
             if cache is not None:
                 k, v = cache.put(i, y[:, :, 1:].transpose(1, 2))
-            mixed = functional.scaled_dot_product_attention(q, k, v, mask, dropout)
+            mixed = functional.scaled_dot_product_attention(q, k, v, mask, dropped)
             y = _conv1d(block.attn.c_proj, mixed.transpose(1, 2).reshape(n, t, width))
             x = x + block.attn.resid_dropout(y)
             y = functional.gelu(_conv1d(block.mlp.c_fc, block.ln_2(x)), approximate="tanh")

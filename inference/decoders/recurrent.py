@@ -33,6 +33,8 @@ class RecurrentConfig:
     cell: Literal["lstm", "gru"] = "lstm"
     layers: int = 1  # N
     dropout: float = 0.0  # between layers, and before the vocabulary
+    picture_dropout: float = 0.0  # of the numbers of a picture that is fed as an input
+    word_dropout: float = 0.0  # of whole words that are fed
     # The recurrent network's input; 0 = the embedding. Words are lifted to it when it differs.
     input: int = 0
     # Where the picture goes in, besides attention:
@@ -175,7 +177,8 @@ class RecurrentDecoder(CaptionDecoder):
             hidden.transpose(0, 1), None if cell is None else cell.transpose(0, 1), keys, values
         )
         if config.feed in {"first_input", "instead_of_start"}:
-            state = replace(state, pending=self.bridge(pooled))
+            seen = dropout(pooled, config.picture_dropout, training=self.training)
+            state = replace(state, pending=self.bridge(seen))
         return state
 
     def feed(self, state: RecurrentState, tokens: Tensor, lengths: Tensor) -> RecurrentState:
@@ -248,7 +251,9 @@ class RecurrentDecoder(CaptionDecoder):
 
     def _tops(self, memory: Memory, tokens: Tensor, lengths: list[int]) -> Tensor:
         """The top layer's hidden states (n, L, H), of each row's first ``lengths`` tokens at least."""
-        x = self.lift(self.embedding(tokens))  # (n, L, input)
+        x = self.embedding(tokens)
+        kept = dropout(x.new_ones(*tokens.shape, 1), self.config.word_dropout, training=self.training)
+        x = self.lift(x * kept)  # (n, L, input)
         if self.attention is None:
             state = self.unfed(memory)
             if state.pending is not None:

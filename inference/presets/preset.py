@@ -74,8 +74,9 @@ class TokenizerOf(_Data):
     ``special`` are those of the published one (recurrent ones: 20,000 words where nothing was fixed).
 
     ``markers``: tokens that a GPT-2 tokenizer gets besides, what is fed before the picture and before the
-    sentence. ``settings``: how a vocabulary of words is made. ``files``: where it is, a path as of
-    :attr:`Part.weights`; None where it is made from the captions, or lies beside the decoder's weights.
+    sentence. ``settings``: how a vocabulary of words is made; of a GPT-2 tokenizer that has slots for lines
+    read, ``slots``: how many. ``files``: where it is, a path as of :attr:`Part.weights`; None where it is
+    made from the captions, or lies beside the decoder's weights.
     """
 
     kind: str
@@ -132,7 +133,8 @@ class Preset(_Data):
     @property
     def reads(self) -> Literal["slots", "prompt"]:
         """How this system can be given the words read on a picture, which no original was."""
-        return "slots" if self.tokenizer.kind == "words" else "prompt"
+        tokenizer = self.tokenizer
+        return "slots" if tokenizer.kind == "words" or "slots" in tokenizer.settings else "prompt"
 
     def changed(
         self, *, encoder: Mapping[str, Any] = _AS_IT_IS, decoder: Mapping[str, Any] = _AS_IT_IS

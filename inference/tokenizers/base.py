@@ -39,6 +39,13 @@ def marks_of(tokenizer: Tokenizer) -> tuple[int, int] | None:
     return marks
 
 
+def other_marks_of(tokenizer: Tokenizer) -> list[int]:
+    """The ids of what a model that quotes lines between :func:`marks_of` never says: nothing else is to look
+    like a quotation."""
+    others: list[int] = getattr(tokenizer, "other_marks", [])
+    return others
+
+
 def load_tokenizer(kind: str, folder: Path) -> Tokenizer:
     """The tokenizer that was saved in ``folder``.
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, ByteLevelBPETokenizer, Tokenizer
+
+from inference.tokenizers.words_read import slot_names
 
 FILE = "tokenizer.json"
 _NAMES = {
@@ -14,12 +18,17 @@ _NAMES = {
     "bos": ("<s>", "<|startoftext|>", "<|endoftext|>"),
     "eos": ("</s>", "<|endoftext|>"),
 }
+# A published vocabulary has neither: there a space is written as another character.
+_OPENS, _CLOSES = ' "', '"'
+# « » “ ” „ in the characters that byte-level tokens are written with, whole or all but the last byte.
+_OTHER_MARKS = re.compile("Â[«»]|âĢ(?:[ľĿŀ]|$)")
 
 
 class Gpt2Tokenizer:
     """Known by their usual names: <s>, </s>, <pad> (ruGPT-3), <|endoftext|> for all three (GPT-2).
 
-    Raises ValueError when there is no end token.
+    ``slots`` and ``marks``: the ids of what :meth:`add_slots` gave it, where it did; ``other_marks``: then
+    those of what has quotation marks of another kind. Raises ValueError when there is no end token.
     """
 
     kind = "gpt2"
@@ -29,6 +38,16 @@ class Gpt2Tokenizer:
         self.eos = self._special("eos")
         self.bos = self._special("bos", self.eos)
         self.pad = self._special("pad", self.eos)
+        self._find_slots()
+
+    def _find_slots(self) -> None:
+        vocabulary = self.tokenizer.get_vocab()
+        named = itertools.takewhile(vocabulary.__contains__, slot_names(len(vocabulary)))
+        self.slots = [vocabulary[name] for name in named]
+        opens, closes = vocabulary.get(_OPENS), vocabulary.get(_CLOSES)
+        self.marks = None if opens is None or closes is None else (opens, closes)
+        names = vocabulary if self.marks else ()
+        self.other_marks = sorted(vocabulary[name] for name in names if _OTHER_MARKS.search(name))
 
     def _special(self, role: str, default: int | None = None) -> int:
         ids = (self.tokenizer.token_to_id(name) for name in _NAMES[role])
@@ -47,7 +66,8 @@ class Gpt2Tokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         """The text, without what surrounds it."""
         special = {self.bos, self.eos, self.pad}
-        return self.tokenizer.decode([token for token in tokens if token not in special]).strip()
+        text = self.tokenizer.decode([token for token in tokens if token not in special]).strip()
+        return text.replace("><", "> <") if self.slots else text
 
     def add(self, *tokens: str) -> list[int]:
         """Adds special tokens (image and text markers); their ids, new or old."""
@@ -55,9 +75,18 @@ class Gpt2Tokenizer:
         ids = (self.tokenizer.token_to_id(token) for token in tokens)
         return [token for token in ids if token is not None]
 
+    def add_slots(self, count: int) -> None:
+        """Adds tokens for ``count`` lines read on a picture, and for the marks around a quotation, which are
+        then never part of others."""
+        # Two lines in a quotation follow one another without a token for the space between them.
+        slots = [AddedToken(name, lstrip=True, normalized=False) for name in slot_names(count)]
+        marks = [AddedToken(mark, normalized=False) for mark in (_OPENS, _CLOSES)]
+        self.tokenizer.add_tokens([*slots, *marks])
+        self._find_slots()
+
     def save(self, folder: Path) -> None:
         """One tokenizer.json."""
-        self.tokenizer.save(str(folder / FILE))
+        self.tokenizer.save(str(folder / FILE), pretty=False)
 
     @classmethod
     def load(cls, folder: Path) -> Gpt2Tokenizer:

@@ -26,8 +26,11 @@ def language_model_command(  # noqa: PLR0917 - the options of a command
     out: Annotated[Path, typer.Option(help="Folder of the run; one that was stopped goes on.")] = Path(
         "runs/gpt-small"
     ),
+    held_out: Annotated[
+        int, typer.Option(help="So many memes are left for the captioner's recipe to choose by.", min=0)
+    ] = 0,
     photos_at_most: Annotated[int, typer.Option(help="Only the first so many photo captions; 0: all.")] = 0,
-    meme_epochs: Annotated[int, typer.Option(help="Epochs of the memes' descriptions.", min=0)] = 8,
+    meme_epochs: Annotated[int, typer.Option(help="Epochs of the memes' descriptions.", min=0)] = 10,
 ) -> None:
     """Train the small GPT-2 that clipcap-small speaks with, and its byte pairs."""
     from train_scripts.language_model.texts import meme_texts  # noqa: PLC0415
@@ -42,7 +45,8 @@ def language_model_command(  # noqa: PLR0917 - the options of a command
         captions = [row["text"] for _, row in json_rows(photos) if isinstance(row.get("text"), str)]
         if not captions:
             raise UserError(f"{photos} holds no captions: it needs rows with a text.")
-        texts = meme_texts(read_split(memes, "train"), memes, readings)
+        rows = read_split(memes, "train")
+        texts = meme_texts(rows, memes, readings, held_out=held_out)
         recipe = LanguageModelRecipe(photos=photos_at_most, meme_epochs=meme_epochs)
-        train_language_model(out, captions, texts, recipe)
+        train_language_model(out, captions, texts, [row.text for row in rows], recipe)
     typer.echo(f"The language model is {out / 'model'}.")

@@ -1,8 +1,8 @@
 """A small GPT-2 learned from captions alone: what a prefix captioner speaks with where no published model is.
 
-It sees captions as a captioner that is given the words read will: behind the prompt that says them. Photo
-captions have no words: to half of them those of another caption are given, as if written on the photo, and
-quoted, so that the model has learnt to copy before it sees its few memes.
+It sees captions as a captioner that is given the words read will: behind a slot for each line. Photo captions
+have no words: to half of them lines are given, as if written on the photo, and quoted, so that the model has
+learnt to name lines before it sees its few memes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tqdm import tqdm
 from inference.decoders.base import IGNORED
 from inference.decoders.gpt_prefix import gpt2
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
-from inference.tokenizers.words_read import AFTER, BEFORE, NOTHING, PROMPT_TOKENS
+from inference.tokenizers.words_read import SLOTS, slot_names
 from train_scripts.training.building import learned_bpe
 from train_scripts.training.data import batches_of
 from train_scripts.training.files import load_tensors, new_folder, save_tensors
@@ -33,14 +33,15 @@ __all__ = ["LanguageModelRecipe", "Text", "train_language_model", "written_on_ph
 
 _BATCH = 32
 _SAID = ('Подпись: "{quote}". {text}', '{text} Надпись: "{quote}".', 'Текст: "{quote}". Ниже {text}')
+_LINES = 5  # on a photo, at most
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A caption, and the words read on its picture ("" where none were)."""
+    """A caption, and how many lines were read on its picture, for which it has slots."""
 
     caption: str
-    read: str = ""
+    lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,36 +53,43 @@ class LanguageModelRecipe:
     layers: int = 4
     heads: int = 4
     positions: int = 208
+    slots: int = SLOTS
     dropout: float = 0.1
     rate: float = 2e-3
-    photo_epochs: int = 1
-    meme_epochs: int = 8
+    photo_epochs: int = 2
+    meme_epochs: int = 10
+    unread: float = 0.3  # how likely a meme's description is learned as if nothing was read
     photos: int = 0  # only so many photo captions; 0: all
     seed: int = 7
 
 
 def written_on_photos(captions: Sequence[str], seed: int) -> list[Text]:
-    """Photo captions, each second one with another's words quoted."""
+    """Photo captions, each second one with lines quoted."""
     chance = random.Random(seed)
     texts = []
     for number, caption in enumerate(captions):
         if number % 2:
             texts.append(Text(caption))
             continue
-        quote = chance.choice(captions).rstrip(".")
-        texts.append(Text(chance.choice(_SAID).format(quote=quote, text=caption), quote))
+        lines = chance.randint(1, _LINES)
+        quote = " ".join(slot_names(lines))
+        texts.append(Text(chance.choice(_SAID).format(quote=quote, text=caption), lines))
     return texts
 
 
 def train_language_model(
     folder: Path,
     photos: Sequence[str],
-    memes: Sequence[Text],
+    memes: Sequence[tuple[Text, Text]],
+    spelling: Sequence[str],
     recipe: LanguageModelRecipe,
     *,
     stop_after: int | None = None,
 ) -> list[float]:
-    """Writes ``folder/model`` (model.safetensors and tokenizer.json, as Hugging Face names them) and returns
+    """``memes``: each description with its lines as slots, and as if nothing was read; ``spelling``: texts
+    whose words the byte pairs are to know besides those of the photos.
+
+    Writes ``folder/model`` (model.safetensors and tokenizer.json, as Hugging Face names them) and returns
     the loss of each epoch, photos first. A run that was stopped, by itself after so many epochs as
     ``stop_after`` says, goes on behind its last whole epoch.
 
@@ -89,8 +97,8 @@ def train_language_model(
     """
     torch.manual_seed(recipe.seed)
     photos = photos[: recipe.photos or None]
-    every = [*photos, *(meme.caption for meme in memes), *(meme.read for meme in memes)]
-    tokenizer = learned_bpe(every, recipe.vocabulary)
+    tokenizer = learned_bpe([*photos, *spelling], recipe.vocabulary)
+    tokenizer.add_slots(recipe.slots)
     model = _model(recipe, tokenizer)
     rows = [
         [_tokens(text, tokenizer, recipe.positions) for text in own] for own in _epochs(photos, memes, recipe)
@@ -121,10 +129,17 @@ def train_language_model(
     return losses
 
 
-def _epochs(photos: Sequence[str], memes: Sequence[Text], recipe: LanguageModelRecipe) -> list[list[Text]]:
+def _epochs(
+    photos: Sequence[str], memes: Sequence[tuple[Text, Text]], recipe: LanguageModelRecipe
+) -> list[list[Text]]:
     """What each epoch learns from."""
+    chance = random.Random(recipe.seed)
     of_photos = [written_on_photos(photos, recipe.seed + number) for number in range(recipe.photo_epochs)]
-    return [*of_photos, *(list(memes) for _ in range(recipe.meme_epochs))]
+    of_memes = [
+        [unread if chance.random() < recipe.unread else read for read, unread in memes]
+        for _ in range(recipe.meme_epochs)
+    ]
+    return [*of_photos, *of_memes]
 
 
 def _model(recipe: LanguageModelRecipe, tokenizer: Gpt2Tokenizer) -> Any:
@@ -142,12 +157,9 @@ def _model(recipe: LanguageModelRecipe, tokenizer: Gpt2Tokenizer) -> Any:
 
 def _tokens(text: Text, tokenizer: Gpt2Tokenizer, longest: int) -> tuple[list[int], int]:
     """The tokens of a text, and how many of them stand before its caption."""
-    read = tokenizer.encode(text.read)[:PROMPT_TOKENS]
-    before = (
-        [*tokenizer.encode(BEFORE), *read, *tokenizer.encode(AFTER)] if read else tokenizer.encode(NOTHING)
-    )
-    row = [tokenizer.bos, *before, *tokenizer.encode(" " + text.caption), tokenizer.eos]
-    return row[:longest], 1 + len(before)
+    before = [tokenizer.bos, *tokenizer.slots[: text.lines], tokenizer.bos]
+    row = [*before, *tokenizer.encode(text.caption), tokenizer.eos]
+    return row[:longest], len(before)
 
 
 def _epoch(

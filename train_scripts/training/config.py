@@ -130,6 +130,9 @@ class StageConfig(_Settings):
         default=0.0, ge=0, lt=1
     )  # how likely a caption is learned as if nothing was read on its picture, by a model that is given words
     metric: str = VAL_LOSS  # what tells the best weights: val_loss, or a score of `train_scripts evaluate`
+    held_out: int = Field(
+        default=0, ge=0
+    )  # so many pictures of train are not learned from: they, not val, tell the best weights
     patience: int | None = Field(default=None, ge=1)  # epochs without a better one after which the stage ends
     validate_every: int = Field(default=1, ge=1)  # epochs
     validate_pictures: int = Field(

@@ -23,6 +23,8 @@ __all__ = [
     "batches_of",
     "digest_of",
     "first_rows",
+    "hash_of",
+    "held_out",
     "read_rows",
     "references_of",
     "shares",
@@ -85,6 +87,16 @@ def read_rows(folder: Path, split: str) -> list[TrainRow]:
             )
         rows.append(TrainRow(picture, name, text, float(weight), where))
     return rows
+
+
+def held_out(names: Iterable[str], count: int) -> set[str]:
+    """So many of the pictures named, the same ones for all that learn from them."""
+    return set(sorted({*names}, key=lambda name: hash_of("held out", name))[:count])
+
+
+def hash_of(*parts: object) -> int:
+    """63 bits, the same in every process."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
 
 
 def first_rows(rows: Sequence[TrainRow]) -> list[TrainRow]:

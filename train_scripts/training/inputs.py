@@ -4,7 +4,6 @@ the encoder sees.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,16 @@ from train_scripts.metrics.evaluator import evaluate
 from train_scripts.pictures import check_pictures, open_picture, with_pictures
 from train_scripts.training.augment import augment
 from train_scripts.training.config import VAL_LOSS, StageConfig, TrainConfig
-from train_scripts.training.data import TrainRow, batches_of, first_rows, read_rows, references_of, shares
+from train_scripts.training.data import (
+    TrainRow,
+    batches_of,
+    first_rows,
+    hash_of,
+    held_out,
+    read_rows,
+    references_of,
+    shares,
+)
 from train_scripts.training.features import FeatureCache, encoder_identity
 from train_scripts.training.seeing import Seer
 
@@ -36,7 +44,6 @@ __all__ = [
     "Part",
     "Readings",
     "StageRows",
-    "hash_of",
     "least_rows",
     "read_stage",
     "readings_of",
@@ -52,10 +59,16 @@ _NOTHING_READ = Reading((0, 0))  # where no words were kept
 
 @dataclass(frozen=True, slots=True)
 class StageRows:
-    """What a stage learns from and is measured by."""
+    """What a stage learns from, what tells its best weights, and what is scored in the end."""
 
     train: list[TrainRow]
     val: list[TrainRow]
+    choosing: list[TrainRow]
+
+    @property
+    def every(self) -> list[TrainRow]:
+        """All rows, those of val that choose as well but once."""
+        return [*self.train, *self.val, *(self.choosing if self.choosing is not self.val else ())]
 
     def notes(self, stage: str) -> list[str]:
         """What a person should know about them, one sentence each."""
@@ -85,18 +98,23 @@ def read_stage(config: TrainConfig, name: str) -> StageRows:
         for split in ("train", "val")
     )
     train = train[: stage.limit] if stage.limit else train
+    choosing = val
+    if stage.held_out:
+        held = held_out((row.file_name for row in train), stage.held_out)
+        choosing = [row for row in train if row.file_name in held]
+        train = [row for row in train if row.file_name not in held]
     if not train:
         raise UserError(
             f"Stage {name} has no rows of the split train in {', '.join(stage.data)}: give it others."
         )
-    if not val and (stage.metric != VAL_LOSS or stage.patience):
+    if not choosing and (stage.metric != VAL_LOSS or stage.patience):
         raise UserError(
             f"Stage {name} is to stop by {stage.metric}, but its data have no rows of the split val: "
             f"prepare the data with one, or leave stages.{name}.metric and patience out."
         )
     if stage.metric != VAL_LOSS:
-        _must_be_defined(name, stage, val)
-    return StageRows(train, val)
+        _must_be_defined(name, stage, choosing)
+    return StageRows(train, val, choosing)
 
 
 def _must_be_defined(name: str, stage: StageConfig, val: Sequence[TrainRow]) -> None:
@@ -130,7 +148,7 @@ def stage_readings(config: TrainConfig, data: Mapping[str, StageRows]) -> Readin
             raise UserError(f"readings names {source}, which is none of the sources: name it as there.")
         folder = config.sources[source]
         known |= {picture_of(folder, name): kept for name, kept in read_kept(path).items()}
-    rows = [row for stage in data.values() for row in (*stage.train, *stage.val)]
+    rows = [row for stage in data.values() for row in stage.every]
     unread = next((row for row in rows if row.picture not in known), None) if given else None
     if unread is not None:
         raise UserError(
@@ -277,7 +295,7 @@ class Inputs:
 
         def pictures(*, kept: bool) -> list[Path]:
             rows = [self.data[name] for name in names if self._keeps(self.config.stages[name]) == kept]
-            return list(dict.fromkeys(row.picture for data in rows for row in (*data.train, *data.val)))
+            return list(dict.fromkeys(row.picture for data in rows for row in data.every))
 
         accelerator = self.accelerator
         if accelerator.is_main_process:
@@ -298,8 +316,3 @@ class Inputs:
             cache.add(wanted, encoder, accelerator.device, self.pool, quiet=quiet)
         self._cache = cache
         return time.perf_counter() - started
-
-
-def hash_of(*parts: object) -> int:
-    """63 bits, the same in every process."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1

@@ -38,13 +38,12 @@ from train_scripts.metrics.evaluator import MEASURES
 from train_scripts.training.board import Board
 from train_scripts.training.building import build_model, start_from_checkpoint
 from train_scripts.training.config import StageConfig, TrainConfig
-from train_scripts.training.data import TrainRow
+from train_scripts.training.data import TrainRow, hash_of
 from train_scripts.training.files import load_tensors, save_tensors
 from train_scripts.training.inputs import (
     Inputs,
     Part,
     Readings,
-    hash_of,
     least_rows,
     read_stage,
     readings_of,
@@ -367,7 +366,7 @@ class Training:
     # --- measuring ---
 
     def _measure(self, name: str, stage: StageConfig) -> dict[str, float]:
-        rows, epoch = self.data[name].val, self.progress.epoch + 1
+        rows, epoch = self.data[name].choosing, self.progress.epoch + 1
         if not rows or (epoch % stage.validate_every and epoch != stage.epochs):
             return {}
         return measure(self.inputs, stage, rows, self.options)

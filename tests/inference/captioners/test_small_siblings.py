@@ -23,7 +23,7 @@ from inference.presets.preset import preset
 from tests.drawing import draw_meme
 
 CHECKPOINTS = Path(__file__).parents[3] / "checkpoints"
-SIBLINGS = ("lstm-navec-small",)
+SIBLINGS = ("lstm-navec-small", "clipcap-small")
 
 
 @cache

@@ -62,3 +62,35 @@ def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
         load_tokenizer("gpt2", tmp_path)
     with pytest.raises(ValueError, match="has no end token"):
         Gpt2Tokenizer.load(folder_of(tmp_path, ["<x>"]))
+
+
+def test_lines_read_and_quotation_marks_have_tokens_of_their_own(tmp_path: Path) -> None:
+    tokenizer = Gpt2Tokenizer.load(folder_of(tmp_path, ["<pad>", "<s>", "</s>", "<unk>"]))
+    assert (tokenizer.slots, tokenizer.marks) == ([], None)
+    before = len(tokenizer)
+    tokenizer.add_slots(4)
+    tokenizer.save(tmp_path)
+    again = Gpt2Tokenizer.load(tmp_path)
+    assert again.slots == tokenizer.slots == list(range(before, before + 4))
+    assert again.marks is not None
+    opens, closes = again.marks
+    text = 'Кот: "<line0> <line2>". Надпись "мем".'
+    ids = again.encode(text)
+    assert again.decode(ids) == text
+    first = ids.index(opens)
+    assert ids[first : first + 4] == [opens, again.slots[0], again.slots[2], closes]
+    assert (ids.count(opens), ids.count(closes)) == (2, 2)
+
+
+def test_other_quotation_marks_are_known_where_lines_are_quoted(tmp_path: Path) -> None:
+    learned = ByteLevelBPETokenizer(add_prefix_space=False)
+    specials = ["<pad>", "<s>", "</s>", "<unk>"]
+    texts = ["Кот «Мурзик» и „кот“."] * 9
+    learned.train_from_iterator(texts, vocab_size=400, special_tokens=specials, show_progress=False)
+    learned.save_model(str(tmp_path))
+    tokenizer = Gpt2Tokenizer.load(tmp_path)
+    assert tokenizer.other_marks == []
+    tokenizer.add_slots(1)
+    said = tokenizer.encode("Кот «Мурзик» и „кот“.")
+    left = tokenizer.decode([token for token in said if token not in tokenizer.other_marks])
+    assert not set("«»„“") & set(left)

@@ -59,7 +59,13 @@ def check(
     seen = served.encode(pictures)
     lines: list[tuple[()]] = [() for _ in pictures]
     said = served.speaker.generate(
-        served.decoder, served.decoder.vocabulary, seen, config.decoding, lines, seeds=range(len(pictures))
+        served.decoder,
+        served.decoder.vocabulary,
+        seen,
+        config.decoding,
+        lines,
+        read=False,
+        seeds=range(len(pictures)),
     )
     difference = 0.0
     special = model.special
