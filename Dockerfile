@@ -26,6 +26,7 @@ COPY inference inference
 COPY train_scripts train_scripts
 COPY checkpoints/meme-small checkpoints/meme-small
 COPY checkpoints/lstm-navec-small checkpoints/lstm-navec-small
+COPY checkpoints/clipcap-small checkpoints/clipcap-small
 
 FROM python:${PYTHON}-slim-bookworm AS service
 RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin bot
