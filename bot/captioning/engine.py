@@ -34,6 +34,7 @@ _REFUSALS = {
     "truncated": sentences.TRUNCATED,
     "too_many_pixels": sentences.TOO_MANY_PIXELS,
     "too_large": sentences.TOO_LARGE,
+    "too_costly": sentences.TOO_COSTLY,
     "unsupported": sentences.UNSUPPORTED,
 }
 

@@ -90,6 +90,10 @@ TRUNCATED: Final = (
 TOO_MANY_PIXELS: Final = (
     "This picture has too many pixels for me. Send it as a photo, not as a file, or make it smaller."
 )
+TOO_COSTLY: Final = (
+    "Opening this picture takes too much time or memory. Send it as a photo, not as a file, or send a "
+    "screenshot of it."
+)
 UNSUPPORTED: Final = "I cannot open pictures of this format. Send it as a photo, or as a JPEG or PNG file."
 CANNOT_FETCH: Final = "I could not fetch this picture from Telegram. Send it once more in a minute."
 BUSY: Final = "Too many pictures are waiting right now. Send this one again in a few minutes."

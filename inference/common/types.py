@@ -15,7 +15,7 @@ Strategy = Literal["own", "greedy", "beam", "sample"]
 Detail = Literal["short", "usual", "detailed"]
 Language = Literal["ru", "en", "uk"]
 PictureErrorCode = Literal[
-    "empty", "not_a_picture", "truncated", "too_many_pixels", "too_large", "unsupported"
+    "empty", "not_a_picture", "truncated", "too_many_pixels", "too_large", "too_costly", "unsupported"
 ]
 
 _WHOLE = ("beams", "top_k", "min_tokens", "max_tokens", "no_repeat_ngram")
@@ -216,7 +216,7 @@ class PictureTimeout(EngineError):  # noqa: N818
 
 
 class WorkerCrashed(EngineError):  # noqa: N818
-    """The worker process died on this picture, also when it was retried alone."""
+    """A process died on this picture: that which opened it, or the worker, also when it was retried alone."""
 
 
 class UnknownModel(EngineError):  # noqa: N818

@@ -15,13 +15,13 @@ from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 from inference.common.types import PictureError
 from inference.pictures.kinds import looks_like_picture
 from inference.pictures.mending.containers import filled_up
-from inference.pictures.mending.jpeg import ends_in_filler
+from inference.pictures.mending.jpeg import ends_in_filler, has_scans_beyond
 from inference.pictures.mending.png import PNG
 from inference.pictures.mending.rows import came
 from inference.pictures.mending.tidying import tidied
 from inference.pictures.mending.tiff import without_orientation
 from inference.pictures.orientation import ORIENTATION_TAG, orientation_of, size_upright, turned
-from inference.pictures.refusals import not_a_picture, too_many_pixels, unreadable
+from inference.pictures.refusals import not_a_picture, too_costly, too_many_pixels, unreadable
 from inference.pictures.rgb import to_rgb
 
 pillow_heif.register_heif_opener()
@@ -30,6 +30,9 @@ pillow_heif.register_heif_opener()
 OPENING = 3
 MAX_BYTES = 50_000_000
 MAX_PIXELS = 50_000_000
+# Of a JPEG. Each costs as much as the whole picture, however few bytes it has; whoever looks for the shortest
+# file sends some twenty.
+MAX_SCANS = 100
 # What comes out is at most this large, about what a phone's camera takes: the time to read a picture grows
 # with its area, and nothing downstream sees more detail.
 WORKING_PIXELS = 12_000_000
@@ -85,6 +88,8 @@ def load_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
             return _decode(opened)
         except PictureError:
             raise
+        except MemoryError as error:
+            raise too_costly() from error
         # Forty years of formats raise anything from struct.error to IndexError on damaged data.
         except Exception as error:
             raise unreadable(error) from error
@@ -156,6 +161,8 @@ def _open(data: bytes, max_pixels: int) -> _Opened:
             return _Opened(_open_as_it_is(read, max_pixels), tried, short=read is not tried)
         except PictureError:
             raise
+        except MemoryError as error:
+            raise too_costly() from error
         except Exception as error:
             problem = problem or error
     if looks_like_picture(data[:16]):
@@ -203,6 +210,8 @@ def _why_not(data: bytes) -> Exception | None:
 
 def _decode(opened: _Opened) -> Picture:
     source = opened.source
+    if source.format in _JPEG and has_scans_beyond(opened.data, MAX_SCANS):
+        raise too_costly()
     orientation = orientation_of(source)
     size = size_upright(source, orientation)
     scale = min(1.0, math.sqrt(WORKING_PIXELS / (source.width * source.height)))
@@ -247,6 +256,8 @@ def _pixels(
         try:
             source = reopen(once)
             source.load()
+        except MemoryError:
+            raise
         except Exception as error:
             problem = problem or error
         else:

@@ -38,6 +38,14 @@ def too_many_pixels(max_pixels: int, has: str) -> PictureError:
     )
 
 
+def too_costly() -> PictureError:
+    """A refusal of what takes more time or memory than one file may."""
+    return PictureError(
+        "too_costly",
+        "The picture takes too much time or memory to open: send a screenshot of it, or a smaller copy.",
+    )
+
+
 def not_a_picture(data: bytes) -> PictureError:
     """A refusal of what begins like nothing that is read here."""
     kind = other_kind(data)

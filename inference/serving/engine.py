@@ -1,7 +1,8 @@
 """Pictures in, captions out, without blocking the event loop and without dying of a bad picture.
 
-The models live in a worker process (worker.py). The engine queues what comes in, hands it over in small
-batches, and replaces a worker that died or hangs. Torch is never imported here.
+Files are opened in processes of their own (openers.py), the models live in another (worker.py). The engine
+queues the pictures, hands them over in small batches, and replaces a worker that died or hangs. Torch is
+never imported here.
 """
 
 from __future__ import annotations
@@ -9,13 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -34,16 +33,17 @@ from inference.common.types import (
     WorkerCrashed,
 )
 from inference.serving import protocol
+from inference.serving.child import ChildDied
+from inference.serving.openers import Openers
 from inference.serving.program import program
+from inference.serving.protocol import Opened
+from inference.serving.worker_process import DiedLoading, WorkerProcess
 
 logger = logging.getLogger(__name__)
-worker_logger = logging.getLogger("inference.serving.worker")
 
-_STOP_TIMEOUT = 5.0  # seconds an idle worker has to end by itself
-_PIECE = 2**18  # bytes that are handed to the pipe at once
+_MOST_OPEN = 64_000_000  # bytes of pixels that wait for the worker, after which no more files are opened
 _SWAP_TIME = 2.0  # seconds for which a model that was there may be gone: its folder is being replaced
 _SWAP_PAUSE = 0.05  # seconds between two looks at it
-_LEVELS = {name: getattr(logging, name) for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,171 +62,23 @@ class EngineSettings:
         "inference.captioners.captioner:load_captioner"  # module:function(name, models_dir, *, threads)
     )
 
+    def worker_arguments(self) -> tuple[str, ...]:
+        """What the worker's command line says of them."""
+        return (
+            *("--captioner", self.captioner, "--models-dir", str(self.models_dir)),
+            *("--loaded-models", str(self.loaded_models)),
+            *("--threads", str(self.threads or processors.available())),
+        )
+
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    data: bytes
     model: str
     checkpoint: str  # the weights that the folder held when the picture came
     options: DecodingOptions | None
     answer: asyncio.Future[Caption]
+    picture: Opened | None = None  # once its file was opened
     retried: bool = False  # its batch broke down: it is tried once more, alone
-
-
-class _WorkerDied(Exception):  # noqa: N818
-    """str() says how, for example "killed by signal 9"."""
-
-
-class _DiedLoading(_WorkerDied):
-    """It had not begun with the pictures: the model was being loaded."""
-
-
-@dataclass(slots=True, eq=False)
-class _Worker:
-    """One worker process, from its start to its end."""
-
-    process: asyncio.subprocess.Process
-    stdin: asyncio.StreamWriter
-    stdout: asyncio.StreamReader
-    stderr: asyncio.StreamReader
-    died: asyncio.Event  # set when the process has ended
-    model: str  # the default one
-    ready: bool = False  # it was able to load the default model when it last had to
-    dead: bool = False
-    _inbox: asyncio.Queue[protocol.Message | None] = field(default_factory=asyncio.Queue)  # None: it died
-    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
-
-    @classmethod
-    async def start(cls, settings: EngineSettings, died: asyncio.Event) -> Self:
-        """Spawn the process and ask it to load the default model, without waiting for that."""
-        arguments = ["--captioner", settings.captioner, "--models-dir", str(settings.models_dir)]
-        arguments += ["--loaded-models", str(settings.loaded_models)]
-        arguments += ["--threads", str(settings.threads or processors.available())]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "inference.serving.worker",
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=processors.patient(os.environ),
-            start_new_session=True,  # a Ctrl+C in the terminal is the engine's to handle
-        )
-        if process.stdin is None or process.stdout is None or process.stderr is None:
-            raise RuntimeError("asyncio gave no pipes to a process that was asked for them")
-        worker = cls(process, process.stdin, process.stdout, process.stderr, died, settings.model)
-        worker._tasks = [asyncio.create_task(worker._listen()), asyncio.create_task(worker._log())]
-        await worker._send({"type": "load", "model": settings.model})
-        logger.info("Inference worker started, process %d", process.pid)
-        return worker
-
-    async def caption(
-        self, batch: list[_Request], *, start_timeout: float, picture_timeout: float
-    ) -> list[protocol.Message]:
-        """The worker's results, in the batch's order.
-
-        Raises _WorkerDied, ModelNotLoaded (also when `start_timeout` has passed), or TimeoutError when the
-        pictures took longer than `picture_timeout`.
-        """
-        message: protocol.Message = {
-            "type": "caption",
-            "model": batch[0].model,
-            "checkpoint": batch[0].checkpoint,
-            "options": batch[0].options.to_dict() if batch[0].options else None,
-        }
-        default = batch[0].model == self.model
-        try:
-            async with asyncio.timeout(start_timeout):
-                await self._send(message, [request.data for request in batch])
-                await self._answer("begun")
-        except ModelNotLoaded:
-            self.ready = self.ready and not default
-            raise
-        except TimeoutError as error:
-            sentence = f"The model {batch[0].model} was not loaded within {start_timeout:g} seconds"
-            raise ModelNotLoaded(f"{sentence}: try again later.") from error
-        except _WorkerDied as error:
-            raise _DiedLoading(str(error)) from error
-        self.ready = self.ready or default
-        async with asyncio.timeout(picture_timeout):
-            done = await self._answer("done")
-        results: list[protocol.Message] = done["results"]
-        return results
-
-    async def kill(self) -> None:
-        """End it now. Returns when the process is gone."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        await self._gone()
-
-    async def stop(self) -> None:
-        """Let it end by itself, which it does at once unless something is broken, then kill it."""
-        self.stdin.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_TIMEOUT):
-                await self.process.wait()
-        await self.kill()
-
-    async def _send(self, message: protocol.Message, attachments: list[bytes] | None = None) -> None:
-        # Bit by bit, as what a pipe does not take at once is copied. A worker that died is noticed by its
-        # silence.
-        with contextlib.suppress(ConnectionError):
-            for piece in protocol.pack(message, attachments or []):
-                for start in range(0, len(piece), _PIECE):
-                    self.stdin.write(memoryview(piece)[start : start + _PIECE])
-                    await self.stdin.drain()
-
-    async def _answer(self, kind: str) -> protocol.Message:
-        message = await self._inbox.get()
-        if message is None:
-            self._inbox.put_nowait(None)  # it stays dead
-            raise _WorkerDied(_how_it_ended(self.process.returncode))
-        if message["type"] == "not_loaded":
-            raise ModelNotLoaded(message["sentence"])
-        if message["type"] != kind:
-            raise _WorkerDied(f"answer {message['type']!r} where {kind!r} was due")
-        return message
-
-    async def _listen(self) -> None:
-        try:
-            while True:
-                message, _ = await protocol.read_async(self.stdout)
-                if message["type"] == "loaded":
-                    self.ready = True
-                elif message["type"] == "not_loaded" and message["request"] == "load":
-                    logger.error("%s", message["sentence"])
-                else:
-                    self._inbox.put_nowait(message)
-        except (EOFError, ConnectionError):
-            pass
-        except (ValueError, KeyError, TypeError):
-            logger.exception("The inference worker said something that is no answer")
-            self.process.kill()
-        await self.process.wait()
-        self.dead = True
-        self._inbox.put_nowait(None)
-        self.died.set()
-
-    async def _log(self) -> None:
-        level = logging.WARNING
-        while True:
-            try:
-                line = await self.stderr.readline()
-            except ValueError:  # a line longer than the stream's buffer, which has been thrown away
-                continue
-            if not line:
-                return
-            text = line.decode(errors="replace").rstrip()
-            name, separator, rest = text.partition(":")
-            if separator and name in _LEVELS:
-                level, text = _LEVELS[name], rest  # what follows without a level belongs to it: a traceback
-            worker_logger.log(level, "%s", text)
-
-    async def _gone(self) -> None:
-        await self.process.wait()
-        self.stdin.close()
-        await asyncio.gather(*self._tasks)
 
 
 class Engine:
@@ -235,8 +87,9 @@ class Engine:
         async with Engine(EngineSettings()) as engine:
             caption = await engine.caption(Path("meme.jpg").read_bytes())
 
-    Pictures are answered in the order they came in, except that a picture whose model and options equal the
-    first one's joins its batch. A lone picture never waits for company.
+    Pictures are answered in the order in which their files were opened, which is that in which they came but
+    for files that take long. A picture whose model and options equal the first one's joins its batch. A lone
+    picture never waits for company.
 
     A model's folder may be replaced at any time. Pictures that came before are described by the weights that
     are in memory, those that come later by the new ones; if these cannot be loaded, the old ones go on.
@@ -247,7 +100,9 @@ class Engine:
         self._queue: deque[_Request] = deque()
         self._open: set[_Request] = set()
         self._wake = asyncio.Event()  # something for the dispatcher: a request, or a worker that died
-        self._worker: _Worker | None = None
+        self._openers = Openers()
+        self._room = asyncio.Event()  # fewer than _MOST_OPEN bytes are held
+        self._worker: WorkerProcess | None = None
         self._dispatcher: asyncio.Task[None] | None = None
         self._arriving = asyncio.Lock()
         self._known: set[str] = set()  # models that were there
@@ -266,6 +121,8 @@ class Engine:
         Raises UnknownModel when the default model's checkpoint is not there.
         """
         await asyncio.to_thread(self.checkpoint)  # hashed now, so that asking later does not block the loop
+        self._make_room()
+        await self._openers.start()
         await self._live_worker()
         self._dispatcher = asyncio.create_task(self._dispatch())
 
@@ -277,6 +134,7 @@ class Engine:
             self._dispatcher = None
         _fail(self._open, EngineError("The engine is stopping: send the picture again later."))
         self._queue.clear()
+        await self._openers.stop()
         if self._worker is not None:
             await self._worker.stop()
             self._worker = None
@@ -301,17 +159,42 @@ class Engine:
             raise EngineBusy(
                 f"{len(self._open)} pictures are waiting already: send this one again in a few minutes."
             )
-        request = _Request(data, model, checkpoint, options, asyncio.get_running_loop().create_future())
+        request = _Request(model, checkpoint, options, asyncio.get_running_loop().create_future())
         self._open.add(request)
-        self._queue.append(request)
-        self._wake.set()
+        opening = asyncio.create_task(self._open_file(request, data))
         try:
             return await request.answer
         finally:
+            opening.cancel()
             self._open.discard(request)
-            request.data = b""  # its batch may be remembered until the next one
+            request.picture = None  # its batch may be remembered until the next one
+            self._make_room()
             with contextlib.suppress(ValueError):
                 self._queue.remove(request)
+
+    async def _open_file(self, request: _Request, data: bytes) -> None:
+        """Open a picture's file and put it into the queue."""
+        try:
+            request.picture = await self._openers.open(data, self._room)
+        except (PictureError, EngineError) as error:
+            _fail([request], error)
+        except OSError as error:
+            _fail([request], EngineError(f"No process can be started to open it ({error}): try again later."))
+        except Exception as error:  # a defect of ours must not leave the caller waiting for ever
+            logger.exception("A file broke what opens it")
+            _fail([request], EngineError(f"The engine broke down ({error!r}): try again later."))
+        else:
+            self._queue.append(request)
+            self._make_room()
+            self._wake.set()
+
+    def _make_room(self) -> None:
+        """Let the next file be opened, unless much is open already."""
+        held = sum(len(request.picture.pixels) for request in self._open if request.picture is not None)
+        if held < _MOST_OPEN:
+            self._room.set()
+        else:
+            self._room.clear()
 
     def checkpoint(self, model: str | None = None) -> str:
         """sha256 of the weights (default: the default model's), read from the folder, not from the worker.
@@ -355,6 +238,11 @@ class Engine:
         return len(self._open)
 
     @property
+    def queued(self) -> int:
+        """Pictures among them that are opened and wait for the worker."""
+        return len(self._queue)
+
+    @property
     def healthy(self) -> bool:
         """Whether the worker is up and was able to load the default model when it last had to. False while it
         starts."""
@@ -363,7 +251,7 @@ class Engine:
     @property
     def worker_pid(self) -> int | None:
         """The worker's process id, None while there is none."""
-        return self._worker.process.pid if self._worker is not None and not self._worker.dead else None
+        return self._worker.pid if self._worker is not None and not self._worker.dead else None
 
     async def _dispatch(self) -> None:
         while True:
@@ -400,11 +288,18 @@ class Engine:
 
     async def _work(self, batch: list[_Request]) -> None:
         """Answer every request of the batch, or put it back to be tried alone."""
-        settings = self.settings
+        settings, first = self.settings, batch[0]
+        # Taken now: who leaves takes the picture along.
+        pictures = [request.picture for request in batch if request.picture is not None]
         try:
             worker = await self._live_worker()
             results = await worker.caption(
-                batch, start_timeout=settings.start_timeout, picture_timeout=settings.picture_timeout
+                pictures,
+                model=first.model,
+                checkpoint=first.checkpoint,
+                options=first.options,
+                start_timeout=settings.start_timeout,
+                picture_timeout=settings.picture_timeout,
             )
         except ModelNotLoaded as error:
             if isinstance(error.__cause__, TimeoutError):
@@ -417,11 +312,11 @@ class Engine:
             else:
                 sentence = f"The picture took longer than {settings.picture_timeout:g} seconds"
                 _fail(batch, PictureTimeout(f"{sentence}: send a smaller or simpler one."))
-        except _WorkerDied as error:
+        except ChildDied as error:
             await self._replace_worker()
             if not batch[0].retried:
                 self._retry(batch)
-            elif isinstance(error, _DiedLoading):
+            elif isinstance(error, DiedLoading):
                 sentence = f"The inference worker died while it loaded {batch[0].model} ({error})"
                 _fail(batch, ModelNotLoaded(f"{sentence}: give it more memory, or choose a smaller model."))
             else:
@@ -438,9 +333,11 @@ class Engine:
             request.retried = True
             self._queue.appendleft(request)
 
-    async def _live_worker(self) -> _Worker:
+    async def _live_worker(self) -> WorkerProcess:
         if self._worker is None:
-            self._worker = await _Worker.start(self.settings, self._wake)
+            self._worker = await WorkerProcess.start(
+                self.settings.model, self.settings.worker_arguments(), self._wake.set
+            )
         return self._worker
 
     async def _replace_worker(self) -> None:
@@ -449,7 +346,7 @@ class Engine:
         if worker is None:
             return
         await worker.kill()
-        logger.warning("The inference worker ended: %s", _how_it_ended(worker.process.returncode))
+        logger.warning("The inference worker ended: %s", worker.how_it_ended)
         # One that never got ready would end again at once: the next picture is soon enough to try.
         if worker.ready:
             with contextlib.suppress(OSError):  # no memory for a process now; the next picture will say so
@@ -460,8 +357,6 @@ def _settle(request: _Request, result: protocol.Message) -> None:
     if "caption" in result:
         if not request.answer.done():
             request.answer.set_result(Caption.from_dict(result["caption"]))
-    elif "refused" in result:
-        _fail([request], PictureError(result["refused"], result["sentence"]))
     else:
         _fail([request], EngineError(result["failed"]))
 
@@ -470,11 +365,3 @@ def _fail(batch: Iterable[_Request], error: Exception) -> None:
     for request in batch:
         if not request.answer.done():  # else its caller has gone
             request.answer.set_exception(error)
-
-
-def _how_it_ended(returncode: int | None) -> str:
-    if returncode is None:
-        return "still running"
-    if returncode < 0:
-        return f"killed by signal {-returncode}"
-    return f"exit status {returncode}"

@@ -5,20 +5,28 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
-from inference.common.types import Caption, DecodingOptions, EngineError, PictureError
+from inference.common.types import Caption, DecodingOptions, EngineError
 from inference.pictures.files import read_file
-from inference.pictures.opening import Picture, load_picture
+from inference.pictures.opening import load_picture
 from inference.serving.program import program
 
 logger = logging.getLogger(__name__)
 
-Outcome = Caption | PictureError | EngineError
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A picture that was opened."""
+
+    image: Image.Image  # RGB, upright
+    notes: tuple[str, ...]  # of its file, see inference.pictures.opening.Picture
+    seconds: float  # that it took to open it
+    since: float  # time.perf_counter() when it was there
 
 
 class Captioner(Protocol):
@@ -66,7 +74,11 @@ class LocalModel:
 
     def caption_bytes(self, data: bytes, options: DecodingOptions | None = None) -> Caption:
         """The same for the bytes of a file, of any format that `inference.pictures.opening` reads."""
-        (outcome,) = caption_files(self._captioner, [data], options)
+        begun = time.perf_counter()
+        picture = load_picture(data)
+        opened = time.perf_counter()
+        ready = Ready(picture.image, picture.notes, opened - begun, opened)
+        (outcome,) = caption_together(self._captioner, [ready], options)
         if isinstance(outcome, Caption):
             return outcome
         raise outcome
@@ -85,47 +97,34 @@ def load(name: str, models_dir: str | Path, *, threads: int | None = None) -> Lo
     return LocalModel(load_captioner(name, Path(models_dir), threads=threads))
 
 
-def caption_files(
-    captioner: Captioner, files: Sequence[bytes], options: DecodingOptions | None
-) -> list[Outcome]:
-    """What came of each file, in order; the good pictures go through the model together."""
-    outcomes: dict[int, Outcome] = {}
-    pictures: dict[int, Picture] = {}
-    begun: dict[int, float] = {}
-    decoded: dict[int, float] = {}
-    for position, data in enumerate(files):
-        begun[position] = time.perf_counter()
-        try:
-            pictures[position] = load_picture(data)
-        except PictureError as error:
-            outcomes[position] = error
-        decoded[position] = time.perf_counter() - begun[position]
-    captions = _caption_together(captioner, list(pictures.values()), options) if pictures else []
-    for position, caption in zip(pictures, captions, strict=True):
+def caption_together(
+    captioner: Captioner, pictures: Sequence[Ready], options: DecodingOptions | None
+) -> list[Caption | EngineError]:
+    """What came of each picture, in order: they go through the model together."""
+    outcomes: list[Caption | EngineError] = []
+    captions = _captions([picture.image for picture in pictures], captioner, options)
+    for picture, caption in zip(pictures, captions, strict=True):
         if isinstance(caption, Caption):
-            seconds = {
-                "decode": decoded[position],
-                **caption.seconds,
-                "total": time.perf_counter() - begun[position],
-            }
-            notes = (*pictures[position].notes, *caption.notes)
+            total = picture.seconds + time.perf_counter() - picture.since
+            seconds = {"decode": picture.seconds, **caption.seconds, "total": total}
+            notes = (*picture.notes, *caption.notes)
             caption = replace(caption, seconds=seconds, notes=notes, program=program())  # noqa: PLW2901
-        outcomes[position] = caption
-    return [outcomes[position] for position in range(len(files))]
+        outcomes.append(caption)
+    return outcomes
 
 
-def _caption_together(
-    captioner: Captioner, pictures: Sequence[Picture], options: DecodingOptions | None
+def _captions(
+    images: Sequence[Image.Image], captioner: Captioner, options: DecodingOptions | None
 ) -> Sequence[Caption | EngineError]:
     """A caption, or the sentence why there is none, for each picture; one bad picture costs only itself."""
     try:
-        captions = captioner.caption([picture.image for picture in pictures], options)
-        if len(captions) != len(pictures):
-            raise RuntimeError(f"the captioner gave {len(captions)} captions for {len(pictures)} pictures")
+        captions = captioner.caption(images, options)
+        if len(captions) != len(images):
+            raise RuntimeError(f"the captioner gave {len(captions)} captions for {len(images)} pictures")
     except Exception as error:
-        if len(pictures) > 1:
-            return [_caption_together(captioner, [picture], options)[0] for picture in pictures]
-        logger.exception("A picture of %d x %d could not be captioned", pictures[0].width, pictures[0].height)
+        if len(images) > 1:
+            return [_captions([image], captioner, options)[0] for image in images]
+        logger.exception("A picture of %d x %d could not be captioned", *images[0].size)
         return [EngineError(f"The picture could not be captioned: {one_line(error)}")]
     return captions
 

@@ -1,18 +1,25 @@
-"""Frames between the engine and its worker: JSON and raw bytes, never pickle, over a pair of pipes.
+"""Frames between the engine and its processes: JSON and raw bytes, never pickle, over a pair of pipes.
 
 A frame is two big-endian 32-bit lengths, the JSON message, then the message's attachments one after the other
 (their lengths are the message's ``"sizes"``).
 
+Engine to opener:
+    ``{"type": "open", "sizes": [int]}`` + the file's bytes
+Opener to engine:
+    ``{"type": "opened", ...}``, see :class:`Opened`, + the pixels;
+    ``{"type": "refused", "code": str, "sentence": str}``; ``{"type": "too_costly"}``: it took more time or
+    memory than it may; ``{"type": "died", "exit_code": int}``: what opened it died of it
 Engine to worker:
     ``{"type": "load", "model": str}``
-    ``{"type": "caption", "model": str, "checkpoint": str, "options": dict | null, "sizes": [int, ...]}``
-    + the files' bytes; ``checkpoint``: the weights in the model's folder when the pictures came
+    ``{"type": "caption", "model": str, "checkpoint": str, "options": dict | null, "pictures": [...]``,
+    ``"sizes": [int, ...]}`` + each one's pixels; ``checkpoint``: the weights in the model's folder when the
+    pictures came; ``pictures``: see :class:`Opened`
 Worker to engine:
     ``{"type": "loaded", "model": str, "checkpoint": str}``;
     ``{"type": "not_loaded", "request": "load" | "caption", "sentence": str}``, then no more;
     ``{"type": "begun"}`` once the model is there and the pictures' own time starts, then
     ``{"type": "done", "results": [...]}``, one result a picture, in order:
-    ``{"caption": dict}``, ``{"refused": code, "sentence": str}`` or ``{"failed": sentence}``
+    ``{"caption": dict}`` or ``{"failed": sentence}``
 """
 
 from __future__ import annotations
@@ -20,13 +27,34 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
-from collections.abc import Sequence
-from typing import Any, BinaryIO
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Self
 
 _LENGTHS = struct.Struct(">II")
 
 Message = dict[str, Any]
 Attachments = list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A picture on its way from its file to a model."""
+
+    size: tuple[int, int]  # pixels, upright
+    pixels: bytes  # RGB, 3 bytes each, row by row from the top
+    notes: tuple[str, ...]  # see inference.pictures.opening.Picture
+    seconds: float  # that it took to open it
+
+    def to_dict(self) -> Message:
+        """All but the pixels, JSON-able."""
+        return {"size": list(self.size), "notes": list(self.notes), "seconds": self.seconds}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], pixels: bytes) -> Self:
+        """What :meth:`to_dict` says, with its pixels. Raises KeyError or ValueError."""
+        width, height = values["size"]
+        return cls((width, height), pixels, tuple(values["notes"]), values["seconds"])
 
 
 def pack(message: Message, attachments: Sequence[bytes] = ()) -> list[bytes]:

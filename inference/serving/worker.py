@@ -1,7 +1,8 @@
 """The process that holds the models: ``python -m inference.serving.worker``, started by the engine alone.
 
-It talks over its stdin and stdout (see protocol.py) and ends when stdin does, so that a killed engine leaves
-no orphan. Whatever a library prints to stdout goes to stderr, which the engine logs.
+It is given pixels, never a file from a stranger: see opener.py. It talks over its stdin and stdout (see
+protocol.py) and ends when stdin does, so that a killed engine leaves no orphan. Whatever a library prints to
+stdout goes to stderr, which the engine logs.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from PIL import Image
+
 from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import ModelName
 from inference.common.errors import UserError
 from inference.common.memory import give_back, kept
-from inference.common.types import Caption, DecodingOptions, EngineError, PictureError
+from inference.common.types import Caption, DecodingOptions, EngineError
 from inference.serving import protocol
-from inference.serving.local import Captioner, Outcome, WarmsUp, caption_files, one_line
+from inference.serving.local import Captioner, Ready, WarmsUp, caption_together, one_line
 
 logger = logging.getLogger("inference.serving.worker")
 
@@ -88,7 +91,9 @@ class Worker:
         self._send({"type": "begun"})
         options = None if message["options"] is None else DecodingOptions.from_dict(message["options"])
         self._loaded[message["model"]].warm = True
-        self._send({"type": "done", "results": _results(caption_files(captioner, attachments, options))})
+        pictures = [_ready(*one) for one in zip(message["pictures"], attachments, strict=True)]
+        attachments.clear()  # as many bytes again, which nobody needs any more
+        self._send({"type": "done", "results": _results(caption_together(captioner, pictures, options))})
         if kept() > _KEPT:
             give_back()
 
@@ -152,17 +157,18 @@ class Worker:
             return None
 
 
-def _results(outcomes: Sequence[Outcome]) -> list[protocol.Message]:
+def _ready(said: protocol.Message, pixels: bytes) -> Ready:
+    opened = protocol.Opened.from_dict(said, pixels)
+    image = Image.frombytes("RGB", opened.size, opened.pixels)
+    return Ready(image, opened.notes, opened.seconds, time.perf_counter())
+
+
+def _results(outcomes: Sequence[Caption | EngineError]) -> list[protocol.Message]:
     """As the protocol says them."""
-    results: list[protocol.Message] = []
-    for outcome in outcomes:
-        if isinstance(outcome, Caption):
-            results.append({"caption": outcome.to_dict()})
-        elif isinstance(outcome, PictureError):
-            results.append({"refused": outcome.code, "sentence": str(outcome)})
-        else:
-            results.append({"failed": str(outcome)})
-    return results
+    return [
+        {"caption": outcome.to_dict()} if isinstance(outcome, Caption) else {"failed": str(outcome)}
+        for outcome in outcomes
+    ]
 
 
 def loader(entry_point: str, models_dir: Path, threads: int) -> Callable[[str], Captioner]:

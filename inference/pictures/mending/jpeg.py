@@ -88,6 +88,21 @@ def scans(body: bytes) -> tuple[frozenset[int], frozenset[int], bool]:
     return before, after, final
 
 
+def has_scans_beyond(data: bytes, most: int) -> bool:
+    """Whether its first picture is sent in more scans than that."""
+    found, position = 0, 2
+    while match := _MARKER.search(data, position):
+        marker, position = match[0][1], match.end()
+        if match[0] == EOI:
+            return False
+        found += marker == 0xDA
+        if found > most:
+            return True
+        if marker not in _ALONE and position + 2 <= len(data):
+            position += struct.unpack_from(">H", data, position)[0]
+    return False
+
+
 def ends_in_filler(image: Image.Image) -> bool:
     """Whether the last corner of a JPEG may be what its decoder shows where nothing came."""
     width, height = image.size

@@ -61,6 +61,8 @@ def _what_came(data: bytes, reopen: Reopen, shade: int | None) -> Image.Image:
         source.im = Image.new(source.mode, source.size, (shade,) * bands if bands > 1 else shade).im
     try:
         source.load()
+    except MemoryError:
+        raise
     except Exception:  # that it cannot be decoded to its end is why we are here
         source.tile = []
     return source
@@ -81,6 +83,8 @@ def _rows_by_filling_up(data: bytes, reopen: Reopen) -> Came | None:
             source = reopen(data + fill)
             source.load()
             loaded = source.convert("RGBA" if source.has_transparency_data else "RGB")
+        except MemoryError:
+            raise
         except Exception:  # noqa: S112 - not every filling can be decoded
             continue
         if first is None:

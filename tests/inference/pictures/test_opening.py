@@ -17,6 +17,7 @@ from inference.common.types import PictureError
 from inference.pictures.kinds import looks_like_picture
 from inference.pictures.opening import MAX_BYTES, WORKING_PIXELS, load_picture, upright_size
 from tests.drawing import bomb_png_bytes, font
+from tests.reliability.hostile import many_scans
 
 RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 180, 60), (40, 60, 220), (255, 255, 255)
 
@@ -693,6 +694,19 @@ def test_a_picture_somewhat_over_the_limit_is_refused_with_its_size() -> None:
     error = refused(bomb_png_bytes(8000))
     assert error.code == "too_many_pixels"
     assert "8000 x 8000" in str(error)
+
+
+def test_a_jpeg_of_more_scans_than_anybody_sends_is_refused_before_it_is_decoded() -> None:
+    data = many_scans(1000, 20_000)
+    started = time.process_time()
+    assert refused(data).code == "too_costly"
+    assert time.process_time() - started < 0.2, "20,000 scans take a minute: they must not be decoded"
+
+
+def test_only_scans_of_the_picture_itself_are_counted() -> None:
+    inner = segment(0xE1, b"\xff\xda\0\x08" * 500)  # as in a small copy of it, or by chance
+    data = encoded(corners(), "JPEG", progressive=True)
+    assert_upright(load_picture(data[:2] + inner + data[2:] + b"\xff\xda" * 500).image)
 
 
 def test_the_limit_of_pixels_can_be_set() -> None:

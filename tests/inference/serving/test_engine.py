@@ -150,7 +150,7 @@ async def test_a_file_that_is_no_picture_is_refused_and_its_companions_are_not(
     held = await hold(engine, house)
     together = [engine.caption(data) for data in (b"", b"a letter", picture()[:40], picture(size=(9, 9)))]
     waiting = asyncio.gather(*together, return_exceptions=True)
-    await until(lambda: engine.waiting == 5, "all wait")
+    await until(lambda: engine.waiting == 2, "what is no picture is answered while the worker is busy")
     house.gate.touch()
     *refusals, good = await waiting
     await held
@@ -164,7 +164,7 @@ async def test_a_file_that_is_no_picture_is_refused_and_its_companions_are_not(
 async def test_what_waits_goes_together_up_to_the_batch_size(engine: Engine, house: House) -> None:
     held = await hold(engine, house)
     rest = [asyncio.create_task(engine.caption(picture(size=(width, 5)))) for width in range(11, 17)]
-    await until(lambda: engine.waiting == 7, "all wait")
+    await until(lambda: engine.queued == 6, "all wait")
     house.gate.touch()
     await held
     captions = await asyncio.gather(*rest)
@@ -184,7 +184,7 @@ async def test_only_equal_models_and_options_share_a_batch(engine: Engine, house
         (15, {"options": greedy}),
     ]
     rest = [asyncio.create_task(engine.caption(picture(size=(w, 5)), **how)) for w, how in requests]
-    await until(lambda: engine.waiting == 6, "all wait")
+    await until(lambda: engine.queued == 5, "all wait")
     house.gate.touch()
     captions = await asyncio.gather(*rest)
     await held
@@ -208,7 +208,7 @@ async def test_a_full_queue_says_so_and_takes_pictures_again_later(house: House)
 async def test_a_caller_who_leaves_gives_the_place_back(engine: Engine, house: House) -> None:
     held = await hold(engine, house)
     leaver = asyncio.create_task(engine.caption(picture(size=(13, 13))))
-    await until(lambda: engine.waiting == 2, "it waits")
+    await until(lambda: engine.queued == 1, "it waits")
     leaver.cancel()
     await asyncio.gather(leaver, return_exceptions=True)
     assert engine.waiting == 1
@@ -240,7 +240,7 @@ async def test_of_a_broken_batch_only_the_poisonous_picture_fails(engine: Engine
         asyncio.create_task(engine.caption(picture(colour, (11 + place, 5))))
         for place, colour in enumerate(colours)
     ]
-    await until(lambda: engine.waiting == 5, "all wait")
+    await until(lambda: engine.queued == 4, "all wait")
     house.gate.touch()
     await held
     results = await asyncio.gather(*rest, return_exceptions=True)
@@ -281,7 +281,7 @@ async def test_an_ordinary_exception_costs_one_picture_and_not_the_worker(
     pid = engine.worker_pid
     bad = asyncio.create_task(engine.caption(picture(RAISE, (11, 5))))
     good = asyncio.create_task(engine.caption(picture(size=(12, 5))))
-    await until(lambda: engine.waiting == 3, "all wait")
+    await until(lambda: engine.queued == 2, "all wait")
     house.gate.touch()
     assert (await good).summary == "12 x 5"
     with pytest.raises(EngineError, match="the fake was told to raise"):
@@ -411,7 +411,7 @@ async def test_a_broken_model_costs_nobody_else(engine: Engine, house: House) ->
         asyncio.create_task(engine.caption(picture(size=(11 + place, 5)), model=name))
         for place, name in enumerate(names)
     ]
-    await until(lambda: engine.waiting == 6, "all wait")
+    await until(lambda: engine.queued == 5, "all wait")
     house.gate.touch()
     results = await asyncio.gather(held, *rest, return_exceptions=True)
     summaries = [getattr(result, "summary", type(result).__name__) for result in results]
@@ -433,11 +433,11 @@ async def test_a_promoted_checkpoint_is_taken_up_and_what_was_queued_is_not_lost
 ) -> None:
     held = await hold(engine, house)
     queued = [asyncio.create_task(engine.caption(picture(size=(width, 5)))) for width in (11, 12)]
-    await until(lambda: engine.waiting == 3, "they wait")
+    await until(lambda: engine.queued == 2, "they wait")
     promoted = promote(house.models_dir, "fake", "better")
     assert engine.checkpoint() == promoted != house.checkpoint
     later = [asyncio.create_task(engine.caption(picture(size=(width, 5)))) for width in (13, 14)]
-    await until(lambda: engine.waiting == 5, "all wait")
+    await until(lambda: engine.queued == 4, "all wait")
     house.gate.touch()
     captions = await asyncio.gather(held, *queued, *later)
     assert [caption.checkpoint for caption in captions] == [house.checkpoint] * 3 + [promoted] * 2

@@ -184,7 +184,7 @@ async def test_pictures_that_come_together_are_one_batch(
     first = asyncio.create_task(engine.caption(fakes.picture(fakes.WAIT, (9, 9))))
     await until(lambda: '"batch": [[9, 9]]' in log(tmp_path))
     others = [asyncio.create_task(engine.caption(fakes.picture(size=(10 + i, 8)))) for i in range(3)]
-    await until(lambda: app[ENGINE].waiting == 4)
+    await until(lambda: app[ENGINE].queued == 3)
     open_gate()
     captions = await asyncio.gather(first, *others)
     assert [caption.summary for caption in captions] == ["9 x 9", "10 x 8", "11 x 8", "12 x 8"]

@@ -10,10 +10,10 @@ from PIL import Image
 from inference.common.types import Caption, DecodingOptions
 from inference.serving import protocol
 from inference.serving.worker import Worker
-from tests.inference.fakes import picture
 
 LOAD = {"type": "load", "model": "fake"}
-CAPTION = {"type": "caption", "model": "fake", "options": None}
+PICTURE = protocol.Opened((4, 3), bytes(4 * 3 * 3), (), 0.1)
+CAPTION = {"type": "caption", "model": "fake", "options": None, "pictures": [PICTURE.to_dict()]}
 
 
 class Warming:
@@ -54,7 +54,7 @@ def test_a_model_warms_up_once_in_the_first_pause() -> None:
 def test_a_model_that_has_described_a_picture_is_warm() -> None:
     captioner = Warming()
     worker = worker_of(captioner, [])
-    worker.handle(CAPTION, [picture()])
+    worker.handle(CAPTION, [PICTURE.pixels])
     worker.rest()
     assert captioner.warmed == 0
 
@@ -65,7 +65,7 @@ def test_a_model_that_does_not_warm_up_still_describes(caplog: pytest.LogCapture
     worker.handle(LOAD, [])
     worker.rest()
     assert "did not warm up" in caplog.text
-    worker.handle(CAPTION, [picture()])
+    worker.handle(CAPTION, [PICTURE.pixels])
     assert sent[-1]["results"][0]["caption"]["text"] == "кот"
 
 
@@ -78,5 +78,5 @@ def test_a_captioner_need_not_warm_up() -> None:
     worker = worker_of(Plain(), sent)
     worker.handle(LOAD, [])
     worker.rest()
-    worker.handle(CAPTION, [picture()])
+    worker.handle(CAPTION, [PICTURE.pixels])
     assert sent[-1]["type"] == "done"
