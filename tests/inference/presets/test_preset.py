@@ -90,7 +90,7 @@ def test_a_file_anywhere_is_a_preset(tmp_path: Path) -> None:
         (
             "greedy",
             "greed",
-            "decoding is not right: Strategy must be one of greedy, beam, sample, not 'greed'.",
+            "decoding is not right: Strategy must be one of own, greedy, beam, sample, not 'greed'.",
         ),
         ("max_tokens", "tokens", "mine.yaml: decoding is not right: Unknown decoding option: tokens."),
         ("encoder:", "name: x\nencoder:", "has the unknown key 'name': a preset is called as its file."),
