@@ -183,22 +183,9 @@ class Jobs:
                 .limit(1)
             )
 
-    async def unfinished(self) -> list[Job]:
-        """What was accepted and not finished, oldest first.
-
-        A job with ``caption_id`` has its caption already; one with ``sending_at`` died while replying.
-        """
-        async with self._sessions.reading() as session:
-            rows = await session.scalars(select(Job).where(Job.state.in_(UNFINISHED)).order_by(Job.id))
-            return list(rows)
-
     async def hold(self, job_ids: Iterable[int]) -> None:
         """Say that this process works on these jobs, as far as they are still its own."""
-        if held := list(job_ids):
-            async with self._sessions.transaction() as session:
-                await session.execute(
-                    update(Job).where(Job.id.in_(held), Job.owner == self._me).values(held_at=ago())
-                )
+        await self._sessions.hold(Job.id, job_ids, Job.owner == self._me)
 
     async def take_over(self, *, silent_for: float = 0.0) -> list[Job]:
         """The unfinished jobs that nobody held in so many seconds, the oldest first; now they are this

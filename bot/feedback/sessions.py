@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import CursorResult, Delete, Executable, Update, update
+from sqlalchemy import ColumnElement, CursorResult, Delete, Executable, Update, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as SQLTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from bot.feedback import database
+from bot.feedback.clock import ago
 from bot.feedback.database import NotStored, StoreAway, StoreError
 from bot.feedback.tables import Job, Table, User
 
@@ -106,6 +108,16 @@ class Sessions:
         async with self.transaction() as session:
             if not await changed(session, update(table).where(table.id == row_id).values(**values)):
                 raise NotStored("This person or job was erased.")
+
+    async def hold(
+        self, key: InstrumentedAttribute[int], numbers: Iterable[int], *only: ColumnElement[bool]
+    ) -> None:
+        """Say of the rows with these numbers, ``only`` of those for which this is so, that this process works
+        on them: they were held now.
+        """
+        if held := list(numbers):
+            async with self.transaction() as session:
+                await changed(session, update(key.class_).where(key.in_(held), *only).values(held_at=ago()))
 
     async def truncate_journal(self) -> None:
         """Empty SQLite's journal, so that what was erased does not live on in it (see database)."""

@@ -40,11 +40,7 @@ class Updates:
 
     async def hold(self, update_ids: Iterable[int]) -> None:
         """Say that this process works on these updates."""
-        if held := list(update_ids):
-            async with self._sessions.transaction() as session:
-                await session.execute(
-                    update(PostedUpdate).where(PostedUpdate.update_id.in_(held)).values(held_at=ago())
-                )
+        await self._sessions.hold(PostedUpdate.update_id, update_ids)
 
     async def take_over(self, *, silent_for: float) -> dict[int, dict[str, Any]]:
         """The updates that were not done and that nobody held in so many seconds, by number; now held."""

@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from bot.app import App, build
 from bot.config import Settings
+from bot.feedback.states import UNFINISHED
+from bot.feedback.store import Store
+from bot.feedback.tables import Job
 from bot.sandbox import Sandbox
 from bot.sandbox.pictures import photo_sizes
 from inference.serving.engine import Engine
@@ -155,9 +159,16 @@ def labels(message: Json) -> list[str]:
     return [button["text"] for row in message["reply_markup"]["inline_keyboard"] for button in row]
 
 
+async def unfinished(store: Store) -> list[Job]:
+    """The jobs that were accepted and not finished, oldest first."""
+    async with store.sessions.reading() as session:
+        rows = await session.scalars(select(Job).where(Job.state.in_(UNFINISHED)).order_by(Job.id))
+        return list(rows)
+
+
 async def settled(app: App) -> bool:
     """Nothing accepted is unfinished."""
-    return not await app.store.jobs.unfinished()
+    return not await unfinished(app.store)
 
 
 @asynccontextmanager

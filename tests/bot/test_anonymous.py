@@ -24,6 +24,7 @@ from tests.bot.conftest import (
     data_of,
     in_the_name_of_a_chat,
     reply_to,
+    settled,
     until,
     working,
 )
@@ -36,10 +37,6 @@ ONE, TWO = -1_001_000_000_002, -1_001_000_000_003
 NAME = "@meme_describer_bot"
 REFUSED = texts("ru")(sentences.ANONYMOUS)
 every_account = pytest.mark.parametrize("account", [ANONYMOUS, AS_CHANNEL, TELEGRAM])
-
-
-async def settled(app: App) -> bool:
-    return not await app.store.jobs.unfinished()
 
 
 @every_account

@@ -27,6 +27,7 @@ from tests.bot.conftest import (
     labels,
     replies_to,
     reply_to,
+    settled,
     until,
     working,
 )
@@ -426,11 +427,6 @@ async def test_start_asks_once_whether_pictures_may_be_kept(app: App, sandbox: S
     assert "reply_markup" not in sandbox.messages(GROUP, by_bot=True)[0]
 
 
-async def answered(app: App) -> bool:
-    """Whether no picture is in work any more."""
-    return not await app.store.jobs.unfinished()
-
-
 # --- groups ---
 
 
@@ -522,7 +518,7 @@ async def test_caption_asked_again_shows_the_caption_again_and_retries_a_failure
 ) -> None:
     photo = await sandbox.send_photo(MEME)
     first = await reply_to(sandbox, photo)
-    await until(lambda: answered(app))
+    await until(lambda: settled(app))
     await sandbox.send_text("/caption", reply_to=photo["message_id"])
     await sandbox.wait_for(lambda: len(replies_to(sandbox, photo)) == 2)
     assert replies_to(sandbox, photo)[1]["text"] == first["text"]
@@ -530,7 +526,7 @@ async def test_caption_asked_again_shows_the_caption_again_and_retries_a_failure
     poison = await sandbox.send_document(picture(POISON), "poison.png")
     assert "пробовал дважды" in (await reply_to(sandbox, poison))["text"]
 
-    await until(lambda: answered(app))
+    await until(lambda: settled(app))
     await sandbox.send_text("/caption", reply_to=poison["message_id"])
     await sandbox.wait_for(lambda: len(replies_to(sandbox, poison)) == 2)
 

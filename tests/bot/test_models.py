@@ -18,7 +18,18 @@ from bot.handlers.pages import Offer, compare_keyboard, model_keyboard, model_pa
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
 from bot.texts import texts
-from tests.bot.conftest import OTHER, Json, caption_of, data_of, labels, replies_to, reply_to, until, working
+from tests.bot.conftest import (
+    OTHER,
+    Json,
+    caption_of,
+    data_of,
+    labels,
+    replies_to,
+    reply_to,
+    settled,
+    until,
+    working,
+)
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import promote, write_checkpoint
 
@@ -349,10 +360,7 @@ async def test_a_bad_picture_is_told_of_once(app: App, sandbox: Sandbox) -> None
     good = await sandbox.send_photo(MEME)
     await two(sandbox, good)
 
-    async def settled() -> bool:
-        return not await app.store.jobs.unfinished()
-
-    await until(settled)
+    await until(lambda: settled(app))
     (said,) = replies_to(sandbox, bad)
     assert "нет картинки" in said["text"]
 

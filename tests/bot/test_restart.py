@@ -16,7 +16,7 @@ import pytest
 from bot.feedback.store import Store
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
-from tests.bot.conftest import Json, data_of, replies_to, reply_to, until
+from tests.bot.conftest import Json, data_of, replies_to, reply_to, unfinished, until
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import WAIT, picture, write_checkpoint
 
@@ -60,7 +60,7 @@ async def process(environment: dict[str, str], folder: Path) -> AsyncIterator[as
 async def pending(tmp_path: Path) -> int:
     """Jobs that are not finished, read from the database file itself."""
     async with await Store.open(f"sqlite+aiosqlite:///{tmp_path}/bot.db", tmp_path / "data") as store:
-        return len(await store.jobs.unfinished())
+        return len(await unfinished(store))
 
 
 async def answered_once(sandbox: Sandbox, tmp_path: Path, message: Json) -> Json:
@@ -170,7 +170,7 @@ async def test_killed_during_a_rate_limit_the_caption_comes_once(
 
         async def taken_back() -> bool:
             async with await Store.open(environment["DATABASE_URL"], tmp_path / "data") as store:
-                return all(job.sending_at is None for job in await store.jobs.unfinished())
+                return all(job.sending_at is None for job in await unfinished(store))
 
         await until(taken_back)
         bot.send_signal(signal.SIGKILL)
@@ -227,7 +227,7 @@ async def test_the_place_in_the_queue_is_told_on_and_goes_after_a_restart(
 
         async def written_down() -> bool:
             async with await Store.open(environment["DATABASE_URL"], tmp_path / "data") as store:
-                return any(job.notice_message_id for job in await store.jobs.unfinished())
+                return any(job.notice_message_id for job in await unfinished(store))
 
         await until(written_down)
         bot.send_signal(signal.SIGKILL)

@@ -13,7 +13,7 @@ from bot.captioning.outcomes import Unanswerable, Wait
 from bot.config import Settings
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
-from tests.bot.conftest import OTHER, Json, replies_to, reply_to, until, working
+from tests.bot.conftest import OTHER, Json, replies_to, reply_to, settled, until, working
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import PLAIN, picture
 
@@ -135,10 +135,7 @@ async def test_what_waits_for_its_file_is_answered_by_the_next_start(
     async with working(settings(), sandbox) as app:
         await sandbox.wait_for(lambda: said(sandbox, "400 x"))
 
-        async def settled() -> bool:
-            return not await app.store.jobs.unfinished()
-
-        await until(settled)
+        await until(lambda: settled(app))
     assert len(replies_to(sandbox, photo)) == 2
 
 

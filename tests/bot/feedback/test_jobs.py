@@ -20,6 +20,7 @@ from bot.feedback.states import ANSWER, CLAIM, FAIL, RETRY, TAKE_UP, JobState, M
 from bot.feedback.store import Store
 from bot.feedback.tables import Choice, Job, Place, now
 from inference.common.types import DecodingOptions
+from tests.bot.conftest import unfinished
 from tests.bot.feedback.conftest import Chat, fields, meme
 
 
@@ -149,10 +150,10 @@ async def test_a_job_goes_through_its_states(chat: Chat, store: Store) -> None:
     resumed = await store.jobs.claim(job.id, resume=True)
     assert resumed is not None and resumed.attempts == 2
     await store.jobs.mark_reply_sending(job.id)
-    [pending] = await store.jobs.unfinished()
+    [pending] = await unfinished(store)
     assert pending.sending_at is not None and pending.sending_at.tzinfo is not None
     await store.jobs.answered(job.id, 77)
-    assert await store.jobs.unfinished() == []
+    assert await unfinished(store) == []
     assert await store.jobs.claim(job.id, resume=True) is None
     assert not await store.jobs.retry(job.id), "what was answered is not answered again"
 
@@ -193,9 +194,9 @@ async def test_a_failed_job_may_be_tried_again(chat: Chat, store: Store) -> None
     await store.jobs.failed(job.id, "the file is gone")
     read = await store.jobs.get(job.id)
     assert read is not None and (read.state, read.reason) == ("failed", "the file is gone")
-    assert await store.jobs.unfinished() == []
+    assert await unfinished(store) == []
     assert await store.jobs.retry(job.id)
-    assert [pending.id for pending in await store.jobs.unfinished()] == [job.id]
+    assert [pending.id for pending in await unfinished(store)] == [job.id]
 
 
 async def test_only_one_of_many_claims_a_job(chat: Chat, store: Store) -> None:

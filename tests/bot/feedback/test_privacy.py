@@ -15,6 +15,7 @@ from bot.feedback.export import export
 from bot.feedback.messages import MessageKey
 from bot.feedback.store import Store
 from bot.feedback.tables import Shown
+from tests.bot.conftest import unfinished
 from tests.bot.feedback.conftest import Chat, fields, kept, meme, said
 from tests.drawing import draw_meme, png_bytes
 
@@ -129,7 +130,7 @@ async def test_erasing_leaves_nothing(
     places = {number: MessageKey.of(1 if number < 52 else -1, number) for number in range(50, 54)}
     left = [number for number, place in places.items() if await store.messages.find(place) is not None]
     assert left == [52], "a description of Boris's picture in a group is not only Anna's"
-    assert await store.jobs.unfinished() == []
+    assert await unfinished(store) == []
     assert await store.captions.get(shared.id) is not None, "the picture is Boris's as well"
     assert [path.read_bytes() for path in kept(data_dir)] == [meme("ОБА")]
     assert [(item.mark, item.correction) async for item in store.reports.feedback()] == [(5, None)]

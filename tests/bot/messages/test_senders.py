@@ -24,6 +24,7 @@ from tests.bot.conftest import (
     in_the_name_of_a_chat,
     replies_to,
     reply_to,
+    settled,
     until,
 )
 from tests.drawing import draw_meme, jpeg_bytes
@@ -37,10 +38,6 @@ NAME = "@meme_describer_bot"
 
 def kept(app: App) -> list[Path]:
     return list(app.settings.data_dir.rglob("*.jpg"))
-
-
-async def settled(app: App) -> bool:
-    return not await app.store.jobs.unfinished()
 
 
 async def allow(app: App, *people: int) -> None:

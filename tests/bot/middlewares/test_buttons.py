@@ -28,7 +28,7 @@ from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP, buttons
 from bot.sandbox.world import CallbackState
 from bot.texts import sentences, texts
-from tests.bot.conftest import OTHER, Json, caption_of, data_of, replies_to, reply_to, until, working
+from tests.bot.conftest import OTHER, Json, caption_of, data_of, replies_to, reply_to, settled, until, working
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import write_checkpoint
 
@@ -87,10 +87,6 @@ class Shown:
             for button in buttons(message)
             if kind_of(button["callback_data"]) == kind
         )
-
-
-async def settled(app: App) -> bool:
-    return not await app.store.jobs.unfinished()
 
 
 async def shown_to(

@@ -23,7 +23,7 @@ from bot.feedback.tables import Place
 from bot.sandbox import ME, Sandbox
 from bot.transport.webhook import SECRET_HEADER
 from inference.serving.engine import Engine
-from tests.bot.conftest import Json, data_of, replies_to, reply_to, until, working
+from tests.bot.conftest import Json, data_of, replies_to, reply_to, unfinished, until, working
 from tests.bot.transport.test_wire import UPDATES
 from tests.drawing import draw_meme, jpeg_bytes
 
@@ -256,7 +256,7 @@ async def test_what_a_dead_bot_left_is_taken_over(
 
         async def settled() -> bool:
             rows = await app.store.updates.take_over(silent_for=0)
-            return not rows and not await app.store.jobs.unfinished()
+            return not rows and not await unfinished(app.store)
 
         await until(settled)
         assert [len(replies_to(sandbox, one)) for one in (photo, second)] == [1, 1]
