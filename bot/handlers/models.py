@@ -127,8 +127,19 @@ def _named(offer: Offer, text: str) -> str | None:
     return next((name for name in offer.descriptions if name.casefold() == wanted), None)
 
 
-async def _others(offer: Offer, text: str, offers: ModelOffer, words: Texts) -> tuple[str, ...] | str:
-    """The models to compare with that the person wrote the names of, or the sentence why that cannot be."""
+async def _others(
+    command: CommandObject,
+    offer: Offer,
+    offers: ModelOffer,
+    words: Texts,
+    *,
+    unnamed: tuple[str, ...] | None,
+) -> tuple[str, ...] | str | None:
+    """The models to compare with that the person wrote the names of, or the sentence why that cannot be;
+    ``unnamed`` where no name was written.
+    """
+    if not (text := command.args):
+        return unnamed
     whole = _named(offer, text)  # a folder's name may have spaces in it
     written = [text] if whole is not None else text.replace(",", " ").split()
     found = {name: _named(offer, name) for name in written}
@@ -169,13 +180,11 @@ async def compare(
 ) -> None:
     """Give several descriptions from now on, with the named models or the operator's, and offer others."""
     offer = await offers.to(user)
-    others = offers.partners(user, offer) if user.compare_with is None else None
-    if command.args:
-        named = await _others(offer, command.args, offers, words)
-        if isinstance(named, str):
-            await reply(message, named)
-            return
-        others = named
+    unnamed = offers.partners(user, offer) if user.compare_with is None else None
+    others = await _others(command, offer, offers, words, unnamed=unnamed)
+    if isinstance(others, str):
+        await reply(message, others)
+        return
     if others is not None:
         await store.people.compare_with(user.id, others)
         with once_saved():
@@ -197,13 +206,11 @@ async def compare_one(
 ) -> None:
     """Several descriptions of the picture that the command answers, whatever the person chose otherwise."""
     offer = await offers.to(user)
-    others = other_models(settings, user) or offers.partners(user, offer)
-    if command.args:
-        named = await _others(offer, command.args, offers, words)
-        if isinstance(named, str):
-            await reply(message, named)
-            return
-        others = named
+    unnamed = other_models(settings, user) or offers.partners(user, offer)
+    others = await _others(command, offer, offers, words, unnamed=unnamed)
+    if isinstance(others, str):
+        await reply(message, others)
+        return
     if not others:
         await reply(message, compare_page(offer, words), compare_keyboard(offer, words))
         return
