@@ -22,6 +22,7 @@ from typing import BinaryIO
 from inference.common.types import PictureError
 from inference.pictures.opening import load_picture
 from inference.serving import protocol
+from inference.serving.in_child import answers_to_engine
 from inference.serving.protocol import Opened
 
 _STANDING = 5  # times its processor time that a file may take by the clock, on a machine with much else to do
@@ -48,7 +49,7 @@ def serve(requests: BinaryIO, answers: BinaryIO, limits: Limits) -> None:
         del data
         _, status = os.waitpid(child, 0)
         if status:
-            _send(answers, _death(os.waitstatus_to_exitcode(status)))
+            protocol.write(answers, _death(os.waitstatus_to_exitcode(status)))
 
 
 def _death(code: int) -> protocol.Message:
@@ -66,11 +67,11 @@ def _open_and_exit(data: bytes, answers: BinaryIO, limits: Limits) -> None:
         for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
             signal.setitimer(timer, 0)  # half an answer would be none
         if isinstance(answer, Opened):
-            _send(answers, {"type": "opened", **answer.to_dict()}, answer.pixels)
+            protocol.write(answers, {"type": "opened", **answer.to_dict()}, [answer.pixels])
         elif isinstance(answer.__cause__, MemoryError):
-            _send(answers, {"type": "too_costly"})
+            protocol.write(answers, {"type": "too_costly"})
         else:
-            _send(answers, {"type": "refused", "code": answer.code, "sentence": str(answer)})
+            protocol.write(answers, {"type": "refused", "code": answer.code, "sentence": str(answer)})
         status = 0
     except BaseException:
         logging.exception("A file could not be opened")
@@ -107,12 +108,6 @@ def _opened(data: bytes) -> Opened | PictureError:
     return Opened(picture.image.size, pixels, picture.notes, time.perf_counter() - started)
 
 
-def _send(answers: BinaryIO, message: protocol.Message, *attachments: bytes) -> None:
-    for piece in protocol.pack(message, attachments):
-        answers.write(piece)
-    answers.flush()
-
-
 def main() -> None:
     """Serve the engine until it closes stdin."""
     parser = argparse.ArgumentParser(prog="python -m inference.serving.opener")
@@ -120,11 +115,8 @@ def main() -> None:
     parser.add_argument("--memory", type=int, required=True, help="bytes that it may take")
     parser.add_argument("--nice", type=int, default=0, help="how much others go before")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s:%(message)s", stream=sys.stderr)
     os.nice(arguments.nice)
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    answers = answers_to_engine()
     gc.freeze()  # what the children share with this process is not written to
     serve(sys.stdin.buffer, answers, Limits(arguments.seconds, arguments.memory))
 

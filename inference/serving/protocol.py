@@ -67,6 +67,13 @@ def pack(message: Message, attachments: Sequence[bytes] = ()) -> list[bytes]:
     return [_LENGTHS.pack(len(text), sum(map(len, attachments))), text, *attachments]
 
 
+def write(stream: BinaryIO, message: Message, attachments: Sequence[bytes] = ()) -> None:
+    """Send a frame over a blocking stream. Raises as :func:`pack`, and OSError."""
+    for piece in pack(message, attachments):
+        stream.write(piece)
+    stream.flush()
+
+
 def read(stream: BinaryIO) -> tuple[Message, Attachments]:
     """The next frame of a blocking stream. Raises EOFError when the other side is gone."""
     text_length, body_length = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))

@@ -13,12 +13,12 @@ import importlib
 import logging
 import os
 import queue
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,6 +30,7 @@ from inference.common.errors import UserError
 from inference.common.memory import give_back, kept
 from inference.common.types import Caption, DecodingOptions, EngineError
 from inference.serving import protocol
+from inference.serving.in_child import answers_to_engine
 from inference.serving.local import Captioner, Ready, WarmsUp, caption_together, one_line
 
 logger = logging.getLogger("inference.serving.worker")
@@ -206,16 +207,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True, help="of the processor")
     arguments = parser.parse_args()
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the engine, which may want a last answer
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s:%(message)s", stream=sys.stderr)
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-
-    def send(message: protocol.Message) -> None:
-        for piece in protocol.pack(message):
-            answers.write(piece)
-        answers.flush()
-
+    answers = answers_to_engine()
     inbox: _Inbox = queue.SimpleQueue()
     threading.Thread(target=_read_messages, args=(sys.stdin.buffer, inbox), daemon=True).start()
     # Read by OpenMP when torch loads it: it must be set before it is imported.
@@ -223,7 +215,7 @@ def main() -> None:
     worker = Worker(
         loader(arguments.captioner, arguments.models_dir, arguments.threads),
         lambda name: checkpoint_hash(arguments.models_dir, ModelName.parse(name)),
-        send,
+        partial(protocol.write, answers),
         capacity=max(arguments.loaded_models, 1),
     )
     while True:

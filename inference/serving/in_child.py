@@ -1,0 +1,24 @@
+"""A process of ours from within: what :mod:`.child` expects of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from typing import BinaryIO
+
+__all__ = ["answers_to_engine"]
+
+
+def answers_to_engine() -> BinaryIO:
+    """Gets this process ready, and returns the stream that its frames go to, which was stdout.
+
+    Whatever a library prints there goes to stderr from now on, as what is logged does: the engine logs it,
+    with the level that each line begins with. A Ctrl+C is the engine's, which may want a last answer.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s:%(message)s", stream=sys.stderr)
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return answers
