@@ -54,6 +54,11 @@ class ChatPage:
         await self.text.fill(text)
         await self.text.press("Enter")
 
+    async def allow_pictures(self) -> None:
+        """Let what is sent from now on be kept."""
+        await self.write("/privacy")
+        await self.replies.last.get_by_role("button", name="Разрешить").click(timeout=WAIT)
+
     async def attach(self, *files: tuple[str, str, bytes], as_file: bool = False) -> None:
         """Choose files (name, type, content) with the clip, and send them."""
         payloads: Sequence[FilePayload] = [

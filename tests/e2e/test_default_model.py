@@ -36,8 +36,7 @@ async def test_a_meme_is_described_and_its_words_are_read(
 ) -> None:
     async with chat_page(browser, sandbox) as chat:
         await chat.open()
-        await chat.write("/privacy")
-        await chat.replies.last.get_by_role("button", name="Разрешить").click(timeout=WAIT)
+        await chat.allow_pictures()
         picture = jpeg_bytes(draw_meme("caption_bar", width=640))
         await chat.attach(("meme.jpg", "image/jpeg", picture))
         reply = chat.replies.last
@@ -65,8 +64,7 @@ async def test_every_model_that_ships_is_offered_and_two_are_compared_rated_and_
 ) -> None:
     async with chat_page(browser, sandbox) as chat:
         await chat.open()
-        await chat.write("/privacy")
-        await chat.replies.last.get_by_role("button", name="Разрешить").click(timeout=WAIT)
+        await chat.allow_pictures()
         await chat.write("/model")
         for name in SHIPPED:
             card = read_card(ROOT / "checkpoints" / name)

@@ -10,7 +10,7 @@ from inference.common.file_names import ESCAPED, picture_of
 from train_scripts.feedback.finetune import as_rows
 from train_scripts.feedback.judge import GUARDED, near
 from train_scripts.feedback.run import CHECKPOINT, Result
-from train_scripts.metrics.evaluator import MEASURES
+from train_scripts.metrics.evaluator import TITLES
 from train_scripts.metrics.tables import comparison_sheet, examples_sheet
 from train_scripts.sheets import Section, SheetRow, table_section, write_page
 from train_scripts.tables import Sheet
@@ -89,8 +89,7 @@ def _paragraphs(result: Result) -> list[str]:
             f"The text that people preferred is the likelier one in {was:.0%} of the pairs before, "
             f"{now:.0%} after."
         )
-    titles = {one.key: one.title for one in MEASURES}
-    guarded = ", ".join(titles[key] for key in GUARDED)
+    guarded = ", ".join(TITLES[key] for key in GUARDED)
     return [
         " ".join(moved) or "Only captions that people liked were learnt.",
         f"On {len(judge.val)} val pictures, never learnt from, {name} went from {show(difference.a)} to "

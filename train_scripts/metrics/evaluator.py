@@ -27,6 +27,7 @@ from train_scripts.metrics.tokens import word_tokens
 __all__ = [
     "MEAN",
     "MEASURES",
+    "TITLES",
     "Estimate",
     "Measure",
     "Measurements",
@@ -207,6 +208,7 @@ MEASURES: tuple[Measure, ...] = (
     REPEATED,
     REPEATED_OUTSIDE,
 )
+TITLES = {measure.key: measure.title for measure in MEASURES}
 
 
 def _some(names: Sequence[str]) -> str:

@@ -91,17 +91,16 @@ def _go(run: Path, steps: Any) -> None:
 
 def _beside(name: str, original: Mapping[str, float], scores: Mapping[str, Any]) -> Any:
     """The table of the scores that the author told."""
-    from train_scripts.metrics.evaluator import MEASURES  # noqa: PLC0415
+    from train_scripts.metrics.evaluator import TITLES  # noqa: PLC0415
     from train_scripts.tables import Sheet  # noqa: PLC0415
 
-    titles = {measure.key: measure.title for measure in MEASURES}
     rows = []
     for key, told in original.items():
         value, low, high = (
             "–" if (one := scores["scores"][key][part]) is None else f"{one:.3f}"
             for part in ("value", "low", "high")
         )
-        rows.append((titles[key], f"{told:.3f}", value, f"{low} … {high}"))
+        rows.append((TITLES[key], f"{told:.3f}", value, f"{low} … {high}"))
     title = (
         f"{name}: {scores['pictures']} test pictures; the original's figures are by its own words and metrics"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.common.file_names import ESCAPED, shown
-from train_scripts.metrics.evaluator import MEASURES
+from train_scripts.metrics.evaluator import TITLES
 from train_scripts.metrics.evaluator import Report as Scores
 from train_scripts.metrics.tables import report_sheet
 from train_scripts.sheets import Section, SheetRow, table_section, write_page
@@ -111,4 +111,4 @@ def _metrics(outcome: Outcome) -> list[str]:
 
 
 def _title(key: str) -> str:
-    return next((measure.title for measure in MEASURES if measure.key == key), key.replace("_", " "))
+    return TITLES.get(key, key.replace("_", " "))

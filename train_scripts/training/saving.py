@@ -15,7 +15,7 @@ from inference.checkpoints.folder import WEIGHTS_FILE
 from inference.common.file_names import ESCAPED
 from inference.common.types import DecodingOptions
 from inference.presets.preset import Preset
-from train_scripts.metrics.evaluator import MEASURES
+from train_scripts.metrics.evaluator import TITLES
 from train_scripts.training.config import TrainConfig
 from train_scripts.training.data import TrainRow, digest_of
 from train_scripts.training.files import new_folder
@@ -133,11 +133,10 @@ def _fields(system: Preset, scores: Mapping[str, Any]) -> dict[str, Any]:
         "description_ru": system.description.ru,
     }
     if scores:
-        titles = {one.key: one.title for one in MEASURES}
         found = [
-            Score(key, titles[key], score["value"])
+            Score(key, TITLES[key], score["value"])
             for key, score in scores["scores"].items()
-            if key in titles and score["value"] is not None
+            if key in TITLES and score["value"] is not None
         ]
         told = f"{scores['pictures']} pictures of val"
         fields["model-index"] = model_index(system.name, found, captioned=told)

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from inference.checkpoints.models import list_models
+from inference.presets.preset import names, preset
 from tests.host import serving
 from tests.train_scripts.reproduce.forked import commands
 from tests.train_scripts.reproduce.standins import MEMES, network, photos, repository, serve
+from train_scripts.reproduce.plans import system_names
 
 SMALL = {
     "encoder.settings.preprocessing": "{size: 64}",
@@ -95,6 +97,10 @@ def _learned_each_step_once(run: Path) -> None:
     assert {(row["stage"], row["epoch"]) for row in rows} == {
         ("photos", 1), ("photos", 2), ("memes", 1), ("memes", 2)
     }  # fmt: skip
+
+
+def test_presets_say_which_of_them_are_reproduced() -> None:
+    assert [name for name in sorted(names()) if preset(name).reproduced] == system_names()
 
 
 @pytest.mark.parametrize(
