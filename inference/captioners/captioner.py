@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -24,7 +24,7 @@ from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel, Model, ModelName
 from inference.common.extras import require
 from inference.common.stages import collected, stage
-from inference.common.types import Caption, DecodingOptions, Language
+from inference.common.types import Answer, CannotTalk, Caption, DecodingOptions, Language, Turn
 from inference.graphs.session import GraphError
 from inference.reading.foreign import Translate, in_russian
 from inference.reading.lines import Block
@@ -61,6 +61,21 @@ def _encoder_decoder(folder: Path, config: CheckpointConfig, threads: int | None
     from inference.captioners.encoder_decoder.model import CaptionModel  # noqa: PLC0415
 
     return CaptionModel.load(folder, config)
+
+
+@runtime_checkable
+class Talker(Protocol):
+    """A describer that answers questions, too."""
+
+    def answer(
+        self,
+        image: Image.Image,
+        reading: Reading,
+        question: str,
+        turns: Sequence[Turn],
+        options: DecodingOptions,
+    ) -> str:
+        """What is said to a question about an upright RGB picture; ``turns``: what was said of it before."""
 
 
 # By the name in config.json, what makes a describer of the checkpoint's folder, its config, and the number of
@@ -102,14 +117,12 @@ class Captioner:
         """
         if not images:
             return []
-        options = self.options if options is None else options.of_model(self.options)
-        if options.language not in self._languages:
-            options = replace(options, language="ru")
+        options = self._for_model(options)
         readings: list[Reading] = []
         taken: list[dict[str, float]] = []
         for image in images:
-            with collected() as own, stage("read"):
-                readings.append(self._reader.read(image))
+            reading, own = self._read(image)
+            readings.append(reading)
             taken.append(own)
         with collected() as together, stage("generate"):
             images = [reading.upright(image) for image, reading in zip(images, readings, strict=True)]
@@ -120,11 +133,7 @@ class Captioner:
         captions = []
         for reading, text, likelihood, seconds in zip(readings, texts, likelihoods, taken, strict=True):
             confidence = _confidence(reading, likelihood) * (1 - reading.unread / 2)
-            notes = () if self._reader.available else ("no_reading",)
-            if reading.upside_down:
-                notes = (*notes, "upside_down")
-            if reading.unread:
-                notes = (*notes, "unreadable")
+            notes = self._notes(reading)
             if confidence < LOW_CONFIDENCE:
                 notes = (*notes, "low_confidence")
             # The summary claims no absence of words where nobody could read.
@@ -143,6 +152,43 @@ class Captioner:
                 )
             )
         return captions
+
+    def ask(
+        self, image: Image.Image, question: str, turns: Sequence[Turn], options: DecodingOptions | None = None
+    ) -> Answer:
+        """The answer to a question about an upright RGB picture; ``turns``: what was said of it before.
+
+        ``seconds`` as of :meth:`caption`. Raises CannotTalk.
+        """
+        if not isinstance(self._describer, Talker):
+            raise CannotTalk.of(self.name)
+        options = self._for_model(options)
+        reading, seconds = self._read(image)
+        with collected() as own, stage("generate"):
+            text = self._describer.answer(reading.upright(image), reading, question, turns, options)
+        return Answer(text, self.name, self.checkpoint, seconds=seconds | own, notes=self._notes(reading))
+
+    def _for_model(self, options: DecodingOptions | None) -> DecodingOptions:
+        """The options, as far as the model knows what they ask for."""
+        options = self.options if options is None else options.of_model(self.options)
+        if options.language not in self._languages:
+            options = replace(options, language="ru")
+        return options if isinstance(self._describer, Talker) else replace(options, question="")
+
+    def _read(self, image: Image.Image) -> tuple[Reading, dict[str, float]]:
+        """What stands on a picture, and the seconds that it took, by stage."""
+        with collected() as seconds, stage("read"):
+            reading = self._reader.read(image)
+        return reading, seconds
+
+    def _notes(self, reading: Reading) -> tuple[str, ...]:
+        """Codes of what must be known of the reading, see :class:`Caption`."""
+        told = {
+            "no_reading": not self._reader.available,
+            "upside_down": reading.upside_down,
+            "unreadable": reading.unread > 0,
+        }
+        return tuple(code for code, holds in told.items() if holds)
 
     def warm_up(self) -> None:
         """Reads the dictionaries and runs the networks once, so that the first picture waits for neither."""

@@ -3,6 +3,7 @@
 The front matter is YAML between two lines of ``---``, as on the Hugging Face hub::
 
     description_ru: what the model is good at, one line in Russian
+    talks: true where its captioner answers questions about pictures; of ours none does
     model-index:
     - name: NAME
       results:
@@ -51,6 +52,7 @@ class Card:
     description: str = ""  # the first paragraph, on one line
     description_ru: str = ""
     scores: tuple[Score, ...] = ()  # in the card's order
+    talks: bool = False  # it answers questions about pictures
 
 
 class _Metric(BaseModel):
@@ -73,6 +75,7 @@ class _FrontMatter(BaseModel):
     """What is read of it; cards of others have many keys besides."""
 
     description_ru: str = ""
+    talks: bool = False
     index: list[_Entry] = Field(default=[], alias="model-index")
 
     @property
@@ -94,7 +97,7 @@ def read_card(folder: Path) -> Card:
     except (yaml.YAMLError, ValidationError) as error:
         logger.warning("The front matter of %s is not right, mend it: %s", path, " ".join(str(error).split()))
         told = _FrontMatter()
-    return Card(_first_paragraph(lines), told.description_ru, told.scores)
+    return Card(_first_paragraph(lines), told.description_ru, told.scores, told.talks)
 
 
 def _parted(lines: list[str]) -> tuple[list[str], list[str]]:

@@ -42,6 +42,8 @@ class ModelInfo:
     parameters: int  # numbers in all tensors of the weights; 0 where only loading them would tell
     description_ru: str = ""  # the same in Russian, of the card's front matter; "" without one
     scores: tuple[Score, ...] = ()  # of the card's front matter
+    talks: bool = False  # it answers questions about a picture
+    host: str | None = None  # HOST:PORT of the machine elsewhere to which pictures go; None: they stay here
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -66,6 +68,7 @@ class About:
 
     card: Card
     parameters: int
+    host: str | None = None
 
 
 class Source(ABC, Generic[Kind]):
@@ -182,7 +185,14 @@ def model_info(models_dir: Path, name: ModelName) -> ModelInfo:
     about = SOURCES[type(name.model)].about(name.model, models_dir)
     card = about.card
     return ModelInfo(
-        str(name), checkpoint, card.description, about.parameters, card.description_ru, card.scores
+        str(name),
+        checkpoint,
+        card.description,
+        about.parameters,
+        card.description_ru,
+        card.scores,
+        card.talks,
+        about.host,
     )
 
 

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, Self, get_args
+from typing import Any, Final, Literal, Self, get_args
 
 from inference.common.errors import UserError
 
@@ -17,6 +17,11 @@ Language = Literal["ru", "en", "uk"]
 PictureErrorCode = Literal[
     "empty", "not_a_picture", "truncated", "too_many_pixels", "too_large", "too_costly", "unsupported"
 ]
+
+QUESTION_LENGTH: Final = 1000  # characters of a question, at most
+# The question what the joke of a picture is, as a button asks it: how it is put to a model is the model's
+# affair. Nobody can type it, since a chat takes what begins so for a command.
+JOKE: Final = "/joke"
 
 _WHOLE = ("beams", "top_k", "min_tokens", "max_tokens", "no_repeat_ngram")
 _REAL = ("temperature", "top_p", "length_penalty", "repetition_penalty")
@@ -31,14 +36,15 @@ _RELEVANT_OPTIONS: dict[str, frozenset[str]] = {
     "sample": (_SHARED_OPTIONS - {"length_penalty"}) | {"temperature", "top_k", "top_p", "seed"},
 }
 # How much is told, and in which language: these decide whatever the strategy.
-_TELLING = ("detail", "quoting", "language")
+_TELLING = ("detail", "quoting", "language", "question")
 
 
 @dataclass(frozen=True, slots=True)
 class DecodingOptions:
     """How a caption is searched for among the decoder's continuations, and what it is to tell.
 
-    What is to be told is asked of every model; one that knows a single length or language keeps to it.
+    What is to be told is asked of every model; one that knows a single length or language keeps to it, and
+    one that cannot talk answers no question.
     Raises ValueError when a value is outside the range written beside it.
     """
 
@@ -56,6 +62,7 @@ class DecodingOptions:
     detail: Detail = "usual"
     quoting: bool = True  # the words read on the picture stand in the text, each in its place
     language: Language = "ru"
+    question: str = ""  # what the description is to answer besides, QUESTION_LENGTH characters at most
 
     def __post_init__(self) -> None:
         if self.strategy not in get_args(Strategy):
@@ -67,6 +74,7 @@ class DecodingOptions:
                 raise ValueError(f"Decoding option {name} must be one of {', '.join(known)}.")
         if type(self.quoting) is not bool:
             raise ValueError(f"Decoding option quoting must be true or false, not {self.quoting!r}.")
+        checked_question(self.question)
         for name in _WHOLE:
             if type(value := getattr(self, name)) is not int:
                 raise ValueError(f"Decoding option {name} must be a whole number, not {value!r}.")
@@ -106,9 +114,9 @@ class DecodingOptions:
         return cls(**values)
 
     @classmethod
-    def telling(cls, *, detail: Detail, quoting: bool, language: Language) -> Self | None:
+    def telling(cls, *, detail: Detail, quoting: bool, language: Language, question: str = "") -> Self | None:
         """To be told so, by the model's own search; None where that is the usual way."""
-        asked = cls("own", detail=detail, quoting=quoting, language=language)
+        asked = cls("own", detail=detail, quoting=quoting, language=language, question=question)
         return None if asked == cls("own") else asked
 
     def of_model(self, own: DecodingOptions) -> DecodingOptions:
@@ -163,7 +171,8 @@ class Caption:
     # Codes of what the reader should know: "first_frame" (of an animation), "first_page" (of several pictures
     # in the file), "partial" (the picture did not come whole), "low_confidence", "no_reading" (the reader's
     # weights are missing or damaged), "unreadable" (most of what is written there could not be read),
-    # "upside_down" (the picture is; it is described the right way up).
+    # "upside_down" (the picture is; it is described the right way up), "own_reading" (the text quotes words
+    # that the reader did not find: the model read them itself), "other_language" (than was asked for).
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -193,6 +202,42 @@ class Caption:
                 "notes": tuple(values["notes"]),
             }
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question about a picture, and what was answered."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model says when it is asked about a picture."""
+
+    text: str
+    model: str
+    checkpoint: str  # as a caption's
+    program: str = ""  # likewise
+    seconds: dict[str, float] = field(default_factory=dict)  # likewise
+    notes: tuple[str, ...] = ()  # likewise
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {**asdict(self), "notes": list(self.notes)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The answer of :meth:`to_dict`. Raises KeyError or TypeError when a field is missing or unknown."""
+        return cls(**{**values, "seconds": dict(values["seconds"]), "notes": tuple(values["notes"])})
+
+
+def checked_question(text: str) -> str:
+    """The question as it is. Raises ValueError where it is no text, or too long."""
+    if not isinstance(text, str) or len(text) > QUESTION_LENGTH:
+        raise ValueError(f"A question must be a text of {QUESTION_LENGTH} characters at most.")
+    return text
 
 
 class PictureError(UserError, ValueError):
@@ -225,6 +270,15 @@ class UnknownModel(EngineError):  # noqa: N818
 
 class ModelNotLoaded(EngineError):  # noqa: N818
     """The model's checkpoint is there, but cannot be loaded: no picture will do better."""
+
+
+class CannotTalk(EngineError):  # noqa: N818
+    """The model describes pictures and answers no questions about them."""
+
+    @classmethod
+    def of(cls, model: str) -> Self:
+        """With the sentence about the named model."""
+        return cls(f"The model {model} describes pictures and answers no questions: ask one that talks.")
 
 
 class NotAllowed(EngineError):  # noqa: N818

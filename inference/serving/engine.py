@@ -13,15 +13,16 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Generic, Self, TypeVar
 
 from inference.checkpoints.models import MissingModel, ModelInfo, checkpoint_hash, list_models, missing_models
 from inference.checkpoints.names import ModelName
 from inference.common import processors
 from inference.common.types import (
+    Answer,
     Caption,
     DecodingOptions,
     EngineBusy,
@@ -29,15 +30,18 @@ from inference.common.types import (
     ModelNotLoaded,
     PictureError,
     PictureTimeout,
+    Turn,
     Version,
     WorkerCrashed,
+    checked_question,
 )
 from inference.serving import protocol
 from inference.serving.child import ChildDied
+from inference.serving.errors import KINDS
 from inference.serving.openers import Openers
 from inference.serving.program import program
 from inference.serving.protocol import Opened
-from inference.serving.worker_process import DiedLoading, WorkerProcess
+from inference.serving.worker_process import Asked, DiedLoading, WorkerProcess
 
 logger = logging.getLogger(__name__)
 
@@ -71,14 +75,21 @@ class EngineSettings:
         )
 
 
+_Said = TypeVar("_Said", Caption, Answer)
+
+
 @dataclass(slots=True, eq=False)
-class _Request:
+class _Request(Generic[_Said]):
     model: str
     checkpoint: str  # the weights that the folder held when the picture came
     options: DecodingOptions | None
-    answer: asyncio.Future[Caption]
+    answer: asyncio.Future[_Said]
+    asked: Asked | None = None  # None: a caption is wanted
     picture: Opened | None = None  # once its file was opened
     retried: bool = False  # its batch broke down: it is tried once more, alone
+
+
+_AnyRequest = _Request[Any]
 
 
 class Engine:
@@ -97,8 +108,8 @@ class Engine:
 
     def __init__(self, settings: EngineSettings | None = None) -> None:
         self.settings = settings or EngineSettings()
-        self._queue: deque[_Request] = deque()
-        self._open: set[_Request] = set()
+        self._queue: deque[_AnyRequest] = deque()
+        self._open: set[_AnyRequest] = set()
         self._wake = asyncio.Event()  # something for the dispatcher: a request, or a worker that died
         self._openers = Openers()
         self._room = asyncio.Event()  # fewer than _MOST_OPEN bytes are held
@@ -150,16 +161,45 @@ class Engine:
         picture, the engine stops).
         A caller that is cancelled gives its place in the queue back.
         """
+        model, checkpoint = await self._arrive(model)
+        answer: asyncio.Future[Caption] = asyncio.get_running_loop().create_future()
+        return await self._answer(_Request(model, checkpoint, options, answer), data)
+
+    async def ask(
+        self,
+        data: bytes,
+        question: str,
+        *,
+        turns: Sequence[Turn] = (),
+        options: DecodingOptions | None = None,
+        model: str | None = None,
+    ) -> Answer:
+        """Answer a question about one picture, given as the bytes of its file.
+
+        `question`: at most QUESTION_LENGTH characters, or JOKE. `turns`: what was asked and answered about
+        this picture before, in order; a description is the answer to "". `options`: None = the model's own.
+        Raises what :meth:`caption` does, CannotTalk where the model describes only, and ValueError for a
+        question that is too long.
+        """
+        asked = Asked(checked_question(question), tuple(turns))
+        model, checkpoint = await self._arrive(model)
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        return await self._answer(_Request(model, checkpoint, options, answer, asked), data)
+
+    async def _arrive(self, model: str | None) -> tuple[str, str]:
+        """The name of the model, and the weights in its folder now."""
         model = model or self.settings.model
         async with self._arriving:  # a lock is fair: the pictures stay in their order
-            checkpoint = await asyncio.to_thread(self.checkpoint, model)
+            return model, await asyncio.to_thread(self.checkpoint, model)
+
+    async def _answer(self, request: _Request[_Said], data: bytes) -> _Said:
+        """What comes of a request for the picture in a file."""
         if self._dispatcher is None:
             raise EngineError("The engine is not running: start it first.")
         if len(self._open) >= self.settings.queue_size:
             raise EngineBusy(
                 f"{len(self._open)} pictures are waiting already: send this one again in a few minutes."
             )
-        request = _Request(model, checkpoint, options, asyncio.get_running_loop().create_future())
         self._open.add(request)
         opening = asyncio.create_task(self._open_file(request, data))
         try:
@@ -172,7 +212,7 @@ class Engine:
             with contextlib.suppress(ValueError):
                 self._queue.remove(request)
 
-    async def _open_file(self, request: _Request, data: bytes) -> None:
+    async def _open_file(self, request: _AnyRequest, data: bytes) -> None:
         """Open a picture's file and put it into the queue."""
         try:
             request.picture = await self._openers.open(data, self._room)
@@ -268,10 +308,10 @@ class Engine:
             else:
                 await self._wake.wait()
 
-    def _next_batch(self) -> list[_Request]:
+    def _next_batch(self) -> list[_AnyRequest]:
         """Take the first request that waits, and those that can go with it."""
-        batch: list[_Request] = []
-        left: deque[_Request] = deque()
+        batch: list[_AnyRequest] = []
+        left: deque[_AnyRequest] = deque()
         while self._queue:
             request = self._queue.popleft()
             if request.answer.done():  # its caller has gone
@@ -279,6 +319,7 @@ class Engine:
             fits = not batch or (
                 len(batch) < self.settings.batch_size
                 and not (request.retried or batch[0].retried)
+                and request.asked is None is batch[0].asked
                 and (request.model, request.checkpoint, request.options)
                 == (batch[0].model, batch[0].checkpoint, batch[0].options)
             )
@@ -286,18 +327,19 @@ class Engine:
         self._queue = left
         return batch
 
-    async def _work(self, batch: list[_Request]) -> None:
+    async def _work(self, batch: list[_AnyRequest]) -> None:
         """Answer every request of the batch, or put it back to be tried alone."""
         settings, first = self.settings, batch[0]
         # Taken now: who leaves takes the picture along.
         pictures = [request.picture for request in batch if request.picture is not None]
         try:
             worker = await self._live_worker()
-            results = await worker.caption(
+            results = await worker.describe(
                 pictures,
                 model=first.model,
                 checkpoint=first.checkpoint,
                 options=first.options,
+                asked=first.asked,
                 start_timeout=settings.start_timeout,
                 picture_timeout=settings.picture_timeout,
             )
@@ -328,7 +370,7 @@ class Engine:
             for request, result in zip(batch, results, strict=True):
                 _settle(request, result)
 
-    def _retry(self, batch: list[_Request]) -> None:
+    def _retry(self, batch: list[_AnyRequest]) -> None:
         for request in reversed(batch):
             request.retried = True
             self._queue.appendleft(request)
@@ -353,15 +395,16 @@ class Engine:
                 await self._live_worker()
 
 
-def _settle(request: _Request, result: protocol.Message) -> None:
-    if "caption" in result:
-        if not request.answer.done():
-            request.answer.set_result(Caption.from_dict(result["caption"]))
-    else:
-        _fail([request], EngineError(result["failed"]))
+def _settle(request: _AnyRequest, result: protocol.Message) -> None:
+    if "failed" in result:
+        _fail([request], KINDS[result["kind"]](result["failed"]))
+    elif not request.answer.done():  # else its caller has gone
+        request.answer.set_result(
+            Answer.from_dict(result["answer"]) if "answer" in result else Caption.from_dict(result["caption"])
+        )
 
 
-def _fail(batch: Iterable[_Request], error: Exception) -> None:
+def _fail(batch: Iterable[_AnyRequest], error: Exception) -> None:
     for request in batch:
         if not request.answer.done():  # else its caller has gone
             request.answer.set_exception(error)

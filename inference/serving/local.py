@@ -7,16 +7,26 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from PIL import Image
 
-from inference.common.types import Caption, DecodingOptions, EngineError
+from inference.common.types import (
+    Answer,
+    CannotTalk,
+    Caption,
+    DecodingOptions,
+    EngineError,
+    Turn,
+    checked_question,
+)
 from inference.pictures.files import read_file
 from inference.pictures.opening import load_picture
 from inference.serving.program import program
 
 logger = logging.getLogger(__name__)
+
+_Said = TypeVar("_Said", Caption, Answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +43,28 @@ class Captioner(Protocol):
     """What a captioner must offer to run here."""
 
     @property
+    def name(self) -> str:
+        """The model's."""
+
+    @property
     def checkpoint(self) -> str:
         """sha256 of the weights."""
 
     def caption(self, images: Sequence[Image.Image], options: DecodingOptions | None) -> list[Caption]:
         """One caption for each upright RGB image; None = the options the model was made for."""
+
+
+@runtime_checkable
+class Talks(Protocol):
+    """What a captioner offers that answers questions about a picture."""
+
+    def ask(
+        self, image: Image.Image, question: str, turns: Sequence[Turn], options: DecodingOptions | None
+    ) -> Answer:
+        """The answer to a question about an upright RGB image; ``turns``: what was said of it before.
+
+        Raises CannotTalk: this one describes only.
+        """
 
 
 @runtime_checkable
@@ -74,14 +101,47 @@ class LocalModel:
 
     def caption_bytes(self, data: bytes, options: DecodingOptions | None = None) -> Caption:
         """The same for the bytes of a file, of any format that `inference.pictures.opening` reads."""
-        begun = time.perf_counter()
-        picture = load_picture(data)
-        opened = time.perf_counter()
-        ready = Ready(picture.image, picture.notes, opened - begun, opened)
-        (outcome,) = caption_together(self._captioner, [ready], options)
+        (outcome,) = caption_together(self._captioner, [_opened(data)], options)
         if isinstance(outcome, Caption):
             return outcome
         raise outcome
+
+    def ask_file(
+        self,
+        path: str | Path,
+        question: str,
+        turns: Sequence[Turn] = (),
+        options: DecodingOptions | None = None,
+    ) -> Answer:
+        """The answer to a question about the picture in the file; ``turns``: what was said of it before.
+
+        Raises:
+            PictureError: the file cannot be read, or no model can look at it.
+            CannotTalk: the model describes only.
+            EngineError: the model failed on it.
+        """
+        return self.ask_bytes(read_file(Path(path)), question, turns, options)
+
+    def ask_bytes(
+        self,
+        data: bytes,
+        question: str,
+        turns: Sequence[Turn] = (),
+        options: DecodingOptions | None = None,
+    ) -> Answer:
+        """The same for the bytes of a file, of any format that `inference.pictures.opening` reads."""
+        outcome = answer(self._captioner, _opened(data), checked_question(question), turns, options)
+        if isinstance(outcome, Answer):
+            return outcome
+        raise outcome
+
+
+def _opened(data: bytes) -> Ready:
+    """The picture in a file's bytes. Raises PictureError."""
+    begun = time.perf_counter()
+    picture = load_picture(data)
+    opened = time.perf_counter()
+    return Ready(picture.image, picture.notes, opened - begun, opened)
 
 
 def load(name: str, models_dir: str | Path, *, threads: int | None = None) -> LocalModel:
@@ -104,13 +164,39 @@ def caption_together(
     outcomes: list[Caption | EngineError] = []
     captions = _captions([picture.image for picture in pictures], captioner, options)
     for picture, caption in zip(pictures, captions, strict=True):
-        if isinstance(caption, Caption):
-            total = picture.seconds + time.perf_counter() - picture.since
-            seconds = {"decode": picture.seconds, **caption.seconds, "total": total}
-            notes = (*picture.notes, *caption.notes)
-            caption = replace(caption, seconds=seconds, notes=notes, program=program())  # noqa: PLW2901
-        outcomes.append(caption)
+        outcomes.append(_complete(picture, caption) if isinstance(caption, Caption) else caption)
     return outcomes
+
+
+def answer(
+    captioner: Captioner,
+    picture: Ready,
+    question: str,
+    turns: Sequence[Turn],
+    options: DecodingOptions | None,
+) -> Answer | EngineError:
+    """What the captioner answers to a question about a picture, or why there is no answer."""
+    if not isinstance(captioner, Talks):
+        return CannotTalk.of(captioner.name)
+    try:
+        return _complete(picture, captioner.ask(picture.image, question, turns, options))
+    except Exception as error:
+        return _failure(picture.image, error, "asked about")
+
+
+def _complete(picture: Ready, said: _Said) -> _Said:
+    """What was said of a picture, with what is known of its file."""
+    total = picture.seconds + time.perf_counter() - picture.since
+    seconds = {"decode": picture.seconds, **said.seconds, "total": total}
+    return replace(said, seconds=seconds, notes=(*picture.notes, *said.notes), program=program())
+
+
+def _failure(image: Image.Image, error: Exception, what: str) -> EngineError:
+    """``what``: could not be done with the picture."""
+    if isinstance(error, EngineError):
+        return error
+    logger.exception("A picture of %d x %d could not be %s", *image.size, what)
+    return EngineError(f"The picture could not be {what}: {one_line(error)}")
 
 
 def _captions(
@@ -124,8 +210,7 @@ def _captions(
     except Exception as error:
         if len(images) > 1:
             return [_captions([image], captioner, options)[0] for image in images]
-        logger.exception("A picture of %d x %d could not be captioned", *images[0].size)
-        return [EngineError(f"The picture could not be captioned: {one_line(error)}")]
+        return [_failure(images[0], error, "captioned")]
     return captions
 
 

@@ -14,12 +14,14 @@ Engine to worker:
     ``{"type": "caption", "model": str, "checkpoint": str, "options": dict | null, "pictures": [...]``,
     ``"sizes": [int, ...]}`` + each one's pixels; ``checkpoint``: the weights in the model's folder when the
     pictures came; ``pictures``: see :class:`Opened`
+    ``{"type": "ask", ..., "question": str, "turns": [{"question": str, "answer": str}]}``: the same for one
+    picture, and what is asked about it
 Worker to engine:
     ``{"type": "loaded", "model": str, "checkpoint": str}``;
-    ``{"type": "not_loaded", "request": "load" | "caption", "sentence": str}``, then no more;
+    ``{"type": "not_loaded", "request": "load" | "caption" | "ask", "sentence": str}``, then no more;
     ``{"type": "begun"}`` once the model is there and the pictures' own time starts, then
     ``{"type": "done", "results": [...]}``, one result a picture, in order:
-    ``{"caption": dict}`` or ``{"failed": sentence}``
+    ``{"caption": dict}``, ``{"answer": dict}`` or ``{"failed": sentence, "kind": one of errors.KINDS}``
 """
 
 from __future__ import annotations

@@ -4,9 +4,11 @@ The other side is ``python -m inference serve``, on one machine or, with Ray Ser
 
 * ``POST /caption?model=NAME&options=JSON``, the picture's file as the body, to a caption
   (:meth:`inference.common.types.Caption.to_dict`); both parameters may be left out.
+* ``POST /ask``, the body ``{"picture": base64, "question", "turns": [{"question", "answer"}], "options",
+  "model"}``, to an answer (:meth:`inference.common.types.Answer.to_dict`); the last three may be left out.
 * ``GET /models`` to ``{"default": NAME, "models": [{"name", "checkpoint", "description", "parameters",
-  "description_ru", "scores": [{"key", "name", "value"}]}], "missing": [{"name", "description",
-  "description_ru", "command"}]}``.
+  "description_ru", "scores": [{"key", "name", "value"}], "talks", "host"}], "missing": [{"name",
+  "description", "description_ru", "command"}]}``.
 * ``GET /checkpoint?model=NAME`` to ``{"checkpoint": HASH, "program": HASH}``.
 * ``GET /healthz``: 200 when the default model can caption, else 503.
 
@@ -30,36 +32,39 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any, Self
 
 import aiohttp
 
 from inference.checkpoints.models import MissingModel, ModelInfo
 from inference.common.types import (
+    Answer,
     Caption,
     DecodingOptions,
-    EngineBusy,
     EngineError,
-    ModelNotLoaded,
-    NotAllowed,
     PictureError,
     PictureTimeout,
-    UnknownModel,
+    Turn,
     Version,
-    WorkerCrashed,
 )
+from inference.serving.errors import KINDS
 
 logger = logging.getLogger(__name__)
 
+_STATUSES = {
+    "busy": 503,
+    "timeout": 504,
+    "unknown_model": 404,
+    "not_loaded": 503,
+    "cannot_talk": 422,
+    "key": 401,
+    "refused": 403,
+}
+# By the word that tells it: the error, and the HTTP status that goes with it.
 ERRORS: dict[str, tuple[type[EngineError], int]] = {
-    "busy": (EngineBusy, 503),
-    "timeout": (PictureTimeout, 504),
-    "crashed": (WorkerCrashed, 500),
-    "unknown_model": (UnknownModel, 404),
-    "not_loaded": (ModelNotLoaded, 503),
-    "key": (NotAllowed, 401),
-    "refused": (NotAllowed, 403),
-    "failed": (EngineError, 500),
+    name: (kind, _STATUSES.get(name, 500)) for name, kind in KINDS.items()
 }
 
 _PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds before another try where nobody answers, as while a service restarts
@@ -127,13 +132,38 @@ class RemoteEngine:
         An EngineError also says that the service cannot be reached; it is tried for some seconds before.
         """
         query = {"model": model or self.model, "options": json.dumps(options.to_dict()) if options else None}
+        given = {key: value for key, value in query.items() if value}
+        with self._understood():
+            return Caption.from_dict(await self._post("/caption", given, data))
+
+    async def ask(
+        self,
+        data: bytes,
+        question: str,
+        *,
+        turns: Sequence[Turn] = (),
+        options: DecodingOptions | None = None,
+        model: str | None = None,
+    ) -> Answer:
+        """Answer a question about one picture; arguments and errors are those of :meth:`.engine.Engine.ask`,
+        and EngineError as of :meth:`caption`.
+        """
+        asked = {
+            "picture": base64.b64encode(data).decode(),
+            "question": question,
+            "turns": [asdict(turn) for turn in turns],
+            "options": options.to_dict() if options else None,
+            "model": model or self.model,
+        }
+        with self._understood():
+            return Answer.from_dict(await self._post("/ask", {}, json.dumps(asked).encode()))
+
+    @contextlib.contextmanager
+    def _understood(self) -> Iterator[None]:
+        """A picture is with the service; what it says is of this version."""
         self._open += 1
         try:
-            return Caption.from_dict(
-                await self._ask(
-                    "POST", "/caption", {key: value for key, value in query.items() if value}, data
-                )
-            )
+            yield
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, PictureError):
                 raise
@@ -189,7 +219,7 @@ class RemoteEngine:
         """Whether the service said so when it was last looked at."""
         return self._healthy
 
-    async def _ask(self, method: str, path: str, query: dict[str, str], data: bytes | None) -> Any:
+    async def _post(self, path: str, query: dict[str, str], data: bytes) -> Any:
         session = self._session
         if session is None:
             raise EngineError("The engine is not running: start it first.")
@@ -198,11 +228,10 @@ class RemoteEngine:
         for pause in (*_PAUSES, None):
             left = deadline - asyncio.get_running_loop().time()
             try:
-                async with session.request(
-                    method,
+                async with session.post(
                     self.url + path,
                     params=query,
-                    data=None if data is None else io.BytesIO(data),
+                    data=io.BytesIO(data),
                     timeout=aiohttp.ClientTimeout(total=max(left, 0.01), connect=10),
                 ) as response:
                     body = await response.read()

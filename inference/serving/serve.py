@@ -14,15 +14,17 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import ClientPayloadError, web
+from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict
 
 from inference.common.extras import require
-from inference.common.types import DecodingOptions, EngineError, PictureError
+from inference.common.types import DecodingOptions, EngineError, PictureError, Turn, checked_question
 from inference.pictures.opening import MAX_BYTES
 from inference.serving.access import Access
 from inference.serving.engine import Engine, EngineSettings
+from inference.serving.errors import kind_of
 from inference.serving.remote import ERRORS
 
 logger = logging.getLogger(__name__)
@@ -31,10 +33,12 @@ ENGINE = web.AppKey("engine", Engine)
 
 MOST = {"beams": 32, "max_tokens": 2048}  # that a caller may ask for: memory grows with both
 
+_MOST_BODY = MAX_BYTES * 4 // 3 + 1_000_000  # bytes: the largest picture in base64, and what was said of it
+
 # The folders before a file's name, wherever it lies.
 _FOLDERS = re.compile(r"(?<![\w:/.])(?:~|[A-Za-z]:)?/(?:[^\s/'\"]+/)+")
 
-Answer = tuple[int, dict[str, Any]]  # HTTP status, JSON
+Reply = tuple[int, dict[str, Any]]  # HTTP status, JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ async def respond(
     access: Access,
     request: Request,
     body: Callable[[], Awaitable[bytes]],
-) -> Answer:
+) -> Reply:
     """What a request is answered with, whichever server took it. Raises nothing."""
     path = request.path.rstrip("/")
     refused = access.refusal(request.headers, open_to_all=path == "/healthz")
@@ -67,7 +71,7 @@ async def respond(
         told = {"error": "picture", "code": error.code, "sentence": str(error)}
         return HTTPStatus.UNPROCESSABLE_ENTITY, told
     except EngineError as error:
-        kind = next(name for name, (kind, _) in ERRORS.items() if type(error) is kind or kind is EngineError)
+        kind = kind_of(error)
         sentence = without_paths(str(error), engine.settings)
         if sentence != str(error):
             logger.warning("%s", error)
@@ -80,10 +84,12 @@ async def respond(
 
 async def _answer(
     engine: Engine, method: str, path: str, request: Request, body: Callable[[], Awaitable[bytes]]
-) -> Answer:
+) -> Reply:
     match method, path:
         case "POST", "/caption":
             return await _caption(engine, request.query, await body())
+        case "POST", "/ask":
+            return await _ask(engine, await body())
         case "GET", "/models":
             models = [asdict(model) for model in await asyncio.to_thread(engine.models)]
             missing = [asdict(model) for model in await asyncio.to_thread(engine.missing)]
@@ -94,7 +100,7 @@ async def _answer(
         case "GET", "/healthz":
             status = HTTPStatus.OK if engine.healthy else HTTPStatus.SERVICE_UNAVAILABLE
             return status, {"healthy": engine.healthy, "waiting": engine.waiting}
-    sentence = "Nothing is here: POST a picture to /caption, or GET /models, /checkpoint, /healthz."
+    sentence = "Nothing is here: POST a picture to /caption or /ask, or GET /models, /checkpoint, /healthz."
     return HTTPStatus.NOT_FOUND, {"error": "failed", "sentence": sentence}
 
 
@@ -116,20 +122,59 @@ def without_paths(sentence: str, settings: EngineSettings) -> str:
     return _FOLDERS.sub("", sentence)
 
 
-async def _caption(engine: Engine, query: Mapping[str, str], data: bytes) -> Answer:
-    if len(data) > MAX_BYTES:
-        raise _too_large()
+async def _caption(engine: Engine, query: Mapping[str, str], data: bytes) -> Reply:
+    _refuse_large(data)
     try:
-        options = DecodingOptions.from_dict(json.loads(query["options"])) if "options" in query else None
+        options = _options(json.loads(query["options"])) if "options" in query else None
     except (ValueError, TypeError, RecursionError) as error:
-        sentence = f"The decoding options cannot be used ({error}): send a JSON object of known options."
-        return HTTPStatus.BAD_REQUEST, {"error": "failed", "sentence": sentence}
-    for name, most in MOST.items():
-        if options is not None and getattr(options, name) > most:
-            sentence = f"The decoding options cannot be used ({name} may be {most} at most): ask for less."
-            return HTTPStatus.BAD_REQUEST, {"error": "failed", "sentence": sentence}
+        return _wrong(f"The decoding options cannot be used ({error}): send a JSON object of known options.")
     caption = await engine.caption(data, options=options, model=query.get("model"))
     return HTTPStatus.OK, caption.to_dict()
+
+
+async def _ask(engine: Engine, body: bytes) -> Reply:
+    try:
+        asked = _Asked.model_validate_json(body)
+        options = None if asked.options is None else _options(asked.options)
+    except (ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        return _wrong(f"The question cannot be used ({reason}): send a picture and a question as JSON.")
+    _refuse_large(asked.picture)
+    answer = await engine.ask(
+        asked.picture, asked.question, turns=asked.turns, options=options, model=asked.model
+    )
+    return HTTPStatus.OK, answer.to_dict()
+
+
+class _Asked(BaseModel):
+    """The body of ``POST /ask``."""
+
+    # Of what was sent nothing is repeated: it is somebody's picture.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    picture: Base64Bytes
+    question: Annotated[str, AfterValidator(checked_question)]
+    turns: list[Turn] = []
+    options: dict[str, Any] | None = None
+    model: str | None = None
+
+
+def _options(values: Any) -> DecodingOptions:
+    """Raises ValueError or TypeError, also for more than a caller may ask for."""
+    options = DecodingOptions.from_dict(values)
+    for name, most in MOST.items():
+        if getattr(options, name) > most:
+            raise ValueError(f"{name} may be {most} at most")
+    return options
+
+
+def _wrong(sentence: str) -> Reply:
+    return HTTPStatus.BAD_REQUEST, {"error": "failed", "sentence": sentence}
+
+
+def _refuse_large(data: bytes) -> None:
+    if len(data) > MAX_BYTES:
+        raise _too_large()
 
 
 def http_app(settings: EngineSettings, access: Access | None = None) -> web.Application:
@@ -157,7 +202,7 @@ def http_app(settings: EngineSettings, access: Access | None = None) -> web.Appl
         async with Engine(settings) as app[ENGINE]:
             yield
 
-    app = web.Application(client_max_size=MAX_BYTES)
+    app = web.Application(client_max_size=_MOST_BODY)
     app.cleanup_ctx.append(engine)
     app.router.add_route("*", "/{path:.*}", handle)
     return app

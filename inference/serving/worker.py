@@ -28,10 +28,11 @@ from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import ModelName
 from inference.common.errors import UserError
 from inference.common.memory import give_back, kept
-from inference.common.types import Caption, DecodingOptions, EngineError
+from inference.common.types import Answer, Caption, DecodingOptions, EngineError, Turn
 from inference.serving import protocol
+from inference.serving.errors import kind_of
 from inference.serving.in_child import answers_to_engine
-from inference.serving.local import Captioner, Ready, WarmsUp, caption_together, one_line
+from inference.serving.local import Captioner, Ready, WarmsUp, answer, caption_together, one_line
 
 logger = logging.getLogger("inference.serving.worker")
 
@@ -94,7 +95,13 @@ class Worker:
         self._loaded[message["model"]].warm = True
         pictures = [_ready(*one) for one in zip(message["pictures"], attachments, strict=True)]
         attachments.clear()  # as many bytes again, which nobody needs any more
-        self._send({"type": "done", "results": _results(caption_together(captioner, pictures, options))})
+        outcomes: Sequence[Caption | Answer | EngineError]
+        if message["type"] == "ask":
+            turns = [Turn(**turn) for turn in message["turns"]]
+            outcomes = [answer(captioner, pictures[0], message["question"], turns, options)]
+        else:
+            outcomes = caption_together(captioner, pictures, options)
+        self._send({"type": "done", "results": [_result(outcome) for outcome in outcomes]})
         if kept() > _KEPT:
             give_back()
 
@@ -164,12 +171,14 @@ def _ready(said: protocol.Message, pixels: bytes) -> Ready:
     return Ready(image, opened.notes, opened.seconds, time.perf_counter())
 
 
-def _results(outcomes: Sequence[Caption | EngineError]) -> list[protocol.Message]:
-    """As the protocol says them."""
-    return [
-        {"caption": outcome.to_dict()} if isinstance(outcome, Caption) else {"failed": str(outcome)}
-        for outcome in outcomes
-    ]
+def _result(outcome: Caption | Answer | EngineError) -> protocol.Message:
+    """As the protocol says it."""
+    match outcome:
+        case Caption():
+            return {"caption": outcome.to_dict()}
+        case Answer():
+            return {"answer": outcome.to_dict()}
+    return {"failed": str(outcome), "kind": kind_of(outcome)}
 
 
 def loader(entry_point: str, models_dir: Path, threads: int) -> Callable[[str], Captioner]:

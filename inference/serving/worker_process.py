@@ -5,14 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Self
 
-from inference.common.types import DecodingOptions, ModelNotLoaded
+from inference.common.types import DecodingOptions, ModelNotLoaded, Turn
 from inference.serving import protocol
 from inference.serving.child import Child, ChildDied, Frame
 from inference.serving.protocol import Opened
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be answered about a picture."""
+
+    question: str
+    turns: tuple[Turn, ...]
 
 
 class DiedLoading(ChildDied):
@@ -38,23 +47,24 @@ class WorkerProcess(Child):
         logger.info("Inference worker started, process %d", worker.pid)
         return worker
 
-    async def caption(
+    async def describe(
         self,
         pictures: Sequence[Opened],
         *,
         model: str,
         checkpoint: str,
         options: DecodingOptions | None,
+        asked: Asked | None,
         start_timeout: float,
         picture_timeout: float,
     ) -> list[protocol.Message]:
-        """The worker's results, in the order of the pictures.
+        """The worker's results, in the order of the pictures; ``asked`` of the only one, None: captions.
 
         Raises ChildDied, ModelNotLoaded (also when `start_timeout` has passed), or TimeoutError when the
         pictures took longer than `picture_timeout`.
         """
         message: protocol.Message = {
-            "type": "caption",
+            **({"type": "caption"} if asked is None else {"type": "ask", **asdict(asked)}),
             "model": model,
             "checkpoint": checkpoint,
             "options": options.to_dict() if options else None,

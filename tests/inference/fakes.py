@@ -22,7 +22,7 @@ from PIL import Image
 
 from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import ModelName
-from inference.common.types import Caption, DecodingOptions
+from inference.common.types import Answer, Caption, DecodingOptions, Turn
 
 PLAIN = (120, 120, 120)
 POISON = (200, 0, 0)  # kills the worker, every time
@@ -32,6 +32,8 @@ WAIT = (0, 0, 200)  # is answered when the file FAKE_GATE exists
 RAISE = (0, 100, 100)  # raises an ordinary exception
 GARBLE = (60, 60, 0)  # writes nonsense where the worker's answers go
 NOISY = (90, 90, 0)  # prints to stdout, as libraries do
+
+TALKS = "---\ntalks: true\n---\n"  # the top of a card
 
 
 def picture(colour: tuple[int, int, int] = PLAIN, size: tuple[int, int] = (32, 24)) -> bytes:
@@ -141,6 +143,24 @@ def load(name: str, models_dir: Path, *, threads: int | None = None) -> FakeCapt
     """The usual fake."""
     log(load=name)
     return FakeCaptioner(name, models_dir, threads)
+
+
+class FakeTalker(FakeCaptioner):
+    """Answers what it was asked, and says what was said before."""
+
+    def ask(
+        self, image: Image.Image, question: str, turns: Sequence[Turn], options: DecodingOptions | None
+    ) -> Answer:
+        log(question=question, turns=[[turn.question, turn.answer] for turn in turns])
+        self._misbehave(image)
+        text = f"{image.width} x {image.height}: {question}, до того {len(turns)}"
+        return Answer(text, self.name, self.checkpoint, seconds={"read": 0.0, "generate": 0.0})
+
+
+def load_talking(name: str, models_dir: Path, *, threads: int | None = None) -> FakeTalker:
+    """One that answers questions. Its checkpoint's card should say so, see :data:`TALKS`."""
+    log(load=name)
+    return FakeTalker(name, models_dir, threads)
 
 
 def load_broken(name: str, models_dir: Path, *, threads: int | None = None) -> FakeCaptioner:

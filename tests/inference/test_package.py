@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import inference
-from inference.common.types import DecodingOptions, PictureError, UnknownModel
+from inference.common.types import CannotTalk, DecodingOptions, PictureError, UnknownModel
 from inference.serving.local import LocalModel
 from inference.serving.program import program
 from tests.drawing import draw_meme, jpeg_bytes
@@ -51,6 +51,13 @@ def test_what_is_no_picture_gets_one_sentence(model: LocalModel, tmp_path: Path)
     with pytest.raises(PictureError) as refused:
         model.caption_bytes(b"")
     assert refused.value.code == "empty"
+
+
+def test_a_model_that_only_describes_says_so_when_it_is_asked(model: LocalModel) -> None:
+    with pytest.raises(CannotTalk, match="The model meme-small describes pictures and answers no questions"):
+        model.ask_bytes(jpeg_bytes(draw_meme()), "Кто это?")
+    asked = DecodingOptions("own", question="Кто это?")
+    assert model.caption_bytes(jpeg_bytes(draw_meme()), asked).options.question == ""
 
 
 def test_a_name_that_no_model_has_is_told_with_those_there_are() -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from inference.common.types import Caption, DecodingOptions, PictureError
+from inference.common.types import Answer, Caption, DecodingOptions, PictureError
 
 
 def a_caption(**changes: object) -> Caption:
@@ -26,6 +26,20 @@ def a_caption(**changes: object) -> Caption:
 def test_a_caption_survives_json() -> None:
     caption = a_caption()
     assert Caption.from_dict(json.loads(json.dumps(caption.to_dict()))) == caption
+
+
+def test_an_answer_survives_json() -> None:
+    answer = Answer("Кот.", "talker", "ab" * 32, "cd" * 8, {"total": 0.5}, ("upside_down",))
+    assert Answer.from_dict(json.loads(json.dumps(answer.to_dict()))) == answer
+
+
+def test_what_is_asked_under_a_picture_parts_its_descriptions() -> None:
+    asked = DecodingOptions("own", question="Кто это?")
+    assert asked.key() != DecodingOptions("own").key()
+    assert DecodingOptions.telling(detail="usual", quoting=True, language="ru", question="Кто это?") == asked
+    assert asked.of_model(DecodingOptions(beams=5)).question == "Кто это?"
+    with pytest.raises(ValueError, match="1000 characters at most"):
+        DecodingOptions(question="?" * 1001)
 
 
 def test_a_caption_with_a_missing_field_is_refused() -> None:

@@ -19,12 +19,14 @@ import pytest
 
 from inference.common.processors import available
 from inference.common.types import (
+    CannotTalk,
     DecodingOptions,
     EngineBusy,
     EngineError,
     ModelNotLoaded,
     PictureError,
     PictureTimeout,
+    Turn,
     UnknownModel,
     Version,
     WorkerCrashed,
@@ -131,6 +133,43 @@ async def test_a_worker_that_nobody_asks_gets_ready_for_its_first_picture(
 async def test_options_reach_the_captioner_and_come_back(engine: Engine) -> None:
     options = DecodingOptions(strategy="sample", seed=7, top_p=0.9)
     assert (await engine.caption(picture(), options=options)).options == options
+
+
+async def test_a_model_that_talks_answers_from_what_was_said_before(house: House) -> None:
+    settings = replace(house.settings, captioner=f"{FAKES}:load_talking")
+    before = (Turn("", "Кот сидит."), Turn("Где?", "На столе."))
+    async with Engine(settings) as engine:
+        answer = await engine.ask(picture(size=(40, 30)), "А кто это?", turns=before)
+        described = await engine.caption(picture())
+        with pytest.raises(ValueError, match="1000 characters at most"):
+            await engine.ask(picture(), "?" * 1001)
+    assert answer.text == "40 x 30: А кто это?, до того 2"
+    assert (answer.model, answer.checkpoint) == ("fake", house.checkpoint)
+    assert answer.program == described.program
+    assert list(answer.seconds) == ["decode", "read", "generate", "total"]
+    assert house.entries("question") == ["А кто это?"]
+    assert house.entries("turns") == [[["", "Кот сидит."], ["Где?", "На столе."]]]
+
+
+async def test_a_model_that_describes_only_says_that_it_cannot_answer(engine: Engine) -> None:
+    with pytest.raises(CannotTalk, match="The model fake describes pictures and answers no questions"):
+        await engine.ask(picture(), "Кто это?")
+
+
+async def test_a_question_whose_picture_kills_the_worker_fails_alone(house: House) -> None:
+    settings = replace(house.settings, captioner=f"{FAKES}:load_talking")
+    async with Engine(settings) as engine:
+        held = await hold(engine, house)
+        poisoned = asyncio.create_task(engine.ask(picture(POISON, (2, 2)), "Кто это?"))
+        good = asyncio.create_task(engine.ask(picture(size=(3, 3)), "А это?"))
+        described = asyncio.create_task(engine.caption(picture(size=(4, 4))))
+        await until(lambda: engine.queued == 3, "three wait")
+        house.gate.touch()
+        await held
+        with pytest.raises(WorkerCrashed):
+            await poisoned
+        assert (await good).text == "3 x 3: А это?, до того 0"
+        assert (await described).summary == "4 x 4"
 
 
 async def test_the_notes_of_the_file_come_before_those_of_the_model(engine: Engine) -> None:

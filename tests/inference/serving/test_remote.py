@@ -17,6 +17,7 @@ import pytest
 from aiohttp import web
 
 from inference.common.types import (
+    CannotTalk,
     Caption,
     DecodingOptions,
     EngineBusy,
@@ -24,6 +25,7 @@ from inference.common.types import (
     ModelNotLoaded,
     PictureError,
     PictureTimeout,
+    Turn,
     UnknownModel,
     WorkerCrashed,
 )
@@ -96,6 +98,38 @@ async def test_a_picture_comes_back_as_a_caption(
     assert replace(default, seconds={}) == replace(there, seconds={})
     assert default.model == "first"
     assert engine.waiting == 0
+
+
+async def test_a_question_comes_back_as_its_answer(settings: EngineSettings) -> None:
+    talking = replace(settings, captioner="tests.inference.fakes:load_talking")
+    fakes.write_checkpoint(settings.models_dir, "talker", card=fakes.TALKS)
+    said = [Turn("", "Кот."), Turn("Где?", "Там.")]
+    async with listening(http_app(talking)) as port, RemoteEngine(f"http://127.0.0.1:{port}") as engine:
+        answer = await engine.ask(fakes.picture(size=(30, 20)), "Кто?", turns=said, model="talker")
+        with pytest.raises(PictureError):
+            await engine.ask(b"no picture", "Кто?")
+        with pytest.raises(EngineError, match="1000 characters at most"):
+            await engine.ask(fakes.picture(), "?" * 1001)
+        talks = {model.name: model.talks for model in await asyncio.to_thread(engine.models)}
+    assert (answer.text, answer.model) == ("30 x 20: Кто?, до того 2", "talker")
+    assert talks == {"first": False, "second": False, "talker": True}
+
+
+async def test_what_asks_amiss_is_told_so_without_its_picture(
+    service: tuple[RemoteEngine, web.Application], settings: EngineSettings
+) -> None:
+    engine, _ = service
+    with pytest.raises(CannotTalk, match="answers no questions"):
+        await engine.ask(fakes.picture(), "Кто?")
+    async with aiohttp.ClientSession() as session:
+        for body in (
+            b"no JSON",
+            b'{"picture": "c2VjcmV0"}',
+            b"[" * 9999,
+        ):
+            async with session.post(f"{engine.url}/ask", data=body) as response:
+                assert response.status == 400
+                assert "c2VjcmV0" not in await response.text()
 
 
 async def test_models_and_their_hashes_are_those_of_the_service(
