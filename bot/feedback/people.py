@@ -92,6 +92,13 @@ class People:
         """Answer with several captions: see :attr:`User.compare_with`. Raises NotStored."""
         await self._sessions.set(User, user_id, compare_with=models)
 
+    async def choose_telling(self, user_id: int, **chosen: str | bool) -> User:
+        """How descriptions are told (see :attr:`User.detail` and the columns below it); the person as they
+        are now. Raises NotStored.
+        """
+        await self._sessions.set(User, user_id, **chosen)
+        return await self.get(user_id)
+
     async def set_consent(self, user_id: int, consent: bool) -> None:
         """May pictures sent from now on be kept? Withdrawing also deletes what was kept. Raises NotStored."""
         if consent:
