@@ -12,7 +12,7 @@ from bot.feedback import database
 from bot.feedback.database import NotStored
 from bot.feedback.pictures import Pictures
 from bot.feedback.pseudonyms import Pseudonyms
-from bot.feedback.sessions import Sessions, one
+from bot.feedback.sessions import Sessions, changed, one
 from bot.feedback.tables import Job, User, now
 
 Sender = int | Literal["asker"] | Job | None
@@ -112,7 +112,10 @@ class People:
                     raise NotStored("This person was erased.")
                 user.consent = False
                 await session.flush()
-                await self._pictures.forget(session, self._pseudonyms.sender(user.telegram_id))
+                whose = self._pseudonyms.sender(user.telegram_id)
+                kept = update(Job).where(Job.sender == whose, Job.keeps_picture.is_(True))
+                await changed(session, kept.values(keeps_picture=False))
+                await self._pictures.unkeep(session, whose)
             await self._pictures.empty_trash()
 
     async def deactivate(self, telegram_id: int) -> None:

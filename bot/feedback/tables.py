@@ -108,6 +108,8 @@ class ModelNames(TypeDecorator[tuple[str, ...]]):
         return None if value is None else tuple(value.split("\n")) if value else ()
 
 
+_LOST_ANSWERS = text("lost_answers > 0")  # of few jobs, which are to be counted
+
 # SQLite gives numbers by itself only to a column of exactly the type INTEGER.
 _Id = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -302,6 +304,7 @@ class Job(Table):
         CheckConstraint("kind IN ('caption', 'variant')", name="kind"),
         CheckConstraint(f"state IN {tuple(map(str, JobState))}", name="state"),
         Index(None, "chat_id", "reply_message_id"),
+        Index(None, "lost_answers", sqlite_where=_LOST_ANSWERS, postgresql_where=_LOST_ANSWERS),
         {"sqlite_autoincrement": True},
     )
 
@@ -392,6 +395,16 @@ class Tombstone(Table):
     kind: Mapped[TombstoneKind] = mapped_column(String(8), primary_key=True)
     pseudonym: Mapped[str] = mapped_column(String(16), primary_key=True)
     erased_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class Leaving(Table):
+    """Whose erasure has begun, and takes several transactions: what a crash interrupts is gone on with."""
+
+    __tablename__ = "leavings"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
 
 
 class Secret(Table):
