@@ -75,6 +75,13 @@ Case = Literal["nomn", "gent", "datv", "accs", "ablt", "loct"]
 """As OpenCorpora, and so pymorphy3, calls the cases."""
 
 
+Note = Literal[
+    "first_frame", "first_page", "partial", "no_reading", "unreadable", "upside_down", "own_reading",
+    "other_language",
+]  # fmt: skip
+"""Of a caption, see :class:`inference.common.types.Caption`."""
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -229,6 +236,15 @@ class Prompts(_Table):
     words: Word
 
 
+class Answers(_Table):
+    short: Words
+    detailed: Words
+    doubt: Word
+    words: Word
+    other_words: Word
+    notes: dict[Note, Word]
+
+
 class Objects(_Table):
     none: Word
 
@@ -250,6 +266,7 @@ class Lists(_Table):
     inscriptions: Inscriptions
     sites: Sites
     prompts: Prompts
+    answers: Answers
     objects: Objects
     coco: dict[Word, Noun]
 

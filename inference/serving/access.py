@@ -23,9 +23,10 @@ Refusal = tuple[Literal["key", "refused"], str]  # what it is, and a sentence
 
 WRONG_KEY: Refusal = (
     "key",
-    "This service wants a key that it knows, as 'Authorization: Bearer KEY': give the bot one of "
-    "SERVE_API_KEYS as ENGINE_API_KEY.",
+    "This service wants a key that it knows, as 'Authorization: Bearer KEY': use one of its SERVE_API_KEYS "
+    "(the bot's setting for it is ENGINE_API_KEY).",
 )
+KEY_WANTED = {"WWW-Authenticate": "Bearer"}  # the header that goes with it
 OTHER_SITE: Refusal = ("refused", "Pages of other sites are not served: send the request from a program.")
 FOREIGN_HOST: Refusal = (
     "refused",
@@ -66,7 +67,11 @@ class Access:
             return OTHER_SITE
         if not self.keys:
             return None if self._known(_host_name(host)) else FOREIGN_HOST
-        return None if open_to_all or self._has_key(headers.get("Authorization", "")) else WRONG_KEY
+        return None if open_to_all or self._has_key(headers) else WRONG_KEY
+
+    def caller(self, headers: Mapping[str, str]) -> bytes:
+        """Whom an answered request came from: the same for the same key, and for all where none is wanted."""
+        return _digest(_key(headers)[1]) if self.keys else b""
 
     def _known(self, name: str) -> bool:
         if name in self.hosts or name in _LOOPBACK:
@@ -77,9 +82,9 @@ class Access:
             return False
         return self.any_address or address.is_loopback
 
-    def _has_key(self, authorization: str) -> bool:
-        scheme, _, key = authorization.partition(" ")
-        given = _digest(key.strip())
+    def _has_key(self, headers: Mapping[str, str]) -> bool:
+        scheme, key = _key(headers)
+        given = _digest(key)
         # All of them, so that the time tells nothing.
         known = [hmac.compare_digest(given, one) for one in self.keys]
         return scheme.lower() == "bearer" and any(known)
@@ -91,6 +96,12 @@ def is_loopback(host: str) -> bool:
         return host in _LOOPBACK or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _key(headers: Mapping[str, str]) -> tuple[str, str]:
+    """How the key of a request is given, and the key."""
+    scheme, _, key = headers.get("Authorization", "").partition(" ")
+    return scheme, key.strip()
 
 
 def _digest(key: str) -> bytes:

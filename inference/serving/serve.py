@@ -1,5 +1,7 @@
 """The engine behind HTTP, for bots and programs on other machines; :mod:`.remote` has the protocol.
 
+Under ``/v1`` it speaks OpenAI's as well (:mod:`.openai_api`).
+
 On one machine an aiohttp server has one engine. With Ray Serve every replica, on whichever machine of the
 cluster, has an engine of its own; Ray's proxies spread the pictures over them. Either way it is the engine
 that joins pictures that come together into one batch.
@@ -10,9 +12,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -22,69 +23,80 @@ from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict
 from inference.common.extras import require
 from inference.common.types import DecodingOptions, EngineError, PictureError, Turn, checked_question
 from inference.pictures.opening import MAX_BYTES
-from inference.serving.access import Access
+from inference.serving import openai_errors
+from inference.serving.access import KEY_WANTED, Access
 from inference.serving.engine import Engine, EngineSettings
 from inference.serving.errors import kind_of
+from inference.serving.exchange import Reply, Request, too_large, without_paths
+from inference.serving.openai_api import OpenAIApi
 from inference.serving.remote import ERRORS
+from inference.serving.uploads import Files
 
 logger = logging.getLogger(__name__)
 
 ENGINE = web.AppKey("engine", Engine)
+_SERVICE: web.AppKey[Service] = web.AppKey("service")
+OPENAI = "/v1"  # where OpenAI's protocol is spoken
 
 MOST = {"beams": 32, "max_tokens": 2048}  # that a caller may ask for: memory grows with both
 
-_MOST_BODY = MAX_BYTES * 4 // 3 + 1_000_000  # bytes: the largest picture in base64, and what was said of it
+# Bytes of a request: in a conversation a picture stands in base64, and again with each question about it.
+MOST_BODY = 3 * MAX_BYTES
 
-# The folders before a file's name, wherever it lies.
-_FOLDERS = re.compile(r"(?<![\w:/.])(?:~|[A-Za-z]:)?/(?:[^\s/'\"]+/)+")
-
-Reply = tuple[int, dict[str, Any]]  # HTTP status, JSON
+_Told = tuple[int, dict[str, Any]]  # HTTP status, JSON
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request without its body, as any server knows it."""
+class Service:
+    """What the requests to one engine are answered with, whichever server takes them.
 
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]  # whose names may be asked for in any case
+    ``keeps_files``: a file that was uploaded is there when it is asked for, since no other engine answers.
+    """
+
+    def __init__(self, engine: Engine, access: Access, *, keeps_files: bool = True) -> None:
+        self._engine = engine
+        self._access = access
+        self._openai = OpenAIApi(engine, Files() if keeps_files else None)
+
+    async def respond(self, request: Request, body: Callable[[], Awaitable[bytes]]) -> Reply:
+        """The reply to a request. Raises nothing."""
+        path = request.path.rstrip("/")
+        method = "GET" if request.method == "HEAD" else request.method
+        openai = path.startswith(f"{OPENAI}/")
+        tell = openai_errors.refusal if openai else _refusal
+        refused = self._access.refusal(request.headers, open_to_all=path == "/healthz")
+        if refused is not None:
+            why, sentence = refused
+            return tell(why, ERRORS[why][1], sentence)
+        try:
+            if openai:
+                caller = self._access.caller(request.headers)
+                return await self._openai.answer(method, path.removeprefix(OPENAI), request, body, caller)
+            status, told = await _answer(self._engine, method, path, request, body)
+            return Reply.of(status, told)
+        except PictureError as error:
+            return tell("picture", HTTPStatus.UNPROCESSABLE_ENTITY, str(error), error.code)
+        except EngineError as error:
+            kind = kind_of(error)
+            sentence = without_paths(str(error), self._engine.settings)
+            if sentence != str(error):
+                logger.warning("%s", error)
+            return tell(kind, ERRORS[kind][1], sentence)
+        except Exception:
+            logger.exception("A request broke the service")
+            sentence = "The service broke down on this request: see its log."
+            return tell("failed", HTTPStatus.INTERNAL_SERVER_ERROR, sentence)
 
 
-async def respond(
-    engine: Engine,
-    access: Access,
-    request: Request,
-    body: Callable[[], Awaitable[bytes]],
-) -> Reply:
-    """What a request is answered with, whichever server took it. Raises nothing."""
-    path = request.path.rstrip("/")
-    refused = access.refusal(request.headers, open_to_all=path == "/healthz")
-    if refused is not None:
-        why, sentence = refused
-        return ERRORS[why][1], {"error": why, "sentence": sentence}
-    try:
-        return await _answer(
-            engine, "GET" if request.method == "HEAD" else request.method, path, request, body
-        )
-    except PictureError as error:
-        told = {"error": "picture", "code": error.code, "sentence": str(error)}
-        return HTTPStatus.UNPROCESSABLE_ENTITY, told
-    except EngineError as error:
-        kind = kind_of(error)
-        sentence = without_paths(str(error), engine.settings)
-        if sentence != str(error):
-            logger.warning("%s", error)
-        return ERRORS[kind][1], {"error": kind, "sentence": sentence}
-    except Exception:
-        logger.exception("A request broke the service")
-        sentence = "The service broke down on this request: see its log."
-        return HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "failed", "sentence": sentence}
+def _refusal(kind: str, status: int, sentence: str, code: str | None = None) -> Reply:
+    """Why there is no caption, as :mod:`.remote` reads it."""
+    of_picture = {} if code is None else {"code": code}
+    told = {"error": kind, **of_picture, "sentence": sentence}
+    return Reply.of(status, told, KEY_WANTED if kind == "key" else None)
 
 
 async def _answer(
     engine: Engine, method: str, path: str, request: Request, body: Callable[[], Awaitable[bytes]]
-) -> Reply:
+) -> _Told:
     match method, path:
         case "POST", "/caption":
             return await _caption(engine, request.query, await body())
@@ -100,29 +112,14 @@ async def _answer(
         case "GET", "/healthz":
             status = HTTPStatus.OK if engine.healthy else HTTPStatus.SERVICE_UNAVAILABLE
             return status, {"healthy": engine.healthy, "waiting": engine.waiting}
-    sentence = "Nothing is here: POST a picture to /caption or /ask, or GET /models, /checkpoint, /healthz."
+    sentence = (
+        "Nothing is here: POST a picture to /caption or /ask, or GET /models, /checkpoint, /healthz. "
+        f"Programs that speak OpenAI's protocol ask under {OPENAI}."
+    )
     return HTTPStatus.NOT_FOUND, {"error": "failed", "sentence": sentence}
 
 
-def without_paths(sentence: str, settings: EngineSettings) -> str:
-    """The sentence for somebody who is not on this machine: of files only their names are told.
-
-    What the operator must know beside it stands in the log.
-    """
-    folders = {
-        str(settings.models_dir),
-        str(settings.models_dir.absolute()),
-        str(settings.models_dir.resolve()),
-    }
-    for folder in sorted(folders, key=len, reverse=True):
-        if folder not in {".", "/"}:
-            name = rf"(?<![\w./-]){re.escape(folder)}"
-            sentence = re.sub(rf" (?:in|to) {name}(?![\w/-])", " here", sentence)
-            sentence = re.sub(rf"{name}(?:/|(?![\w-]))", "", sentence)
-    return _FOLDERS.sub("", sentence)
-
-
-async def _caption(engine: Engine, query: Mapping[str, str], data: bytes) -> Reply:
+async def _caption(engine: Engine, query: Mapping[str, str], data: bytes) -> _Told:
     _refuse_large(data)
     try:
         options = _options(json.loads(query["options"])) if "options" in query else None
@@ -132,7 +129,7 @@ async def _caption(engine: Engine, query: Mapping[str, str], data: bytes) -> Rep
     return HTTPStatus.OK, caption.to_dict()
 
 
-async def _ask(engine: Engine, body: bytes) -> Reply:
+async def _ask(engine: Engine, body: bytes) -> _Told:
     try:
         asked = _Asked.model_validate_json(body)
         options = None if asked.options is None else _options(asked.options)
@@ -168,13 +165,13 @@ def _options(values: Any) -> DecodingOptions:
     return options
 
 
-def _wrong(sentence: str) -> Reply:
+def _wrong(sentence: str) -> _Told:
     return HTTPStatus.BAD_REQUEST, {"error": "failed", "sentence": sentence}
 
 
 def _refuse_large(data: bytes) -> None:
     if len(data) > MAX_BYTES:
-        raise _too_large()
+        raise too_large()
 
 
 def http_app(settings: EngineSettings, access: Access | None = None) -> web.Application:
@@ -189,20 +186,20 @@ def http_app(settings: EngineSettings, access: Access | None = None) -> web.Appl
             try:
                 return await request.read()
             except web.HTTPRequestEntityTooLarge as error:
-                raise _too_large() from error
+                raise too_large() from error
             except (web.RequestPayloadError, ClientPayloadError) as error:
                 raise PictureError("truncated", "The picture did not come whole: send it again.") from error
 
         asked = Request(request.method, request.path, request.query, request.headers)
-        status, answer = await respond(app[ENGINE], allowed, asked, body)
-        headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
-        return web.json_response(answer, status=status, dumps=_dumps, headers=headers)
+        reply = await app[_SERVICE].respond(asked, body)
+        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
 
     async def engine(app: web.Application) -> AsyncIterator[None]:
         async with Engine(settings) as app[ENGINE]:
+            app[_SERVICE] = Service(app[ENGINE], allowed)
             yield
 
-    app = web.Application(client_max_size=_MOST_BODY)
+    app = web.Application(client_max_size=MOST_BODY)
     app.cleanup_ctx.append(engine)
     app.router.add_route("*", "/{path:.*}", handle)
     return app
@@ -222,6 +219,7 @@ def ray_app(settings: EngineSettings, access: Access, *, replicas: int = 1) -> A
 
         def __init__(self) -> None:
             self._engine = Engine(settings)
+            self._service = Service(self._engine, access, keeps_files=replicas == 1)
             self._starting = asyncio.Lock()
             self._started = False
 
@@ -231,8 +229,8 @@ def ray_app(settings: EngineSettings, access: Access, *, replicas: int = 1) -> A
                     await self._engine.start()
                     self._started = True
             asked = Request(request.method, request.url.path, request.query_params, request.headers)
-            status, answer = await respond(self._engine, access, asked, request.body)
-            return Response(_dumps(answer), status_code=status, media_type="application/json")
+            reply = await self._service.respond(asked, request.body)
+            return Response(reply.body, status_code=reply.status, headers=dict(reply.headers))
 
     deployment = serve.deployment(
         Captioning,
@@ -277,13 +275,3 @@ def run_on_ray(
         ) from error
     finally:
         ray.shutdown()
-
-
-def _too_large() -> PictureError:
-    limit = MAX_BYTES // 1_000_000
-    return PictureError("too_large", f"The file is larger than {limit} MB: make a smaller copy of it.")
-
-
-def _dumps(answer: Any) -> str:
-    # ASCII: a name that was asked for may hold halves of characters, which nothing else can write.
-    return json.dumps(answer, default=float)

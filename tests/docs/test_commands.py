@@ -59,6 +59,8 @@ def telling(command: str) -> list[str]:
     made = re.search(r"\bmake \w+", command)
     if made:
         return [made[0], *(name.lower() for name in re.findall(r"\b([A-Z_]+)=", command))]
+    if "curl " in command:
+        return ['"curl"']
     ((module, arguments),) = _MODULE.findall(command)
     return [f'"{arguments.split()[0]}"'] if module in PROGRAMS else [f'"{module}"', f"{module} import"]
 

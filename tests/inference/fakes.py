@@ -94,7 +94,8 @@ class FakeCaptioner:
         self.threads = threads
 
     def caption(self, images: Sequence[Image.Image], options: DecodingOptions | None) -> list[Caption]:
-        log(batch=[image.size for image in images])
+        asked = {"question": options.question} if options is not None and options.question else {}
+        log(batch=[image.size for image in images], **asked)
         more = [os.environ["FAKE_WORDS"]] if "FAKE_WORDS" in os.environ else []
         for image in images:
             self._misbehave(image)

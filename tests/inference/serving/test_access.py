@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from inference.common.types import EngineError, NotAllowed, UnknownModel
 from inference.serving.access import Access, is_loopback
 from inference.serving.engine import EngineSettings
+from inference.serving.exchange import without_paths
 from inference.serving.remote import RemoteEngine
-from inference.serving.serve import http_app, without_paths
+from inference.serving.serve import http_app
 from tests.inference import fakes
 
 KEYS = ("first-key-of-this-service", "ключ второй")
