@@ -71,10 +71,15 @@ class Captioning:
     ) -> list[tuple[Job, bool]]:
         """Write the job rows; False: accepted before. Give the new ones together to :meth:`submit`.
 
-        ``user``: who asks; ``sender``, ``again``: see Jobs.accept. ``chosen``: who is to describe it, by
-        default as the asker wants it.
+        ``user``: who asks, and as they want it it is told; ``sender``, ``again``: see Jobs.accept.
+        ``chosen``: who is to describe it, by default as the asker wants it.
         Raises QueueFull when the person has too many unanswered pictures already, NotStored.
         """
+        telling = user.telling()
+        if options is None:
+            options = telling
+        elif telling is not None:
+            options = options.told_as(telling)
         with self._queue.accepting(user.id):
             accepted = await self._jobs.accept(
                 user_id=user.id,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from bot.config import OperatorError, Settings
 from bot.feedback.tables import Choice, User
 from inference.checkpoints.names import ModelName
-from inference.common.types import EngineError, NotAllowed, UnknownModel
+from inference.common.types import EngineError, Language, NotAllowed, UnknownModel
 from inference.serving.engine import Engine
 from inference.serving.remote import RemoteEngine
 
@@ -59,6 +59,11 @@ def choices(settings: Settings, user: User, *, others: tuple[str, ...] = ()) -> 
         Choice(name, part, tuple(other for other in every if other != name))
         for part, name in enumerate(every, start=1)
     )
+
+
+def knows(name: str, language: Language) -> bool:
+    """Whether the model of this name can describe in that language; else it does so in Russian."""
+    return language in ModelName.parse(name).model.languages
 
 
 def key(name: str) -> str:

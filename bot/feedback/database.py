@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -22,6 +23,7 @@ _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
 }
 _PICTURE_LOCK = 0x6D656D66  # of PostgreSQL: any number that nobody else uses on this database
+_TURN, _TURNS = 0.05, 20  # seconds that an emptying of the journal waits, and how often
 BESIDE = ("-wal", "-shm", "-journal", ".lock")  # what SQLite and we put beside a database
 
 
@@ -98,8 +100,15 @@ async def truncate_journal(engine: AsyncEngine) -> None:
     When somebody is reading for longer than two seconds, it is left to SQLite to do that later.
     """
     async with engine.execution_options(sqlite_begin=None).connect() as connection:
-        await connection.exec_driver_sql("PRAGMA busy_timeout = 2000")
-        await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        # Nobody may write while SQLite waits for readers to truncate it. So what can be done without that is
+        # done before, and it waits in short turns.
+        await connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+        await connection.exec_driver_sql(f"PRAGMA busy_timeout = {_TURN * 1000:.0f}")
+        for _ in range(_TURNS):
+            busy = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).scalar_one()
+            if not busy:
+                break
+            await asyncio.sleep(_TURN)
         await connection.exec_driver_sql(f"PRAGMA busy_timeout = {sqlite.WAIT}")
 
 

@@ -52,6 +52,8 @@ def _mine(statement: ReturningUpdate[Any]) -> ReturningUpdate[Any]:
 
 
 _KNOWN = _same(*_QUESTION)
+# Of one update, whatever the person has chosen since it came first.
+_REPEATED = _same(*(name for name in _QUESTION if name != "options_key"))
 _ONE = _same(*_QUESTION, *_CHOICE)
 _CLAIM, _TAKE_UP = (_mine(_moving(move, attempts=_JOBS.c.attempts + 1)) for move in (CLAIM, TAKE_UP))
 _RETRY = _moving(RETRY, reason=None, sending_at=None, owner=bindparam("me"), held_at=ago())
@@ -103,9 +105,10 @@ class Jobs:
     ) -> list[tuple[Job, bool]]:
         """Write down that this picture must be answered, before anything slow: a job for every choice.
 
-        True beside a job: it is new. The same picture of the same message, kind and options give the same
-        jobs, whatever their state and model, so a redelivered update makes no further one. ``again``: the
-        person asks for it; then only a job of the same model and part is the same, and compared anew.
+        True beside a job: it is new. The same picture of the same message and kind give the same jobs,
+        whatever their state, options and model, so a redelivered update makes no further one; variants only
+        with the same options. ``again``: the person asks for it; then only a job of the same options, model
+        and part is the same, and compared anew.
         ``options`` None: the model's own.
         Raises NotStored when the person or the source caption was erased.
         """
@@ -129,7 +132,8 @@ class Jobs:
         }
         async with self._sessions.transaction() as session:
             if not again:
-                known = (await session.scalars(_KNOWN, {name: values[name] for name in _QUESTION})).all()
+                same = _KNOWN if kind == "variant" else _REPEATED
+                known = (await session.scalars(same, {name: values[name] for name in _QUESTION})).all()
                 if known:
                     return [(job, False) for job in known]
             whose, keeps = await self._people.sender(session, user_id, sender)

@@ -12,7 +12,7 @@ from bot.feedback import database
 from bot.feedback.database import NotStored
 from bot.feedback.pictures import Pictures
 from bot.feedback.pseudonyms import Pseudonyms
-from bot.feedback.sessions import Sessions, one
+from bot.feedback.sessions import Sessions, changed, one
 from bot.feedback.tables import Job, User, now
 
 Sender = int | Literal["asker"] | Job | None
@@ -92,6 +92,13 @@ class People:
         """Answer with several captions: see :attr:`User.compare_with`. Raises NotStored."""
         await self._sessions.set(User, user_id, compare_with=models)
 
+    async def choose_telling(self, user_id: int, **chosen: str | bool) -> User:
+        """How descriptions are told (see :attr:`User.detail` and the columns below it); the person as they
+        are now. Raises NotStored.
+        """
+        await self._sessions.set(User, user_id, **chosen)
+        return await self.get(user_id)
+
     async def set_consent(self, user_id: int, consent: bool) -> None:
         """May pictures sent from now on be kept? Withdrawing also deletes what was kept. Raises NotStored."""
         if consent:
@@ -105,7 +112,10 @@ class People:
                     raise NotStored("This person was erased.")
                 user.consent = False
                 await session.flush()
-                await self._pictures.forget(session, self._pseudonyms.sender(user.telegram_id))
+                whose = self._pseudonyms.sender(user.telegram_id)
+                kept = update(Job).where(Job.sender == whose, Job.keeps_picture.is_(True))
+                await changed(session, kept.values(keeps_picture=False))
+                await self._pictures.unkeep(session, whose)
             await self._pictures.empty_trash()
 
     async def deactivate(self, telegram_id: int) -> None:

@@ -132,32 +132,35 @@ class Pictures:
         if used is None:  # another process erased it between our commit and our write
             await self._folder.remove([path])
 
-    async def forget(self, session: AsyncSession, whose: str) -> None:
-        """Mark for removal the kept pictures of this sender that nobody else lets us keep.
+    async def unkeep(self, session: AsyncSession, whose: str, *only: ColumnElement[bool]) -> None:
+        """Mark for removal the kept pictures of this sender that nobody else lets us keep; ``only``: those of
+        whose Sending this is so.
 
         Call it under ``lock``, in a transaction that has locked the pictures exclusively
         (database.lock_pictures), and then :meth:`empty_trash`.
         """
-        await changed(session, update(Job).where(Job.sender == whose).values(keeps_picture=False))
-        await changed(session, update(Sending).where(Sending.sender == whose).values(keeps=False))
+        mine = (Sending.sender == whose, *only)
+        await changed(session, update(Sending).where(*mine, Sending.keeps.is_(True)).values(keeps=False))
         unkept = and_(
-            Picture.path.is_not(None), sent(Sending.sender == whose), ~sent(Sending.keeps.is_(True))
+            Picture.id.in_(select(Sending.picture_id).where(*mine)),
+            Picture.path.is_not(None),
+            ~exists().where(Sending.picture_id == Picture.id, Sending.keeps.is_(True)).correlate(Picture),
         )
         found = (await session.execute(select(Picture.path, Picture.sha256).where(unkept))).all()
+        if not found:
+            return
         await changed(session, update(Picture).where(unkept).values(path=None))
-        for sha256 in {sha256 for _, sha256 in found}:
-            await self._tombstones.bury(session, "picture", self._pseudonyms.picture(sha256))
-        for path in {path for path, _ in found}:
-            insert = self._sessions.insert(Removal).values(path=path)
-            await session.execute(insert.on_conflict_do_nothing(index_elements=[Removal.path]))
+        pseudonyms = {self._pseudonyms.picture(sha256) for _, sha256 in found}
+        await self._tombstones.bury(session, "picture", pseudonyms)
+        insert = self._sessions.insert(Removal).on_conflict_do_nothing(index_elements=[Removal.path])
+        await session.execute(insert, [{"path": path} for path in {path for path, _ in found}])
 
     async def empty_trash(self) -> int:
         """Remove the files marked for removal, also by a run that was killed; returns how many there were."""
         async with self._sessions.reading() as session:
             marked = set(await session.scalars(select(Removal.path)))
-            used = set(
-                await session.scalars(select(Picture.path).join(Removal, Removal.path == Picture.path))
-            )
+            again = exists().where(Picture.path == Removal.path)
+            used = set(await session.scalars(select(Removal.path).where(again)))
         if not marked:
             return 0
         try:
@@ -173,8 +176,3 @@ class Pictures:
             for path in marked:
                 await session.execute(delete(Removal).where(Removal.path == path))
         return removed
-
-
-def sent(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Of a Picture in the enclosing query: somebody sent it so that ``condition`` holds."""
-    return exists().where(Sending.picture_id == Picture.id, condition).correlate(Picture)

@@ -103,6 +103,7 @@ class Reports:
         """The whole store in numbers."""
         async with self._sessions.reading() as session:
             jobs = await session.execute(select(Job.state, func.count()).group_by(Job.state))
+            lost = select(func.sum(Job.lost_answers)).where(Job.lost_answers > 0)
             return Stats(
                 users=await count_rows(session, User, _PERSON),
                 active_users=await count_rows(session, User, _PERSON, User.active.is_(True)),
@@ -110,7 +111,7 @@ class Reports:
                 pictures=await count_rows(session, Picture),
                 kept_pictures=await count_rows(session, Picture, Picture.path.is_not(None)),
                 jobs=dict(jobs.all()),
-                lost_answers=await session.scalar(select(func.coalesce(func.sum(Job.lost_answers), 0))) or 0,
+                lost_answers=await session.scalar(lost) or 0,
                 models=await _models(session),
             )
 

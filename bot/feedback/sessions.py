@@ -133,10 +133,10 @@ async def one(
     return None if row is None else table(**row._mapping)
 
 
-async def changed(session: AsyncSession, statement: Update | Delete) -> bool:
-    """Run it; whether any row was touched."""
+async def changed(session: AsyncSession, statement: Update | Delete) -> int:
+    """Run it; how many rows were touched."""
     result = await session.execute(statement.execution_options(synchronize_session=False))
-    return cast("CursorResult[Any]", result).rowcount > 0
+    return cast("CursorResult[Any]", result).rowcount
 
 
 def reason(error: DBAPIError | OSError | SQLTimeout | sqlite3.Error) -> object:

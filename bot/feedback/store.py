@@ -81,6 +81,7 @@ class Store:
                 hiding, signing = [await _secret(sessions, name) for name in ("pseudonyms", "buttons")]
                 store = cls(engine, sessions, data_dir, hiding=hiding, signing=signing)
                 await store.pictures.empty_trash()
+                await store.erasure.finish()
             except BaseException:
                 await sessions.close()
                 raise

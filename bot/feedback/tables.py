@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sqlalchemy import (
     JSON,
@@ -29,16 +29,17 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     text,
+    true,
 )
 from sqlalchemy import Table as SQLTable
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from bot.feedback.states import JobState
-from inference.common.types import Caption, DecodingOptions
+from inference.common.types import Caption, DecodingOptions, Detail, Language
 
 JobKind = Literal["caption", "variant"]
 TombstoneKind = Literal["user", "picture"]
-ShownKind = Literal["caption", "note", "prompt", "greeting", "privacy", "models", "language"]
+ShownKind = Literal["caption", "note", "prompt", "greeting", "privacy", "models", "language", "settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,8 @@ class ModelNames(TypeDecorator[tuple[str, ...]]):
         return None if value is None else tuple(value.split("\n")) if value else ()
 
 
+_LOST_ANSWERS = text("lost_answers > 0")  # of few jobs, which are to be counted
+
 # SQLite gives numbers by itself only to a column of exactly the type INTEGER.
 _Id = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -145,7 +148,15 @@ class User(Table):
     model: Mapped[str | None] = mapped_column(String(128))  # chosen by the person; None: the operator's
     # Compare: None = no, () = with the model that the operator chose, else with those of these names.
     compare_with: Mapped[tuple[str, ...] | None] = mapped_column(ModelNames)
+    # How descriptions are told to this person: see DecodingOptions.
+    detail: Mapped[Detail] = mapped_column(String(16), server_default=text("'usual'"))
+    quoting: Mapped[bool] = mapped_column(Boolean, server_default=true())
+    told_in: Mapped[Language] = mapped_column(String(8), server_default=text("'ru'"))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+    def telling(self) -> DecodingOptions | None:
+        """What this person asks of every description; None: nothing but the usual."""
+        return DecodingOptions.telling(detail=self.detail, quoting=self.quoting, language=self.told_in)
 
 
 class Picture(Table):
@@ -261,9 +272,7 @@ class ShownMessage(Table):
     __tablename__ = "shown_messages"
     __table_args__ = (
         UniqueConstraint("chat_id", "message_id"),
-        CheckConstraint(
-            "kind IN ('caption', 'note', 'prompt', 'greeting', 'privacy', 'models', 'language')", name="kind"
-        ),
+        CheckConstraint(f"kind IN {get_args(ShownKind)}", name="kind"),
         CheckConstraint(
             "(chat_id IS NOT NULL AND message_id IS NOT NULL) <> (inline_message_id IS NOT NULL)",
             name="place",
@@ -295,6 +304,7 @@ class Job(Table):
         CheckConstraint("kind IN ('caption', 'variant')", name="kind"),
         CheckConstraint(f"state IN {tuple(map(str, JobState))}", name="state"),
         Index(None, "chat_id", "reply_message_id"),
+        Index(None, "lost_answers", sqlite_where=_LOST_ANSWERS, postgresql_where=_LOST_ANSWERS),
         {"sqlite_autoincrement": True},
     )
 
@@ -385,6 +395,16 @@ class Tombstone(Table):
     kind: Mapped[TombstoneKind] = mapped_column(String(8), primary_key=True)
     pseudonym: Mapped[str] = mapped_column(String(16), primary_key=True)
     erased_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class Leaving(Table):
+    """Whose erasure has begun, and takes several transactions: what a crash interrupts is gone on with."""
+
+    __tablename__ = "leavings"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
 
 
 class Secret(Table):

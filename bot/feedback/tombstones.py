@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,15 +17,16 @@ class Tombstones:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    async def bury(self, session: AsyncSession, kind: TombstoneKind, pseudonym: str) -> None:
-        """Say in every later export that what stands under this pseudonym in an earlier one must go."""
-        insert = self._sessions.insert(Tombstone).values(kind=kind, pseudonym=pseudonym, erased_at=now())
-        await session.execute(
-            insert.on_conflict_do_update(
-                index_elements=[Tombstone.kind, Tombstone.pseudonym],
-                set_={"erased_at": insert.excluded.erased_at},
-            )
+    async def bury(self, session: AsyncSession, kind: TombstoneKind, pseudonyms: Collection[str]) -> None:
+        """Say in every later export that what stands under these pseudonyms in an earlier one must go."""
+        insert = self._sessions.insert(Tombstone)
+        upsert = insert.on_conflict_do_update(
+            index_elements=[Tombstone.kind, Tombstone.pseudonym],
+            set_={"erased_at": insert.excluded.erased_at},
         )
+        moment = now()
+        if rows := [{"kind": kind, "pseudonym": one, "erased_at": moment} for one in pseudonyms]:
+            await session.execute(upsert, rows)
 
     async def all(self) -> Sequence[Tombstone]:
         """All of them, the oldest first."""

@@ -16,7 +16,7 @@ from bot.middlewares.buttons import Gate
 from bot.texts import Texts, sentences
 
 # What only a person can choose, allow, erase or be entitled to.
-PERSONAL = ("forget", "privacy", "model", "compare", "language", "export", "stats")
+PERSONAL = ("forget", "privacy", "model", "compare", "settings", "language", "export", "stats")
 
 
 class InTheNameOfAChat(Filter):

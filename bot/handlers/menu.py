@@ -16,6 +16,7 @@ _COMMANDS = {
     "caption": sentences.COMMAND_CAPTION,
     "model": sentences.COMMAND_MODEL,
     "compare": sentences.COMMAND_COMPARE,
+    "settings": sentences.COMMAND_SETTINGS,
     "language": sentences.COMMAND_LANGUAGE,
     "privacy": sentences.COMMAND_PRIVACY,
     "forget": sentences.COMMAND_FORGET,

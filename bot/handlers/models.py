@@ -84,6 +84,7 @@ class ModelOffer:
             "first": first_model(self._settings, user),
             "others": other_models(self._settings, user) if compares else (),
             "own": user.model is not None,
+            "told_in": user.told_in,
         }
 
     async def again(self, user: User, before: Offer) -> Offer:

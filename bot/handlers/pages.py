@@ -9,23 +9,37 @@ from dataclasses import dataclass
 from aiogram.types import InlineKeyboardMarkup
 
 from bot.captioning import models
+from bot.config import Settings
 from bot.feedback.tables import User
 from bot.messages.buttons import (
     DROP,
     MISSING,
     NONE,
+    TELLING,
     TURN,
     column,
     compare_data,
     consent_data,
     language_data,
     model_data,
+    settings_data,
 )
 from bot.messages.lengths import MESSAGE_LIMIT, length, shortened
 from bot.texts import Html, Texts, sentences
 from inference.checkpoints.models import MissingModel, ModelInfo
+from inference.common.types import Language
 
 _LANGUAGES = {"ru": "Русский", "en": "English"}  # each as its speakers call it
+_TELLING = {  # the labels of the choices of bot.messages.buttons.TELLING
+    "short": sentences.SHORT,
+    "usual": sentences.USUAL,
+    "detailed": sentences.DETAILED,
+    "in": sentences.WORDS_IN_PLACE,
+    "apart": sentences.WORDS_APART,
+    "ru": sentences.IN_RUSSIAN,
+    "en": sentences.IN_ENGLISH,
+    "uk": sentences.IN_UKRAINIAN,
+}
 _MODEL_BUTTONS = 90  # Telegram takes 100 in all
 _DESCRIPTION = 160  # UTF-16 units of a model's description, at most
 
@@ -60,6 +74,7 @@ class Offer:
     first: str
     others: tuple[str, ...]  # of a comparison; (): there is none
     own: bool  # the person chose the first one; False: it is the operator's
+    told_in: Language = "ru"  # the language that the person wants descriptions in
     missing: Sequence[MissingModel] = ()  # what an operator could add; nobody else is told
 
 
@@ -67,8 +82,10 @@ def model_state(offer: Offer, texts: Texts) -> str:
     """Which model describes the person's pictures, as HTML."""
     if offer.first not in offer.descriptions:
         return texts(sentences.MODEL_STATE_GONE, model=offer.first)
-    state = sentences.MODEL_STATE_OWN if offer.own else sentences.MODEL_STATE_USUAL
-    return texts(state, model=offer.first)
+    state = texts(sentences.MODEL_STATE_OWN if offer.own else sentences.MODEL_STATE_USUAL, model=offer.first)
+    if models.knows(offer.first, offer.told_in):
+        return state
+    return f"{state} {texts(sentences.ONLY_RUSSIAN, model=offer.first)}"
 
 
 def description(model: ModelInfo | MissingModel, texts: Texts) -> str:
@@ -189,6 +206,41 @@ def language_keyboard(user: User, texts: Texts) -> InlineKeyboardMarkup:
             for code, name in _LANGUAGES.items()
         ]
     )
+
+
+def settings_state(user: User, settings: Settings, texts: Texts) -> str:
+    """How this person's pictures are described, and which models cannot do that, as HTML."""
+    chosen = [texts(label) for choice, label in _TELLING.items() if _is_chosen(choice, user)]
+    only_russian = [
+        texts(sentences.ONLY_RUSSIAN, model=choice.model)
+        for choice in models.choices(settings, user)
+        if not models.knows(choice.model, user.told_in)
+    ]
+    said = ", ".join(f"{label[:1].lower()}{label[1:]}" for label in chosen)
+    return " ".join([texts(sentences.SETTINGS_STATE, chosen=said), *only_russian])
+
+
+def settings_page(user: User, settings: Settings, texts: Texts) -> str:
+    """The same under a heading, as HTML."""
+    return texts(sentences.SETTINGS_PAGE, state=Html(settings_state(user, settings, texts)))
+
+
+def settings_keyboard(user: User, texts: Texts) -> InlineKeyboardMarkup:
+    """Every choice. What is chosen is said in words: some screen readers pass signs by."""
+    return column(
+        [
+            (
+                texts(sentences.CHOSEN, choice=texts(label)) if _is_chosen(choice, user) else texts(label),
+                settings_data(choice, user.id),
+            )
+            for choice, label in _TELLING.items()
+        ]
+    )
+
+
+def _is_chosen(choice: str, user: User) -> bool:
+    name, value = TELLING[choice]
+    return bool(getattr(user, name) == value)
 
 
 def _ticked(text: str, yes: bool) -> str:

@@ -9,17 +9,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from bot.feedback.tables import Shown, ShownKind
+from inference.common.types import Detail, Language
 
-ButtonKind = Literal["rate", "correct", "variant", "words", "show", "consent", "model", "compare", "language"]
+ButtonKind = Literal[
+    "rate", "correct", "variant", "words", "show", "consent", "model", "compare", "language", "settings"
+]
 
 # Of the pages about models: the usual model or no comparison; show the page itself; show what is not here.
 NONE, TURN, MISSING = "0", "p", "n"
 DROP = "-"  # before a model's key: compare with it no more
+
+# What a person may choose of how descriptions are told: the column of it (see User), and its value.
+TELLING: dict[str, tuple[str, str | bool]] = {
+    **{value: ("detail", value) for value in get_args(Detail)},
+    "in": ("quoting", True),
+    "apart": ("quoting", False),
+    **{value: ("told_in", value) for value in get_args(Language)},
+}
 
 _ID = "[0-9]{1,18}"
 _MODEL = f"(?P<value>{NONE}|{TURN}|{MISSING}|[0-9a-f]{{12}})"  # else the key of a model's name
@@ -36,6 +47,7 @@ _FORMS: dict[ButtonKind, re.Pattern[str]] = {
     "model": re.compile(f"m:{_MODEL}:{_OF_PERSON}"),
     "compare": re.compile(f"x:{_COMPARED}:{_OF_PERSON}"),
     "language": re.compile(f"l:(?P<value>ru|en):{_OF_PERSON}"),
+    "settings": re.compile(f"t:(?P<value>{'|'.join(TELLING)}):{_OF_PERSON}"),
 }
 _SHOWN: dict[ButtonKind, ShownKind] = {
     "rate": "caption",
@@ -47,6 +59,7 @@ _SHOWN: dict[ButtonKind, ShownKind] = {
     "model": "models",
     "compare": "models",
     "language": "language",
+    "settings": "settings",
 }
 # Telegram holds 64 bytes: 44 of the longest body, a colon, and these 16 (96 bits).
 _SIGNED = re.compile("(?P<body>.+):(?P<signature>[A-Za-z0-9_-]{16})")
@@ -147,6 +160,11 @@ def compare_data(choice: str, user_id: int) -> str:
 def language_data(language: str, user_id: int) -> str:
     """Speak this language."""
     return f"l:{language}:{user_id}"
+
+
+def settings_data(choice: str, user_id: int) -> str:
+    """Tell descriptions so from now on: a name in TELLING."""
+    return f"t:{choice}:{user_id}"
 
 
 def _job(job_id: int | None) -> str:

@@ -43,7 +43,7 @@ from tests.drawing import (
 from tests.inference.fakes import PLAIN, POISON, picture
 
 MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
-MENU = ["caption", "model", "compare", "language", "privacy", "forget", "help"]
+MENU = ["caption", "model", "compare", "settings", "language", "privacy", "forget", "help"]
 
 
 async def test_a_photo_is_described_in_the_order_of_a_screen_reader(app: App, sandbox: Sandbox) -> None:

@@ -58,10 +58,14 @@ async def test_a_redelivered_update_makes_no_second_job(store: Store) -> None:
     many = await asyncio.gather(*(accept() for _ in range(20)))
     assert len({number for number, _ in many}) == 1
     assert sum(created for _, created in many) == 1
+    # What the person chose meanwhile makes no other update of it; a press is known by its seed.
+    assert not (await accept(options=DecodingOptions("own", detail="short")))[1]
+    assert (await accept(options=DecodingOptions("own", detail="short"), again=True))[1]
     assert (await accept(kind="variant"))[1]
-    assert (await accept(options=DecodingOptions(strategy="sample", seed=1)))[1]
-    assert (await accept(options=DecodingOptions(strategy="sample", seed=2)))[1]
-    assert not (await accept(options=DecodingOptions(strategy="sample", seed=2)))[1]
+    for seed in (1, 2):
+        drawn = DecodingOptions(strategy="sample", seed=seed)
+        assert (await accept(kind="variant", options=drawn))[1]
+        assert not (await accept(kind="variant", options=drawn))[1]
     assert (await accept(message_id=6))[1]
     assert (await accept(place=Place(11)))[1]
 
