@@ -191,5 +191,66 @@ def erase(
         raise _exit(error) from None
 
 
+@cli.command()
+def backup(
+    out: Annotated[Path, typer.Option(help="The file to write; it appears when it is whole.")],
+) -> None:
+    """Write the database and the kept pictures as one file, also while the bot works (SQLite)."""
+    from bot.feedback.backup.commands import run_backup  # noqa: PLC0415
+    from bot.feedback.database import StoreError  # noqa: PLC0415
+
+    settings = _settings()
+    try:
+        typer.echo(run_backup(settings.database_url, settings.data_dir, out, _progress))
+    except StoreError as error:
+        raise _exit(error) from None
+
+
+_Erased = Annotated[
+    Path | None, typer.Option(help="erased.jsonl of the newest export: what was erased since stays erased.")
+]
+
+
+@cli.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `backup` wrote.")],
+    force: Annotated[bool, typer.Option(help="Keep a store that is there aside, and restore.")] = False,
+    erased: _Erased = None,
+) -> None:
+    """Put a backup in the place of the store, while no bot works with it (SQLite)."""
+    from bot.feedback.backup.commands import run_restore  # noqa: PLC0415
+    from bot.feedback.database import StoreError  # noqa: PLC0415
+
+    settings = _settings()
+    try:
+        typer.echo(
+            run_restore(settings.database_url, settings.data_dir, file, _progress, force=force, erased=erased)
+        )
+    except StoreError as error:
+        raise _exit(error) from None
+
+
+@cli.command()
+def restored(
+    erased: _Erased = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+) -> None:
+    """After a restore by other means (pg_restore), before the bot starts: nothing is answered anew."""
+    from bot.feedback.backup.commands import run_restored  # noqa: PLC0415
+    from bot.feedback.database import StoreError  # noqa: PLC0415
+
+    settings = _settings()
+    if not yes:
+        typer.confirm(f"Delete pictures in {settings.data_dir} that the database does not name?", abort=True)
+    try:
+        typer.echo(run_restored(settings.database_url, settings.data_dir, erased=erased))
+    except StoreError as error:
+        raise _exit(error) from None
+
+
+def _progress(line: str) -> None:
+    typer.echo(line, err=True)
+
+
 if __name__ == "__main__":
     cli()

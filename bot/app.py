@@ -262,9 +262,9 @@ async def build(settings: Settings, engine: AnyEngine, *, token: str, api_url: s
     """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(await Store.open(settings.database_url, settings.data_dir))
-        if settings.webhook_url is None:
-            # Whatever is not finished is taken up as a dead bot's: a living one's would be answered twice.
-            await stack.enter_async_context(store.locks.one_bot())
+        # By long polling, what is not finished is taken up as a dead bot's: a living one's would be answered
+        # twice.
+        await stack.enter_async_context(store.locks.bot(alone=settings.webhook_url is None))
         await store.locks.clear_export()
         server = TelegramAPIServer.from_base(api_url, is_local=settings.bot_api_local)
         bot = Bot(

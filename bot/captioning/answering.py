@@ -84,14 +84,16 @@ class Answering:
 
     async def _reply(self, job: Job, tries: FetchTries) -> Reply | Wait:
         """What is to be said, or when the job's file is asked for again."""
-        if (note := interruption(job)) is not None:
+        if (note := interruption(job, job.caption_id)) is not None:
             return note
         words = texts(job.language)
         try:
             if job.attempts > ATTEMPTS:
                 raise Unanswerable(sentences.CRASHED, f"given up after {job.attempts - 1} starts")
             try:
-                return caption_reply(await self._source.caption_for(job, tries), job, words)
+                row = await self._source.caption_for(job, tries)
+                # Also what was asked before the store was restored, and may have been answered since.
+                return interruption(job, row.id) or caption_reply(row, job, words)
             except FileAway as away:
                 wait = tries.failed(away)
                 logger.info("Job %d: its file is asked for again in %.1f s (%s)", job.id, wait.seconds, away)

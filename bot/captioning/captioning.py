@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 
 from aiogram.types import Message
@@ -68,11 +69,12 @@ class Captioning:
         source_caption_id: int | None = None,
         chosen: Sequence[Choice] = (),
         again: bool = False,
+        asked_at: datetime | None = None,
     ) -> list[tuple[Job, bool]]:
         """Write the job rows; False: accepted before. Give the new ones together to :meth:`submit`.
 
-        ``user``: who asks, and as they want it it is told; ``sender``, ``again``: see Jobs.accept.
-        ``chosen``: who is to describe it, by default as the asker wants it.
+        ``user``: who asks, and as they want it it is told; ``sender``, ``again``, ``asked_at``: see
+        Jobs.accept. ``chosen``: who is to describe it, by default as the asker wants it.
         Raises QueueFull when the person has too many unanswered pictures already, NotStored.
         """
         telling = user.telling()
@@ -94,6 +96,7 @@ class Captioning:
                 sender=sender,
                 choices=chosen or choices(self._settings, user),
                 again=again,
+                asked_at=asked_at,
             )
         self._queue.add(job for job, created in accepted if created)
         return accepted

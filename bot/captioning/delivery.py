@@ -138,7 +138,7 @@ class Delivery:
         What is no caption is sent again: hearing it twice is better than never.
         """
         doubted = await self._patience.insist(job, self._jobs.answer_lost, job.id)
-        if (note := interruption(doubted)) is not None:
+        if (note := interruption(doubted, doubted.caption_id)) is not None:
             logger.warning("Job %d: nobody knows whether its reply arrived", job.id)
             parcel.messages, parcel.keyboard = list(note.messages), note.keyboard
 

@@ -59,14 +59,14 @@ def caption_reply(row: CaptionRow, job: Job | None, words: Texts) -> Reply:
     return Reply(caption_messages(row.to_caption(), words, introduction=first), keyboard)
 
 
-def interruption(job: Job) -> Reply | None:
-    """The note about a reply that may have gone out, before the bot was killed or Telegram's answer was lost;
-    None: no caption was on its way.
+def interruption(job: Job, caption_id: int | None) -> Reply | None:
+    """The note about a reply that may have gone out, before the bot was killed, Telegram's answer was lost or
+    the store was restored; its button shows this caption. None: nothing was on its way.
     """
-    if job.sending_at is None or job.caption_id is None:
+    if job.sending_at is None or caption_id is None:
         return None
     words = texts(job.language)
-    return Reply([words(sentences.INTERRUPTED)], show_keyboard(job.caption_id, words, job.id))
+    return Reply([words(sentences.INTERRUPTED)], show_keyboard(caption_id, words, job.id))
 
 
 def introduction(job: Job | None, model: str, texts: Texts) -> str:

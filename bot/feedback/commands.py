@@ -10,7 +10,7 @@ import html
 from pathlib import Path
 
 from bot.common.accounts import SERVICE_ACCOUNTS, is_person
-from bot.feedback.database import StoreError, database_url
+from bot.feedback.database import StoreError, database_url, sqlite_file
 from bot.feedback.export import ExportFormat, export, parse_since
 from bot.feedback.reports import ModelStats, Stats
 from bot.feedback.states import JobState
@@ -31,7 +31,7 @@ def run_export(
 
     async def run() -> str:
         moment = None if since is None else parse_since(since)
-        async with await _open(url, data_dir) as store:
+        async with await open_store(url, data_dir) as store:
             report = await export(store, out, format=format, since=moment, min_rating=min_rating)
         return f"{out}: {report}"
 
@@ -42,7 +42,7 @@ def run_stats(url: str, data_dir: Path) -> str:
     """The store in numbers."""
 
     async def run() -> str:
-        async with await _open(url, data_dir) as store:
+        async with await open_store(url, data_dir) as store:
             return format_stats(await store.reports.stats(), texts("en"))
 
     return asyncio.run(run())
@@ -56,7 +56,7 @@ def run_erase(url: str, data_dir: Path, telegram_id: int) -> str:
         )
 
     async def run() -> str:
-        async with await _open(url, data_dir) as store:
+        async with await open_store(url, data_dir) as store:
             user = await store.people.find(telegram_id)
             if user is None and await store.pictures.has_sent(telegram_id):
                 # Somebody else asked about their pictures; they themselves never wrote to the bot.
@@ -121,10 +121,14 @@ def _marks(model: ModelStats, words: Texts) -> str:
     )
 
 
-async def _open(url: str, data_dir: Path) -> Store:
-    address = database_url(url)
-    if address.get_backend_name() == "sqlite" and address.database:
-        missing = not await asyncio.to_thread(Path(address.database).exists)
-        if missing:  # a mistyped path must not look like an empty database
-            raise StoreError(f"No database at {address.database}; check DATABASE_URL, or start the bot.")
+async def open_store(url: str, data_dir: Path) -> Store:
+    """The store, which must be there."""
+    if (file := sqlite_file(database_url(url))) is not None:
+        await asyncio.to_thread(check_there, file)
     return await Store.open(url, data_dir)
+
+
+def check_there(file: Path) -> None:
+    """Raises StoreError: a mistyped path must not look like an empty database."""
+    if not file.exists():
+        raise StoreError(f"No database at {file}; check DATABASE_URL, or start the bot.")

@@ -57,9 +57,17 @@ class PictureFolder:
         """Keep these bytes under a path of :func:`place`. Raises OSError."""
         await asyncio.to_thread(_write, self.at(path), data)
 
+    async def all(self) -> list[str]:
+        """The paths of all that is kept."""
+        return await asyncio.to_thread(_all, self.data_dir, self.folder)
+
     async def remove(self, paths: Iterable[str]) -> int:
         """Delete these files; returns how many there were."""
         return await asyncio.to_thread(_remove, [self.at(path) for path in paths])
+
+
+def _all(data_dir: Path, folder: Path) -> list[str]:
+    return [path.relative_to(data_dir).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, bindparam, func, select, update
@@ -74,9 +75,13 @@ class Jobs:
     """Jobs by number. One that is erased raises NotStored, where it is not said otherwise.
 
     ``me``: which process this is. What it accepts or takes over belongs to it, until another takes it over.
+    ``asked_until``: what was asked until then, and is not known here, may have been answered (Restores).
     """
 
-    def __init__(self, sessions: Sessions, people: People, me: str) -> None:
+    def __init__(
+        self, sessions: Sessions, people: People, me: str, asked_until: datetime | None = None
+    ) -> None:
+        self._asked_until = asked_until
         self._sessions = sessions
         self._people = people
         self._me = me
@@ -102,6 +107,7 @@ class Jobs:
         choices: Sequence[Choice] = (Choice(),),
         again: bool = False,
         sender: Sender = "asker",
+        asked_at: datetime | None = None,
     ) -> list[tuple[Job, bool]]:
         """Write down that this picture must be answered, before anything slow: a job for every choice.
 
@@ -109,7 +115,7 @@ class Jobs:
         whatever their state, options and model, so a redelivered update makes no further one; variants only
         with the same options. ``again``: the person asks for it; then only a job of the same options, model
         and part is the same, and compared anew.
-        ``options`` None: the model's own.
+        ``options`` None: the model's own. ``asked_at``: when, by Telegram's clock; None: just now.
         Raises NotStored when the person or the source caption was erased.
         """
         values: dict[str, Any] = {
@@ -128,6 +134,7 @@ class Jobs:
             "language": language,
             "state": JobState.ACCEPTED,
             "attempts": 0,
+            "sending_at": now() if self._may_be_answered(asked_at) else None,
             "created_at": now(),
         }
         async with self._sessions.transaction() as session:
@@ -139,6 +146,10 @@ class Jobs:
             whose, keeps = await self._people.sender(session, user_id, sender)
             values |= {"sender": whose, "keeps_picture": keeps}
             return [await self._add(session, values, choice) for choice in choices]
+
+    def _may_be_answered(self, asked_at: datetime | None) -> bool:
+        """Whether a picture that is not known may have been answered before the store was restored."""
+        return asked_at is not None and self._asked_until is not None and asked_at <= self._asked_until
 
     async def _add(self, session: AsyncSession, values: dict[str, Any], choice: Choice) -> tuple[Job, bool]:
         """The job of this choice, and whether it is new."""

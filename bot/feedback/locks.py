@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -19,6 +19,15 @@ _EXPORT = "export"  # the folder in DATA_DIR where an archive is made
 _EXPORT_LOCK = 0x6D656D67  # of PostgreSQL: any number that nobody else uses on this database
 
 
+@contextmanager
+def file_locked(database: Path, *, shared: bool = False) -> Iterator[None]:
+    """No bot is at work with this SQLite file; ``shared``: none that wants to be alone. Raises Locked."""
+    lock = Path(f"{database}.lock")
+    private.touch(lock)
+    with locked(lock, shared=shared):
+        yield
+
+
 class Locks:
     """The locks on one database and one DATA_DIR. All go with the process, whatever becomes of it."""
 
@@ -27,8 +36,8 @@ class Locks:
         self._data_dir = data_dir
 
     @asynccontextmanager
-    async def one_bot(self) -> AsyncIterator[None]:
-        """No other bot that asks for this works with the same SQLite file. Raises StoreError when one does.
+    async def bot(self, *, alone: bool) -> AsyncIterator[None]:
+        """A bot is at work with an SQLite file: ``alone``, or beside others that are not. Raises StoreError.
 
         The lock lies on a file beside the database: who opens and closes the database itself takes SQLite's
         own locks away. PostgreSQL has no such lock: its server may not notice for hours that a bot's machine
@@ -39,10 +48,8 @@ class Locks:
             return
         async with self._engine.connect() as connection:
             file = (await connection.exec_driver_sql("PRAGMA database_list")).one().file
-        lock = Path(f"{file}.lock")
-        await asyncio.to_thread(private.touch, lock)
         try:
-            with locked(lock):
+            with file_locked(Path(file), shared=not alone):
                 yield
         except Locked as error:
             raise StoreError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Protocol, cast
 from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.feedback import files
+from bot.feedback import database, files
 from bot.feedback.pseudonyms import Pseudonyms
 from bot.feedback.sessions import Sessions, changed, one
 from bot.feedback.tables import Job, Picture, Removal, Sending, now
@@ -146,6 +146,26 @@ class Pictures:
             Picture.path.is_not(None),
             ~exists().where(Sending.picture_id == Picture.id, Sending.keeps.is_(True)).correlate(Picture),
         )
+        await self._discard(session, unkept)
+
+    async def let_go(self, names: Collection[str]) -> int:
+        """Remove the kept pictures that an export calls so, whoever lets them be kept; how many those are."""
+        async with self.lock:
+            async with self._sessions.transaction() as session:
+                await database.lock_pictures(session, exclusive=True)
+                kept = await session.scalars(
+                    select(Picture.sha256).where(Picture.path.is_not(None)).distinct()
+                )
+                gone = [sha256 for sha256 in kept if self._pseudonyms.picture(sha256) in names]
+                for sha256 in gone:
+                    theirs = Sending.picture_id.in_(select(Picture.id).where(Picture.sha256 == sha256))
+                    await changed(session, update(Sending).where(theirs).values(keeps=False))
+                    await self._discard(session, and_(Picture.sha256 == sha256, Picture.path.is_not(None)))
+            await self.empty_trash()
+        return len(gone)
+
+    async def _discard(self, session: AsyncSession, unkept: ColumnElement[bool]) -> None:
+        """Mark for removal the kept pictures of these rows."""
         found = (await session.execute(select(Picture.path, Picture.sha256).where(unkept))).all()
         if not found:
             return
@@ -154,6 +174,12 @@ class Pictures:
         await self._tombstones.bury(session, "picture", pseudonyms)
         insert = self._sessions.insert(Removal).on_conflict_do_nothing(index_elements=[Removal.path])
         await session.execute(insert, [{"path": path} for path in {path for path, _ in found}])
+
+    async def remove_strays(self) -> int:
+        """Delete the kept files that no row names, while no bot is at work; how many there were."""
+        async with self._sessions.reading() as session:
+            named = set(await session.scalars(select(Picture.path).where(Picture.path.is_not(None))))
+        return await self._folder.remove(set(await self._folder.all()) - named)
 
     async def empty_trash(self) -> int:
         """Remove the files marked for removal, also by a run that was killed; returns how many there were."""

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import secrets
 import sqlite3
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -33,6 +34,7 @@ from bot.feedback.people import People
 from bot.feedback.pictures import Pictures
 from bot.feedback.pseudonyms import Pseudonyms
 from bot.feedback.reports import Reports
+from bot.feedback.restores import Restores
 from bot.feedback.sessions import Outage, Sessions, reason
 from bot.feedback.tables import Secret
 from bot.feedback.tombstones import Tombstones
@@ -49,7 +51,14 @@ class Store:
     """
 
     def __init__(
-        self, engine: AsyncEngine, sessions: Sessions, data_dir: Path, *, hiding: bytes, signing: bytes
+        self,
+        engine: AsyncEngine,
+        sessions: Sessions,
+        data_dir: Path,
+        *,
+        hiding: bytes,
+        signing: bytes,
+        asked_until: datetime | None = None,
     ) -> None:
         self.sessions = sessions
         self.locks = Locks(engine, data_dir)
@@ -57,7 +66,8 @@ class Store:
         self.tombstones = Tombstones(sessions)
         self.pictures = Pictures(sessions, PictureFolder(data_dir), self.pseudonyms, self.tombstones)
         self.people = People(sessions, self.pictures, self.pseudonyms)
-        self.jobs = Jobs(sessions, self.people, me=secrets.token_hex(8))
+        self.restores = Restores(sessions)
+        self.jobs = Jobs(sessions, self.people, secrets.token_hex(8), asked_until)
         self.captions = Captions(sessions, self.pictures)
         self.marks = Marks(sessions)
         self.messages = Messages(sessions, signing)
@@ -79,7 +89,10 @@ class Store:
             sessions = Sessions(engine)
             try:
                 hiding, signing = [await _secret(sessions, name) for name in ("pseudonyms", "buttons")]
-                store = cls(engine, sessions, data_dir, hiding=hiding, signing=signing)
+                asked_until = await Restores(sessions).asked_until()
+                store = cls(
+                    engine, sessions, data_dir, hiding=hiding, signing=signing, asked_until=asked_until
+                )
                 await store.pictures.empty_trash()
                 await store.erasure.finish()
             except BaseException:

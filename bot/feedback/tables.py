@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, overload
 
 from sqlalchemy import (
     JSON,
@@ -74,6 +74,15 @@ class Shown:
 def now() -> datetime:
     """The present moment, in UTC."""
     return datetime.now(UTC)
+
+
+@overload
+def iso(moment: datetime) -> str: ...
+@overload
+def iso(moment: datetime | None) -> str | None: ...
+def iso(moment: datetime | None) -> str | None:
+    """A moment as files tell it: UTC, ISO 8601, whole seconds."""
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds")
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -405,6 +414,17 @@ class Leaving(Table):
     user_id: Mapped[int] = mapped_column(
         ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
+
+
+class Restore(Table):
+    """That the store was put back from a backup (see bot.feedback.backup)."""
+
+    __tablename__ = "restores"
+
+    restored_at: Mapped[datetime] = mapped_column(UTCDateTime, primary_key=True)
+    asked_until: Mapped[datetime] = mapped_column(
+        UTCDateTime
+    )  # it may have been answered, if it is not known
 
 
 class Secret(Table):

@@ -46,6 +46,7 @@ async def accept(
             language=words.language,
             chosen=chosen,
             again=again,
+            asked_at=message.date,
         )
     except QueueFull as full:
         await reply(message, words.plural(sentences.USER_QUEUE_FULL, full.waiting))

@@ -14,15 +14,17 @@ class Locked(Exception):  # noqa: N818 - a state
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
+def locked(path: Path, *, wait: bool = False, shared: bool = False) -> Iterator[None]:
     """Nobody else has the lock on this folder, or on this file, which is made where it is missing.
 
-    Raises Locked when somebody has it, unless it is to ``wait``; OSError.
+    ``shared``: others that ask for it so may have it too. Raises Locked when somebody has it, unless it is to
+    ``wait``; OSError.
     """
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDONLY | os.O_CREAT, 0o666)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(descriptor, kind if wait else kind | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise Locked(f"{path} is locked.") from error
         yield

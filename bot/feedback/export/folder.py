@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import get_args
 from bot.feedback import private
 from bot.feedback.export.formats import FILES
 from bot.feedback.export.pictures import IMAGES
-from bot.feedback.export.report import ExportError, ExportFormat, ExportReport, iso
+from bot.feedback.export.report import ExportError, ExportFormat, ExportReport
 from bot.feedback.export.rows import Rows
 from bot.feedback.reports import Feedback
 from bot.feedback.store import Store
-from bot.feedback.tables import Tombstone, now
+from bot.feedback.tables import iso, now
+from bot.feedback.tombstones import write_tombstones
 from inference.common.locks import Locked, locked
 
 _REPORT = "export.json"  # also the mark of a folder that an export may replace
@@ -89,9 +89,10 @@ async def _export(
         pictures=len(rows.copies),
         since=iso(since),
         min_rating=min_rating,
-        made_at=made_at.isoformat(timespec="seconds"),
+        made_at=iso(made_at),
     )
-    await asyncio.to_thread(_write_erased, folder / _ERASED, report.made_at, await store.tombstones.all())
+    erased = write_tombstones(made_at, await store.tombstones.all())
+    await asyncio.to_thread((folder / _ERASED).write_text, erased, encoding="utf-8")
     await asyncio.to_thread(_publish, folder, out, report)
     return report
 
@@ -106,13 +107,6 @@ def _prepare(out: Path) -> Path:
         shutil.rmtree(partial)
     private.make_folder(partial / IMAGES)
     return partial
-
-
-def _write_erased(path: Path, made_at: str, tombstones: Sequence[Tombstone]) -> None:
-    rows = [{one.kind: one.pseudonym, "erased_at": iso(one.erased_at)} for one in tombstones]
-    path.write_text(
-        "".join(json.dumps(row) + "\n" for row in [{"made_at": made_at}, *rows]), encoding="utf-8"
-    )
 
 
 def _publish(partial: Path, out: Path, report: ExportReport) -> None:

@@ -54,8 +54,3 @@ def parse_since(text: str) -> datetime:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:  # the year 0 or 10000 in UTC
         raise ExportError(f"{text!r} is not a date; write it like 2026-01-31 or 2026-01-31T18:00.") from error
-
-
-def iso(moment: datetime | None) -> str | None:
-    """A moment as an export tells it: UTC, ISO 8601, whole seconds."""
-    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds")

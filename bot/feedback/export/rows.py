@@ -7,9 +7,10 @@ from pathlib import Path
 
 from bot.feedback.export.formats import Row, open_table
 from bot.feedback.export.pictures import Copies
-from bot.feedback.export.report import ExportFormat, iso
+from bot.feedback.export.report import ExportFormat
 from bot.feedback.reports import Feedback
 from bot.feedback.store import Store
+from bot.feedback.tables import iso
 
 
 class Rows:

@@ -47,7 +47,7 @@ async def test_what_is_made_is_closed(tmp_path: Path, umask: int) -> None:
     base = tmp_path / "base"
     base.mkdir(0o700)
     url = f"sqlite+aiosqlite:///{base}/some/where/bot.db"
-    async with await Store.open(url, base / "data") as store, store.locks.one_bot():
+    async with await Store.open(url, base / "data") as store, store.locks.bot(alone=True):
         await kept(store)
         assert {path.name for path in (base / "some" / "where").iterdir()} >= {
             "bot.db",
