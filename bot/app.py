@@ -40,8 +40,9 @@ from bot.handlers.album import Albums
 from bot.handlers.errors import tell_later
 from bot.handlers.menu import describe_commands
 from bot.handlers.models import ModelOffer
+from bot.messages.pace import Pacer
 from bot.middlewares.buttons import ButtonsIn, ButtonsOut, Gate
-from bot.middlewares.requests import MetricsMiddleware, MigrationMiddleware, RetryMiddleware
+from bot.middlewares.requests import MetricsMiddleware, MigrationMiddleware, PaceMiddleware, RetryMiddleware
 from bot.middlewares.throttle import ThrottleMiddleware
 from bot.middlewares.user import UserMiddleware
 from bot.transport.health import health_server
@@ -65,7 +66,7 @@ class WebhookRefused(OperatorError):  # noqa: N818 - says what happened
 
 
 def build_captioning(
-    settings: Settings, store: Store, engine: AnyEngine, bot: Bot, patience: Patience
+    settings: Settings, store: Store, engine: AnyEngine, bot: Bot, *, patience: Patience, pacer: Pacer
 ) -> Captioning:
     """The parts of the way from a picture to its answer, joined."""
     nursery = Nursery()
@@ -83,7 +84,7 @@ def build_captioning(
     fetcher = Fetcher(bot, room, max_file_bytes=settings.max_file_bytes)
     patient = PatientEngine(engine, default=settings.model)
     source = CaptionSource(store.captions, store.pictures, patient, fetcher, patience)
-    delivery = Delivery(bot, store.jobs, store.people, patience)
+    delivery = Delivery(bot, store.jobs, store.people, patience, pacer)
     answering = Answering(
         store.jobs,
         queue,
@@ -115,12 +116,20 @@ class App:
         self.metrics = MetricsMiddleware()
         self.nursery = Nursery()
         self._webhook_set = False
-        migration, gate = MigrationMiddleware(), Gate(store)
+        migration, gate, pacer = MigrationMiddleware(), Gate(store), Pacer()
         # The last one is next to the network.
-        for middleware in (migration, ButtonsOut(gate), RetryMiddleware(), self.metrics):
+        for middleware in (
+            migration,
+            ButtonsOut(gate),
+            RetryMiddleware(),
+            PaceMiddleware(pacer),
+            self.metrics,
+        ):
             bot.session.middleware(middleware)
         self.trouble = TroubleNotice(bot, store)
-        self.captioning = build_captioning(settings, store, engine, bot, Patience(self.trouble))
+        self.captioning = build_captioning(
+            settings, store, engine, bot, patience=Patience(self.trouble), pacer=pacer
+        )
         self.dispatcher = Dispatcher(
             disable_fsm=True,  # what is under way is in the store
             settings=settings,
@@ -129,16 +138,17 @@ class App:
             nursery=self.nursery,
             migration=migration,
             gate=gate,
+            pacer=pacer,
             albums=Albums(self.captioning, self.nursery),
             offers=ModelOffer(engine, store, settings),
         )
         people = UserMiddleware(store, settings.language)
         for observer in (self.dispatcher.message, self.dispatcher.edited_message):
-            observer.middleware(ThrottleMiddleware(settings.language))
+            observer.middleware(ThrottleMiddleware(settings.language, pacer))
             observer.middleware(people)
         # Outer ones: a press that is too fast or does not count reaches no router, whatever is registered
         # there, and nobody is written down for it.
-        self.dispatcher.callback_query.outer_middleware(ThrottleMiddleware(settings.language))
+        self.dispatcher.callback_query.outer_middleware(ThrottleMiddleware(settings.language, pacer))
         self.dispatcher.callback_query.outer_middleware(ButtonsIn(gate, settings.language))
         self.dispatcher.callback_query.middleware(people)
         self.dispatcher.include_routers(*routers())

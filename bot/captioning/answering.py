@@ -64,16 +64,16 @@ class Answering:
         claimed: Job | None = None
         async with self._notices.late.of(job) as tell_late:
             while True:
-                async with self._notices.typing.show(job):
-                    async with self._notices.queue.shown(job), self._queue.turn(job.user_id):
-                        claimed = claimed or await self._claim(job, resume=resume)
-                        if claimed is None:
-                            return
-                        outcome = await self._reply(claimed, tries)
-                    if isinstance(outcome, Reply):
-                        await lane_place.come()
-                        await self._delivery.deliver(claimed, outcome)
+                async with self._notices.queue.shown(job), self._queue.turn(job.user_id):
+                    claimed = claimed or await self._claim(job, resume=resume)
+                    if claimed is None:
                         return
+                    async with self._notices.typing.show(claimed):
+                        outcome = await self._reply(claimed, tries)
+                if isinstance(outcome, Reply):
+                    await lane_place.come()
+                    await self._delivery.deliver(claimed, outcome)
+                    return
                 lane_place.step_aside()
                 if outcome.long:
                     await tell_late()

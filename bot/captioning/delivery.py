@@ -29,6 +29,7 @@ from bot.feedback.states import JobState
 from bot.feedback.tables import Job, Place
 from bot.messages import outbox
 from bot.messages.failures import surely_not_done
+from bot.messages.pace import Pacer
 from bot.middlewares.requests import single_attempt
 from bot.texts import sentences, texts
 
@@ -57,8 +58,9 @@ class _Parcel:
 class Delivery:
     """Sends replies and writes down what became of them."""
 
-    def __init__(self, bot: Bot, jobs: Jobs, people: People, patience: Patience) -> None:
+    def __init__(self, bot: Bot, jobs: Jobs, people: People, patience: Patience, pacer: Pacer) -> None:
         self._bot = bot
+        self._pacer = pacer
         self._patience = patience
         self._jobs = jobs
         self._people = people
@@ -97,16 +99,18 @@ class Delivery:
 
     async def _send_next(self, job: Job, reply: Reply, parcel: _Parcel) -> None:
         """Try to send the parcel's next message; what failed for now stays in it. Raises _Undeliverable."""
-        await self._patience.insist(job, self._jobs.mark_reply_sending, job.id)
         try:
-            with single_attempt():
-                parcel.sent = await outbox.send(
-                    self._bot,
-                    parcel.place,
-                    parcel.messages[0],
-                    keyboard=parcel.keyboard if len(parcel.messages) == 1 else None,
-                    reply_to=parcel.reply_to,
-                )
+            # What waits for its turn is not about to be sent: a bot killed meanwhile has sent nothing.
+            async with self._pacer.turn(parcel.place.chat_id):
+                await self._patience.insist(job, self._jobs.mark_reply_sending, job.id)
+                with single_attempt():
+                    parcel.sent = await outbox.send(
+                        self._bot,
+                        parcel.place,
+                        parcel.messages[0],
+                        keyboard=parcel.keyboard if len(parcel.messages) == 1 else None,
+                        reply_to=parcel.reply_to,
+                    )
             parcel.messages.pop(0)
         except TelegramForbiddenError as error:
             if parcel.place == job.place and job.chat_id > 0:  # a private chat: this person blocked the bot
@@ -119,7 +123,8 @@ class Delivery:
                 await self._doubt(job, parcel)
             elif parcel.sent is None:
                 await self._patience.insist(job, self._jobs.reply_not_sent, job.id)
-            await self._pause(job, parcel, error)
+            if not isinstance(error, TelegramRetryAfter):  # else the chat's line is closed for as long
+                await self._pause(job, parcel, error)
 
     async def _redirect(self, job: Job, reply: Reply, parcel: _Parcel, error: TelegramBadRequest) -> None:
         """Where the topic is gone, all of it goes to the person alone. Raises _Undeliverable."""
@@ -143,9 +148,8 @@ class Delivery:
             parcel.messages, parcel.keyboard = list(note.messages), note.keyboard
 
     async def _pause(self, job: Job, parcel: _Parcel, error: TelegramAPIError | ClientDecodeError) -> None:
-        """Wait before the next try, for as long as Telegram asked for."""
-        wait = float(error.retry_after) if isinstance(error, TelegramRetryAfter) else parcel.pause
-        parcel.pause = min(parcel.pause * 2, LONGEST_PAUSE)
+        """Wait before the next try."""
+        wait, parcel.pause = parcel.pause, min(parcel.pause * 2, LONGEST_PAUSE)
         logger.info("Job %d: the reply is tried again in %.1f s (%s)", job.id, wait, type(error).__name__)
         await asyncio.sleep(wait)
 

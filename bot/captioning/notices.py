@@ -21,6 +21,8 @@ from bot.feedback.sessions import Outage
 from bot.feedback.store import Store
 from bot.feedback.tables import Job, Place
 from bot.messages import outbox
+from bot.messages.failures import LeftOut
+from bot.middlewares.requests import worth_little
 from bot.texts import sentences, texts
 
 logger = logging.getLogger(__name__)
@@ -62,32 +64,38 @@ class QueueNotice:
     async def _tell(self, job: Job, over: asyncio.Event) -> None:
         shown, notice = 0, job.notice_message_id
         try:
-            if notice is None:
-                shown = self._queue.ahead_of(job)
-                sent = await outbox.send(
-                    self._bot, job.place, _queue_place(job, shown), reply_to=job.message_id, silent=True
-                )
-                notice = sent.message_id
-                await self._write_down(job, notice)
-            await self._keep_true(job, notice, shown, over)
-            await outbox.delete(self._bot, job.place, notice)
-            await self._write_down(job, None)
-        except AiogramError as error:
-            logger.debug("The queue notice in %s: %s", job.chat_id, error)
-
-    async def _keep_true(self, job: Job, notice: int, shown: int, over: asyncio.Event) -> None:
-        while not over.is_set():
-            try:
-                async with asyncio.timeout(NOTICE_PERIOD):
-                    await over.wait()
-            except TimeoutError:
+            while not over.is_set():
                 ahead = self._queue.ahead_of(job)
                 # Who is told "400" and then "398" has learnt nothing, and two hundred people at once are more
                 # edits than Telegram allows.
                 if ahead and (not shown or ahead <= NOTICE_SHARE * shown):
-                    shown = ahead
-                    with suppress(AiogramError):  # whatever it says: in the end it must go
-                        await outbox.edit(self._bot, job.place, notice, _queue_place(job, shown))
+                    with suppress(LeftOut):  # then another time
+                        notice, shown = await self._show(job, notice, ahead), ahead
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(NOTICE_PERIOD):
+                        await over.wait()
+            if notice is not None:
+                await outbox.delete(self._bot, job.place, notice)
+                await self._write_down(job, None)
+        except AiogramError as error:
+            logger.debug("The queue notice in %s: %s", job.chat_id, error)
+
+    async def _show(self, job: Job, notice: int | None, ahead: int) -> int:
+        """Say how many are ahead, in the notice that is there already or in a new one. Raises LeftOut."""
+        text = _queue_place(job, ahead)
+        if notice is not None:
+            try:
+                with worth_little():
+                    await outbox.edit(self._bot, job.place, notice, text)
+            except LeftOut:
+                raise
+            except AiogramError as error:  # whatever it says: in the end it must go
+                logger.debug("The queue notice in %s stays as it is: %s", job.chat_id, error)
+            return notice
+        with worth_little():
+            sent = await outbox.send(self._bot, job.place, text, reply_to=job.message_id, silent=True)
+        await self._write_down(job, sent.message_id)
+        return sent.message_id
 
     async def _write_down(self, job: Job, notice: int | None) -> None:
         try:

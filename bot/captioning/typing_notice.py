@@ -1,4 +1,4 @@
-"""The "typing" shown in a chat while its pictures are described, or are to be soon."""
+"""The "typing" shown in a chat while its pictures are in work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiogram import Bot
-from aiogram.exceptions import AiogramError, TelegramRetryAfter
+from aiogram.exceptions import AiogramError
 
 from bot.captioning.queue import Queue
 from bot.common.nursery import Nursery
@@ -18,11 +18,12 @@ from bot.messages import outbox
 
 logger = logging.getLogger(__name__)
 
+SOON = 1.0  # seconds: what is answered before needs no notice
 PERIOD = 4.5  # seconds; Telegram shows one notice for five
 
 
 class TypingNotice:
-    """One notice a place, however many pictures are in work there. A 429 delays it and never ends it.
+    """One notice a place, however many pictures are in work there. A refusal delays it and never ends it.
 
     Who waits behind many others sees none: a queue of minutes would cost more calls than all its answers.
     """
@@ -36,7 +37,7 @@ class TypingNotice:
 
     @asynccontextmanager
     async def show(self, job: Job) -> AsyncIterator[None]:
-        """Shown while the block runs, from when the job is near its turn."""
+        """Shown while the block runs, in which the job is in work, from when only few are before it."""
         place = job.place
         self._jobs[place].append(job)
         if place not in self._tasks:
@@ -51,13 +52,11 @@ class TypingNotice:
                 task.cancel()
 
     async def _repeat(self, place: Place) -> None:
+        await asyncio.sleep(SOON)
         while True:
-            pause = PERIOD
             try:
                 if any(map(self._queue.is_near, self._jobs[place])):
                     await outbox.show_typing(self._bot, place)
-            except TelegramRetryAfter as error:
-                pause = max(PERIOD, error.retry_after)
             except AiogramError as error:
                 logger.debug("No typing notice in %s: %s", place.chat_id, error)
-            await asyncio.sleep(pause)
+            await asyncio.sleep(PERIOD)

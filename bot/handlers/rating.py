@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from weakref import WeakValueDictionary
 
 from aiogram import Bot, Router
@@ -16,17 +18,36 @@ from bot.feedback.tables import User
 from bot.handlers.common import Pressed, answer, edit, language_shown, once_saved
 from bot.messages import outbox
 from bot.messages.buttons import Button
+from bot.messages.pace import LONGEST_WAIT, Pacer
 from bot.texts import Texts, sentences
 
 
 class _Edits:
-    """One edit of a message at a time, so that an older mean never overwrites a newer one."""
+    """One edit of a message at a time, so that an older mean never overwrites a newer one.
+
+    Of those that wait one is enough: what it shows is read when its turn has come.
+    """
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
+        self._waiting: set[tuple[int, int]] = set()
 
-    def of(self, chat_id: int, message_id: int) -> asyncio.Lock:
-        return self._locks.setdefault((chat_id, message_id), asyncio.Lock())
+    @asynccontextmanager
+    async def turn(self, pacer: Pacer, chat_id: int, message_id: int) -> AsyncIterator[bool]:
+        """Gives whether the message is to be edited now, and not by somebody who waits for that already."""
+        key = chat_id, message_id
+        if key in self._waiting:
+            yield False
+            return
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with AsyncExitStack() as stack:
+            self._waiting.add(key)
+            try:
+                await stack.enter_async_context(lock)
+                await stack.enter_async_context(pacer.turn(chat_id, patience=LONGEST_WAIT))
+            finally:
+                self._waiting.discard(key)
+            yield True
 
 
 def router() -> Router:
@@ -43,6 +64,7 @@ def router() -> Router:
         user: User,
         words: Texts,
         nursery: Nursery,
+        pacer: Pacer,
     ) -> None:
         """Save the mark, whatever becomes of Telegram's answers, and show it in the message itself."""
         caption_id, mark, job_id = press.caption_id, int(press.value), press.shown.job_id
@@ -63,7 +85,9 @@ def router() -> Router:
         with once_saved():
             shown = language_shown(callback, words)
             job = await store.jobs.get(job_id) if job_id is not None else None
-            async with edits.of(message.chat.id, message.message_id):
+            async with edits.turn(pacer, message.chat.id, message.message_id) as mine:
+                if not mine:
+                    return
                 if message.chat.id > 0:
                     own = await store.marks.rating(user.id, caption_id)
                     marks = Marks(own=own)

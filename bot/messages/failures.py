@@ -15,6 +15,10 @@ class NotWritten(TelegramNetworkError):  # noqa: N818 - says what happened
     """The connection broke before any of the request was written: the server knows nothing of it."""
 
 
+class LeftOut(TelegramAPIError):  # noqa: N818 - says what happened
+    """It was not sent: it is worth little, and what matters more may soon need the chat's room."""
+
+
 class GatewayTimeout(TelegramServerError):  # noqa: N818 - the name of the status
     """A server in between has waited long enough; Telegram may do what it was asked all the same."""
 

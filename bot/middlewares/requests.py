@@ -1,9 +1,10 @@
-"""What every Bot API request passes: migration of chats, retries with caps, counting."""
+"""What every Bot API request passes: migration of chats, retries with caps, the pace, counting."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +14,24 @@ from typing import Any
 from aiogram import Bot
 from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramMigrateToChat, TelegramRetryAfter
-from aiogram.methods import AnswerCallbackQuery, GetUpdates, Response, SendChatAction, TelegramMethod
+from aiogram.methods import (
+    AnswerCallbackQuery,
+    DeleteBusinessMessages,
+    DeleteMessage,
+    DeleteMessages,
+    GetUpdates,
+    Response,
+    SendChatAction,
+    TelegramMethod,
+)
 
-from bot.messages.failures import TRANSIENT
+from bot.messages.failures import TRANSIENT, LeftOut
+from bot.messages.pace import LONGEST_WAIT, ChatId, LineClosed, Pacer
 
 logger = logging.getLogger(__name__)
 
 _single_attempt: ContextVar[bool] = ContextVar("single_attempt", default=False)
+_spare: ContextVar[bool] = ContextVar("spare", default=False)
 
 
 @contextmanager
@@ -32,17 +44,26 @@ def single_attempt() -> Iterator[None]:
         _single_attempt.reset(token)
 
 
-class RetryMiddleware(BaseRequestMiddleware):
-    """Repeats requests that met a rate limit (429) or a passing failure.
+@contextmanager
+def worth_little() -> Iterator[None]:
+    """Requests made inside are sent where the chat has room to spare, else LeftOut is raised."""
+    token = _spare.set(True)
+    try:
+        yield
+    finally:
+        _spare.reset(token)
 
-    At most ``tries`` attempts; a ``retry_after`` above ``longest_wait`` seconds is not waited for. A late
-    typing notice is worthless and a callback's answer expires: neither waits out a 429. Polling has its own
-    loop. A request whose outcome is unknown is repeated too: a message twice is better than none.
+
+class RetryMiddleware(BaseRequestMiddleware):
+    """Repeats requests that met a rate limit (429) or a passing failure, at most ``tries`` attempts.
+
+    Limits are waited for by PaceMiddleware, which stands below. A late typing notice is worthless and a
+    callback's answer expires: neither waits out a 429. Polling has its own loop. A request whose outcome is
+    unknown is repeated too: a message twice is better than none.
     """
 
-    def __init__(self, *, tries: int = 4, longest_wait: float = 60.0, first_pause: float = 0.5) -> None:
+    def __init__(self, *, tries: int = 4, first_pause: float = 0.5) -> None:
         self._tries = tries
-        self._longest_wait = longest_wait
         self._first_pause = first_pause
 
     async def __call__(
@@ -56,9 +77,9 @@ class RetryMiddleware(BaseRequestMiddleware):
             try:
                 return await make_request(bot, method)
             except TelegramRetryAfter as error:
-                if attempt == tries or not waits_for_limits or error.retry_after > self._longest_wait:
+                if attempt == tries or not waits_for_limits or error.retry_after > LONGEST_WAIT:
                     raise
-                pause = float(error.retry_after)
+                pause = 0.0  # its line is closed for as long
             except TRANSIENT:
                 if attempt == tries or isinstance(method, SendChatAction):
                     raise
@@ -66,6 +87,46 @@ class RetryMiddleware(BaseRequestMiddleware):
             logger.info("%s is tried again in %.1f s", method.__api_method__, pause)
             await asyncio.sleep(pause)
         raise AssertionError("every attempt returns or raises")
+
+
+class PaceMiddleware(BaseRequestMiddleware):
+    """Lets each request wait for its turn, and closes a chat's line for as long as Telegram refuses (429).
+
+    A typing notice, and whatever else is worth little, is sent at once or not at all. Answers to presses have
+    no limit. Raises LeftOut; TelegramRetryAfter, without asking, while the line is closed for longer than
+    LONGEST_WAIT (for what is tried once: closed at all).
+    """
+
+    def __init__(self, pacer: Pacer) -> None:
+        self._pacer = pacer
+
+    async def __call__(
+        self, make_request: NextRequestMiddlewareType[Any], bot: Bot, method: TelegramMethod[Any]
+    ) -> Response[Any]:
+        if isinstance(method, GetUpdates | AnswerCallbackQuery):
+            return await make_request(bot, method)
+        chat_id = _counted_for(method)
+        try:
+            if _spare.get() or isinstance(method, SendChatAction):
+                if not self._pacer.take_spare(chat_id):
+                    raise LeftOut(method, "there is no room to spare")
+                return await make_request(bot, method)
+            patience = 0.0 if _single_attempt.get() else LONGEST_WAIT
+            async with self._pacer.turn(chat_id, patience=patience):
+                return await make_request(bot, method)
+        except LineClosed as closed:
+            raise TelegramRetryAfter(method, str(closed), retry_after=math.ceil(closed.seconds)) from closed
+        except TelegramRetryAfter as error:
+            self._pacer.close(chat_id, error.retry_after)
+            raise
+
+
+def _counted_for(method: TelegramMethod[Any]) -> ChatId | None:
+    """The chat whose limit the request uses up; None: no chat's."""
+    if isinstance(method, DeleteMessage | DeleteMessages | DeleteBusinessMessages):
+        return None
+    chat_id: ChatId | None = getattr(method, "chat_id", None)
+    return chat_id
 
 
 class MigrationMiddleware(BaseRequestMiddleware):

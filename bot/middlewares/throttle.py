@@ -11,6 +11,7 @@ from aiogram.exceptions import AiogramError
 from aiogram.types import CallbackQuery, Message, TelegramObject
 
 from bot.messages import outbox
+from bot.messages.pace import Pacer
 from bot.messages.senders import author
 from bot.messages.targets import Found, find
 from bot.texts import Language, choose_language, sentences, texts
@@ -20,18 +21,21 @@ class ThrottleMiddleware(BaseMiddleware):
     """A bucket of ``burst`` tokens a person, refilled at ``rate`` a second; empty: nothing is handled.
 
     The person is told once, until the bucket is half full again. Pictures pass: they wait in a queue with a
-    limit of its own, and an album or a handful of forwarded posts must not be lost.
+    limit of its own, and an album or a handful of forwarded posts must not be lost. In a chat that Telegram
+    lets be answered only much later, nothing but pictures is handled.
     """
 
     def __init__(
         self,
         default_language: Language,
+        pacer: Pacer,
         *,
         rate: float = 2.0,
         burst: int = 20,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._default_language = default_language
+        self._pacer = pacer
         self._rate = rate
         self._burst = burst
         self._clock = clock
@@ -46,7 +50,11 @@ class ThrottleMiddleware(BaseMiddleware):
     ) -> Any:
         sender = author(event) if isinstance(event, Message | CallbackQuery) else None
         picture = isinstance(event, Message) and isinstance(find(event), Found)
-        if sender is None or picture or self._take(sender.telegram_id):
+        if sender is None or picture:
+            return await handler(event, data)
+        if isinstance(event, Message) and self._pacer.is_crowded(event.chat.id):
+            return None  # to say so would only be one thing more that waits
+        if self._take(sender.telegram_id):
             return await handler(event, data)
         sentence = texts(choose_language(sender.language_code, self._default_language))(sentences.TOO_FAST)
         try:

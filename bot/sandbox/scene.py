@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from bot.sandbox.api import document_object
 from bot.sandbox.faults import Call, Fault, FaultKind, Faults, Gate
+from bot.sandbox.limits import RateLimits
 from bot.sandbox.pictures import photo_sizes, picture_size, thumbnail
 from bot.sandbox.world import CallbackState, Chat, Json, World
 
@@ -30,6 +31,7 @@ class Scene:
     def __init__(self, *, username: str, privacy: bool) -> None:
         self.world = World(username=username, privacy=privacy)
         self.faults = Faults()
+        self.limits: RateLimits | None = None  # those of Telegram, where a test wants them
         self.calls: deque[Call] = deque(maxlen=10_000)  # of the Bot API, the oldest first
         self.world.user(ME, first_name="Анна", username="anna", language_code="ru")
         self.world.group(GROUP, "Мемы нашего двора")

@@ -202,6 +202,8 @@ class Sandbox(Scene):
         try:
             if fault and (error := fault.error()):
                 raise error
+            if self.limits is not None and (refusal := self.limits.refusal(method, values, call.at)):
+                raise refusal
             if fault and fault.kind == "bad_gateway":
                 call.status = 502
                 page = "<html><body><h1>502 Bad Gateway</h1></body></html>"

@@ -2,9 +2,9 @@
 
 aiogram's own loop confirms updates while their handlers still run, gives up when the server cannot be
 reached at the start, ignores ``retry_after`` and leaves handlers in flight when it stops. Here a batch is
-confirmed after its handlers are done (for a picture: after its job row is written). What takes long is
-itself written down before it is confirmed, and while that cannot be, nothing is confirmed. So a killed
-process loses nothing.
+confirmed after its handlers are done (for a picture: after its job row is written). What takes long, or waits
+for a limit of Telegram's, is itself written down before it is confirmed, and while that cannot be, nothing is
+confirmed. So a killed process loses nothing.
 """
 
 from __future__ import annotations
@@ -156,13 +156,13 @@ class Poller:
         if not updates:
             return
         new = [update for update in updates if update.update_id not in self._taken_over]
-        tasks = {await self._intake.start(update): update for update in new}
+        started = [(update, await self._intake.start(update)) for update in new]
         # Sent with the next request, which waits until these are done or written down.
         self._offset = max(update.update_id for update in updates) + 1
-        if tasks:
-            _, slow = await asyncio.wait(tasks, timeout=CONFIRM_AFTER)
-            for task in slow:
-                await self._keep(tasks[task], task)
+        if started:
+            await asyncio.wait([one.settled for _, one in started], timeout=CONFIRM_AFTER)
+            for update, one in started:
+                await self._keep(update, one.task)
 
     async def _keep(self, update: Update, task: asyncio.Task[None]) -> None:
         """Write down what ``task`` still works on; waits while that cannot be."""

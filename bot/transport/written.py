@@ -39,7 +39,7 @@ class WrittenUpdates:
             await self._done(update_id)
             return
         self._mine.add(update_id)
-        self.ends_with(await self._intake.start(update), update_id)
+        self.ends_with((await self._intake.start(update)).task, update_id)
 
     async def keep(self, update: Update, task: asyncio.Task[None]) -> None:
         """Write down one that ``task`` handles already. Raises StoreError."""

@@ -20,11 +20,13 @@ from bot.config import Settings
 from bot.feedback.states import UNFINISHED
 from bot.feedback.store import Store
 from bot.feedback.tables import Job
+from bot.messages.pace import Limit, Limits
 from bot.sandbox import Sandbox
 from bot.sandbox.pictures import photo_sizes
 from inference.serving.engine import Engine
 from tests.inference.fakes import write_checkpoint
 
+NO_LIMITS = Limits(*[Limit(100_000, 1.0)] * 4)
 ADMIN = 999
 OTHER = 1002
 
@@ -38,6 +40,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., S
     write_checkpoint(models_dir, "fake")
     monkeypatch.setenv("FAKE_LOG", str(tmp_path / "fake.log"))
     monkeypatch.setenv("FAKE_GATE", str(tmp_path / "gate"))
+    monkeypatch.setattr("bot.messages.pace.LIMITS", NO_LIMITS)  # else the stand-in's people would wait
 
     def make(**changes: Any) -> Settings:
         values: Json = {

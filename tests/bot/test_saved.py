@@ -54,7 +54,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.middlewares.requests.RetryMiddleware.__init__.__kwdefaults__", QUICK)
 
 
-QUICK = {"tries": 4, "longest_wait": 60.0, "first_pause": 0.001}
+QUICK = {"tries": 4, "first_pause": 0.001}
 
 
 def button(message: Json, label: str) -> str:
@@ -117,13 +117,14 @@ async def test_a_page_that_cannot_be_turned_is_no_failure(
 
     await until(saved)
     assert not any(answer.get("show_alert") for answer in answers)
-    await until(lambda: edits_tried(sandbox))
+    # Who is to wait for long is not asked again.
+    await until(lambda: edits_tried(sandbox, 1 if fault == "long wait" else 5))
     never_alarmed(sandbox, caplog)
 
 
-async def edits_tried(sandbox: Sandbox) -> bool:
+async def edits_tried(sandbox: Sandbox, messages: int) -> bool:
     calls = sandbox.calls_of("editMessageText")
-    return len({call.params["message_id"] for call in calls}) == 5 and all(
+    return len({call.params["message_id"] for call in calls}) >= messages and all(
         call.status is not None for call in calls
     )
 

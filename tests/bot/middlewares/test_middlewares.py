@@ -13,9 +13,11 @@ from aiogram.exceptions import TelegramRetryAfter, TelegramServerError
 from aiogram.types import Message, User
 
 from bot.common.nursery import Nursery
-from bot.middlewares.requests import MetricsMiddleware, RetryMiddleware, single_attempt
+from bot.messages.pace import Pacer
+from bot.middlewares.requests import MetricsMiddleware, PaceMiddleware, RetryMiddleware, single_attempt
 from bot.middlewares.throttle import ThrottleMiddleware
 from bot.sandbox import ME, Sandbox
+from tests.bot.conftest import NO_LIMITS
 
 
 @pytest.fixture
@@ -23,7 +25,8 @@ async def bot(sandbox: Sandbox) -> Any:
     """A client of the stand-in with retries, and its counters."""
     session = AiohttpSession(api=TelegramAPIServer.from_base(sandbox.url))
     metrics = MetricsMiddleware()
-    session.middleware(RetryMiddleware(tries=3, longest_wait=2, first_pause=0.01))
+    session.middleware(RetryMiddleware(tries=3, first_pause=0.01))
+    session.middleware(PaceMiddleware(Pacer(NO_LIMITS)))
     session.middleware(metrics)
     made = Bot(sandbox.token, session=session)
     yield made, metrics
@@ -42,9 +45,12 @@ async def test_a_limit_is_waited_for_as_long_as_it_asks(bot: Any, sandbox: Sandb
 
 async def test_waits_and_tries_are_capped(bot: Any, sandbox: Sandbox) -> None:
     client, metrics = bot
-    sandbox.fail("sendMessage", "flood", retry_after=3)
-    with pytest.raises(TelegramRetryAfter):
-        await client.send_message(ME, "привет")
+    sandbox.user(7)
+    sandbox.fail("sendMessage", "flood", retry_after=61, only="7")
+    for _ in range(2):  # the second time nobody is asked
+        with pytest.raises(TelegramRetryAfter):
+            await client.send_message(7, "привет")
+    assert metrics.as_dict() == {"sendMessage": {"TelegramRetryAfter": 1}}
     sandbox.fail("sendMessage", "server_error", times=3)
     with pytest.raises(TelegramServerError):
         await client.send_message(ME, "привет")
@@ -84,7 +90,7 @@ class Clock:
 async def test_a_bucket_empties_and_fills(bot: Any, sandbox: Sandbox) -> None:
     client, _ = bot
     clock = Clock()
-    throttle = ThrottleMiddleware("ru", rate=1, burst=3, clock=clock)
+    throttle = ThrottleMiddleware("ru", Pacer(), rate=1, burst=3, clock=clock)
     handled = []
 
     async def handler(event: Any, data: dict[str, Any]) -> None:
