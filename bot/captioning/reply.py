@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from aiogram.types import CopyTextButton, InlineKeyboardButton, InlineKeyboardMarkup
 
-from bot.captioning.outcomes import Failure
 from bot.feedback.tables import CaptionRow, Job
 from bot.messages.buttons import column, correct_data, rate_data, show_data, variant_data, words_data
 from bot.messages.lengths import MESSAGE_LIMIT, length, wrap
@@ -29,6 +28,8 @@ _NOTES = {
     "no_reading": sentences.NOTE_NO_READING,
     "unreadable": sentences.NOTE_UNREADABLE,
     "upside_down": sentences.NOTE_UPSIDE_DOWN,
+    "own_reading": sentences.NOTE_OWN_READING,
+    "other_language": sentences.NOTE_OTHER_LANGUAGE,
 }
 
 
@@ -50,7 +51,7 @@ class Reply:
 
     messages: Sequence[str]  # HTML
     keyboard: InlineKeyboardMarkup | None = None
-    failure: Failure | None = None  # why it is no caption
+    failure: str | None = None  # why it is no caption
 
 
 def caption_reply(row: CaptionRow, job: Job | None, words: Texts) -> Reply:

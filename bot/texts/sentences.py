@@ -165,6 +165,10 @@ NOTE_NO_READING: Final = (
 WORDS_UNREADABLE: Final = "There are words on the picture, but they could not be read."
 NOTE_UNREADABLE: Final = "Some of the words on the picture could not be read."
 NOTE_UPSIDE_DOWN: Final = "The picture is upside down: it is described the right way up."
+NOTE_OWN_READING: Final = (
+    "Some of the quoted words the model read by itself: the reading program did not find them."
+)
+NOTE_OTHER_LANGUAGE: Final = "The model answered in another language."
 YOUR_MARK: Final = "Your mark: {mark} out of 5 – {meaning}"
 MEAN_MARK: Final = Plural(
     "Marks: {mean} out of 5 on average, {n} person", "Marks: {mean} out of 5 on average, {n} people"

@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
+from inference.captioners.chat.judging import Judgement, judged
 from inference.captioners.encoder_decoder.graphs.captioner import GraphCaptioner
 from inference.captioners.encoder_decoder.graphs.folder import find as find_graphs
 from inference.captioners.meme_small.describer import SlotDescriber
@@ -21,7 +22,7 @@ from inference.checkpoints.folder import find_checkpoint
 from inference.checkpoints.format import CheckpointError, read_config
 from inference.checkpoints.hub import HubSettings
 from inference.checkpoints.models import checkpoint_hash
-from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel, Model, ModelName
+from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel, Model, ModelName, ServedModel
 from inference.common.extras import require
 from inference.common.stages import collected, stage
 from inference.common.types import Answer, CannotTalk, Caption, DecodingOptions, Language, Turn
@@ -64,8 +65,10 @@ def _encoder_decoder(folder: Path, config: CheckpointConfig, threads: int | None
 
 
 @runtime_checkable
-class Talker(Protocol):
-    """A describer that answers questions, too."""
+class Talker(Describer, Protocol):
+    """A describer that may answer questions, too."""
+
+    talks: bool  # it does
 
     def answer(
         self,
@@ -104,6 +107,7 @@ class Captioner:
         self.checkpoint = checkpoint
         self.options = options
         self._describer = describer
+        self._talker = describer if isinstance(describer, Talker) and describer.talks else None
         self._reader = reader
         self._translate = translate
         self._languages = languages
@@ -132,8 +136,9 @@ class Captioner:
         shares = {name: spent / len(images) for name, spent in together.items()}
         captions = []
         for reading, text, likelihood, seconds in zip(readings, texts, likelihoods, taken, strict=True):
-            confidence = _confidence(reading, likelihood) * (1 - reading.unread / 2)
-            notes = self._notes(reading)
+            judgement = self._judged(text, reading, options)
+            confidence = _confidence(reading, likelihood) * (1 - reading.unread / 2) * judgement.factor
+            notes = (*self._notes(reading), *judgement.notes)
             if confidence < LOW_CONFIDENCE:
                 notes = (*notes, "low_confidence")
             # The summary claims no absence of words where nobody could read.
@@ -160,26 +165,31 @@ class Captioner:
 
         ``seconds`` as of :meth:`caption`. Raises CannotTalk.
         """
-        if not isinstance(self._describer, Talker):
+        if self._talker is None:
             raise CannotTalk.of(self.name)
         options = self._for_model(options)
         reading, seconds = self._read(image)
         with collected() as own, stage("generate"):
-            text = self._describer.answer(reading.upright(image), reading, question, turns, options)
-        return Answer(text, self.name, self.checkpoint, seconds=seconds | own, notes=self._notes(reading))
+            text = self._talker.answer(reading.upright(image), reading, question, turns, options)
+        notes = (*self._notes(reading), *self._judged(text, reading, options).notes)
+        return Answer(text, self.name, self.checkpoint, seconds=seconds | own, notes=notes)
 
     def _for_model(self, options: DecodingOptions | None) -> DecodingOptions:
         """The options, as far as the model knows what they ask for."""
         options = self.options if options is None else options.of_model(self.options)
         if options.language not in self._languages:
             options = replace(options, language="ru")
-        return options if isinstance(self._describer, Talker) else replace(options, question="")
+        return options if self._talker else replace(options, question="")
 
     def _read(self, image: Image.Image) -> tuple[Reading, dict[str, float]]:
         """What stands on a picture, and the seconds that it took, by stage."""
         with collected() as seconds, stage("read"):
             reading = self._reader.read(image)
         return reading, seconds
+
+    def _judged(self, text: str, reading: Reading, options: DecodingOptions) -> Judgement:
+        """Of one that talks; the others quote what was read, in the language that they know."""
+        return judged(text, reading, options.language) if self._talker else Judgement()
 
     def _notes(self, reading: Reading) -> tuple[str, ...]:
         """Codes of what must be known of the reading, see :class:`Caption`."""
@@ -275,6 +285,15 @@ def _load_hub(model: HubModel, translation: HubModel | None, models_dir: Path, t
     return Loaded(describer, describer.options, None if translator is None else translator.translate)
 
 
+def _load_served(
+    model: ServedModel, translation: HubModel | None, models_dir: Path, threads: int | None
+) -> Loaded:
+    from inference.captioners.chat.describer import ServedDescriber  # noqa: PLC0415 - so does the client
+
+    describer = ServedDescriber.load(model)
+    return Loaded(describer, describer.options, _translate(translation, models_dir, threads))
+
+
 def _translate(model: HubModel | None, models_dir: Path, threads: int | None) -> Translate | None:
     if model is None:
         return None
@@ -289,6 +308,7 @@ LOADERS: dict[type[Model], Callable[[Any, HubModel | None, Path, int | None], Lo
     CheckpointFolder: _load_checkpoint,
     CocoObjects: _load_objects,
     HubModel: _load_hub,
+    ServedModel: _load_served,
 }
 
 

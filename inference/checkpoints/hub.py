@@ -19,6 +19,7 @@ from typing import Self
 from dotenv import dotenv_values
 
 from inference.checkpoints.names import HubModel
+from inference.checkpoints.prompts import Prompts
 from inference.common.types import UnknownModel
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -109,17 +110,31 @@ def weight_files(snapshot: Path) -> list[Path]:
     return []
 
 
+def takes_chat(snapshot: Path) -> bool:
+    """Whether a model's files say how a conversation is put to it: then it answers questions."""
+    if any((snapshot / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
+        return True
+    for name in ("processor_config.json", "tokenizer_config.json"):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            if json.loads((snapshot / name).read_text(encoding="utf-8")).get("chat_template"):
+                return True
+    return False
+
+
 def checkpoint(settings: HubSettings, models_dir: Path | None) -> str:
     """What the captions depend on: the commit of the model's snapshot, 40 hexadecimal digits.
 
-    With a prompt or a translation model, "-" and 8 digits more that change with those.
+    With a prompt, prompts of the operator's or a translation model, "-" and 8 digits more that change with
+    those.
     Raises UnknownModel when one of the models is not on this machine.
     """
     commit = find_snapshot(settings.model, models_dir).name
     translation = settings.translation and find_snapshot(settings.translation, models_dir).name
-    if settings.prompt is None and translation is None:
+    prompts = Prompts.of()
+    if settings.prompt is None and translation is None and not prompts.replaced:
         return commit
-    extra = json.dumps([settings.prompt, str(settings.translation), translation])
+    own = [prompts.hash] if prompts.replaced else []
+    extra = json.dumps([settings.prompt, str(settings.translation), translation, *own])
     return f"{commit}-{hashlib.sha256(extra.encode()).hexdigest()[:8]}"
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
-from inference.checkpoints import coco_objects, hub
+from inference.checkpoints import coco_objects, hub, served
 from inference.checkpoints.card import Card, Score, read_card
 from inference.checkpoints.folder import (
     WEIGHTS_FILE,
@@ -23,7 +23,7 @@ from inference.checkpoints.folder import (
     is_checkpoint,
     weights_hash,
 )
-from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel, Model, ModelName
+from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel, Model, ModelName, ServedModel
 from inference.common.types import EngineError, UnknownModel
 from inference.presets import preset
 
@@ -99,11 +99,15 @@ class _OneFile(Source[Kind]):
         """Raises UnknownModel, which says how to get it, when the file is missing."""
 
     def checkpoint(self, model: Kind, translation: HubModel | None, models_dir: Path) -> str:
-        own = weights_hash(self.weights(model, models_dir))
-        if translation is None:
-            return own
-        commit = hub.find_snapshot(translation, models_dir).name
-        return hashlib.sha256(f"{own} {commit}".encode()).hexdigest()
+        return _translated(weights_hash(self.weights(model, models_dir)), translation, models_dir)
+
+
+def _translated(checkpoint: str, translation: HubModel | None, models_dir: Path) -> str:
+    """The checkpoint of a model whose words are translated by another."""
+    if translation is None:
+        return checkpoint
+    commit = hub.find_snapshot(translation, models_dir).name
+    return hashlib.sha256(f"{checkpoint} {commit}".encode()).hexdigest()
 
 
 class _Folders(_OneFile[CheckpointFolder]):
@@ -147,21 +151,39 @@ class _Hub(Source[HubModel]):
     def checkpoint(self, model: HubModel, translation: HubModel | None, models_dir: Path) -> str:
         return hub.checkpoint(hub.HubSettings.of(model, translation), models_dir)
 
-    def about(self, model: HubModel, models_dir: Path) -> About:  # noqa: ARG002 - their cards are in any shape
-        return About(Card(), 0)
+    def about(self, model: HubModel, models_dir: Path) -> About:  # their cards are in any shape
+        snapshot = hub.find_snapshot(model, models_dir)
+        return About(Card(talks=hub.takes_chat(snapshot)), 0)
+
+
+class _Served(Source[ServedModel]):
+    def names(self, models_dir: Path) -> list[str]:  # noqa: ARG002 - they are not on this machine
+        try:
+            return [ServedModel(name).name for name in served.ServerSettings.of().models]
+        except EngineError as error:
+            logger.warning("%s", error)
+            return []
+
+    def checkpoint(self, model: ServedModel, translation: HubModel | None, models_dir: Path) -> str:
+        return _translated(served.checkpoint(model), translation, models_dir)
+
+    def about(self, model: ServedModel, models_dir: Path) -> About:  # noqa: ARG002
+        return About(served.CARD, 0, served.ServerSettings.of().elsewhere)
 
 
 SOURCES: dict[type[Model], Source[Any]] = {
     CheckpointFolder: _Folders(),
     CocoObjects: _Objects(),
     HubModel: _Hub(),
+    ServedModel: _Served(),
 }
 
 
 def list_models(models_dir: Path) -> list[ModelInfo]:
-    """All models that are offered: checkpoints by name, then ``coco-objects`` where its weights are.
+    """All models that are offered: checkpoints by name, then ``coco-objects`` where its weights are, then
+    those of a server that OPENAI_MODELS names.
 
-    A damaged one is left out with a warning in the log.
+    A damaged one, and one whose server does not answer, is left out with a warning in the log.
     """
     models = []
     for name in (name for source in SOURCES.values() for name in source.names(models_dir)):
@@ -199,7 +221,7 @@ def model_info(models_dir: Path, name: ModelName) -> ModelInfo:
 def checkpoint_hash(models_dir: Path, name: ModelName) -> str:
     """What the named model's captions depend on: sha256 of its weights, 64 hexadecimal digits, or of that and
     the translation model's commit; of a hub model the commit of its files, 40 digits, see
-    :func:`inference.checkpoints.hub.checkpoint`.
+    :func:`inference.checkpoints.hub.checkpoint`; of a served one see :func:`.served.checkpoint`.
 
     The first call for a file reads all of it; later ones only look whether it is still the same.
     Raises UnknownModel, or EngineError when the file cannot be read.

@@ -4,6 +4,7 @@
 ``NAME``                              a checkpoint: the folder of that name in MODELS_DIR
 ``coco-objects``                      the things a detector finds, put into words
 ``hf:ORG/NAME`` at will ``@REVISION`` a model of the Hugging Face hub; a branch, a tag or a commit, else main
+``openai:NAME``                       a model that the server at OPENAI_BASE_URL runs, by its own name
 ===================================== ====================================================================
 
 Behind each may stand ``+ORG/NAME`` (at will ``@REVISION``): the model of the hub that translates the English
@@ -25,6 +26,7 @@ from inference.common.types import Language, UnknownModel
 _LONGEST = 240  # bytes: file systems end at 255, and a hub model's folder has "models--" before it
 _REPEATED = 128  # characters of a name that is none
 _HUB = "hf:"  # before a model of the hub
+_SERVED = "openai:"  # before a model of a server
 _TRANSLATED = "+"  # before the model that translates
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _REPOSITORY = re.compile(rf"({_PART}(?:/{_PART})?)(?:@([A-Za-z0-9][A-Za-z0-9._/-]*))?")
@@ -83,6 +85,32 @@ class HubModel:
 
 
 @dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model of a server of OpenAI's protocol."""
+
+    languages: ClassVar[tuple[Language, ...]] = ("ru", "en", "uk")
+
+    served: str  # the server's own name of it
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """See :class:`Model`."""
+        if not text.startswith(_SERVED):
+            return None
+        served = text.removeprefix(_SERVED)
+        if not served or " " in served:
+            raise UnknownModel(
+                f"{text!r} is no name of a served model: write it as {_SERVED}NAME, as the server calls it."
+            )
+        return cls(served)
+
+    @property
+    def name(self) -> str:
+        """See :class:`Model`."""
+        return f"{_SERVED}{self.served}"
+
+
+@dataclass(frozen=True, slots=True)
 class CocoObjects:
     """The one captioner that needs no training: a detector's things put into words."""
 
@@ -116,7 +144,7 @@ class CheckpointFolder:
 
 
 # The first that takes a text has it; a folder may be called anything, so it comes last.
-KINDS: tuple[type[Model], ...] = (HubModel, CocoObjects, CheckpointFolder)
+KINDS: tuple[type[Model], ...] = (HubModel, ServedModel, CocoObjects, CheckpointFolder)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def unquoted(text: str, blocks: Sequence[str]) -> list[str]:
     quotation marks. What is left of a block comes in as many pieces as it falls into.
     """
     words = [word for number, block in enumerate(blocks) for word in _words(block, number)]
-    named = set(map(_letters, _TOKEN.findall(_QUOTATION.sub(" ", text))))
+    named = set(map(_letters, _TOKEN.findall(without_quotations(text))))
     # The words' letters; a number, which equals no letters, where they are said.
     left: list[str | int] = [
         place if blocks[word.block][word.start] == "@" and word.letters in named else word.letters
@@ -72,10 +72,20 @@ def _letters(token: str) -> str:
     return "".join(_SIGNS.findall(token)).casefold().replace("ё", "е")
 
 
+def quotations(text: str) -> list[str]:
+    """What stands between quotation marks in a text, in order."""
+    return [found[found.lastindex or 0] for found in _QUOTATION.finditer(text)]
+
+
+def without_quotations(text: str) -> str:
+    """A text with a space in the place of each quotation."""
+    return _QUOTATION.sub(" ", text)
+
+
 def _quotations(text: str) -> Iterator[list[str]]:
     """The words of each."""
-    for found in _QUOTATION.finditer(text):
-        yield [word.letters for word in _words(found[found.lastindex or 0], 0)]
+    for said in quotations(text):
+        yield [word.letters for word in _words(said, 0)]
 
 
 def _strike(left: list[str | int], said: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -231,9 +231,10 @@ class Sites(_Table):
     domains: Words
 
 
-class Prompts(_Table):
-    describe: Word
-    words: Word
+class Chat(_Table):
+    courtesies: Words
+    heralds: Words
+    farewells: Words
 
 
 class Answers(_Table):
@@ -265,7 +266,7 @@ class Lists(_Table):
     summary: Summary
     inscriptions: Inscriptions
     sites: Sites
-    prompts: Prompts
+    chat: Chat
     answers: Answers
     objects: Objects
     coco: dict[Word, Noun]

@@ -8,7 +8,15 @@ from pathlib import Path
 from inference.checkpoints.manifest import sha256_of_folder
 
 PACKAGE = Path(__file__).parents[1]
-FILES = {".py", ".json", ".safetensors", ".toml", ".yaml", ".onnx"}  # code, and the data it comes with
+FILES = {
+    ".py",
+    ".json",
+    ".safetensors",
+    ".toml",
+    ".yaml",
+    ".onnx",
+    ".txt",
+}  # code, and the data it comes with
 
 
 @cache

@@ -1,15 +1,15 @@
 """Any captioner of the Hugging Face hub: ``hf:ORG/NAME`` loaded through transformers, with our reading step.
 
-Two kinds are told apart by their processor. A *chat* model (Qwen-VL, LLaVA, SmolVLM: it has a chat template)
-gets the picture, a Russian prompt and the words read. A *captioner* (an encoder and a decoder, BLIP, GIT ...)
-gets the picture; its caption is translated where a translation model is named, and the words read are put
+Two kinds are told apart by their processor. A model that *talks* (Qwen-VL, LLaVA, SmolVLM: it has a chat
+template) gets the picture, the words read and our prompts, and answers questions, see
+:mod:`inference.captioners.chat.conversation`. A *captioner* (an encoder and a decoder, BLIP, GIT ...) gets
+the picture; its caption is translated where a translation model is named, and the words read are put
 behind it. See :mod:`inference.checkpoints.hub` for the settings.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -18,23 +18,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from inference.captioners.chat.conversation import Conversation, answering, carried_on, describing
+from inference.captioners.chat.judging import is_in
 from inference.captioners.hub.loading import HubError, load_model, load_part
 from inference.captioners.hub.translation import Translator
 from inference.checkpoints.hub import HubSettings, fetch
 from inference.checkpoints.names import HubModel
-from inference.common.types import DecodingOptions
+from inference.checkpoints.prompts import Prompts
+from inference.common.types import DecodingOptions, Turn
 from inference.decoding.processors import NoRepeatNgram, RepetitionPenalty
 from inference.reading.inscriptions import inscriptions
 from inference.reading.reading import Reading
-from inference.russian.lists import LISTS
 
 logger = logging.getLogger(__name__)
 
-PROMPT = LISTS.prompts.describe
-_NEW_TOKENS = {"chat": 300, "captioner": 60}  # where the model's own settings name no number
-_THOUGHTS = re.compile(r"^.*</think>", re.DOTALL)  # what a reasoning model tells itself first
-_CYRILLIC = re.compile(r"[а-яё]", re.IGNORECASE)
-_LATIN = re.compile(r"[a-z]", re.IGNORECASE)
+_NEW_TOKENS = {"talker": 300, "captioner": 60}  # where the model's own settings name no number
 
 
 class HubDescriber:
@@ -69,15 +67,11 @@ class HubDescriber:
             self.model.float()  # processors compute in float16 slowly, some operations not at all
         self.model.to(self.device)
         self.processor, self.tokenizer = _processor(snapshot, model, kind)
-        self.chat = bool(getattr(self.processor, "chat_template", None))
-        self.prompt = (prompt or PROMPT) if self.chat else prompt
+        self.talks = bool(getattr(self.processor, "chat_template", None))
+        self.prompt = None if self.talks else prompt
+        self._prompts = Prompts.of().described_by(prompt if self.talks else None)
         self.translator = translator
-        if (
-            self.prompt
-            and not self.chat
-            and self.processor is not None
-            and not hasattr(self.processor, "tokenizer")
-        ):
+        if self.prompt and self.processor is not None and not hasattr(self.processor, "tokenizer"):
             logger.warning("%s takes no prompt: HUB_PROMPT is not used.", model)
             self.prompt = None
         self.options = self._own_options()
@@ -101,8 +95,8 @@ class HubDescriber:
         self, images: Sequence[Image.Image], readings: Sequence[Reading], options: DecodingOptions
     ) -> tuple[list[str], list[float]]:
         """One description a picture, and the mean log-probability of its tokens."""
-        if self.chat:
-            return self._chat(images, readings, options)
+        if self.talks:
+            return self._describe(images, readings, options)
         texts, likelihoods = self._caption(images, options)
         if self.translator is not None:
             texts = self.translator.translate(texts)
@@ -112,32 +106,54 @@ class HubDescriber:
         ]
         return described, likelihoods
 
-    def question(self, reading: Reading) -> str:
-        """What a chat model is asked about a picture."""
-        words = "; ".join(f"«{block.text}»" for block in reading.blocks if block.text)
-        return f"{self.prompt}\n\n{LISTS.prompts.words}: {words}." if words else str(self.prompt)
+    def answer(
+        self,
+        image: Image.Image,
+        reading: Reading,
+        question: str,
+        turns: Sequence[Turn],
+        options: DecodingOptions,
+    ) -> str:
+        """What one that talks says to a question about a picture."""
+        messages = answering(reading, question, turns, options, self._prompts)
+        return self._carry_on(image, messages, options)[0]
 
-    def _chat(
+    def _describe(
         self, images: Sequence[Image.Image], readings: Sequence[Reading], options: DecodingOptions
     ) -> tuple[list[str], list[float]]:
         """One picture after the other: prompts differ in length, and a processor gains nothing by batches."""
-        texts, likelihoods = [], []
-        for image, reading in zip(images, readings, strict=True):
-            content = [{"type": "image", "image": image}, {"type": "text", "text": self.question(reading)}]
-            inputs = self.processor.apply_chat_template(
-                [{"role": "user", "content": content}],
-                add_generation_prompt=True,
-                tokenize=True,
-                return_dict=True,
-                return_tensors="pt",
-            )
-            (text,), likelihood = self._generate(inputs, options)
-            text = _THOUGHTS.sub("", text).strip()
-            if self.translator is not None and not _is_russian(text):
-                (text,) = self.translator.translate([text])
-            texts.append(text)
-            likelihoods += likelihood
-        return texts, likelihoods
+        told = [
+            self._carry_on(image, describing(reading, options, self._prompts), options)
+            for image, reading in zip(images, readings, strict=True)
+        ]
+        return [text for text, _ in told], [likelihood for _, likelihood in told]
+
+    def _carry_on(
+        self, image: Image.Image, messages: Conversation, options: DecodingOptions
+    ) -> tuple[str, float]:
+        """What comes of a conversation, and the mean log-probability of what was said last."""
+        talk = carried_on(messages, options, self._prompts)
+        messages = next(talk)
+        while True:
+            (text,), (likelihood,) = self._generate(self._inputs(image, messages), options)
+            try:
+                messages = talk.send(text)
+            except StopIteration as end:
+                said = str(end.value)
+                break
+        if self.translator is not None and not is_in(options.language, said):
+            (said,) = self.translator.translate([said])
+        return said, likelihood
+
+    def _inputs(self, image: Image.Image, messages: Conversation) -> Any:
+        """The conversation as the model's template writes it, the picture in its first message."""
+        told: list[dict[str, Any]] = [
+            {"role": one.role, "content": [{"type": "text", "text": one.text}]} for one in messages
+        ]
+        told[0]["content"].insert(0, {"type": "image", "image": image})
+        return self.processor.apply_chat_template(
+            told, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        )
 
     def _caption(
         self, images: Sequence[Image.Image], options: DecodingOptions
@@ -220,7 +236,7 @@ class HubDescriber:
         else:
             likelihoods = _means(out.logits, tokens, lengths)
         texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return [" ".join(text.split()) for text in texts] if not self.chat else texts, likelihoods
+        return [" ".join(text.split()) for text in texts] if not self.talks else texts, likelihoods
 
     def _length(self, row: list[int]) -> int:
         """Tokens up to the end token, that one included."""
@@ -231,12 +247,12 @@ class HubDescriber:
         own = self.model.generation_config
         beams = int(getattr(own, "num_beams", None) or 1)
         most = getattr(own, "max_new_tokens", None)
-        if not most and not self.chat and (length := getattr(own, "max_length", None)) and length > 20:
+        if not most and not self.talks and (length := getattr(own, "max_length", None)) and length > 20:
             most = length  # 20 is transformers' own default, which nobody chose
         return DecodingOptions(
             strategy="beam" if beams > 1 else "greedy",
             beams=beams,
-            max_tokens=int(most or _NEW_TOKENS["chat" if self.chat else "captioner"]),
+            max_tokens=int(most or _NEW_TOKENS["talker" if self.talks else "captioner"]),
             length_penalty=float(_or(getattr(own, "length_penalty", None), 1.0)),
             repetition_penalty=float(_or(getattr(own, "repetition_penalty", None), 1.0)),
             no_repeat_ngram=int(getattr(own, "no_repeat_ngram_size", None) or 0),
@@ -295,10 +311,6 @@ def _processor(snapshot: Path, model: HubModel, kind: str) -> tuple[Any, Any]:
         return load_part(AutoImageProcessor, snapshot, model), load_part(AutoTokenizer, snapshot, model)
     processor = load_part(AutoProcessor, snapshot, model)
     return processor, getattr(processor, "tokenizer", processor)
-
-
-def _is_russian(text: str) -> bool:
-    return len(_CYRILLIC.findall(text)) >= len(_LATIN.findall(text))
 
 
 def _sentence(text: str) -> str:

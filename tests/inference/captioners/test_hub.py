@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from transformers import (
     AutoImageProcessor,
     AutoModelForImageTextToText,
@@ -21,12 +22,15 @@ from transformers import (
 )
 
 from inference.captioners.captioner import load_captioner
+from inference.captioners.chat.conversation import Conversation, answering, carried_on, describing
 from inference.captioners.hub import describer as hub
 from inference.captioners.hub.loading import HubError
 from inference.captioners.hub.translation import Translator
 from inference.checkpoints.hub import find_snapshot
-from inference.checkpoints.names import HubModel
-from inference.common.types import DecodingOptions, UnknownModel
+from inference.checkpoints.models import model_info
+from inference.checkpoints.names import HubModel, ModelName
+from inference.checkpoints.prompts import Prompts
+from inference.common.types import CannotTalk, DecodingOptions, Turn, UnknownModel
 from inference.reading.lines import TextLine
 from tests.drawing import draw_meme
 from tests.inference.hub_cache import (
@@ -263,32 +267,56 @@ def test_chat_models_answer_as_in_transformers_own_pipeline(
         model=AutoModelForImageTextToText.from_pretrained(folder).eval(),
         processor=AutoProcessor.from_pretrained(folder),
     )
+    prompts = Prompts.read()
+
+    def told(image: Image.Image, talk: Generator[Conversation, str, str]) -> str:
+        """What comes of a conversation with transformers' own pipeline."""
+        messages = next(talk)
+        while True:
+            chat: list[dict[str, Any]] = [
+                {"role": one.role, "content": [{"type": "text", "text": one.text}]} for one in messages
+            ]
+            chat[0]["content"].insert(0, {"type": "image", "image": image})
+            (answer,) = ask(
+                text=chat,
+                return_full_text=False,
+                max_new_tokens=12,
+                generate_kwargs={"do_sample": False, "repetition_penalty": 1.0},
+            )
+            try:
+                messages = talk.send(answer["generated_text"])
+            except StopIteration as end:
+                return str(end.value)
+
     for image, own, text in zip(PICTURES, [NOTHING, READ], texts, strict=True):
-        content = [{"type": "image", "image": image}, {"type": "text", "text": describer.question(own)}]
-        (answer,) = ask(
-            text=[{"role": "user", "content": content}],
-            return_full_text=False,
-            max_new_tokens=12,
-            generate_kwargs={"do_sample": False, "repetition_penalty": 1.0},
-        )
-        assert text == answer["generated_text"].strip()
+        assert text == told(image, carried_on(describing(own, GREEDY, prompts), GREEDY, prompts))
     assert all(likelihood < 0 for likelihood in likelihoods)
+    said = [Turn("", "Кот."), Turn("Где?", "Там.")]
+    answer = describer.answer(PICTURES[0], READ, "Кто?", said, GREEDY)
+    asked = answering(READ, "Кто?", said, GREEDY, prompts)
+    assert answer == told(PICTURES[0], carried_on(asked, GREEDY, prompts))
+    assert answer != texts[0]
 
 
-def test_a_chat_model_is_asked_in_russian_and_told_the_words(
-    cache: Path, describers: Callable[[str], hub.HubDescriber], monkeypatch: pytest.MonkeyPatch
+def test_a_prompt_of_the_operators_stands_for_ours(
+    cache: Path, describers: Callable[[str], hub.HubDescriber]
 ) -> None:
-    describer = describers("tiny/qwen")
-    assert describer.question(NOTHING) == hub.PROMPT
-    question = describer.question(READ)
-    assert question.startswith(hub.PROMPT)
-    assert question.endswith("«КОГДА»; «ДОМА».")
     model = HubModel.parse("tiny/qwen")
     own = hub.HubDescriber(model, find_snapshot(model, cache), "Что здесь смешного?")
-    assert own.question(reading_of(READ.lines[:1])).startswith("Что здесь смешного?\n\n")
-    assert own.describe(PICTURES[:1], [NOTHING], GREEDY) != describer.describe(
-        PICTURES[:1], [NOTHING], GREEDY
-    )
+    described = describers("tiny/qwen").describe(PICTURES[:1], [NOTHING], GREEDY)
+    assert own.describe(PICTURES[:1], [NOTHING], GREEDY) != described
+
+
+def test_which_models_of_the_hub_talk_is_told_without_loading_them(cache: Path) -> None:
+    found = {name: model_info(cache, ModelName.parse(f"hf:tiny/{name}")).talks for name in ("ved", "qwen")}
+    assert found == {"ved": False, "qwen": True}
+    for name, talks in found.items():
+        captioner = load_captioner(f"hf:tiny/{name}", cache)
+        if talks:
+            assert captioner.ask(PICTURES[0], "Кто?", (), GREEDY).model == f"hf:tiny/{name}"
+        else:
+            with pytest.raises(CannotTalk):
+                captioner.ask(PICTURES[0], "Кто?", (), GREEDY)
 
 
 def test_a_prompt_comes_from_the_environment_or_the_env_file(
@@ -307,14 +335,6 @@ def test_a_prompt_comes_from_the_environment_or_the_env_file(
     assert load_captioner("hf:tiny/blip", cache).checkpoint != prompted.checkpoint
     load_captioner("hf:tiny/ved", cache)
     assert "tiny/ved takes no prompt" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("answer", "text"),
-    [("<think>A cat? Yes.</think>\n\nНа картинке кот.", "На картинке кот."), ("Кот.", "Кот.")],
-)
-def test_what_a_model_tells_itself_is_not_told(answer: str, text: str) -> None:
-    assert hub._THOUGHTS.sub("", answer).strip() == text
 
 
 def test_a_model_that_wants_a_text_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
