@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from itertools import count
 from typing import Any
 
 from aiogram import Bot, Dispatcher
@@ -29,6 +30,7 @@ from bot.captioning.patience import Patience
 from bot.captioning.queue import Queue
 from bot.captioning.room import Room
 from bot.captioning.typing_notice import TypingNotice
+from bot.captioning.watcher import Watcher
 from bot.common.logs import Redactor
 from bot.common.nursery import Nursery
 from bot.config import OperatorError, Settings
@@ -44,17 +46,23 @@ from bot.messages.pace import Pacer
 from bot.middlewares.buttons import ButtonsIn, ButtonsOut, Gate
 from bot.middlewares.requests import MetricsMiddleware, MigrationMiddleware, PaceMiddleware, RetryMiddleware
 from bot.middlewares.throttle import ThrottleMiddleware
+from bot.middlewares.updates import UpdatesMiddleware
 from bot.middlewares.user import UserMiddleware
+from bot.operating.metrics import Metrics
+from bot.operating.pulse import watch_loop
 from bot.transport.health import health_server
 from bot.transport.intake import Intake
 from bot.transport.polling import Poller
 from bot.transport.webhook import LEASE, Webhook
 from bot.transport.wire import Session
 from bot.transport.written import WrittenUpdates
+from inference.serving.engine import Engine
+from inference.serving.metrics import EngineMetrics
 
 logger = logging.getLogger(__name__)
 
 OUTAGE_PERIOD = 5.0  # seconds between looks at whether a database that was away is back
+KEPT_LOOKS = 60  # of these until what is kept is summed up again
 ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "my_chat_member")
 
 
@@ -66,7 +74,14 @@ class WebhookRefused(OperatorError):  # noqa: N818 - says what happened
 
 
 def build_captioning(
-    settings: Settings, store: Store, engine: AnyEngine, bot: Bot, *, patience: Patience, pacer: Pacer
+    settings: Settings,
+    store: Store,
+    engine: AnyEngine,
+    bot: Bot,
+    *,
+    patience: Patience,
+    pacer: Pacer,
+    watcher: Watcher,
 ) -> Captioning:
     """The parts of the way from a picture to its answer, joined."""
     nursery = Nursery()
@@ -84,7 +99,7 @@ def build_captioning(
     fetcher = Fetcher(bot, room, max_file_bytes=settings.max_file_bytes)
     patient = PatientEngine(engine, default=settings.model)
     source = CaptionSource(store.captions, store.pictures, patient, fetcher, patience)
-    delivery = Delivery(bot, store.jobs, store.people, patience, pacer)
+    delivery = Delivery(bot, store.jobs, store.people, patience=patience, pacer=pacer, watcher=watcher)
     answering = Answering(
         store.jobs,
         queue,
@@ -92,6 +107,7 @@ def build_captioning(
         delivery,
         notices,
         patience=patience,
+        watcher=watcher,
         max_file_mb=settings.max_file_mb,
     )
     return Captioning(
@@ -108,27 +124,35 @@ def build_captioning(
 class App:
     """All parts of one running bot. Made by :func:`build`."""
 
-    def __init__(self, settings: Settings, store: Store, engine: AnyEngine, bot: Bot) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, engine: AnyEngine, bot: Bot, metrics: Metrics
+    ) -> None:
         self.settings = settings
         self.store = store
         self.engine = engine
         self.bot = bot
-        self.metrics = MetricsMiddleware()
+        self.metrics = metrics
         self.nursery = Nursery()
         self._webhook_set = False
-        migration, gate, pacer = MigrationMiddleware(), Gate(store), Pacer()
+        migration, gate, pacer = MigrationMiddleware(), Gate(store), Pacer(waited=metrics.paced)
         # The last one is next to the network.
         for middleware in (
             migration,
             ButtonsOut(gate),
-            RetryMiddleware(),
+            RetryMiddleware(metrics.repeating),
             PaceMiddleware(pacer),
-            self.metrics,
+            MetricsMiddleware(metrics.requested),
         ):
             bot.session.middleware(middleware)
         self.trouble = TroubleNotice(bot, store)
         self.captioning = build_captioning(
-            settings, store, engine, bot, patience=Patience(self.trouble), pacer=pacer
+            settings,
+            store,
+            engine,
+            bot,
+            patience=Patience(self.trouble),
+            pacer=pacer,
+            watcher=metrics,
         )
         self.dispatcher = Dispatcher(
             disable_fsm=True,  # what is under way is in the store
@@ -141,7 +165,9 @@ class App:
             pacer=pacer,
             albums=Albums(self.captioning, self.nursery),
             offers=ModelOffer(engine, store, settings),
+            marked=metrics.marked,
         )
+        self.dispatcher.update.outer_middleware(UpdatesMiddleware(ALLOWED_UPDATES, metrics.update_handled))
         people = UserMiddleware(store, settings.language)
         for observer in (self.dispatcher.message, self.dispatcher.edited_message):
             observer.middleware(ThrottleMiddleware(settings.language, pacer))
@@ -155,6 +181,15 @@ class App:
         self.intake = Intake(self._handle)
         self.written = WrittenUpdates(bot, store.updates, self.intake)
         self.poller = Poller(bot, self.intake, self.written, allowed_updates=ALLOWED_UPDATES)
+        metrics.ask(
+            unfinished=lambda: self.captioning.unfinished,
+            receiving=lambda: self._receiving,
+            engine=lambda: engine.healthy,
+            database=lambda: store.outage is None,
+            data_dir=settings.data_dir,
+        )
+        if isinstance(engine, Engine):  # one on another machine is scraped there
+            EngineMetrics(engine, metrics.registry)
 
     async def _handle(self, update: Update) -> None:
         """Handle an update; again, while the database is away: until then it is not done."""
@@ -178,7 +213,6 @@ class App:
             "trouble": self.poller.trouble,
             "engine": self.engine.healthy,
             "unfinished_pictures": self.captioning.unfinished,
-            "requests": self.metrics.as_dict(),
         }
 
     @property
@@ -187,7 +221,7 @@ class App:
 
     async def serve(self, stop: asyncio.Event, *, delete_webhook: bool = False) -> None:
         """Work until ``stop`` is set, then drain. Raises TokenRefused."""
-        watching = self.nursery.start(self._end_outages(), name="looking after the database")
+        watching = self.nursery.start(self._look_after(), name="looking after the database")
         working = self.nursery.start(self._work(delete_webhook), name="polling", watched=True)
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -199,9 +233,12 @@ class App:
         await asyncio.wait({working})
         await self._drain()
 
-    async def _end_outages(self) -> None:
-        """Find out when the database is back, also when nobody needs it. For ever."""
-        while True:
+    async def _look_after(self) -> None:
+        """Find out when the database is back, also when nobody needs it, and what is kept. For ever."""
+        for look in count():
+            if look % KEPT_LOOKS == 0:
+                with suppress(StoreError):
+                    self.metrics.pictures_kept(*await self.store.reports.kept())
             await asyncio.sleep(OUTAGE_PERIOD)
             if self.store.outage is not None:
                 with suppress(StoreError):
@@ -271,7 +308,9 @@ async def build(settings: Settings, engine: AnyEngine, *, token: str, api_url: s
     Raises StoreError or OSError (the health port is taken); their texts say what to do.
     """
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(await Store.open(settings.database_url, settings.data_dir))
+        metrics = Metrics()
+        opening = Store.open(settings.database_url, settings.data_dir, metrics)
+        store = await stack.enter_async_context(await opening)
         # By long polling, what is not finished is taken up as a dead bot's: a living one's would be answered
         # twice.
         await stack.enter_async_context(store.locks.bot(alone=settings.webhook_url is None))
@@ -287,11 +326,13 @@ async def build(settings: Settings, engine: AnyEngine, *, token: str, api_url: s
             ),
         )
         stack.push_async_callback(bot.session.close)
-        app = App(settings, store, engine, bot)
+        app = App(settings, store, engine, bot, metrics)
         if settings.health_port:
             await stack.enter_async_context(
-                health_server(settings.health_host, settings.health_port, app.health)
+                health_server(settings.health_host, settings.health_port, app.health, metrics.registry)
             )
+            lag = asyncio.create_task(watch_loop(metrics.loop_was_late))
+            stack.callback(lag.cancel)
         yield app
 
 

@@ -18,6 +18,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from prometheus_client import CollectorRegistry
 
 from bot.config import Settings
 from bot.transport.health import health_server
@@ -238,7 +239,7 @@ async def test_the_health_check_asks_the_bot(healthy: bool, unused_tcp_port: int
     assert command[0] == "python"
     environment = os.environ | {"HEALTH_PORT": str(unused_tcp_port)}
 
-    async with health_server("127.0.0.1", unused_tcp_port, lambda: (healthy, {})):
+    async with health_server("127.0.0.1", unused_tcp_port, lambda: (healthy, {}), CollectorRegistry()):
         done = await asyncio.to_thread(
             subprocess.run,
             [sys.executable, *command[1:]],

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 from bot.captioning.caption_source import CaptionSource
 from bot.captioning.delivery import Delivery
 from bot.captioning.fetching import FetchTries, FileAway
 from bot.captioning.notices import Notices
-from bot.captioning.outcomes import Unanswerable, Wait
+from bot.captioning.outcomes import Failure, Unanswerable, Wait
 from bot.captioning.patience import Patience
 from bot.captioning.queue import LanePlace, Queue
 from bot.captioning.reply import Reply, caption_reply, interruption
+from bot.captioning.watcher import Watcher
 from bot.feedback.database import NotStored, StoreError
 from bot.feedback.jobs import Jobs
 from bot.feedback.tables import Job
-from bot.texts import sentences, texts
+from bot.texts import texts
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ class Answering:
         notices: Notices,
         *,
         patience: Patience,
+        watcher: Watcher,
         max_file_mb: float,
     ) -> None:
         self._jobs = jobs
@@ -43,6 +46,7 @@ class Answering:
         self._delivery = delivery
         self._notices = notices
         self._patience = patience
+        self._watcher = watcher
         self._max_file_mb = max_file_mb
 
     async def work_on(self, job: Job, lane_place: LanePlace, *, resume: bool) -> None:
@@ -50,34 +54,46 @@ class Answering:
 
         ``resume``: another process may have begun with it.
         """
+        came = time.monotonic()
         try:
-            await self._answer(job, lane_place, resume=resume)
+            outcome = await self._answer(job, lane_place, resume=resume)
         except NotStored:
+            outcome = "dropped"
             logger.info("Job %d was erased while it was in work, or another bot has taken it over", job.id)
         except TimeoutError:
+            outcome = "left"
             logger.error("Job %d is left for the next start: its reply could not be sent", job.id)
         except StoreError as error:
+            outcome = "left"
             logger.error("Job %d is left for the next start: %s", job.id, error)
+        self._watcher.picture_ended(job.model, outcome, time.monotonic() - came)
 
-    async def _answer(self, job: Job, lane_place: LanePlace, *, resume: bool) -> None:
-        tries = FetchTries()
+    async def _answer(self, job: Job, lane_place: LanePlace, *, resume: bool) -> str:
+        """What came of it: see Watcher.picture_ended."""
+        tries, came = FetchTries(), time.monotonic()
         claimed: Job | None = None
         async with self._notices.late.of(job) as tell_late:
             while True:
                 async with self._notices.queue.shown(job), self._queue.turn(job.user_id):
-                    claimed = claimed or await self._claim(job, resume=resume)
                     if claimed is None:
-                        return
+                        self._watcher.picture_began(time.monotonic() - came)
+                        claimed = await self._claim(job, resume=resume)
+                    if claimed is None:
+                        return "dropped"
                     async with self._notices.typing.show(claimed):
                         outcome = await self._reply(claimed, tries)
                 if isinstance(outcome, Reply):
                     await lane_place.come()
-                    await self._delivery.deliver(claimed, outcome)
-                    return
+                    return await self._deliver(claimed, outcome)
                 lane_place.step_aside()
                 if outcome.long:
                     await tell_late()
                 await asyncio.sleep(outcome.seconds)
+
+    async def _deliver(self, job: Job, reply: Reply) -> str:
+        if not await self._delivery.deliver(job, reply):
+            return "undeliverable"
+        return "answered" if reply.failure is None else reply.failure.kind
 
     async def _claim(self, job: Job, *, resume: bool) -> Job | None:
         return await self._patience.insist(job, self._jobs.claim, job.id, resume=resume)
@@ -89,7 +105,7 @@ class Answering:
         words = texts(job.language)
         try:
             if job.attempts > ATTEMPTS:
-                raise Unanswerable(sentences.CRASHED, f"given up after {job.attempts - 1} starts")
+                raise Unanswerable("crashed", f"given up after {job.attempts - 1} starts")
             try:
                 row = await self._source.caption_for(job, tries)
                 # Also what was asked before the store was restored, and may have been answered since.
@@ -101,4 +117,4 @@ class Answering:
         except Unanswerable as outcome:
             logger.info("Job %d: %s", job.id, outcome.reason)
             sentence = words(outcome.sentence, megabytes=f"{self._max_file_mb:g}", model=job.model)
-            return Reply([sentence], failure=outcome.reason)
+            return Reply([sentence], failure=Failure(outcome.kind, outcome.reason))

@@ -20,8 +20,10 @@ from aiogram.exceptions import (
 )
 from aiogram.types import InlineKeyboardMarkup, Message
 
+from bot.captioning.outcomes import Failure
 from bot.captioning.patience import Patience
 from bot.captioning.reply import Reply, interruption
+from bot.captioning.watcher import Watcher
 from bot.common.accounts import is_person
 from bot.feedback.jobs import Jobs
 from bot.feedback.people import People
@@ -58,9 +60,19 @@ class _Parcel:
 class Delivery:
     """Sends replies and writes down what became of them."""
 
-    def __init__(self, bot: Bot, jobs: Jobs, people: People, patience: Patience, pacer: Pacer) -> None:
+    def __init__(
+        self,
+        bot: Bot,
+        jobs: Jobs,
+        people: People,
+        *,
+        patience: Patience,
+        pacer: Pacer,
+        watcher: Watcher,
+    ) -> None:
         self._bot = bot
         self._pacer = pacer
+        self._watcher = watcher
         self._patience = patience
         self._jobs = jobs
         self._people = people
@@ -72,14 +84,14 @@ class Delivery:
             await outbox.send(self._bot, place, message, reply_to=reply_to)
         return await outbox.send(self._bot, place, last, keyboard=reply.keyboard, reply_to=reply_to)
 
-    async def deliver(self, job: Job, reply: Reply) -> None:
-        """Send the reply and write down that it was sent.
+    async def deliver(self, job: Job, reply: Reply) -> bool:
+        """Send the reply and write down what became of it; False: Telegram refuses it for good.
 
         Raises NotStored, or TimeoutError after DELIVERY_TIME.
         """
         if reply.failure is not None and await self._is_said(job, reply.failure):
-            await self._patience.insist(job, self._jobs.failed, job.id, reply.failure)
-            return
+            await self._patience.insist(job, self._jobs.failed, job.id, reply.failure.reason)
+            return True
         parcel = _Parcel(list(reply.messages), reply.keyboard, job.place, job.message_id)
         async with asyncio.timeout(DELIVERY_TIME):
             try:
@@ -87,15 +99,16 @@ class Delivery:
                     await self._send_next(job, reply, parcel)
             except _Undeliverable as outcome:
                 await self._patience.insist(job, self._jobs.failed, job.id, str(outcome))
-                return
+                return False
         await self._write_down(job, reply, cast("Message", parcel.sent))
+        return True
 
-    async def _is_said(self, job: Job, failure: str) -> bool:
+    async def _is_said(self, job: Job, failure: Failure) -> bool:
         """Whether a part before this one failed for the same reason: a bad picture is told of once."""
         if job.part < 2:
             return False
         earlier = await self._patience.insist(job, self._jobs.earlier_parts, job)
-        return any((one.state, one.reason) == (JobState.FAILED, failure) for one in earlier)
+        return any((one.state, one.reason) == (JobState.FAILED, failure.reason) for one in earlier)
 
     async def _send_next(self, job: Job, reply: Reply, parcel: _Parcel) -> None:
         """Try to send the parcel's next message; what failed for now stays in it. Raises _Undeliverable."""
@@ -142,6 +155,7 @@ class Delivery:
 
         What is no caption is sent again: hearing it twice is better than never.
         """
+        self._watcher.answer_lost()
         doubted = await self._patience.insist(job, self._jobs.answer_lost, job.id)
         if (note := interruption(doubted, doubted.caption_id)) is not None:
             logger.warning("Job %d: nobody knows whether its reply arrived", job.id)
@@ -155,6 +169,6 @@ class Delivery:
 
     async def _write_down(self, job: Job, reply: Reply, sent: Message) -> None:
         if reply.failure is not None:
-            await self._patience.insist(job, self._jobs.failed, job.id, reply.failure)
+            await self._patience.insist(job, self._jobs.failed, job.id, reply.failure.reason)
         else:
             await self._patience.insist(job, self._jobs.answered, job.id, sent.message_id)

@@ -7,9 +7,8 @@ import logging
 from dataclasses import replace
 
 from bot.captioning.models import AnyEngine
-from bot.captioning.outcomes import Unanswerable
+from bot.captioning.outcomes import FailureKind, Unanswerable
 from bot.feedback.tables import Job
-from bot.texts import sentences
 from inference.common.types import (
     Caption,
     DecodingOptions,
@@ -27,16 +26,6 @@ logger = logging.getLogger(__name__)
 
 BUSY_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between tries to enter a full engine
 AWAY_PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds between tries to find out which weights a model has
-
-_REFUSALS = {
-    "empty": sentences.EMPTY,
-    "not_a_picture": sentences.NOT_A_PICTURE,
-    "truncated": sentences.TRUNCATED,
-    "too_many_pixels": sentences.TOO_MANY_PIXELS,
-    "too_large": sentences.TOO_LARGE,
-    "too_costly": sentences.TOO_COSTLY,
-    "unsupported": sentences.UNSUPPORTED,
-}
 
 
 class PatientEngine:
@@ -60,8 +49,8 @@ class PatientEngine:
                 logger.error("Job %d: %s", job.id, error)
             except EngineError as error:
                 raise self._no_model(name, error) from error
-        sentence = sentences.COMPARED_MODEL_GONE if job.part else sentences.OUT_OF_ORDER
-        raise Unanswerable(sentence, f"there is no model {job.model}")
+        kind: FailureKind = "compared_model_gone" if job.part else "out_of_order"
+        raise Unanswerable(kind, f"there is no model {job.model}")
 
     async def _version(self, name: str) -> Version:
         """The model's version. A service elsewhere may just be restarting: it is asked several times."""
@@ -85,7 +74,7 @@ class PatientEngine:
         try:
             return await self._caption(data, options, model)
         except EngineBusy as error:
-            raise Unanswerable(sentences.BUSY, str(error)) from error
+            raise Unanswerable("busy", str(error)) from error
 
     async def _caption(self, data: bytes, options: DecodingOptions | None, model: str) -> Caption:
         """One try. Raises EngineBusy, Unanswerable."""
@@ -94,20 +83,20 @@ class PatientEngine:
         except EngineBusy:
             raise
         except PictureError as error:
-            raise Unanswerable(_REFUSALS[error.code], str(error)) from error
+            raise Unanswerable(error.code, str(error)) from error
         except PictureTimeout as error:
-            raise Unanswerable(sentences.TIMEOUT, str(error)) from error
+            raise Unanswerable("timeout", str(error)) from error
         except WorkerCrashed as error:
-            raise Unanswerable(sentences.CRASHED, str(error)) from error
+            raise Unanswerable("crashed", str(error)) from error
         except (ModelNotLoaded, UnknownModel) as error:
             raise self._no_model(model, error) from error
         except EngineError as error:
             logger.error("No caption: %s", error)
-            raise Unanswerable(sentences.OUT_OF_ORDER, str(error)) from error
+            raise Unanswerable("out_of_order", str(error)) from error
         # Somebody else's captioner may call itself as it likes: here it is what was asked for.
         return replace(caption, model=model)
 
     def _no_model(self, name: str, error: EngineError) -> Unanswerable:
         logger.error("No caption: %s", error)
         usual = name == self._default
-        return Unanswerable(sentences.OUT_OF_ORDER if usual else sentences.MODEL_BROKEN, str(error))
+        return Unanswerable("out_of_order" if usual else "model_broken", str(error))

@@ -15,7 +15,6 @@ from aiohttp import ClientError, ClientResponseError
 from bot.captioning.outcomes import Unanswerable, Wait
 from bot.captioning.room import Room
 from bot.middlewares.requests import single_attempt
-from bot.texts import sentences
 
 FETCH_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between the first tries to fetch a file
 LONGEST_PAUSE = 30.0  # seconds between the later ones
@@ -54,7 +53,7 @@ class FetchTries:
         self._failed += 1
         waited = asyncio.get_running_loop().time() - self._since
         if waited > FETCH_TIME or (away.refused and not few):
-            raise Unanswerable(sentences.CANNOT_FETCH, str(away))
+            raise Unanswerable("cannot_fetch", str(away))
         return Wait(pause if away.wait is None else away.wait, long=not few)
 
 
@@ -76,7 +75,7 @@ class Fetcher:
         with _fetch_errors(), single_attempt():
             file = await self._bot.get_file(file_id)
         if file.file_path is None or (file.file_size or 0) > self._limit:
-            raise Unanswerable(sentences.TOO_LARGE, f"{file.file_size} bytes")
+            raise Unanswerable("too_large", f"{file.file_size} bytes")
         async with self._room.of(file.file_size or self._limit):
             with _fetch_errors():
                 data = await self._read(file.file_path)
@@ -87,7 +86,7 @@ class Fetcher:
         if session.api.is_local:
             path = Path(file_path)
             if (await asyncio.to_thread(path.stat)).st_size > self._limit:
-                raise Unanswerable(sentences.TOO_LARGE, "too large on the disk")
+                raise Unanswerable("too_large", "too large on the disk")
             return await asyncio.to_thread(path.read_bytes)
         url = session.api.file_url(self._bot.token, file_path)
         data = io.BytesIO()  # which gives its bytes away without a copy
@@ -95,7 +94,7 @@ class Fetcher:
             async for chunk in stream:
                 data.write(chunk)
                 if data.tell() > self._limit:  # file_size may be missing, or wrong
-                    raise Unanswerable(sentences.TOO_LARGE, f"more than {self._limit} bytes came")
+                    raise Unanswerable("too_large", f"more than {self._limit} bytes came")
         return data.getvalue()
 
 
@@ -106,8 +105,8 @@ def _fetch_errors() -> Iterator[None]:
         yield
     except TelegramBadRequest as error:
         if "too big" in error.message.lower():
-            raise Unanswerable(sentences.TOO_LARGE, "too big for the Bot API server") from None
-        raise Unanswerable(sentences.CANNOT_FETCH, error.message) from None
+            raise Unanswerable("too_large", "too big for the Bot API server") from None
+        raise Unanswerable("cannot_fetch", error.message) from None
     except TelegramRetryAfter as error:
         raise FileAway("rate limit", wait=min(float(error.retry_after), 60.0)) from None
     except (TelegramNotFound, FileNotFoundError) as error:

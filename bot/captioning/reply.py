@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from aiogram.types import CopyTextButton, InlineKeyboardButton, InlineKeyboardMarkup
 
+from bot.captioning.outcomes import Failure
 from bot.feedback.tables import CaptionRow, Job
 from bot.messages.buttons import column, correct_data, rate_data, show_data, variant_data, words_data
 from bot.messages.lengths import MESSAGE_LIMIT, length, wrap
@@ -51,7 +52,7 @@ class Reply:
 
     messages: Sequence[str]  # HTML
     keyboard: InlineKeyboardMarkup | None = None
-    failure: str | None = None  # why it is no caption
+    failure: Failure | None = None  # why it is no caption
 
 
 def caption_reply(row: CaptionRow, job: Job | None, words: Texts) -> Reply:

@@ -115,6 +115,18 @@ class Reports:
                 models=await _models(session),
             )
 
+    async def kept(self) -> tuple[int, int]:
+        """How many pictures are kept, and their bytes together."""
+        async with self._sessions.reading() as session:
+            number, size = (
+                await session.execute(
+                    select(func.count(), func.coalesce(func.sum(Picture.size), 0)).where(
+                        Picture.path.is_not(None)
+                    )
+                )
+            ).one()
+            return number, size
+
     async def feedback(
         self, *, since: datetime | None = None, min_rating: int | None = None
     ) -> AsyncIterator[Feedback]:

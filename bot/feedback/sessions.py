@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Delete, Executable, Update, update
+from sqlalchemy import ColumnElement, CursorResult, Delete, Executable, Update, event, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as SQLTimeout
@@ -24,6 +25,7 @@ from bot.feedback.tables import Job, Table, User
 # Rows are handed out as plain data, and what a session holds is not changed past it.
 _OPTIONS: dict[str, Any] = {"expire_on_commit": False, "execution_options": {"synchronize_session": False}}
 _Table = TypeVar("_Table", bound=Table)
+STATEMENTS = frozenset({"select", "insert", "update", "delete"})
 _FAILURES = (DBAPIError, OSError, SQLTimeout)  # the last one: no connection was free in time
 
 
@@ -34,6 +36,19 @@ class Outage:
     reason: str  # what it said at first
 
 
+class Watcher(Protocol):
+    """Is told how the database does. Its methods return at once, and raise nothing."""
+
+    def statement_ran(self, kind: str, seconds: float) -> None:
+        """It answered a statement; ``kind``: one of STATEMENTS, or "other"."""
+
+    def transaction_ended(self, seconds: float) -> None:
+        """A transaction that writes is committed, so many seconds after it was asked for."""
+
+    def outage_began(self) -> None:
+        """From now on the database cannot be used."""
+
+
 class Sessions:
     """The connections to SQLite or PostgreSQL.
 
@@ -41,8 +56,11 @@ class Sessions:
     their methods that take a session, inside one :meth:`transaction` of whoever calls them.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, watcher: Watcher | None = None) -> None:
         self._engine = engine
+        self._watcher = watcher
+        if watcher is not None:
+            _watch_statements(engine, watcher)
         self._reader = engine.execution_options(sqlite_begin=None)
         self._writer = engine.execution_options(sqlite_begin="IMMEDIATE")
         # SQLite has one writer at a time: waiting here is fair and costs nothing, its own waiting polls.
@@ -71,6 +89,7 @@ class Sessions:
 
         Raises NotStored when it refers to something erased, StoreError when the database cannot be used.
         """
+        asked = time.perf_counter()
         try:
             async with (
                 self._one_writer or nullcontext(),
@@ -85,11 +104,16 @@ class Sessions:
         except _FAILURES as error:
             raise self._failed(error) from error
         self.outage = None
+        if self._watcher is not None:
+            self._watcher.transaction_ended(time.perf_counter() - asked)
 
     def _failed(self, error: DBAPIError | OSError | SQLTimeout) -> StoreError:
         if isinstance(error, DataError | ProgrammingError | NotSupportedError):
             return StoreError(f"The database refuses what it is asked ({error.orig}); report it.")
-        self.outage = self.outage or Outage(str(reason(error)))
+        if self.outage is None:
+            self.outage = Outage(str(reason(error)))
+            if self._watcher is not None:
+                self._watcher.outage_began()
         return StoreAway(
             f"The database cannot be used ({self.outage.reason}); check the space on its disk, and that it "
             "is whole and its server runs."
@@ -123,6 +147,21 @@ class Sessions:
         """Empty SQLite's journal, so that what was erased does not live on in it (see database)."""
         if self._engine.dialect.name == "sqlite":
             await database.truncate_journal(self._engine)
+
+
+def _watch_statements(engine: AsyncEngine, watcher: Watcher) -> None:
+    """Tell of each statement what its first word is, and how long its answer took."""
+
+    def before(_: object, __: object, ___: object, ____: object, context: Any, *_____: object) -> None:
+        context.began = time.perf_counter()
+
+    def after(_: object, __: object, statement: str, ___: object, context: Any, *____: object) -> None:
+        first = statement.split(None, 1)[0].lower()
+        kind = first if first in STATEMENTS else "other"
+        watcher.statement_ran(kind, time.perf_counter() - context.began)
+
+    event.listen(engine.sync_engine, "before_cursor_execute", before)
+    event.listen(engine.sync_engine, "after_cursor_execute", after)
 
 
 async def one(

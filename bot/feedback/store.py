@@ -35,7 +35,7 @@ from bot.feedback.pictures import Pictures
 from bot.feedback.pseudonyms import Pseudonyms
 from bot.feedback.reports import Reports
 from bot.feedback.restores import Restores
-from bot.feedback.sessions import Outage, Sessions, reason
+from bot.feedback.sessions import Outage, Sessions, Watcher, reason
 from bot.feedback.tables import Secret
 from bot.feedback.tombstones import Tombstones
 from bot.feedback.updates import Updates
@@ -76,7 +76,7 @@ class Store:
         self.erasure = Erasure(sessions, self.people, self.pictures, self.pseudonyms, self.tombstones)
 
     @classmethod
-    async def open(cls, url: str, data_dir: Path) -> Self:
+    async def open(cls, url: str, data_dir: Path, watcher: Watcher | None = None) -> Self:
         """Connect to DATABASE_URL and bring its tables up to date; creates what is missing.
 
         Raises StoreError, whose text says what to do, when that cannot be done.
@@ -86,7 +86,7 @@ class Store:
             await asyncio.to_thread(_make_folders, address, data_dir)
             await migrate(address)
             engine = database.create_engine(address)
-            sessions = Sessions(engine)
+            sessions = Sessions(engine, watcher)
             try:
                 hiding, signing = [await _secret(sessions, name) for name in ("pseudonyms", "buttons")]
                 asked_until = await Restores(sessions).asked_until()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from weakref import WeakValueDictionary
 
@@ -65,6 +65,7 @@ def router() -> Router:
         words: Texts,
         nursery: Nursery,
         pacer: Pacer,
+        marked: Callable[[int], None],
     ) -> None:
         """Save the mark, whatever becomes of Telegram's answers, and show it in the message itself."""
         caption_id, mark, job_id = press.caption_id, int(press.value), press.shown.job_id
@@ -77,6 +78,7 @@ def router() -> Router:
         except NotStored:  # erased this very moment
             await answer(callback, words(sentences.CAPTION_GONE), alert=True)
             return
+        marked(mark)
         # Once it is true, and beside the rest of the work: a press that waits for its answer keeps nobody up.
         nursery.start(answer(callback, words(sentences.MARK_TAKEN, mark=mark)), name="answer to a mark")
         message = callback.message

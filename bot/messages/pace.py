@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -110,9 +110,15 @@ _turn: ContextVar[_Request | None] = ContextVar("turn", default=None)
 
 
 class Pacer:
-    """Lets requests go, each when its chat and all chats together have room for it."""
+    """Lets requests go, each when its chat and all chats together have room for it.
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    ``waited`` is told for how many seconds each had to wait.
+    """
+
+    def __init__(
+        self, limits: Limits | None = None, *, waited: Callable[[float], None] = lambda _: None
+    ) -> None:
+        self._waited = waited
         self._limits = limits or LIMITS
         self._lines: dict[ChatId | None, _Line] = {}  # None: what is about no chat
         self._all = _Line()
@@ -173,6 +179,7 @@ class Pacer:
 
     async def _let(self, chat_id: ChatId | None, patience: float | None) -> _Request:
         line, limits = self._line(chat_id), self._limits_of(chat_id)
+        came = _now()
         _check(line, patience)
         if line.waiting or line.opens_at(limits) - _now() > BRIEF:
             step_aside()
@@ -189,6 +196,7 @@ class Pacer:
                         await asyncio.sleep(pause)
                     request = _Request(_now(), chat_id)
                     self._go(line, request, limits)
+                    self._waited(request.at - came)
                     return request
         finally:
             line.waiting -= 1

@@ -1,19 +1,19 @@
-"""What every Bot API request passes: migration of chats, retries with caps, the pace, counting."""
+"""What every Bot API request passes: migration of chats, retries with caps, the pace, and who counts."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import math
-from collections import Counter
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from aiogram import Bot
 from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
-from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramMigrateToChat, TelegramRetryAfter
+from aiogram.exceptions import TelegramMigrateToChat, TelegramRetryAfter
 from aiogram.methods import (
     AnswerCallbackQuery,
     DeleteBusinessMessages,
@@ -60,9 +60,14 @@ class RetryMiddleware(BaseRequestMiddleware):
     Limits are waited for by PaceMiddleware, which stands below. A late typing notice is worthless and a
     callback's answer expires: neither waits out a 429. Polling has its own loop. A request whose outcome is
     unknown is repeated too: a message twice is better than none.
+
+    ``repeating`` is told of each repetition: method, "limit" or "failure".
     """
 
-    def __init__(self, *, tries: int = 4, first_pause: float = 0.5) -> None:
+    def __init__(
+        self, repeating: Callable[[str, str], None], *, tries: int = 4, first_pause: float = 0.5
+    ) -> None:
+        self._repeating = repeating
         self._tries = tries
         self._first_pause = first_pause
 
@@ -79,11 +84,12 @@ class RetryMiddleware(BaseRequestMiddleware):
             except TelegramRetryAfter as error:
                 if attempt == tries or not waits_for_limits or error.retry_after > LONGEST_WAIT:
                     raise
-                pause = 0.0  # its line is closed for as long
+                pause, cause = 0.0, "limit"  # its line is closed for as long
             except TRANSIENT:
                 if attempt == tries or isinstance(method, SendChatAction):
                     raise
-                pause = self._first_pause * 2 ** (attempt - 1)
+                pause, cause = self._first_pause * 2 ** (attempt - 1), "failure"
+            self._repeating(method.__api_method__, cause)
             logger.info("%s is tried again in %.1f s", method.__api_method__, pause)
             await asyncio.sleep(pause)
         raise AssertionError("every attempt returns or raises")
@@ -156,26 +162,22 @@ class MigrationMiddleware(BaseRequestMiddleware):
 
 
 class MetricsMiddleware(BaseRequestMiddleware):
-    """Counts every attempt by method and outcome ("ok" or the error's class)."""
+    """Tells of every attempt: method, outcome ("ok", "cancelled", or the error's class), seconds."""
 
-    def __init__(self) -> None:
-        self.counts: Counter[tuple[str, str]] = Counter()
+    def __init__(self, requested: Callable[[str, str, float], None]) -> None:
+        self._requested = requested
 
     async def __call__(
         self, make_request: NextRequestMiddlewareType[Any], bot: Bot, method: TelegramMethod[Any]
     ) -> Response[Any]:
-        outcome = "ok"
+        outcome, began = "ok", time.perf_counter()
         try:
             return await make_request(bot, method)
-        except (TelegramAPIError, ClientDecodeError) as error:
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        except Exception as error:
             outcome = type(error).__name__
             raise
         finally:
-            self.counts[method.__api_method__, outcome] += 1
-
-    def as_dict(self) -> dict[str, dict[str, int]]:
-        """JSON-able: method -> outcome -> attempts."""
-        table: dict[str, dict[str, int]] = {}
-        for (method, outcome), count in sorted(self.counts.items()):
-            table.setdefault(method, {})[outcome] = count
-        return table
+            self._requested(method.__api_method__, outcome, time.perf_counter() - began)

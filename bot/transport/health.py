@@ -1,4 +1,4 @@
-"""GET /healthz: 200 while updates come and the worker is up, else 503; the details as JSON."""
+"""GET /healthz: 200 while updates come and the worker is up, else 503, the details as JSON. GET /metrics."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.aiohttp import make_aiohttp_handler
 
 
 @asynccontextmanager
 async def health_server(
-    host: str, port: int, report: Callable[[], tuple[bool, dict[str, Any]]]
+    host: str,
+    port: int,
+    report: Callable[[], tuple[bool, dict[str, Any]]],
+    registry: CollectorRegistry,
 ) -> AsyncIterator[None]:
-    """Serve ``report`` (healthy?, details) while the block runs. Raises OSError when the port is taken."""
+    """Serve ``report`` (healthy?, details) and ``registry`` while the block runs.
+
+    Raises OSError when the port is taken.
+    """
 
     async def healthz(_: web.Request) -> web.Response:
         healthy, details = report()
@@ -23,6 +31,7 @@ async def health_server(
 
     app = web.Application()
     app.router.add_get("/healthz", healthz)
+    app.router.add_get("/metrics", make_aiohttp_handler(registry))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

@@ -13,10 +13,11 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 from inference.checkpoints.models import MissingModel, ModelInfo, checkpoint_hash, list_models, missing_models
 from inference.checkpoints.names import ModelName
@@ -91,6 +92,21 @@ class _Request(Generic[_Said]):
 
 _AnyRequest = _Request[Any]
 
+Helper = Literal["worker", "opener"]
+
+
+class Watcher(Protocol):
+    """Is told how the engine does."""
+
+    def answered(self, model: str, said: Caption | Answer, seconds: float) -> None:
+        """A picture was described, or a question about it answered, so many seconds after it came."""
+
+    def refused(self, model: str, error: PictureError | EngineError) -> None:
+        """No answer will come."""
+
+    def replaced(self, helper: Helper) -> None:
+        """A process died, or was ended since it took too long, and another one takes its place."""
+
 
 class Engine:
     """The way to a caption for everybody who is not the worker::
@@ -108,10 +124,11 @@ class Engine:
 
     def __init__(self, settings: EngineSettings | None = None) -> None:
         self.settings = settings or EngineSettings()
+        self.watchers: list[Watcher] = []
         self._queue: deque[_AnyRequest] = deque()
         self._open: set[_AnyRequest] = set()
         self._wake = asyncio.Event()  # something for the dispatcher: a request, or a worker that died
-        self._openers = Openers()
+        self._openers = Openers(partial(self._tell_replaced, "opener"))
         self._room = asyncio.Event()  # fewer than _MOST_OPEN bytes are held
         self._worker: WorkerProcess | None = None
         self._dispatcher: asyncio.Task[None] | None = None
@@ -161,9 +178,8 @@ class Engine:
         picture, the engine stops).
         A caller that is cancelled gives its place in the queue back.
         """
-        model, checkpoint = await self._arrive(model)
         answer: asyncio.Future[Caption] = asyncio.get_running_loop().create_future()
-        return await self._answer(_Request(model, checkpoint, options, answer), data)
+        return await self._watched(model, self._answer(data, options, model, answer))
 
     async def ask(
         self,
@@ -182,24 +198,41 @@ class Engine:
         question that is too long.
         """
         asked = Asked(checked_question(question), tuple(turns))
-        model, checkpoint = await self._arrive(model)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        return await self._answer(_Request(model, checkpoint, options, answer, asked), data)
+        return await self._watched(model, self._answer(data, options, model, answer, asked))
 
-    async def _arrive(self, model: str | None) -> tuple[str, str]:
-        """The name of the model, and the weights in its folder now."""
+    async def _watched(self, model: str | None, work: Awaitable[_Said]) -> _Said:
+        """What comes of the work on a picture, of which the watchers are told."""
+        model, came = model or self.settings.model, time.perf_counter()
+        try:
+            said = await work
+        except (PictureError, EngineError) as error:
+            for watcher in self.watchers:
+                watcher.refused(model, error)
+            raise
+        for watcher in self.watchers:
+            watcher.answered(model, said, time.perf_counter() - came)
+        return said
+
+    async def _answer(
+        self,
+        data: bytes,
+        options: DecodingOptions | None,
+        model: str | None,
+        answer: asyncio.Future[_Said],
+        asked: Asked | None = None,
+    ) -> _Said:
+        """What comes of a request for the picture in a file, which ends up in ``answer``."""
         model = model or self.settings.model
         async with self._arriving:  # a lock is fair: the pictures stay in their order
-            return model, await asyncio.to_thread(self.checkpoint, model)
-
-    async def _answer(self, request: _Request[_Said], data: bytes) -> _Said:
-        """What comes of a request for the picture in a file."""
+            checkpoint = await asyncio.to_thread(self.checkpoint, model)
         if self._dispatcher is None:
             raise EngineError("The engine is not running: start it first.")
         if len(self._open) >= self.settings.queue_size:
             raise EngineBusy(
                 f"{len(self._open)} pictures are waiting already: send this one again in a few minutes."
             )
+        request = _Request(model, checkpoint, options, answer, asked)
         self._open.add(request)
         opening = asyncio.create_task(self._open_file(request, data))
         try:
@@ -389,10 +422,15 @@ class Engine:
             return
         await worker.kill()
         logger.warning("The inference worker ended: %s", worker.how_it_ended)
+        self._tell_replaced("worker")
         # One that never got ready would end again at once: the next picture is soon enough to try.
         if worker.ready:
             with contextlib.suppress(OSError):  # no memory for a process now; the next picture will say so
                 await self._live_worker()
+
+    def _tell_replaced(self, helper: Helper) -> None:
+        for watcher in self.watchers:
+            watcher.replaced(helper)
 
 
 def _settle(request: _AnyRequest, result: protocol.Message) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from inference.common.types import PictureError, WorkerCrashed
 from inference.pictures.refusals import too_costly
@@ -27,8 +28,9 @@ class _TooCostly(Exception):  # noqa: N818
 class _Opener:
     """One process, which opens one file at a time in the order in which they came."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, replaced: Callable[[], None]) -> None:
         self._arguments = arguments
+        self._replaced = replaced
         self._child: Child | None = None
         self._turn = asyncio.Lock()
         self._exchanging: asyncio.Task[Opened] | None = None
@@ -46,7 +48,10 @@ class _Opener:
 
     async def start(self) -> Child:
         """The process that lives."""
-        if self._child is None or self._child.dead:
+        if self._child is not None and self._child.dead:
+            self._child = None
+            self._replaced()
+        if self._child is None:
             self._child = await Child.spawn("inference.serving.opener", *self._arguments)
         return self._child
 
@@ -82,10 +87,13 @@ class _Opener:
 
 
 class Openers:
-    """Both processes; the second one is started when it is first needed."""
+    """Both processes; the second one is started when it is first needed.
 
-    def __init__(self) -> None:
-        self._quick, self._patient = _Opener(*_QUICK), _Opener(*_PATIENT)
+    ``replaced`` is called when one died and another one takes its place.
+    """
+
+    def __init__(self, replaced: Callable[[], None]) -> None:
+        self._quick, self._patient = (_Opener(*how, replaced=replaced) for how in (_QUICK, _PATIENT))
         self._turn = asyncio.Lock()  # of the first one
 
     async def start(self) -> None:

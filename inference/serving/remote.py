@@ -11,8 +11,10 @@ The other side is ``python -m inference serve``, on one machine or, with Ray Ser
   "description", "description_ru", "command"}]}``.
 * ``GET /checkpoint?model=NAME`` to ``{"checkpoint": HASH, "program": HASH}``.
 * ``GET /healthz``: 200 when the default model can caption, else 503.
+* ``GET /metrics``: what the engine did and holds, in Prometheus' format (not with Ray, which has its own).
 
-A service with keys wants one of them with each request but the last: ``Authorization: Bearer KEY``.
+A service with keys wants one of them with each request but that for its health, as
+``Authorization: Bearer KEY``.
 
 Where nothing can be answered the status is not 200, and the body is
 ``{"error": one of ERRORS or "picture", "code": of a picture's error, "sentence": what to tell}``.

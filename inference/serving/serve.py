@@ -18,6 +18,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from aiohttp import ClientPayloadError, web
+from prometheus_client.aiohttp import make_aiohttp_handler
 from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict
 
 from inference.common.extras import require
@@ -28,6 +29,7 @@ from inference.serving.access import KEY_WANTED, Access
 from inference.serving.engine import Engine, EngineSettings
 from inference.serving.errors import kind_of
 from inference.serving.exchange import Reply, Request, too_large, without_paths
+from inference.serving.metrics import EngineMetrics, new_registry
 from inference.serving.openai_api import OpenAIApi
 from inference.serving.remote import ERRORS
 from inference.serving.uploads import Files
@@ -57,16 +59,24 @@ class Service:
         self._access = access
         self._openai = OpenAIApi(engine, Files() if keeps_files else None)
 
+    def refusal(self, request: Request) -> Reply | None:
+        """The reply to a request of somebody who is not served; None: they are."""
+        path = request.path.rstrip("/")
+        refused = self._access.refusal(request.headers, open_to_all=path == "/healthz")
+        if refused is None:
+            return None
+        why, sentence = refused
+        tell = openai_errors.refusal if path.startswith(f"{OPENAI}/") else _refusal
+        return tell(why, ERRORS[why][1], sentence)
+
     async def respond(self, request: Request, body: Callable[[], Awaitable[bytes]]) -> Reply:
         """The reply to a request. Raises nothing."""
         path = request.path.rstrip("/")
         method = "GET" if request.method == "HEAD" else request.method
         openai = path.startswith(f"{OPENAI}/")
         tell = openai_errors.refusal if openai else _refusal
-        refused = self._access.refusal(request.headers, open_to_all=path == "/healthz")
-        if refused is not None:
-            why, sentence = refused
-            return tell(why, ERRORS[why][1], sentence)
+        if (refused := self.refusal(request)) is not None:
+            return refused
         try:
             if openai:
                 caller = self._access.caller(request.headers)
@@ -113,7 +123,7 @@ async def _answer(
             status = HTTPStatus.OK if engine.healthy else HTTPStatus.SERVICE_UNAVAILABLE
             return status, {"healthy": engine.healthy, "waiting": engine.waiting}
     sentence = (
-        "Nothing is here: POST a picture to /caption or /ask, or GET /models, /checkpoint, /healthz. "
+        "Nothing is here: POST to /caption or /ask, or GET /models, /checkpoint, /healthz, /metrics. "
         f"Programs that speak OpenAI's protocol ask under {OPENAI}."
     )
     return HTTPStatus.NOT_FOUND, {"error": "failed", "sentence": sentence}
@@ -190,17 +200,25 @@ def http_app(settings: EngineSettings, access: Access | None = None) -> web.Appl
             except (web.RequestPayloadError, ClientPayloadError) as error:
                 raise PictureError("truncated", "The picture did not come whole: send it again.") from error
 
-        asked = Request(request.method, request.path, request.query, request.headers)
-        reply = await app[_SERVICE].respond(asked, body)
-        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+        reply = await app[_SERVICE].respond(_asked(request), body)
+        return _response(reply)
+
+    registry = new_registry()
+    exposition = make_aiohttp_handler(registry)
+
+    async def metrics(request: web.Request) -> web.StreamResponse:
+        refused = app[_SERVICE].refusal(_asked(request))
+        return await exposition(request) if refused is None else _response(refused)
 
     async def engine(app: web.Application) -> AsyncIterator[None]:
         async with Engine(settings) as app[ENGINE]:
             app[_SERVICE] = Service(app[ENGINE], allowed)
+            EngineMetrics(app[ENGINE], registry)
             yield
 
     app = web.Application(client_max_size=MOST_BODY)
     app.cleanup_ctx.append(engine)
+    app.router.add_get("/metrics", metrics)
     app.router.add_route("*", "/{path:.*}", handle)
     return app
 
@@ -275,3 +293,11 @@ def run_on_ray(
         ) from error
     finally:
         ray.shutdown()
+
+
+def _asked(request: web.Request) -> Request:
+    return Request(request.method, request.path, request.query, request.headers)
+
+
+def _response(reply: Reply) -> web.Response:
+    return web.Response(status=reply.status, body=reply.body, headers=reply.headers)

@@ -11,11 +11,13 @@ from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import TelegramRetryAfter, TelegramServerError
 from aiogram.types import Message, User
+from prometheus_client import CollectorRegistry
 
 from bot.common.nursery import Nursery
 from bot.messages.pace import Pacer
 from bot.middlewares.requests import MetricsMiddleware, PaceMiddleware, RetryMiddleware, single_attempt
 from bot.middlewares.throttle import ThrottleMiddleware
+from bot.operating.metrics import Metrics
 from bot.sandbox import ME, Sandbox
 from tests.bot.conftest import NO_LIMITS
 
@@ -24,51 +26,66 @@ from tests.bot.conftest import NO_LIMITS
 async def bot(sandbox: Sandbox) -> Any:
     """A client of the stand-in with retries, and its counters."""
     session = AiohttpSession(api=TelegramAPIServer.from_base(sandbox.url))
-    metrics = MetricsMiddleware()
-    session.middleware(RetryMiddleware(tries=3, first_pause=0.01))
-    session.middleware(PaceMiddleware(Pacer(NO_LIMITS)))
-    session.middleware(metrics)
+    metrics = Metrics()
+    session.middleware(RetryMiddleware(metrics.repeating, tries=3, first_pause=0.01))
+    session.middleware(PaceMiddleware(Pacer(NO_LIMITS, waited=metrics.paced)))
+    session.middleware(MetricsMiddleware(metrics.requested))
     made = Bot(sandbox.token, session=session)
-    yield made, metrics
+    yield made, metrics.registry
     await session.close()
 
 
+def requests(registry: CollectorRegistry, method: str, outcome: str) -> float | None:
+    """How many tries ended so."""
+    return registry.get_sample_value("meme_bot_api_requests_total", {"method": method, "outcome": outcome})
+
+
+def repeated(registry: CollectorRegistry, cause: str) -> float | None:
+    """How many messages were sent again."""
+    return registry.get_sample_value("meme_bot_api_retries_total", {"method": "sendMessage", "cause": cause})
+
+
 async def test_a_limit_is_waited_for_as_long_as_it_asks(bot: Any, sandbox: Sandbox) -> None:
-    client, metrics = bot
+    client, registry = bot
     sandbox.fail("sendMessage", "flood", retry_after=1)
     loop = asyncio.get_running_loop()
     began = loop.time()
     await client.send_message(ME, "привет")
     assert loop.time() - began >= 1
-    assert metrics.as_dict() == {"sendMessage": {"TelegramRetryAfter": 1, "ok": 1}}
+    assert requests(registry, "sendMessage", "TelegramRetryAfter") == 1
+    assert requests(registry, "sendMessage", "ok") == 1
+    assert repeated(registry, "limit") == 1
+    assert (registry.get_sample_value("meme_bot_api_wait_seconds_sum") or 0) >= 1
 
 
 async def test_waits_and_tries_are_capped(bot: Any, sandbox: Sandbox) -> None:
-    client, metrics = bot
+    client, registry = bot
     sandbox.user(7)
     sandbox.fail("sendMessage", "flood", retry_after=61, only="7")
     for _ in range(2):  # the second time nobody is asked
         with pytest.raises(TelegramRetryAfter):
             await client.send_message(7, "привет")
-    assert metrics.as_dict() == {"sendMessage": {"TelegramRetryAfter": 1}}
+    assert requests(registry, "sendMessage", "TelegramRetryAfter") == 1
     sandbox.fail("sendMessage", "server_error", times=3)
     with pytest.raises(TelegramServerError):
         await client.send_message(ME, "привет")
-    assert metrics.counts["sendMessage", "TelegramServerError"] == 3
+    assert requests(registry, "sendMessage", "TelegramServerError") == 3
+    assert repeated(registry, "failure") == 2
     await client.send_message(ME, "привет")
 
 
 async def test_what_loses_its_worth_by_waiting_is_not_repeated_after_a_limit(
     bot: Any, sandbox: Sandbox
 ) -> None:
-    client, metrics = bot
+    client, registry = bot
     sandbox.fail("sendChatAction", "flood", retry_after=1)
     with pytest.raises(TelegramRetryAfter):
         await client.send_chat_action(ME, "typing")
     sandbox.fail("getMe", "server_error")
     with single_attempt(), pytest.raises(TelegramServerError):
         await client.get_me()
-    assert sum(metrics.counts.values()) == 2
+    assert requests(registry, "sendChatAction", "TelegramRetryAfter") == 1
+    assert requests(registry, "getMe", "TelegramServerError") == 1
 
 
 async def test_a_broken_connection_is_tried_again(bot: Any, sandbox: Sandbox) -> None:

@@ -23,7 +23,7 @@ from tests.reliability.hostile import many_scans
 
 @pytest.fixture
 async def openers() -> AsyncIterator[Openers]:
-    openers = Openers()
+    openers = Openers(replaced=lambda: None)
     await openers.start()
     yield openers
     await openers.stop()
