@@ -191,6 +191,40 @@ def erase(
         raise _exit(error) from None
 
 
+# A group's number begins with a minus, and is no option.
+_NUMBERS = {"ignore_unknown_options": True}
+
+
+@cli.command(context_settings=_NUMBERS)
+def mute(
+    number: Annotated[
+        str | None, typer.Argument(help="Telegram id of a person or a group; none: list who is muted.")
+    ] = None,
+) -> None:
+    """Answer a person or a group no more, but for /privacy and /forget."""
+    from bot.feedback.commands import run_mute  # noqa: PLC0415
+    from bot.feedback.database import StoreError  # noqa: PLC0415
+
+    settings = _settings()
+    try:
+        typer.echo(run_mute(settings.database_url, settings.data_dir, number))
+    except StoreError as error:
+        raise _exit(error) from None
+
+
+@cli.command(context_settings=_NUMBERS)
+def unmute(number: Annotated[str, typer.Argument(help="Telegram id of a person or a group.")]) -> None:
+    """Answer a person or a group again."""
+    from bot.feedback.commands import run_unmute  # noqa: PLC0415
+    from bot.feedback.database import StoreError  # noqa: PLC0415
+
+    settings = _settings()
+    try:
+        typer.echo(run_unmute(settings.database_url, settings.data_dir, number))
+    except StoreError as error:
+        raise _exit(error) from None
+
+
 @cli.command()
 def backup(
     out: Annotated[Path, typer.Option(help="The file to write; it appears when it is whole.")],

@@ -44,6 +44,7 @@ from bot.handlers.menu import describe_commands
 from bot.handlers.models import ModelOffer
 from bot.messages.pace import Pacer
 from bot.middlewares.buttons import ButtonsIn, ButtonsOut, Gate
+from bot.middlewares.muted import MutedMiddleware
 from bot.middlewares.requests import MetricsMiddleware, MigrationMiddleware, PaceMiddleware, RetryMiddleware
 from bot.middlewares.throttle import ThrottleMiddleware
 from bot.middlewares.updates import UpdatesMiddleware
@@ -168,14 +169,16 @@ class App:
             marked=metrics.marked,
         )
         self.dispatcher.update.outer_middleware(UpdatesMiddleware(ALLOWED_UPDATES, metrics.update_handled))
-        people = UserMiddleware(store, settings.language)
+        people, muted = UserMiddleware(store, settings.language), MutedMiddleware(store)
         for observer in (self.dispatcher.message, self.dispatcher.edited_message):
+            observer.middleware(muted)
             observer.middleware(ThrottleMiddleware(settings.language, pacer))
             observer.middleware(people)
         # Outer ones: a press that is too fast or does not count reaches no router, whatever is registered
         # there, and nobody is written down for it.
         self.dispatcher.callback_query.outer_middleware(ThrottleMiddleware(settings.language, pacer))
         self.dispatcher.callback_query.outer_middleware(ButtonsIn(gate, settings.language))
+        self.dispatcher.callback_query.middleware(muted)
         self.dispatcher.callback_query.middleware(people)
         self.dispatcher.include_routers(*routers())
         self.intake = Intake(self._handle)

@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     picture_memory_mb: float = Field(default=128, gt=0)  # of fetched files at once, waiting and in work
     per_user_limit: int = Field(default=2, ge=1)  # pictures of one person in work at once
     per_user_queue: int = Field(default=100, ge=1)  # pictures of one person waiting or in work
+    pictures_a_day_person: int = Field(default=0, ge=0)  # 0: no limit, as of the next two
+    pictures_a_day_group: int = Field(default=0, ge=0)
+    pictures_a_day: int = Field(default=0, ge=0)  # of everybody together
     queue_notice: int = Field(default=8, ge=1)  # from how many pictures ahead the place in the queue is told
     drain_seconds: float = Field(default=8.0, ge=0)  # for work in flight on SIGTERM; Docker kills after 10
 

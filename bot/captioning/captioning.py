@@ -20,6 +20,7 @@ from bot.config import Settings
 from bot.feedback.jobs import Jobs
 from bot.feedback.pseudonyms import Pseudonyms
 from bot.feedback.tables import CaptionRow, Choice, Job, JobKind, Place, User
+from bot.feedback.usage import DayLimits
 from bot.messages.targets import Found
 from bot.texts import texts
 from inference.common.types import DecodingOptions
@@ -48,6 +49,11 @@ class Captioning:
         self._delivery = delivery
         self._nursery = nursery
         self._settings = settings
+        self._limits = DayLimits(
+            person=settings.pictures_a_day_person,
+            group=settings.pictures_a_day_group,
+            everybody=settings.pictures_a_day,
+        )
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     @property
@@ -75,7 +81,7 @@ class Captioning:
 
         ``user``: who asks, and as they want it it is told; ``sender``, ``again``, ``asked_at``: see
         Jobs.accept. ``chosen``: who is to describe it, by default as the asker wants it.
-        Raises QueueFull when the person has too many unanswered pictures already, NotStored.
+        Raises QueueFull when the person has too many unanswered pictures already, DayFull, NotStored.
         """
         telling = user.telling()
         if options is None:
@@ -97,6 +103,7 @@ class Captioning:
                 choices=chosen or choices(self._settings, user),
                 again=again,
                 asked_at=asked_at,
+                limits=self._limits,
             )
         self._queue.add(job for job, created in accepted if created)
         return accepted

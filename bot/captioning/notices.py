@@ -21,6 +21,7 @@ from bot.feedback.sessions import Outage
 from bot.feedback.store import Store
 from bot.feedback.tables import Job, Place
 from bot.messages import outbox
+from bot.messages.durations import duration
 from bot.messages.failures import LeftOut
 from bot.middlewares.requests import worth_little
 from bot.texts import sentences, texts
@@ -82,7 +83,7 @@ class QueueNotice:
 
     async def _show(self, job: Job, notice: int | None, ahead: int) -> int:
         """Say how many are ahead, in the notice that is there already or in a new one. Raises LeftOut."""
-        text = _queue_place(job, ahead)
+        text = self._place(job, ahead)
         if notice is not None:
             try:
                 with worth_little():
@@ -97,15 +98,18 @@ class QueueNotice:
         await self._write_down(job, sent.message_id)
         return sent.message_id
 
+    def _place(self, job: Job, ahead: int) -> str:
+        words = texts(job.language)
+        told, seconds = words.plural(sentences.QUEUE_PLACE, ahead), self._queue.seconds_for(job)
+        if seconds is None:
+            return told
+        return f"{told} {words(sentences.TAKES_ABOUT, time=duration(seconds, words))}"
+
     async def _write_down(self, job: Job, notice: int | None) -> None:
         try:
             await self._jobs.noticed(job.id, notice)
         except (StoreError, NotStored) as error:  # only a kill would make it matter
             logger.info("Job %d: its queue notice is not written down: %s", job.id, error)
-
-
-def _queue_place(job: Job, ahead: int) -> str:
-    return texts(job.language).plural(sentences.QUEUE_PLACE, ahead)
 
 
 class LateNotice:

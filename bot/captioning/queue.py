@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
 from weakref import WeakValueDictionary
 
+from bot.captioning.throughput import Throughput
 from bot.feedback.tables import Job
 
 _NEAR = 8  # unfinished pictures, in the order of their acceptance, that are or soon will be described
 
 
 class QueueFull(Exception):  # noqa: N818 - a state
-    """This person has ``waiting`` unanswered pictures, as many as one may have."""
+    """This person has ``waiting`` unanswered pictures, as many as one may have; they take so many ``seconds``
+    (None: nobody knows yet).
+    """
 
-    def __init__(self, waiting: int) -> None:
+    def __init__(self, waiting: int, seconds: float | None) -> None:
         super().__init__(f"{waiting} pictures are waiting")
         self.waiting = waiting
+        self.seconds = seconds
 
 
 class LanePlace:
@@ -46,7 +51,15 @@ class Queue:
     pictures that one person may have.
     """
 
-    def __init__(self, *, at_once: int, per_person: int, waiting_per_person: int) -> None:
+    def __init__(
+        self,
+        *,
+        at_once: int,
+        per_person: int,
+        waiting_per_person: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._throughput = Throughput(clock)
         self._per_person = per_person
         self._waiting_per_person = waiting_per_person
         self._all = asyncio.Semaphore(at_once)
@@ -66,7 +79,8 @@ class Queue:
         """Around the writing of one picture's jobs. Raises QueueFull when the person has too many already."""
         waiting = self._accepting[user_id] + sum(job.user_id == user_id for job in self)
         if waiting >= self._waiting_per_person:
-            raise QueueFull(waiting)
+            theirs = [job for job in self if job.user_id == user_id]
+            raise QueueFull(waiting, self.seconds_for(theirs[-1]) if theirs else None)
         self._accepting[user_id] += 1  # handlers run side by side: those half-way count too
         try:
             yield
@@ -77,11 +91,14 @@ class Queue:
 
     def add(self, jobs: Iterable[Job]) -> None:
         """Let them wait behind all others; one that waits keeps its place."""
+        if not self._line:
+            self._throughput.begin()
         self._line |= {job.id: job for job in jobs}
 
     def remove(self, job: Job) -> None:
         """It is answered, or nobody works on it any more."""
-        self._line.pop(job.id, None)
+        if self._line.pop(job.id, None) is not None:
+            self._throughput.done()
 
     def is_near(self, job: Job) -> bool:
         """Whether only a few pictures were accepted before this one and are unfinished."""
@@ -90,6 +107,10 @@ class Queue:
     def ahead_of(self, job: Job) -> int:
         """How many unfinished pictures were accepted before this one."""
         return next((ahead for ahead, other in enumerate(self._line) if other == job.id), 0)
+
+    def seconds_for(self, job: Job) -> float | None:
+        """About how long it takes until this job is answered, at the pace of late; None: nobody knows yet."""
+        return self._throughput.seconds_for(self.ahead_of(job) + 1)
 
     def enter_lane(self, lane: str | None) -> LanePlace:
         """A place behind all in this lane; None: a lane of its own."""

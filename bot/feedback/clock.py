@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Float, literal
+from sqlalchemy import BindParameter, Float, String, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -34,3 +34,20 @@ def _on_sqlite(element: ago, compiler: SQLCompiler, **options: Any) -> str:
     # As SQLAlchemy writes moments, with six digits of a second: they are compared as texts.
     seconds = compiler.process(element.clauses, **options)
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', '-' || {seconds} || ' seconds')"
+
+
+class today(FunctionElement[str]):  # noqa: N801 - as above
+    """The database's present day in UTC, as 2026-01-31."""
+
+    type = String(10)
+    inherit_cache = True
+
+
+@compiles(today, "postgresql")
+def _day_on_postgresql(element: today, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ARG001
+    return "to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+
+
+@compiles(today, "sqlite")
+def _day_on_sqlite(element: today, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ARG001
+    return "date('now')"

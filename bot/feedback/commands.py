@@ -1,4 +1,4 @@
-"""What ``python -m bot export | stats | erase`` do. Each returns the text to print, for the operator.
+"""What ``python -m bot export | stats | erase | mute | unmute`` do: each returns what to print, in English.
 
 All raise StoreError (ExportError is one), whose text is one sentence that says what to do.
 """
@@ -9,7 +9,7 @@ import asyncio
 import html
 from pathlib import Path
 
-from bot.common.accounts import SERVICE_ACCOUNTS, is_person
+from bot.common.accounts import SERVICE_ACCOUNTS, is_person, telegram_number
 from bot.feedback.database import StoreError, database_url, sqlite_file
 from bot.feedback.export import ExportFormat, export, parse_since
 from bot.feedback.reports import ModelStats, Stats
@@ -71,6 +71,39 @@ def run_erase(url: str, data_dir: Path, telegram_id: int) -> str:
         )
 
     return asyncio.run(run())
+
+
+def run_mute(url: str, data_dir: Path, number: str | None) -> str:
+    """Mute a person or a group; None: say who is muted."""
+
+    async def run() -> str:
+        async with await open_store(url, data_dir) as store:
+            if number is not None:
+                await store.muted.add(_number(number))
+            muted = ", ".join(map(str, await store.muted.all()))
+        return f"Muted: {muted}." if muted else "Nobody is muted."
+
+    return asyncio.run(run())
+
+
+def run_unmute(url: str, data_dir: Path, number: str) -> str:
+    """Answer a person or a group again."""
+
+    async def run() -> str:
+        async with await open_store(url, data_dir) as store:
+            if not await store.muted.remove(_number(number)):
+                raise StoreError(f"{number} was not muted; `mute` without a number lists who is.")
+        return f"{number} is answered again."
+
+    return asyncio.run(run())
+
+
+def _number(text: str) -> int:
+    if (number := telegram_number(text)) is None:
+        raise StoreError(
+            f"{text!r} is no Telegram id; write a number like 12345678, a group's with its minus."
+        )
+    return number
 
 
 def format_stats(stats: Stats, words: Texts) -> str:

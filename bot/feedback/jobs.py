@@ -16,6 +16,7 @@ from bot.feedback.people import People, Sender
 from bot.feedback.sessions import Sessions, one
 from bot.feedback.states import ANSWER, CLAIM, FAIL, RETRY, TAKE_UP, UNFINISHED, JobState, Move
 from bot.feedback.tables import Choice, Job, JobKind, Place, now
+from bot.feedback.usage import NO_DAY_LIMITS, DayLimits, Usages
 from inference.common.types import DecodingOptions
 
 DEFAULT_OPTIONS_KEY = "default"  # of a job that leaves the options to the model
@@ -79,8 +80,14 @@ class Jobs:
     """
 
     def __init__(
-        self, sessions: Sessions, people: People, me: str, asked_until: datetime | None = None
+        self,
+        sessions: Sessions,
+        people: People,
+        usages: Usages,
+        me: str,
+        asked_until: datetime | None = None,
     ) -> None:
+        self._usages = usages
         self._asked_until = asked_until
         self._sessions = sessions
         self._people = people
@@ -108,6 +115,7 @@ class Jobs:
         again: bool = False,
         sender: Sender = "asker",
         asked_at: datetime | None = None,
+        limits: DayLimits = NO_DAY_LIMITS,
     ) -> list[tuple[Job, bool]]:
         """Write down that this picture must be answered, before anything slow: a job for every choice.
 
@@ -116,7 +124,7 @@ class Jobs:
         with the same options. ``again``: the person asks for it; then only a job of the same options, model
         and part is the same, and compared anew.
         ``options`` None: the model's own. ``asked_at``: when, by Telegram's clock; None: just now.
-        Raises NotStored when the person or the source caption was erased.
+        Raises NotStored when the person or the source caption was erased, DayFull beyond the ``limits``.
         """
         values: dict[str, Any] = {
             "user_id": user_id,
@@ -143,6 +151,9 @@ class Jobs:
                 known = (await session.scalars(same, {name: values[name] for name in _QUESTION})).all()
                 if known:
                     return [(job, False) for job in known]
+            if limits != NO_DAY_LIMITS:
+                asker = await self._people.telegram_id(user_id)
+                await self._usages.count(session, limits, asker, place.chat_id)
             whose, keeps = await self._people.sender(session, user_id, sender)
             values |= {"sender": whose, "keeps_picture": keeps}
             return [await self._add(session, values, choice) for choice in choices]

@@ -30,6 +30,7 @@ from bot.feedback.jobs import Jobs
 from bot.feedback.locks import Locks
 from bot.feedback.marks import Marks
 from bot.feedback.messages import Messages
+from bot.feedback.muted import MutedIds
 from bot.feedback.people import People
 from bot.feedback.pictures import Pictures
 from bot.feedback.pseudonyms import Pseudonyms
@@ -40,6 +41,7 @@ from bot.feedback.tables import Secret
 from bot.feedback.tombstones import Tombstones
 from bot.feedback.updates import Updates
 from bot.feedback.upgrade import migrate
+from bot.feedback.usage import Usages
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +69,9 @@ class Store:
         self.pictures = Pictures(sessions, PictureFolder(data_dir), self.pseudonyms, self.tombstones)
         self.people = People(sessions, self.pictures, self.pseudonyms)
         self.restores = Restores(sessions)
-        self.jobs = Jobs(sessions, self.people, secrets.token_hex(8), asked_until)
+        usages = Usages(sessions, self.pseudonyms)
+        self.jobs = Jobs(sessions, self.people, usages, secrets.token_hex(8), asked_until)
+        self.muted = MutedIds(sessions)
         self.captions = Captions(sessions, self.pictures)
         self.marks = Marks(sessions)
         self.messages = Messages(sessions, signing)

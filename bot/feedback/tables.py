@@ -427,6 +427,25 @@ class Restore(Table):
     )  # it may have been answered, if it is not known
 
 
+class Usage(Table):
+    """How many pictures of a person, a group or everybody were accepted on a day; the rest is forgotten."""
+
+    __tablename__ = "usage"
+
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)  # 2026-01-31, UTC
+    whose: Mapped[str] = mapped_column(String(16), primary_key=True)  # a pseudonym; "": everybody's
+    pictures: Mapped[int] = mapped_column(Integer)
+
+
+class Muted(Table):
+    """A person or a group that gets no answers."""
+
+    __tablename__ = "muted"
+
+    telegram_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    muted_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
 class Secret(Table):
     """Random keys made once and never shown, such as the one behind the pseudonyms of an export."""
 

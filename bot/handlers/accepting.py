@@ -9,7 +9,9 @@ from aiogram.types import Message
 from bot.captioning import Captioning, QueueFull
 from bot.config import Settings
 from bot.feedback.tables import Choice, Job, User
+from bot.feedback.usage import DayFull
 from bot.handlers.common import reply
+from bot.messages.durations import duration
 from bot.messages.outbox import place_of
 from bot.messages.targets import Found, Target
 from bot.texts import Texts, sentences
@@ -29,8 +31,8 @@ async def accept(
 ) -> list[tuple[Job, bool]] | None:
     """The jobs of one picture of ``target``, empty when it is too large; what is True is new.
 
-    None: the person has too many unanswered pictures, and the next one would be one more. ``chosen``,
-    ``again``: see Captioning.accept. Raises NotStored.
+    None: the person has too many unanswered pictures or has sent too many today, and the next one would be
+    one more. ``chosen``, ``again``: see Captioning.accept. Raises NotStored.
     """
     # Where Telegram does not tell a size, fetching will.
     if picture.size is not None and picture.size > settings.max_file_bytes:
@@ -48,6 +50,23 @@ async def accept(
             again=again,
             asked_at=message.date,
         )
-    except QueueFull as full:
-        await reply(message, words.plural(sentences.USER_QUEUE_FULL, full.waiting))
+    except (QueueFull, DayFull) as full:
+        await reply(message, refusal(full, words))
         return None
+
+
+def refusal(full: QueueFull | DayFull, words: Texts) -> str:
+    """Why there is no room for one more picture, and when there will be."""
+    if isinstance(full, DayFull):
+        return words.plural(_DAY_FULL[full.whose], full.limit, time=duration(full.seconds, words))
+    told = words.plural(sentences.USER_QUEUE_FULL, full.waiting)
+    if full.seconds is None:
+        return told
+    return f"{told} {words(sentences.TAKES_ABOUT, time=duration(full.seconds, words))}"
+
+
+_DAY_FULL = {
+    "person": sentences.DAY_FULL_PERSON,
+    "group": sentences.DAY_FULL_GROUP,
+    "everybody": sentences.DAY_FULL_EVERYBODY,
+}

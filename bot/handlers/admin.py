@@ -1,4 +1,4 @@
-"""/export and /stats, for the people in ADMIN_IDS; for everybody else these commands do not exist."""
+"""What only the people in ADMIN_IDS may do: /export, /stats, /mute, /unmute. For others they do not exist."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError
 from aiogram.filters import CommandObject, Filter
 from aiogram.types import Message
 
+from bot.common.accounts import telegram_number
 from bot.common.nursery import Nursery
 from bot.config import Settings
 from bot.feedback.commands import format_stats
@@ -43,6 +44,8 @@ def router() -> Router:
     made = Router(name="admin")
     made.message.register(export_command, IsAdmin(), TextCommand("export"))
     made.message.register(stats, IsAdmin(), TextCommand("stats"))
+    made.message.register(mute, IsAdmin(), TextCommand("mute"))
+    made.message.register(unmute, IsAdmin(), TextCommand("unmute"))
     return made
 
 
@@ -169,3 +172,27 @@ async def stats(message: Message, bot: Bot, words: Texts, store: Store) -> None:
     if await desk.open(f"{title}\n\n{html.escape(first, quote=False)}"):
         for piece in others:
             await desk.say(f"{title}\n\n{html.escape(piece, quote=False)}")
+
+
+async def mute(message: Message, command: CommandObject, bot: Bot, words: Texts, store: Store) -> None:
+    """Mute a person or a group, or say who is muted."""
+    desk = _Desk(bot, message, words)
+    if not command.args:
+        muted = await store.muted.all()
+        numbers = ", ".join(map(str, muted))
+        await desk.open(words(sentences.MUTED_ARE, ids=numbers) if muted else words(sentences.MUTED_NONE))
+    elif (number := telegram_number(command.args)) is None:
+        await desk.open(words(sentences.MUTE_USAGE))
+    else:
+        await store.muted.add(number)
+        await desk.open(words(sentences.MUTED, id=number))
+
+
+async def unmute(message: Message, command: CommandObject, bot: Bot, words: Texts, store: Store) -> None:
+    """Answer a person or a group again."""
+    desk = _Desk(bot, message, words)
+    if (number := telegram_number(command.args or "")) is None:
+        await desk.open(words(sentences.MUTE_USAGE))
+    else:
+        known = await store.muted.remove(number)
+        await desk.open(words(sentences.UNMUTED if known else sentences.NOT_MUTED, id=number))

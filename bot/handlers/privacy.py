@@ -13,15 +13,16 @@ from bot.feedback.tables import User
 from bot.handlers.common import Pressed, TextCommand, answer, once_saved, reply, say, turn_page
 from bot.handlers.pages import consent_keyboard, greeting, privacy_page
 from bot.messages.buttons import Button
+from bot.middlewares.muted import FOR_MUTED
 from bot.texts import Texts, sentences
 
 
 def router() -> Router:
     """A new router."""
     made = Router(name="privacy")
-    made.message.register(privacy, TextCommand("privacy"))
-    made.message.register(forget, TextCommand("forget"))
-    made.callback_query.register(choose, Pressed("consent"))
+    made.message.register(privacy, TextCommand("privacy"), flags=FOR_MUTED)
+    made.message.register(forget, TextCommand("forget"), flags=FOR_MUTED)
+    made.callback_query.register(choose, Pressed("consent"), flags=FOR_MUTED)
     return made
 
 

@@ -15,6 +15,8 @@ from bot.feedback.database import NotStored
 from bot.feedback.messages import MessageKey
 from bot.feedback.store import Store
 from bot.feedback.tables import Choice, User
+from bot.feedback.usage import DayFull
+from bot.handlers.accepting import refusal
 from bot.handlers.common import Pressed, answer, edit, once_saved
 from bot.messages import outbox
 from bot.messages.buttons import Button
@@ -77,8 +79,8 @@ async def another(
             # Who compares wants to hear again whose version this is.
             chosen=[Choice(row.model, compared_with=None if shown is None else shown.compared_with)],
         )
-    except QueueFull as full:
-        await answer(callback, words.plural(sentences.USER_QUEUE_FULL, full.waiting), alert=True)
+    except (QueueFull, DayFull) as full:
+        await answer(callback, refusal(full, words), alert=True)
         return
     except NotStored:
         await answer(callback, words(sentences.CAPTION_GONE), alert=True)

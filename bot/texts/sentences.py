@@ -42,7 +42,8 @@ HELP: Final = (
 HELP_OPERATOR: Final = (
     "<b>For the operator</b>\n"
     "/stats – numbers, for each model\n"
-    "/export – the marks and corrections as an archive"
+    "/export – the marks and corrections as an archive\n"
+    "/mute, /unmute – whom I do not answer"
 )
 CONSENT_QUESTION: Final = (
     "May I keep your pictures, to learn from them? Your descriptions do not depend on the answer. {state}\n\n"
@@ -137,6 +138,21 @@ USER_QUEUE_FULL: Final = Plural(
     "I am still working on {n} picture of yours. Send the rest when it is answered.",
     "I am still working on {n} pictures of yours. Send the rest when they are answered.",
 )
+DAY_FULL_PERSON: Final = Plural(
+    "I describe {n} picture a day for one person, and that was it for today. Go on in {time}.",
+    "I describe {n} pictures a day for one person, and that was it for today. Go on in {time}.",
+)
+DAY_FULL_GROUP: Final = Plural(
+    "I describe {n} picture a day for one group, and that was it for today. Go on in {time}.",
+    "I describe {n} pictures a day for one group, and that was it for today. Go on in {time}.",
+)
+DAY_FULL_EVERYBODY: Final = Plural(
+    "I describe {n} picture a day in all, and that was it for today. Go on in {time}.",
+    "I describe {n} pictures a day in all, and that was it for today. Go on in {time}.",
+)
+TAKES_ABOUT: Final = "That takes about {time}."
+MINUTES: Final = Plural("{n} minute", "{n} minutes")
+HOURS: Final = Plural("{n} hour", "{n} hours")
 TOO_FAST: Final = "That is too many messages at once for me. Wait a few seconds and go on."
 
 TAKES_LONGER: Final = (
@@ -303,6 +319,12 @@ OPERATOR_START: Final = (
     "This is for your private chat only, and I cannot write to you there: open @{bot}, press “Start”, "
     "then send the command again."
 )
+MUTED: Final = "{id} is muted: no answers any more, but for /privacy and /forget. /unmute {id} takes it back."
+UNMUTED: Final = "{id} is answered again."
+NOT_MUTED: Final = "{id} was not muted. /mute alone lists who is."
+MUTED_ARE: Final = "Muted: {ids}."
+MUTED_NONE: Final = "Nobody is muted."
+MUTE_USAGE: Final = "Write the Telegram id of a person or a group behind the command: /mute 12345678."
 STATS_TITLE: Final = "<b>Statistics</b>"
 STATS_PEOPLE: Final = "People: {people} (active: {active}, let pictures be kept: {consenting})"
 STATS_PICTURES: Final = "Pictures: {pictures} (kept: {kept})"

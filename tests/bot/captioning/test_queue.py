@@ -92,3 +92,25 @@ async def test_a_lane_of_ones_own_waits_for_nobody() -> None:
     await second.come()
     await line.enter_lane("another album").come()
     await first.come()
+
+
+async def test_a_full_queue_tells_how_long_it_takes_at_the_pace_of_late() -> None:
+    moment = 0.0
+    line = Queue(at_once=9, per_person=9, waiting_per_person=4, clock=lambda: moment)
+    jobs = [job(number, user_id=1 + number // 6) for number in range(10)]
+    line.add(jobs)
+    with pytest.raises(QueueFull) as full, line.accepting(2):
+        pass
+    assert full.value.seconds is None  # nothing was answered yet
+    for one in jobs[:4]:
+        moment += 30
+        line.remove(one)
+    with pytest.raises(QueueFull) as full, line.accepting(2):
+        pass
+    assert full.value.seconds == 6 * 30
+    for one in jobs[4:]:
+        line.remove(one)
+    moment += 3600  # in which there was nothing to do
+    line.add([job(20)])
+    moment += 20
+    assert line.seconds_for(job(20)) == pytest.approx((6 * 0 + 4 * 30) / 10)
