@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from PIL import Image
 
@@ -37,6 +39,7 @@ from inference.russian.lexicon import load_dictionaries
 logger = logging.getLogger(__name__)
 
 LOW_CONFIDENCE = 0.35
+_Made = TypeVar("_Made")
 _BLANK = (64, 64)  # pixels of the picture that warms up
 
 
@@ -79,6 +82,26 @@ class Talker(Describer, Protocol):
         options: DecodingOptions,
     ) -> str:
         """What is said to a question about an upright RGB picture; ``turns``: what was said of it before."""
+
+
+@runtime_checkable
+class Elsewhere(Talker, Protocol):
+    """A talker that asks another machine: what it says is there later, and done in another thread."""
+
+    likelihood: float  # mean log-probability of the tokens, of all that it says
+
+    def begin(self, image: Image.Image, reading: Reading, options: DecodingOptions) -> Future[str]:
+        """The description of an upright RGB picture."""
+
+    def begin_answer(
+        self,
+        image: Image.Image,
+        reading: Reading,
+        question: str,
+        turns: Sequence[Turn],
+        options: DecodingOptions,
+    ) -> Future[str]:
+        """As :meth:`Talker.answer`."""
 
 
 # By the name in config.json, what makes a describer of the checkpoint's folder, its config, and the number of
@@ -134,29 +157,38 @@ class Captioner:
             if self._translate is not None:
                 texts = in_russian(texts, readings, self._translate)
         shares = {name: spent / len(images) for name, spent in together.items()}
-        captions = []
-        for reading, text, likelihood, seconds in zip(readings, texts, likelihoods, taken, strict=True):
-            judgement = self._judged(text, reading, options)
-            confidence = _confidence(reading, likelihood) * (1 - reading.unread / 2) * judgement.factor
-            notes = (*self._notes(reading), *judgement.notes)
-            if confidence < LOW_CONFIDENCE:
-                notes = (*notes, "low_confidence")
-            # The summary claims no absence of words where nobody could read.
-            summary = summarise(reading, looked=self._reader.available and not reading.unread)
-            captions.append(
-                Caption(
-                    summary=summary,
-                    text=text or summary,
-                    words=_words(reading.listed_blocks),
-                    model=self.name,
-                    checkpoint=self.checkpoint,
-                    options=options,
-                    seconds=seconds | shares,
-                    confidence=confidence,
-                    notes=notes,
-                )
-            )
-        return captions
+        return [
+            self._caption(reading, text, likelihood, seconds | shares, options)
+            for reading, text, likelihood, seconds in zip(readings, texts, likelihoods, taken, strict=True)
+        ]
+
+    def _caption(
+        self,
+        reading: Reading,
+        text: str,
+        likelihood: float,
+        seconds: dict[str, float],
+        options: DecodingOptions,
+    ) -> Caption:
+        """What is told of a picture that was read and described."""
+        judgement = self._judged(text, reading, options)
+        confidence = _confidence(reading, likelihood) * (1 - reading.unread / 2) * judgement.factor
+        notes = (*self._notes(reading), *judgement.notes)
+        if confidence < LOW_CONFIDENCE:
+            notes = (*notes, "low_confidence")
+        # The summary claims no absence of words where nobody could read.
+        summary = summarise(reading, looked=self._reader.available and not reading.unread)
+        return Caption(
+            summary=summary,
+            text=text or summary,
+            words=_words(reading.listed_blocks),
+            model=self.name,
+            checkpoint=self.checkpoint,
+            options=options,
+            seconds=seconds,
+            confidence=confidence,
+            notes=notes,
+        )
 
     def ask(
         self, image: Image.Image, question: str, turns: Sequence[Turn], options: DecodingOptions | None = None
@@ -171,8 +203,14 @@ class Captioner:
         reading, seconds = self._read(image)
         with collected() as own, stage("generate"):
             text = self._talker.answer(reading.upright(image), reading, question, turns, options)
+        return self._answer(reading, text, seconds | own, options)
+
+    def _answer(
+        self, reading: Reading, text: str, seconds: dict[str, float], options: DecodingOptions
+    ) -> Answer:
+        """What is told of a picture that was read and asked about."""
         notes = (*self._notes(reading), *self._judged(text, reading, options).notes)
-        return Answer(text, self.name, self.checkpoint, seconds=seconds | own, notes=notes)
+        return Answer(text, self.name, self.checkpoint, seconds=seconds, notes=notes)
 
     def _for_model(self, options: DecodingOptions | None) -> DecodingOptions:
         """The options, as far as the model knows what they ask for."""
@@ -206,6 +244,72 @@ class Captioner:
         self.caption([Image.new("RGB", _BLANK, "white")])
 
 
+class PatientCaptioner(Captioner):
+    """One whose describer asks another machine, and need not be waited for: pictures are read one after the
+    other, and are there at once.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        checkpoint: str,
+        describer: Elsewhere,
+        reader: Reader,
+        options: DecodingOptions,
+        *,
+        translate: Translate | None = None,
+        languages: tuple[Language, ...] = ("ru",),
+    ) -> None:
+        super().__init__(
+            name, checkpoint, describer, reader, options, translate=translate, languages=languages
+        )
+        self._elsewhere = describer
+        # What is left to do when an answer comes must not hold up the others that are waited for.
+        self._finisher = ThreadPoolExecutor(1, thread_name_prefix="finishing")
+
+    def begin(self, image: Image.Image, options: DecodingOptions | None = None) -> Future[Caption]:
+        """As :meth:`caption` for one picture, which is read now. Done in another thread."""
+        options = self._for_model(options)
+        reading, seconds = self._read(image)
+        begun = time.perf_counter()
+        said = self._elsewhere.begin(reading.upright(image), reading, options)
+
+        def caption(text: str) -> Caption:
+            if self._translate is not None:
+                (text,) = in_russian([text], [reading], self._translate)
+            took = {"generate": time.perf_counter() - begun}
+            return self._caption(reading, text, self._elsewhere.likelihood, seconds | took, options)
+
+        return self._then(said, caption)
+
+    def begin_asking(
+        self, image: Image.Image, question: str, turns: Sequence[Turn], options: DecodingOptions | None = None
+    ) -> Future[Answer]:
+        """As :meth:`ask`; the picture is read now. Done in another thread."""
+        options = self._for_model(options)
+        reading, seconds = self._read(image)
+        begun = time.perf_counter()
+        said = self._elsewhere.begin_answer(reading.upright(image), reading, question, turns, options)
+
+        def answer(text: str) -> Answer:
+            took = {"generate": time.perf_counter() - begun}
+            return self._answer(reading, text, seconds | took, options)
+
+        return self._then(said, answer)
+
+    def _then(self, said: Future[str], make: Callable[[str], _Made]) -> Future[_Made]:
+        made: Future[_Made] = Future()
+
+        def finish() -> None:
+            try:
+                made.set_result(make(said.result()))
+            except Exception as error:
+                made.set_exception(error)
+
+        said.add_done_callback(lambda _: self._finisher.submit(finish))
+        return made
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A describer with what belongs to it."""
@@ -225,15 +329,11 @@ def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -
     """
     parsed = ModelName.parse(name)
     loaded = LOADERS[type(parsed.model)](parsed.model, parsed.translation, models_dir, threads)
-    return Captioner(
-        name,
-        checkpoint_hash(models_dir, parsed),
-        loaded.describer,
-        Reader(threads=threads),
-        loaded.options,
-        translate=loaded.translate,
-        languages=parsed.model.languages,
-    )
+    checkpoint, reader = checkpoint_hash(models_dir, parsed), Reader(threads=threads)
+    about: dict[str, Any] = {"translate": loaded.translate, "languages": parsed.model.languages}
+    if isinstance(loaded.describer, Elsewhere):
+        return PatientCaptioner(name, checkpoint, loaded.describer, reader, loaded.options, **about)
+    return Captioner(name, checkpoint, loaded.describer, reader, loaded.options, **about)
 
 
 # What PyTorch runs is imported only where it is needed: it takes seconds, and may not be installed.

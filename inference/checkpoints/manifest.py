@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,9 @@ from inference.common.errors import UserError
 
 FILE = "manifest.json"
 Entry = dict[str, Any]  # sha256 (64 hexadecimal digits), size (bytes), and where the file came from
+
+
+_reading = threading.Lock()
 
 
 class ManifestError(UserError, ValueError):
@@ -35,7 +39,8 @@ def sha256_again(path: Path) -> str:
     bring the times with them.
     """
     status = path.stat()
-    return _known(path.resolve(), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    with _reading:  # who comes second finds it made
+        return _known(path.resolve(), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @lru_cache(maxsize=64)

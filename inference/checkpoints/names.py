@@ -36,6 +36,7 @@ class Model(Protocol):
     """A model without its translation model: what one class of :data:`KINDS` makes of a text."""
 
     languages: ClassVar[tuple[Language, ...]]  # that it can describe a picture in
+    elsewhere: ClassVar[bool]  # another program runs it, and is waited for
 
     @property
     def name(self) -> str:
@@ -54,6 +55,7 @@ class HubModel:
     """One repository of the hub at one revision. ``str()`` is ``ORG/NAME`` or ``ORG/NAME@REVISION``."""
 
     languages: ClassVar[tuple[Language, ...]] = ("ru",)
+    elsewhere: ClassVar[bool] = False
 
     repo: str  # ORG/NAME, of the oldest repositories NAME
     revision: str = "main"
@@ -89,6 +91,7 @@ class ServedModel:
     """A model of a server of OpenAI's protocol."""
 
     languages: ClassVar[tuple[Language, ...]] = ("ru", "en", "uk")
+    elsewhere: ClassVar[bool] = True
 
     served: str  # the server's own name of it
 
@@ -115,6 +118,7 @@ class CocoObjects:
     """The one captioner that needs no training: a detector's things put into words."""
 
     languages: ClassVar[tuple[Language, ...]] = ("ru",)
+    elsewhere: ClassVar[bool] = False
     name: ClassVar[str] = "coco-objects"
 
     @classmethod
@@ -131,6 +135,7 @@ class CheckpointFolder:
     """
 
     languages: ClassVar[tuple[Language, ...]] = ("ru",)
+    elsewhere: ClassVar[bool] = False
 
     name: str
 

@@ -190,6 +190,9 @@ class _Server:
                 self._entries = _entries(client)
             self._next = time.monotonic() + _KEPT
         except EngineError as error:
+            # It was asked for its models, of which the person who sent a picture can know nothing.
+            if isinstance(error, PictureTimeout):
+                error = ModelNotLoaded(str(error))
             self._error, self._next = error, time.monotonic() + _AGAIN
             if self._entries is not None:
                 logger.warning("%s", error)
@@ -238,50 +241,43 @@ def sentences(settings: ServerSettings, model: ServedModel) -> Iterator[None]:
     """Makes sentences of what the official client raises. None repeats the key."""
     import openai  # noqa: PLC0415
 
-    server = f"the server {settings.host}"
+    server = f"The server {settings.host}"
     try:
         yield
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
         raise ModelNotLoaded(
-            f"The model {model.name}: {server} refuses the key (status {error.status_code}): "
-            "correct OPENAI_API_KEY."
+            f"{server} refuses the key (status {error.status_code}): correct OPENAI_API_KEY."
         ) from None
     except openai.NotFoundError:
         raise ModelNotLoaded(
-            f"The model {model.name}: {server} knows no model of this name, or nothing is at this address: "
+            f"{server} knows no model named {model.served}, or nothing is at this address: "
             "choose one that it runs, or correct OPENAI_BASE_URL."
         ) from None
     except openai.APITimeoutError:
         raise PictureTimeout(
-            f"The model {model.name}: {server} did not answer in time: try again later, or raise "
-            "OPENAI_TIMEOUT."
+            f"{server} did not answer in time: try again later, or raise OPENAI_TIMEOUT."
         ) from None
     except openai.APIConnectionError as error:
         reason = str(error.__cause__ or "") or "no connection"
         raise ModelNotLoaded(
-            f"The model {model.name}: {server} cannot be reached ({_hidden(reason, settings)}): "
-            "start it, or correct OPENAI_BASE_URL."
+            f"{server} cannot be reached ({_hidden(reason, settings)}): start it, or correct OPENAI_BASE_URL."
         ) from None
     except openai.APIStatusError as error:
         if error.status_code in {429, 503}:
             raise EngineBusy(
-                f"The model {model.name}: {server} has too much to do (status {error.status_code}): "
+                f"{server} has too much to do (status {error.status_code}): "
                 "try again later, or lower OPENAI_CONCURRENCY."
             ) from None
         said = _hidden(" ".join(str(error.message).split()), settings)[:_SAID].rstrip(".")
         if error.status_code >= 500:
-            raise EngineError(
-                f"The model {model.name}: {server} failed ({said}): see its log, or try again later."
-            ) from None
+            raise EngineError(f"{server} failed ({said}): see its log, or try again later.") from None
         raise EngineError(
-            f"The model {model.name}: {server} does not take the request ({said}): see OPENAI_EXTRA_BODY and "
+            f"{server} does not take the request ({said}): see OPENAI_EXTRA_BODY and "
             "OPENAI_PICTURE_SIZE, or choose a model that looks at pictures."
         ) from None
     except openai.OpenAIError as error:
         said = _hidden(" ".join(str(error).split()), settings)[:_SAID].rstrip(".")
-        raise EngineError(
-            f"The model {model.name}: {server} gave no answer that can be used ({said}): see its log."
-        ) from None
+        raise EngineError(f"{server} gave no answer that can be used ({said}): see its log.") from None
 
 
 def _hidden(text: str, settings: ServerSettings) -> str:

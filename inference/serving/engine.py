@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Iterable, Sequence
@@ -41,12 +40,13 @@ from inference.serving.child import ChildDied
 from inference.serving.errors import KINDS
 from inference.serving.openers import Openers
 from inference.serving.program import program
-from inference.serving.protocol import Opened
-from inference.serving.worker_process import Asked, DiedLoading, WorkerProcess
+from inference.serving.protocol import Asked, Opened
+from inference.serving.worker_process import DiedLoading, WorkerProcess
 
 logger = logging.getLogger(__name__)
 
 _MOST_OPEN = 64_000_000  # bytes of pixels that wait for the worker, after which no more files are opened
+_MOST_LOST = 3  # times that a server is asked for one picture, should the worker end meanwhile
 _SWAP_TIME = 2.0  # seconds for which a model that was there may be gone: its folder is being replaced
 _SWAP_PAUSE = 0.05  # seconds between two looks at it
 
@@ -85,9 +85,13 @@ class _Request(Generic[_Said]):
     checkpoint: str  # the weights that the folder held when the picture came
     options: DecodingOptions | None
     answer: asyncio.Future[_Said]
-    asked: Asked | None = None  # None: a caption is wanted
+    asked: Asked | None  # None: a caption is wanted
+    data: bytes  # of its file
+    elsewhere: bool  # its model is on another machine
     picture: Opened | None = None  # once its file was opened
+    opening: asyncio.Task[None] | None = None
     retried: bool = False  # its batch broke down: it is tried once more, alone
+    lost: int = 0  # times that the worker ended while another machine was asked
 
 
 _AnyRequest = _Request[Any]
@@ -118,6 +122,9 @@ class Engine:
     for files that take long. A picture whose model and options equal the first one's joins its batch. A lone
     picture never waits for company.
 
+    A model on another machine (``openai:NAME``) is waited for beside the others, as many pictures at once as
+    OPENAI_CONCURRENCY says: it makes nobody wait but those who asked it.
+
     A model's folder may be replaced at any time. Pictures that came before are described by the weights that
     are in memory, those that come later by the new ones; if these cannot be loaded, the old ones go on.
     """
@@ -132,9 +139,9 @@ class Engine:
         self._room = asyncio.Event()  # fewer than _MOST_OPEN bytes are held
         self._worker: WorkerProcess | None = None
         self._dispatcher: asyncio.Task[None] | None = None
-        self._arriving = asyncio.Lock()
+        # By whether the model is elsewhere: a machine that does not answer holds up nobody else.
+        self._arriving = {False: asyncio.Lock(), True: asyncio.Lock()}
         self._known: set[str] = set()  # models that were there
-        self._hashing = threading.Lock()  # who comes second finds the hash made
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -148,7 +155,11 @@ class Engine:
 
         Raises UnknownModel when the default model's checkpoint is not there.
         """
-        await asyncio.to_thread(self.checkpoint)  # hashed now, so that asking later does not block the loop
+        try:
+            # Hashed now, so that asking later does not block the loop.
+            await asyncio.to_thread(self.checkpoint)
+        except (ModelNotLoaded, EngineBusy) as error:  # a server that is not up yet
+            logger.warning("%s", error)
         self._make_room()
         await self._openers.start()
         await self._live_worker()
@@ -224,31 +235,36 @@ class Engine:
     ) -> _Said:
         """What comes of a request for the picture in a file, which ends up in ``answer``."""
         model = model or self.settings.model
-        async with self._arriving:  # a lock is fair: the pictures stay in their order
+        elsewhere = ModelName.parse(model).model.elsewhere
+        async with self._arriving[elsewhere]:  # a lock is fair: the pictures stay in their order
             checkpoint = await asyncio.to_thread(self.checkpoint, model)
         if self._dispatcher is None:
             raise EngineError("The engine is not running: start it first.")
-        if len(self._open) >= self.settings.queue_size:
-            raise EngineBusy(
-                f"{len(self._open)} pictures are waiting already: send this one again in a few minutes."
-            )
-        request = _Request(model, checkpoint, options, answer, asked)
+        # Those that a machine elsewhere lets wait take no place of the others.
+        waiting = sum(request.elsewhere == elsewhere for request in self._open)
+        if waiting >= self.settings.queue_size:
+            raise EngineBusy(f"{waiting} pictures are waiting already: send this one again in a few minutes.")
+        request = _Request(model, checkpoint, options, answer, asked, data, elsewhere)
         self._open.add(request)
-        opening = asyncio.create_task(self._open_file(request, data))
+        self._have_opened(request)
         try:
             return await request.answer
         finally:
-            opening.cancel()
+            if request.opening is not None:
+                request.opening.cancel()
             self._open.discard(request)
             request.picture = None  # its batch may be remembered until the next one
             self._make_room()
             with contextlib.suppress(ValueError):
                 self._queue.remove(request)
 
-    async def _open_file(self, request: _AnyRequest, data: bytes) -> None:
+    def _have_opened(self, request: _AnyRequest) -> None:
+        request.opening = asyncio.create_task(self._open_file(request))
+
+    async def _open_file(self, request: _AnyRequest) -> None:
         """Open a picture's file and put it into the queue."""
         try:
-            request.picture = await self._openers.open(data, self._room)
+            request.picture = await self._openers.open(request.data, self._room)
         except (PictureError, EngineError) as error:
             _fail([request], error)
         except OSError as error:
@@ -281,8 +297,7 @@ class Engine:
         deadline = time.monotonic() + (_SWAP_TIME if name in self._known else 0.0)
         while True:
             try:
-                with self._hashing:
-                    found = checkpoint_hash(self.settings.models_dir, parsed)
+                found = checkpoint_hash(self.settings.models_dir, parsed)
             except EngineError:
                 if time.monotonic() >= deadline:
                     self._known.discard(name)
@@ -298,8 +313,7 @@ class Engine:
 
     def models(self) -> list[ModelInfo]:
         """The models there are, by name. Blocking, as :meth:`checkpoint` is."""
-        with self._hashing:
-            return list_models(self.settings.models_dir)
+        return list_models(self.settings.models_dir)
 
     def missing(self) -> list[MissingModel]:
         """The models that are known and not there. Blocking."""
@@ -367,7 +381,7 @@ class Engine:
         pictures = [request.picture for request in batch if request.picture is not None]
         try:
             worker = await self._live_worker()
-            results = await worker.describe(
+            answers = await worker.describe(
                 pictures,
                 model=first.model,
                 checkpoint=first.checkpoint,
@@ -400,8 +414,34 @@ class Engine:
         except OSError as error:
             _fail(batch, EngineError(f"The inference worker cannot be started ({error}): try again later."))
         else:
-            for request, result in zip(batch, results, strict=True):
-                _settle(request, result)
+            for request, result in zip(batch, answers, strict=True):
+                self._take(request, result)
+
+    def _take(self, request: _AnyRequest, result: asyncio.Future[protocol.Message]) -> None:
+        """Take the answer to a request; or, while the worker waits for another machine, go on with others."""
+        if result.done():
+            _settle(request, result.result())
+            return
+        request.picture = None  # should the worker end, the file is opened once more
+        self._make_room()
+
+        def came(result: asyncio.Future[protocol.Message]) -> None:
+            error = result.exception()
+            if error is None:
+                _settle(request, result.result())
+            elif not request.answer.done():
+                self._ask_again(request, error)
+
+        result.add_done_callback(came)
+
+    def _ask_again(self, request: _AnyRequest, error: BaseException) -> None:
+        """The worker ended, of another picture most likely."""
+        request.lost += 1
+        if request.lost < _MOST_LOST:
+            self._have_opened(request)
+        else:
+            sentence = f"The inference worker ended {request.lost} times while a server was asked ({error})"
+            _fail([request], WorkerCrashed(f"{sentence}: send the picture again later."))
 
     def _retry(self, batch: list[_AnyRequest]) -> None:
         for request in reversed(batch):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from PIL import Image
 
@@ -23,10 +24,21 @@ from inference.common.types import (
 from inference.pictures.files import read_file
 from inference.pictures.opening import load_picture
 from inference.serving.program import program
+from inference.serving.protocol import Asked
 
 logger = logging.getLogger(__name__)
 
+Outcome = Caption | Answer | EngineError
 _Said = TypeVar("_Said", Caption, Answer)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What is known of a picture's file."""
+
+    notes: tuple[str, ...]  # see inference.pictures.opening.Picture
+    seconds: float  # that it took to open it
+    since: float  # time.perf_counter() when the picture was there
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +46,7 @@ class Ready:
     """A picture that was opened."""
 
     image: Image.Image  # RGB, upright
-    notes: tuple[str, ...]  # of its file, see inference.pictures.opening.Picture
-    seconds: float  # that it took to open it
-    since: float  # time.perf_counter() when it was there
+    file: File
 
 
 class Captioner(Protocol):
@@ -65,6 +75,22 @@ class Talks(Protocol):
 
         Raises CannotTalk: this one describes only.
         """
+
+
+@runtime_checkable
+class AsksElsewhere(Protocol):
+    """What a captioner offers whose model is on another machine: while that is busy, others are seen to here.
+
+    What it returns is there later, and done in another thread.
+    """
+
+    def begin(self, image: Image.Image, options: DecodingOptions | None) -> Future[Caption]:
+        """As :meth:`Captioner.caption`, of one image."""
+
+    def begin_asking(
+        self, image: Image.Image, question: str, turns: Sequence[Turn], options: DecodingOptions | None
+    ) -> Future[Answer]:
+        """As :meth:`Talks.ask`."""
 
 
 @runtime_checkable
@@ -130,7 +156,8 @@ class LocalModel:
         options: DecodingOptions | None = None,
     ) -> Answer:
         """The same for the bytes of a file, of any format that `inference.pictures.opening` reads."""
-        outcome = answer(self._captioner, _opened(data), checked_question(question), turns, options)
+        asked = Asked(checked_question(question), tuple(turns))
+        outcome = answer(self._captioner, _opened(data), asked, options)
         if isinstance(outcome, Answer):
             return outcome
         raise outcome
@@ -141,7 +168,7 @@ def _opened(data: bytes) -> Ready:
     begun = time.perf_counter()
     picture = load_picture(data)
     opened = time.perf_counter()
-    return Ready(picture.image, picture.notes, opened - begun, opened)
+    return Ready(picture.image, File(picture.notes, opened - begun, opened))
 
 
 def load(name: str, models_dir: str | Path, *, threads: int | None = None) -> LocalModel:
@@ -164,38 +191,67 @@ def caption_together(
     outcomes: list[Caption | EngineError] = []
     captions = _captions([picture.image for picture in pictures], captioner, options)
     for picture, caption in zip(pictures, captions, strict=True):
-        outcomes.append(_complete(picture, caption) if isinstance(caption, Caption) else caption)
+        outcomes.append(_complete(picture.file, caption) if isinstance(caption, Caption) else caption)
     return outcomes
 
 
 def answer(
-    captioner: Captioner,
-    picture: Ready,
-    question: str,
-    turns: Sequence[Turn],
-    options: DecodingOptions | None,
+    captioner: Captioner, picture: Ready, asked: Asked, options: DecodingOptions | None
 ) -> Answer | EngineError:
     """What the captioner answers to a question about a picture, or why there is no answer."""
     if not isinstance(captioner, Talks):
         return CannotTalk.of(captioner.name)
     try:
-        return _complete(picture, captioner.ask(picture.image, question, turns, options))
+        return _complete(picture.file, captioner.ask(picture.image, asked.question, asked.turns, options))
     except Exception as error:
-        return _failure(picture.image, error, "asked about")
+        return _failure(picture.image.size, error, "asked about")
 
 
-def _complete(picture: Ready, said: _Said) -> _Said:
+def begin(
+    captioner: AsksElsewhere,
+    picture: Ready,
+    asked: Asked | None,
+    options: DecodingOptions | None,
+    tell: Callable[[Outcome], None],
+) -> None:
+    """Have a picture described (``asked`` None), or a question about it answered, elsewhere.
+
+    ``tell`` is told what came of it, once, in whichever thread.
+    """
+    file, size = picture.file, picture.image.size  # its pixels are not kept for as long as that takes
+    what = "captioned" if asked is None else "asked about"
+
+    def told(said: Future[Any]) -> None:
+        try:
+            outcome: Outcome = _complete(file, said.result())
+        except Exception as error:
+            outcome = _failure(size, error, what)
+        tell(outcome)
+
+    try:
+        said: Future[Any] = (
+            captioner.begin(picture.image, options)
+            if asked is None
+            else captioner.begin_asking(picture.image, asked.question, asked.turns, options)
+        )
+    except Exception as error:
+        tell(_failure(size, error, what))
+    else:
+        said.add_done_callback(told)
+
+
+def _complete(file: File, said: _Said) -> _Said:
     """What was said of a picture, with what is known of its file."""
-    total = picture.seconds + time.perf_counter() - picture.since
-    seconds = {"decode": picture.seconds, **said.seconds, "total": total}
-    return replace(said, seconds=seconds, notes=(*picture.notes, *said.notes), program=program())
+    total = file.seconds + time.perf_counter() - file.since
+    seconds = {"decode": file.seconds, **said.seconds, "total": total}
+    return replace(said, seconds=seconds, notes=(*file.notes, *said.notes), program=program())
 
 
-def _failure(image: Image.Image, error: Exception, what: str) -> EngineError:
+def _failure(size: tuple[int, int], error: Exception, what: str) -> EngineError:
     """``what``: could not be done with the picture."""
     if isinstance(error, EngineError):
         return error
-    logger.exception("A picture of %d x %d could not be %s", *image.size, what)
+    logger.error("A picture of %d x %d could not be %s", *size, what, exc_info=error)
     return EngineError(f"The picture could not be {what}: {one_line(error)}")
 
 
@@ -210,7 +266,7 @@ def _captions(
     except Exception as error:
         if len(images) > 1:
             return [_captions([image], captioner, options)[0] for image in images]
-        return [_failure(images[0], error, "captioned")]
+        return [_failure(images[0].size, error, "captioned")]
     return captions
 
 

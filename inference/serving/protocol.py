@@ -11,17 +11,20 @@ Opener to engine:
     memory than it may; ``{"type": "died", "exit_code": int}``: what opened it died of it
 Engine to worker:
     ``{"type": "load", "model": str}``
-    ``{"type": "caption", "model": str, "checkpoint": str, "options": dict | null, "pictures": [...]``,
-    ``"sizes": [int, ...]}`` + each one's pixels; ``checkpoint``: the weights in the model's folder when the
-    pictures came; ``pictures``: see :class:`Opened`
-    ``{"type": "ask", ..., "question": str, "turns": [{"question": str, "answer": str}]}``: the same for one
-    picture, and what is asked about it
+    ``{"type": "caption", "model": str, "checkpoint": str, "options": dict | null, "ids": [int, ...]``,
+    ``"pictures": [...], "sizes": [int, ...]}`` + each one's pixels; ``checkpoint``: the weights in the
+    model's folder when the pictures came; ``ids``: by which they are answered; ``pictures``: see
+    :class:`Opened`
+    ``{"type": "ask", ..., "asked": dict}``: the same for one picture, and what is asked about it, see
+    :class:`Asked`
 Worker to engine:
     ``{"type": "loaded", "model": str, "checkpoint": str}``;
     ``{"type": "not_loaded", "request": "load" | "caption" | "ask", "sentence": str}``, then no more;
-    ``{"type": "begun"}`` once the model is there and the pictures' own time starts, then
-    ``{"type": "done", "results": [...]}``, one result a picture, in order:
-    ``{"caption": dict}``, ``{"answer": dict}`` or ``{"failed": sentence, "kind": one of errors.KINDS}``
+    ``{"type": "begun"}`` once the model is there and the pictures' own time starts;
+    ``{"type": "answered", "id": int, "result": ...}``, one a picture, in any order; the result is
+    ``{"caption": dict}``, ``{"answer": dict}`` or ``{"failed": sentence, "kind": one of errors.KINDS}``;
+    ``{"type": "free"}`` once it can take the next message: what was not answered then is with another
+    machine, and will be
 """
 
 from __future__ import annotations
@@ -30,8 +33,10 @@ import asyncio
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, Self
+
+from inference.common.types import Turn
 
 _LENGTHS = struct.Struct(">II")
 
@@ -57,6 +62,23 @@ class Opened:
         """What :meth:`to_dict` says, with its pixels. Raises KeyError or ValueError."""
         width, height = values["size"]
         return cls((width, height), pixels, tuple(values["notes"]), values["seconds"])
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be answered about a picture."""
+
+    question: str
+    turns: tuple[Turn, ...]  # what was said of it before
+
+    def to_dict(self) -> Message:
+        """JSON-able."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """What :meth:`to_dict` says. Raises KeyError or TypeError."""
+        return cls(values["question"], tuple(Turn(**turn) for turn in values["turns"]))
 
 
 def pack(message: Message, attachments: Sequence[bytes] = ()) -> list[bytes]:

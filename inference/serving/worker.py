@@ -28,11 +28,22 @@ from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import ModelName
 from inference.common.errors import UserError
 from inference.common.memory import give_back, kept
-from inference.common.types import Answer, Caption, DecodingOptions, EngineError, Turn
+from inference.common.types import Answer, Caption, DecodingOptions, EngineError
 from inference.serving import protocol
 from inference.serving.errors import kind_of
 from inference.serving.in_child import answers_to_engine
-from inference.serving.local import Captioner, Ready, WarmsUp, answer, caption_together, one_line
+from inference.serving.local import (
+    AsksElsewhere,
+    Captioner,
+    File,
+    Outcome,
+    Ready,
+    WarmsUp,
+    answer,
+    begin,
+    caption_together,
+    one_line,
+)
 
 logger = logging.getLogger("inference.serving.worker")
 
@@ -54,10 +65,10 @@ class _Loaded:
 
 
 class Worker:
-    """Answers one message after the other. At most ``capacity`` (>= 1) captioners stay in memory.
+    """Takes one message after the other. At most ``capacity`` (>= 1) captioners stay in memory.
 
     ``load`` makes a model's captioner, ``current`` tells the sha256 of the weights in its folder. Both may
-    raise anything.
+    raise anything. ``send`` is called in any thread.
     """
 
     def __init__(
@@ -95,15 +106,25 @@ class Worker:
         self._loaded[message["model"]].warm = True
         pictures = [_ready(*one) for one in zip(message["pictures"], attachments, strict=True)]
         attachments.clear()  # as many bytes again, which nobody needs any more
-        outcomes: Sequence[Caption | Answer | EngineError]
-        if message["type"] == "ask":
-            turns = [Turn(**turn) for turn in message["turns"]]
-            outcomes = [answer(captioner, pictures[0], message["question"], turns, options)]
+        asked = protocol.Asked.from_dict(message["asked"]) if message["type"] == "ask" else None
+        if isinstance(captioner, AsksElsewhere):
+            for number, picture in zip(message["ids"], pictures, strict=True):
+                begin(captioner, picture, asked, options, partial(self._tell, number))
         else:
-            outcomes = caption_together(captioner, pictures, options)
-        self._send({"type": "done", "results": [_result(outcome) for outcome in outcomes]})
+            outcomes: Sequence[Outcome] = (
+                caption_together(captioner, pictures, options)
+                if asked is None
+                else [answer(captioner, pictures[0], asked, options)]
+            )
+            for number, outcome in zip(message["ids"], outcomes, strict=True):
+                self._tell(number, outcome)
+        self._send({"type": "free"})
         if kept() > _KEPT:
             give_back()
+
+    def _tell(self, number: int, outcome: Outcome) -> None:
+        """What came of the picture of that id. In any thread."""
+        self._send({"type": "answered", "id": number, "result": _result(outcome)})
 
     def rest(self) -> None:
         """Do what is better done while nobody waits: warm up what has captioned nothing yet, free memory."""
@@ -168,10 +189,10 @@ class Worker:
 def _ready(said: protocol.Message, pixels: bytes) -> Ready:
     opened = protocol.Opened.from_dict(said, pixels)
     image = Image.frombytes("RGB", opened.size, opened.pixels)
-    return Ready(image, opened.notes, opened.seconds, time.perf_counter())
+    return Ready(image, File(opened.notes, opened.seconds, time.perf_counter()))
 
 
-def _result(outcome: Caption | Answer | EngineError) -> protocol.Message:
+def _result(outcome: Outcome) -> protocol.Message:
     """As the protocol says it."""
     match outcome:
         case Caption():
@@ -216,7 +237,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True, help="of the processor")
     arguments = parser.parse_args()
 
-    answers = answers_to_engine()
+    answers, turn = answers_to_engine(), threading.Lock()
+
+    def send(message: protocol.Message) -> None:
+        with turn:
+            protocol.write(answers, message)
+
     inbox: _Inbox = queue.SimpleQueue()
     threading.Thread(target=_read_messages, args=(sys.stdin.buffer, inbox), daemon=True).start()
     # Read by OpenMP when torch loads it: it must be set before it is imported.
@@ -224,7 +250,7 @@ def main() -> None:
     worker = Worker(
         loader(arguments.captioner, arguments.models_dir, arguments.threads),
         lambda name: checkpoint_hash(arguments.models_dir, ModelName.parse(name)),
-        partial(protocol.write, answers),
+        send,
         capacity=max(arguments.loaded_models, 1),
     )
     while True:

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
-from inference.common.types import DecodingOptions, ModelNotLoaded, Turn
+from inference.common.types import DecodingOptions, ModelNotLoaded
 from inference.serving import protocol
 from inference.serving.child import Child, ChildDied, Frame
-from inference.serving.protocol import Opened
+from inference.serving.protocol import Asked, Opened
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is to be answered about a picture."""
-
-    question: str
-    turns: tuple[Turn, ...]
 
 
 class DiedLoading(ChildDied):
@@ -34,6 +26,8 @@ class WorkerProcess(Child):
     model = ""  # the default one
     ready = False  # it was able to load the default model when it last had to
     died: Callable[[], None]
+    _answers: dict[int, asyncio.Future[protocol.Message]]  # that are due, by the pictures' ids
+    _ids: Iterator[int]
 
     @classmethod
     async def start(cls, model: str, arguments: Sequence[str], died: Callable[[], None]) -> Self:
@@ -43,6 +37,7 @@ class WorkerProcess(Child):
         """
         worker = await cls.spawn("inference.serving.worker", *arguments)
         worker.model, worker.died = model, died
+        worker._answers, worker._ids = {}, itertools.count()
         await worker.send({"type": "load", "model": model})
         logger.info("Inference worker started, process %d", worker.pid)
         return worker
@@ -57,23 +52,49 @@ class WorkerProcess(Child):
         asked: Asked | None,
         start_timeout: float,
         picture_timeout: float,
-    ) -> list[protocol.Message]:
+    ) -> list[asyncio.Future[protocol.Message]]:
         """The worker's results, in the order of the pictures; ``asked`` of the only one, None: captions.
 
+        Returns when the worker can take others. Results that are not there by then are waited for by it, not
+        made by it, and raise ChildDied when it ends before.
         Raises ChildDied, ModelNotLoaded (also when `start_timeout` has passed), or TimeoutError when the
         pictures took longer than `picture_timeout`.
         """
-        message: protocol.Message = {
-            **({"type": "caption"} if asked is None else {"type": "ask", **asdict(asked)}),
-            "model": model,
-            "checkpoint": checkpoint,
-            "options": options.to_dict() if options else None,
-            "pictures": [picture.to_dict() for picture in pictures],
-        }
-        default = model == self.model
+        due = {next(self._ids): asyncio.get_running_loop().create_future() for _ in pictures}
+        self._answers |= due
+        try:
+            await self._hand_over(
+                {
+                    **({"type": "caption"} if asked is None else {"type": "ask", "asked": asked.to_dict()}),
+                    "model": model,
+                    "checkpoint": checkpoint,
+                    "options": options.to_dict() if options else None,
+                    "ids": list(due),
+                    "pictures": [picture.to_dict() for picture in pictures],
+                },
+                [picture.pixels for picture in pictures],
+                start_timeout=start_timeout,
+                picture_timeout=picture_timeout,
+            )
+        except BaseException:
+            for number in due:
+                self._answers.pop(number, None)
+            raise
+        return list(due.values())
+
+    async def _hand_over(
+        self,
+        message: protocol.Message,
+        pixels: protocol.Attachments,
+        *,
+        start_timeout: float,
+        picture_timeout: float,
+    ) -> None:
+        """Returns when the worker can take the next message. Raises as :meth:`describe`."""
+        model, default = message["model"], message["model"] == self.model
         try:
             async with asyncio.timeout(start_timeout):
-                await self.send(message, [picture.pixels for picture in pictures])
+                await self.send(message, pixels)
                 await self._answer("begun")
         except ModelNotLoaded:
             self.ready = self.ready and not default
@@ -85,9 +106,7 @@ class WorkerProcess(Child):
             raise DiedLoading(str(error)) from error
         self.ready = self.ready or default
         async with asyncio.timeout(picture_timeout):
-            done = await self._answer("done")
-        results: list[protocol.Message] = done["results"]
-        return results
+            await self._answer("free")
 
     async def _answer(self, kind: str) -> protocol.Message:
         message, _ = await self.receive()
@@ -102,6 +121,10 @@ class WorkerProcess(Child):
         message, _ = frame
         if message["type"] == "loaded":
             self.ready = True
+        elif message["type"] == "answered":
+            answer = self._answers.pop(message["id"], None)
+            if answer is not None and not answer.done():
+                answer.set_result(message["result"])
         elif message["type"] == "not_loaded" and message["request"] == "load":
             logger.error("%s", message["sentence"])
         else:
@@ -109,4 +132,9 @@ class WorkerProcess(Child):
 
     def ended(self) -> None:
         """It is dead."""
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(ChildDied(self.how_it_ended))
+                answer.exception()  # whoever waits is told; where nobody does, nothing is to be logged
+        self._answers.clear()
         self.died()

@@ -123,11 +123,16 @@ class ChatServer:
         self.listed = 0  # times
         self.at_once = 0  # requests in work
         self.most_at_once = 0
+        self.spent = 0.0  # seconds in which requests were in work, each by itself
         self.moments: list[float] = []  # time.monotonic() of the requests
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def running(self) -> bool:
+        return self._runner is not None
 
     @property
     def told(self) -> list[list[str]]:
@@ -203,10 +208,12 @@ class ChatServer:
             return web.json_response({"error": {"message": str(error)}}, status=400)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
+        begun = time.monotonic()
         try:
             return await (self.script.popleft() if self.script else self.usual)(request, body)
         finally:
             self.at_once -= 1
+            self.spent += time.monotonic() - begun
 
     def _check(self, body: Body) -> None:
         """Raises what is wrong with a request."""

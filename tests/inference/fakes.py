@@ -164,6 +164,13 @@ def load_talking(name: str, models_dir: Path, *, threads: int | None = None) -> 
     return FakeTalker(name, models_dir, threads)
 
 
+def load_here_or_elsewhere(name: str, models_dir: Path, *, threads: int | None = None) -> object:
+    """The models of a server as they are, the usual fake for the others."""
+    from inference.captioners.captioner import load_captioner
+
+    return (load_captioner if name.startswith("openai:") else load)(name, models_dir, threads=threads)
+
+
 def load_broken(name: str, models_dir: Path, *, threads: int | None = None) -> FakeCaptioner:
     """A checkpoint that cannot be loaded."""
     raise ValueError("config.json has no 'encoder'")

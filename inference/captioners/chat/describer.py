@@ -17,16 +17,14 @@ from inference.checkpoints.served import ServerSettings
 from inference.common.types import DecodingOptions, Turn
 from inference.reading.reading import Reading
 
-__all__ = ["LIKELIHOOD", "ServedDescriber"]
-
-# Mean log-probability of a token, where nobody tells it.
-LIKELIHOOD: Final = math.log(0.75)
+__all__ = ["ServedDescriber"]
 
 
 class ServedDescriber:
     """A describer, and a talker, as :class:`~inference.captioners.captioner.Captioner` wants it."""
 
     talks = True
+    likelihood: Final = math.log(0.75)  # of a token, which nobody tells
 
     def __init__(self, model: ServedModel, server: Server, prompts: Prompts) -> None:
         self._model = model
@@ -44,7 +42,7 @@ class ServedDescriber:
     ) -> tuple[list[str], list[float]]:
         """One description a picture, and the mean log-probability of its tokens."""
         begun = [self.begin(image, reading, options) for image, reading in zip(images, readings, strict=True)]
-        return [one.result() for one in begun], [LIKELIHOOD] * len(begun)
+        return [one.result() for one in begun], [self.likelihood] * len(begun)
 
     def answer(
         self,

@@ -13,7 +13,7 @@ from inference.serving.worker import Worker
 
 LOAD = {"type": "load", "model": "fake"}
 PICTURE = protocol.Opened((4, 3), bytes(4 * 3 * 3), (), 0.1)
-CAPTION = {"type": "caption", "model": "fake", "options": None, "pictures": [PICTURE.to_dict()]}
+CAPTION = {"type": "caption", "model": "fake", "options": None, "ids": [7], "pictures": [PICTURE.to_dict()]}
 
 
 class Warming:
@@ -66,7 +66,8 @@ def test_a_model_that_does_not_warm_up_still_describes(caplog: pytest.LogCapture
     worker.rest()
     assert "did not warm up" in caplog.text
     worker.handle(CAPTION, [PICTURE.pixels])
-    assert sent[-1]["results"][0]["caption"]["text"] == "кот"
+    assert (sent[-2]["id"], sent[-2]["result"]["caption"]["text"]) == (7, "кот")
+    assert sent[-1] == {"type": "free"}
 
 
 def test_a_captioner_need_not_warm_up() -> None:
@@ -79,4 +80,4 @@ def test_a_captioner_need_not_warm_up() -> None:
     worker.handle(LOAD, [])
     worker.rest()
     worker.handle(CAPTION, [PICTURE.pixels])
-    assert sent[-1]["type"] == "done"
+    assert sent[-1]["type"] == "free"
