@@ -144,6 +144,7 @@ def export(
     """Write the collected feedback for training."""
     from bot.feedback.commands import run_export  # noqa: PLC0415
     from bot.feedback.database import StoreError  # noqa: PLC0415
+    from bot.feedback.retention import Keep  # noqa: PLC0415
 
     settings = _settings()
     try:
@@ -154,6 +155,7 @@ def export(
             format=format.value,
             since=since,
             min_rating=min_rating,
+            keep=Keep(settings.keep_pictures_days, settings.keep_texts_days),
         )
     except StoreError as error:
         raise _exit(error) from None

@@ -35,6 +35,7 @@ from bot.common.logs import Redactor
 from bot.common.nursery import Nursery
 from bot.config import OperatorError, Settings
 from bot.feedback.database import StoreError
+from bot.feedback.retention import Keep
 from bot.feedback.store import Store
 from bot.feedback.waiting import once_stored
 from bot.handlers import routers
@@ -62,6 +63,7 @@ from inference.serving.metrics import EngineMetrics
 
 logger = logging.getLogger(__name__)
 
+SWEEP_PERIOD = 3600.0  # seconds between looks at what is too old
 OUTAGE_PERIOD = 5.0  # seconds between looks at whether a database that was away is back
 KEPT_LOOKS = 60  # of these until what is kept is summed up again
 ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "my_chat_member")
@@ -225,11 +227,13 @@ class App:
     async def serve(self, stop: asyncio.Event, *, delete_webhook: bool = False) -> None:
         """Work until ``stop`` is set, then drain. Raises TokenRefused."""
         watching = self.nursery.start(self._look_after(), name="looking after the database")
+        sweeping = self.nursery.start(self._sweep(), name="deleting what is too old")
         working = self.nursery.start(self._work(delete_webhook), name="polling", watched=True)
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         watching.cancel()
+        sweeping.cancel()
         if working.done():
             working.result()  # raises what ended it
         working.cancel()
@@ -247,6 +251,15 @@ class App:
                 with suppress(StoreError):
                     await self.store.try_again()
                     logger.warning("The database can be used again.")
+
+    async def _sweep(self) -> None:
+        """Delete what is kept for longer than it is to be. For ever."""
+        keep = Keep(self.settings.keep_pictures_days, self.settings.keep_texts_days)
+        while True:
+            with suppress(StoreError):  # it is logged where it is met, and there is another time
+                if removed := await self.store.retention.sweep(keep):
+                    logger.info("%d rows and pictures were too old, and are deleted", removed)
+            await asyncio.sleep(SWEEP_PERIOD)
 
     async def _work(self, delete_webhook: bool) -> None:
         url, secret = self.settings.webhook_url, self.settings.webhook_secret

@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     # The store
     database_url: str = "sqlite+aiosqlite:///data/bot.db"
     data_dir: Path = Path("data")
+    keep_pictures_days: int = Field(default=0, ge=0, le=36500)  # 0: for ever, as of the next one
+    keep_texts_days: int = Field(default=0, ge=0, le=36500)
 
     # Inference
     model: str = Field(default="meme-small", max_length=128)  # as long as the store can hold

@@ -13,6 +13,7 @@ from bot.common.accounts import SERVICE_ACCOUNTS, is_person, telegram_number
 from bot.feedback.database import StoreError, database_url, sqlite_file
 from bot.feedback.export import ExportFormat, export, parse_since
 from bot.feedback.reports import ModelStats, Stats
+from bot.feedback.retention import FOR_EVER, Keep
 from bot.feedback.states import JobState
 from bot.feedback.store import Store
 from bot.texts import Texts, sentences, texts
@@ -26,12 +27,16 @@ def run_export(
     format: ExportFormat = "imagefolder",
     since: str | None = None,
     min_rating: int | None = None,
+    keep: Keep = FOR_EVER,
 ) -> str:
-    """Export the feedback into the folder ``out``; ``since`` as a person types it. See export.export."""
+    """Export the feedback into the folder ``out``, without what is older than it is to be kept; ``since`` as
+    a person types it. See export.export.
+    """
 
     async def run() -> str:
         moment = None if since is None else parse_since(since)
         async with await open_store(url, data_dir) as store:
+            await store.retention.sweep(keep)
             report = await export(store, out, format=format, since=moment, min_rating=min_rating)
         return f"{out}: {report}"
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -20,6 +21,9 @@ from bot.feedback.tables import Job, Picture, Removal, Sending, now
 from bot.feedback.tombstones import Tombstones
 
 _log = logging.getLogger(__name__)
+
+
+_NOT_KEPT = {"path": None, "kept_at": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,8 @@ class Pictures:
             nonlocal path
             if job.keeps_picture and data is not None and picture.path is None:
                 picture.path = path = files.place(picture.sha256, data)
-                await changed(session, update(Picture).where(Picture.id == picture.id).values(path=path))
+                kept = {"path": path, "kept_at": now()}
+                await changed(session, update(Picture).where(Picture.id == picture.id).values(**kept))
             keeps = job.keeps_picture and picture.path is not None
             sent = {"picture_id": picture.id, "sender": job.sender, "keeps": keeps}
             await session.execute(self._send, sent)
@@ -125,7 +130,7 @@ class Pictures:
         except OSError as error:  # a full disk must not cost anybody the answer
             _log.warning("A picture could not be kept (%s); check the space and rights of DATA_DIR.", error)
             async with self._sessions.transaction() as session:
-                await session.execute(update(Picture).where(Picture.path == path).values(path=None))
+                await session.execute(update(Picture).where(Picture.path == path).values(_NOT_KEPT))
             return
         async with self._sessions.reading() as session:
             used = await session.scalar(select(Picture.id).where(Picture.path == path).limit(1))
@@ -164,12 +169,23 @@ class Pictures:
             await self.empty_trash()
         return len(gone)
 
+    async def drop_kept(self, before: datetime, at_most: int) -> int:
+        """Remove files that are kept since before then, the oldest first; of how many pictures that was."""
+        oldest = select(Picture.id).where(Picture.kept_at < before).order_by(Picture.kept_at).limit(at_most)
+        async with self.lock:
+            async with self._sessions.transaction() as session:
+                await database.lock_pictures(session, exclusive=True)
+                numbers = (await session.scalars(oldest)).all()
+                await self._discard(session, Picture.id.in_(numbers))
+            await self.empty_trash()
+        return len(numbers)
+
     async def _discard(self, session: AsyncSession, unkept: ColumnElement[bool]) -> None:
         """Mark for removal the kept pictures of these rows."""
         found = (await session.execute(select(Picture.path, Picture.sha256).where(unkept))).all()
         if not found:
             return
-        await changed(session, update(Picture).where(unkept).values(path=None))
+        await changed(session, update(Picture).where(unkept).values(_NOT_KEPT))
         pseudonyms = {self._pseudonyms.picture(sha256) for _, sha256 in found}
         await self._tombstones.bury(session, "picture", pseudonyms)
         insert = self._sessions.insert(Removal).on_conflict_do_nothing(index_elements=[Removal.path])

@@ -36,6 +36,7 @@ from bot.feedback.pictures import Pictures
 from bot.feedback.pseudonyms import Pseudonyms
 from bot.feedback.reports import Reports
 from bot.feedback.restores import Restores
+from bot.feedback.retention import Retention
 from bot.feedback.sessions import Outage, Sessions, Watcher, reason
 from bot.feedback.tables import Secret
 from bot.feedback.tombstones import Tombstones
@@ -71,6 +72,7 @@ class Store:
         self.restores = Restores(sessions)
         usages = Usages(sessions, self.pseudonyms)
         self.jobs = Jobs(sessions, self.people, usages, secrets.token_hex(8), asked_until)
+        self.retention = Retention(sessions, self.pictures, self.pseudonyms, self.tombstones)
         self.muted = MutedIds(sessions)
         self.captions = Captions(sessions, self.pictures)
         self.marks = Marks(sessions)

@@ -183,6 +183,7 @@ class Picture(Table):
     path: Mapped[str | None] = mapped_column(
         String(128), index=True
     )  # of the kept bytes, relative to the data folder
+    kept_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)  # since when; None: not kept
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 

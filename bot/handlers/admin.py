@@ -21,6 +21,7 @@ from bot.config import Settings
 from bot.feedback.commands import format_stats
 from bot.feedback.database import StoreError
 from bot.feedback.export import ExportFormat, archive, export, parse_since
+from bot.feedback.retention import Keep
 from bot.feedback.store import Store
 from bot.feedback.tables import Place
 from bot.handlers.common import TextCommand, reply
@@ -124,7 +125,14 @@ class _Desk:
 
 
 async def export_command(
-    message: Message, *, command: CommandObject, bot: Bot, words: Texts, store: Store, nursery: Nursery
+    message: Message,
+    *,
+    command: CommandObject,
+    bot: Bot,
+    words: Texts,
+    store: Store,
+    settings: Settings,
+    nursery: Nursery,
 ) -> None:
     """Send the feedback as an archive, made in the background."""
     try:
@@ -132,13 +140,15 @@ async def export_command(
     except ValueError:
         await reply(message, words(sentences.EXPORT_USAGE))
         return
-    nursery.start(_export(_Desk(bot, message, words), request, words, store), name="export")
+    keep = Keep(settings.keep_pictures_days, settings.keep_texts_days)
+    nursery.start(_export(_Desk(bot, message, words), request, keep, words, store), name="export")
 
 
-async def _export(desk: _Desk, request: ExportRequest, words: Texts, store: Store) -> None:
+async def _export(desk: _Desk, request: ExportRequest, keep: Keep, words: Texts, store: Store) -> None:
     try:
         async with store.locks.one_export() as folder:
             if await desk.open(words(sentences.EXPORT_STARTED)):
+                await store.retention.sweep(keep)
                 await _send_export(desk, folder, request, words, store)
     except Locked:
         await desk.open(words(sentences.EXPORT_BUSY))

@@ -44,9 +44,15 @@ _MODEL_BUTTONS = 90  # Telegram takes 100 in all
 _DESCRIPTION = 160  # UTF-16 units of a model's description, at most
 
 
-def privacy_page(consent: bool, texts: Texts) -> str:
-    """What is kept, as HTML."""
-    return texts(sentences.PRIVACY, state=_consent_state(consent, texts))
+def privacy_page(consent: bool, texts: Texts, settings: Settings) -> str:
+    """What is kept, and for how long, as HTML."""
+    days = (
+        (sentences.PICTURES_GO, settings.keep_pictures_days),
+        (sentences.TEXTS_GO, settings.keep_texts_days),
+    )
+    told = " ".join(texts.plural(sentence, number) for sentence, number in days if number)
+    page = texts(sentences.PRIVACY, state=_consent_state(consent, texts))
+    return f"{page}\n\n{told}" if told else page
 
 
 def greeting(consent: bool, texts: Texts) -> str:

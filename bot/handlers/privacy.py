@@ -7,6 +7,7 @@ from aiogram.types import CallbackQuery, Message
 
 from bot.captioning import Captioning
 from bot.common.nursery import Nursery
+from bot.config import Settings
 from bot.feedback.database import NotStored
 from bot.feedback.store import Store
 from bot.feedback.tables import User
@@ -26,9 +27,10 @@ def router() -> Router:
     return made
 
 
-async def privacy(message: Message, user: User, words: Texts) -> None:
+async def privacy(message: Message, user: User, words: Texts, settings: Settings) -> None:
     """Say what is kept, and ask."""
-    await reply(message, privacy_page(user.consent, words), consent_keyboard(user, user.consent, words))
+    page = privacy_page(user.consent, words, settings)
+    await reply(message, page, consent_keyboard(user, user.consent, words))
 
 
 async def choose(
@@ -38,6 +40,7 @@ async def choose(
     user: User,
     words: Texts,
     store: Store,
+    settings: Settings,
     nursery: Nursery,
 ) -> None:
     """Save the choice of whoever pressed."""
@@ -52,7 +55,7 @@ async def choose(
         callback,
         nursery,
         said=words(sentences.CONSENT_ON if consent else sentences.CONSENT_OFF),
-        page=greeting(consent, words) if start else privacy_page(consent, words),
+        page=greeting(consent, words) if start else privacy_page(consent, words, settings),
         keyboard=consent_keyboard(user, consent, words, start=start),
     )
 

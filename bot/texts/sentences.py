@@ -285,6 +285,13 @@ PRIVACY: Final = (
     "{state}\n\n"
     "/forget erases everything at once."
 )
+PICTURES_GO: Final = Plural(
+    "Kept pictures are deleted after {n} day.", "Kept pictures are deleted after {n} days."
+)
+TEXTS_GO: Final = Plural(
+    "My descriptions, your marks and corrections are deleted after {n} day.",
+    "My descriptions, your marks and corrections are deleted after {n} days.",
+)
 CONSENT_ON: Final = "Now: you allow me to keep your pictures."
 CONSENT_OFF: Final = "Now: your pictures are not kept."
 ALLOW: Final = "Allow keeping my pictures"
