@@ -43,6 +43,7 @@ _PATIENCE = 10.0  # seconds for that question
 _NOW = 60.0  # seconds: a model that was "created" within them of its listing was not, its entry was
 # What tells one model from another in an entry of /v1/models; the rest changes by itself.
 _TELLING = ("id", "root", "parent", "version", "digest")
+_TELLS_MORE = {401, 403, 429, 503}  # statuses of a server that would not run a model either
 _SAID = 200  # characters of what a server says that are repeated
 
 
@@ -187,7 +188,8 @@ class _Server:
                     base_url=settings.base_url, api_key=settings.key, timeout=_PATIENCE, max_retries=0
                 ) as client,
             ):
-                self._entries = _entries(client)
+                listed = _entries(client)
+            self._entries = (self._entries or {}) if listed is None else listed
             self._next = time.monotonic() + _KEPT
         except EngineError as error:
             # It was asked for its models, of which the person who sent a picture can know nothing.
@@ -203,8 +205,10 @@ def _server(settings: ServerSettings) -> _Server:
     return _Server(settings)
 
 
-def _entries(client: Any) -> dict[str, dict[str, Any]]:
-    """By the server's names of its models, what tells each from others; {} of one that lists none."""
+def _entries(client: Any) -> dict[str, dict[str, Any]] | None:
+    """By the server's names of its models, what tells each from others; None: it lists none, which need not
+    keep it from running them.
+    """
     import openai  # noqa: PLC0415
 
     try:
@@ -212,12 +216,12 @@ def _entries(client: Any) -> dict[str, dict[str, Any]]:
         listed = json.loads(answer.text)["data"]
         asked = _moment(answer.headers.get("date"))
         return {str(entry["id"]): _told(entry, asked) for entry in listed}
-    except (openai.NotFoundError, ValueError, KeyError, TypeError):
-        return {}
+    except (ValueError, KeyError, TypeError):
+        return None
     except openai.APIStatusError as error:
-        if error.status_code in {405, 501}:
-            return {}
-        raise
+        if error.status_code in _TELLS_MORE:
+            raise
+        return None
 
 
 def _told(entry: dict[str, Any], asked: float) -> dict[str, Any]:

@@ -18,6 +18,7 @@ _THOUGHTS = (
     ),  # cut off while thinking
 )
 _TOKENS = re.compile(r"<\|[^<>|]*\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]")  # of a chat's format
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # no store takes them
 _MARKUP = (
     (re.compile(r"^\s*(?:```|~~~)\w*\s*$", re.MULTILINE), ""),  # fences
     (re.compile(r"^\s*(?:[-*_]\s*){3,}$", re.MULTILINE), ""),  # rules
@@ -35,7 +36,7 @@ def cleaned(text: str) -> str:
     """One paragraph a line, plain text; "" where nothing of the matter is said."""
     for thoughts in _THOUGHTS:
         text = thoughts.sub("", text)
-    text = _TOKENS.sub("", text)
+    text = _CONTROLS.sub("", _TOKENS.sub("", text))
     for mark, instead in _MARKUP:
         text = mark.sub(instead, text)
     paragraphs = [" ".join(line.split()) for line in _without_preamble(text).splitlines()]

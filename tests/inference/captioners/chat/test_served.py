@@ -190,6 +190,7 @@ def test_the_joke_is_asked_for_in_our_words(captioner: Captioner, server: ChatSe
         f"Sure! Here is the description of the image:\n\n**{SAID}**",
         f"Конечно! Вот описание картинки:\n\n{SAID}\n\nЕсли хотите, расскажу подробнее.",
         f"### Описание:\n- {SAID}",
+        f"\x00{SAID}\x07\r\n",
         f"«{SAID}»",
         [{"type": "text", "text": SAID}],
     ],
