@@ -51,8 +51,7 @@ from bot.middlewares.throttle import ThrottleMiddleware
 from bot.middlewares.updates import UpdatesMiddleware
 from bot.middlewares.user import UserMiddleware
 from bot.operating.metrics import Metrics
-from bot.operating.pulse import watch_loop
-from bot.transport.health import health_server
+from bot.operating.probes import Pulse, probes
 from bot.transport.intake import Intake
 from bot.transport.polling import Poller
 from bot.transport.webhook import LEASE, Webhook
@@ -208,8 +207,8 @@ class App:
         except Exception:  # the errors router failed too: polling must survive
             logger.exception("Update %d failed", update.update_id)
 
-    def health(self) -> tuple[bool, dict[str, Any]]:
-        """Whether everything works, and the details of it."""
+    def readiness(self) -> tuple[bool, dict[str, Any]]:
+        """Whether pictures can be described now, and the details of it."""
         outage = self.store.outage
         return self._receiving and self.engine.healthy and outage is None, {
             "database": outage is None,
@@ -344,11 +343,10 @@ async def build(settings: Settings, engine: AnyEngine, *, token: str, api_url: s
         stack.push_async_callback(bot.session.close)
         app = App(settings, store, engine, bot, metrics)
         if settings.health_port:
+            pulse = Pulse(app.readiness, metrics.loop_was_late)
             await stack.enter_async_context(
-                health_server(settings.health_host, settings.health_port, app.health, metrics.registry)
+                probes(settings.health_host, settings.health_port, pulse, metrics.registry)
             )
-            lag = asyncio.create_task(watch_loop(metrics.loop_was_late))
-            stack.callback(lag.cancel)
         yield app
 
 

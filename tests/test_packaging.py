@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 from prometheus_client import CollectorRegistry
 
 from bot.config import Settings
-from bot.transport.health import health_server
+from bot.operating.probes import Pulse, probes
 from inference.common.extras import MODULES, Extra
 
 ROOT = Path(__file__).parents[1]
@@ -231,15 +231,19 @@ def test_the_container_is_not_root_and_starts_the_bot() -> None:
     assert {name for name in variables if not name.startswith(("PIP_", "PYTHON"))} <= NAMES | {"PATH"}
 
 
-@pytest.mark.parametrize("healthy", [True, False])
-async def test_the_health_check_asks_the_bot(healthy: bool, unused_tcp_port: int) -> None:
-    """The command of the Dockerfile, run against the bot's own endpoint."""
+@pytest.mark.parametrize("alive", [True, False])
+async def test_the_health_check_asks_the_bot(
+    alive: bool, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command of the Dockerfile, run against a bot that is not ready, but alive."""
     (check,) = instructions("HEALTHCHECK")
     command = json.loads(check[check.index("[") :])
     assert command[0] == "python"
     environment = os.environ | {"HEALTH_PORT": str(unused_tcp_port)}
-
-    async with health_server("127.0.0.1", unused_tcp_port, lambda: (healthy, {}), CollectorRegistry()):
+    if not alive:
+        monkeypatch.setattr("bot.operating.probes.ALIVE_WITHIN", 0.0)
+    pulse = Pulse(lambda: (False, {}), lambda _: None)
+    async with probes("127.0.0.1", unused_tcp_port, pulse, CollectorRegistry()):
         done = await asyncio.to_thread(
             subprocess.run,
             [sys.executable, *command[1:]],
@@ -248,7 +252,7 @@ async def test_the_health_check_asks_the_bot(healthy: bool, unused_tcp_port: int
             timeout=30,
             check=False,
         )
-    assert (done.returncode == 0) is healthy, done.stderr
+    assert (done.returncode == 0) is alive, done.stderr
 
 
 def test_compose_sets_only_what_the_bot_knows(service: dict[str, Any], no_environment: None) -> None:

@@ -1,1 +1,1 @@
-"""How updates come in and answers of Telegram are read: long polling, webhook, JSON, health."""
+"""How updates come in and answers of Telegram are read: long polling, webhook, JSON."""

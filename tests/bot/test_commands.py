@@ -142,7 +142,7 @@ async def test_without_a_token_the_bot_serves_its_own_telegram(
                     return False
 
             await until(lambda: works(f"http://127.0.0.1:{unused_tcp_port}/"))
-            await until(lambda: works(f"http://127.0.0.1:{health}/healthz"))
+            await until(lambda: works(f"http://127.0.0.1:{health}/readyz"))
         running.send_signal(signal.SIGTERM)
         _, said = await asyncio.wait_for(running.communicate(), 60)
     finally:

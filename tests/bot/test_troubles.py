@@ -173,7 +173,7 @@ async def test_a_webhook_or_a_second_poller_is_told_once_and_waited_out(
             lambda: sum(call.status == 409 for call in sandbox.calls_of("getUpdates")) >= 2
         )
         assert app.poller.trouble is not None
-        assert not app.health()[0]
+        assert not app.readiness()[0]
         async with session.post(f"{bot_url}/deleteWebhook") as answer:
             assert answer.status == 200
     await reply_to(sandbox, await sandbox.send_photo(MEME))
@@ -341,21 +341,6 @@ async def test_stopping_does_not_wait_for_ever_and_the_next_start_answers(
         await reply_to(sandbox, photo)
         await until(lambda: settled(app))
     assert len(replies_to(sandbox, photo)) == 1
-
-
-async def test_health_is_served_over_http(
-    settings: Callable[..., Settings], sandbox: Sandbox, unused_tcp_port: int
-) -> None:
-    async with working(settings(health_port=unused_tcp_port), sandbox) as app:
-        await reply_to(sandbox, await sandbox.send_photo(MEME))
-        async with aiohttp.ClientSession() as session:
-            address = f"http://127.0.0.1:{unused_tcp_port}/healthz"
-            async with session.get(address) as answer:
-                told = await answer.json()
-                assert (answer.status, told["status"]) == (200, "ok")
-            await app.engine.stop()
-            async with session.get(address) as answer:
-                assert answer.status == 503
 
 
 async def test_the_poller_asks_only_for_what_the_bot_handles(app: App, sandbox: Sandbox) -> None:

@@ -65,7 +65,7 @@ async def test_a_long_outage_is_told_once_and_everything_is_done_when_it_is_over
             gate.release()
             (told,) = await sandbox.wait_for(lambda: sandbox.messages(by_bot=True))
             assert LATER in told["text"]
-            assert await health(unused_tcp_port) == (503, False)
+            await until(lambda: is_said_to_be_away(unused_tcp_port))
         for photo in photos:
             await sandbox.wait_for(lambda photo=photo: described(sandbox, photo))
         await until(lambda: settled(app))
@@ -77,14 +77,14 @@ def described(sandbox: Sandbox, photo: dict[str, object]) -> bool:
     return sum(reply["text"].startswith("400 x") for reply in replies_to(sandbox, photo)) == 1
 
 
-async def health(port: int) -> tuple[int, bool]:
-    """What a probe is answered, and what it says of the database."""
+async def is_said_to_be_away(port: int) -> bool:
+    """Whether a probe is told that the database cannot be used."""
     async with (
         aiohttp.ClientSession() as session,
-        session.get(f"http://127.0.0.1:{port}/healthz") as answer,
+        session.get(f"http://127.0.0.1:{port}/readyz") as answer,
     ):
-        return answer.status, (await answer.json())["database"]
+        return answer.status == 503 and not (await answer.json())["database"]
 
 
 async def is_healthy(app: App) -> bool:
-    return app.health()[0]
+    return app.readiness()[0]

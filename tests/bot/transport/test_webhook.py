@@ -63,7 +63,7 @@ async def test_pictures_and_presses_come_by_webhook(hooked: Settings, sandbox: S
 
 
 async def healthy(app: App) -> bool:
-    return app.health()[0]
+    return app.readiness()[0]
 
 
 async def test_whoever_does_not_know_the_secret_is_refused(hooked: Settings, sandbox: Sandbox) -> None:
