@@ -49,7 +49,7 @@ def _settings(**overrides: object) -> Settings:
         settings = load_settings(**given)
     except OperatorError as error:
         raise _exit(error) from None
-    _redact = setup_logging(settings.log_level, settings.secrets)
+    _redact = setup_logging(settings.log_level, settings.secrets, log_format=settings.log_format)
     return settings
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.common.accounts import SERVICE_ACCOUNTS, is_person
-from bot.common.logs import secrets_in_address
+from bot.common.logs import LogFormat, secrets_in_address
 from inference.common.errors import UserError
 from inference.serving.engine import EngineSettings
 
@@ -76,6 +76,7 @@ class Settings(BaseSettings):
 
     # Operation
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: LogFormat = "text"
     health_host: str = "127.0.0.1"
     health_port: int = Field(default=0, ge=0, le=65535)  # 0: no health endpoint
     sandbox_host: str = "127.0.0.1"
@@ -136,7 +137,7 @@ class Settings(BaseSettings):
                 )
         return value
 
-    @field_validator("log_level", "language", mode="before")
+    @field_validator("log_level", "log_format", "language", mode="before")
     @classmethod
     def _case(cls, value: Any, info: Any) -> Any:
         if isinstance(value, str):

@@ -19,6 +19,7 @@ from bot.feedback.database import NotStored, StoreError
 from bot.feedback.jobs import Jobs
 from bot.feedback.tables import Job
 from bot.texts import texts
+from inference.common.tracing import of_picture
 
 logger = logging.getLogger(__name__)
 
@@ -55,17 +56,18 @@ class Answering:
         ``resume``: another process may have begun with it.
         """
         came = time.monotonic()
-        try:
-            outcome = await self._answer(job, lane_place, resume=resume)
-        except NotStored:
-            outcome = "dropped"
-            logger.info("Job %d was erased while it was in work, or another bot has taken it over", job.id)
-        except TimeoutError:
-            outcome = "left"
-            logger.error("Job %d is left for the next start: its reply could not be sent", job.id)
-        except StoreError as error:
-            outcome = "left"
-            logger.error("Job %d is left for the next start: %s", job.id, error)
+        with of_picture(str(job.id)):
+            try:
+                outcome = await self._answer(job, lane_place, resume=resume)
+            except NotStored:
+                outcome = "dropped"
+                logger.info("Job %d was erased while in work, or another bot has taken it over", job.id)
+            except TimeoutError:
+                outcome = "left"
+                logger.error("Job %d is left for the next start: its reply could not be sent", job.id)
+            except StoreError as error:
+                outcome = "left"
+                logger.error("Job %d is left for the next start: %s", job.id, error)
         self._watcher.picture_ended(job.model, outcome, time.monotonic() - came)
 
     async def _answer(self, job: Job, lane_place: LanePlace, *, resume: bool) -> str:

@@ -9,10 +9,15 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from datetime import UTC, datetime
 from types import TracebackType
+from typing import Any, Literal
 from urllib.parse import unquote
 
+from inference.common.tracing import name_picture
+
+LogFormat = Literal["text", "json"]
 REDACTED = "[redacted]"
 
 _SHORTEST = 4  # characters: hiding a shorter word everywhere would leave no log; in an address it is hidden
@@ -113,10 +118,42 @@ class RedactingRecordFactory:
             record.exc_info = None
         if record.stack_info:
             record.stack_info = self._redact(record.stack_info)
+        name_picture(record)
         return record
 
 
-def setup_logging(level: str = "INFO", secrets: Iterable[str] = ()) -> Redactor:
+def _text() -> logging.Formatter:
+    return logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(about)s%(message)s")
+
+
+def _json() -> logging.Formatter:
+    """One JSON object a line: time, level, logger, event, the picture's id, the traceback."""
+    from structlog import stdlib  # noqa: PLC0415 - only where it is wanted
+    from structlog.processors import JSONRenderer  # noqa: PLC0415
+
+    def told(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        record: logging.LogRecord = event["_record"]
+        parts = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "picture": getattr(record, "picture", ""),
+            "event": event["event"],
+            # Made and cleaned with the record: see RedactingRecordFactory.
+            "exception": record.exc_text,
+            "stack": record.stack_info,
+        }
+        return {name: value for name, value in parts.items() if value}
+
+    return stdlib.ProcessorFormatter(foreign_pre_chain=[told], processors=[JSONRenderer(ensure_ascii=False)])
+
+
+FORMATS: dict[LogFormat, Callable[[], logging.Formatter]] = {"text": _text, "json": _json}
+
+
+def setup_logging(
+    level: str = "INFO", secrets: Iterable[str] = (), *, log_format: LogFormat = "text"
+) -> Redactor:
     """Log to stderr at ``level``; returns the redactor, to which secrets learnt later can be added.
 
     What the environment names like a secret is hidden too. Uncaught exceptions, of threads as well, are
@@ -124,9 +161,9 @@ def setup_logging(level: str = "INFO", secrets: Iterable[str] = ()) -> Redactor:
     """
     redact = Redactor([*secrets, *secrets_in_environment(os.environ)])
     logging.setLogRecordFactory(RedactingRecordFactory(redact))
-    logging.basicConfig(
-        level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr, force=True
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(FORMATS[log_format]())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     # One line for each update and each HTTP request drowns what matters.
     if level != "DEBUG":
         for noisy in ("aiogram.event", "aiohttp.access", "alembic"):

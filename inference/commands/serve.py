@@ -12,6 +12,7 @@ from aiohttp import web
 from dotenv import dotenv_values
 
 from inference.commands.common import DEFAULTS, ModelsDir
+from inference.common.tracing import NamesPicture
 from inference.common.types import EngineError
 from inference.serving.access import Access, is_loopback
 from inference.serving.engine import Engine, EngineSettings
@@ -61,7 +62,11 @@ def serve(  # noqa: PLR0917 - Typer passes everything by name
     (separated by commas, in the environment or in .env) may use it. Without keys everybody who can reach the
     port may, except pages of other sites, under this machine's addresses and names and those of SERVE_HOSTS.
     """
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(about)s%(message)s"
+    )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(NamesPicture())
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     settings = EngineSettings(
         model=model,

@@ -6,17 +6,21 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
+from contextvars import Context
 from typing import Self
 
 from inference.common import processors
+from inference.common.tracing import of_picture, picture_id
 from inference.serving import protocol
 
 _STOP_TIMEOUT = 5.0  # seconds that one with nothing to do has to end by itself
 _PIECE = 2**18  # bytes that are handed to the pipe at once
 _BUFFER = 2**20  # bytes that are taken from it ahead of whoever reads them
 _LEVELS = {name: getattr(logging, name) for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
+_BEGINNING = re.compile(rf"({'|'.join(_LEVELS)}):([\w,-]*):")  # see in_child
 
 Frame = tuple[protocol.Message, protocol.Attachments]
 
@@ -36,7 +40,8 @@ class Child:
         self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
         self._logger = logging.getLogger(name)
         self._inbox: asyncio.Queue[Frame | None] = asyncio.Queue()  # None: it died
-        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._log())]
+        # Not of the picture for which it happened to be started.
+        self._tasks = [asyncio.create_task(work, context=Context()) for work in (self._listen(), self._log())]
 
     @classmethod
     async def spawn(cls, module: str, *arguments: str) -> Self:
@@ -66,7 +71,8 @@ class Child:
         return how_it_ended(self.process.returncode)
 
     async def send(self, message: protocol.Message, attachments: protocol.Attachments | None = None) -> None:
-        """Hand a frame over. One that died is noticed by its silence."""
+        """Hand a frame over, and whose picture it is about. One that died is noticed by its silence."""
+        message = {**message, "picture": picture_id()}
         # Bit by bit, as what a pipe does not take at once is copied.
         with contextlib.suppress(ConnectionError):
             for piece in protocol.pack(message, attachments or []):
@@ -121,7 +127,7 @@ class Child:
         self.ended()
 
     async def _log(self) -> None:
-        level = logging.WARNING
+        level, picture = logging.WARNING, ""
         while True:
             try:
                 line = await self._stderr.readline()
@@ -130,10 +136,10 @@ class Child:
             if not line:
                 return
             text = line.decode(errors="replace").rstrip()
-            name, separator, rest = text.partition(":")
-            if separator and name in _LEVELS:
-                level, text = _LEVELS[name], rest  # what follows without a level belongs to it: a traceback
-            self._logger.log(level, "%s", text)
+            if begun := _BEGINNING.match(text):  # what follows without belongs to it: a traceback
+                level, picture, text = _LEVELS[begun[1]], begun[2], text[begun.end() :]
+            with of_picture(picture):
+                self._logger.log(level, "%s", text)
 
 
 def how_it_ended(returncode: int | None) -> str:

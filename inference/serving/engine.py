@@ -13,7 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
@@ -21,6 +21,7 @@ from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 from inference.checkpoints.models import MissingModel, ModelInfo, checkpoint_hash, list_models, missing_models
 from inference.checkpoints.names import ModelName
 from inference.common import processors
+from inference.common.tracing import of_picture, picture_id
 from inference.common.types import (
     Answer,
     Caption,
@@ -92,6 +93,7 @@ class _Request(Generic[_Said]):
     opening: asyncio.Task[None] | None = None
     retried: bool = False  # its batch broke down: it is tried once more, alone
     lost: int = 0  # times that the worker ended while another machine was asked
+    traced: str = field(default_factory=picture_id)  # the id that its logs have
 
 
 _AnyRequest = _Request[Any]
@@ -348,7 +350,8 @@ class Engine:
             batch = self._next_batch()
             if batch:
                 try:
-                    await self._work(batch)
+                    with of_picture(",".join(request.traced for request in batch if request.traced)):
+                        await self._work(batch)
                 except Exception as error:  # a defect of ours must not leave everybody waiting for ever
                     logger.exception("A batch broke the engine")
                     _fail(batch, EngineError(f"The engine broke down ({error!r}): try again later."))

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from inference.common.tracing import of_picture
 from inference.common.types import PictureError
 from inference.pictures.opening import load_picture
 from inference.serving import protocol
@@ -40,12 +41,13 @@ def serve(requests: BinaryIO, answers: BinaryIO, limits: Limits) -> None:
     """Open one file after the other, until the requests end."""
     while True:
         try:
-            _, (data,) = protocol.read(requests)
+            message, (data,) = protocol.read(requests)
         except (EOFError, OSError):
             return
         child = os.fork()
         if not child:
-            _open_and_exit(data, answers, limits)
+            with of_picture(message["picture"]):
+                _open_and_exit(data, answers, limits)
         del data
         _, status = os.waitpid(child, 0)
         if status:

@@ -1,7 +1,8 @@
 """Frames between the engine and its processes: JSON and raw bytes, never pickle, over a pair of pipes.
 
 A frame is two big-endian 32-bit lengths, the JSON message, then the message's attachments one after the other
-(their lengths are the message's ``"sizes"``).
+(their lengths are the message's ``"sizes"``). A message of the engine has ``"picture"`` besides: the id of
+the picture or pictures that it is about, for the logs (see inference.common.tracing).
 
 Engine to opener:
     ``{"type": "open", "sizes": [int]}`` + the file's bytes

@@ -22,6 +22,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict
 
 from inference.common.extras import require
+from inference.common.tracing import of_picture, readable_id
 from inference.common.types import DecodingOptions, EngineError, PictureError, Turn, checked_question
 from inference.pictures.opening import MAX_BYTES
 from inference.serving import openai_errors
@@ -31,7 +32,7 @@ from inference.serving.errors import kind_of
 from inference.serving.exchange import Reply, Request, too_large, without_paths
 from inference.serving.metrics import EngineMetrics, new_registry
 from inference.serving.openai_api import OpenAIApi
-from inference.serving.remote import ERRORS
+from inference.serving.remote import ERRORS, PICTURE_HEADER
 from inference.serving.uploads import Files
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,10 @@ class Service:
 
     async def respond(self, request: Request, body: Callable[[], Awaitable[bytes]]) -> Reply:
         """The reply to a request. Raises nothing."""
+        with of_picture(readable_id(request.headers.get(PICTURE_HEADER))):
+            return await self._reply(request, body)
+
+    async def _reply(self, request: Request, body: Callable[[], Awaitable[bytes]]) -> Reply:
         path = request.path.rstrip("/")
         method = "GET" if request.method == "HEAD" else request.method
         openai = path.startswith(f"{OPENAI}/")

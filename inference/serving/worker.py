@@ -28,6 +28,7 @@ from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import ModelName
 from inference.common.errors import UserError
 from inference.common.memory import give_back, kept
+from inference.common.tracing import of_picture
 from inference.common.types import Answer, Caption, DecodingOptions, EngineError
 from inference.serving import protocol
 from inference.serving.errors import kind_of
@@ -259,7 +260,9 @@ def main() -> None:
         except queue.Empty:
             worker.rest()
             request = inbox.get()
-        worker.handle(*request)
+        message, attachments = request
+        with of_picture(message["picture"]):
+            worker.handle(message, attachments)
 
 
 if __name__ == "__main__":

@@ -185,3 +185,60 @@ def test_an_exception_of_a_thread_is_clean_too() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.count("the token is [redacted]") == 2
     assert TOKEN not in done.stderr
+
+
+def test_json_has_one_object_a_line_for_our_records_and_those_of_libraries() -> None:
+    program = f"""
+import logging, warnings
+from bot.common.logs import setup_logging
+from inference.common.tracing import of_picture
+
+setup_logging("INFO", ["pa55word"], log_format="json")
+with of_picture("7"):
+    logging.getLogger("bot.captioning").info("Job %d: %s", 7, "two\\nlines of pa55word")
+try:
+    raise ValueError("http://host/bot{TOKEN}/getFile")
+except ValueError:
+    logging.getLogger("aiohttp.client").exception("Кот")
+logging.getLogger("sqlalchemy").warning("at %s", "postgresql://user:hidden@host/base")
+warnings.warn("old")
+raise RuntimeError("pa55word")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    told = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(one["level"], one["logger"]) for one in told] == [
+        ("info", "bot.captioning"),
+        ("error", "aiohttp.client"),
+        ("warning", "sqlalchemy"),
+        ("warning", "py.warnings"),
+        ("critical", "bot"),
+    ]
+    assert told[0]["picture"] == "7"
+    assert told[0]["event"] == "Job 7: two\nlines of [redacted]"
+    assert told[1]["event"] == "Кот" and "picture" not in told[1]
+    assert told[1]["exception"].endswith("ValueError: http://host/bot[redacted]/getFile")
+    assert told[4]["exception"].endswith("RuntimeError: [redacted]")
+    assert all(one["time"].endswith("+00:00") for one in told)
+    for secret in ("pa55word", TOKEN, "hidden"):
+        assert secret not in done.stderr
+
+
+def test_a_line_of_text_names_the_picture() -> None:
+    program = """
+import logging
+from bot.common.logs import setup_logging
+from inference.common.tracing import of_picture
+
+setup_logging("INFO")
+with of_picture("7"):
+    logging.getLogger("bot").info("Here")
+logging.getLogger("bot").info("There")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    here, there = done.stderr.splitlines()
+    assert here.endswith("INFO    bot: [picture 7] Here")
+    assert there.endswith("INFO    bot: There")
