@@ -11,13 +11,13 @@ RUN python -m venv /opt/venv
 WORKDIR /build
 COPY pyproject.toml constraints.txt README.md ./
 # Only what the project needs, not the project: a change of its code does not repeat this step.
-RUN /opt/venv/bin/python -m pip install -c constraints.txt '.[postgres]' \
+RUN /opt/venv/bin/python -m pip install -c constraints.txt '.[postgres,sentry]' \
     && /opt/venv/bin/python -m pip uninstall --yes meme-describer
 
 FROM slim-packages AS full-packages
 # pip reads this variable by itself. Of equal versions it takes the one with a local part, such as +cpu.
 ARG PIP_EXTRA_INDEX_URL=""
-RUN /opt/venv/bin/python -m pip install -c constraints.txt '.[postgres,train]' \
+RUN /opt/venv/bin/python -m pip install -c constraints.txt '.[postgres,sentry,train]' \
     && /opt/venv/bin/python -m pip uninstall --yes meme-describer
 
 FROM scratch AS program

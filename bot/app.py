@@ -50,6 +50,7 @@ from bot.middlewares.requests import MetricsMiddleware, MigrationMiddleware, Pac
 from bot.middlewares.throttle import ThrottleMiddleware
 from bot.middlewares.updates import UpdatesMiddleware
 from bot.middlewares.user import UserMiddleware
+from bot.operating.error_reports import ErrorReports
 from bot.operating.metrics import Metrics
 from bot.operating.probes import Pulse, probes
 from bot.transport.intake import Intake
@@ -362,8 +363,10 @@ async def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError):  # Windows has no such handlers
             loop.add_signal_handler(number, _stop, stop, number)
-    await check_models(settings, engine)
     async with AsyncExitStack() as stack:
+        if settings.sentry_dsn is not None:
+            stack.callback(ErrorReports.start(settings.sentry_dsn.get_secret_value()).stop)
+        await check_models(settings, engine)
         if settings.bot_token is not None:
             token, api_url = settings.bot_token.get_secret_value(), settings.bot_api_url
         else:

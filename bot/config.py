@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     # Operation
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: LogFormat = "text"
+    sentry_dsn: SecretStr | None = None  # None: errors are told in the log alone
     health_host: str = "127.0.0.1"
     health_port: int = Field(default=0, ge=0, le=65535)  # 0: no health endpoint
     sandbox_host: str = "127.0.0.1"
@@ -175,7 +176,7 @@ class Settings(BaseSettings):
         for name in type(self).model_fields:
             value = getattr(self, name)
             if isinstance(value, SecretStr):
-                found.append(value.get_secret_value())
+                found += (value.get_secret_value(), *secrets_in_address(value.get_secret_value()))
             elif isinstance(value, str):
                 found += secrets_in_address(value)
         return tuple(found)

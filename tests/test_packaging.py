@@ -187,7 +187,10 @@ def test_the_image_is_installed_as_make_installs_it() -> None:
     installs = [line for line in instructions("RUN") if "pip install" in line]
     assert all("-c constraints.txt" in install and "://" not in install for install in installs)
     extras = [set(found.split(",")) for found in re.findall(r"'\.\[([\w,]+)\]'", " ".join(installs))]
-    assert extras == [{"postgres"}, {"postgres", "train"}]  # of the slim one and of the full one
+    assert extras == [
+        {"postgres", "sentry"},
+        {"postgres", "sentry", "train"},
+    ]  # of the slim one and of the full one
     assert 'PIP_EXTRA_INDEX_URL=""' in instructions("ARG", stage="full-packages")
     # Everything comes from wheels: neither the image nor `make run` needs a package of the system.
     assert not [line for line in instructions("RUN") if "apt-get" in line]

@@ -9,7 +9,8 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal
@@ -91,6 +92,27 @@ def secrets_in_environment(environment: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(part.strip() for value in values for part in value.split(",") if len(part.strip()) >= 8)
 
 
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """An exception without what it says: that may be anybody's."""
+
+    kind: str
+    module: str
+    frames: tuple[tuple[str, str, int], ...]  # module, function, line; the innermost last
+
+
+def _raised(error: BaseException | None) -> Iterator[Raised]:
+    """The exception and those that led to it, the first one first."""
+    if error is None:
+        return
+    yield from _raised(error.__cause__ or (None if error.__suppress_context__ else error.__context__))
+    frames = tuple(
+        (frame.f_globals.get("__name__", ""), frame.f_code.co_name, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    )
+    yield Raised(type(error).__name__, type(error).__module__, frames)
+
+
 class RedactingRecordFactory:
     """Makes log records that are clean already, so that every handler of every library is covered.
 
@@ -102,6 +124,8 @@ class RedactingRecordFactory:
 
     def __call__(self, *args: object, **kwargs: object) -> logging.LogRecord:
         record = logging.LogRecord(*args, **kwargs)  # type: ignore[arg-type]
+        # The sentence as it stands in the program.
+        record.__dict__["template"] = self._redact(record.msg) if isinstance(record.msg, str) else ""
         try:
             message = record.getMessage()
         except (TypeError, ValueError, KeyError):  # arguments that do not fit: their repr could hold a secret
@@ -112,6 +136,7 @@ class RedactingRecordFactory:
             if clean != message:
                 record.msg, record.args = clean, ()
         if record.exc_info and record.exc_info[0] is not None:
+            record.__dict__["raised"] = tuple(_raised(record.exc_info[1]))
             # Formatters print exc_text when it is there instead of formatting the exception themselves.
             record.exc_text = self._redact("".join(traceback.format_exception(*record.exc_info)).rstrip("\n"))
             # Not left for a handler that formats it on its own (exc_text stays what is printed).

@@ -15,7 +15,7 @@ from inference.common.types import EngineError
 
 __all__ = ["MODULES", "Extra", "NotInstalled", "require"]
 
-Extra = Literal["models", "train", "postgres", "serve"]
+Extra = Literal["models", "train", "postgres", "sentry", "serve"]
 
 _PYTORCH = ("torch", "torchvision", "transformers", "timm")
 
@@ -24,6 +24,7 @@ MODULES: Final[dict[Extra, tuple[str, ...]]] = {
     "models": _PYTORCH,
     "train": (*_PYTORCH, "accelerate", "tensorboard", "nltk", "imagehash", "jinja2", "psutil"),
     "postgres": ("asyncpg",),
+    "sentry": ("sentry_sdk",),
     "serve": ("ray", "starlette"),
 }
 _MADE = ("models", "train")  # by `make`, which knows more than pip of how PyTorch is best installed

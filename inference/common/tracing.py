@@ -35,8 +35,8 @@ def readable_id(text: object) -> str:
 
 def name_picture(record: logging.LogRecord) -> None:
     """Write into a record which picture it is about: ``picture``, and ``about`` for people who read it."""
-    record.picture = picture_id()
-    record.about = f"[picture {record.picture}] " if record.picture else ""
+    picture = picture_id()
+    record.__dict__.update(picture=picture, about=f"[picture {picture}] " if picture else "")
 
 
 class NamesPicture(logging.Filter):
