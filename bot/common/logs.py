@@ -16,9 +16,12 @@ from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import unquote
 
+from dotenv import dotenv_values
+
 from inference.common.tracing import name_picture
 
 LogFormat = Literal["text", "json"]
+
 REDACTED = "[redacted]"
 
 _SHORTEST = 4  # characters: hiding a shorter word everywhere would leave no log; in an address it is hidden
@@ -181,10 +184,11 @@ def setup_logging(
 ) -> Redactor:
     """Log to stderr at ``level``; returns the redactor, to which secrets learnt later can be added.
 
-    What the environment names like a secret is hidden too. Uncaught exceptions, of threads as well, are
-    logged through the same records instead of being printed raw.
+    What the environment, or ``.env``, names like a secret is hidden too. Uncaught exceptions, of threads as
+    well, are logged through the same records instead of being printed raw.
     """
-    redact = Redactor([*secrets, *secrets_in_environment(os.environ)])
+    written = {name: value for name, value in dotenv_values(".env").items() if value}
+    redact = Redactor([*secrets, *secrets_in_environment(written), *secrets_in_environment(os.environ)])
     logging.setLogRecordFactory(RedactingRecordFactory(redact))
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(FORMATS[log_format]())

@@ -322,8 +322,10 @@ async def _caption_all(
     rows: list[Row] = []
     if not items:
         return rows
-    # Two batches: one in work, and one that waits for the worker, so that it never pauses between them.
-    ahead = 2 * engine.settings.batch_size
+    # Two batches: one in work, and one that waits for the worker, so that it never pauses between them. A
+    # server elsewhere has as many at once as it may.
+    elsewhere = ModelName.parse(engine.settings.model).model.elsewhere
+    ahead = engine.settings.queue_size if elsewhere else 2 * engine.settings.batch_size
     interval = 0.1 if sys.stderr.isatty() else 10.0
     bar = tqdm(total=len(items), unit="picture", disable=len(items) == 1, mininterval=interval)
     waiting: deque[asyncio.Task[Row]] = deque()

@@ -135,6 +135,7 @@ HIDDEN = {
     "VK_TOKEN": ("vk1.a.abcdefgh", "vk1.a.abcdefgh"),
     "HF_TOKEN": ("hf_abcdefgh", "hf_abcdefgh"),
     "SENTRY_DSN": ("https://0123456789abcdef@sentry.example.org/7", "0123456789abcdef"),
+    "OPENAI_API_KEY": ("sk-of-a-server", "sk-of-a-server"),
 }
 
 
@@ -172,6 +173,20 @@ def test_no_command_tells_a_secret(tmp_path: Path, command: list[str]) -> None:
     for name, (value, secret) in HIDDEN.items():
         assert secret not in unquote(said), name
         assert value not in said, name
+
+
+def test_what_the_env_file_names_like_a_secret_is_hidden_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("OPENAI_API_KEY=sk-of-a-server\nMODEL=openai:tiny\nHF_TOKEN=\n")
+    code = (
+        "import logging\nfrom bot.common.logs import setup_logging\nsetup_logging()\n"
+        "logging.warning('openai:tiny refuses sk-of-a-server')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[3])},
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "openai:tiny refuses [redacted]" in done.stderr
 
 
 def test_an_exception_of_a_thread_is_clean_too() -> None:
