@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.feedback.database import NotStored
 from bot.feedback.sessions import Sessions
-from bot.feedback.tables import Correction, Rating, now
+from bot.feedback.tables import Correction, Rating, User, now
+
+# Made once: to make a statement costs as much as to run it. Whoever writes what a person says holds that
+# person's row, so that what one says is written one after the other, and not while they are erased.
+_WHO = select(User.id).where(User.id == bindparam("user_id")).with_for_update(key_share=True)
+_MARK = select(Rating.mark).where(
+    Rating.user_id == bindparam("user_id"), Rating.caption_id == bindparam("caption_id")
+)
 
 
 class Marks:
@@ -13,6 +22,11 @@ class Marks:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
+        insert = sessions.insert(Rating)
+        self._rate = insert.on_conflict_do_update(
+            index_elements=("user_id", "caption_id"),
+            set_={"mark": insert.excluded.mark, "updated_at": insert.excluded.updated_at},
+        )
 
     async def rate(self, user_id: int, caption_id: int, mark: int) -> int | None:
         """Set the person's mark, 1..5, of a caption; returns the mark before, None if there was none.
@@ -21,29 +35,19 @@ class Marks:
         """
         if mark not in range(1, 6):
             raise ValueError(f"A mark is 1, 2, 3, 4 or 5, not {mark}.")
-        moment = now()
-        insert = self._sessions.insert(Rating).values(
-            user_id=user_id, caption_id=caption_id, mark=mark, created_at=moment, updated_at=moment
-        )
-        upsert = insert.on_conflict_do_update(
-            index_elements=[Rating.user_id, Rating.caption_id],
-            set_={"mark": insert.excluded.mark, "updated_at": insert.excluded.updated_at},
-        )
+        said, moment = {"user_id": user_id, "caption_id": caption_id}, now()
         async with self._sessions.transaction() as session:
-            before = await session.scalar(
-                select(Rating.mark)
-                .where(Rating.user_id == user_id, Rating.caption_id == caption_id)
-                .with_for_update()
+            await _hold(session, user_id)
+            before = await session.scalar(_MARK, said)
+            await session.execute(
+                self._rate, {**said, "mark": mark, "created_at": moment, "updated_at": moment}
             )
-            await session.execute(upsert)
             return before
 
     async def rating(self, user_id: int, caption_id: int) -> int | None:
         """The person's mark of a caption, 1..5; None: not rated."""
         async with self._sessions.reading() as session:
-            return await session.scalar(
-                select(Rating.mark).where(Rating.user_id == user_id, Rating.caption_id == caption_id)
-            )
+            return await session.scalar(_MARK, {"user_id": user_id, "caption_id": caption_id})
 
     async def mean_rating(self, caption_id: int) -> tuple[float | None, int]:
         """The mean mark of a caption, 1..5 (None: nobody rated), and how many people rated."""
@@ -58,6 +62,7 @@ class Marks:
     async def correct(self, user_id: int, caption_id: int, text: str) -> None:
         """A better description; the newest counts, the older ones stay as history. Raises NotStored."""
         async with self._sessions.transaction() as session:
+            await _hold(session, user_id)
             session.add(Correction(user_id=user_id, caption_id=caption_id, text=text, created_at=now()))
 
     async def correction(self, user_id: int, caption_id: int) -> str | None:
@@ -69,3 +74,8 @@ class Marks:
                 .order_by(Correction.id.desc())
                 .limit(1)
             )
+
+
+async def _hold(session: AsyncSession, user_id: int) -> None:
+    if await session.scalar(_WHO, {"user_id": user_id}) is None:
+        raise NotStored("This person was erased.")

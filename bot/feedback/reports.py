@@ -8,13 +8,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, union
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.common.accounts import SERVICE_ACCOUNTS
 from bot.feedback.pseudonyms import Pseudonyms
 from bot.feedback.sessions import Sessions
-from bot.feedback.tables import CaptionRow, Correction, Job, Picture, Rating, Table, User
+from bot.feedback.tables import (
+    CaptionRow,
+    Correction,
+    Job,
+    ModelVersion,
+    Picture,
+    Rating,
+    Table,
+    Total,
+    User,
+)
 
 _PERSON = and_(User.telegram_id > 0, User.telegram_id.not_in(SERVICE_ACCOUNTS))
 _Z = 1.96  # of the normal distribution: 95 %
@@ -156,35 +166,28 @@ class Reports:
 
 async def _models(session: AsyncSession) -> tuple[ModelStats, ...]:
     """What was said about every checkpoint, that with the most captions first."""
-    model = (CaptionRow.model, CaptionRow.checkpoint)
-    corrected = select(Correction.user_id, Correction.caption_id).distinct().subquery()
-    rated = select(*model).join(Rating, Rating.caption_id == CaptionRow.id)
-    marks: dict[tuple[str, str], dict[int, int]] = {}
-    counted = rated.add_columns(Rating.mark, func.count()).group_by(*model, Rating.mark)
-    for name, checkpoint, mark, count in await session.execute(counted):
-        marks.setdefault((name, checkpoint), {})[mark] = count
-
-    async def by_model(statement: Select[*tuple[Any, ...]]) -> dict[tuple[str, str], int]:
-        rows = await session.execute(statement.group_by(*model))
-        return {(name, checkpoint): count for name, checkpoint, count in rows}
-
-    count_all = select(*model, func.count())
-    raters = await by_model(rated.add_columns(func.count(Rating.user_id.distinct())))
-    corrections = await by_model(count_all.join(corrected, corrected.c.caption_id == CaptionRow.id))
-    variants = await by_model(count_all.join(Job, Job.source_caption_id == CaptionRow.id))
-    captions = await by_model(count_all.order_by(func.count().desc(), *model))
-    return tuple(
-        ModelStats(
-            model=name,
-            checkpoint=checkpoint,
-            captions=count,
-            marks=marks.get((name, checkpoint), {}),
-            corrections=corrections.get((name, checkpoint), 0),
-            raters=raters.get((name, checkpoint), 0),
-            variants=variants.get((name, checkpoint), 0),
-        )
-        for (name, checkpoint), count in captions.items()
+    marks = [getattr(Total, f"mark_{mark}") for mark in range(1, 6)]
+    rated = case((sum(marks[1:], marks[0]) > 0, 1))
+    said = (
+        *map(func.sum, marks),
+        func.count(rated),
+        func.sum(Total.corrections),
+        func.sum(Total.variants),
     )
+    version = (ModelVersion.model, ModelVersion.checkpoint, ModelVersion.captions)
+    rows = await session.execute(
+        select(*version, *said)
+        .outerjoin(Total, Total.version_id == ModelVersion.id)
+        .where(ModelVersion.captions > 0)
+        .group_by(*version)
+        .order_by(ModelVersion.captions.desc(), ModelVersion.model, ModelVersion.checkpoint)
+    )
+    models = []
+    for model, checkpoint, captions, *numbers in rows:
+        *of_each, raters, corrections, variants = (number or 0 for number in numbers)
+        given = {mark: count for mark, count in enumerate(of_each, 1) if count}
+        models.append(ModelStats(model, checkpoint, captions, given, corrections, raters, variants))
+    return tuple(models)
 
 
 def _said() -> Select[*tuple[Any, ...]]:

@@ -272,6 +272,40 @@ class Correction(Table):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
+class ModelVersion(Table):
+    """A checkpoint of a model that described something."""
+
+    __tablename__ = "versions"
+    __table_args__ = (UniqueConstraint("model", "checkpoint"),)
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    model: Mapped[str] = mapped_column(String(128))
+    checkpoint: Mapped[str] = mapped_column(String(64))
+    captions: Mapped[int] = mapped_column(BigInteger)  # how many there are
+
+
+class Total(Table):
+    """How often one person said what about captions of one version.
+
+    Triggers of the database count it, and the captions of a version, with whatever happens to a row (see the
+    step 0013 of the migrations). A row a person, so that nobody who marks a caption waits for another one.
+    """
+
+    __tablename__ = "totals"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), primary_key=True, autoincrement=False)
+    mark_1: Mapped[int] = mapped_column(Integer, server_default="0")  # times that this mark was given
+    mark_2: Mapped[int] = mapped_column(Integer, server_default="0")
+    mark_3: Mapped[int] = mapped_column(Integer, server_default="0")
+    mark_4: Mapped[int] = mapped_column(Integer, server_default="0")
+    mark_5: Mapped[int] = mapped_column(Integer, server_default="0")
+    corrections: Mapped[int] = mapped_column(Integer, server_default="0")  # captions that were corrected
+    variants: Mapped[int] = mapped_column(Integer, server_default="0")  # times that another was asked for
+
+
 class ShownMessage(Table):
     """A message of the bot with buttons, or one to be answered: only what it shows counts (see Shown).
 

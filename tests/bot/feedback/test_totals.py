@@ -1,0 +1,197 @@
+"""What is counted as it is said is what counting anew gives, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Select, delete, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from bot.feedback import database
+from bot.feedback.database import NotStored
+from bot.feedback.reports import ModelStats
+from bot.feedback.store import Store
+from bot.feedback.tables import CaptionRow, Correction, Job, Picture, Place, Rating, User
+from inference.common.types import DecodingOptions
+from tests.bot.feedback.conftest import Chat, fields, meme, said
+from tests.bot.feedback.test_migrations import migrate_to
+
+PEOPLE = 4
+PICTURES = [meme(f"КАРТИНКА {number}") for number in range(3)]
+MODELS = ("meme-small", "large")
+
+
+@pytest.fixture
+async def engine(url: str) -> AsyncIterator[AsyncEngine]:
+    engine = database.create_engine(database.database_url(url))
+    yield engine
+    await engine.dispose()
+
+
+async def counted_anew(engine: AsyncEngine) -> dict[str, ModelStats]:
+    """By model; as `/stats` once counted, from the rows themselves."""
+    async with engine.connect() as connection:
+        rated = select(CaptionRow.model).join(Rating, Rating.caption_id == CaptionRow.id)
+        once = select(Correction.user_id, Correction.caption_id).distinct().subquery()
+        marks: dict[str, dict[int, int]] = {}
+        by_mark = rated.add_columns(Rating.mark, func.count()).group_by(CaptionRow.model, Rating.mark)
+        for model, mark, count in await connection.execute(by_mark):
+            marks.setdefault(model, {})[mark] = count
+        people = await _by_model(connection, rated.add_columns(func.count(Rating.user_id.distinct())))
+        every = select(CaptionRow.model, func.count())
+        corrections = await _by_model(connection, every.join(once, once.c.caption_id == CaptionRow.id))
+        variants = await _by_model(connection, every.join(Job, Job.source_caption_id == CaptionRow.id))
+        return {
+            model: ModelStats(
+                model=model,
+                checkpoint="c" * 64,
+                captions=captions,
+                marks=marks.get(model, {}),
+                corrections=corrections.get(model, 0),
+                raters=people.get(model, 0),
+                variants=variants.get(model, 0),
+            )
+            for model, captions in (await _by_model(connection, every)).items()
+        }
+
+
+async def _by_model(connection: AsyncConnection, counts: Select[Any]) -> dict[str, int]:
+    return dict((await connection.execute(counts.group_by(CaptionRow.model))).all())
+
+
+async def assert_counted(store: Store, engine: AsyncEngine) -> None:
+    found = {model.model: model for model in (await store.reports.stats()).models}
+    assert found == await counted_anew(engine)
+
+
+async def numbers(engine: AsyncEngine, table: type[CaptionRow] | type[Picture]) -> list[int]:
+    async with engine.connect() as connection:
+        return list((await connection.scalars(select(table.id).order_by(table.id))).all())
+
+
+class Life:
+    """Whatever may happen, by numbers that need fit nothing."""
+
+    def __init__(self, store: Store, engine: AsyncEngine) -> None:
+        self.store = store
+        self.engine = engine
+        self.chat = Chat(store)
+
+    async def describe(self, person: User, number: int) -> None:
+        picture = fields(PICTURES[number % len(PICTURES)])
+        job = await self.chat.job(person, picture.file_unique_id)
+        caption = said(model=MODELS[number // len(PICTURES) % len(MODELS)])
+        await self.store.captions.save(job.id, picture=picture, caption=caption)
+
+    async def rate(self, person: User, number: int) -> None:
+        if caption := await self.caption(number):
+            await self.store.marks.rate(person.id, caption, 1 + number % 5)
+
+    async def correct(self, person: User, number: int) -> None:
+        if caption := await self.caption(number):
+            await self.store.marks.correct(person.id, caption, f"исправлено {number}")
+
+    async def vary(self, person: User, number: int) -> None:
+        if caption := await self.caption(number):
+            await self.store.jobs.accept(
+                user_id=person.id,
+                place=Place(person.telegram_id),
+                message_id=number,
+                file_id="f",
+                file_unique_id="u",
+                language="ru",
+                kind="variant",
+                options=DecodingOptions(seed=number),
+                source_caption_id=caption,
+            )
+
+    async def erase(self, person: User, number: int) -> None:
+        await self.store.erasure.erase(person.id)
+
+    async def delete_caption(self, person: User, number: int) -> None:
+        """As an operator might, past all code."""
+        if caption := await self.caption(number):
+            async with self.engine.begin() as connection:
+                await connection.execute(delete(CaptionRow).where(CaptionRow.id == caption))
+
+    async def delete_person(self, person: User, number: int) -> None:
+        async with self.engine.begin() as connection:
+            await connection.execute(delete(User).where(User.id == person.id))
+
+    async def delete_pictures(self, person: User, number: int) -> None:
+        async with self.engine.begin() as connection:
+            await connection.execute(delete(Picture).where(Picture.id % 2 == number % 2))
+
+    async def caption(self, number: int) -> int | None:
+        """One that there is."""
+        found = await numbers(self.engine, CaptionRow)
+        return found[number % len(found)] if found else None
+
+    async def live(self, steps: list[tuple[str, int, int]]) -> None:
+        for name, person, number in steps:
+            await getattr(self, name)(await self.chat.person(1 + person % PEOPLE, consent=False), number)
+
+
+OFTEN = ["describe", "rate", "rate", "rate", "correct", "correct", "vary"]
+STEPS = st.tuples(
+    st.sampled_from([*OFTEN, *OFTEN, "erase", "delete_caption", "delete_person", "delete_pictures"]),
+    st.integers(0, PEOPLE - 1),
+    st.integers(0, 30),
+)
+
+
+@settings(
+    max_examples=8,
+    phases=[Phase.generate],  # to shrink takes as long as hundreds of examples
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(steps=st.lists(STEPS, min_size=10, max_size=25))
+async def test_whatever_happens_the_totals_are_true(
+    store: Store, engine: AsyncEngine, steps: list[tuple[str, int, int]]
+) -> None:
+    async with engine.begin() as connection:  # what another example left
+        for table in (User, Picture):
+            await connection.execute(delete(table))
+    await Life(store, engine).live(steps)
+    await assert_counted(store, engine)
+
+
+async def test_many_marks_corrections_and_an_erasure_at_once(store: Store, engine: AsyncEngine) -> None:
+    life = Life(store, engine)
+    people = [await life.chat.person(1 + number, consent=False) for number in range(PEOPLE)]
+    for number, person in enumerate(people):
+        for picture in range(2):
+            await life.describe(person, number + picture)
+
+    async def press(person: User, number: int) -> None:
+        with suppress(NotStored):
+            await (life.rate, life.correct)[number % 2](person, number)
+
+    await asyncio.gather(
+        *(press(person, number) for number in range(12) for person in people),
+        store.erasure.erase(people[0].id),
+    )
+    await assert_counted(store, engine)
+
+
+async def test_what_was_said_before_there_were_totals_is_counted(
+    url: str, store: Store, engine: AsyncEngine
+) -> None:
+    life = Life(store, engine)
+    await life.live([("describe", person, person) for person in range(4)])
+    for name in ("rate", "correct", "correct", "vary"):
+        await life.live([(name, 0, 1), (name, 1, 2), (name, 1, 3)])
+    await assert_counted(store, engine)
+    await migrate_to(url, "0012", up=False)
+    await life.live([("rate", 2, 1), ("rate", 2, 4), ("correct", 2, 1)])  # by a bot of that time
+    await migrate_to(url, "head", up=True)
+    assert sum(model.ratings for model in (await store.reports.stats()).models) == 5
+    await assert_counted(store, engine)
