@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from functools import lru_cache
 
 
 class Pseudonyms:
@@ -11,10 +12,12 @@ class Pseudonyms:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
+        # An export has many rows of each person.
+        self._user = lru_cache(maxsize=50_000)(lambda user_id: self._hide(str(user_id)))
 
     def user(self, user_id: int) -> str:
         """Who gave a mark or a correction."""
-        return self._hide(str(user_id))
+        return self._user(user_id)
 
     def sender(self, telegram_id: int) -> str:
         """The pseudonym under which the sender of a picture is known (see Sending)."""

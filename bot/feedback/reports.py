@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, union
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.common.accounts import SERVICE_ACCOUNTS
@@ -28,6 +30,10 @@ from bot.feedback.tables import (
 
 _PERSON = and_(User.telegram_id > 0, User.telegram_id.not_in(SERVICE_ACCOUNTS))
 _Z = 1.96  # of the normal distribution: 95 %
+_CAPTIONS = 200  # that are read at a time, with all that was said about them
+
+# Of one person about one caption: User.id, mark and when, correction and when.
+_Said = tuple[int, int | None, datetime | None, str | None, datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +90,27 @@ class Stats:
     models: tuple[ModelStats, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Described:
+    """A caption and its picture, as far as an export tells of them: see CaptionRow and Picture."""
+
+    caption_id: int
+    model: str
+    checkpoint: str
+    options: dict[str, Any]
+    words: list[str]
+    text: str
+    created_at: datetime
+    path: str | None
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Feedback:
     """What one person said about one caption."""
 
     user: str  # pseudonym: 16 hexadecimal digits
-    caption: CaptionRow
-    picture: Picture
+    caption: Described  # the same object for all that was said about it
     mark: int | None  # 1..5
     rated_at: datetime | None
     correction: str | None
@@ -140,28 +160,34 @@ class Reports:
     async def feedback(
         self, *, since: datetime | None = None, min_rating: int | None = None
     ) -> AsyncIterator[Feedback]:
-        """One row a person and caption with a mark or a correction: a snapshot, read bit by bit.
+        """One row a person and caption with a mark or a correction, in the order of the captions' numbers.
 
         ``since``: the mark or the correction is not older. ``min_rating`` (1..5): the mark is at least that;
-        rows with a correction and no mark stay too.
+        rows with a correction and no mark stay too. It is read bit by bit, so that it takes no more memory
+        for many rows and no writing waits for its end: what is said meanwhile may be in it, or not.
         """
-        statement = _said()
-        if since is not None:
-            statement = statement.where(or_(Rating.updated_at >= since, Correction.created_at >= since))
-        if min_rating is not None:
-            statement = statement.where(or_(Rating.mark >= min_rating, Rating.mark.is_(None)))
-        async with self._sessions.reading() as session:
-            rows = await session.stream(statement.execution_options(yield_per=200))
-            async for user_id, caption, picture, mark, rated_at, text, corrected_at in rows:
-                yield Feedback(
-                    user=self._pseudonyms.user(user_id),
-                    caption=caption,
-                    picture=picture,
-                    mark=mark,
-                    rated_at=rated_at,
-                    correction=text,
-                    corrected_at=corrected_at,
-                )
+        last = 0
+        while True:
+            async with self._sessions.reading() as session:
+                page = [Described(*row) for row in await session.execute(_page(last, since))]
+                if not page:
+                    return
+                first, last = page[0].caption_id, page[-1].caption_id
+                said = await _said(session, first, last)
+            for caption in page:
+                for user_id, mark, rated_at, correction, corrected_at in said[caption.caption_id]:
+                    if since is not None and not any(at and at >= since for at in (rated_at, corrected_at)):
+                        continue
+                    if min_rating is not None and mark is not None and mark < min_rating:
+                        continue
+                    yield Feedback(
+                        user=self._pseudonyms.user(user_id),
+                        caption=caption,
+                        mark=mark,
+                        rated_at=rated_at,
+                        correction=correction,
+                        corrected_at=corrected_at,
+                    )
 
 
 async def _models(session: AsyncSession) -> tuple[ModelStats, ...]:
@@ -190,32 +216,43 @@ async def _models(session: AsyncSession) -> tuple[ModelStats, ...]:
     return tuple(models)
 
 
-def _said() -> Select[*tuple[Any, ...]]:
-    """What people said: a row a person and caption, with the mark and the newest correction."""
-    newest = (
-        select(Correction.user_id, Correction.caption_id, func.max(Correction.id).label("id"))
-        .group_by(Correction.user_id, Correction.caption_id)
-        .subquery()
-    )
-    pairs = union(
-        select(Rating.user_id, Rating.caption_id), select(Correction.user_id, Correction.caption_id)
-    ).subquery()
+def _page(after: int, since: datetime | None) -> Select[*tuple[Any, ...]]:
+    """The next captions of which somebody said something: the columns of Described."""
+    caption, picture = CaptionRow, Picture
+    rated = exists().where(Rating.caption_id == CaptionRow.id)
+    corrected = exists().where(Correction.caption_id == CaptionRow.id)
+    if since is not None:
+        rated = rated.where(Rating.updated_at >= since)
+        corrected = corrected.where(Correction.created_at >= since)
     return (
         select(
-            pairs.c.user_id,
-            CaptionRow,
-            Picture,
-            Rating.mark,
-            Rating.updated_at,
-            Correction.text,
-            Correction.created_at,
+            *(caption.id, caption.model, caption.checkpoint, caption.options, caption.words, caption.text),
+            *(caption.created_at, picture.path, picture.sha256),
         )
-        .join(CaptionRow, CaptionRow.id == pairs.c.caption_id)
         .join(Picture, Picture.id == CaptionRow.picture_id)
-        .outerjoin(Rating, and_(Rating.user_id == pairs.c.user_id, Rating.caption_id == pairs.c.caption_id))
-        .outerjoin(
-            newest, and_(newest.c.user_id == pairs.c.user_id, newest.c.caption_id == pairs.c.caption_id)
-        )
-        .outerjoin(Correction, Correction.id == newest.c.id)
-        .order_by(pairs.c.caption_id, pairs.c.user_id)
+        .where(CaptionRow.id > after, or_(rated, corrected))
+        .order_by(CaptionRow.id)
+        .limit(_CAPTIONS)
     )
+
+
+async def _said(session: AsyncSession, first: int, last: int) -> dict[int, list[_Said]]:
+    """What everybody said about the captions from one number to another, in the order of people's."""
+    marks = select(Rating.caption_id, Rating.user_id, Rating.mark, Rating.updated_at)
+    rated = await session.execute(marks.where(Rating.caption_id.between(first, last)))
+    corrections = select(
+        Correction.caption_id, Correction.user_id, Correction.text, Correction.created_at
+    ).where(Correction.caption_id.between(first, last))
+    # The newest of a person comes last, and counts.
+    corrected = {
+        (caption_id, user_id): (text, at)
+        for caption_id, user_id, text, at in await session.execute(corrections.order_by(Correction.id))
+    }
+    said: dict[int, list[_Said]] = defaultdict(list)
+    for caption_id, user_id, mark, at in rated:
+        said[caption_id].append((user_id, mark, at, *corrected.pop((caption_id, user_id), (None, None))))
+    for (caption_id, user_id), (text, at) in corrected.items():
+        said[caption_id].append((user_id, None, None, text, at))
+    for of_one in said.values():
+        of_one.sort(key=itemgetter(0))
+    return said

@@ -71,8 +71,9 @@ class Memory:
 
     @property
     def growth(self) -> int:
-        """Bytes that there were more at the end than when a quarter of the time was over."""
-        return max(self._seen[len(self._seen) // 4 :], default=0) - self._seen[len(self._seen) // 4]
+        """Bytes that there were more at any later time than when a quarter of it was over."""
+        later = self._seen[len(self._seen) // 4 :]
+        return max(later, default=0) - next(iter(later), 0)
 
 
 @dataclass

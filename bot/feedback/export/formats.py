@@ -50,14 +50,14 @@ class _JsonLines:
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", encoding="utf-8")
         self._rest = tempfile.TemporaryFile("w+", encoding="utf-8", dir=path.parent)  # noqa: SIM115
-        self._filled: set[str] = set()
+        self._empty = frozenset(COLUMNS)  # the columns that no row has filled yet
 
     def write(self, rows: Sequence[Row]) -> None:
         for row in rows:
-            filled = {name for name, value in row.items() if value is not None}
-            file = self._rest if filled <= self._filled else self._file
-            self._filled |= filled
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            if fills := [name for name in self._empty if row[name] is not None]:
+                self._empty = self._empty.difference(fills)
+            file = self._file if fills else self._rest
+            file.write(_json(row) + "\n")
 
     def close(self) -> None:
         self._rest.seek(0)
@@ -129,5 +129,4 @@ def open_table(folder: Path, export_format: ExportFormat) -> Table:
     return kind(folder / name)
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+_json = json.JSONEncoder(ensure_ascii=False).encode  # made once: there are many rows

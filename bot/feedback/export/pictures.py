@@ -27,11 +27,13 @@ class Copies:
     def __init__(self, pictures: Pictures, folder: Path) -> None:
         self._pictures = pictures
         self._folder = folder
-        # By the path of a kept picture that was copied: its file_name, and what it was converted from.
-        self._copied: dict[str, tuple[str, str | None]] = {}
+        self._number = 0
+        # Of the few that got another name than they had, by their path: that, and what they were converted
+        # from. Of the others, of which there may be any number, the folder itself says that they are there.
+        self._renamed: dict[str, tuple[str, str | None]] = {}
 
     def __len__(self) -> int:
-        return len(self._copied)
+        return self._number
 
     def copy(self, path: str | None) -> tuple[str | None, str | None]:
         """The file_name of a kept picture, brought here once, and the format it was converted from, if any.
@@ -40,20 +42,26 @@ class Copies:
         """
         if path is None:
             return None, None
-        if path not in self._copied:
-            try:
-                data = self._pictures.file(path).read_bytes()
-                content, suffix, converted_from = _exported(data)
-            except FileNotFoundError:
-                return None, None
-            except PictureError as error:
-                logger.warning("The kept picture %s is left out, nothing can open it: %s", path, error)
-                return None, None
-            name = f"{IMAGES}/{Path(path).stem}.{suffix}"
-            with private.opened(self._folder / name) as copy:
-                copy.write(content)
-            self._copied[path] = name, converted_from
-        return self._copied[path]
+        if path in self._renamed:
+            return self._renamed[path]
+        same = f"{IMAGES}/{Path(path).name}"
+        if (self._folder / same).exists():
+            return same, None
+        try:
+            data = self._pictures.file(path).read_bytes()
+            content, suffix, converted_from = _exported(data)
+        except FileNotFoundError:
+            return None, None
+        except PictureError as error:
+            logger.warning("The kept picture %s is left out, nothing can open it: %s", path, error)
+            return None, None
+        name = f"{IMAGES}/{Path(path).stem}.{suffix}"
+        with private.opened(self._folder / name) as copy:
+            copy.write(content)
+        self._number += 1
+        if (name, converted_from) != (same, None):
+            self._renamed[path] = name, converted_from
+        return name, converted_from
 
 
 def _exported(data: bytes) -> tuple[bytes, str, str | None]:

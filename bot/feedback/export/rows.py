@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bot.feedback.export.formats import Row, open_table
+from bot.feedback.export.formats import COLUMNS, Row, open_table
 from bot.feedback.export.pictures import Copies
 from bot.feedback.export.report import ExportFormat
-from bot.feedback.reports import Feedback
+from bot.feedback.reports import Described, Feedback
 from bot.feedback.store import Store
 from bot.feedback.tables import iso
 
@@ -22,6 +22,7 @@ class Rows:
         self.copies = Copies(store.pictures, folder)
         self._pseudonyms = store.pseudonyms
         self._table = open_table(folder, export_format)
+        self._told: tuple[Described, Row] | None = None  # the caption that was told of last
 
     def add(self, batch: Sequence[Feedback]) -> None:
         """Write a row for each."""
@@ -35,22 +36,32 @@ class Rows:
         self._table.close()
 
     def _row(self, item: Feedback) -> Row:
-        caption = item.caption
-        file_name, converted_from = self.copies.copy(item.picture.path)
-        return {
-            "file_name": file_name,
-            "text": caption.text if item.correction is None else item.correction,
+        if self._told is None or self._told[0] is not item.caption:
+            self._told = item.caption, self._of_caption(item.caption)
+        row = self._told[1] | {
             "rating": item.mark,
+            "user": item.user,
+            "rated_at": iso(item.rated_at),
+            "corrected_at": iso(item.corrected_at),
+        }
+        if item.correction is not None:
+            row |= {"text": item.correction, "corrected": True}
+        return row
+
+    def _of_caption(self, caption: Described) -> Row:
+        """A row about it; what people said is to be filled in."""
+        file_name, converted_from = self.copies.copy(caption.path)
+        told = {
+            "file_name": file_name,
+            "text": caption.text,
             "model": caption.model,
             "checkpoint": caption.checkpoint,
             "options": caption.options,
             "words": caption.words,
-            "user": item.user,
             "created_at": iso(caption.created_at),
-            "rated_at": iso(item.rated_at),
-            "corrected_at": iso(item.corrected_at),
-            "corrected": item.correction is not None,
+            "corrected": False,
             "caption": caption.text,
-            "picture": self._pseudonyms.picture(item.picture.sha256),
+            "picture": self._pseudonyms.picture(caption.sha256),
             "converted_from": converted_from,
         }
+        return {name: told.get(name) for name in COLUMNS}
