@@ -288,7 +288,7 @@ class Total(Table):
     """How often one person said what about captions of one version.
 
     Triggers of the database count it, and the captions of a version, with whatever happens to a row (see the
-    step 0015 of the migrations). A row a person, so that nobody who marks a caption waits for another one.
+    step 0016 of the migrations). A row a person, so that nobody who marks a caption waits for another one.
     """
 
     __tablename__ = "totals"

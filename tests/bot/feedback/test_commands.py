@@ -66,11 +66,14 @@ async def test_a_damaged_database_is_one_sentence(tmp_path: Path, data_dir: Path
         anna = await chat.person(1)
         await store.marks.rate(anna.id, (await chat.answer(anna, meme())).id, 5)
     with closing(sqlite3.connect(path)) as connection:
-        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'ratings'").fetchone()
+        pages = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name IN ('ratings', 'totals')"
+        ).fetchall()
         (size,) = connection.execute("PRAGMA page_size").fetchone()
-    with path.open("r+b") as file:  # the only page of the marks
-        file.seek((page - 1) * size)
-        file.write(b"\xff" * size)
+    with path.open("r+b") as file:  # all that tells of the marks
+        for (page,) in pages:
+            file.seek((page - 1) * size)
+            file.write(b"\xff" * size)
     for command in (
         partial(run_export, url, data_dir, tmp_path / "out"),
         partial(run_stats, url, data_dir),

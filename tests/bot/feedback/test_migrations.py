@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Column, Connection, MetaData, insert, text
 
 from bot.feedback import database, upgrade
 from bot.feedback.database import StoreError
 from bot.feedback.messages import MessageKey
+from bot.feedback.migrations import versions
 from bot.feedback.store import Store
 from bot.feedback.tables import Choice, Place, Shown, Table
+from inference.common.types import DecodingOptions
 from tests.bot.feedback.conftest import Chat, fields, kept, meme, said
 
 
@@ -62,6 +66,81 @@ async def migrate_to(url: str, revision: str, *, up: bool) -> None:
     async with engine.begin() as connection:
         await connection.run_sync(run)
     await engine.dispose()
+
+
+REVISIONS = sorted(path.stem[1:5] for path in Path(versions.__path__[0]).glob("v*.py"))
+
+
+def add_feedback(connection: Connection, number: int) -> None:
+    """What a bot of this schema writes of one person: a picture, its description, a mark, a correction."""
+    metadata = MetaData()
+    metadata.reflect(connection)
+    known: dict[str, Any] = {
+        "telegram_id": 1000 + number,
+        "chat_id": 1000 + number,
+        "language": "ru",
+        "kind": "caption",
+        "state": "answered",
+        "mark": number % 5 + 1,
+        "checkpoint": "c" * 64,
+        "words": [f"слово {number}"],
+        "notes": [],
+        "options": DecodingOptions().to_dict(),
+    }
+    for name in ("users", "pictures", "captions", "ratings", "corrections", "jobs"):
+        table = metadata.tables[name]
+        values = {column.name: known[column.name] for column in table.columns if column.name in known}
+        for column in table.columns:
+            needed = column.name != "id" and not column.nullable and column.server_default is None
+            if needed and column.name not in values:
+                values[column.name] = _anything(column, number)
+        added = connection.execute(insert(table).values(values)).inserted_primary_key
+        if name in ("users", "pictures", "captions"):
+            assert added is not None
+            known[f"{name.removesuffix('s')}_id"] = added[0]
+
+
+def _anything(column: Column[Any], number: int) -> object:
+    kinds: dict[type, object] = {
+        object: {},  # JSON
+        bool: False,
+        int: number,
+        float: 0.5,
+        datetime: datetime.now(UTC),
+        str: f"{column.name} {number}",
+    }
+    return kinds[column.type.python_type]
+
+
+async def test_what_bots_of_all_schemas_wrote_is_there_after_the_upgrade_and_a_step_back(
+    url: str, data_dir: Path, tmp_path: Path
+) -> None:
+    """One person a schema, in one database that goes through all of them; then to the first and back."""
+    engine = database.create_engine(database.database_url(url))
+    await asyncio.to_thread(Path(url.partition(":///")[2]).parent.mkdir, exist_ok=True, parents=True)
+    for number, revision in enumerate(REVISIONS):
+        await migrate_to(url, revision, up=True)
+        async with engine.begin() as connection:
+            await connection.run_sync(add_feedback, number)
+    await engine.dispose()
+    for _ in range(2):
+        async with await Store.open(url, data_dir) as store:
+            said = [(one.mark, one.correction, one.caption.words) async for one in store.reports.feedback()]
+            assert said == [
+                (number % 5 + 1, f"text {number}", [f"слово {number}"]) for number in range(len(REVISIONS))
+            ]
+            stats = await store.reports.stats()
+            assert (stats.users, stats.pictures) == (len(REVISIONS), len(REVISIONS))
+            assert stats.jobs == {"answered": len(REVISIONS)}
+            assert sum(model.ratings for model in stats.models) == len(REVISIONS)
+            assert sum(model.corrections for model in stats.models) == len(REVISIONS)
+        await migrate_to(url, REVISIONS[0], up=False)
+    async with await Store.open(url, data_dir) as store:
+        for number in range(len(REVISIONS)):
+            user = await store.people.find(1000 + number)
+            assert user is not None
+            assert (await store.erasure.erase(user.id)).ratings == 1
+        assert [one async for one in store.reports.feedback()] == []
 
 
 async def test_a_pair_that_was_compared_is_kept_and_of_three_the_first_two(url: str, data_dir: Path) -> None:

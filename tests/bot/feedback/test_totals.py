@@ -190,7 +190,7 @@ async def test_what_was_said_before_there_were_totals_is_counted(
     for name in ("rate", "correct", "correct", "vary"):
         await life.live([(name, 0, 1), (name, 1, 2), (name, 1, 3)])
     await assert_counted(store, engine)
-    await migrate_to(url, "0014", up=False)
+    await migrate_to(url, "0015", up=False)
     await life.live([("rate", 2, 1), ("rate", 2, 4), ("correct", 2, 1)])  # by a bot of that time
     await migrate_to(url, "head", up=True)
     assert sum(model.ratings for model in (await store.reports.stats()).models) == 5
