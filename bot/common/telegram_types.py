@@ -27,7 +27,7 @@ def import_aiogram() -> None:
     for module in [name for name in sys.modules if name.startswith(f"{types.__name__}.")]:
         for name, value in names.items():
             vars(sys.modules[module]).setdefault(name, value)
-    for kind in (types.Update, types.Message, methods.SendMessage):
+    for kind in (types.Update, types.Message, methods.SendMessage, methods.EditMessageText):
         kind.model_rebuild()
 
 

@@ -3,6 +3,7 @@
 Telegram tells them roughly (core.telegram.org/bots/faq): about one message a second in a chat, where short
 bursts pass; 20 a minute in a group; about 30 a second in all. Edits count like messages, says the Bot API's
 maintainer; deletions and answers to presses hardly do. Of typing notices nobody says so: they are counted.
+Asking for files counts in all, since operators saw more than some 15 a second refused.
 
 What a chat must wait for is waited for in that chat's own line. What Telegram refuses for a while (429)
 closes that line alone, since its answer does not tell whose limit it was: only where it refuses several
@@ -73,10 +74,21 @@ class _Line:
     """Requests that wait, one behind the other, and those that went."""
 
     def __init__(self) -> None:
-        self.order = asyncio.Lock()
         self.waiting = 0
+        self._order = asyncio.Lock()
         self.closed_until = 0.0
+        self.nothing_spare_until = 0.0
         self._gone: deque[_Request] = deque()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Be the first in the line while the block runs."""
+        self.waiting += 1
+        try:
+            async with self._order:
+                yield
+        finally:
+            self.waiting -= 1
 
     def opens_at(self, limits: Sequence[Limit]) -> float:
         """When the next one may go."""
@@ -86,7 +98,7 @@ class _Line:
 
     def is_half_free(self, limits: Sequence[Limit], now: float) -> bool:
         """Whether nobody waits and less than half of each limit is used."""
-        if self.waiting or self.closed_until > now:
+        if self.waiting or max(self.closed_until, self.nothing_spare_until) > now:
             return False
         return all(
             sum(request.at > now - limit.seconds for request in self._gone) < limit.count / 2
@@ -103,7 +115,8 @@ class _Line:
     def is_needed(self, now: float) -> bool:
         """Whether anything about it matters yet."""
         last = self._gone[-1].at if self._gone else 0.0
-        return bool(self.waiting or self.closed_until > now or last > now - _SWEEP - 1)
+        closed_until = max(self.closed_until, self.nothing_spare_until)
+        return bool(self.waiting or closed_until > now or last > now - _SWEEP - 1)
 
 
 _turn: ContextVar[_Request | None] = ContextVar("turn", default=None)
@@ -135,10 +148,13 @@ class Pacer:
         line = self._lines.get(chat_id)
         return line is not None and line.waiting >= CROWDED
 
-    def close(self, chat_id: ChatId | None, seconds: float) -> None:
-        """Telegram has refused something for so long."""
+    def close(self, chat_id: ChatId | None, seconds: float, *, spare: bool = False) -> None:
+        """Telegram has refused something for so long. Of what is ``spare`` that says nothing of the rest."""
         now = _now()
         line = self._line(chat_id)
+        if spare:
+            line.nothing_spare_until = now + seconds
+            return
         line.closed_until = max(line.closed_until, now + seconds)
         if chat_id is None:
             return
@@ -183,23 +199,19 @@ class Pacer:
         _check(line, patience)
         if line.waiting or line.opens_at(limits) - _now() > BRIEF:
             step_aside()
-        line.waiting += 1
-        try:
-            async with line.order:
-                while (pause := line.opens_at(self._limits_of(chat_id)) - _now()) > 0:
-                    _check(line, patience)
+        async with line.turn():
+            while (pause := line.opens_at(self._limits_of(chat_id)) - _now()) > 0:
+                _check(line, patience)
+                await asyncio.sleep(pause)
+            async with self._all.turn():
+                while (  # noqa: ASYNC110 - it waits for time to pass, not for an event
+                    pause := self._all.opens_at([self._limits.all]) - _now()
+                ) > 0:
                     await asyncio.sleep(pause)
-                async with self._all.order:
-                    while (  # noqa: ASYNC110 - it waits for time to pass, not for an event
-                        pause := self._all.opens_at([self._limits.all]) - _now()
-                    ) > 0:
-                        await asyncio.sleep(pause)
-                    request = _Request(_now(), chat_id)
-                    self._go(line, request, limits)
-                    self._waited(request.at - came)
-                    return request
-        finally:
-            line.waiting -= 1
+                request = _Request(_now(), chat_id)
+                self._go(line, request, limits)
+                self._waited(request.at - came)
+                return request
 
     def _go(self, line: _Line, request: _Request, limits: Sequence[Limit]) -> None:
         line.let(request, limits)

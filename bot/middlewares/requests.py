@@ -112,8 +112,9 @@ class PaceMiddleware(BaseRequestMiddleware):
         if isinstance(method, GetUpdates | AnswerCallbackQuery):
             return await make_request(bot, method)
         chat_id = _counted_for(method)
+        spare = _spare.get() or isinstance(method, SendChatAction)
         try:
-            if _spare.get() or isinstance(method, SendChatAction):
+            if spare:
                 if not self._pacer.take_spare(chat_id):
                     raise LeftOut(method, "there is no room to spare")
                 return await make_request(bot, method)
@@ -123,7 +124,7 @@ class PaceMiddleware(BaseRequestMiddleware):
         except LineClosed as closed:
             raise TelegramRetryAfter(method, str(closed), retry_after=math.ceil(closed.seconds)) from closed
         except TelegramRetryAfter as error:
-            self._pacer.close(chat_id, error.retry_after)
+            self._pacer.close(chat_id, error.retry_after, spare=spare)
             raise
 
 

@@ -40,6 +40,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., S
     write_checkpoint(models_dir, "fake")
     monkeypatch.setenv("FAKE_LOG", str(tmp_path / "fake.log"))
     monkeypatch.setenv("FAKE_GATE", str(tmp_path / "gate"))
+    monkeypatch.setattr("bot.captioning.typing_notice.SOON", 0.0)  # no fake needs a second
     monkeypatch.setattr("bot.messages.pace.LIMITS", NO_LIMITS)  # else the stand-in's people would wait
 
     def make(**changes: Any) -> Settings:

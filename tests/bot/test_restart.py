@@ -123,8 +123,9 @@ async def test_what_was_asked_for_in_a_topic_is_answered_there_by_the_next_proce
         bot.send_signal(signal.SIGKILL)
         await bot.wait()
     del sandbox.world.chats[GROUP].messages[photos[1]["message_id"]]
-    gate.release()
     async with process(environment, tmp_path):
+        await sandbox.wait_for(lambda: sandbox.calls_of("sendChatAction"))  # which takes a second's work
+        gate.release()
         await answered_once(sandbox, tmp_path, photos[0])
     said = sandbox.messages(GROUP, by_bot=True)
     assert [one["message_thread_id"] for one in said] == [thread, thread]

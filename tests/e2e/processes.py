@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -31,8 +31,15 @@ CHROMIUM_ARGUMENTS = [
 class BotProcess:
     """``python -m bot`` with its database and folders under `folder`; may be killed and started again."""
 
-    def __init__(self, sandbox: Sandbox, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        folder: Path,
+        settings: Mapping[str, str],
+        command: Sequence[str] = ("-m", "bot", "run"),
+    ) -> None:
         self.sandbox = sandbox
+        self.command = command
         self.folder = folder
         self.gate = folder / "gate"  # while it exists, pictures wait inside the worker
         self.begun = folder / "begun.jsonl"  # one line for every picture the worker began
@@ -58,9 +65,7 @@ class BotProcess:
         with self.output.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-m",
-                "bot",
-                "run",
+                *self.command,
                 cwd=self.folder,
                 env=self.environment,
                 stdout=output,
@@ -69,14 +74,15 @@ class BotProcess:
         return self.process
 
     async def start(self) -> None:
-        """Start it and wait until it asks for updates."""
+        """Start it and wait until it asks for updates, or for their being posted."""
+        asking = "setWebhook" if "WEBHOOK_URL" in self.environment else "getUpdates"
+        before = len(self.sandbox.calls_of(asking))
         process = await self.launch()
         ended = asyncio.create_task(process.wait())
         ended.add_done_callback(lambda _: self.sandbox.world.changed())
-        before = len(self.sandbox.calls_of("getUpdates"))
         try:
             await self.sandbox.wait_for(
-                lambda: len(self.sandbox.calls_of("getUpdates")) > before or ended.done(), timeout=120
+                lambda: len(self.sandbox.calls_of(asking)) > before or ended.done(), timeout=120
             )
         except TimeoutError as error:
             raise AssertionError(f"the bot does not ask for updates:\n{self.log()}") from error
@@ -129,9 +135,11 @@ def default_settings() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def running(sandbox: Sandbox, folder: Path, settings: Mapping[str, str]) -> AsyncIterator[BotProcess]:
+async def running(
+    sandbox: Sandbox, folder: Path, settings: Mapping[str, str], command: Sequence[str] = ("-m", "bot", "run")
+) -> AsyncIterator[BotProcess]:
     """A bot at work; whatever is left of it is killed in the end."""
-    bot = BotProcess(sandbox, folder, settings)
+    bot = BotProcess(sandbox, folder, settings, command)
     try:
         await bot.start()
         yield bot

@@ -169,7 +169,7 @@ async def test_a_mark_and_a_prompt_outlive_a_kill(bot: BotProcess, sandbox: Sand
 # --- a server in trouble ---
 
 
-@pytest.mark.parametrize("method", ["sendMessage", "getFile", "download", "sendChatAction", "getUpdates"])
+@pytest.mark.parametrize("method", ["sendMessage", "getFile", "download", "getUpdates"])
 async def test_a_flood_of_429(bot: BotProcess, sandbox: Sandbox, method: str) -> None:
     sandbox.fail(method, "flood", times=3, retry_after=1)
     photo = await sandbox.send_photo(MEME)

@@ -8,22 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
+import socket
 from collections import Counter, defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
+import aiohttp
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 from bot.sandbox import Sandbox
-from bot.sandbox.faults import Call
+from bot.sandbox.faults import Call, Fault, FaultKind, Faults
 from bot.sandbox.world import Json
+from bot.texts import sentences, texts
 from tests.drawing import jpeg_bytes
 from tests.e2e.fakes import TEXT
 
 FIRST_PERSON = 7_000
+LATER = texts("ru")(sentences.LATER)
+_NO_ANSWER = (LATER, texts("ru")(sentences.TAKES_LONGER))
 
 
 def pictures(count: int, *, seed: int = 0) -> list[bytes]:
@@ -58,6 +65,22 @@ def replied_to(call: Call) -> int | None:
     return int(json.loads(parameters)["message_id"])
 
 
+async def until(condition: Callable[[], object], seconds: float) -> None:
+    """Look twice a second: all calls are gone through each time. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
+
+
+def answer_times(sandbox: Sandbox) -> dict[int, float]:
+    """When each message was first answered, by the event loop's clock."""
+    first: dict[int, float] = {}
+    for call in sandbox.calls:
+        if call.status == 200 and (number := replied_to(call)) is not None:
+            first.setdefault(number, call.at)
+    return first
+
+
 def first_words(sandbox: Sandbox) -> dict[int, float]:
     """When the bot first said something in each chat, by the event loop's clock."""
     first: dict[int, float] = {}
@@ -72,6 +95,80 @@ def refused(sandbox: Sandbox) -> int:
     return sum(call.status == 429 for call in sandbox.calls)
 
 
+class RandomFaults(Faults):
+    """A ``share`` of all calls fail, as servers and networks do; of every third of these the work is done.
+
+    Nothing fails while ``share`` is 0.
+    """
+
+    KINDS: ClassVar[tuple[FaultKind, ...]] = (
+        *("server_error", "bad_gateway", "flood", "reset", "reset_after", "reset_after"),
+    )
+
+    def __init__(self, *, seed: int = 0) -> None:
+        super().__init__()
+        self.share = 0.0
+        self._chance = random.Random(seed)
+
+    def take(self, method: str, values: Mapping[str, Any]) -> Fault | None:
+        """One that was ordered, else one by chance."""
+        ordered = super().take(method, values)
+        if ordered is not None or self._chance.random() >= self.share:
+            return ordered
+        return Fault(method, self._chance.choice(self.KINDS))
+
+
+class Health:
+    """What ``/healthz`` says, asked four times a second while the block runs, by phase."""
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}/healthz"
+        self._said: list[tuple[float, bool | None]] = []  # when (s), and whether all is well; None: no answer
+        self._phases: list[tuple[str, float]] = []
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._ask())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _ask(self) -> None:
+        loop = asyncio.get_running_loop()
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+            while True:
+                try:
+                    async with session.get(self._url) as response:
+                        well: bool | None = response.ok
+                except (aiohttp.ClientError, TimeoutError):
+                    well = None
+                self._said.append((loop.time(), well))
+                await asyncio.sleep(0.25)
+
+    def now(self, phase: str) -> None:
+        """A new phase begins."""
+        self._phases.append((phase, asyncio.get_running_loop().time()))
+
+    def seconds_until(self, phase: str, *, well: bool) -> float:
+        """From the phase's beginning until it was told truly for the rest of it; inf: never."""
+        number = next(n for n, (name, _) in enumerate(self._phases) if name == phase)
+        begun = self._phases[number][1]
+        ended = self._phases[number + 1][1] if number + 1 < len(self._phases) else math.inf
+        said = [(at, told) for at, told in self._said if begun <= at < ended]
+        wrong = [at for at, told in said if told is not well]
+        right = [at for at, told in said if told is well and (not wrong or at > wrong[-1])]
+        return right[0] - begun if right else math.inf
+
+
+def free_port() -> int:
+    """One that nobody listens at."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
 @dataclass(frozen=True, slots=True)
 class Count:
     """What became of pictures."""
@@ -83,12 +180,13 @@ class Count:
     noted: int  # the note with the button stands in the caption's place, or beside it
 
     @classmethod
-    def of(cls, sandbox: Sandbox, sent: Sequence[Json]) -> Count:
-        """As the chats look now."""
+    def of(cls, sandbox: Sandbox, sent: Sequence[Json]) -> Self:
+        """As the chats look now. That it takes longer, and the place in the queue, are no answers."""
         said: defaultdict[int, list[str]] = defaultdict(list)
         for chat in {message["chat"]["id"] for message in sent}:
             for one in sandbox.messages(chat, by_bot=True):
-                said[one.get("reply_to_message", {}).get("message_id", 0)].append(one["text"])
+                if one["text"] not in _NO_ANSWER and "в очереди" not in one["text"]:
+                    said[one.get("reply_to_message", {}).get("message_id", 0)].append(one["text"])
         in_doubt = {replied_to(call) for call in sandbox.calls if call.status in (0, None)}
         captions = {n: sum(TEXT in text for text in texts) for n, texts in said.items()}
         numbers = [message["message_id"] for message in sent]
@@ -100,6 +198,17 @@ class Count:
             doubled_unasked=len([number for number in doubled if number not in in_doubt]),
             noted=sum(any("нажмите кнопку" in text for text in said[number]) for number in numbers),
         )
+
+
+def said(sandbox: Sandbox, sent: Sequence[Json], sentence: str) -> Counter[int]:
+    """How often each chat of the messages was told this, after the first of them."""
+    first = min(message["message_id"] for message in sent)
+    return Counter(
+        chat
+        for chat in {message["chat"]["id"] for message in sent}
+        for one in sandbox.messages(chat, by_bot=True)
+        if one["message_id"] > first and one["text"] == sentence
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,12 @@ async def test_a_typing_notice_that_meets_a_limit_stops_nothing(app: App, sandbo
     sandbox.fail("sendChatAction", "flood", times=1000, retry_after=30)
     for _ in range(2):
         assert (await reply_to(sandbox, await sandbox.send_photo(MEME)))["text"].startswith("400 x")
+    assert [call.status for call in sandbox.calls_of("sendChatAction")] == [429]  # nor is it asked again
 
 
 async def test_a_typing_notice_survives_a_limit(
     app: App, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.captioning.typing_notice.SOON", 0.0)
     monkeypatch.setattr("bot.captioning.typing_notice.PERIOD", 0.05)
     gate = sandbox.hold("download")
     sandbox.fail("sendChatAction", "flood", retry_after=1)
@@ -90,7 +90,6 @@ async def test_a_queue_notice_that_cannot_be_edited_goes_all_the_same(
 async def test_typing_is_shown_to_whom_a_picture_is_near_and_not_to_those_behind_many(
     settings: Callable[..., Settings], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.captioning.typing_notice.SOON", 0.0)
     monkeypatch.setattr("bot.captioning.typing_notice.PERIOD", 0.05)
     people = range(500, 520)
 

@@ -68,6 +68,16 @@ async def test_what_is_worth_little_leaves_room() -> None:
     assert (await moments(pacer, 1, 1))[0] - began < 1
 
 
+async def test_what_is_worth_little_leaves_room_to_those_who_wait_elsewhere() -> None:
+    pacer = Pacer(Limits(burst=FREE, strict=FREE, group=FREE, all=Limit(4, 0.3)))
+    waiting = [asyncio.create_task(moments(pacer, chat, 1)) for chat in range(1, 7)]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    assert not pacer.take_spare(9)
+    await asyncio.wait(waiting)
+    await asyncio.sleep(0.3)
+    assert pacer.take_spare(9)
+
+
 async def test_a_refusal_closes_one_line_and_ends_bursts() -> None:
     pacer = Pacer(Limits(burst=FREE, strict=Limit(1, 0.2), group=FREE, all=FREE))
     loop = asyncio.get_running_loop()
@@ -77,6 +87,15 @@ async def test_a_refusal_closes_one_line_and_ends_bursts() -> None:
     closed, other = await asyncio.gather(moments(pacer, 1, 1), moments(pacer, 2, 2))
     assert closed[0] - began >= 0.5
     assert other[0] - began < 0.2 <= other[1] - began
+
+
+async def test_a_refusal_of_what_is_worth_little_says_nothing_of_the_rest() -> None:
+    pacer = Pacer(Limits(burst=FREE, strict=FREE, group=FREE, all=FREE))
+    assert pacer.take_spare(1)
+    pacer.close(1, 100, spare=True)
+    assert not pacer.take_spare(1)
+    async with asyncio.timeout(1):
+        await moments(pacer, 1, 1)
 
 
 async def test_a_line_that_is_closed_for_longer_than_one_waits_is_told() -> None:
