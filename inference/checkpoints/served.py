@@ -192,9 +192,11 @@ class _Server:
             self._entries = (self._entries or {}) if listed is None else listed
             self._next = time.monotonic() + _KEPT
         except EngineError as error:
-            # It was asked for its models, of which the person who sent a picture can know nothing.
-            if isinstance(error, PictureTimeout):
-                error = ModelNotLoaded(str(error))
+            if isinstance(error, PictureTimeout):  # there was no picture yet
+                sentence = (
+                    f"The server {settings.host} does not answer: start it, or correct OPENAI_BASE_URL."
+                )
+                error = ModelNotLoaded(sentence)
             self._error, self._next = error, time.monotonic() + _AGAIN
             if self._entries is not None:
                 logger.warning("%s", error)

@@ -59,7 +59,7 @@ def streams(text: str, *, after: float = 0.0) -> Habit:
         await asyncio.sleep(after)
         for start in range(0, len(text), 7):
             choice = {"index": 0, "finish_reason": None, "delta": {"content": text[start : start + 7]}}
-            chunk = json.dumps(_answer(body, "chat.completion.chunk", choice))
+            chunk = json.dumps(_answer(body, "chat.completion.chunk", choice), ensure_ascii=False)
             await response.write(f"data: {chunk}\r\n\r\n".encode())
         await response.write(b"data: [DONE]\n\n")
         return response

@@ -10,12 +10,10 @@ __all__ = ["cleaned"]
 
 _THOUGHTS = (
     re.compile(r"<(think|thinking|thought|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE),
-    re.compile(
-        r"^.*</(?:think|thinking|thought|reasoning)>", re.DOTALL | re.IGNORECASE
-    ),  # begun by its template
-    re.compile(
-        r"<(?:think|thinking|thought|reasoning)>.*$", re.DOTALL | re.IGNORECASE
-    ),  # cut off while thinking
+    # Begun by the model's template.
+    re.compile(r"^.*</(?:think|thinking|thought|reasoning)>", re.DOTALL | re.IGNORECASE),
+    # Cut off while it thought.
+    re.compile(r"<(?:think|thinking|thought|reasoning)>.*$", re.DOTALL | re.IGNORECASE),
 )
 _TOKENS = re.compile(r"<\|[^<>|]*\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]")  # of a chat's format
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # no store takes them
@@ -29,7 +27,8 @@ _MARKUP = (
 )
 _FIRST_SENTENCE = re.compile(r"\s*([^.!?:\n]{1,40})[.!,]\s*")
 _HERALD = re.compile(r"\s*([^:\n«\"“„]{1,120}):\s*")
-_ENCLOSED = re.compile(r"\A(?:\"([^\"]*)\"|«([^«»]*)»|“([^“”]*)”)\Z")
+# A whole answer between quotation marks; one without a full stop may be what stands on the picture.
+_ENCLOSED = re.compile(r"\A(?:\"([^\"]*\.)\"|«([^«»]*\.)»|“([^“”]*\.)”)\Z")
 
 
 def cleaned(text: str) -> str:

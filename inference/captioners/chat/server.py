@@ -27,9 +27,7 @@ from inference.common.types import DecodingOptions, PictureTimeout
 
 __all__ = ["Server", "the_server"]
 
-_RETRIES: Final = (
-    3  # of the client: of a server that is away, or has too much to do; it waits as the server says
-)
+_RETRIES: Final = 3  # of the client, which waits for as long as the server says
 _QUALITY: Final = 90  # of the JPEG that is sent
 _DATA: Final = "data:"  # before each piece of an answer that comes in pieces
 _END: Final = "[DONE]"
@@ -130,7 +128,7 @@ class Server:
                 else:
                     self._dialect = number
                     return _text(answer.text)
-        raise AssertionError
+        raise AssertionError("the last request was refused, and nothing was raised")
 
     def _picture(self, image: Image.Image) -> str:
         """An address that holds the picture."""
@@ -178,7 +176,8 @@ def _told(messages: Sequence[Message], picture: str) -> Iterator[dict[str, Any]]
 
 def _text(body: str) -> str:
     """What is said in an answer, in one piece or, as some servers send it unasked, in many."""
-    pieces = [line.removeprefix(_DATA).strip() for line in body.splitlines() if line.startswith(_DATA)]
+    # Not splitlines: JSON may hold other ends of lines as they are.
+    pieces = [line.removeprefix(_DATA).strip() for line in body.split("\n") if line.startswith(_DATA)]
     said = ""
     for piece in pieces or [body]:
         if piece == _END:

@@ -200,6 +200,17 @@ def test_what_is_beside_the_matter_is_left_out(captioner: Captioner, server: Cha
     assert describe(captioner, BLANK) == SAID
 
 
+def test_a_line_that_is_quoted_stays_a_quotation(captioner: Captioner, server: ChatServer) -> None:
+    server.script.append(says("«ПОНЕДЕЛЬНИК»"))
+    answer = captioner.ask(BLANK, "Что там написано?", ())
+    assert (answer.text, answer.notes) == ("«ПОНЕДЕЛЬНИК»", ("own_reading",))
+
+
+def test_ends_of_lines_of_other_kinds_cut_no_piece(captioner: Captioner, server: ChatServer) -> None:
+    server.script.append(streams(f"{SAID[:20]}\u2028{SAID[20:]}"))
+    assert describe(captioner, BLANK).split() == SAID.split()
+
+
 @pytest.mark.parametrize("after", [0.0, 0.5])
 def test_an_answer_may_come_in_pieces_that_nobody_asked_for(
     captioner: Captioner, server: ChatServer, after: float
