@@ -267,6 +267,11 @@ class PatientCaptioner(Captioner):
         # What is left to do when an answer comes must not hold up the others that are waited for.
         self._finisher = ThreadPoolExecutor(1, thread_name_prefix="finishing")
 
+    def warm_up(self) -> None:
+        """What is done here: the other machine is not asked, nor waited for."""
+        load_dictionaries()
+        self._read(Image.new("RGB", _BLANK, "white"))
+
     def begin(self, image: Image.Image, options: DecodingOptions | None = None) -> Future[Caption]:
         """As :meth:`caption` for one picture, which is read now. Done in another thread."""
         options = self._for_model(options)

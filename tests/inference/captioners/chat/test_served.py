@@ -498,6 +498,12 @@ def test_several_pictures_are_with_the_server_at_once(
     end()
 
 
+def test_a_server_is_asked_for_nothing_that_nobody_sent(server: ChatServer) -> None:
+    load_captioner("openai:tiny", Path()).warm_up()
+    assert server.requests == []
+    end()
+
+
 def test_a_server_that_is_closed_leaves_nobody_waiting(server: ChatServer) -> None:
     asked = Server(ServerSettings.of())
     asked.close()
