@@ -163,14 +163,22 @@ def export(
 
 
 @cli.command()
-def stats() -> None:
+def stats(
+    days: Annotated[
+        int,
+        typer.Option(min=0, max=3660, help="Also what happened on each of so many days, and the failures."),
+    ] = 0,
+    worst: Annotated[
+        int, typer.Option(min=0, max=1000, help="Also so many descriptions with low marks, of pictures kept.")
+    ] = 0,
+) -> None:
     """Print how many pictures, marks and corrections there are, for each model."""
     from bot.feedback.commands import run_stats  # noqa: PLC0415
     from bot.feedback.database import StoreError  # noqa: PLC0415
 
     settings = _settings()
     try:
-        typer.echo(run_stats(settings.database_url, settings.data_dir))
+        typer.echo(run_stats(settings.database_url, settings.data_dir, days=days, worst=worst))
     except StoreError as error:
         raise _exit(error) from None
 

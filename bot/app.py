@@ -52,6 +52,7 @@ from bot.middlewares.updates import UpdatesMiddleware
 from bot.middlewares.user import UserMiddleware
 from bot.operating.error_reports import ErrorReports
 from bot.operating.metrics import Metrics
+from bot.operating.page.door import Door
 from bot.operating.probes import Pulse, probes
 from bot.transport.intake import Intake
 from bot.transport.polling import Poller
@@ -348,6 +349,12 @@ async def build(settings: Settings, engine: AnyEngine, *, token: str, api_url: s
             await stack.enter_async_context(
                 probes(settings.health_host, settings.health_port, pulse, metrics.registry)
             )
+        if settings.operator_password is not None:
+            from bot.operating.page.server import serve_page  # noqa: PLC0415 - templates take time to import
+
+            door = Door(settings.operator_password.get_secret_value())
+            address = settings.operator_host, settings.operator_port
+            await stack.enter_async_context(serve_page(store, app.readiness, door, *address))
         yield app
 
 

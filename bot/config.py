@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     sentry_dsn: SecretStr | None = None  # None: errors are told in the log alone
     health_host: str = "127.0.0.1"
     health_port: int = Field(default=0, ge=0, le=65535)  # 0: no health endpoint
+    operator_password: SecretStr | None = Field(default=None, min_length=12)  # None: no page for the operator
+    operator_host: str = "127.0.0.1"
+    operator_port: int = Field(default=8083, ge=0, le=65535)  # 0: any free one
     sandbox_host: str = "127.0.0.1"
     sandbox_port: int = Field(default=8080, ge=0, le=65535)  # 0: any free one
 

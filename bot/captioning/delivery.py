@@ -90,7 +90,7 @@ class Delivery:
         Raises NotStored, or TimeoutError after DELIVERY_TIME.
         """
         if reply.failure is not None and await self._is_said(job, reply.failure):
-            await self._patience.insist(job, self._jobs.failed, job.id, reply.failure.reason)
+            await self._fail(job, reply.failure)
             return True
         parcel = _Parcel(list(reply.messages), reply.keyboard, job.place, job.message_id)
         async with asyncio.timeout(DELIVERY_TIME):
@@ -98,10 +98,13 @@ class Delivery:
                 while parcel.messages:
                     await self._send_next(job, reply, parcel)
             except _Undeliverable as outcome:
-                await self._patience.insist(job, self._jobs.failed, job.id, str(outcome))
+                await self._patience.insist(job, self._jobs.failed, job.id, str(outcome), "undeliverable")
                 return False
         await self._write_down(job, reply, cast("Message", parcel.sent))
         return True
+
+    async def _fail(self, job: Job, failure: Failure) -> None:
+        await self._patience.insist(job, self._jobs.failed, job.id, failure.reason, failure.kind)
 
     async def _is_said(self, job: Job, failure: Failure) -> bool:
         """Whether a part before this one failed for the same reason: a bad picture is told of once."""
@@ -169,6 +172,6 @@ class Delivery:
 
     async def _write_down(self, job: Job, reply: Reply, sent: Message) -> None:
         if reply.failure is not None:
-            await self._patience.insist(job, self._jobs.failed, job.id, reply.failure.reason)
+            await self._fail(job, reply.failure)
         else:
             await self._patience.insist(job, self._jobs.answered, job.id, sent.message_id)

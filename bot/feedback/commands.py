@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import html
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bot.common.accounts import SERVICE_ACCOUNTS, is_person, telegram_number
 from bot.feedback.database import StoreError, database_url, sqlite_file
 from bot.feedback.export import ExportFormat, export, parse_since
+from bot.feedback.overview import Day, Disliked, Line
 from bot.feedback.reports import ModelStats, Stats
 from bot.feedback.retention import FOR_EVER, Keep
 from bot.feedback.states import JobState
 from bot.feedback.store import Store
 from bot.texts import Texts, sentences, texts
+
+MONTH = 30  # days
 
 
 def run_export(
@@ -43,14 +47,41 @@ def run_export(
     return asyncio.run(run())
 
 
-def run_stats(url: str, data_dir: Path) -> str:
-    """The store in numbers."""
+def run_stats(url: str, data_dir: Path, *, days: int = 0, worst: int = 0) -> str:
+    """The store in numbers; the last ``days``, and so many of their ``worst`` captions (or of a month's)."""
 
     async def run() -> str:
         async with await open_store(url, data_dir) as store:
-            return format_stats(await store.reports.stats(), texts("en"))
+            parts = [format_stats(await store.reports.stats(), texts("en"))]
+            if days:
+                course, failures = await store.overview.course(days), await store.overview.failures(days)
+                parts.append(format_course(course, failures, await store.overview.line()))
+            if worst:
+                parts += map(format_disliked, await store.overview.disliked(days or MONTH, most=worst))
+            return "\n\n".join(parts)
 
     return asyncio.run(run())
+
+
+def format_course(course: Sequence[Day], failures: Mapping[str, int], line: Line) -> str:
+    """Plain text: a line a day, then the failures by kind and what waits."""
+    rows = ["Day         answered  failed  marks  mean"]
+    for day in course:
+        mean = "–" if day.mean_mark is None else f"{day.mean_mark:.2f}"
+        rows.append(f"{day.day}  {day.answered:8}  {day.failed:6}  {day.marks:5}  {mean:>4}")
+    kinds = ", ".join(f"{kind} {number}" for kind, number in failures.items()) or "none"
+    waiting = f"Waiting: {line.accepted}, in work: {line.working}"
+    if line.oldest is not None:
+        waiting += f", since {line.oldest:%Y-%m-%d %H:%M:%S} UTC"
+    return "\n".join([*rows, f"Failures: {kinds}", waiting])
+
+
+def format_disliked(one: Disliked) -> str:
+    """Plain text: the mean mark, the model, the file under DATA_DIR, the caption."""
+    return (
+        f"Caption {one.caption.id}: {one.mean_mark:.1f} of 5 ({one.marks}), {one.caption.model}, "
+        f"{one.picture.path}\n{one.caption.text or one.caption.summary}"
+    )
 
 
 def run_erase(url: str, data_dir: Path, telegram_id: int) -> str:

@@ -60,7 +60,7 @@ _ONE = _same(*_QUESTION, *_CHOICE)
 _CLAIM, _TAKE_UP = (_mine(_moving(move, attempts=_JOBS.c.attempts + 1)) for move in (CLAIM, TAKE_UP))
 _RETRY = _moving(RETRY, reason=None, sending_at=None, owner=bindparam("me"), held_at=ago())
 _ANSWER = _moving(ANSWER, reply_message_id=bindparam("reply"), reason=None)
-_FAIL = _moving(FAIL, reason=bindparam("why"))
+_FAIL = _moving(FAIL, reason=bindparam("why"), failure=bindparam("sort"))
 # Checked and written in one: a process that stood still must not send what another one has sent meanwhile.
 _SENDING = _mine(_changing(sending_at=ago()))
 _NOT_SENT = _mine(_changing(sending_at=None))
@@ -246,9 +246,9 @@ class Jobs:
         if await self._change(job_id, _ANSWER, reply=reply_message_id) is None:
             raise NotStored("This job was erased.")
 
-    async def failed(self, job_id: int, reason: str) -> None:
-        """No caption will come; ``reason`` is for the operator."""
-        if await self._change(job_id, _FAIL, why=reason) is None:
+    async def failed(self, job_id: int, reason: str, kind: str | None = None) -> None:
+        """No caption will come; ``reason`` and the ``kind`` of failure are for the operator."""
+        if await self._change(job_id, _FAIL, why=reason, sort=kind) is None:
             raise NotStored("This job was erased.")
 
     async def mark_reply_sending(self, job_id: int) -> None:

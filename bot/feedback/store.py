@@ -31,6 +31,7 @@ from bot.feedback.locks import Locks
 from bot.feedback.marks import Marks
 from bot.feedback.messages import Messages
 from bot.feedback.muted import MutedIds
+from bot.feedback.overview import Overview
 from bot.feedback.people import People
 from bot.feedback.pictures import Pictures
 from bot.feedback.pseudonyms import Pseudonyms
@@ -79,6 +80,7 @@ class Store:
         self.messages = Messages(sessions, signing)
         self.updates = Updates(sessions)
         self.reports = Reports(sessions, self.pseudonyms)
+        self.overview = Overview(sessions)
         self.erasure = Erasure(sessions, self.people, self.pictures, self.pseudonyms, self.tombstones)
 
     @classmethod

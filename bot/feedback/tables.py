@@ -389,6 +389,7 @@ class Job(Table):
     reply_message_id: Mapped[int | None] = mapped_column(BigInteger)
     notice_message_id: Mapped[int | None] = mapped_column(BigInteger)  # that tells the place in the queue
     reason: Mapped[str | None] = mapped_column(Text)  # why it failed
+    failure: Mapped[str | None] = mapped_column(String(32))  # of which kind; None: before there were kinds
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
 

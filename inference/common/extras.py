@@ -22,7 +22,7 @@ _PYTORCH = ("torch", "torchvision", "transformers", "timm")
 # Modules by which an extra is known to be installed: what this project imports of it.
 MODULES: Final[dict[Extra, tuple[str, ...]]] = {
     "models": _PYTORCH,
-    "train": (*_PYTORCH, "accelerate", "tensorboard", "nltk", "imagehash", "jinja2", "psutil"),
+    "train": (*_PYTORCH, "accelerate", "tensorboard", "nltk", "imagehash", "psutil"),
     "postgres": ("asyncpg",),
     "sentry": ("sentry_sdk",),
     "serve": ("ray", "starlette"),

@@ -134,6 +134,7 @@ HIDDEN = {
     "ENGINE_API_KEY": ("key-of-the-engine", "key-of-the-engine"),
     "VK_TOKEN": ("vk1.a.abcdefgh", "vk1.a.abcdefgh"),
     "HF_TOKEN": ("hf_abcdefgh", "hf_abcdefgh"),
+    "OPERATOR_PASSWORD": ("pa55word of the operator", "pa55word of the operator"),
     "SENTRY_DSN": ("https://0123456789abcdef@sentry.example.org/7", "0123456789abcdef"),
     "OPENAI_API_KEY": ("sk-of-a-server", "sk-of-a-server"),
 }
