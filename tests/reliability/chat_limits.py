@@ -83,11 +83,13 @@ async def one_limited_group(sandbox: Sandbox, limits: RateLimits, seconds: float
     return [answered[person] - at for person, at in asked.items()]
 
 
-async def measure(number: int, people: int, in_group: int, folder: Path, *, asking: int = 30) -> Result:
+async def measure(
+    number: int, people: int, in_group: int, folder: Path, *, burst: int = 3, asking: int = 30
+) -> Result:
     """Both parts, with one bot."""
     async with Sandbox() as sandbox:
         remember_all_calls(sandbox)
-        sandbox.limits = RateLimits()
+        sandbox.limits = RateLimits(burst)
         async with running(sandbox, folder, fake_settings(folder)):
             sent = await crowd(sandbox, number, people, in_group)
             count, calls = Count.of(sandbox, sent), calls_by_method(sandbox)
@@ -101,10 +103,11 @@ def main(
     number: Annotated[int, typer.Option("--pictures", help="Of all people together.")] = 400,
     people: Annotated[int, typer.Option(help="How many send them.")] = 80,
     in_group: Annotated[int, typer.Option(help="Pictures besides, in a group.")] = 15,
+    burst: Annotated[int, typer.Option(help="Requests that a chat lets through at once.")] = 3,
 ) -> None:
     """Requests refused under Telegram's limits, and others' wait while one group is limited."""
     with tempfile.TemporaryDirectory() as folder:
-        result = asyncio.run(measure(number, people, in_group, Path(folder)))
+        result = asyncio.run(measure(number, people, in_group, Path(folder), burst=burst))
     worst = max(result.others)
     good = show(
         f"{number} pictures of {people} people, {in_group} in a group; {COMMANDS} commands in a limited one",
