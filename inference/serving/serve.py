@@ -128,7 +128,8 @@ async def _answer(
             status = HTTPStatus.OK if engine.healthy else HTTPStatus.SERVICE_UNAVAILABLE
             return status, {"healthy": engine.healthy, "waiting": engine.waiting}
     sentence = (
-        "Nothing is here: POST to /caption or /ask, or GET /models, /checkpoint, /healthz, /metrics. "
+        "Nothing is here: POST a picture to /caption or /ask, or GET /models, /checkpoint, /healthz or "
+        "/metrics. "
         f"Programs that speak OpenAI's protocol ask under {OPENAI}."
     )
     return HTTPStatus.NOT_FOUND, {"error": "failed", "sentence": sentence}
