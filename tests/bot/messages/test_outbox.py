@@ -25,7 +25,7 @@ NAME = "@meme_describer_bot"
 SAYING = {"sendmessage", "sendchataction", "senddocument"}
 
 _OUTGOING = ("send_", "answer_", "reply_", "edit_", "delete_", "copy_", "forward_", "pin_", "stop_")
-_NO_MESSAGE = {"answer_callback_query", "delete_webhook"}
+_NO_MESSAGE = {"answer_callback_query", "answer_lost", "delete_webhook"}
 
 
 def said_by(sandbox: Sandbox) -> list[Call]:
