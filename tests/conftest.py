@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+
+# As many files of tests run at once as there are processors: more threads would wait for each other, and
+# spin meanwhile. It is said before anything imports numpy or PyTorch, and holds for what tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from bot.sandbox import Sandbox
 

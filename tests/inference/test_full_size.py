@@ -9,8 +9,6 @@ import pytest
 from inference.presets.preset import preset
 from tests.full_size import prove
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.mark.parametrize("name", ["resnet34-lstm", "mobilenet-soft-attention", "clipcap-mlp", "rudolph"])
 def test_a_preset_learns_is_kept_and_says_the_same_in_a_new_process(name: str, tmp_path: Path) -> None:

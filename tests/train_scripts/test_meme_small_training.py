@@ -67,7 +67,7 @@ def command(
     return subprocess.run(
         [sys.executable, "-m", "tests.train_scripts.tiny_recipe", *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, "KILL_AT": kill_at, "RECIPE": recipe, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "KILL_AT": kill_at, "RECIPE": recipe},
         capture_output=True,
         text=True,
         timeout=280,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -59,10 +58,7 @@ def steps_of(run: Path) -> list[dict[str, Any]]:
 
 def start(*words: str, launcher: tuple[str, ...] = ("-m",)) -> subprocess.Popen[str]:
     command = [sys.executable, *launcher, "train_scripts", "train", *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def wait_for_steps(run: Path, count: int, process: subprocess.Popen[str]) -> None:
@@ -204,25 +200,20 @@ def test_a_run_that_was_stopped_and_killed_ends_with_the_same_numbers(data: Path
     stages = {"stage": {"epochs": 30, "schedule": {"name": "onecycle"}, "checkpoint_every": 20}}
     path = small_config(data, save_steps=3, mixed_precision="no", **stages)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        train(load_config(path), whole)
-        first = start("--config", str(path), "--out", str(broken))
-        wait_for_steps(broken, 4, first)
-        first.send_signal(signal.SIGINT)
-        said = first.communicate(timeout=DEADLINE)[0]
-        assert first.returncode == 130, said
-        assert "Go on with the same command and --resume" in said
-        done = len(steps_of(broken))
-        second = start("--config", str(path), "--out", str(broken), "--resume")
-        wait_for_steps(broken, done + 5, second)
-        second.kill()
-        second.communicate()
-        assert len(steps_of(broken)) < 60
-        train(load_config(path), broken, resume=True)
-    finally:
-        torch.set_num_threads(threads)
+    train(load_config(path), whole)
+    first = start("--config", str(path), "--out", str(broken))
+    wait_for_steps(broken, 4, first)
+    first.send_signal(signal.SIGINT)
+    said = first.communicate(timeout=DEADLINE)[0]
+    assert first.returncode == 130, said
+    assert "Go on with the same command and --resume" in said
+    done = len(steps_of(broken))
+    second = start("--config", str(path), "--out", str(broken), "--resume")
+    wait_for_steps(broken, done + 5, second)
+    second.kill()
+    second.communicate()
+    assert len(steps_of(broken)) < 60
+    train(load_config(path), broken, resume=True)
     assert (broken / "steps.jsonl").read_bytes() == (whole / "steps.jsonl").read_bytes()
     for folder in ("model", "checkpoints/drawn-020"):
         weights = [(run / folder / "model.safetensors").read_bytes() for run in (whole, broken)]
@@ -326,7 +317,6 @@ def test_a_disk_that_fills_up_during_a_run_stops_it_with_one_sentence(data: Path
     process = subprocess.run(
         [sys.executable, "-c", program, "train", "--config", str(path), "--out", str(run)],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,

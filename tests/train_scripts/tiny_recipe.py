@@ -71,7 +71,6 @@ def arm(stage: str, epoch: int, moment: str) -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     changed = {**TINY, **json.loads(os.environ.get("RECIPE", "{}"))}
     train.Recipe = functools.partial(train.Recipe, **changed)  # type: ignore[misc, assignment]
     if at := os.environ.get("KILL_AT"):

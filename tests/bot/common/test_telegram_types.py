@@ -1,4 +1,4 @@
-"""aiogram as the bot imports it, in a process of its own: here it has long been imported as a whole."""
+"""aiogram as the bot imports it, in a process of its own: here tests have built more of it."""
 
 from __future__ import annotations
 

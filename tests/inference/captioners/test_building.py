@@ -22,8 +22,6 @@ from tests.inference.learning import CAPTIONS, captions_of, learn, pictures, tin
 from tests.inference.tokenizers.test_vectors import write_navec
 from tests.readings import reading_of
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.mark.parametrize("name", names())
 def test_full_size_builds_and_makes_a_training_step(name: str) -> None:

@@ -61,9 +61,6 @@ def untrained() -> tuple[MemeSmallNetwork, SlotTokenizer, ConceptTable]:
     return network, tokenizer, table
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
     write_checkpoint(tmp_path / "tiny", *untrained(), training={"history": []})

@@ -21,8 +21,6 @@ from tests.drawing import draw_meme
 from tests.inference.fakes import hash_of
 from tests.readings import reading_of
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 DOG, CAT = 18, 17
 SIDE = 64  # pixels: quick
 

@@ -28,9 +28,6 @@ FAMILIES = [
 ]
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def model_of(name: str, folder: Path, **decoder: object) -> CaptionModel:
     torch.manual_seed(0)
     return build(tiny(name, **decoder), tokenizer=tokenizer_for(name, folder)).eval()

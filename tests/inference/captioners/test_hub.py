@@ -44,7 +44,7 @@ from tests.inference.hub_cache import (
 )
 from tests.readings import reading_of
 
-pytestmark = pytest.mark.usefixtures("one_thread", "no_settings")
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 PICTURES = [draw_meme("caption_bar").convert("RGB"), draw_meme("photo").convert("RGB")]
 GREEDY = DecodingOptions(strategy="greedy", max_tokens=12)

@@ -51,9 +51,6 @@ NEVER = {TOKENIZER.id(token) for token in (PAD, BOS, UNK, UNREAD, *LEVELS)}
 OPENS, CLOSES, ENDS, COLON = (TOKENIZER.id(token) for token in (OPEN, CLOSE, EOS, ":"))
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def lines_of(count: int, *, first: int = 0) -> list[TextLine]:
     return [
         TextLine(f"строка {first + i}", (0.1, 0.02 * i, 0.9, 0.02 * i + 0.015), 0.9, i) for i in range(count)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -26,10 +25,8 @@ FOLDER = CHECKPOINTS / "meme-small"
 
 
 @pytest.fixture(scope="module")
-def captioner() -> Iterator[Captioner]:
-    before = torch.get_num_threads()
-    yield load_captioner("meme-small", CHECKPOINTS, threads=1)
-    torch.set_num_threads(before)
+def captioner() -> Captioner:
+    return load_captioner("meme-small", CHECKPOINTS, threads=1)
 
 
 def letters(text: str) -> str:

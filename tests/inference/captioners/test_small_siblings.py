@@ -28,11 +28,7 @@ SIBLINGS = ("lstm-navec-small", "clipcap-small")
 
 @cache
 def captioner(name: str) -> Captioner:
-    before = torch.get_num_threads()
-    try:
-        return load_captioner(name, CHECKPOINTS, threads=1)
-    finally:
-        torch.set_num_threads(before)
+    return load_captioner(name, CHECKPOINTS, threads=1)
 
 
 def letters(text: str) -> str:

@@ -84,7 +84,7 @@ def test_what_openmp_is_told_holds_for_all_threads(
 def test_a_process_bound_to_one_processor_uses_one() -> None:
     one = min(os.sched_getaffinity(0))
     code = (
-        f"import os; os.sched_setaffinity(0, {{{one}}})\n"
+        f"import os; os.environ.pop('OMP_NUM_THREADS', None); os.sched_setaffinity(0, {{{one}}})\n"
         "from inference.common.processors import available; print(available())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

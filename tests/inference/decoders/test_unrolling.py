@@ -12,8 +12,6 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from inference.decoders import unrolling
 from inference.decoders.unrolling import Span, dropout, spans, unroll
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 LENGTHS = [[5], [7, 7, 7], [9, 9, 4, 2], [3, 1, 0], [0, 0], [80, 41, 40, 39, 3, 2, 1]]
 
 

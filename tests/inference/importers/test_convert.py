@@ -44,9 +44,6 @@ ROOT = Path(__file__).parents[3]
 WORDS = ["PAD", "UNK", "BOS", "EOS", "кот", "мем", "надпись", "сидит", "на", ",", "."]
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def run(*arguments: object, models: Path) -> Result:
     command = [str(argument) for argument in arguments]
     return CliRunner().invoke(app, [*command, "--models-dir", str(models)], catch_exceptions=False)

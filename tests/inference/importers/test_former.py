@@ -24,8 +24,6 @@ from tests.drawing import draw_meme
 SHIPPED = Path(__file__).parents[3] / "checkpoints" / "meme-small"
 PICTURES = [draw_meme("caption_bar", "КОГДА КОТ ПРОСНУЛСЯ"), draw_meme("photo"), draw_meme("two_frames")]
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def convert(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["convert", *map(str, arguments)], catch_exceptions=False)

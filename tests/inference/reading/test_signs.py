@@ -9,8 +9,6 @@ from inference.reading.foreign import is_english
 from inference.reading.reader import Reader
 from tests.drawing import font
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
 def reader() -> Reader:

@@ -16,8 +16,6 @@ from inference.reading.spelling import readings_of, respell
 from tests.drawing import draw_meme
 from tests.inference import ctc
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CHARACTERS = [*'абвгдежзийклмнопрстуфхцчшщъыьэюяoT," іў']
 
 

@@ -32,9 +32,6 @@ COLOURS = {"Красный": "red", "Синий": "blue", "Зелёный": "gre
 LETTERS = "абвгдезк"  # with fewer there are too few pairs to learn copying rather than the pairs
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def lines_of(*texts: str) -> tuple[TextLine, ...]:
     return tuple(TextLine(text, (0.0, i / 20, 1.0, (i + 1) / 20), 0.9, i) for i, text in enumerate(texts))
 

@@ -65,7 +65,7 @@ def commands(**environment: str) -> Iterator[Commands]:
     process = subprocess.Popen(
         [sys.executable, "-m", __name__],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        env={**os.environ, **environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
