@@ -101,8 +101,10 @@ class Marks:
         seconds: list[float] = []
 
         async def go_on() -> None:
-            while not ended.is_set():
+            while True:  # once at least
                 await self.press()
+                if ended.is_set():
+                    return
                 await asyncio.sleep(0.005)
 
         pressing = asyncio.create_task(go_on())
@@ -170,7 +172,7 @@ async def _measure(store: Store, marks: Marks, found: Findings, out: Path) -> No
     async with marks.pressed() as meanwhile:
         with Memory() as memory:
             started = time.perf_counter()
-            report = await export(store, out, format="parquet")
+            report = await export(store, out, format="csv")
             seconds = time.perf_counter() - started
     found.said["An export: rows a second"] = f"{report.rows / seconds:,.0f}"
     found.said["An export: memory that it takes more and more"] = f"{memory.growth / 1e6:.0f} MB"
@@ -209,7 +211,7 @@ def main(
     folder: Annotated[
         Path | None, typer.Option(help="Make the store there, and leave it; one that is there is measured.")
     ] = None,
-    upgraded_from: Annotated[str, typer.Option(help="The schema whose upgrade is measured.")] = "0010",
+    upgraded_from: Annotated[str, typer.Option(help="The schema whose upgrade is measured.")] = "0015",
 ) -> None:
     """How long people wait where much is stored."""
     with tempfile.TemporaryDirectory(prefix="large-store-") as temporary:

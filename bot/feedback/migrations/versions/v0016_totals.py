@@ -189,12 +189,15 @@ def upgrade() -> None:
 def _fill(counted: dict[str, str], said: str) -> None:
     """Count what there is by person and version."""
     names = ", ".join(counted)
+    # With the sign, SQLite does not go by the index of people, and so all over the captions, but in the order
+    # in which things were said, which is about that of the captions.
+    by = "+said.user_id, versions.id"
     op.execute(
         f"INSERT INTO totals (user_id, version_id, {names}) "  # noqa: S608
-        f"SELECT said.user_id, versions.id, {', '.join(counted.values())} FROM {said} AS said "
+        f"SELECT {by}, {', '.join(counted.values())} FROM {said} AS said "
         "JOIN captions ON captions.id = said.caption_id "
         "JOIN versions ON versions.model = captions.model AND versions.checkpoint = captions.checkpoint "
-        "WHERE true GROUP BY said.user_id, versions.id "
+        f"WHERE true GROUP BY {by} "
         "ON CONFLICT (user_id, version_id) DO UPDATE SET "
         + ", ".join(f"{name} = excluded.{name}" for name in counted)
     )
