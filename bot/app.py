@@ -24,11 +24,12 @@ from bot.captioning.caption_source import CaptionSource
 from bot.captioning.delivery import Delivery
 from bot.captioning.engine import PatientEngine
 from bot.captioning.fetching import Fetcher
-from bot.captioning.models import AnyEngine, check_models
+from bot.captioning.models import AnyEngine, Catalogue, check_models
 from bot.captioning.notices import LateNotice, Notices, QueueNotice, TroubleNotice
 from bot.captioning.patience import Patience
 from bot.captioning.queue import Queue
 from bot.captioning.room import Room
+from bot.captioning.turn_source import TurnSource
 from bot.captioning.typing_notice import TypingNotice
 from bot.captioning.watcher import Watcher
 from bot.common.logs import Redactor
@@ -83,6 +84,8 @@ def build_captioning(
     engine: AnyEngine,
     bot: Bot,
     *,
+    catalogue: Catalogue,
+    gate: Gate,
     patience: Patience,
     pacer: Pacer,
     watcher: Watcher,
@@ -101,15 +104,19 @@ def build_captioning(
     )
     room = Room(settings.picture_memory_bytes)
     fetcher = Fetcher(bot, room, max_file_bytes=settings.max_file_bytes)
-    patient = PatientEngine(engine, default=settings.model)
-    source = CaptionSource(store.captions, store.pictures, patient, fetcher, patience)
-    delivery = Delivery(bot, store.jobs, store.people, patience=patience, pacer=pacer, watcher=watcher)
+    patient = PatientEngine(engine, catalogue, default=settings.model)
+    delivery = Delivery(
+        bot, store.jobs, store.people, gate=gate, patience=patience, pacer=pacer, watcher=watcher
+    )
     answering = Answering(
         store.jobs,
-        queue,
-        source,
-        delivery,
-        notices,
+        store.people,
+        queue=queue,
+        captions=CaptionSource(store.captions, store.pictures, patient, fetcher, patience),
+        turns=TurnSource(store.turns, store.captions, patient, fetcher, patience),
+        catalogue=catalogue,
+        delivery=delivery,
+        notices=notices,
         patience=patience,
         watcher=watcher,
         max_file_mb=settings.max_file_mb,
@@ -120,6 +127,7 @@ def build_captioning(
         queue=queue,
         answering=answering,
         delivery=delivery,
+        catalogue=catalogue,
         nursery=nursery,
         settings=settings,
     )
@@ -149,11 +157,14 @@ class App:
         ):
             bot.session.middleware(middleware)
         self.trouble = TroubleNotice(bot, store)
+        catalogue = Catalogue(engine, settings)
         self.captioning = build_captioning(
             settings,
             store,
             engine,
             bot,
+            catalogue=catalogue,
+            gate=gate,
             patience=Patience(self.trouble),
             pacer=pacer,
             watcher=metrics,
@@ -168,7 +179,8 @@ class App:
             gate=gate,
             pacer=pacer,
             albums=Albums(self.captioning, self.nursery),
-            offers=ModelOffer(engine, store, settings),
+            catalogue=catalogue,
+            offers=ModelOffer(engine, catalogue, store, settings),
             marked=metrics.marked,
         )
         self.dispatcher.update.outer_middleware(UpdatesMiddleware(ALLOWED_UPDATES, metrics.update_handled))

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from bot.common.accounts import SERVICE_ACCOUNTS, is_person
 from bot.common.logs import LogFormat, secrets_in_address
 from inference.common.errors import UserError
+from inference.common.types import QUESTION_LENGTH
 from inference.serving.engine import EngineSettings
 
 TOKEN_PATTERN = re.compile(r"\d+:[A-Za-z0-9_-]+")
@@ -72,6 +73,8 @@ class Settings(BaseSettings):
     pictures_a_day_group: int = Field(default=0, ge=0)
     pictures_a_day: int = Field(default=0, ge=0)  # of everybody together
     queue_notice: int = Field(default=8, ge=1)  # from how many pictures ahead the place in the queue is told
+    question_length: int = Field(default=500, ge=1, le=QUESTION_LENGTH)  # characters of one question
+    questions_per_picture: int = Field(default=20, ge=1)  # of one person about one picture
     drain_seconds: float = Field(default=8.0, ge=0)  # for work in flight on SIGTERM; Docker kills after 10
 
     # Operation

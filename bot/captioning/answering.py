@@ -9,16 +9,19 @@ import time
 from bot.captioning.caption_source import CaptionSource
 from bot.captioning.delivery import Delivery
 from bot.captioning.fetching import FetchTries, FileAway
+from bot.captioning.models import Catalogue
 from bot.captioning.notices import Notices
-from bot.captioning.outcomes import Failure, Unanswerable, Wait
+from bot.captioning.outcomes import Failure, FailureKind, Unanswerable, Wait
 from bot.captioning.patience import Patience
 from bot.captioning.queue import LanePlace, Queue
-from bot.captioning.reply import Reply, caption_reply, interruption
+from bot.captioning.reply import Reply, answer_reply, caption_reply, interruption
+from bot.captioning.turn_source import TurnSource
 from bot.captioning.watcher import Watcher
 from bot.feedback.database import NotStored, StoreError
 from bot.feedback.jobs import Jobs
-from bot.feedback.tables import Job
-from bot.texts import texts
+from bot.feedback.people import People
+from bot.feedback.tables import CaptionRow, Job
+from bot.texts import Texts, texts
 from inference.common.tracing import of_picture
 
 logger = logging.getLogger(__name__)
@@ -32,18 +35,24 @@ class Answering:
     def __init__(
         self,
         jobs: Jobs,
+        people: People,
+        *,
         queue: Queue,
-        source: CaptionSource,
+        captions: CaptionSource,
+        turns: TurnSource,
+        catalogue: Catalogue,
         delivery: Delivery,
         notices: Notices,
-        *,
         patience: Patience,
         watcher: Watcher,
         max_file_mb: float,
     ) -> None:
         self._jobs = jobs
+        self._people = people
         self._queue = queue
-        self._source = source
+        self._captions = captions
+        self._turns = turns
+        self._catalogue = catalogue
         self._delivery = delivery
         self._notices = notices
         self._patience = patience
@@ -75,6 +84,8 @@ class Answering:
         tries, came = FetchTries(), time.monotonic()
         claimed: Job | None = None
         async with self._notices.late.of(job) as tell_late:
+            if job.kind == "question":
+                await lane_place.come()  # what was asked before is a part of the conversation
             while True:
                 async with self._notices.queue.shown(job), self._queue.turn(job.user_id):
                     if claimed is None:
@@ -107,11 +118,10 @@ class Answering:
         words = texts(job.language)
         try:
             if job.attempts > ATTEMPTS:
-                raise Unanswerable("crashed", f"given up after {job.attempts - 1} starts")
+                kind: FailureKind = "no_answer" if job.kind == "question" else "crashed"
+                raise Unanswerable(kind, f"given up after {job.attempts - 1} starts")
             try:
-                row = await self._source.caption_for(job, tries)
-                # Also what was asked before the store was restored, and may have been answered since.
-                return interruption(job, row.id) or caption_reply(row, job, words)
+                return await self._said(job, tries, words)
             except FileAway as away:
                 wait = tries.failed(away)
                 logger.info("Job %d: its file is asked for again in %.1f s (%s)", job.id, wait.seconds, away)
@@ -120,3 +130,19 @@ class Answering:
             logger.info("Job %d: %s", job.id, outcome.reason)
             sentence = words(outcome.sentence, megabytes=f"{self._max_file_mb:g}", model=job.model)
             return Reply([sentence], failure=Failure(outcome.kind, outcome.reason))
+
+    async def _said(self, job: Job, tries: FetchTries, words: Texts) -> Reply:
+        """What is said where nothing fails. Raises Unanswerable, FileAway."""
+        # Also of what was asked before the store was restored, and may have been answered since, only a note.
+        if job.kind == "question":
+            turn = await self._turns.turn_for(job)
+            return interruption(job, turn.caption_id) or answer_reply(turn, words)
+        row = await self._captions.caption_for(job, tries)
+        return interruption(job, row.id) or caption_reply(
+            row, job, words, explained=await self._is_explained(job, row)
+        )
+
+    async def _is_explained(self, job: Job, row: CaptionRow) -> bool:
+        """Whether somebody can say what the joke is."""
+        person = await self._patience.insist(job, self._people.get, job.user_id)
+        return await self._catalogue.talker_for(person, row) is not None

@@ -44,16 +44,25 @@ class CaptionSource:
             if row is not None:
                 return row
         model, version = await self._engine.model_for(job)
-        key = options_key(job.decoding_options())
-        cached = await insist(job, self._captions.cached, job.file_unique_id, model, version, key)
+        # Who describes only answers no question, and so says the same to everybody.
+        asked = bool(job.question) and await self._engine.talks(model)
+        cached = await insist(
+            job,
+            self._captions.cached,
+            job.file_unique_id,
+            model,
+            version,
+            options_key(job.decoding_options(asked=asked)),
+            user_id=job.user_id,
+        )
         if cached is not None:
             await self._use(job, cached, tries)
             return cached
-        return await self._make(job, model)
+        return await self._make(job, model, asked=asked)
 
-    async def _make(self, job: Job, model: str) -> CaptionRow:
+    async def _make(self, job: Job, model: str, *, asked: bool) -> CaptionRow:
         async with self._fetcher.fetched(job.file_id) as data:
-            caption = await self._engine.describe(data, job.decoding_options(), model)
+            caption = await self._engine.describe(data, job.decoding_options(asked=asked), model)
             width, height = await asyncio.to_thread(upright_size, data)
             picture = PictureFields(
                 file_unique_id=job.file_unique_id,
@@ -64,7 +73,7 @@ class CaptionSource:
                 data=data,
             )
             return await self._patience.insist(
-                job, self._captions.save, job.id, picture=picture, caption=caption
+                job, self._captions.save, job.id, picture=picture, caption=caption, asked=asked
             )
 
     async def _use(self, job: Job, cached: CaptionRow, tries: FetchTries) -> None:

@@ -12,15 +12,15 @@ from aiogram.types import Message
 
 from bot.captioning.answering import Answering
 from bot.captioning.delivery import Delivery
-from bot.captioning.models import choices
+from bot.captioning.models import Catalogue, choices
 from bot.captioning.queue import LanePlace, Queue
-from bot.captioning.reply import caption_reply
+from bot.captioning.reply import answer_reply, caption_reply
 from bot.common.nursery import Nursery
 from bot.config import Settings
 from bot.feedback.jobs import Jobs
 from bot.feedback.pseudonyms import Pseudonyms
-from bot.feedback.tables import CaptionRow, Choice, Job, JobKind, Place, User
-from bot.feedback.usage import DayLimits
+from bot.feedback.tables import CaptionRow, Choice, Job, JobKind, Place, TurnRow, User
+from bot.feedback.usage import NO_DAY_LIMITS, DayLimits
 from bot.messages.targets import Found
 from bot.texts import texts
 from inference.common.types import DecodingOptions
@@ -39,6 +39,7 @@ class Captioning:
         queue: Queue,
         answering: Answering,
         delivery: Delivery,
+        catalogue: Catalogue,
         nursery: Nursery,
         settings: Settings,
     ) -> None:
@@ -47,6 +48,7 @@ class Captioning:
         self._queue = queue
         self._answering = answering
         self._delivery = delivery
+        self._catalogue = catalogue
         self._nursery = nursery
         self._settings = settings
         self._limits = DayLimits(
@@ -72,6 +74,8 @@ class Captioning:
         language: str,
         kind: JobKind = "caption",
         options: DecodingOptions | None = None,
+        question: str = "",
+        about_caption_id: int | None = None,
         source_caption_id: int | None = None,
         chosen: Sequence[Choice] = (),
         again: bool = False,
@@ -80,7 +84,8 @@ class Captioning:
         """Write the job rows; False: accepted before. Give the new ones together to :meth:`submit`.
 
         ``user``: who asks, and as they want it it is told; ``sender``, ``again``, ``asked_at``: see
-        Jobs.accept. ``chosen``: who is to describe it, by default as the asker wants it.
+        Jobs.accept. ``chosen``: who is to describe it, by default as the asker wants it. ``question``: what
+        stands under it, or of that kind of job what is asked.
         Raises QueueFull when the person has too many unanswered pictures already, DayFull, NotStored.
         """
         telling = user.telling()
@@ -88,6 +93,9 @@ class Captioning:
             options = telling
         elif telling is not None:
             options = options.told_as(telling)
+        described_by = chosen or choices(self._settings, user)
+        if kind != "question" and not await self._is_asked(question, described_by):
+            question = ""  # what nobody will answer is not kept either
         with self._queue.accepting(user.id):
             accepted = await self._jobs.accept(
                 user_id=user.id,
@@ -98,15 +106,24 @@ class Captioning:
                 language=language,
                 kind=kind,
                 options=options,
+                question=question or None,
+                about_caption_id=about_caption_id,
                 source_caption_id=source_caption_id,
                 sender=sender,
-                choices=chosen or choices(self._settings, user),
+                choices=described_by,
                 again=again,
                 asked_at=asked_at,
-                limits=self._limits,
+                # A question is about a picture that was counted.
+                limits=NO_DAY_LIMITS if kind == "question" else self._limits,
             )
         self._queue.add(job for job, created in accepted if created)
         return accepted
+
+    async def _is_asked(self, question: str, described_by: Sequence[Choice]) -> bool:
+        """Whether a text under a picture is a question that one of these can answer."""
+        if not 0 < len(question) <= self._settings.question_length:
+            return False
+        return any([await self._catalogue.talks(choice.model) for choice in described_by])
 
     def submit(self, jobs: Sequence[Job], *, lane: str | None = None, resume: bool = False) -> None:
         """Work on ``jobs`` in the background. Those of one lane are answered in the order given."""
@@ -155,11 +172,25 @@ class Captioning:
             logger.info("%d pictures are left for the next start", left)
 
     async def show(
-        self, row: CaptionRow, job: Job | None, *, place: Place, reply_to: int | None, language: str
+        self,
+        row: CaptionRow,
+        job: Job | None,
+        *,
+        user: User,
+        place: Place,
+        reply_to: int | None,
+        language: str,
     ) -> Message:
-        """Send a caption that exists already, with its buttons; ``job``: the one it answered.
+        """Send a caption that exists already to ``user``, with its buttons; ``job``: the one it answered.
 
         Returns the last message of it, which has the buttons.
         """
-        reply = caption_reply(row, job, texts(language))
+        explained = await self._catalogue.talker_for(user, row) is not None
+        reply = caption_reply(row, job, texts(language), explained=explained)
         return await self._delivery.show(reply, place, reply_to=reply_to)
+
+    async def show_answer(
+        self, turn: TurnRow, *, place: Place, reply_to: int | None, language: str
+    ) -> Message:
+        """Send an answer that exists already; returns the last message of it."""
+        return await self._delivery.show(answer_reply(turn, texts(language)), place, reply_to=reply_to)

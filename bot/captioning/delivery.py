@@ -26,12 +26,14 @@ from bot.captioning.reply import Reply, interruption
 from bot.captioning.watcher import Watcher
 from bot.common.accounts import is_person
 from bot.feedback.jobs import Jobs
+from bot.feedback.messages import MessageKey
 from bot.feedback.people import People
 from bot.feedback.states import JobState
 from bot.feedback.tables import Job, Place
 from bot.messages import outbox
 from bot.messages.failures import surely_not_done
 from bot.messages.pace import Pacer
+from bot.middlewares.buttons import Gate
 from bot.middlewares.requests import single_attempt
 from bot.texts import sentences, texts
 
@@ -66,11 +68,13 @@ class Delivery:
         jobs: Jobs,
         people: People,
         *,
+        gate: Gate,
         patience: Patience,
         pacer: Pacer,
         watcher: Watcher,
     ) -> None:
         self._bot = bot
+        self._gate = gate
         self._pacer = pacer
         self._watcher = watcher
         self._patience = patience
@@ -81,8 +85,23 @@ class Delivery:
         """Send a reply that answers no job; returns its last message, which has the buttons."""
         *firsts, last = reply.messages
         for message in firsts:
-            await outbox.send(self._bot, place, message, reply_to=reply_to)
-        return await outbox.send(self._bot, place, last, keyboard=reply.keyboard, reply_to=reply_to)
+            await self._send(reply, place, message, reply_to=reply_to)
+        return await self._send(reply, place, last, keyboard=reply.keyboard, reply_to=reply_to)
+
+    async def _send(
+        self,
+        reply: Reply,
+        place: Place,
+        message: str,
+        *,
+        keyboard: InlineKeyboardMarkup | None = None,
+        reply_to: int | None,
+    ) -> Message:
+        """Send a message of the reply. What has no buttons is written down here, that it may be answered."""
+        sent = await outbox.send(self._bot, place, message, keyboard=keyboard, reply_to=reply_to)
+        if keyboard is None and reply.text is not None:
+            await self._gate.write_down(MessageKey.of(sent.chat.id, sent.message_id), reply.text)
+        return sent
 
     async def deliver(self, job: Job, reply: Reply) -> bool:
         """Send the reply and write down what became of it; False: Telegram refuses it for good.
@@ -120,8 +139,8 @@ class Delivery:
             async with self._pacer.turn(parcel.place.chat_id):
                 await self._patience.insist(job, self._jobs.mark_reply_sending, job.id)
                 with single_attempt():
-                    parcel.sent = await outbox.send(
-                        self._bot,
+                    parcel.sent = await self._send(
+                        reply,
                         parcel.place,
                         parcel.messages[0],
                         keyboard=parcel.keyboard if len(parcel.messages) == 1 else None,
@@ -136,7 +155,7 @@ class Delivery:
             await self._redirect(job, reply, parcel, error)
         except (TelegramAPIError, ClientDecodeError) as error:
             if not surely_not_done(error):
-                await self._doubt(job, parcel)
+                await self._doubt(job, reply, parcel)
             elif parcel.sent is None:
                 await self._patience.insist(job, self._jobs.reply_not_sent, job.id)
             if not isinstance(error, TelegramRetryAfter):  # else the chat's line is closed for as long
@@ -153,14 +172,15 @@ class Delivery:
         parcel.place, parcel.reply_to = Place(asker), None
         parcel.messages = [texts(job.language)(sentences.TOPIC_GONE), *reply.messages]
 
-    async def _doubt(self, job: Job, parcel: _Parcel) -> None:
-        """What is left of a caption may have arrived: the note about that takes its place.
+    async def _doubt(self, job: Job, reply: Reply, parcel: _Parcel) -> None:
+        """What is left of a caption or an answer may have arrived: the note about that takes its place.
 
-        What is no caption is sent again: hearing it twice is better than never.
+        What is neither is sent again: hearing it twice is better than never.
         """
         self._watcher.answer_lost()
         doubted = await self._patience.insist(job, self._jobs.answer_lost, job.id)
-        if (note := interruption(doubted, doubted.caption_id)) is not None:
+        caption_id = None if reply.text is None else reply.text.caption_id
+        if (note := interruption(doubted, caption_id)) is not None:
             logger.warning("Job %d: nobody knows whether its reply arrived", job.id)
             parcel.messages, parcel.keyboard = list(note.messages), note.keyboard
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
 
 from bot.config import OperatorError, Settings
-from bot.feedback.tables import Choice, User
+from bot.feedback.tables import CaptionRow, Choice, User
+from inference.checkpoints.models import ModelInfo
 from inference.checkpoints.names import ModelName
 from inference.common.types import EngineError, Language, NotAllowed, UnknownModel
+from inference.serving.access import is_loopback
 from inference.serving.engine import Engine
 from inference.serving.remote import RemoteEngine
 
@@ -18,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 AnyEngine = Engine | RemoteEngine  # in a process beside the bot, or on another machine
 
+_KEPT = 10.0  # seconds that what was said of the models is believed
 MOST_OTHERS = 2  # models that one may be compared with: three captions are as many as fit beside each other
 
 
@@ -76,25 +80,106 @@ def by_key(names: Iterable[str], wanted: str) -> str | None:
     return next((name for name in names if key(name) == wanted), None)
 
 
+class Catalogue:
+    """What is said of the models there are, also of those that only a setting names."""
+
+    def __init__(self, engine: AnyEngine, settings: Settings) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._found: dict[str, ModelInfo] = {}
+        self._until = 0.0  # the loop's time at which it is looked up again
+
+    async def models(self) -> Mapping[str, ModelInfo]:
+        """All of them by name, as they are now. Raises EngineError."""
+        names = named(self._settings).values()
+        spelt = {str(ModelName.parse(name)): name for name in names}  # as jobs have them
+        found = await asyncio.to_thread(self._engine.models, names)
+        self._found = {spelt.get(model.name, model.name): model for model in found}
+        self._until = asyncio.get_running_loop().time() + _KEPT
+        return self._found
+
+    async def known(self) -> Mapping[str, ModelInfo]:
+        """The same, as they were some seconds ago; while nobody can say, as when it was known last."""
+        if asyncio.get_running_loop().time() >= self._until:
+            try:
+                return await self.models()
+            except EngineError as error:
+                logger.info("The models are not known just now: %s", error)
+        return self._found
+
+    async def talks(self, name: str) -> bool:
+        """Whether this model answers questions about a picture."""
+        known = await self.known()
+        return name in known and known[name].talks
+
+    async def talkers(self) -> list[str]:
+        """The models that do."""
+        return [name for name, model in (await self.known()).items() if model.talks]
+
+    async def talker_for(self, user: User, row: CaptionRow) -> str | None:
+        """Who answers this person about that description: its own model, else the one that the person's
+        pictures are described by; None: neither talks.
+        """
+        for name in (row.model, first_model(self._settings, user)):
+            if await self.talks(name):
+                return name
+        return None
+
+    async def hosts(self, user: User) -> list[str]:
+        """The other machines that this person's pictures may go to: HOST or HOST:PORT."""
+        known = await self.known()
+        # The usual model describes in the place of one that is gone.
+        used = [*(choice.model for choice in choices(self._settings, user)), self._settings.model]
+        found = [elsewhere(self._settings), *(known[name].host for name in used if name in known)]
+        return [*dict.fromkeys(host for host in found if host is not None)]
+
+
+def named(settings: Settings) -> dict[str, str]:
+    """The models that settings name, by the setting."""
+    asked = {"MODEL": settings.model, "AB_MODEL": settings.ab_model, "COMPARE_WITH": settings.compare_with}
+    return {setting: name for setting, name in asked.items() if name is not None}
+
+
+def elsewhere(settings: Settings) -> str | None:
+    """The other machine that runs all models, as HOST or HOST:PORT; None: this one does."""
+    parts = urlsplit(settings.engine_url or "")
+    host = parts.netloc.rpartition("@")[2]
+    return host if parts.hostname and not is_loopback(parts.hostname) else None
+
+
 async def check_models(settings: Settings, engine: AnyEngine) -> None:
     """Ask the engine for every model that a setting names: a slip must not wait for the first picture.
 
     Raises OperatorError; a service that is not up yet is only logged.
     """
-    asked = {"MODEL": settings.model, "AB_MODEL": settings.ab_model, "COMPARE_WITH": settings.compare_with}
-    named = {setting: name for setting, name in asked.items() if name is not None}
-    for setting, name in named.items():
+    used = named(settings)
+    if (there := elsewhere(settings)) is not None:
+        logger.warning("All pictures go to %s (ENGINE_URL).", there)
+    for setting, name in used.items():
         try:
             ModelName.parse(name)
         except UnknownModel as error:
             raise OperatorError(f"{setting}: {error}") from error
-    for setting, name in named.items():
-        try:
-            await asyncio.to_thread(engine.checkpoint, name)
-        except UnknownModel as error:
-            raise OperatorError(f"{setting}: {error}") from error
-        except NotAllowed as error:
-            raise OperatorError(f"ENGINE_URL: {error}") from error
-        except EngineError as error:  # a service that is not up yet
-            logger.warning("%s", error)
-            return
+    try:
+        for setting, name in used.items():
+            try:
+                await asyncio.to_thread(engine.checkpoint, name)
+            except UnknownModel as error:
+                raise OperatorError(f"{setting}: {error}") from error
+        for told in await asyncio.to_thread(_departures, settings, engine):
+            logger.warning("%s", told)
+    except NotAllowed as error:
+        raise OperatorError(f"ENGINE_URL: {error}") from error
+    except EngineError as error:  # a service that is not up yet
+        logger.warning("%s", error)
+
+
+def _departures(settings: Settings, engine: AnyEngine) -> list[str]:
+    """A sentence for each model for which pictures leave the machine that it is asked of. Raises
+    EngineError.
+    """
+    return [
+        f"Pictures that the model {model.name} describes go to {model.host}."
+        for model in engine.models(named(settings).values())
+        if model.host is not None
+    ]

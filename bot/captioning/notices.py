@@ -100,7 +100,8 @@ class QueueNotice:
 
     def _place(self, job: Job, ahead: int) -> str:
         words = texts(job.language)
-        told, seconds = words.plural(sentences.QUEUE_PLACE, ahead), self._queue.seconds_for(job)
+        sentence = sentences.QUESTION_QUEUE_PLACE if job.kind == "question" else sentences.QUEUE_PLACE
+        told, seconds = words.plural(sentence, ahead), self._queue.seconds_for(job)
         if seconds is None:
             return told
         return f"{told} {words(sentences.TAKES_ABOUT, time=duration(seconds, words))}"

@@ -11,7 +11,17 @@ from inference.common.types import PictureErrorCode
 FailureKind = (
     PictureErrorCode
     | Literal[
-        "timeout", "crashed", "busy", "cannot_fetch", "compared_model_gone", "model_broken", "out_of_order"
+        "timeout",
+        "crashed",
+        "busy",
+        "cannot_fetch",
+        "compared_model_gone",
+        "model_broken",
+        "out_of_order",
+        # Of a question alone:
+        "question_busy",
+        "no_answer",
+        "caption_gone",
     ]
 )
 
@@ -30,6 +40,9 @@ _SAID: dict[FailureKind, str] = {
     "compared_model_gone": sentences.COMPARED_MODEL_GONE,
     "model_broken": sentences.MODEL_BROKEN,
     "out_of_order": sentences.OUT_OF_ORDER,
+    "question_busy": sentences.QUESTION_BUSY,
+    "no_answer": sentences.NO_ANSWER,
+    "caption_gone": sentences.CAPTION_GONE,
 }
 
 

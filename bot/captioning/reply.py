@@ -13,8 +13,16 @@ from dataclasses import dataclass
 from aiogram.types import CopyTextButton, InlineKeyboardButton, InlineKeyboardMarkup
 
 from bot.captioning.outcomes import Failure
-from bot.feedback.tables import CaptionRow, Job
-from bot.messages.buttons import column, correct_data, rate_data, show_data, variant_data, words_data
+from bot.feedback.tables import CaptionRow, Job, Shown, TurnRow
+from bot.messages.buttons import (
+    column,
+    correct_data,
+    joke_data,
+    rate_data,
+    show_data,
+    variant_data,
+    words_data,
+)
 from bot.messages.lengths import MESSAGE_LIMIT, length, wrap
 from bot.texts import Texts, sentences, texts
 from inference.common.quoting import unquoted
@@ -32,6 +40,8 @@ _NOTES = {
     "own_reading": sentences.NOTE_OWN_READING,
     "other_language": sentences.NOTE_OTHER_LANGUAGE,
 }
+# Of an answer: the description has said the rest.
+_ANSWER_NOTES = frozenset({"own_reading", "other_language"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +63,36 @@ class Reply:
     messages: Sequence[str]  # HTML
     keyboard: InlineKeyboardMarkup | None = None
     failure: Failure | None = None  # why it is no caption
+    text: Shown | None = None  # what those of the messages are about that have no buttons
 
 
-def caption_reply(row: CaptionRow, job: Job | None, words: Texts) -> Reply:
-    """A caption with its buttons; ``job``: the one that it answers."""
+def caption_reply(row: CaptionRow, job: Job | None, words: Texts, *, explained: bool = False) -> Reply:
+    """A caption with its buttons; ``job``: the one that it answers; ``explained``: see caption_keyboard."""
     first = introduction(job, row.model, words)
-    keyboard = caption_keyboard(row.id, row.words, words, job_id=None if job is None else job.id)
-    return Reply(caption_messages(row.to_caption(), words, introduction=first), keyboard)
+    job_id = None if job is None else job.id
+    keyboard = caption_keyboard(row.id, row.words, words, job_id=job_id, explained=explained)
+    messages = caption_messages(row.to_caption(), words, introduction=first)
+    return Reply(messages, keyboard, text=Shown("text", row.id, job_id))
+
+
+def answer_reply(turn: TurnRow, words: Texts) -> Reply:
+    """The answer to a question."""
+    known = (_NOTES[note] for note in turn.notes if note in _ANSWER_NOTES)
+    said = "\n\n".join([turn.answer, *map(words, known)])
+    messages = [html.escape(piece, quote=False) for piece in wrap(said)]
+    return Reply(messages, text=Shown("text", turn.caption_id, turn.job_id))
 
 
 def interruption(job: Job, caption_id: int | None) -> Reply | None:
     """The note about a reply that may have gone out, before the bot was killed, Telegram's answer was lost or
-    the store was restored; its button shows this caption. None: nothing was on its way.
+    the store was restored; its button shows this caption, or the answer to the job's question about it. None:
+    nothing was on its way.
     """
     if job.sending_at is None or caption_id is None:
         return None
     words = texts(job.language)
-    return Reply([words(sentences.INTERRUPTED)], show_keyboard(caption_id, words, job.id))
+    label = words(sentences.SHOW_ANSWER if job.kind == "question" else sentences.SHOW_AGAIN)
+    return Reply([words(sentences.INTERRUPTED)], column([(label, show_data(caption_id, job.id))]))
 
 
 def introduction(job: Job | None, model: str, texts: Texts) -> str:
@@ -154,10 +177,13 @@ def caption_keyboard(
     chosen: int | None = None,
     *,
     job_id: int | None = None,
+    explained: bool = False,
 ) -> InlineKeyboardMarkup:
-    """Marks 1 to 5 in words and stars (``chosen`` ticked), "correct" and "another version", the words.
+    """Marks 1 to 5 in words and stars (``chosen`` ticked), "correct" and "another version", the words, the
+    joke.
 
-    ``blocks``: of the words read on the picture; ``job_id``: of the job that the caption answers.
+    ``blocks``: of the words read on the picture; ``job_id``: of the job that the caption answers;
+    ``explained``: a model can say what the joke is.
     """
     marks = [
         InlineKeyboardButton(
@@ -174,6 +200,9 @@ def caption_keyboard(
     rows = [marks[:3], marks[3:], work]
     if words := "\n".join(picture_words(blocks)):
         rows.append([_words_button(words, caption_id, texts, job_id)])
+    if explained:
+        joke = texts(sentences.WHERE_IS_THE_JOKE)
+        rows.append([InlineKeyboardButton(text=joke, callback_data=joke_data(caption_id, job_id))])
     return InlineKeyboardMarkup(inline_keyboard=rows)
 
 
@@ -184,8 +213,3 @@ def _words_button(words: str, caption_id: int, texts: Texts, job_id: int | None)
     return InlineKeyboardButton(
         text=texts(sentences.SEND_WORDS), callback_data=words_data(caption_id, job_id)
     )
-
-
-def show_keyboard(caption_id: int, texts: Texts, job_id: int) -> InlineKeyboardMarkup:
-    """One button that sends the caption of a job once more."""
-    return column([(texts(sentences.SHOW_AGAIN), show_data(caption_id, job_id))])

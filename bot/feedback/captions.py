@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.feedback import database
 from bot.feedback.database import NotStored
+from bot.feedback.jobs import options_key
 from bot.feedback.pictures import PictureFields, Pictures
 from bot.feedback.sessions import Sessions, one
 from bot.feedback.tables import CaptionRow, Job, Picture, now
@@ -24,6 +25,7 @@ _CACHED = (
         CaptionRow.checkpoint == bindparam("checkpoint"),
         CaptionRow.program == bindparam("program"),
         CaptionRow.options_key == bindparam("options_key"),
+        or_(CaptionRow.asker_id.is_(None), CaptionRow.asker_id == bindparam("user_id")),
     )
     .order_by(CaptionRow.id.desc())
     .limit(1)
@@ -50,10 +52,10 @@ class Captions:
             return await session.get(CaptionRow, caption_id)
 
     async def cached(
-        self, file_unique_id: str, model: str, version: Version, options_key: str
+        self, file_unique_id: str, model: str, version: Version, options_key: str, *, user_id: int
     ) -> CaptionRow | None:
-        """The newest caption of this picture by this model and version with these options
-        (:attr:`Job.options_key`).
+        """The newest caption of this picture by this model and version with these options (see
+        bot.feedback.jobs.options_key), if it may be told to this person.
 
         Give it to the job with :meth:`use`.
         """
@@ -66,11 +68,16 @@ class Captions:
                     "checkpoint": version.checkpoint,
                     "program": version.program,
                     "options_key": options_key,
+                    "user_id": user_id,
                 },
             )
 
-    async def save(self, job_id: int, *, picture: PictureFields, caption: Caption) -> CaptionRow:
+    async def save(
+        self, job_id: int, *, picture: PictureFields, caption: Caption, asked: bool = False
+    ) -> CaptionRow:
         """Keep what the model said for this job, and the picture's bytes if its sender has consented.
+
+        ``asked``: the job's question was asked, too; see Job.decoding_options.
 
         Raises NotStored when the person was erased in the meantime: nothing is kept then.
         """
@@ -83,7 +90,7 @@ class Captions:
             if job is None:
                 raise NotStored("This job was erased.")
             kept = await keep(session, job, await self._pictures.add(session, picture))
-            return await _add(session, job, kept, caption)
+            return await _add(session, job, kept, caption, asked=asked)
 
     async def use(self, job_id: int, caption_id: int, *, data: bytes | None = None) -> None:
         """Answer this job with a caption made before. Raises NotStored when either was erased.
@@ -100,7 +107,9 @@ class Captions:
             job.caption_id, job.updated_at = row.id, now()
 
 
-async def _add(session: AsyncSession, job: Job, picture: Picture, caption: Caption) -> CaptionRow:
+async def _add(
+    session: AsyncSession, job: Job, picture: Picture, caption: Caption, *, asked: bool
+) -> CaptionRow:
     moment = now()
     values = {
         "picture_id": picture.id,
@@ -108,7 +117,8 @@ async def _add(session: AsyncSession, job: Job, picture: Picture, caption: Capti
         "checkpoint": caption.checkpoint,
         "program": caption.program,
         "options": caption.options.to_dict(),
-        "options_key": job.options_key,
+        "options_key": options_key(job.decoding_options(asked=asked)),
+        "asker_id": job.user_id if asked else None,
         "summary": caption.summary,
         "text": caption.text,
         "words": list(caption.words),

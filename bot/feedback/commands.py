@@ -102,7 +102,8 @@ def run_erase(url: str, data_dir: Path, telegram_id: int) -> str:
             gone = await store.erasure.erase(user.id)
         return (
             f"Erased: {gone.pictures} pictures ({gone.files} kept files), {gone.captions} captions, "
-            f"{gone.ratings} marks, {gone.corrections} corrections, {gone.jobs} jobs. "
+            f"{gone.ratings} marks, {gone.corrections} corrections, {gone.jobs} jobs, "
+            f"{gone.turns} answers to questions. "
             "Earlier exports are not changed: make them again."
         )
 

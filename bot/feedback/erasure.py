@@ -29,6 +29,7 @@ from bot.feedback.tables import (
     Sending,
     ShownMessage,
     Table,
+    TurnRow,
     User,
 )
 from bot.feedback.tombstones import Tombstones
@@ -36,7 +37,7 @@ from bot.feedback.tombstones import Tombstones
 # What one transaction takes at most, so that nobody waits long for the next one.
 _ROWS = 300
 _PICTURES = 50
-_COUNTED = ("ratings", "corrections", "jobs", "captions", "pictures")
+_COUNTED = ("ratings", "corrections", "turns", "jobs", "captions", "pictures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Erased:
 
     ratings: int = 0
     corrections: int = 0
+    turns: int = 0
     jobs: int = 0
     captions: int = 0
     pictures: int = 0
@@ -96,8 +98,9 @@ class Erasure:
         self._tombstones = tombstones
 
     async def erase(self, user_id: int) -> Erased:
-        """Delete the person and everything of theirs: marks, corrections, what they asked for, and the
-        pictures that they sent and nobody else did, with files, captions and what others said about those.
+        """Delete the person and everything of theirs: marks, corrections, what they asked for and were
+        answered, and the pictures that they sent and nobody else did, with files, captions and what others
+        said about those.
 
         Pictures of others that they asked about stay: those are their senders'. Of somebody who has much it
         takes several transactions, between which others write; the first one writes down that the rest must
@@ -148,6 +151,8 @@ class Erasure:
             or await self._erase_pictures(portion, person, sendings)
             or await portion.delete(Rating, Rating.user_id == person.user_id)
             or await portion.delete(Correction, Correction.user_id == person.user_id)
+            or await portion.delete(TurnRow, TurnRow.user_id == person.user_id)
+            or await portion.delete(CaptionRow, CaptionRow.asker_id == person.user_id)
             or await portion.delete(ShownMessage, ShownMessage.user_id == person.user_id)
             or len(sendings) == _PICTURES
         )
@@ -170,7 +175,7 @@ class Erasure:
         theirs = [picture_id for picture_id, shared in sendings if not shared]
         locked = select(CaptionRow.id).where(CaptionRow.picture_id.in_(theirs)).with_for_update()
         captions = (await session.scalars(locked)).all()  # so that nobody says more about them
-        for table in (Rating, Correction, ShownMessage):
+        for table in (Rating, Correction, TurnRow, ShownMessage):
             if await portion.delete(table, table.caption_id.in_(captions)):
                 return True
         page = [picture_id for picture_id, _ in sendings]

@@ -1,4 +1,4 @@
-"""Pictures that must be answered: from accepted to answered, through a crash of the bot too."""
+"""Pictures and questions that must be answered: from accepted to answered, through a crash of the bot too."""
 
 from __future__ import annotations
 
@@ -110,6 +110,8 @@ class Jobs:
         language: str,
         kind: JobKind = "caption",
         options: DecodingOptions | None = None,
+        question: str | None = None,
+        about_caption_id: int | None = None,
         source_caption_id: int | None = None,
         choices: Sequence[Choice] = (Choice(),),
         again: bool = False,
@@ -123,7 +125,8 @@ class Jobs:
         whatever their state, options and model, so a redelivered update makes no further one; variants only
         with the same options. ``again``: the person asks for it; then only a job of the same options, model
         and part is the same, and compared anew.
-        ``options`` None: the model's own. ``asked_at``: when, by Telegram's clock; None: just now.
+        ``options`` None: the model's own. ``question``: see :attr:`Job.question`. ``asked_at``: when, by
+        Telegram's clock; None: just now.
         Raises NotStored when the person or the source caption was erased, DayFull beyond the ``limits``.
         """
         values: dict[str, Any] = {
@@ -138,6 +141,8 @@ class Jobs:
             "file_unique_id": file_unique_id,
             "options": None if options is None else options.to_dict(),
             "options_key": options_key(options),
+            "question": question,
+            "about_caption_id": about_caption_id,
             "source_caption_id": source_caption_id,
             "language": language,
             "state": JobState.ACCEPTED,

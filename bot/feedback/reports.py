@@ -25,6 +25,7 @@ from bot.feedback.tables import (
     Rating,
     Table,
     Total,
+    TurnRow,
     User,
 )
 
@@ -117,6 +118,18 @@ class Feedback:
     corrected_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """One turn: a question of a person about a picture, and its answer."""
+
+    user: str  # pseudonym, as of :class:`Feedback`
+    turn: TurnRow
+    caption: str  # the description under which it was asked
+    words: list[str]  # read on the picture
+    path: str | None  # of the picture, see Picture
+    sha256: str
+
+
 async def count_rows(session: AsyncSession, table: type[Table], *conditions: ColumnElement[bool]) -> int:
     """How many rows fit."""
     return (await session.scalar(select(func.count()).select_from(table).where(*conditions))) or 0
@@ -188,6 +201,28 @@ class Reports:
                         correction=correction,
                         corrected_at=corrected_at,
                     )
+
+    async def turns(self, *, since: datetime | None = None) -> AsyncIterator[Conversation]:
+        """Every turn in the order in which they were answered, read bit by bit; ``since``: not older."""
+        last = 0
+        while True:
+            statement = (
+                select(TurnRow, CaptionRow.text, CaptionRow.words, Picture.path, Picture.sha256)
+                .join(CaptionRow, CaptionRow.id == TurnRow.caption_id)
+                .join(Picture, Picture.id == CaptionRow.picture_id)
+                .where(TurnRow.id > last)
+                .order_by(TurnRow.id)
+                .limit(_CAPTIONS)
+            )
+            if since is not None:
+                statement = statement.where(TurnRow.created_at >= since)
+            async with self._sessions.reading() as session:
+                page = (await session.execute(statement)).all()
+            if not page:
+                return
+            last = page[-1][0].id
+            for turn, caption, words, path, sha256 in page:
+                yield Conversation(self._pseudonyms.user(turn.user_id), turn, caption, words, path, sha256)
 
 
 async def _models(session: AsyncSession) -> tuple[ModelStats, ...]:

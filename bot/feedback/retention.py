@@ -17,7 +17,7 @@ from bot.feedback.pictures import Pictures
 from bot.feedback.pseudonyms import Pseudonyms
 from bot.feedback.sessions import Sessions, changed
 from bot.feedback.states import UNFINISHED
-from bot.feedback.tables import CaptionRow, Correction, Job, Picture, Rating, now
+from bot.feedback.tables import CaptionRow, Correction, Job, Picture, Rating, TurnRow, now
 from bot.feedback.tombstones import Tombstones
 
 _PAGE = 100  # rows a transaction, between which others write
@@ -28,8 +28,8 @@ class Keep:
     """Days; 0: for ever."""
 
     pictures: int = 0  # the files of kept pictures, since they are kept
-    # Descriptions, with the marks and corrections that hang on them; requests; and fingerprints of pictures
-    # of which nothing else is left. Since they were made.
+    # Descriptions, with the marks, corrections and answers that hang on them; requests; and fingerprints of
+    # pictures of which nothing else is left. Since they were made.
     texts: int = 0
 
 
@@ -101,11 +101,17 @@ class Retention:
         """The foreign keys take with them what hangs on them. One on its way to a chat goes another time."""
         old = and_(
             CaptionRow.id.in_(numbers),
-            ~exists().where(Job.caption_id == CaptionRow.id, Job.state.in_(UNFINISHED)).correlate(CaptionRow),
+            ~exists()
+            .where(
+                or_(Job.caption_id == CaptionRow.id, Job.about_caption_id == CaptionRow.id),
+                Job.state.in_(UNFINISHED),
+            )
+            .correlate(CaptionRow),
         )
         exported = or_(
             exists().where(Rating.caption_id == CaptionRow.id).correlate(CaptionRow),
             exists().where(Correction.caption_id == CaptionRow.id).correlate(CaptionRow),
+            exists().where(TurnRow.caption_id == CaptionRow.id).correlate(CaptionRow),
         )
         said = select(Picture.sha256).join(CaptionRow, CaptionRow.picture_id == Picture.id)
         digests = set(await session.scalars(said.where(old, exported)))

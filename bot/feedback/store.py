@@ -41,6 +41,7 @@ from bot.feedback.retention import Retention
 from bot.feedback.sessions import Outage, Sessions, Watcher, reason
 from bot.feedback.tables import Secret
 from bot.feedback.tombstones import Tombstones
+from bot.feedback.turns import Turns
 from bot.feedback.updates import Updates
 from bot.feedback.upgrade import migrate
 from bot.feedback.usage import Usages
@@ -77,6 +78,7 @@ class Store:
         self.muted = MutedIds(sessions)
         self.captions = Captions(sessions, self.pictures)
         self.marks = Marks(sessions)
+        self.turns = Turns(sessions)
         self.messages = Messages(sessions, signing)
         self.updates = Updates(sessions)
         self.reports = Reports(sessions, self.pseudonyms)

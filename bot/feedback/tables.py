@@ -6,7 +6,7 @@ Deletion is left to the foreign keys (``ON DELETE``), so that no code path can f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args, overload
 
@@ -37,9 +37,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from bot.feedback.states import JobState
 from inference.common.types import Caption, DecodingOptions, Detail, Language
 
-JobKind = Literal["caption", "variant"]
+JobKind = Literal["caption", "variant", "question"]
 TombstoneKind = Literal["user", "picture"]
-ShownKind = Literal["caption", "note", "prompt", "greeting", "privacy", "models", "language", "settings"]
+ShownKind = Literal[
+    "caption", "text", "note", "prompt", "greeting", "privacy", "models", "language", "settings"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,9 @@ class Place:
 class Shown:
     """What a message of the bot shows, as far as a press on it or an answer to it is concerned."""
 
-    kind: ShownKind  # "note": that a reply was interrupted; "prompt": asks for a correction; else a page
+    # "text": about the caption's picture, without buttons (what a long description begins with, an answer to
+    # a question); "note": that a reply was interrupted; "prompt": asks for a correction; else a page.
+    kind: ShownKind
     caption_id: int | None = None
     job_id: int | None = None  # whose introduction the caption has
     user_id: int | None = None  # whose message it is; None: everybody's in the chat
@@ -219,7 +223,10 @@ class CaptionRow(Table):
     checkpoint: Mapped[str] = mapped_column(String(64))
     program: Mapped[str] = mapped_column(String(16), server_default=text("''"))  # that wrote it
     options: Mapped[dict[str, Any]] = mapped_column(JSON)  # those the captioner used
-    options_key: Mapped[str] = mapped_column(String(64))  # of those that were asked for: the job's
+    options_key: Mapped[str] = mapped_column(String(64))  # of those that were asked for
+    # Whose question the options hold: nobody else is told it, and the erasure of this person takes it away.
+    # No foreign key: SQLite adds one by copying the table, which would erase the marks.
+    asker_id: Mapped[int | None] = mapped_column(_Id, index=True)
     summary: Mapped[str] = mapped_column(Text)
     text: Mapped[str] = mapped_column(Text)
     words: Mapped[list[str]] = mapped_column(JSON)
@@ -257,6 +264,26 @@ class Rating(Table):
     mark: Mapped[int] = mapped_column(SmallInteger)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class TurnRow(Table):
+    """A question of a person about a picture, and what a model answered."""
+
+    __tablename__ = "turns"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    # The description under which it was asked.
+    caption_id: Mapped[int] = mapped_column(ForeignKey("captions.id", ondelete="CASCADE"), index=True)
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
+    question: Mapped[str] = mapped_column(Text)  # JOKE: asked by the button
+    answer: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(String(128))
+    checkpoint: Mapped[str] = mapped_column(String(64))
+    program: Mapped[str] = mapped_column(String(16))
+    notes: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
 class Correction(Table):
@@ -337,7 +364,9 @@ class ShownMessage(Table):
 
 
 class Job(Table):
-    """A picture that was accepted and must be answered, once. Written before anything slow happens."""
+    """A picture, or a question about one, that was accepted and must be answered, once. Written before
+    anything slow happens.
+    """
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -345,7 +374,7 @@ class Job(Table):
             *("chat_id", "message_id", "kind", "options_key", "model", "part", "file_unique_id"),
             name="uq_jobs_picture",  # as the convention would have it, it is too long for PostgreSQL
         ),
-        CheckConstraint("kind IN ('caption', 'variant')", name="kind"),
+        CheckConstraint(f"kind IN {get_args(JobKind)}", name="kind"),
         CheckConstraint(f"state IN {tuple(map(str, JobState))}", name="state"),
         Index(None, "chat_id", "reply_message_id"),
         Index(None, "lost_answers", sqlite_where=_LOST_ANSWERS, postgresql_where=_LOST_ANSWERS),
@@ -359,7 +388,7 @@ class Job(Table):
     message_thread_id: Mapped[int | None] = mapped_column(BigInteger)
     business_connection_id: Mapped[str | None] = mapped_column(String(128))
     direct_messages_topic_id: Mapped[int | None] = mapped_column(BigInteger)
-    message_id: Mapped[int] = mapped_column(BigInteger)  # of the message with the picture
+    message_id: Mapped[int] = mapped_column(BigInteger)  # of the message that is answered
     kind: Mapped[JobKind] = mapped_column(String(16))
     file_id: Mapped[str] = mapped_column(String(256))  # to download by
     file_unique_id: Mapped[str] = mapped_column(String(64))  # to recognise by
@@ -369,7 +398,12 @@ class Job(Table):
     model: Mapped[str] = mapped_column(String(128), server_default=text("''"))
     part: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     compared_with: Mapped[tuple[str, ...] | None] = mapped_column(ModelNames)
+    # What is asked about the picture; of a description: what it is to answer, if its model talks.
+    question: Mapped[str | None] = mapped_column(Text)
     source_caption_id: Mapped[int | None] = mapped_column(  # which caption a variant was asked of
+        ForeignKey("captions.id", ondelete="SET NULL"), index=True
+    )
+    about_caption_id: Mapped[int | None] = mapped_column(  # under which caption a question was asked
         ForeignKey("captions.id", ondelete="SET NULL"), index=True
     )
     language: Mapped[str] = mapped_column(String(16))  # of the reply
@@ -403,9 +437,12 @@ class Job(Table):
             direct_messages_topic_id=self.direct_messages_topic_id,
         )
 
-    def decoding_options(self) -> DecodingOptions | None:
-        """The options asked for; None: the model's own defaults."""
-        return None if self.options is None else DecodingOptions.from_dict(self.options)
+    def decoding_options(self, *, asked: bool = False) -> DecodingOptions | None:
+        """The options asked for; None: the model's own defaults. ``asked``: with the question in them."""
+        options = None if self.options is None else DecodingOptions.from_dict(self.options)
+        if not asked:
+            return options
+        return replace(options or DecodingOptions("own"), question=self.question or "")
 
 
 class PostedUpdate(Table):

@@ -14,6 +14,7 @@ from bot.handlers import (
     models,
     picture,
     privacy,
+    question,
     rating,
     settings,
     start,
@@ -37,6 +38,7 @@ def routers() -> list[Router]:
         variant.router(),
         words.router(),
         correction.router(),
+        question.router(),
         album.router(),
         picture.router(),
     ]

@@ -46,6 +46,7 @@ async def accept(
             message_id=target.message_id,
             sender=target.sender,
             language=words.language,
+            question=target.question,
             chosen=chosen,
             again=again,
             asked_at=message.date,

@@ -162,12 +162,12 @@ async def _send_export(desk: _Desk, folder: Path, request: ExportRequest, words:
     report = await export(
         store, out, format=request.format, since=request.since, min_rating=request.min_rating
     )
-    if not report.rows:
+    if report.empty:
         await desk.say(words(sentences.EXPORT_EMPTY))
         return
     for part in await archive(out, folder / "parts"):
         await outbox.send_file(desk.bot, desk.place, part)
-    done = words(sentences.EXPORT_DONE, rows=report.rows)
+    done = words(sentences.EXPORT_DONE, rows=report.rows, turns=report.turns)
     if report.without_pictures:
         done += " " + words(sentences.EXPORT_WITHOUT, without=report.without_pictures)
     await desk.say(done)

@@ -11,6 +11,7 @@ from aiogram.types import Message
 
 from bot.handlers.common import AnyCommand, TextCommand, reply
 from bot.handlers.models import AnswersPicture
+from bot.handlers.question import AsksAbout
 from bot.messages.senders import author
 from bot.middlewares.buttons import Gate
 from bot.texts import Texts, sentences
@@ -41,6 +42,7 @@ def router() -> Router:
     made.message.register(refuse, InTheNameOfAChat(), commands)
     made.message.register(refuse, InTheNameOfAChat(), AnyCommand("compare"), AnswersPicture())
     made.message.register(refuse, InTheNameOfAChat(), AnswersSomePrompt())
+    made.message.register(refuse, InTheNameOfAChat(), AsksAbout())
     return made
 
 

@@ -86,9 +86,13 @@ def bot_of(message: Message) -> Bot:
 
 
 async def answer(callback: CallbackQuery, text: str | None = None, *, alert: bool = False) -> None:
-    """Stop the spinner on a pressed button. Failing is harmless: the query may be too old."""
+    """Stop the spinner on a pressed button. Failing is harmless: the query may be too old.
+
+    ``text``: HTML, whose tags would be shown; of one that is too long the beginning is.
+    """
+    said = None if text is None else html.unescape(text)[:_TOAST_LIMIT]
     try:
-        await callback.answer(text, show_alert=alert)
+        await callback.answer(said, show_alert=alert)
     except AiogramError as error:
         logger.debug("A press stays unanswered: %s", error)
 
@@ -125,18 +129,21 @@ async def turn_page(
 
     In a group others read the page too: there only the press is answered.
     """
-    nursery.start(answer(callback, html.unescape(said)[:_TOAST_LIMIT]), name="answer to a choice")
+    nursery.start(answer(callback, said), name="answer to a choice")
     message = callback.message
     if message is not None and message.chat.id > 0 and callback.bot is not None:
         await edit(callback.bot, outbox.place_of(message), message.message_id, page, keyboard)
 
 
-def language_shown(callback: CallbackQuery, default: Texts) -> Texts:
-    """The language of the message under which a button was pressed, which in a group is its first asker's."""
+def labels_shown(callback: CallbackQuery) -> set[str]:
+    """What is written on the buttons of the message under which one was pressed."""
     message = callback.message
-    if isinstance(message, Message) and message.reply_markup is not None:
-        labels = {button.text for row in message.reply_markup.inline_keyboard for button in row}
-        for language in ("ru", "en"):
-            if texts(language)(sentences.CORRECT) in labels:
-                return texts(language)
-    return default
+    if not isinstance(message, Message) or message.reply_markup is None:
+        return set()
+    return {button.text for row in message.reply_markup.inline_keyboard for button in row}
+
+
+def language_shown(labels: set[str], default: Texts) -> Texts:
+    """The language of a description with these buttons, which in a group is its first asker's."""
+    said = (texts(language) for language in ("ru", "en"))
+    return next((one for one in said if one(sentences.CORRECT) in labels), default)

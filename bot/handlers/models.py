@@ -11,7 +11,16 @@ from aiogram import Router
 from aiogram.filters import CommandObject, Filter
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 
-from bot.captioning.models import MOST_OTHERS, AnyEngine, by_key, choices, first_model, other_models
+from bot.captioning.models import (
+    MOST_OTHERS,
+    AnyEngine,
+    Catalogue,
+    by_key,
+    choices,
+    first_model,
+    named,
+    other_models,
+)
 from bot.common.nursery import Nursery
 from bot.config import Settings
 from bot.feedback.database import NotStored
@@ -51,20 +60,22 @@ _NAME = 128  # UTF-16 units that are repeated of a model's name that is none
 class ModelOffer:
     """What may be chosen, and what is."""
 
-    def __init__(self, engine: AnyEngine, store: Store, settings: Settings) -> None:
+    def __init__(self, engine: AnyEngine, catalogue: Catalogue, store: Store, settings: Settings) -> None:
         self._engine = engine
+        self._catalogue = catalogue
         self._store = store
         self._settings = settings
 
     async def to(self, user: User) -> Offer:
         """What stands on this person's pages."""
-        found = await asyncio.to_thread(self._engine.models)
-        descriptions = {model.name: description(model, texts(user.language)) for model in found}
-        for name in (self._settings.model, self._settings.ab_model, self._settings.compare_with):
-            # A model of a hub need not be listed, nor one with a translation behind its name.
-            if name is not None:
-                descriptions.setdefault(name, descriptions.get(ModelName.parse(name).model.name, ""))
-        return Offer(user_id=user.id, descriptions=descriptions, **self._chosen(user))
+        found = await self._catalogue.models()
+        descriptions = {name: description(model, texts(user.language)) for name, model in found.items()}
+        for name in named(self._settings).values():
+            # One with a translation behind its name has no card of its own; nor need it be there just now.
+            own = descriptions.get(name) or descriptions.get(ModelName.parse(name).model.name, "")
+            descriptions[name] = own
+        hosts = {name: model.host for name, model in found.items() if model.host is not None}
+        return Offer(user_id=user.id, descriptions=descriptions, hosts=hosts, **self._chosen(user))
 
     async def missing(self) -> Sequence[MissingModel]:
         """What is known and not there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiogram.types import InlineKeyboardMarkup
 
@@ -44,21 +44,31 @@ _MODEL_BUTTONS = 90  # Telegram takes 100 in all
 _DESCRIPTION = 160  # UTF-16 units of a model's description, at most
 
 
-def privacy_page(consent: bool, texts: Texts, settings: Settings) -> str:
-    """What is kept, and for how long, as HTML."""
+def privacy_page(consent: bool, hosts: Sequence[str], texts: Texts, settings: Settings) -> str:
+    """What is kept and for how long, and whither pictures go, as HTML. ``hosts``: see
+    bot.captioning.models.Catalogue.
+    """
     days = (
         (sentences.PICTURES_GO, settings.keep_pictures_days),
         (sentences.TEXTS_GO, settings.keep_texts_days),
     )
     told = " ".join(texts.plural(sentence, number) for sentence, number in days if number)
-    page = texts(sentences.PRIVACY, state=_consent_state(consent, texts))
+    state = " ".join([*_departure(hosts, texts), _consent_state(consent, texts)])
+    page = texts(sentences.PRIVACY, state=Html(state))
     return f"{page}\n\n{told}" if told else page
 
 
-def greeting(consent: bool, texts: Texts) -> str:
-    """What the bot is, and whether it may keep pictures, as HTML."""
-    question = texts(sentences.CONSENT_QUESTION, state=_consent_state(consent, texts))
-    return f"{texts(sentences.START)}\n\n{question}"
+def greeting(consent: bool | None, hosts: Sequence[str], texts: Texts) -> str:
+    """What the bot is, whither pictures go, and whether it may keep them (None: nobody is asked), as HTML."""
+    said = [texts(sentences.START), *_departure(hosts, texts)]
+    if consent is not None:
+        said.append(texts(sentences.CONSENT_QUESTION, state=_consent_state(consent, texts)))
+    return "\n\n".join(said)
+
+
+def _departure(hosts: Sequence[str], texts: Texts) -> list[str]:
+    """The sentence about the machines to which pictures go, where there are any."""
+    return [texts(sentences.SENT_ELSEWHERE, hosts=", ".join(hosts))] if hosts else []
 
 
 def _consent_state(consent: bool, texts: Texts) -> str:
@@ -81,17 +91,24 @@ class Offer:
     others: tuple[str, ...]  # of a comparison; (): there is none
     own: bool  # the person chose the first one; False: it is the operator's
     told_in: Language = "ru"  # the language that the person wants descriptions in
+    hosts: Mapping[str, str] = field(default_factory=dict)  # by name, the other machines that models run on
     missing: Sequence[MissingModel] = ()  # what an operator could add; nobody else is told
+
+    @property
+    def used_hosts(self) -> list[str]:
+        """The other machines to which the person's pictures go by their choice."""
+        return [*dict.fromkeys(self.hosts[name] for name in (self.first, *self.others) if name in self.hosts)]
 
 
 def model_state(offer: Offer, texts: Texts) -> str:
     """Which model describes the person's pictures, as HTML."""
     if offer.first not in offer.descriptions:
         return texts(sentences.MODEL_STATE_GONE, model=offer.first)
-    state = texts(sentences.MODEL_STATE_OWN if offer.own else sentences.MODEL_STATE_USUAL, model=offer.first)
-    if models.knows(offer.first, offer.told_in):
-        return state
-    return f"{state} {texts(sentences.ONLY_RUSSIAN, model=offer.first)}"
+    state = sentences.MODEL_STATE_OWN if offer.own else sentences.MODEL_STATE_USUAL
+    said = [texts(state, model=offer.first)]
+    if not models.knows(offer.first, offer.told_in):
+        said.append(texts(sentences.ONLY_RUSSIAN, model=offer.first))
+    return " ".join([*said, *_departure(offer.used_hosts, texts)])
 
 
 def description(model: ModelInfo | MissingModel, texts: Texts) -> str:
@@ -180,7 +197,8 @@ def compare_state(offer: Offer, texts: Texts) -> str:
     """How many descriptions each picture gets, and by whom, as HTML."""
     states = (sentences.COMPARE_STATE_OFF, sentences.COMPARE_STATE_TWO, sentences.COMPARE_STATE_THREE)
     others = dict(zip(("second", "third"), offer.others, strict=False))
-    return texts(states[len(others)], first=offer.first, **others)
+    state = texts(states[len(others)], first=offer.first, **others)
+    return " ".join([state, *_departure(offer.used_hosts, texts)])
 
 
 def compare_page(offer: Offer, texts: Texts) -> str:

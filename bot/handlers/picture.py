@@ -119,6 +119,7 @@ async def describe(
                     await captioning.show(
                         row,
                         job,
+                        user=user,
                         place=place_of(message),
                         reply_to=target.message_id,
                         language=words.language,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from aiogram import Router
 from aiogram.types import CallbackQuery, Message
 
 from bot.captioning import Captioning
+from bot.captioning.models import Catalogue
 from bot.common.nursery import Nursery
 from bot.config import Settings
 from bot.feedback.database import NotStored
+from bot.feedback.erasure import Erased
 from bot.feedback.store import Store
 from bot.feedback.tables import User
 from bot.handlers.common import Pressed, TextCommand, answer, once_saved, reply, say, turn_page
@@ -27,9 +31,11 @@ def router() -> Router:
     return made
 
 
-async def privacy(message: Message, user: User, words: Texts, settings: Settings) -> None:
+async def privacy(
+    message: Message, user: User, words: Texts, settings: Settings, catalogue: Catalogue
+) -> None:
     """Say what is kept, and ask."""
-    page = privacy_page(user.consent, words, settings)
+    page = privacy_page(user.consent, await catalogue.hosts(user), words, settings)
     await reply(message, page, consent_keyboard(user, user.consent, words))
 
 
@@ -41,6 +47,7 @@ async def choose(
     words: Texts,
     store: Store,
     settings: Settings,
+    catalogue: Catalogue,
     nursery: Nursery,
 ) -> None:
     """Save the choice of whoever pressed."""
@@ -50,12 +57,12 @@ async def choose(
     except NotStored:
         await answer(callback)
         return
-    start = press.shown.kind == "greeting"
+    start, hosts = press.shown.kind == "greeting", await catalogue.hosts(user)
     await turn_page(
         callback,
         nursery,
         said=words(sentences.CONSENT_ON if consent else sentences.CONSENT_OFF),
-        page=greeting(consent, words) if start else privacy_page(consent, words, settings),
+        page=greeting(consent, hosts, words) if start else privacy_page(consent, hosts, words, settings),
         keyboard=consent_keyboard(user, consent, words, start=start),
     )
 
@@ -65,11 +72,7 @@ async def forget(message: Message, user: User, words: Texts, store: Store, capti
     await captioning.drop(user)
     try:
         erased = await store.erasure.erase(user.id)
-        counts = (erased.pictures, erased.ratings, erased.corrections)
     except NotStored:  # the command came twice
-        counts = (0, 0, 0)
-    pictures, ratings, corrections = counts
+        erased = Erased()
     with once_saved():
-        await say(
-            message, words(sentences.FORGOTTEN, pictures=pictures, ratings=ratings, corrections=corrections)
-        )
+        await say(message, words(sentences.FORGOTTEN, **asdict(erased)))

@@ -15,7 +15,7 @@ from bot.common.nursery import Nursery
 from bot.feedback.database import NotStored
 from bot.feedback.store import Store
 from bot.feedback.tables import User
-from bot.handlers.common import Pressed, answer, edit, language_shown, once_saved
+from bot.handlers.common import Pressed, answer, edit, labels_shown, language_shown, once_saved
 from bot.messages import outbox
 from bot.messages.buttons import Button
 from bot.messages.pace import LONGEST_WAIT, Pacer
@@ -85,7 +85,9 @@ def router() -> Router:
         if message is None:
             return
         with once_saved():
-            shown = language_shown(callback, words)
+            labels = labels_shown(callback)
+            shown = language_shown(labels, words)
+            explained = shown(sentences.WHERE_IS_THE_JOKE) in labels
             job = await store.jobs.get(job_id) if job_id is not None else None
             async with edits.turn(pacer, message.chat.id, message.message_id) as mine:
                 if not mine:
@@ -104,7 +106,12 @@ def router() -> Router:
                         row.to_caption(), shown, marks, introduction=introduction(job, row.model, shown)
                     )[-1],
                     caption_keyboard(
-                        caption_id, row.words, shown, own, job_id=None if job is None else job.id
+                        caption_id,
+                        row.words,
+                        shown,
+                        own,
+                        job_id=None if job is None else job.id,
+                        explained=explained,
                     ),
                 )
 

@@ -6,6 +6,7 @@ from aiogram import F, Router
 from aiogram.enums import ChatMemberStatus, ChatType
 from aiogram.types import ChatMemberUpdated, Message
 
+from bot.captioning.models import Catalogue
 from bot.config import Settings
 from bot.feedback.store import Store
 from bot.feedback.tables import User
@@ -25,13 +26,14 @@ def router() -> Router:
     return made
 
 
-async def start(message: Message, user: User, words: Texts) -> None:
+async def start(message: Message, user: User, words: Texts, catalogue: Catalogue) -> None:
     """Say what the bot is, and ask whether it may keep pictures; nothing else asks for that by itself."""
+    hosts = await catalogue.hosts(user)
     if message.chat.type != ChatType.PRIVATE:  # one person's choice is no matter for a group
-        await say(message, words(sentences.START))
+        await say(message, greeting(None, hosts, words))
         return
     keyboard = consent_keyboard(user, user.consent, words, start=True)
-    await say(message, greeting(user.consent, words), keyboard)
+    await say(message, greeting(user.consent, hosts, words), keyboard)
 
 
 async def help_(message: Message, words: Texts, settings: Settings) -> None:

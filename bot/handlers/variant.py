@@ -75,6 +75,7 @@ async def another(
             language=words.language,
             kind="variant",
             options=variant_options(callback.id),
+            question=(source.question or "") if source.user_id == user.id else "",
             source_caption_id=caption_id,
             # Who compares wants to hear again whose version this is.
             chosen=[Choice(row.model, compared_with=None if shown is None else shown.compared_with)],
@@ -94,13 +95,14 @@ async def show(
     callback: CallbackQuery,
     *,
     press: Button,
+    user: User,
     words: Texts,
     store: Store,
     captioning: Captioning,
     nursery: Nursery,
     bot: Bot,
 ) -> None:
-    """Send the caption whose sending was cut short by a restart, in place of the note about that."""
+    """Send the caption or answer whose sending was cut short, in place of the note about that."""
     message = callback.message
     row, job_id = await store.captions.get(press.caption_id), press.shown.job_id
     if message is None or row is None:
@@ -116,7 +118,14 @@ async def show(
     source = noted or await store.jobs.of_caption(row.id, message.chat.id, message.message_id)
     place = outbox.place_of(message, source.place if source is not None else None)
     reply_to = source.message_id if source is not None and source.place == place else None
-    shown = await captioning.show(row, source, place=place, reply_to=reply_to, language=words.language)
+    turn = await store.turns.of_job(noted.id) if noted is not None and noted.kind == "question" else None
+    language = words.language
+    if turn is not None:
+        shown = await captioning.show_answer(turn, place=place, reply_to=reply_to, language=language)
+    else:
+        shown = await captioning.show(
+            row, source, user=user, place=place, reply_to=reply_to, language=language
+        )
     with once_saved():
         if noted is not None:
             with suppress(NotStored):

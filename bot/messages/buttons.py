@@ -17,7 +17,17 @@ from bot.feedback.tables import Shown, ShownKind
 from inference.common.types import Detail, Language
 
 ButtonKind = Literal[
-    "rate", "correct", "variant", "words", "show", "consent", "model", "compare", "language", "settings"
+    "rate",
+    "correct",
+    "variant",
+    "words",
+    "joke",
+    "show",
+    "consent",
+    "model",
+    "compare",
+    "language",
+    "settings",
 ]
 
 # Of the pages about models: the usual model or no comparison; show the page itself; show what is not here.
@@ -42,6 +52,7 @@ _FORMS: dict[ButtonKind, re.Pattern[str]] = {
     "correct": re.compile(f"c:{_OF_CAPTION}"),
     "variant": re.compile(f"v:{_OF_CAPTION}"),
     "words": re.compile(f"w:{_OF_CAPTION}"),
+    "joke": re.compile(f"j:{_OF_CAPTION}"),
     "show": re.compile(f"s:{_OF_CAPTION}"),
     "consent": re.compile(f"p:(?P<value>[01])(?P<start>:start)?:{_OF_PERSON}"),
     "model": re.compile(f"m:{_MODEL}:{_OF_PERSON}"),
@@ -54,6 +65,7 @@ _SHOWN: dict[ButtonKind, ShownKind] = {
     "correct": "caption",
     "variant": "caption",
     "words": "caption",
+    "joke": "caption",
     "show": "note",
     "consent": "privacy",
     "model": "models",
@@ -135,6 +147,11 @@ def variant_data(caption_id: int, job_id: int | None) -> str:
 def words_data(caption_id: int, job_id: int | None) -> str:
     """Send the words on the picture alone."""
     return f"w:{caption_id}{_job(job_id)}"
+
+
+def joke_data(caption_id: int, job_id: int | None) -> str:
+    """Say what the joke is."""
+    return f"j:{caption_id}{_job(job_id)}"
 
 
 def show_data(caption_id: int, job_id: int) -> str:

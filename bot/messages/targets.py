@@ -60,11 +60,19 @@ class Target:
     pictures: Sequence[Found]
     message_id: int
     sender: int | None
+    question: str = ""  # what is asked about them under them
 
     @classmethod
     def of(cls, message: Message, pictures: Sequence[Found]) -> Self:
         """The pictures that the message itself carries."""
-        return cls(pictures, message.message_id, person_behind(message))
+        return cls(pictures, message.message_id, person_behind(message), _question(message))
+
+
+def _question(message: Message) -> str:
+    """What its sender wrote under a picture for the bot alone: a forwarded text is somebody else's."""
+    text = (message.caption or "").strip()
+    own = is_private(message) and message.forward_origin is None and not text.startswith("/")
+    return text if own else ""
 
 
 # What a message may carry (`ContentType`), and what becomes of it. What stands in none of these sets is new

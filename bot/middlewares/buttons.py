@@ -11,7 +11,8 @@ for is who pressed, and under which message. So:
   it). Anything else is told one sentence, the same whether there is such a number or not; nothing is looked
   up or written for it.
 * Answers to a prompt are looked up by :meth:`Gate.prompted`: the row of the message that is answered, and
-  only for the person who was asked.
+  only for the person who was asked. Questions about a description likewise, by :meth:`Gate.asked_about`: in
+  its chat everybody may ask.
 
 A bot that is killed between sending a message and writing its row leaves a message without one. Telegram then
 vouches for the buttons themselves: a press brings its message along, written by us, with the keyboard that we
@@ -108,14 +109,40 @@ class Gate:
         """Whether the message answers a prompt, whoever wrote it."""
         return await self._prompt(message) is not None
 
+    async def asked_about(self, message: Message) -> Shown | None:
+        """The description, or what else was said of its picture, that this message answers; None: no such
+        one.
+        """
+        row = await self._answered(message)
+        if row is None or row.kind not in ("caption", "text") or row.caption_id is None:
+            return None
+        return Shown(row.kind, row.caption_id, row.job_id)
+
     async def _prompt(self, message: Message) -> ShownMessage | None:
-        answered = message.reply_to_message
-        if answered is None or answered.from_user is None or message.bot is None:
-            return None
-        if answered.from_user.id != message.bot.id:
-            return None
-        row = await self._store.messages.find(MessageKey.of(message.chat.id, answered.message_id))
+        row = await self._answered(message)
         return row if row is not None and row.kind == "prompt" else None
+
+    async def _answered(self, message: Message) -> ShownMessage | None:
+        """What the message of the bot shows that this one answers."""
+        answered, bot = message.reply_to_message, message.bot
+        if answered is None or answered.from_user is None or bot is None:
+            return None
+        if answered.from_user.id != bot.id:
+            return None
+        place = MessageKey.of(message.chat.id, answered.message_id)
+        row = await self._store.messages.find(place)
+        if row is not None or answered.reply_markup is None:
+            return row
+        # Its row is missing where the bot was killed just then: see above.
+        for button in (one for buttons in answered.reply_markup.inline_keyboard for one in buttons):
+            body, signature = split(button.callback_data or "")
+            said = read_button(body)
+            if said is None or signature is None or said.shown.user_id is not None:
+                continue
+            expected = self._store.messages.signature(f"{message.chat.id}:{body}")
+            if hmac.compare_digest(signature, expected):
+                return await self._write_belatedly(place, said.shown)
+        return None
 
     async def known(self, telegram_id: int) -> User | None:
         """The person, if there is a row of them; none is made."""

@@ -24,11 +24,14 @@ HELP: Final = (
     "a forwarded post. I answer with a description, which has the words on the picture in their places; "
     "words that found no place in it follow.\n\n"
     "In a group, answer a picture with /caption or mention me under it.\n\n"
+    "You can ask about a picture: answer its description with the question, or write it under the picture "
+    "when you send it to me alone. Models that talk reply; the others only describe.\n\n"
     "<b>Buttons under a description</b>\n"
     "Marks from 1 to 5: how good the description is; you can change your mark.\n"
     "“Correct”: write a better description.\n"
     "“Another version”: describe the same picture once more, differently.\n"
-    "“Copy the words” or “Send the words”: the words on the picture alone.\n\n"
+    "“Copy the words” or “Send the words”: the words on the picture alone.\n"
+    "“What is the joke?”: an explanation, where a model can give it.\n\n"
     "<b>Commands</b>\n"
     "/caption – describe the picture you answer\n"
     "/model – choose the model that describes your pictures\n"
@@ -128,8 +131,34 @@ TOPIC_GONE: Final = (
     "So that the answer is not lost, here it is."
 )
 SHOW_AGAIN: Final = "Show the description"
+SHOW_ANSWER: Final = "Show the answer"
+
+# --- Questions ---
+WHERE_IS_THE_JOKE: Final = "What is the joke?"
+JOKE_STARTED: Final = "I am thinking about the joke"
+NOBODY_TALKS: Final = "The models here only describe pictures: none of them answers questions."
+CANNOT_TALK: Final = (
+    "The model {model} only describes. Questions are answered by: {talkers}. Choose one with /model, and ask "
+    "again."
+)
+QUESTION_TOO_LONG: Final = Plural(
+    "A question may have {n} character at most. Ask a shorter one.",
+    "A question may have {n} characters at most. Ask a shorter one.",
+)
+ASKED_ENOUGH: Final = Plural(
+    "I answer {n} question about a picture and no more. Send another picture.",
+    "I answer {n} questions about a picture and no more. Send another picture.",
+)
+QUESTION_BUSY: Final = "Too many pictures are waiting right now. Ask again in a few minutes."
+NO_ANSWER: Final = (
+    "The model {model} could not answer. Ask again in a minute, or choose another model with /model."
+)
 
 # --- Waiting ---
+QUESTION_QUEUE_PLACE: Final = Plural(
+    "Your question is in the queue: {n} picture is ahead of it. I will answer as soon as I can.",
+    "Your question is in the queue: {n} pictures are ahead of it. I will answer as soon as I can.",
+)
 QUEUE_PLACE: Final = Plural(
     "Your picture is in the queue: {n} picture is ahead of it. I will answer as soon as it is described.",
     "Your picture is in the queue: {n} pictures are ahead of it. I will answer as soon as it is described.",
@@ -277,9 +306,9 @@ ONLY_RUSSIAN: Final = "The model {model} describes in Russian only."
 # --- Privacy ---
 PRIVACY: Final = (
     "<b>What I keep</b>\n\n"
-    "Your Telegram id, user name and language, and the model you chose. For each picture: where it was sent, "
-    "its fingerprint and size, my descriptions of it, your marks and corrections. They serve to make the "
-    "descriptions better.\n\n"
+    "Your Telegram id, user name and language, the model you chose, and how it is to describe. For each "
+    "picture: where it was sent, its fingerprint and size, my descriptions of it, your questions and my "
+    "answers, your marks and corrections. They serve to make the descriptions better.\n\n"
     "The pictures themselves are kept only if you allow it: then they may be used for training. "
     "In a group a picture is its sender's, whoever asks about it.\n\n"
     "{state}\n\n"
@@ -289,9 +318,10 @@ PICTURES_GO: Final = Plural(
     "Kept pictures are deleted after {n} day.", "Kept pictures are deleted after {n} days."
 )
 TEXTS_GO: Final = Plural(
-    "My descriptions, your marks and corrections are deleted after {n} day.",
-    "My descriptions, your marks and corrections are deleted after {n} days.",
+    "My descriptions and answers, your marks and corrections are deleted after {n} day.",
+    "My descriptions and answers, your marks and corrections are deleted after {n} days.",
 )
+SENT_ELSEWHERE: Final = "To be described, your pictures are sent to another machine: {hosts}."
 CONSENT_ON: Final = "Now: you allow me to keep your pictures."
 CONSENT_OFF: Final = "Now: your pictures are not kept."
 ALLOW: Final = "Allow keeping my pictures"
@@ -302,7 +332,8 @@ ANONYMOUS: Final = (
 )
 FORGOTTEN: Final = (
     "Done: everything I kept about you is erased (pictures: {pictures}, marks: {ratings}, "
-    "corrections: {corrections}). Send a picture whenever you like: we start anew."
+    "corrections: {corrections}, answers to questions: {turns}). Send a picture whenever you like: we start "
+    "anew."
 )
 
 # --- For the operator ---
@@ -310,7 +341,7 @@ EXPORT_STARTED: Final = "I am collecting the feedback. The archive will follow h
 EXPORT_EMPTY: Final = (
     "There is no feedback to export yet: nobody has rated or corrected a description that matches."
 )
-EXPORT_DONE: Final = "Rows: {rows}."
+EXPORT_DONE: Final = "Rows: {rows}; answered questions: {turns}."
 EXPORT_WITHOUT: Final = (
     "Of them without a picture: {without}, because its sender has not let it be kept. "
     "People change that with /privacy."

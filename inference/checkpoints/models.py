@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
@@ -179,14 +179,16 @@ SOURCES: dict[type[Model], Source[Any]] = {
 }
 
 
-def list_models(models_dir: Path) -> list[ModelInfo]:
+def list_models(models_dir: Path, also: Iterable[str] = ()) -> list[ModelInfo]:
     """All models that are offered: checkpoints by name, then ``coco-objects`` where its weights are, then
-    those of a server that OPENAI_MODELS names.
+    those of a server that OPENAI_MODELS names. Then those of ``also``, names that need not be offered.
 
-    A damaged one, and one whose server does not answer, is left out with a warning in the log.
+    A damaged one, and one whose server does not answer, is left out with a warning in the log; what is not
+    there without one.
     """
     models = []
-    for name in (name for source in SOURCES.values() for name in source.names(models_dir)):
+    offered = [name for source in SOURCES.values() for name in source.names(models_dir)]
+    for name in dict.fromkeys((*offered, *also)):
         try:
             models.append(model_info(models_dir, ModelName.parse(name)))
         except UnknownModel:

@@ -313,9 +313,11 @@ class Engine:
         """What this model's captions (default: the default model's) come from. As :meth:`checkpoint`."""
         return Version(self.checkpoint(model), program())
 
-    def models(self) -> list[ModelInfo]:
-        """The models there are, by name. Blocking, as :meth:`checkpoint` is."""
-        return list_models(self.settings.models_dir)
+    def models(self, also: Iterable[str] = ()) -> list[ModelInfo]:
+        """The models there are, by name, and those of ``also`` that are there and need not be listed.
+        Blocking, as :meth:`checkpoint` is.
+        """
+        return list_models(self.settings.models_dir, also)
 
     def missing(self) -> list[MissingModel]:
         """The models that are known and not there. Blocking."""

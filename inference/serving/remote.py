@@ -6,9 +6,10 @@ The other side is ``python -m inference serve``, on one machine or, with Ray Ser
   (:meth:`inference.common.types.Caption.to_dict`); both parameters may be left out.
 * ``POST /ask``, the body ``{"picture": base64, "question", "turns": [{"question", "answer"}], "options",
   "model"}``, to an answer (:meth:`inference.common.types.Answer.to_dict`); the last three may be left out.
-* ``GET /models`` to ``{"default": NAME, "models": [{"name", "checkpoint", "description", "parameters",
-  "description_ru", "scores": [{"key", "name", "value"}], "talks", "host"}], "missing": [{"name",
-  "description", "description_ru", "command"}]}``.
+* ``GET /models?also=JSON`` to ``{"default": NAME, "models": [{"name", "checkpoint", "description",
+  "parameters", "description_ru", "scores": [{"key", "name", "value"}], "talks", "host"}],
+  "missing": [{"name", "description", "description_ru", "command"}]}``; ``also``: a list of names of models
+  that are not offered by themselves, which may be left out.
 * ``GET /checkpoint?model=NAME`` to ``{"checkpoint": HASH, "program": HASH}``.
 * ``GET /healthz``: 200 when the default model can caption, else 503.
 * ``GET /metrics``: what the engine did and holds, in Prometheus' format (not with Ray, which has its own).
@@ -34,7 +35,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -200,10 +201,13 @@ class RemoteEngine:
             self._versions[name] = (time.monotonic(), found)
             return found
 
-    def models(self) -> list[ModelInfo]:
-        """The models that the service has, by name. Blocking. Raises EngineError."""
+    def models(self, also: Iterable[str] = ()) -> list[ModelInfo]:
+        """The models that the service has, as of :meth:`.engine.Engine.models`. Blocking. Raises
+        EngineError.
+        """
+        query = {"also": json.dumps(names)} if (names := [*also]) else None
         try:
-            return [ModelInfo.from_dict(values) for values in self._get("/models")["models"]]
+            return [ModelInfo.from_dict(values) for values in self._get("/models", query)["models"]]
         except (KeyError, TypeError) as error:
             raise self._stranger() from error
 

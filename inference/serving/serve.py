@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 from aiohttp import ClientPayloadError, web
 from prometheus_client.aiohttp import make_aiohttp_handler
-from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict
+from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict, TypeAdapter
 
 from inference.common.extras import require
 from inference.common.tracing import of_picture, readable_id
@@ -42,6 +42,8 @@ _SERVICE: web.AppKey[Service] = web.AppKey("service")
 OPENAI = "/v1"  # where OpenAI's protocol is spoken
 
 MOST = {"beams": 32, "max_tokens": 2048}  # that a caller may ask for: memory grows with both
+
+_NAMES = TypeAdapter(list[str])
 
 # Bytes of a request: in a conversation a picture stands in base64, and again with each question about it.
 MOST_BODY = 3 * MAX_BYTES
@@ -118,9 +120,7 @@ async def _answer(
         case "POST", "/ask":
             return await _ask(engine, await body())
         case "GET", "/models":
-            models = [asdict(model) for model in await asyncio.to_thread(engine.models)]
-            missing = [asdict(model) for model in await asyncio.to_thread(engine.missing)]
-            return HTTPStatus.OK, {"default": engine.settings.model, "models": models, "missing": missing}
+            return await _models(engine, request.query)
         case "GET", "/checkpoint":
             version = await asyncio.to_thread(engine.version, request.query.get("model"))
             return HTTPStatus.OK, asdict(version)
@@ -133,6 +133,16 @@ async def _answer(
         f"Programs that speak OpenAI's protocol ask under {OPENAI}."
     )
     return HTTPStatus.NOT_FOUND, {"error": "failed", "sentence": sentence}
+
+
+async def _models(engine: Engine, query: Mapping[str, str]) -> _Told:
+    try:
+        also = _NAMES.validate_json(query.get("also", "[]"))
+    except ValueError:
+        return _wrong("The names of models cannot be used: send a JSON list of texts.")
+    models = [asdict(model) for model in await asyncio.to_thread(engine.models, also)]
+    missing = [asdict(model) for model in await asyncio.to_thread(engine.missing)]
+    return HTTPStatus.OK, {"default": engine.settings.model, "models": models, "missing": missing}
 
 
 async def _caption(engine: Engine, query: Mapping[str, str], data: bytes) -> _Told:

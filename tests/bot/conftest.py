@@ -149,7 +149,7 @@ def data_of(message: Json, prefix: str) -> str:
         button["callback_data"]
         for row in message["reply_markup"]["inline_keyboard"]
         for button in row
-        if button["callback_data"].startswith(prefix)
+        if button.get("callback_data", "").startswith(prefix)
     )
 
 

@@ -18,7 +18,7 @@ from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
 from tests.bot.conftest import Json, data_of, replies_to, reply_to, unfinished, until
 from tests.drawing import draw_meme, jpeg_bytes
-from tests.inference.fakes import WAIT, picture, write_checkpoint
+from tests.inference.fakes import TALKS, WAIT, picture, write_checkpoint
 
 ROOT = Path(__file__).parents[2]
 MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
@@ -212,6 +212,24 @@ async def test_a_correction_is_taken_by_the_next_process(
     written = await sandbox.send_text("Кот", reply_to=prompt["message_id"])
     async with process(environment, tmp_path):
         assert "сохранено" in (await reply_to(sandbox, written))["text"]
+
+
+async def test_a_question_is_answered_by_the_next_process(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    write_checkpoint(tmp_path / "models", "talker", card=TALKS)
+    environment |= {"MODEL": "talker", "CAPTIONER": "tests.inference.fakes:load_talking"}
+    async with process(environment, tmp_path) as bot:
+        description = await reply_to(sandbox, await sandbox.send_photo(MEME))
+        gate = sandbox.hold("download")
+        question = await sandbox.send_text("Кто это?", reply_to=description["message_id"])
+        await sandbox.wait_for(lambda: gate.arrived)
+        bot.send_signal(signal.SIGKILL)
+        await bot.wait()
+    gate.release()
+    async with process(environment, tmp_path):
+        answer = await answered_once(sandbox, tmp_path, question)
+    assert answer["text"].endswith(": Кто это?, до того 1")
 
 
 async def test_the_place_in_the_queue_is_told_on_and_goes_after_a_restart(

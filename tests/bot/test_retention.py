@@ -48,7 +48,7 @@ async def test_a_running_bot_deletes_what_is_too_old(
         await until(gone)
         assert len(list((tmp_path / "data" / "pictures").rglob("*.png"))) == 1
         text = (await reply_to(sandbox, await sandbox.send_text("/privacy")))["text"]
-        assert "Сохранённые картинки удаляются через 7 дней. Мои описания, ваши оценки" in text
+        assert "Сохранённые картинки удаляются через 7 дней. Мои описания и ответы, ваши оценки" in text
     query(tmp_path, "UPDATE captions SET created_at = datetime('now', '-9 days')")
     out, keep = tmp_path / "out", Keep(7, 7)
     told = await asyncio.to_thread(run_export, chosen.database_url, chosen.data_dir, out, keep=keep)

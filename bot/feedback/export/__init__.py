@@ -13,9 +13,11 @@ came damaged) is converted to what the model saw of it, every other keeps the by
 they were not kept, file_name is null (an empty cell in CSV): load_dataset gives such a row with the image
 None.
 
-Beside the data: export.json (what it holds, and when it was made), and erased.jsonl, from which whoever holds
-an earlier export learns what may no longer be used: its first row says when it was made, every other one
-names a user or a picture by pseudonym and says since when.
+Beside the data: turns.jsonl (a row for each question about a picture that was answered, in the order of the
+answers; columns as above, with question and answer, and the description under which it was asked as caption),
+export.json (what the export holds, and when it was made), and erased.jsonl, from which whoever holds an
+earlier export learns what may no longer be used: its first row says when it was made, every other one names a
+user or a picture by pseudonym and says since when.
 """
 
 from bot.feedback.export.folder import export

@@ -5,26 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import get_args
+from typing import TypeVar, get_args
 
 from bot.feedback import private
 from bot.feedback.export.formats import FILES
 from bot.feedback.export.pictures import IMAGES
 from bot.feedback.export.report import ExportError, ExportFormat, ExportReport
-from bot.feedback.export.rows import Rows
-from bot.feedback.reports import Feedback
+from bot.feedback.export.rows import TURNS, Rows
 from bot.feedback.store import Store
 from bot.feedback.tables import iso, now
 from bot.feedback.tombstones import write_tombstones
 from inference.common.locks import Locked, locked
 
+_Item = TypeVar("_Item")
+
 _REPORT = "export.json"  # also the mark of a folder that an export may replace
 _ERASED = "erased.jsonl"
 _PARTIAL = ".partial"
-_OURS = frozenset({IMAGES, _REPORT, _ERASED, _PARTIAL, *FILES})
+_OURS = frozenset({IMAGES, _REPORT, _ERASED, _PARTIAL, TURNS, *FILES})
 _BATCH = 200  # rows written at a time, off the event loop
 
 
@@ -36,10 +38,12 @@ async def export(
     since: datetime | None = None,
     min_rating: int | None = None,
 ) -> ExportReport:
-    """Write one row a person and caption that has a mark or a correction into the folder ``out``.
+    """Write one row a person and caption that has a mark or a correction into the folder ``out``, and one a
+    question that was answered.
 
-    ``since``: only where the mark or the correction is not older (timezone-aware). ``min_rating`` (1..5):
-    only where the mark is at least that; rows with a correction and no mark are kept as well. An earlier
+    ``since``: only where the mark, the correction or the answer is not older (timezone-aware). ``min_rating``
+    (1..5): only where the mark is at least that; rows with a correction and no mark are kept as well, and the
+    questions, which have no marks. An earlier
     export in ``out`` is replaced once the new one is complete, so that nothing erased stays there.
 
     Raises ExportError when ``out`` holds anything else, cannot be written or is just being written to, or an
@@ -70,13 +74,8 @@ async def _export(
     made_at = now()  # before the first row is read: an erasure from here on makes this export an earlier one
     rows = Rows(store, folder, export_format)
     try:
-        batch: list[Feedback] = []
-        async for item in store.reports.feedback(since=since, min_rating=min_rating):
-            batch.append(item)
-            if len(batch) == _BATCH:
-                await asyncio.to_thread(rows.add, batch)
-                batch = []
-        await asyncio.to_thread(rows.add, batch)
+        await _in_batches(store.reports.feedback(since=since, min_rating=min_rating), rows.add)
+        await _in_batches(store.reports.turns(since=since), rows.add_turns)
     except BaseException:
         rows.close()
         shutil.rmtree(folder, ignore_errors=True)
@@ -87,6 +86,7 @@ async def _export(
         rows=rows.count,
         without_pictures=rows.without_pictures,
         pictures=len(rows.copies),
+        turns=rows.turns,
         since=iso(since),
         min_rating=min_rating,
         made_at=iso(made_at),
@@ -95,6 +95,17 @@ async def _export(
     await asyncio.to_thread((folder / _ERASED).write_text, erased, encoding="utf-8")
     await asyncio.to_thread(_publish, folder, out, report)
     return report
+
+
+async def _in_batches(items: AsyncIterator[_Item], add: Callable[[Sequence[_Item]], None]) -> None:
+    """Add all of them, off the event loop."""
+    batch: list[_Item] = []
+    async for item in items:
+        batch.append(item)
+        if len(batch) == _BATCH:
+            await asyncio.to_thread(add, batch)
+            batch = []
+    await asyncio.to_thread(add, batch)
 
 
 def _prepare(out: Path) -> Path:

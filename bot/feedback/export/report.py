@@ -23,17 +23,23 @@ class ExportReport:
     rows: int  # one a person and caption
     without_pictures: int  # of them: the picture was not kept (no consent)
     pictures: int  # files; several rows may be about one
+    turns: int  # questions that were answered
     since: str | None
     min_rating: int | None
     made_at: str
 
+    @property
+    def empty(self) -> bool:
+        """Whether nobody has said anything that fits."""
+        return not (self.rows or self.turns)
+
     def __str__(self) -> str:
-        if not self.rows:
+        if self.empty:
             return (
-                "Nothing to export: no mark or correction fits. Ask for less with --since and --min-rating, "
-                "or wait until somebody has rated a description."
+                "Nothing to export: no mark, correction or question fits. Ask for less with --since and "
+                "--min-rating, or wait until somebody has rated a description."
             )
-        text = f"{self.rows} rows, {self.pictures} pictures ({self.format})."
+        text = f"{self.rows} rows, {self.pictures} pictures ({self.format}), {self.turns} questions."
         if self.without_pictures:
             text += (
                 f" {self.without_pictures} rows are without a picture (file_name is null), since its sender "

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from bot.feedback.jobs import options_key
 from bot.feedback.store import Store
-from bot.feedback.tables import now
+from bot.feedback.tables import Place, now
 from inference.common.types import DecodingOptions, Version
 from tests.bot.feedback.conftest import CHECKPOINT, MODEL, PROGRAM, Chat, fields, meme, said
 
@@ -36,7 +36,7 @@ async def test_the_cache_knows_picture_model_version_and_options(chat: Chat, sto
     job = await chat.job(user, picture.file_unique_id)
     row = await store.captions.save(job.id, picture=picture, caption=said())
 
-    async def cached(**changes: str) -> int | None:
+    async def cached(user_id: int = user.id, **changes: str) -> int | None:
         keys = {
             "file_unique_id": picture.file_unique_id,
             "model": MODEL,
@@ -46,7 +46,7 @@ async def test_the_cache_knows_picture_model_version_and_options(chat: Chat, sto
             **changes,
         }
         version = Version(keys.pop("checkpoint"), keys.pop("program"))
-        found = await store.captions.cached(**keys, version=version)
+        found = await store.captions.cached(**keys, version=version, user_id=user_id)
         return None if found is None else found.id
 
     assert await cached() == row.id
@@ -60,6 +60,27 @@ async def test_the_cache_knows_picture_model_version_and_options(chat: Chat, sto
     await store.captions.use(second.id, row.id)
     read = await store.jobs.get(second.id)
     assert read is not None and read.caption_id == row.id
+
+    # What answers somebody's question is told to nobody else.
+    ((third, _),) = await store.jobs.accept(
+        user_id=user.id,
+        place=Place(10),
+        message_id=77,
+        file_id="f",
+        file_unique_id=picture.file_unique_id,
+        language="ru",
+        question="Кто это?",
+    )
+    asked = options_key(third.decoding_options(asked=True))
+    assert asked != options_key(third.decoding_options())
+    own = await store.captions.save(third.id, picture=picture, caption=said(), asked=True)
+    assert await cached(options_key=asked) == own.id
+    assert await cached(options_key=asked, user_id=second.user_id) is None
+    assert await cached() == row.id
+    await store.marks.rate(second.user_id, own.id, 5)
+    assert (await store.erasure.erase(user.id)).captions == 1
+    assert await store.captions.get(own.id) is None
+    assert await store.captions.get(row.id) is not None, "somebody else sent the picture too"
 
 
 async def test_the_same_picture_of_many_people_at_once(chat: Chat, store: Store) -> None:

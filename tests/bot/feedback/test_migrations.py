@@ -265,6 +265,27 @@ async def test_what_was_kept_before_senders_were_known_is_kept_only_where_nobody
         assert await store.captions.get(both.id) is not None and await store.captions.get(own.id) is not None
 
 
+async def test_jobs_keep_their_numbers_and_what_shows_them_where_questions_come_and_go(
+    url: str, data_dir: Path
+) -> None:
+    async with await Store.open(url, data_dir) as store:
+        chat = Chat(store)
+        anna, gone = await chat.person(10), await chat.person(11)
+        row = await chat.answer(anna, meme())
+        job = await store.jobs.of_caption(row.id, 10, 0)
+        assert job is not None
+        place = MessageKey.of(10, 500)
+        await store.messages.show(place, Shown("caption", caption_id=row.id, job_id=job.id))
+        last = await chat.job(gone, "u")
+        await store.erasure.erase(gone.id)
+    await migrate_to(url, "0017", up=False)
+    await migrate_to(url, "head", up=True)
+    async with await Store.open(url, data_dir) as store:
+        shown = await store.messages.find(place)
+        assert shown is not None and shown.job_id == job.id
+        assert (await Chat(store).job(anna, "v")).id > last.id
+
+
 def test_migrations_are_valid_for_postgresql() -> None:
     """Rendered offline: what PostgreSQL would be told, wherever this test runs."""
     script = ScriptDirectory.from_config(upgrade.alembic_config())

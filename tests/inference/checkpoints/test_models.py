@@ -137,6 +137,10 @@ def test_models_without_a_folder_are_known_by_their_names(
     (snapshot / "model.safetensors").write_bytes(b"weights")
     found = model_info(tmp_path, ModelName.parse("hf:someone/captioner"))
     assert (found.name, found.checkpoint) == ("hf:someone/captioner", commit)
+    # It is not offered by itself.
+    assert [model.name for model in list_models(tmp_path)] == ["coco-objects"]
+    asked = list_models(tmp_path, ["hf:someone/captioner", "hf:nobody/captioner", "coco-objects"])
+    assert [model.name for model in asked] == ["coco-objects", "hf:someone/captioner"]
 
 
 def test_no_folder_no_models(tmp_path: Path) -> None:

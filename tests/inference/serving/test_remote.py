@@ -138,6 +138,7 @@ async def test_models_and_their_hashes_are_those_of_the_service(
     engine, app = service
     there = app[ENGINE]
     assert await asyncio.to_thread(engine.models) == there.models()
+    assert await asyncio.to_thread(engine.models, ["second", "third"]) == there.models()
     assert await asyncio.to_thread(engine.missing) == there.missing() != []
     assert [model.name for model in there.models()] == ["first", "second"]
     for name in (None, "first", "second"):

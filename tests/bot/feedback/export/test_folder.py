@@ -40,6 +40,7 @@ async def test_an_earlier_export_is_replaced_whole(told: Chat, store: Store, tmp
         "metadata.jsonl",
         "export.json",
         "erased.jsonl",
+        "turns.jsonl",
     }
     assert [path.read_bytes() for path in (out / "images").iterdir()] == [meme("ПЕРВАЯ")]
     assert json.loads((out / "export.json").read_text())["rows"] == 2
