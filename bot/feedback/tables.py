@@ -495,9 +495,8 @@ class Restore(Table):
     __tablename__ = "restores"
 
     restored_at: Mapped[datetime] = mapped_column(UTCDateTime, primary_key=True)
-    asked_until: Mapped[datetime] = mapped_column(
-        UTCDateTime
-    )  # it may have been answered, if it is not known
+    # What was asked until then may have been answered, where it is not known here.
+    asked_until: Mapped[datetime] = mapped_column(UTCDateTime)
 
 
 class Usage(Table):

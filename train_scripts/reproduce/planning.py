@@ -167,7 +167,7 @@ def _weights(
                 f"'python -m inference pull' knows no {name}: name its address in a list of --addresses."
             )
         yield Fetch(
-            title=f"fetch the weights {name}: {wanted.what}",
+            title=f"fetch the weights {name}" + (f": {wanted.what}" if wanted.what else ""),
             place=places.models / name,
             feeds=(train,),
             megabytes=wanted.megabytes,

@@ -32,6 +32,7 @@ from inference.common.locks import Locked, locked
 _PAGES = 2000  # of the database that are copied between two lines about how far it is: 8 MB
 _PATIENCE = 3.0  # seconds in which a picture whose row is written is written too
 _SAY_EVERY = 1.0  # seconds
+_NAMED = "SELECT DISTINCT path FROM pictures WHERE path IS NOT NULL ORDER BY path"
 
 
 def back_up(database: Path, data_dir: Path, out: Path, tell: Tell) -> Manifest:
@@ -163,9 +164,6 @@ class _Pictures:
 
     def _is_named(self, path: str) -> bool:
         return self._live.execute("SELECT 1 FROM pictures WHERE path = ?", (path,)).fetchone() is not None
-
-
-_NAMED = "SELECT DISTINCT path FROM pictures WHERE path IS NOT NULL ORDER BY path"
 
 
 def _counts(database: sqlite3.Connection) -> Iterator[tuple[str, int]]:

@@ -1,11 +1,11 @@
 """``python -m tests.train_scripts.reproduce.forked``: commands of `train_scripts`, each in a fork of this
 process, which has imported what takes seconds.
 
-Each line of its input is a command as JSON, ``{"words": [...]}``, each line it prints what became of it:
-``{"status": ..., "output": ...}``; a negative status is the signal that killed it. With ``"dies"``, a
-pattern, and ``"time"`` the command kills itself (SIGKILL, which no part of it can catch) in the moment before
-it does for the n-th time what fits: ``open PATH MODE`` (the mode without b), ``os.rename FROM TO``,
-``os.link FROM TO``.
+Each line of its input is a command as JSON, ``{"words": [...], "environment": {...}}``, each line it prints
+what became of it: ``{"status": ..., "output": ...}``; a negative status is the signal that killed it. With
+``"dies"``, a pattern, and ``"time"`` the command kills itself (SIGKILL, which no part of it can catch) in the
+moment before it does for the n-th time what fits: ``open PATH MODE`` (the mode without b),
+``os.rename FROM TO``, ``os.link FROM TO``.
 """
 
 from __future__ import annotations
@@ -50,10 +50,16 @@ class Commands:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self.environment: dict[str, str] = {}  # of the next ones, besides that of the process
 
     def __call__(self, *words: object, dies: str = "", time: int = 1) -> Done:
         assert self._process.stdin and self._process.stdout
-        asked = {"words": [str(word) for word in words], "dies": dies, "time": time}
+        asked = {
+            "words": [str(word) for word in words],
+            "dies": dies,
+            "time": time,
+            "environment": self.environment,
+        }
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
         return Done(**json.loads(self._process.stdout.readline()))
@@ -95,6 +101,7 @@ def _die_at(pattern: str, time: int) -> None:
 def _child(asked: dict[str, Any], output: IO[bytes]) -> None:
     from train_scripts.__main__ import app
 
+    os.environ.update(asked["environment"])
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
     if asked["dies"]:
