@@ -127,11 +127,26 @@ class Catalogue:
 
     async def hosts(self, user: User) -> list[str]:
         """The other machines that this person's pictures may go to: HOST or HOST:PORT."""
-        known = await self.known()
         # The usual model describes in the place of one that is gone.
         used = [*(choice.model for choice in choices(self._settings, user)), self._settings.model]
-        found = [elsewhere(self._settings), *(known[name].host for name in used if name in known)]
+        found = [elsewhere(self._settings), *(await self.hosts_of(used)).values()]
         return [*dict.fromkeys(host for host in found if host is not None)]
+
+    async def hosts_of(self, names: Iterable[str]) -> dict[str, str]:
+        """The other machines to which pictures for these models go, by the model.
+
+        That of a server that does not answer is among them: pictures go there as soon as it does.
+        """
+        known = await self.known()
+        hosts = {name: known[name].host if name in known else await self._host(name) for name in names}
+        return {name: host for name, host in hosts.items() if host is not None}
+
+    async def _host(self, name: str) -> str | None:
+        try:
+            return await asyncio.to_thread(self._engine.host, name)
+        except EngineError as error:
+            logger.info("Where pictures for %s go is not known just now: %s", name, error)
+            return None
 
 
 def named(settings: Settings) -> dict[str, str]:
@@ -160,26 +175,14 @@ async def check_models(settings: Settings, engine: AnyEngine) -> None:
             ModelName.parse(name)
         except UnknownModel as error:
             raise OperatorError(f"{setting}: {error}") from error
-    try:
-        for setting, name in used.items():
-            try:
-                await asyncio.to_thread(engine.checkpoint, name)
-            except UnknownModel as error:
-                raise OperatorError(f"{setting}: {error}") from error
-        for told in await asyncio.to_thread(_departures, settings, engine):
-            logger.warning("%s", told)
-    except NotAllowed as error:
-        raise OperatorError(f"ENGINE_URL: {error}") from error
-    except EngineError as error:  # a service that is not up yet
-        logger.warning("%s", error)
-
-
-def _departures(settings: Settings, engine: AnyEngine) -> list[str]:
-    """A sentence for each model for which pictures leave the machine that it is asked of. Raises
-    EngineError.
-    """
-    return [
-        f"Pictures that the model {model.name} describes go to {model.host}."
-        for model in engine.models(named(settings).values())
-        if model.host is not None
-    ]
+    for setting, name in used.items():
+        try:
+            if (host := await asyncio.to_thread(engine.host, name)) is not None:
+                logger.warning("Pictures that the model %s describes go to %s.", name, host)
+            await asyncio.to_thread(engine.checkpoint, name)
+        except UnknownModel as error:
+            raise OperatorError(f"{setting}: {error}") from error
+        except NotAllowed as error:
+            raise OperatorError(f"ENGINE_URL: {error}") from error
+        except EngineError as error:  # a service, or a server behind it, that is not up yet
+            logger.warning("%s", error)

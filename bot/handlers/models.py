@@ -74,7 +74,7 @@ class ModelOffer:
             # One with a translation behind its name has no card of its own; nor need it be there just now.
             own = descriptions.get(name) or descriptions.get(ModelName.parse(name).model.name, "")
             descriptions[name] = own
-        hosts = {name: model.host for name, model in found.items() if model.host is not None}
+        hosts = await self._catalogue.hosts_of(descriptions)
         return Offer(user_id=user.id, descriptions=descriptions, hosts=hosts, **self._chosen(user))
 
     async def missing(self) -> Sequence[MissingModel]:

@@ -68,7 +68,6 @@ class About:
 
     card: Card
     parameters: int
-    host: str | None = None
 
 
 class Source(ABC, Generic[Kind]):
@@ -89,6 +88,10 @@ class Source(ABC, Generic[Kind]):
     @abstractmethod
     def about(self, model: Kind, models_dir: Path) -> About:
         """Of a model that is there. Raises EngineError when its files are damaged."""
+
+    def host(self) -> str | None:
+        """See :func:`model_host`."""
+        return None
 
 
 class _OneFile(Source[Kind]):
@@ -168,7 +171,10 @@ class _Served(Source[ServedModel]):
         return _translated(served.checkpoint(model), translation, models_dir)
 
     def about(self, model: ServedModel, models_dir: Path) -> About:  # noqa: ARG002
-        return About(served.CARD, 0, served.ServerSettings.of().elsewhere)
+        return About(served.CARD, 0)
+
+    def host(self) -> str | None:
+        return served.ServerSettings.of().elsewhere
 
 
 SOURCES: dict[type[Model], Source[Any]] = {
@@ -216,8 +222,17 @@ def model_info(models_dir: Path, name: ModelName) -> ModelInfo:
         card.description_ru,
         card.scores,
         card.talks,
-        about.host,
+        model_host(name),
     )
+
+
+def model_host(name: ModelName) -> str | None:
+    """The machine elsewhere to which pictures for this model go, as HOST:PORT; None: they stay on this one.
+
+    Nobody is asked for it, so it is known of a server that does not answer too.
+    Raises UnknownModel where a setting is wrong.
+    """
+    return SOURCES[type(name.model)].host()
 
 
 def checkpoint_hash(models_dir: Path, name: ModelName) -> str:

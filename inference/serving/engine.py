@@ -18,7 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
-from inference.checkpoints.models import MissingModel, ModelInfo, checkpoint_hash, list_models, missing_models
+from inference.checkpoints.models import (
+    MissingModel,
+    ModelInfo,
+    checkpoint_hash,
+    list_models,
+    missing_models,
+    model_host,
+)
 from inference.checkpoints.names import ModelName
 from inference.common import processors
 from inference.common.tracing import of_picture, picture_id
@@ -318,6 +325,13 @@ class Engine:
         Blocking, as :meth:`checkpoint` is.
         """
         return list_models(self.settings.models_dir, also)
+
+    def host(self, model: str) -> str | None:
+        """The machine elsewhere to which pictures for this model go, as HOST:PORT; None: they stay here.
+
+        Blocking. Raises UnknownModel where a setting is wrong.
+        """
+        return model_host(ModelName.parse(model))
 
     def missing(self) -> list[MissingModel]:
         """The models that are known and not there. Blocking."""

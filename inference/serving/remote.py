@@ -11,6 +11,7 @@ The other side is ``python -m inference serve``, on one machine or, with Ray Ser
   "missing": [{"name", "description", "description_ru", "command"}]}``; ``also``: a list of names of models
   that are not offered by themselves, which may be left out.
 * ``GET /checkpoint?model=NAME`` to ``{"checkpoint": HASH, "program": HASH}``.
+* ``GET /host?model=NAME`` to ``{"host": HOST:PORT or null}``: to which other machine its pictures go.
 * ``GET /healthz``: 200 when the default model can caption, else 503.
 * ``GET /metrics``: what the engine did and holds, in Prometheus' format (not with Ray, which has its own).
 
@@ -210,6 +211,17 @@ class RemoteEngine:
             return [ModelInfo.from_dict(values) for values in self._get("/models", query)["models"]]
         except (KeyError, TypeError) as error:
             raise self._stranger() from error
+
+    def host(self, model: str) -> str | None:
+        """To which machine the service passes pictures for this model on, as HOST:PORT; None: it keeps them.
+
+        Blocking. Raises EngineError.
+        """
+        try:
+            host = self._get("/host", {"model": model})["host"]
+        except (KeyError, TypeError) as error:
+            raise self._stranger() from error
+        return None if host is None else str(host)
 
     def missing(self) -> list[MissingModel]:
         """The models that the service knows and has not. Blocking. Raises EngineError."""

@@ -121,18 +121,24 @@ async def _answer(
             return await _ask(engine, await body())
         case "GET", "/models":
             return await _models(engine, request.query)
-        case "GET", "/checkpoint":
-            version = await asyncio.to_thread(engine.version, request.query.get("model"))
-            return HTTPStatus.OK, asdict(version)
+        case "GET", "/checkpoint" | "/host":
+            return HTTPStatus.OK, await asyncio.to_thread(_about, engine, path, request.query.get("model"))
         case "GET", "/healthz":
             status = HTTPStatus.OK if engine.healthy else HTTPStatus.SERVICE_UNAVAILABLE
             return status, {"healthy": engine.healthy, "waiting": engine.waiting}
     sentence = (
-        "Nothing is here: POST a picture to /caption or /ask, or GET /models, /checkpoint, /healthz or "
-        "/metrics. "
+        "Nothing is here: POST a picture to /caption or /ask, or GET /models, /checkpoint, /host, "
+        "/healthz or /metrics. "
         f"Programs that speak OpenAI's protocol ask under {OPENAI}."
     )
     return HTTPStatus.NOT_FOUND, {"error": "failed", "sentence": sentence}
+
+
+def _about(engine: Engine, path: str, model: str | None) -> dict[str, Any]:
+    """What is asked of one model. Blocking."""
+    if path == "/host":
+        return {"host": engine.host(model or engine.settings.model)}
+    return asdict(engine.version(model))
 
 
 async def _models(engine: Engine, query: Mapping[str, str]) -> _Told:

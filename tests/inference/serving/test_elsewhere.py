@@ -220,6 +220,10 @@ async def test_a_service_tells_which_of_its_models_talk_and_where_they_are(
             answer = await engine.ask(picture(), "Кто?", model=TINY)
             assert (answer.text, answer.model) == (SAID, TINY)
             here = {one.name: (one.talks, one.host) for one in await asyncio.to_thread(engine.models)}
+            # Of a server that is away too: pictures go there when it is back.
+            monkeypatch.setenv("OPENAI_BASE_URL", "http://gpu-box.invalid:8000/v1")
+            hosts = [await asyncio.to_thread(engine.host, name) for name in ("fake", TINY)]
     finally:
         await runner.cleanup()
     assert here == {"fake": (False, None), TINY: (True, None)}
+    assert hosts == [None, "gpu-box.invalid:8000"]
