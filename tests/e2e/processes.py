@@ -36,10 +36,10 @@ class BotProcess:
         sandbox: Sandbox,
         folder: Path,
         settings: Mapping[str, str],
-        command: Sequence[str] = ("-m", "bot", "run"),
+        started_as: Sequence[str] = ("-m", "bot", "run"),
     ) -> None:
         self.sandbox = sandbox
-        self.command = command
+        self._started_as = started_as
         self.folder = folder
         self.gate = folder / "gate"  # while it exists, pictures wait inside the worker
         self.begun = folder / "begun.jsonl"  # one line for every picture the worker began
@@ -65,7 +65,7 @@ class BotProcess:
         with self.output.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *self.command,
+                *self._started_as,
                 cwd=self.folder,
                 env=self.environment,
                 stdout=output,
@@ -136,10 +136,13 @@ def default_settings() -> dict[str, str]:
 
 @asynccontextmanager
 async def running(
-    sandbox: Sandbox, folder: Path, settings: Mapping[str, str], command: Sequence[str] = ("-m", "bot", "run")
+    sandbox: Sandbox,
+    folder: Path,
+    settings: Mapping[str, str],
+    started_as: Sequence[str] = ("-m", "bot", "run"),
 ) -> AsyncIterator[BotProcess]:
     """A bot at work; whatever is left of it is killed in the end."""
-    bot = BotProcess(sandbox, folder, settings, command)
+    bot = BotProcess(sandbox, folder, settings, started_as)
     try:
         await bot.start()
         yield bot
