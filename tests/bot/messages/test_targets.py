@@ -35,6 +35,7 @@ def least(annotation: Any) -> Any:
     if origin is list:
         return [least(arguments[0])]
     if isinstance(annotation, type) and issubclass(annotation, TelegramObject):
+        annotation.model_rebuild()  # else the fields of one that nobody met yet are names
         return {
             field.alias or name: least(field.annotation)
             for name, field in annotation.model_fields.items()
