@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from bot.common.logs import Redactor, setup_logging
 from bot.common.telegram_types import import_aiogram
 from bot.config import OperatorError, Settings, load_settings
 from inference.common.file_names import forgive
+from inference.common.logs import Redactor, setup_logging
 from inference.common.types import EngineError
 from inference.serving.engine import Engine
 from inference.serving.remote import RemoteEngine

@@ -32,7 +32,6 @@ from bot.captioning.room import Room
 from bot.captioning.turn_source import TurnSource
 from bot.captioning.typing_notice import TypingNotice
 from bot.captioning.watcher import Watcher
-from bot.common.logs import Redactor
 from bot.common.nursery import Nursery
 from bot.config import OperatorError, Settings
 from bot.feedback.database import StoreError
@@ -60,6 +59,7 @@ from bot.transport.polling import Poller
 from bot.transport.webhook import LEASE, Webhook
 from bot.transport.wire import Session
 from bot.transport.written import WrittenUpdates
+from inference.common.logs import Redactor
 from inference.serving.engine import Engine
 from inference.serving.metrics import EngineMetrics
 

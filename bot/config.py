@@ -11,8 +11,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.common.accounts import SERVICE_ACCOUNTS, is_person
-from bot.common.logs import LogFormat, secrets_in_address
 from inference.common.errors import UserError
+from inference.common.logs import LogFormat, secrets_in_address
 from inference.common.types import QUESTION_LENGTH
 from inference.serving.engine import EngineSettings
 

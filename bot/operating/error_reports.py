@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from bot.common.logs import Raised
 from bot.config import OperatorError
 from inference.common.extras import require
+from inference.common.logs import Raised
 from inference.serving.program import program
 
 if TYPE_CHECKING:

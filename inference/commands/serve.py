@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
-from typing import Annotated
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Final, TypeVar
 
 import typer
 from aiohttp import web
 from dotenv import dotenv_values
 
 from inference.commands.common import DEFAULTS, ModelsDir
-from inference.common.tracing import NamesPicture
+from inference.common.logs import LogFormat, setup_logging
 from inference.common.types import EngineError
 from inference.serving.access import Access, is_loopback
 from inference.serving.engine import Engine, EngineSettings
 from inference.serving.serve import http_app, run_on_ray
 
 logger = logging.getLogger(__name__)
+
+LEVELS: Final = ("INFO", "DEBUG", "WARNING", "ERROR")
+FORMATS: Final[Sequence[LogFormat]] = ("text", "json")
+_Word = TypeVar("_Word", bound=str)
 
 
 def serve(  # noqa: PLR0917 - Typer passes everything by name
@@ -61,13 +66,11 @@ def serve(  # noqa: PLR0917 - Typer passes everything by name
     A bot whose ENGINE_URL names this server runs no model of its own. Whoever has one of SERVE_API_KEYS
     (separated by commas, in the environment or in .env) may use it. Without keys everybody who can reach the
     port may, except pages of other sites, under this machine's addresses and names and those of SERVE_HOSTS.
+    LOG_LEVEL and LOG_FORMAT, from the same places, are those of the bot.
     """
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(about)s%(message)s"
-    )
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(NamesPicture())
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    keys = _listed("SERVE_API_KEYS")
+    log = partial(setup_logging, _chosen("LOG_LEVEL", LEVELS), log_format=_chosen("LOG_FORMAT", FORMATS))
+    log(keys)
     settings = EngineSettings(
         model=model,
         models_dir=models_dir,
@@ -77,7 +80,7 @@ def serve(  # noqa: PLR0917 - Typer passes everything by name
         threads=threads,
         captioner=captioner,
     )
-    access = Access.of(host, keys=_listed("SERVE_API_KEYS"), hosts=_listed("SERVE_HOSTS"))
+    access = Access.of(host, keys=keys, hosts=_listed("SERVE_HOSTS"))
     if not access.keys and not is_loopback(host):
         logger.warning(
             "Everybody who can reach port %d of this machine can use this service: set SERVE_API_KEYS, or "
@@ -89,18 +92,32 @@ def serve(  # noqa: PLR0917 - Typer passes everything by name
             Engine(settings).checkpoint()  # what is missing is said before the port is opened
             web.run_app(http_app(settings, access), host=host, port=port, print=_say)
         else:
-            run_on_ray(settings, access, address=ray, host=host, port=port, replicas=replicas)
+            run_on_ray(settings, access, log, address=ray, host=host, port=port, replicas=replicas)
     except EngineError as error:
         _give_up(str(error), error)
     except (OSError, ConnectionError) as error:
         _give_up(f"The server cannot be started ({error}): choose another --host, --port or --ray.", error)
 
 
+def _setting(name: str) -> str:
+    """From the environment or from .env; "": it is not set."""
+    return ({**dotenv_values(".env"), **os.environ}.get(name) or "").strip()
+
+
 def _listed(name: str) -> list[str]:
-    """What a setting lists, from the environment or from .env."""
+    """What a setting lists."""
     # No option of the command line: every user of the machine reads those.
-    text = {**dotenv_values(".env"), **os.environ}.get(name) or ""
-    return [part.strip() for part in text.split(",") if part.strip()]
+    return [part.strip() for part in _setting(name).split(",") if part.strip()]
+
+
+def _chosen(name: str, words: Sequence[_Word]) -> _Word:
+    """Which of these words a setting is; the first one where it is not set."""
+    said = _setting(name) or words[0]
+    for word in words:
+        if word.lower() == said.lower():
+            return word
+    typer.echo(f"{name} is {said!r}: set it to one of {', '.join(words)}.", err=True)
+    raise typer.Exit(2)
 
 
 def _give_up(sentence: str, error: Exception) -> None:

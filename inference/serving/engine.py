@@ -406,6 +406,7 @@ class Engine:
                 checkpoint=first.checkpoint,
                 options=first.options,
                 asked=first.asked,
+                traced=[request.traced for request in batch],
                 start_timeout=settings.start_timeout,
                 picture_timeout=settings.picture_timeout,
             )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable, Mapping
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     GCCollector,
     Histogram,
+    Metric,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
+    generate_latest,
 )
 
 from inference.common.types import Answer, Caption, EngineError, PictureError, UnknownModel
@@ -19,6 +24,9 @@ from inference.serving.errors import kind_of
 
 # Upper ends in seconds, from one answered in the time of a press to one that somebody gave up.
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0)
+
+TELL_PERIOD = 5.0  # seconds between two times that one of several engines tells what is gathered
+_SILENT = 30.0  # seconds, after which an engine that told nothing is taken to be gone
 
 
 def new_registry() -> CollectorRegistry:
@@ -89,3 +97,42 @@ class EngineMetrics:
     def replaced(self, helper: Helper) -> None:
         """A process died, or was ended since it took too long, and another one takes its place."""
         self._restarts.labels(helper).inc()
+
+
+class Gathering:
+    """What several engines told last, each by its name: whoever answers a scrape tells it of all."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[float, list[Metric]]] = {}
+
+    def tell(self, replica: str, families: list[Metric]) -> None:
+        """What one engine's registry holds."""
+        self._told[replica] = time.monotonic(), families
+
+    def all(self) -> dict[str, list[Metric]]:
+        """Of those engines that told something of late."""
+        since = time.monotonic() - _SILENT
+        self._told = {replica: told for replica, told in self._told.items() if told[0] >= since}
+        return {replica: families for replica, (_, families) in self._told.items()}
+
+
+def together(told: Mapping[str, Iterable[Metric]]) -> bytes:
+    """What several engines hold, in Prometheus' text format: a label ``replica`` says whose a series is."""
+    merged: dict[str, Metric] = {}
+    for replica, families in told.items():
+        for family in families:
+            one = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            one.samples += (
+                sample._replace(labels={**sample.labels, "replica": replica}) for sample in family.samples
+            )
+    return generate_latest(_Families(merged.values()))
+
+
+class _Families:
+    """As a registry is asked."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families

@@ -13,9 +13,9 @@ Opener to engine:
 Engine to worker:
     ``{"type": "load", "model": str}``
     ``{"type": "caption", "model": str, "checkpoint": str, "options": dict | null, "ids": [int, ...]``,
-    ``"pictures": [...], "sizes": [int, ...]}`` + each one's pixels; ``checkpoint``: the weights in the
-    model's folder when the pictures came; ``ids``: by which they are answered; ``pictures``: see
-    :class:`Opened`
+    ``"traced": [str, ...], "pictures": [...], "sizes": [int, ...]}`` + each one's pixels; ``checkpoint``: the
+    weights in the model's folder when the pictures came; ``ids``: by which they are answered; ``traced``:
+    each one's id in the logs; ``pictures``: see :class:`Opened`
     ``{"type": "ask", ..., "asked": dict}``: the same for one picture, and what is asked about it, see
     :class:`Asked`
 Worker to engine:

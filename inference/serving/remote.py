@@ -13,7 +13,8 @@ The other side is ``python -m inference serve``, on one machine or, with Ray Ser
 * ``GET /checkpoint?model=NAME`` to ``{"checkpoint": HASH, "program": HASH}``.
 * ``GET /host?model=NAME`` to ``{"host": HOST:PORT or null}``: to which other machine its pictures go.
 * ``GET /healthz``: 200 when the default model can caption, else 503.
-* ``GET /metrics``: what the engine did and holds, in Prometheus' format (not with Ray, which has its own).
+* ``GET /metrics``: what the engine did and holds, in Prometheus' format; with Ray, what all replicas did,
+  each by its label ``replica``.
 
 A service with keys wants one of them with each request but that for its health, as
 ``Authorization: Bearer KEY``.

@@ -18,6 +18,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from aiohttp import ClientPayloadError, web
+from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.aiohttp import make_aiohttp_handler
 from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict, TypeAdapter
 
@@ -30,7 +31,7 @@ from inference.serving.access import KEY_WANTED, Access
 from inference.serving.engine import Engine, EngineSettings
 from inference.serving.errors import kind_of
 from inference.serving.exchange import Reply, Request, too_large, without_paths
-from inference.serving.metrics import EngineMetrics, new_registry
+from inference.serving.metrics import TELL_PERIOD, EngineMetrics, Gathering, new_registry, together
 from inference.serving.openai_api import OpenAIApi
 from inference.serving.remote import ERRORS, PICTURE_HEADER
 from inference.serving.uploads import Files
@@ -245,10 +246,11 @@ def http_app(settings: EngineSettings, access: Access | None = None) -> web.Appl
     return app
 
 
-def ray_app(settings: EngineSettings, access: Access, *, replicas: int = 1) -> Any:
+def ray_app(settings: EngineSettings, access: Access, log: Callable[[], object], *, replicas: int = 1) -> Any:
     """The same as an application for ``ray.serve.run``: ``replicas`` engines, on the machines of the cluster.
 
-    Every machine needs this project, and its checkpoints under the same path.
+    Every machine needs this project, and its checkpoints under the same path. ``log`` begins to log in each
+    process.
     """
     from ray import serve  # noqa: PLC0415 - an optional dependency
     from starlette.requests import Request as RayRequest  # noqa: PLC0415
@@ -257,21 +259,47 @@ def ray_app(settings: EngineSettings, access: Access, *, replicas: int = 1) -> A
     class Captioning:
         """One replica: an engine, with its worker process beside it."""
 
-        def __init__(self) -> None:
+        def __init__(self, gathering: Any) -> None:
+            log()
             self._engine = Engine(settings)
             self._service = Service(self._engine, access, keeps_files=replicas == 1)
+            self._registry = new_registry()
+            EngineMetrics(self._engine, self._registry)
+            self._gathering = gathering
+            self._name = serve.get_replica_context().replica_id.unique_id
             self._starting = asyncio.Lock()
-            self._started = False
+            self._telling: asyncio.Task[None] | None = None
 
         async def __call__(self, request: RayRequest) -> Response:
             async with self._starting:
-                if not self._started:
+                if self._telling is None:
                     await self._engine.start()
-                    self._started = True
+                    self._telling = asyncio.create_task(self._go_on_telling())
             asked = Request(request.method, request.url.path, request.query_params, request.headers)
-            reply = await self._service.respond(asked, request.body)
+            if (asked.method, asked.path) == ("GET", "/metrics"):
+                reply = self._service.refusal(asked) or await self._metrics()
+            else:
+                reply = await self._service.respond(asked, request.body)
             return Response(reply.body, status_code=reply.status, headers=dict(reply.headers))
 
+        async def _metrics(self) -> Reply:
+            """Of all replicas: nobody knows which of them a scrape comes to."""
+            await self._tell()
+            told = together(await self._gathering.all.remote())
+            return Reply(HTTPStatus.OK, told, {"Content-Type": CONTENT_TYPE_LATEST})
+
+        async def _tell(self) -> None:
+            await self._gathering.tell.remote(self._name, list(self._registry.collect()))
+
+        async def _go_on_telling(self) -> None:
+            while True:
+                try:
+                    await self._tell()
+                except Exception:  # Ray's errors have no base class in common
+                    logger.exception("What this engine did is not told")
+                await asyncio.sleep(TELL_PERIOD)
+
+    gathering = serve.deployment(Gathering, name="metrics", ray_actor_options={"num_cpus": 0})
     deployment = serve.deployment(
         Captioning,
         name="captioner",
@@ -280,11 +308,18 @@ def ray_app(settings: EngineSettings, access: Access, *, replicas: int = 1) -> A
         max_ongoing_requests=settings.queue_size,
         ray_actor_options={"num_cpus": settings.threads or 1},
     )
-    return deployment.bind()
+    return deployment.bind(gathering.bind())
 
 
 def run_on_ray(
-    settings: EngineSettings, access: Access, *, address: str, host: str, port: int, replicas: int
+    settings: EngineSettings,
+    access: Access,
+    log: Callable[[], object],
+    *,
+    address: str,
+    host: str,
+    port: int,
+    replicas: int,
 ) -> None:
     """Deploy on the cluster at ``address`` ("local" starts one on this machine) and stay until interrupted.
 
@@ -303,7 +338,7 @@ def run_on_ray(
             ray.init(address=address)
         serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port})
         serve.run(
-            ray_app(settings, access, replicas=replicas),
+            ray_app(settings, access, log, replicas=replicas),
             name="meme-describer",
             route_prefix="/",
             blocking=True,

@@ -109,8 +109,10 @@ class Worker:
         attachments.clear()  # as many bytes again, which nobody needs any more
         asked = protocol.Asked.from_dict(message["asked"]) if message["type"] == "ask" else None
         if isinstance(captioner, AsksElsewhere):
-            for number, picture in zip(message["ids"], pictures, strict=True):
-                begin(captioner, picture, asked, options, partial(self._tell, number))
+            # Each is in work for itself from here on, and so it is called in the logs.
+            for number, traced, picture in zip(message["ids"], message["traced"], pictures, strict=True):
+                with of_picture(traced):
+                    begin(captioner, picture, asked, options, partial(self._tell, number))
         else:
             outcomes: Sequence[Outcome] = (
                 caption_together(captioner, pictures, options)

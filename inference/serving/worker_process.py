@@ -50,10 +50,13 @@ class WorkerProcess(Child):
         checkpoint: str,
         options: DecodingOptions | None,
         asked: Asked | None,
+        traced: Sequence[str],
         start_timeout: float,
         picture_timeout: float,
     ) -> list[asyncio.Future[protocol.Message]]:
         """The worker's results, in the order of the pictures; ``asked`` of the only one, None: captions.
+
+        ``traced``: each one's id in the logs.
 
         Returns when the worker can take others. Results that are not there by then are waited for by it, not
         made by it, and raise ChildDied when it ends before.
@@ -70,6 +73,7 @@ class WorkerProcess(Child):
                     "checkpoint": checkpoint,
                     "options": options.to_dict() if options else None,
                     "ids": list(due),
+                    "traced": list(traced),
                     "pictures": [picture.to_dict() for picture in pictures],
                 },
                 [picture.pixels for picture in pictures],

@@ -34,8 +34,7 @@ _END: Final = "[DONE]"
 
 _Said = TypeVar("_Said")
 
-for _name in ("openai", "httpx2"):  # they tell every request
-    logging.getLogger(_name).setLevel(logging.WARNING)
+logging.getLogger("httpx2").setLevel(logging.WARNING)  # it tells every request; the client only its retries
 
 
 class Server:

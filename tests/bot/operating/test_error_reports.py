@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from bot.common.logs import RedactingRecordFactory, Redactor
 from bot.config import OperatorError, Settings
 from bot.operating.error_reports import ErrorReports
 from bot.sandbox import ME, Sandbox
+from inference.common.logs import RedactingRecordFactory, Redactor
 from tests.bot.conftest import reply_to, until, working
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import RAISE, picture

@@ -13,7 +13,14 @@ from inference.serving.worker import Worker
 
 LOAD = {"type": "load", "model": "fake"}
 PICTURE = protocol.Opened((4, 3), bytes(4 * 3 * 3), (), 0.1)
-CAPTION = {"type": "caption", "model": "fake", "options": None, "ids": [7], "pictures": [PICTURE.to_dict()]}
+CAPTION = {
+    "type": "caption",
+    "model": "fake",
+    "options": None,
+    "ids": [7],
+    "traced": ["7"],
+    "pictures": [PICTURE.to_dict()],
+}
 
 
 class Warming:

@@ -20,13 +20,15 @@ from dotenv import dotenv_values
 
 from inference.common.tracing import name_picture
 
+logger = logging.getLogger(__name__)
+
 LogFormat = Literal["text", "json"]
 
 REDACTED = "[redacted]"
 
 _SHORTEST = 4  # characters: hiding a shorter word everywhere would leave no log; in an address it is hidden
 
-# A Bot API token as it stands in texts and in addresses (/bot<id>:<secret>/...), known to us or not.
+# A bot's token as it stands in texts and in addresses (/bot<id>:<secret>/...), known to us or not.
 _TOKEN = re.compile(r"\d{3,}(?::|%3A)[A-Za-z0-9_-]{20,}", re.IGNORECASE)
 # The password in any address, known to us or not.
 _PASSWORD = re.compile(r"(://[^\s/?#:@'\"]*:)[^\s/?#]*@")
@@ -204,17 +206,17 @@ def setup_logging(
     ) -> None:  # pragma: no cover - runs only while an interpreter dies; tested in a child process
         if issubclass(kind, KeyboardInterrupt):
             return
-        logging.getLogger("bot").critical("The bot stopped.", exc_info=(kind, error, trace))
+        logger.critical("The program stopped.", exc_info=(kind, error, trace))
 
     def in_thread(args: threading.ExceptHookArgs) -> None:
         if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
             told = (args.exc_type, args.exc_value, args.exc_traceback)
-            logging.getLogger("bot").error("A thread stopped.", exc_info=told)
+            logger.error("A thread stopped.", exc_info=told)
 
     def unraisable(args: sys.UnraisableHookArgs) -> None:
         if args.exc_value is not None:
             told = (args.exc_type, args.exc_value, args.exc_traceback)
-            logging.getLogger("bot").error("%s", args.err_msg or "Exception ignored", exc_info=told)
+            logger.error("%s", args.err_msg or "Exception ignored", exc_info=told)
 
     sys.excepthook = uncaught
     threading.excepthook = in_thread
