@@ -146,7 +146,9 @@ class App:
         self.metrics = metrics
         self.nursery = Nursery()
         self._webhook_set = False
-        migration, gate, pacer = MigrationMiddleware(), Gate(store), Pacer(waited=metrics.paced)
+        self._stopping = False
+        migration, gate = MigrationMiddleware(), Gate(store)
+        pacer = Pacer(bots=settings.bot_replicas, waited=metrics.paced)
         # The last one is next to the network.
         for middleware in (
             migration,
@@ -235,6 +237,8 @@ class App:
 
     @property
     def _receiving(self) -> bool:
+        if self._stopping:
+            return False
         return self._webhook_set if self.settings.webhook_url is not None else self.poller.healthy
 
     async def serve(self, stop: asyncio.Event, *, delete_webhook: bool = False) -> None:
@@ -245,6 +249,7 @@ class App:
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        self._stopping = True
         watching.cancel()
         sweeping.cancel()
         if working.done():

@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = None
     webhook_host: str = "127.0.0.1"
     webhook_port: int = Field(default=8081, ge=0, le=65535)
+    bot_replicas: int = Field(default=1, ge=1, le=30)  # processes with this token, which share its limits
     admin_ids: Annotated[frozenset[int], NoDecode] = frozenset()
     language: Literal["ru", "en"] = "ru"
 

@@ -39,6 +39,11 @@ class Limit:
     count: int
     seconds: float
 
+    def share(self, bots: int, *, least: int = 1) -> Limit:
+        """What one of so many bots may do for all to keep to it; ``least``: so many may go at once."""
+        count = min(self.count, max(self.count // bots, least))
+        return Limit(count, self.seconds * max(1.0, bots * count / self.count))
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -48,6 +53,16 @@ class Limits:
     strict: Limit = Limit(1, 1.1)  # in one chat, after bursts were refused
     group: Limit = Limit(20, 61.0)  # in one group or channel, besides
     all: Limit = Limit(30, 1.1)
+
+    def shared_by(self, bots: int) -> Limits:
+        """What each of so many bots of one token keeps to: none knows what the others send."""
+        return Limits(
+            # Rarely do two speak in one chat at a moment: what is typed need not hold up what it announces.
+            burst=self.burst.share(bots, least=2),
+            strict=self.strict.share(bots),
+            group=self.group.share(bots),
+            all=self.all.share(bots),
+        )
 
 
 LIMITS = Limits()
@@ -125,14 +140,18 @@ _turn: ContextVar[_Request | None] = ContextVar("turn", default=None)
 class Pacer:
     """Lets requests go, each when its chat and all chats together have room for it.
 
-    ``waited`` is told for how many seconds each had to wait.
+    ``bots``: how many of one token share the limits. ``waited`` is told how many seconds each had to wait.
     """
 
     def __init__(
-        self, limits: Limits | None = None, *, waited: Callable[[float], None] = lambda _: None
+        self,
+        limits: Limits | None = None,
+        *,
+        bots: int = 1,
+        waited: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._waited = waited
-        self._limits = limits or LIMITS
+        self._limits = (limits or LIMITS).shared_by(bots)
         self._lines: dict[ChatId | None, _Line] = {}  # None: what is about no chat
         self._all = _Line()
         self._refused: dict[ChatId, tuple[float, float]] = {}  # within the last second: when, and until when

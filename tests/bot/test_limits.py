@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
 from bot.config import Settings
-from bot.messages.pace import Limits
+from bot.messages.pace import Limit, Limits
 from bot.sandbox import Sandbox
 from bot.sandbox.limits import RateLimits
 from bot.sandbox.scene import GROUP
@@ -77,3 +78,17 @@ async def test_of_marks_that_wait_the_last_one_is_shown(
         await sandbox.wait_for(lambda: "12" in answer["text"])
     edits = sandbox.calls_of("editMessageText")
     assert len([call for call in edits if call.status == 200]) <= 2
+
+
+async def test_one_of_several_bots_keeps_to_its_share(
+    settings: Callable[..., Settings], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = Limit(1000, 0.1)
+    monkeypatch.setattr("bot.messages.pace.LIMITS", Limits(free, free, free, all=Limit(4, 1.0)))
+    async with working(settings(bot_replicas=4), sandbox):
+        for person in range(100, 105):
+            await sandbox.send_text("/help", user=person)
+        await sandbox.wait_for(lambda: all(sandbox.messages(n, by_bot=True) for n in range(100, 105)))
+    moments = [call.at for call in sandbox.calls_of("sendMessage")]
+    # It may one of the four; a little less than a second, since a request is not made at once.
+    assert all(later - earlier > 0.8 for earlier, later in pairwise(moments))

@@ -72,7 +72,9 @@ def test_the_bots_of_the_manifests_are_settings_that_the_bot_takes() -> None:
     given = {name.lower(): value for name, value in told.items()} | dict([secret])
     settings = Settings(_env_file=None, webhook_secret="s" * 16, **given)
     found = {(one["kind"], one["metadata"]["name"]): one for one in documents(BASE)}
-    (pod,) = pods(found["Deployment", "meme-bot"])
+    deployed = found["Deployment", "meme-bot"]
+    assert deployed["spec"]["replicas"] == settings.bot_replicas
+    (pod,) = pods(deployed)
     assert pod["terminationGracePeriodSeconds"] > settings.drain_seconds
     (bot,) = pod["containers"]
     ports = {port["name"]: port["containerPort"] for port in bot["ports"]}

@@ -1,8 +1,8 @@
 """``python -m tests.reliability.replicas``: two bots with one PostgreSQL database, behind a balancer.
 
-Their clocks differ, a tenth of the calls fails, one of them stands still for longer than what it holds is
-kept for it, and wakes; then the database's server is stopped for a while. It needs Debian's packages
-`postgresql` and `faketime`. A run takes some five minutes.
+They have many pictures at once under Telegram's limits. Then their clocks differ, a tenth of the calls fails,
+one of them stands still for longer than what it holds is kept for it, and wakes; then the database's server
+is stopped for a while. It needs Debian's packages `postgresql` and `faketime`. A run takes some five minutes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import typer
 from aiohttp import web
 
 from bot.sandbox import Sandbox
+from bot.sandbox.limits import RateLimits
 from bot.sandbox.world import Json
 from bot.texts import sentences, texts
 from bot.transport.webhook import LEASE, SECRET_HEADER
@@ -34,6 +35,7 @@ from tests.reliability.harness import (
     Row,
     free_port,
     pictures,
+    refused,
     remember_all_calls,
     said,
     send_pictures,
@@ -110,6 +112,8 @@ class Result:
     broke: int  # people who were told then that something broke
     failed: int  # calls
     calls: int
+    limited: Count  # pictures at once, when no call fails but by Telegram's limits
+    refused: int  # calls of them
 
 
 @contextmanager
@@ -158,8 +162,15 @@ async def measure(number: int, seconds_stopped: float, folder: Path) -> Result:
                 "WEBHOOK_URL": balancer.url,
                 "WEBHOOK_SECRET": _SECRET,
                 "WEBHOOK_PORT": str(port),
+                "BOT_REPLICAS": "2",
             }
             bots.append(await stack.enter_async_context(running(sandbox, folder / name, settings)))
+
+        # First, since a bot that was refused something lets nothing burst for an hour.
+        sandbox.limits = RateLimits()
+        limited = await send_pictures(sandbox, pictures(2 * part, seed=4), 2 * part)
+        await _answered(sandbox, limited)
+        beyond, sandbox.limits = refused(sandbox), None
         faults.share = 0.1
 
         # In work for longer than between two looks for what a dead bot left.
@@ -191,6 +202,8 @@ async def measure(number: int, seconds_stopped: float, folder: Path) -> Result:
             said(sandbox, stopped, texts("ru")(sentences.SOMETHING_BROKE)).total(),
             sum(status != 200 for status in statuses),
             len(statuses),
+            Count.of(sandbox, limited),
+            beyond,
         )
 
 
@@ -215,9 +228,16 @@ def main(
     except UserError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
+    share = result.refused / result.limited.pictures
     good = show(
         f"{number} pictures, two bots, {result.failed / result.calls:.0%} of {result.calls} calls failed",
         [
+            Row(
+                f"{result.limited.pictures} pictures at once under Telegram's limits: lost",
+                *("", str(result.limited.lost), "0"),
+                reached=not result.limited.lost,
+            ),
+            Row("  refused requests a picture", "", f"{share:.3f}", "< .05", share < 0.05),
             *rows(f"clocks {SKEW} s apart", "24 of 100", result.skewed),
             *rows(f"one frozen for {FROZEN:.0f} s", "3 of 40", result.frozen),
             *rows(f"server stopped for {seconds_stopped:.0f} s", "", result.stopped),

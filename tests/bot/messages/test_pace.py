@@ -8,7 +8,7 @@ import pytest
 
 from bot.common.places import HeldPlace, holding
 from bot.messages import pace
-from bot.messages.pace import Limit, Limits, LineClosed, Pacer
+from bot.messages.pace import LIMITS, Limit, Limits, LineClosed, Pacer
 
 FREE = Limit(1000, 0.1)
 GROUP = -100
@@ -46,6 +46,26 @@ async def test_all_chats_together_have_a_limit() -> None:
         one for many in await asyncio.gather(*(moments(pacer, n, 1) for n in range(6))) for one in many
     )
     assert all(later - earlier >= 0.2 for earlier, later in zip(gone, gone[2:], strict=False))
+
+
+@pytest.mark.parametrize("bots", [2, 3, 7])
+async def test_several_bots_keep_to_what_one_may(bots: int) -> None:
+    within = Limit(9, 0.3)
+    limits = Limits(burst=FREE, strict=FREE, group=within, all=within)
+    pacers = [Pacer(limits, bots=bots) for _ in range(bots)]
+    at_once = await asyncio.gather(*(moments(pacer, GROUP, 24 // bots) for pacer in pacers))
+    gone = sorted(one for many in at_once for one in many)
+    assert all(later - earlier >= 0.3 for earlier, later in zip(gone, gone[9:], strict=False))
+    # None is much slower than its share.
+    assert gone[-1] - gone[0] < 0.3 * 24 / bots + 0.5
+
+
+def test_one_bot_may_all_and_several_may_not_burst_as_one() -> None:
+    assert LIMITS.shared_by(1) == LIMITS
+    two = LIMITS.shared_by(2)
+    assert (two.all.count, two.group.count, two.burst.count, two.strict.count) == (15, 10, 2, 1)
+    for mine, whole in ((two.burst, LIMITS.burst), (two.strict, LIMITS.strict)):
+        assert 2 * mine.count / mine.seconds == pytest.approx(whole.count / whole.seconds)
 
 
 async def test_a_turn_is_for_one_request() -> None:
