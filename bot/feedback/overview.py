@@ -62,7 +62,7 @@ class Overview:
             job_day,
             func.sum(case((Job.state == JobState.ANSWERED, 1), else_=0)),
             func.sum(case((Job.state == JobState.FAILED, 1), else_=0)),
-        ).where(Job.updated_at >= since)
+        ).where(Job.state.in_((JobState.ANSWERED, JobState.FAILED)), Job.updated_at >= since)
         marked = select(mark_day, func.count(), func.avg(Rating.mark)).where(Rating.updated_at >= since)
         async with self._sessions.reading() as session:
             jobs = _by_day(await session.execute(ended.group_by(job_day)))
@@ -106,10 +106,12 @@ class Overview:
     async def disliked(self, days: int, *, most: int) -> list[Disliked]:
         """The captions with the lowest mean marks of that time, whose pictures are kept."""
         mean, count = func.avg(Rating.mark), func.count()
+        # By a column alone SQLite goes through all marks in its order, instead of those of that time.
+        caption_id = (Rating.caption_id + 0).label("caption_id")
         rated = (
-            select(Rating.caption_id, mean.label("mean"), count.label("marks"))
+            select(caption_id, mean.label("mean"), count.label("marks"))
             .where(Rating.updated_at >= now() - timedelta(days=days))
-            .group_by(Rating.caption_id)
+            .group_by(caption_id)
             .having(mean < 3)
             .subquery()
         )

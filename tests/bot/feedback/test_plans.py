@@ -103,6 +103,16 @@ async def test_a_mark_and_a_correction_look_only_at_their_caption(
     assert await asked.whole_tables() == []
 
 
+async def test_the_operators_page_looks_only_at_the_days_it_shows(store: Store, asked: Asked) -> None:
+    with asked.listening(store):
+        await store.overview.course(30)
+        await store.overview.failures(30)
+        await store.overview.disliked(30, most=20)
+        await store.overview.line()
+    assert len(asked.statements) == 5
+    assert await asked.whole_tables() == []
+
+
 async def test_what_goes_with_a_row_is_found_by_an_index(asked: Asked, store: Store) -> None:
     """Databases go through a whole table for each row deleted where there is none."""
 
