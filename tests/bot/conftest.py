@@ -6,6 +6,7 @@ Only the model in the worker is a fake, which says what it saw and costs nothing
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from bot.app import App, build
 from bot.config import Settings
+from bot.feedback import database
 from bot.feedback.states import UNFINISHED
 from bot.feedback.store import Store
 from bot.feedback.tables import Job
@@ -33,8 +35,32 @@ OTHER = 1002
 Json = dict[str, Any]
 
 
+async def address_of_database(file: Path) -> str:
+    """SQLite with this file; where TEST_DATABASE_URL names a PostgreSQL database, that one, emptied."""
+    address = os.environ.get("TEST_DATABASE_URL")
+    if address is None:
+        return f"sqlite+aiosqlite:///{file}"
+    await empty(address)
+    return address
+
+
+async def empty(address: str) -> None:
+    """Drop all that a PostgreSQL database holds."""
+    engine = database.create_engine(database.database_url(address))
+    async with engine.begin() as connection:
+        await connection.execute(text("DROP SCHEMA public CASCADE"))
+        await connection.execute(text("CREATE SCHEMA public"))
+    await engine.dispose()
+
+
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
+async def url(tmp_path: Path) -> str:
+    """Of the bot's database."""
+    return await address_of_database(tmp_path / "bot.db")
+
+
+@pytest.fixture
+def settings(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
     """Settings of a bot that keeps everything under this test's folder; nothing comes from outside."""
     models_dir = tmp_path / "models"
     write_checkpoint(models_dir, "fake")
@@ -45,7 +71,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., S
 
     def make(**changes: Any) -> Settings:
         values: Json = {
-            "database_url": f"sqlite+aiosqlite:///{tmp_path}/bot.db",
+            "database_url": url,
             "data_dir": tmp_path / "data",
             "models_dir": models_dir,
             "model": "fake",

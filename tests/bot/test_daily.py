@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
-from pathlib import Path
+from datetime import timedelta
+
+from sqlalchemy import select, update
 
 from bot.app import App
 from bot.config import Settings
 from bot.feedback.commands import run_mute, run_unmute
+from bot.feedback.tables import Usage, now
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
 from tests.bot.conftest import ADMIN, OTHER, data_of, replies_to, reply_to, working
@@ -30,14 +31,16 @@ async def told(sandbox: Sandbox, number: int, user: int = ME) -> str:
     return str((await reply_to(sandbox, sent))["text"])
 
 
-def yesterday(folder: Path) -> None:
-    """What was counted today was counted the day before."""
-    with closing(sqlite3.connect(folder / "bot.db")) as database, database:
-        database.execute("UPDATE usage SET day = date('now', '-1 day')")
+async def yesterday(app: App) -> str:
+    """What was counted today was counted on the day before, which is returned."""
+    day = (now() - timedelta(days=1)).date().isoformat()
+    async with app.store.sessions.transaction() as session:
+        await session.execute(update(Usage).values(day=day))
+    return day
 
 
 async def test_a_person_has_so_many_pictures_a_day_whatever_happens_meanwhile(
-    settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path
+    settings: Callable[..., Settings], sandbox: Sandbox
 ) -> None:
     chosen = settings(pictures_a_day_person=2)
     async with working(chosen, sandbox):
@@ -46,20 +49,20 @@ async def test_a_person_has_so_many_pictures_a_day_whatever_happens_meanwhile(
         await sandbox.wait_for(lambda: len(sandbox.messages(by_bot=True)) == 2)  # another version is one more
         await sandbox.send_text("/forget")
         await sandbox.wait_for(lambda: sandbox.messages()[-1]["text"].startswith("Готово"))
-    async with working(chosen, sandbox):  # a restart
+    async with working(chosen, sandbox) as app:  # a restart
         refused = await told(sandbox, 2)
         assert refused.startswith("За день я описываю 2 картинки одного человека, и на сегодня это всё.")
         assert "Продолжить можно через " in refused
         other = await reply_to(sandbox, await sandbox.send_document(numbered(3), "c.png", user=OTHER))
         assert other["text"].startswith("43 x 30")
-        yesterday(tmp_path)
+        day = await yesterday(app)
         assert (await told(sandbox, 4)).startswith("44")
-    with closing(sqlite3.connect(tmp_path / "bot.db")) as database:  # of days before nothing is kept
-        assert database.execute("SELECT count(*) FROM usage WHERE day < date('now')").fetchone() == (0,)
+        async with app.store.sessions.reading() as session:  # of days before nothing is kept
+            assert day not in (await session.scalars(select(Usage.day))).all()
 
 
 async def test_a_group_and_everybody_have_so_many_pictures_a_day(
-    settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path
+    settings: Callable[..., Settings], sandbox: Sandbox
 ) -> None:
     async with working(settings(pictures_a_day_group=1, pictures_a_day=2), sandbox):
         once = await sandbox.send_document(numbered(1), "a.png", chat=GROUP, caption=ASKED)

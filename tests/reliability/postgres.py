@@ -1,10 +1,15 @@
-"""A PostgreSQL server of one's own, from Debian's package, on loopback and in a temporary folder."""
+"""A PostgreSQL server of one's own, from Debian's package, on loopback and in a temporary folder.
+
+``python -m tests.reliability.postgres COMMAND ...`` runs a command that finds its address in
+TEST_DATABASE_URL, such as ``python -m pytest tests/bot/feedback tests/bot/test_daily.py``.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -76,3 +81,18 @@ async def postgres() -> AsyncIterator[Postgres]:
             yield server
         finally:
             await server.stop()
+
+
+async def _run(*command: str) -> int:
+    async with postgres() as server:
+        process = await asyncio.create_subprocess_exec(
+            *command, env={**os.environ, "TEST_DATABASE_URL": server.url}
+        )
+        return await process.wait()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(asyncio.run(_run(*sys.argv[1:])))
+    except UserError as error:
+        sys.exit(str(error))

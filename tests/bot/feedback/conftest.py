@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
-from bot.feedback import database
 from bot.feedback.pictures import PictureFields
 from bot.feedback.store import Store
 from bot.feedback.tables import CaptionRow, Job, Place, User
 from inference.common.types import Caption, DecodingOptions
+from tests.bot.conftest import address_of_database
 from tests.drawing import draw_meme, jpeg_bytes
 
 MODEL = "meme-small"
@@ -26,15 +24,7 @@ PROGRAM = "b" * 16
 
 @pytest.fixture
 async def url(tmp_path: Path) -> str:
-    address = os.environ.get("TEST_DATABASE_URL")
-    if address is None:
-        return f"sqlite+aiosqlite:///{tmp_path}/base/bot.db"
-    engine = database.create_engine(database.database_url(address))
-    async with engine.begin() as connection:
-        await connection.execute(text("DROP SCHEMA public CASCADE"))
-        await connection.execute(text("CREATE SCHEMA public"))
-    await engine.dispose()
-    return address
+    return await address_of_database(tmp_path / "base" / "bot.db")
 
 
 @pytest.fixture
