@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Sequence
 
@@ -80,7 +81,7 @@ class Poller:
         self._longest_pause = longest_pause
         self._offset: int | None = None
         self._trouble: str | None = None
-        self._heard = 0.0
+        self._heard = -math.inf
 
     @property
     def healthy(self) -> bool:

@@ -30,7 +30,7 @@ from tests.e2e.processes import BotProcess, fake_settings, running
 from tests.reliability.harness import (
     LATER,
     Count,
-    Health,
+    Probes,
     RandomFaults,
     Row,
     free_port,
@@ -56,7 +56,7 @@ class Outage:
     broke: int  # people who were told that something broke
     later: int  # who were told that it takes longer
     told_twice: int
-    noticed: float  # seconds until /healthz said so
+    noticed: float  # seconds until /readyz said so
     over: float  # and, when it could be used again, until it said that
 
 
@@ -113,7 +113,7 @@ async def full_disk(bot: BotProcess) -> AsyncIterator[None]:
 
 
 async def outage(
-    sandbox: Sandbox, health: Health, name: str, trouble: AbstractAsyncContextManager[None], seconds: float
+    sandbox: Sandbox, health: Probes, name: str, trouble: AbstractAsyncContextManager[None], seconds: float
 ) -> Outage:
     """Pictures while the database cannot be used; until all are answered, without a restart."""
     seed = sum(map(ord, name))
@@ -153,7 +153,7 @@ async def measure(number: int, folder: Path) -> Result:
         faults = sandbox.faults = RandomFaults()
         remember_all_calls(sandbox)
         settings = fake_settings(folder) | {"HEALTH_PORT": str(port)}
-        async with running(sandbox, folder, settings) as bot, Health(port) as health:
+        async with running(sandbox, folder, settings) as bot, Probes(port) as health:
             sent = await failing_calls(sandbox, bot, faults, number)
             statuses = Counter(call.status for call in sandbox.calls)
             failed = sum(times for status, times in statuses.items() if status not in (200, None))
@@ -177,7 +177,7 @@ def outage_rows(name: str, before: str, one: Outage) -> list[Row]:
         Row("  described twice", "", str(one.count.doubled), "0", not one.count.doubled),
         Row("  people told that something broke", before, str(one.broke), "0", not one.broke),
         Row("  told twice that it takes longer", "", str(one.told_twice), "0", not one.told_twice),
-        Row("  s until /healthz said so", "never", f"{one.noticed:.1f}", "< 40", one.noticed < 40),
+        Row("  s until /readyz said so", "never", f"{one.noticed:.1f}", "< 40", one.noticed < 40),
         Row("  s until it said that it is over", "", f"{one.over:.1f}", "< 20", one.over < 20),
     ]
 

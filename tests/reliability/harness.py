@@ -11,12 +11,12 @@ import json
 import math
 import random
 import socket
+import sys
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-import aiohttp
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -118,47 +118,63 @@ class RandomFaults(Faults):
         return Fault(method, self._chance.choice(self.KINDS))
 
 
-class Health:
-    """What ``/healthz`` says, asked four times a second while the block runs, by phase."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a probe said once."""
+
+    path: str
+    at: float  # when it was asked, by the event loop's clock
+    took: float  # seconds
+    status: int  # of HTTP; 0: no answer
+
+
+class Probes:
+    """What ``/healthz`` and ``/readyz`` say, asked by a process of its own while the block runs, by phase."""
 
     def __init__(self, port: int) -> None:
-        self._url = f"http://127.0.0.1:{port}/healthz"
-        self._said: list[tuple[float, bool | None]] = []  # when (s), and whether all is well; None: no answer
+        self._port = port
+        self._said: list[Said] = []
         self._phases: list[tuple[str, float]] = []
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._ask())
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.reliability.asked", str(self._port)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        self._task = asyncio.create_task(self._listen())
+        await until(lambda: self._said, 60)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        self._process.kill()
+        await asyncio.gather(self._process.wait(), self._task)
 
-    async def _ask(self) -> None:
-        loop = asyncio.get_running_loop()
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
-            while True:
-                try:
-                    async with session.get(self._url) as response:
-                        well: bool | None = response.ok
-                except (aiohttp.ClientError, TimeoutError):
-                    well = None
-                self._said.append((loop.time(), well))
-                await asyncio.sleep(0.25)
+    async def _listen(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            self._said.append(Said(*json.loads(line)))
 
     def now(self, phase: str) -> None:
         """A new phase begins."""
         self._phases.append((phase, asyncio.get_running_loop().time()))
 
-    def seconds_until(self, phase: str, *, well: bool) -> float:
+    def said(self, phase: str, path: str) -> list[Said]:
+        """Of what was asked in the phase and has an answer, or will have none; in order."""
+        begun, ended = self._times(phase)
+        found = [one for one in self._said if one.path == path and begun <= one.at < ended]
+        return sorted(found, key=lambda one: one.at)
+
+    def seconds_until(self, phase: str, *, well: bool, path: str = "/readyz") -> float:
         """From the phase's beginning until it was told truly for the rest of it; inf: never."""
+        said = self.said(phase, path)
+        wrong = [one.at for one in said if (one.status == 200) is not well]
+        right = [one.at for one in said if (one.status == 200) is well and (not wrong or one.at > wrong[-1])]
+        return right[0] - self._times(phase)[0] if right else math.inf
+
+    def _times(self, phase: str) -> tuple[float, float]:
         number = next(n for n, (name, _) in enumerate(self._phases) if name == phase)
-        begun = self._phases[number][1]
-        ended = self._phases[number + 1][1] if number + 1 < len(self._phases) else math.inf
-        said = [(at, told) for at, told in self._said if begun <= at < ended]
-        wrong = [at for at, told in said if told is not well]
-        right = [at for at, told in said if told is well and (not wrong or at > wrong[-1])]
-        return right[0] - begun if right else math.inf
+        following = self._phases[number + 1 :]
+        return self._phases[number][1], following[0][1] if following else math.inf
 
 
 def free_port() -> int:

@@ -1,4 +1,4 @@
-"""The commands of this package count what there is to count; in little, two of them run here."""
+"""The commands of this package count what there is to count; in little, three of them run here."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from aiohttp import web
 from bot.sandbox import Sandbox
 from bot.sandbox.world import Json
 from tests.e2e.fakes import TEXT
-from tests.reliability import chat_limits, loop
+from tests.reliability import chat_limits, loop, probes
 from tests.reliability.harness import (
     LATER,
     Count,
-    Health,
+    Probes,
     RandomFaults,
     pictures,
     send_pictures,
@@ -59,20 +59,22 @@ async def test_so_many_calls_fail_as_shall() -> None:
 async def test_health_is_told_by_phases(unused_tcp_port: int) -> None:
     well = True
 
-    async def healthz(_: web.Request) -> web.Response:
+    async def readyz(_: web.Request) -> web.Response:
         return web.Response(status=200 if well else 503)
 
     app = web.Application()
-    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", unused_tcp_port).start()
-    async with Health(unused_tcp_port) as health:
+    async with Probes(unused_tcp_port) as health:
         health.now("trouble")
         await until(lambda: health.seconds_until("trouble", well=True) < 100, 60)
         well = False
         await until(lambda: health.seconds_until("trouble", well=False) < 100, 60)
         assert health.seconds_until("trouble", well=True) == float("inf"), "it is not so any more"
+        assert {one.status for one in health.said("trouble", "/readyz")} == {200, 503}
+        assert {one.status for one in health.said("trouble", "/healthz")} == {404}
     await runner.cleanup()
 
 
@@ -87,3 +89,19 @@ async def test_the_command_about_limits_in_little(tmp_path: Path, monkeypatch: p
 async def test_the_command_about_the_loop_in_little(tmp_path: Path) -> None:
     result = await loop.measure(6, 3, tmp_path)
     assert (result.count.lost, result.count.doubled, result.typing_for_nothing) == (0, 0, 0)
+
+
+async def test_the_command_about_the_probes_in_little(tmp_path: Path) -> None:
+    phases = await probes.measure(6, 3, 1000, 2.0, tmp_path)
+    assert [(one.name, one.ready) for one in phases] == [
+        ("starting", False),
+        ("ready", True),
+        ("under load", True),
+        ("database away", False),
+        ("database back", True),
+        ("stopping", False),
+    ]
+    for one in phases:
+        assert one.told_after < 30, one.name
+        assert not one.falsely_dead
+        assert len(one.milliseconds()) == 3
