@@ -93,12 +93,18 @@ async def test_no_label_says_who_or_what(watched: tuple[App, int], sandbox: Sand
     assert all(re.fullmatch(r"[\w.+-]*|\d.*", text) for text in said), said
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To be asked for before the bot: how long a connection waits for a lock is said when it is opened."""
+    monkeypatch.setattr("bot.feedback.sqlite.WAIT", 100)
+    monkeypatch.setattr("bot.feedback.waiting.STORE_PAUSES", (0.01,))
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_outages_and_what_is_kept_are_told(
-    watched: tuple[App, int], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    watched: tuple[App, int], sandbox: Sandbox, tmp_path: Path
 ) -> None:
     app, port = watched
-    monkeypatch.setattr("bot.feedback.sqlite.WAIT", 1)
-    monkeypatch.setattr("bot.feedback.waiting.STORE_PAUSES", (0.01,))
     user = await app.store.people.meet(ME, language="ru")
     await app.store.people.set_consent(user.id, True)
     await reply_to(sandbox, await sandbox.send_photo(MEME))
