@@ -8,11 +8,14 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """The system refuses to write more than ``size`` bytes to any file, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+def files_of_at_most(size: int, process: int = 0) -> Iterator[None]:
+    """The system refuses to write more than ``size`` bytes to any file, as a full disk does.
+
+    ``process``: to whom, and to those that it starts; 0: this one.
+    """
+    soft, hard = resource.prlimit(process, resource.RLIMIT_FSIZE)
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (size, hard))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        resource.prlimit(process, resource.RLIMIT_FSIZE, (soft, hard))

@@ -1,11 +1,11 @@
-"""``python -m tests.train_scripts.reproduce.forked``: commands of `train_scripts`, each in a fork of this
-process, which has imported what takes seconds.
+"""``python -m tests.train_scripts.forked``: commands, each in a fork of this process, which has imported what
+takes seconds.
 
-Each line of its input is a command as JSON, ``{"words": [...], "environment": {...}}``, each line it prints
-what became of it: ``{"status": ..., "output": ...}``; a negative status is the signal that killed it. With
-``"dies"``, a pattern, and ``"time"`` the command kills itself (SIGKILL, which no part of it can catch) in the
-moment before it does for the n-th time what fits: ``open PATH MODE`` (the mode without b),
-``os.rename FROM TO``, ``os.link FROM TO``.
+Each line of its input is a command as JSON, ``{"module": ..., "words": [...], "environment": {...}}``, which
+stands for ``python -m MODULE WORDS``; each line it prints what became of it: ``{"status": ..., "stdout": ...,
+"stderr": ...}``; a negative status is the signal that killed it. With ``"dies"``, a pattern, and ``"time"``
+the command kills itself (SIGKILL, which no part of it can catch) in the moment before it does for the n-th
+time what fits: ``open PATH MODE`` (the mode without b), ``os.rename FROM TO``, ``os.link FROM TO``.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import importlib
 import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +28,11 @@ from typing import IO, Any
 _SLOW = (
     "inference.captioners.encoder_decoder.model",
     "inference.serving.local",
+    "train_scripts.__main__",
     "train_scripts.feedback.promote",
     "train_scripts.training.run",
 )
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,12 @@ class Done:
     """`status`: the exit code, or minus the signal's number."""
 
     status: int
-    output: str
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
 
     @property
     def killed(self) -> bool:
@@ -46,19 +53,32 @@ class Done:
 
 
 class Commands:
-    """Asks the process behind the pipes."""
+    """Asks the process behind the pipes. One command at a time."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        self.environment: dict[str, str] = {}  # of the next ones, besides that of the process
 
-    def __call__(self, *words: object, dies: str = "", time: int = 1) -> Done:
+    @property
+    def pid(self) -> int:
+        """Of the process that the commands are forks of: they inherit its limits."""
+        return self._process.pid
+
+    def __call__(
+        self,
+        *words: object,
+        module: str = "train_scripts",
+        environment: Mapping[str, str] | None = None,
+        dies: str = "",
+        time: int = 1,
+    ) -> Done:
+        """``environment``: changes of that of the tests."""
         assert self._process.stdin and self._process.stdout
         asked = {
+            "module": module,
             "words": [str(word) for word in words],
             "dies": dies,
             "time": time,
-            "environment": self.environment,
+            "environment": dict(environment or {}),
         }
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
@@ -66,12 +86,11 @@ class Commands:
 
 
 @contextmanager
-def commands(**environment: str) -> Iterator[Commands]:
-    """The process, until the end; its environment with these changes."""
+def commands() -> Iterator[Commands]:
+    """The process, until the end."""
     process = subprocess.Popen(
         [sys.executable, "-m", __name__],
         cwd=ROOT,
-        env={**os.environ, **environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -98,17 +117,16 @@ def _die_at(pattern: str, time: int) -> None:
     sys.addaudithook(watch)
 
 
-def _child(asked: dict[str, Any], output: IO[bytes]) -> None:
-    from train_scripts.__main__ import app
-
+def _child(asked: dict[str, Any], said: list[IO[bytes]]) -> None:
     os.environ.update(asked["environment"])
-    os.dup2(output.fileno(), 1)
-    os.dup2(output.fileno(), 2)
+    for number, file in enumerate(said, start=1):
+        os.dup2(file.fileno(), number)
     if asked["dies"]:
         _die_at(asked["dies"], asked["time"])
+    sys.argv[1:] = asked["words"]
     status = 0
     try:
-        app(asked["words"], prog_name="python -m train_scripts")
+        runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
     except SystemExit as left:
         status = int(left.code or 0)
     sys.stdout.flush()
@@ -117,19 +135,23 @@ def _child(asked: dict[str, Any], output: IO[bytes]) -> None:
 
 
 def _serve() -> None:
-    for module in _SLOW:
-        importlib.import_module(module)
+    for name in _SLOW:
+        importlib.import_module(name)
+    del sys.modules["train_scripts.__main__"]  # each command runs it; what it imports stays
 
     for line in sys.stdin:
-        with tempfile.TemporaryFile() as output:
+        with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+            said = [stdout, stderr]
             sys.stdout.flush()
             child = os.fork()
             if not child:
-                _child(json.loads(line), output)
+                _child(json.loads(line), said)
             _, status = os.waitpid(child, 0)
-            output.seek(0)
-            text = output.read().decode(errors="replace")
-        print(json.dumps({"status": os.waitstatus_to_exitcode(status), "output": text}), flush=True)
+            done: dict[str, object] = {"status": os.waitstatus_to_exitcode(status)}
+            for name, file in zip(("stdout", "stderr"), said, strict=True):
+                file.seek(0)
+                done[name] = file.read().decode(errors="replace")
+        print(json.dumps(done), flush=True)
 
 
 if __name__ == "__main__":

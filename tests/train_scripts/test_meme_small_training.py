@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +16,8 @@ from inference.checkpoints.format import read_config, read_training
 from inference.common.types import DecodingOptions
 from tests.disk import files_of_at_most
 from tests.drawing import draw_meme, jpeg_bytes
+from tests.train_scripts.forked import Commands, Done
 
-ROOT = Path(__file__).resolve().parents[2]
 STAGES = [("concepts", None), ("language", 1), ("memes", 1), ("memes", 2), ("memes", 3)]
 JOKES = (
     ("КОТ ПРОСНУЛСЯ", "И СНОВА СПИТ"),
@@ -60,30 +56,16 @@ def memes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command(
-    *arguments: str | Path, kill_at: str = "", recipe: str = "{}"
-) -> subprocess.CompletedProcess[str]:
-    """A command of ``train_scripts`` in a process of its own, with the tiny recipe and its changes (JSON)."""
-    return subprocess.run(
-        [sys.executable, "-m", "tests.train_scripts.tiny_recipe", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "KILL_AT": kill_at, "RECIPE": recipe},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
-def readings(memes: Path) -> Path:
+def readings(memes: Path, command: Commands) -> Path:
     out = memes / "runs" / "readings.jsonl"
     done = command("read", memes, "--out", out, "--processes", "1")
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     return out
 
 
 def train(
+    command: Commands,
     memes: Path,
     readings: Path,
     work: Path,
@@ -91,20 +73,22 @@ def train(
     photo_epochs: int = 1,
     kill_at: str = "",
     recipe: str = "{}",
-) -> subprocess.CompletedProcess[str]:
+) -> Done:
     return command(
         *("meme-small", memes, "--photos", memes / "photos.jsonl", "--readings", readings),
         *("--work", work, "--out", work / "checkpoint", "--photo-epochs", str(photo_epochs), *options),
-        kill_at=kill_at,
-        recipe=recipe,
+        module="tests.train_scripts.tiny_recipe",
+        environment={"KILL_AT": kill_at, "RECIPE": recipe},
     )
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(memes: Path, readings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(
+    command: Commands, memes: Path, readings: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     work = tmp_path_factory.mktemp("uninterrupted")
-    done = train(memes, readings, work)
-    assert done.returncode == 0, done.stderr
+    done = train(command, memes, readings, work)
+    assert done.status == 0, done.stderr
     return work
 
 
@@ -113,7 +97,7 @@ def history(work: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
 
 
-def test_reading_goes_on_after_a_row_torn_by_a_kill(memes: Path, readings: Path) -> None:
+def test_reading_goes_on_after_a_row_torn_by_a_kill(command: Commands, memes: Path, readings: Path) -> None:
     whole = readings.read_bytes()
     rows = [json.loads(line) for line in whole.decode().splitlines()]
     assert [row["file_name"] for row in rows] == [f"images/{number}.jpg" for number in range(14)]
@@ -128,7 +112,7 @@ def test_reading_goes_on_after_a_row_torn_by_a_kill(memes: Path, readings: Path)
     lines = whole.splitlines(keepends=True)
     torn.write_bytes(b"".join(lines[:12]) + lines[12][:40])
     done = command("read", memes, "--out", torn, "--processes", "1")
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     assert torn.read_bytes() == whole
 
 
@@ -148,14 +132,14 @@ def test_all_stages_run_and_the_record_says_how(uninterrupted: Path) -> None:
 
 
 def test_a_run_killed_twice_ends_where_an_uninterrupted_one_does(
-    memes: Path, readings: Path, uninterrupted: Path, tmp_path: Path
+    command: Commands, memes: Path, readings: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
     for kill_at in ("language 1 save", "memes 2 step"):
-        killed = train(memes, readings, tmp_path, kill_at=kill_at)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        killed = train(command, memes, readings, tmp_path, kill_at=kill_at)
+        assert killed.killed, killed.stderr
         assert not (tmp_path / "checkpoint").exists()
-    done = train(memes, readings, tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = train(command, memes, readings, tmp_path)
+    assert done.status == 0, done.stderr
     # What was done before was not done again.
     printed = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"stage"')]
     assert [(row["stage"], row.get("epoch")) for row in printed] == [STAGES[0], *STAGES[3:]]
@@ -171,24 +155,26 @@ def test_a_run_killed_twice_ends_where_an_uninterrupted_one_does(
 
 
 def test_a_run_that_a_full_disk_stopped_goes_on(
-    memes: Path, readings: Path, uninterrupted: Path, tmp_path: Path
+    command: Commands, memes: Path, readings: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
-    with files_of_at_most(50_000):
-        stopped = train(memes, readings, tmp_path)
-    assert stopped.returncode == 1
+    with files_of_at_most(50_000, command.pid):
+        stopped = train(command, memes, readings, tmp_path)
+    assert stopped.status == 1
     said = " ".join(stopped.stderr.split())
     assert f"The state of the run cannot be written to {tmp_path / 'seen.pt'} (File too large)" in said
     assert "make room there and run the same command again, it goes on from here." in said
     assert "Traceback" not in said
     assert not list(tmp_path.glob("*.part"))
-    done = train(memes, readings, tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = train(command, memes, readings, tmp_path)
+    assert done.status == 0, done.stderr
     assert history(tmp_path) == history(uninterrupted)
 
 
-def test_a_recipe_without_photos_whose_slots_are_words(memes: Path, readings: Path, tmp_path: Path) -> None:
-    done = train(memes, readings, tmp_path, "--copying", "slots", photo_epochs=0)
-    assert done.returncode == 0, done.stderr
+def test_a_recipe_without_photos_whose_slots_are_words(
+    command: Commands, memes: Path, readings: Path, tmp_path: Path
+) -> None:
+    done = train(command, memes, readings, tmp_path, "--copying", "slots", photo_epochs=0)
+    assert done.status == 0, done.stderr
     assert [(row["stage"], row.get("epoch")) for row in history(tmp_path)] == [STAGES[0], *STAGES[2:]]
     assert read_config(tmp_path / "checkpoint").decoder["copying"] == "slots"
     (caption,) = load_captioner("checkpoint", tmp_path, threads=1).caption(
@@ -197,35 +183,37 @@ def test_a_recipe_without_photos_whose_slots_are_words(memes: Path, readings: Pa
     assert caption.words == ("СЛОВА",)
 
 
-def error_of(done: subprocess.CompletedProcess[str]) -> str:
+def error_of(done: Done) -> str:
     """The one sentence in which the command ended."""
-    assert done.returncode == 1, done.stderr
+    assert done.status == 1, done.stderr
     assert "Traceback" not in done.stderr
     (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     return sentence
 
 
 def test_the_state_of_another_run_is_refused(
-    memes: Path, readings: Path, uninterrupted: Path, tmp_path: Path
+    command: Commands, memes: Path, readings: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
     weights = (uninterrupted / "checkpoint" / WEIGHTS_FILE).read_bytes()
-    said = error_of(train(memes, readings, uninterrupted, recipe='{"batch": 4, "meme_rate": 0.5}'))
+    said = error_of(train(command, memes, readings, uninterrupted, recipe='{"batch": 4, "meme_rate": 0.5}'))
     assert f"{uninterrupted} holds the state of a run that was begun otherwise" in said
     assert "batch was 8, now it is 4; meme_rate was 0.0007, now it is 0.5" in said
     assert said.endswith("name another folder with --work, or delete that one to begin anew.")
     fewer = tmp_path / "readings.jsonl"
     fewer.write_bytes(readings.read_bytes() + readings.read_bytes().splitlines(keepends=True)[0])
-    said = error_of(train(memes, fewer, uninterrupted))
+    said = error_of(train(command, memes, fewer, uninterrupted))
     assert "(the file of readings is another): restore that" in said
     assert (uninterrupted / "checkpoint" / WEIGHTS_FILE).read_bytes() == weights
     unknown = tmp_path / "work"
     unknown.mkdir()
     (unknown / "memes.pt").write_bytes((uninterrupted / "memes.pt").read_bytes())
-    said = error_of(train(memes, readings, unknown))
+    said = error_of(train(command, memes, readings, unknown))
     assert "holds the state of a run, but not what it was made from" in said
 
 
-def test_pictures_that_cannot_be_read_are_named_at_once(memes: Path, readings: Path, tmp_path: Path) -> None:
+def test_pictures_that_cannot_be_read_are_named_at_once(
+    command: Commands, memes: Path, readings: Path, tmp_path: Path
+) -> None:
     broken = tmp_path / "memes"
     shutil.copytree(memes, broken)
     for number in (1, 5, 13):
@@ -233,7 +221,7 @@ def test_pictures_that_cannot_be_read_are_named_at_once(memes: Path, readings: P
     begun = tmp_path / "begun.jsonl"
     begun.write_bytes(readings.read_bytes().splitlines(keepends=True)[0])
     for done in (
-        train(broken, readings, tmp_path / "work"),
+        train(command, broken, readings, tmp_path / "work"),
         command("read", broken, "--out", begun, "--processes", "1"),
     ):
         said = error_of(done)

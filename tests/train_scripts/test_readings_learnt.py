@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -21,6 +19,7 @@ from inference.reading.reader import Reader
 from inference.reading.reading import Reading
 from tests.drawing import draw_meme, font, png_bytes
 from tests.train_scripts.drawn_data import small_config
+from tests.train_scripts.forked import Commands
 from train_scripts.data.dataset import read_split
 from train_scripts.feedback.pictures import read_pictures
 from train_scripts.meme_small.data import Example, load_examples
@@ -73,7 +72,7 @@ PICTURES = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(command: Commands, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set with what `train_scripts read` wrote of it."""
     folder = tmp_path_factory.mktemp("readings") / "data"
     folder.mkdir()
@@ -83,16 +82,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows.append(json.dumps({"file_name": name, "text": "Рыжий кот сидит на окне."}) + "\n")
     (folder / "train.jsonl").write_text("".join(rows), encoding="utf-8")
     (folder / "val.jsonl").write_text(rows[0], encoding="utf-8")
-    read = ("read", str(folder), "--out", str(folder / "readings.jsonl"), "--processes", "1")
-    done = subprocess.run(
-        [sys.executable, "-m", "train_scripts", *read],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = command("read", folder, "--out", folder / "readings.jsonl", "--processes", "1")
+    assert done.status == 0, done.stderr
     return folder
 
 

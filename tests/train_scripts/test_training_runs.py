@@ -29,6 +29,7 @@ from tests.disk import files_of_at_most
 from tests.inference.learning import CAPTIONS, tiny_model
 from tests.readings import reading_of
 from tests.train_scripts.drawn_data import SMALL_DECODER, SMALL_ENCODER, drawn_data, small_config, write_rows
+from tests.train_scripts.forked import Commands
 from train_scripts.pictures import UnreadablePicturesError
 from train_scripts.training import measuring
 from train_scripts.training.board import Board
@@ -148,17 +149,16 @@ def test_a_run_with_one_val_picture_reports_what_is_defined(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("wanted", ["bf16", "fp16"])
 def test_16_bits_on_a_processor_are_refused_before_the_run_is_there(
-    wanted: str, data: Path, tmp_path: Path
+    wanted: str, data: Path, tmp_path: Path, command: Commands
 ) -> None:
-    path = small_config(data, stage={"epochs": 1})
-    run = start("--config", str(path), "--out", str(tmp_path / "run"), "--set", f"mixed_precision={wanted}")
-    said = run.communicate(timeout=DEADLINE)[0]
-    assert run.returncode == 1, said
-    assert said.splitlines() == [
+    path, run = small_config(data, stage={"epochs": 1}), tmp_path / "run"
+    done = command("train", "--config", path, "--out", run, "--set", f"mixed_precision={wanted}")
+    assert done.status == 1, done.output
+    assert done.output.splitlines() == [
         f"Error: mixed_precision={wanted} needs a GPU (CUDA), and this run would be on the processor: set "
         "mixed_precision to no, or to auto, which takes 16 bits where they work."
     ]
-    assert not (tmp_path / "run").exists()
+    assert not run.exists()
 
 
 def test_16_bits_are_refused_to_several_processes_as_well(data: Path, tmp_path: Path) -> None:
@@ -305,26 +305,18 @@ def test_a_record_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         folder.record("steps.jsonl", {"loss": 1.23456789})
 
 
-def test_a_disk_that_fills_up_during_a_run_stops_it_with_one_sentence(data: Path, tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_during_a_run_stops_it_with_one_sentence(
+    data: Path, tmp_path: Path, command: Commands
+) -> None:
     """And with room again the run ends as if nothing had been."""
     path = small_config(data, save_steps=2, stage={"epochs": 4})
     run = tmp_path / "run"
-    # The features fit, the state does not.
-    program = (
-        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, -1));"
-        "sys.argv = ['train_scripts', *sys.argv[1:]]; runpy.run_module('train_scripts', run_name='__main__')"
-    )
-    process = subprocess.run(
-        [sys.executable, "-c", program, "train", "--config", str(path), "--out", str(run)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 1, process.stdout
-    (sentence,) = [line for line in process.stderr.splitlines() if line.startswith("Error: ")]
+    with files_of_at_most(400_000, command.pid):  # the features fit, the state does not
+        done = command("train", "--config", path, "--out", run)
+    assert done.status == 1, done.stdout
+    (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert "state.pt (File too large; there was none before it): make room there" in sentence
-    assert "Traceback" not in process.stderr
+    assert "Traceback" not in done.stderr
     train(load_config(path), run, resume=True)
     assert len(steps_of(run)) == 8
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,16 +12,10 @@ import pytest
 from inference.checkpoints.models import list_models
 from inference.presets.preset import names, preset
 from tests.host import serving
-from tests.train_scripts.reproduce.forked import Commands, commands
+from tests.train_scripts.forked import Commands
 from tests.train_scripts.reproduce.originals import ORIGINALS, publish
 from tests.train_scripts.reproduce.standins import MEMES, photos, repository, serve
 from train_scripts.reproduce.plans import read_system, system_names
-
-
-@pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    with commands(HF_HUB_CACHE=str(tmp_path_factory.mktemp("hub"))) as asked:
-        yield asked
 
 
 @pytest.mark.parametrize("name", ORIGINALS)
@@ -33,22 +27,23 @@ def test_killed_in_every_step_and_resumed_to_its_end(name: str, tmp_path: Path, 
         words += ["--set", f"{key}={value}"]
     made.mkdir()
     with serving() as host:
-        command.environment = {"MODELS_DIR": str(models), "HF_ENDPOINT": host.url}
+        settings = {"MODELS_DIR": str(models), "HF_ENDPOINT": host.url, "HF_HUB_CACHE": str(tmp_path / "hub")}
         entries = {"meme-captions": [("meme-captions.zip", repository())], **original.entries(made)}
         words += ["--addresses", serve(host, tmp_path, entries)]
         if original.translates:
             publish(host, made / "translator")
+        reproduce = partial(command, *words, environment=settings)
         if original.by_hand:
-            by_hand = command(*words)
+            by_hand = reproduce()
             assert by_hand.status == 1
             assert by_hand.output.startswith("Error: Fetch from https://www.kaggle.com/")
             assert by_hand.output.count("\n") == 1
             assert host.asked == [], "a person is asked before anything slow"
             (data / "archives" / "flickr30k-images" / "archive.zip").write_bytes(photos())
         for pattern, time in original.kills:
-            died = command(*words, dies=pattern, time=time)
+            died = reproduce(dies=pattern, time=time)
             assert died.killed, (pattern, died.output)
-        done = command(*words)
+        done = reproduce()
         assert done.status == 0, done.output
         assert done.output.count("done before") == original.steps - 1, "all but the last step"
         told = read_system(name).original["bleu4"]
@@ -67,11 +62,11 @@ def test_killed_in_every_step_and_resumed_to_its_end(name: str, tmp_path: Path, 
         # What everything was made from may go.
         shutil.rmtree(data / "archives")
         shutil.rmtree(data / "unpacked")
-        again = command(*words)
+        again = reproduce()
         assert (again.status, again.output.count("done before")) == (0, original.steps)
-        listed = command(*words, "--dry-run")
+        listed = reproduce("--dry-run")
         assert "missing" not in listed.output and "to do" not in listed.output
-        other = command(*words, "--set", "stages.memes.epochs=3")
+        other = reproduce("--set", "stages.memes.epochs=3")
         assert other.status == 1
         assert "was started with another stages.memes.epochs" in other.output
 
