@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import sqlite3
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from sqlalchemy import Column, Connection, MetaData, insert, text
+from sqlalchemy import Column, Connection, MetaData, create_engine, event, insert, text
 
 from bot.feedback import database, upgrade
 from bot.feedback.database import StoreError
@@ -24,6 +25,7 @@ from bot.feedback.store import Store
 from bot.feedback.tables import Choice, Place, Shown, Table
 from inference.common.types import DecodingOptions
 from tests.bot.feedback.conftest import Chat, fields, kept, meme, said
+from tests.reliability.large import Size, fill
 
 
 async def test_migrations_give_the_tables_of_the_code(url: str, store: Store) -> None:
@@ -39,11 +41,7 @@ async def test_migrations_give_the_tables_of_the_code(url: str, store: Store) ->
 
 async def test_migrations_can_be_taken_back(url: str, store: Store) -> None:
     def downgrade(connection: Connection) -> set[str]:
-        from alembic import command
-
-        configuration = upgrade.alembic_config()
-        configuration.attributes["connection"] = connection
-        command.downgrade(configuration, "base")
+        run_migrations(connection, "base", up=False)
         return set(connection.dialect.get_table_names(connection))
 
     engine = database.create_engine(database.database_url(url))
@@ -53,18 +51,20 @@ async def test_migrations_can_be_taken_back(url: str, store: Store) -> None:
     assert left - {"sqlite_sequence"} == {"alembic_version"}
 
 
-async def migrate_to(url: str, revision: str, *, up: bool) -> None:
+def run_migrations(connection: Connection, revision: str, *, up: bool) -> None:
     """Bring the tables to an older or a newer state."""
     from alembic import command
 
-    def run(connection: Connection) -> None:
-        configuration = upgrade.alembic_config()
-        configuration.attributes["connection"] = connection
-        (command.upgrade if up else command.downgrade)(configuration, revision)
+    configuration = upgrade.alembic_config()
+    configuration.attributes["connection"] = connection
+    (command.upgrade if up else command.downgrade)(configuration, revision)
 
+
+async def migrate_to(url: str, revision: str, *, up: bool) -> None:
+    """The same for a database that is opened for it."""
     engine = database.create_engine(database.database_url(url))
     async with engine.begin() as connection:
-        await connection.run_sync(run)
+        await connection.run_sync(lambda connection: run_migrations(connection, revision, up=up))
     await engine.dispose()
 
 
@@ -284,6 +284,41 @@ async def test_jobs_keep_their_numbers_and_what_shows_them_where_questions_come_
         shown = await store.messages.find(place)
         assert shown is not None and shown.job_id == job.id
         assert (await Chat(store).job(anna, "v")).id > last.id
+
+
+async def steps_of_all_migrations(data_dir: Path, captions: int) -> int:
+    """Thousands of instructions that SQLite runs to take a store of so many captions back and up again."""
+    url = f"sqlite:///{data_dir}.db"
+    async with await Store.open(url, data_dir) as store:
+        engine = database.create_engine(database.database_url(url))
+        await fill(engine, Size(captions, 3 * captions), store.pseudonyms)
+        await engine.dispose()
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    def listen(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.set_progress_handler(count, 1000)
+
+    blocking = create_engine(url)
+    event.listen(blocking, "connect", listen)
+    with blocking.begin() as connection:
+        run_migrations(connection, REVISIONS[0], up=False)
+        run_migrations(connection, REVISIONS[-1], up=True)
+    blocking.dispose()
+    return steps
+
+
+async def test_migrations_work_as_much_more_as_there_are_more_rows_and_not_more_than_that(
+    tmp_path: Path,
+) -> None:
+    """A step that looks through one table for each row of another would take days on a million rows."""
+    few = await steps_of_all_migrations(tmp_path / "few", 500)
+    many = await steps_of_all_migrations(tmp_path / "many", 2000)
+    assert many < 6 * few  # four times; a square would be sixteen times
 
 
 def test_migrations_are_valid_for_postgresql() -> None:
