@@ -231,16 +231,18 @@ def _decode(opened: _Opened) -> Picture:
         return again
 
     notes = [several] if (several := _several(source)) else []
-    whole, rows = _pixels(opened, reopened)
-    factor = wanted[0] / whole.width, wanted[1] / whole.height
+    decoded, rows = _pixels(opened, reopened)
+    factor = wanted[0] / decoded.width, wanted[1] / decoded.height
     if rows is not None:
         notes.append("partial")
-        whole = whole.crop((0, rows[0], whole.width, rows[1]))
-    image = to_rgb(whole)
-    if max(factor) < 1:
+        decoded = decoded.crop((0, rows[0], decoded.width, rows[1]))
+    image = to_rgb(decoded)
+    is_source = image is decoded
+    del decoded  # a large picture is in memory once, if that can be
+    if factor[0] * factor[1] < 1:
         smaller = (max(1, round(image.width * factor[0])), max(1, round(image.height * factor[1])))
-        image = image.resize(smaller, Image.Resampling.BOX, reducing_gap=2.0)
-    return Picture(turned(image, orientation), *size, notes=tuple(notes))
+        image, is_source = image.resize(smaller, Image.Resampling.BOX, reducing_gap=2.0), False
+    return Picture(turned(image.copy() if is_source else image, orientation), *size, notes=tuple(notes))
 
 
 def _pixels(

@@ -15,13 +15,12 @@ _LOOKED_AT = 1024  # pixels of the longer side, at most, that this is found on
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """A new picture of mode RGB, of the same size."""
+    """The picture in mode RGB, of the same size; itself where it is that already."""
     if image.mode.startswith(("I", "F")):
         image = _to_8_bits(image)
     if image.has_transparency_data:
         return _on_a_ground(image.convert("RGBA"))
-    # A copy even of RGB: the source is closed with its file.
-    return image.convert("RGB") if image.mode != "RGB" else image.copy()
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _on_a_ground(layer: Image.Image) -> Image.Image:
