@@ -20,7 +20,7 @@ from bot.config import Settings
 from bot.feedback.jobs import Jobs
 from bot.feedback.pseudonyms import Pseudonyms
 from bot.feedback.tables import CaptionRow, Choice, Job, JobKind, Place, TurnRow, User
-from bot.feedback.usage import NO_DAY_LIMITS, DayLimits
+from bot.feedback.usage import DayLimits
 from bot.messages.targets import Found
 from bot.texts import texts
 from inference.common.types import DecodingOptions
@@ -113,8 +113,7 @@ class Captioning:
                 choices=described_by,
                 again=again,
                 asked_at=asked_at,
-                # A question is about a picture that was counted.
-                limits=NO_DAY_LIMITS if kind == "question" else self._limits,
+                limits=self._limits,
             )
         self._queue.add(job for job, created in accepted if created)
         return accepted

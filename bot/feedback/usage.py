@@ -1,4 +1,6 @@
-"""How many pictures of a person, a group and everybody were accepted today, by the database's clock."""
+"""How many pictures and questions of a person, a group and everybody were accepted today, by the database's
+clock.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ Whose = Literal["person", "group", "everybody"]
 
 @dataclass(frozen=True, slots=True)
 class DayLimits:
-    """Pictures a day (UTC), variants among them; 0: as many as come. A comparison is one picture."""
+    """Pictures a day (UTC), variants and questions counted; 0: as many as come. A comparison is one."""
 
     person: int = 0
     group: int = 0
@@ -31,7 +33,7 @@ NO_DAY_LIMITS = DayLimits()
 
 
 class DayFull(Exception):  # noqa: N818 - a state
-    """So many pictures as one may have a day were accepted; ``seconds`` are left of it."""
+    """So many pictures and questions as one may have a day were accepted; ``seconds`` are left of it."""
 
     def __init__(self, whose: Whose, limit: int) -> None:
         super().__init__(f"{limit} pictures of {whose} today")
@@ -53,7 +55,7 @@ class Usages:
         ).returning(Usage.columns().c.pictures)
 
     async def count(self, session: AsyncSession, limits: DayLimits, telegram_id: int, chat_id: int) -> None:
-        """One more picture of this person in this chat, as part of a transaction. Raises DayFull."""
+        """One more picture or question of this person in this chat, within a transaction. Raises DayFull."""
         for whose, limit, name in self._counted(limits, telegram_id, chat_id):
             pictures = await session.scalar(self._one_more, {"whose": name})
             if pictures is not None and pictures > limit:

@@ -57,7 +57,7 @@ async def accept(
 
 
 def refusal(full: QueueFull | DayFull, words: Texts) -> str:
-    """Why there is no room for one more picture, and when there will be."""
+    """Why there is no room for one more picture or question, and when there will be."""
     if isinstance(full, DayFull):
         return words.plural(_DAY_FULL[full.whose], full.limit, time=duration(full.seconds, words))
     told = words.plural(sentences.USER_QUEUE_FULL, full.waiting)

@@ -17,6 +17,7 @@ from bot.feedback.database import NotStored
 from bot.feedback.states import JobState
 from bot.feedback.store import Store
 from bot.feedback.tables import CaptionRow, Choice, Job, Shown, User
+from bot.feedback.usage import DayFull
 from bot.handlers.accepting import refusal
 from bot.handlers.common import Pressed, answer, reply
 from bot.messages import outbox
@@ -148,7 +149,7 @@ class _Asking:
                 about_caption_id=row.id,
                 chosen=[Choice(talker)],
             )
-        except QueueFull as full:
+        except (QueueFull, DayFull) as full:
             raise _Refused(refusal(full, self.words)) from full
         except NotStored as error:
             raise _Refused(self.words(sentences.CAPTION_GONE)) from error

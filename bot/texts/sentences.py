@@ -123,8 +123,7 @@ COMPARED_MODEL_GONE: Final = (
 LATER: Final = "My memory does not work just now. I will do this as soon as it does: you need not ask again."
 SOMETHING_BROKE: Final = "Something broke on my side. Please try again in a minute."
 INTERRUPTED: Final = (
-    "I cannot tell whether the answer to this picture has arrived. "
-    "If you do not see it above, press the button."
+    "I cannot tell whether my answer has arrived. If you do not see it above, press the button."
 )
 TOPIC_GONE: Final = (
     "The topic in which you asked me about a picture is closed or deleted. "
@@ -168,16 +167,16 @@ USER_QUEUE_FULL: Final = Plural(
     "I am still working on {n} pictures of yours. Send the rest when they are answered.",
 )
 DAY_FULL_PERSON: Final = Plural(
-    "I describe {n} picture a day for one person, and that was it for today. Go on in {time}.",
-    "I describe {n} pictures a day for one person, and that was it for today. Go on in {time}.",
+    "I describe {n} picture a day for one person, questions counted, and that was it. Go on in {time}.",
+    "I describe {n} pictures a day for one person, questions counted, and that was it. Go on in {time}.",
 )
 DAY_FULL_GROUP: Final = Plural(
-    "I describe {n} picture a day for one group, and that was it for today. Go on in {time}.",
-    "I describe {n} pictures a day for one group, and that was it for today. Go on in {time}.",
+    "I describe {n} picture a day for one group, questions counted, and that was it. Go on in {time}.",
+    "I describe {n} pictures a day for one group, questions counted, and that was it. Go on in {time}.",
 )
 DAY_FULL_EVERYBODY: Final = Plural(
-    "I describe {n} picture a day in all, and that was it for today. Go on in {time}.",
-    "I describe {n} pictures a day in all, and that was it for today. Go on in {time}.",
+    "I describe {n} picture a day in all, questions counted, and that was it. Go on in {time}.",
+    "I describe {n} pictures a day in all, questions counted, and that was it. Go on in {time}.",
 )
 TAKES_ABOUT: Final = "That takes about {time}."
 MINUTES: Final = Plural("{n} minute", "{n} minutes")

@@ -51,7 +51,9 @@ async def test_a_person_has_so_many_pictures_a_day_whatever_happens_meanwhile(
         await sandbox.wait_for(lambda: sandbox.messages()[-1]["text"].startswith("Готово"))
     async with working(chosen, sandbox) as app:  # a restart
         refused = await told(sandbox, 2)
-        assert refused.startswith("За день я описываю 2 картинки одного человека, и на сегодня это всё.")
+        assert refused.startswith(
+            "За день я описываю 2 картинки одного человека, считая вопросы, и на сегодня это всё."
+        )
         assert "Продолжить можно через " in refused
         other = await reply_to(sandbox, await sandbox.send_document(numbered(3), "c.png", user=OTHER))
         assert other["text"].startswith("43 x 30")

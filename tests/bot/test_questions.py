@@ -17,6 +17,7 @@ from bot.feedback.export import export
 from bot.feedback.messages import MessageKey
 from bot.feedback.tables import CaptionRow, Job, ShownMessage, TurnRow
 from bot.sandbox import ME, Sandbox
+from bot.sandbox.faults import FaultKind
 from bot.sandbox.scene import GROUP
 from inference.common.types import JOKE
 from tests.bot.conftest import (
@@ -218,9 +219,63 @@ async def test_a_question_under_a_picture_is_its_senders_alone(
     assert said_to_model(tmp_path)[-1]["turns"] == [["Что на футболке?", row.text]]
     await sandbox.send_text("/forget")
     await sandbox.wait_for(lambda: "ответов на вопросы: 1" in sandbox.messages()[-1]["text"])
+    # The pictures are another's too, and stay.
+    assert "(картинок: 0, оценок: 0, исправлений: 0, ответов на вопросы: 1)" in sandbox.messages()[-1]["text"]
     assert await app.store.captions.get(row.id) is None
     assert await app.store.captions.get(unasked.id) is not None
     assert await app.store.captions.get(caption_of(theirs)) is not None
+
+
+async def test_questions_count_among_the_pictures_of_a_day(
+    talking: Callable[..., Settings], sandbox: Sandbox
+) -> None:
+    full = "За день я описываю 4 картинки одного человека, считая вопросы, и на сегодня это всё."
+    async with working(talking(model="talker", pictures_a_day_person=4), sandbox) as app:
+        first, second = await described(sandbox), await described(sandbox)
+        assert (await asked(app, sandbox, "Кто это?", first))["text"].endswith("до того 1")
+        sandbox.press(first["message_id"], data_of(first, "j:"))
+        (explained,) = await sandbox.wait_for(lambda: replies_to(sandbox, first))
+        await until(lambda: settled(app))
+        assert (await asked(app, sandbox, "А где?", first))["text"].startswith(full)
+        refused = sandbox.press(second["message_id"], data_of(second, "j:"))
+        await sandbox.wait_for(lambda: refused.answer)
+        assert refused.answer is not None and refused.answer["show_alert"]
+        assert refused.answer["text"].startswith(full)
+        # What was explained before costs nothing, so it is said again.
+        sandbox.press(first["message_id"], data_of(first, "j:"))
+        again = await sandbox.wait_for(lambda: replies_to(sandbox, first)[1:])
+        assert again[0]["text"] == explained["text"]
+        # What was refused is not kept.
+        assert (await rows(app, TurnRow), await rows(app, Job)) == (2, 4)
+        theirs = await described(sandbox, user=OTHER)
+        assert (await asked(app, sandbox, "Кто?", theirs, user=OTHER))["text"].endswith("до того 1")
+
+
+@pytest.mark.parametrize("kind", ["reset", "reset_after"])
+async def test_where_nobody_knows_whether_an_answer_came_a_note_shows_it(
+    app: App, sandbox: Sandbox, tmp_path: Path, kind: FaultKind
+) -> None:
+    description = await described(sandbox)
+    sandbox.fail("sendMessage", kind)
+    question = await sandbox.send_text("Кто это?", reply_to=description["message_id"])
+    notes = await sandbox.wait_for(
+        lambda: [one for one in replies_to(sandbox, question) if "reply_markup" in one]
+    )
+    assert [labels(one) for one in notes] == [["Показать ответ"]]
+    assert "дошёл ли мой ответ" in notes[0]["text"]
+    await until(lambda: settled(app))
+    came = int(kind == "reset_after")
+    assert len(replies_to(sandbox, question)) == came + 1
+    sandbox.press(notes[0]["message_id"], data_of(notes[0], "s:"))
+    # The answer takes the note's place, and nobody is asked for it again.
+    answers = await sandbox.wait_for(
+        lambda: notes[0] not in (found := replies_to(sandbox, question)) and found[came:]
+    )
+    assert answers[0]["text"].endswith("Кто это?, до того 1")
+    assert len(replies_to(sandbox, question)) == came + 1
+    assert len(said_to_model(tmp_path)) == 1
+    # It is an answer like any other: it may be answered.
+    assert (await asked(app, sandbox, "А где?", answers[0]))["text"].endswith("до того 2")
 
 
 async def test_a_failure_is_one_sentence_and_the_joke_may_be_asked_for_again(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,9 @@ from bot.feedback import erasure
 from bot.feedback.database import NotStored
 from bot.feedback.messages import MessageKey
 from bot.feedback.store import Store
-from bot.feedback.tables import CaptionRow, Shown, User
-from tests.bot.feedback.conftest import Chat, kept, meme
+from bot.feedback.tables import CaptionRow, Place, Shown, User
+from inference.common.types import Answer
+from tests.bot.feedback.conftest import CHECKPOINT, MODEL, Chat, fields, kept, meme, said
 
 MUCH = 12  # of everything: several portions
 
@@ -51,6 +53,30 @@ async def test_nothing_is_left_after_several_portions(chat: Chat, store: Store, 
     assert await store.messages.find(MessageKey.of(-1, 0)) is None
     assert [stone.kind for stone in await store.tombstones.all()].count("user") == 1
     assert await store.marks.rating(boris.id, his.id) == 5
+
+
+async def test_what_answered_a_question_under_a_picture_of_others_is_counted_too(
+    chat: Chat, store: Store
+) -> None:
+    anna, boris = await chat.person(1), await chat.person(2)
+    shared, picture = await chat.answer(boris, meme("ОБЩАЯ")), fields(meme("ОБЩАЯ"))
+    asking: dict[str, Any] = {
+        "user_id": anna.id,
+        "place": Place(anna.telegram_id),
+        "file_id": "file",
+        "file_unique_id": picture.file_unique_id,
+        "language": "ru",
+    }
+    ((under, _),) = await store.jobs.accept(**asking, message_id=90, question="Кто это?")
+    own = await store.captions.save(under.id, picture=picture, caption=said(), asked=True)
+    ((after, _),) = await store.jobs.accept(
+        **asking, message_id=91, kind="question", question="А где?", about_caption_id=own.id
+    )
+    await store.turns.save(after.id, Answer("Тут.", MODEL, CHECKPOINT))
+    gone = await store.erasure.erase(anna.id)
+    assert (gone.pictures, gone.captions, gone.turns, gone.jobs) == (0, 1, 1, 2)
+    assert await store.captions.get(own.id) is None
+    assert await store.captions.get(shared.id) is not None
 
 
 async def test_marks_are_saved_between_the_portions(chat: Chat, store: Store) -> None:

@@ -109,7 +109,7 @@ async def shown_to(
     )
     await app.captioning.resume()
     shown.messages += await sandbox.wait_for(
-        lambda: [one for one in replies_to(sandbox, second) if "дошёл ли ответ" in one["text"]]
+        lambda: [one for one in replies_to(sandbox, second) if "дошёл ли мой ответ" in one["text"]]
     )
     await until(lambda: settled(app))
     for command in ("/privacy", "/model", "/compare other", "/language", *([] if chat else ["/start"])):
