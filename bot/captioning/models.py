@@ -65,9 +65,12 @@ def choices(settings: Settings, user: User, *, others: tuple[str, ...] = ()) -> 
     )
 
 
-def knows(name: str, language: Language) -> bool:
-    """Whether the model of this name can describe in that language; else it does so in Russian."""
-    return language in ModelName.parse(name).model.languages
+def is_elsewhere(name: str) -> bool:
+    """Whether another server runs this model, which may take its time."""
+    try:
+        return ModelName.parse(name).model.elsewhere
+    except UnknownModel:  # of a job of long ago, which is told so in its turn
+        return False
 
 
 def key(name: str) -> str:
@@ -87,6 +90,7 @@ class Catalogue:
         self._engine = engine
         self._settings = settings
         self._found: dict[str, ModelInfo] = {}
+        self._hosts: dict[str, str] = {}
         self._until = 0.0  # the loop's time at which it is looked up again
 
     async def models(self) -> Mapping[str, ModelInfo]:
@@ -112,6 +116,16 @@ class Catalogue:
         known = await self.known()
         return name in known and known[name].talks
 
+    async def only_russian(self, names: Iterable[str], language: Language) -> list[str]:
+        """Those of these models that describe in Russian where that language is asked for."""
+        known = await self.known()
+        return [name for name in names if name in known and language not in known[name].languages]
+
+    async def only_russian_of(self, user: User) -> list[str]:
+        """Those of the models that describe this person's pictures which do not know the language."""
+        used = (choice.model for choice in choices(self._settings, user))
+        return await self.only_russian(used, user.told_in)
+
     async def talkers(self) -> list[str]:
         """The models that do."""
         return [name for name, model in (await self.known()).items() if model.talks]
@@ -135,18 +149,17 @@ class Catalogue:
     async def hosts_of(self, names: Iterable[str]) -> dict[str, str]:
         """The other machines to which pictures for these models go, by the model.
 
-        That of a server that does not answer is among them: pictures go there as soon as it does.
+        That of a server that does not answer is among them: pictures go there as soon as it does. While the
+        service that would know is away, they are those that it told last.
         """
-        known = await self.known()
-        hosts = {name: known[name].host if name in known else await self._host(name) for name in names}
-        return {name: host for name, host in hosts.items() if host is not None}
-
-    async def _host(self, name: str) -> str | None:
+        asked = [*names]
         try:
-            return await asyncio.to_thread(self._engine.host, name)
+            found = await asyncio.to_thread(self._engine.hosts, asked)
         except EngineError as error:
-            logger.info("Where pictures for %s go is not known just now: %s", name, error)
-            return None
+            logger.info("Where pictures go is not known just now: %s", error)
+        else:
+            self._hosts = {name: host for name, host in self._hosts.items() if name not in asked} | found
+        return {name: self._hosts[name] for name in asked if name in self._hosts}
 
 
 def named(settings: Settings) -> dict[str, str]:
@@ -177,7 +190,7 @@ async def check_models(settings: Settings, engine: AnyEngine) -> None:
             raise OperatorError(f"{setting}: {error}") from error
     for setting, name in used.items():
         try:
-            if (host := await asyncio.to_thread(engine.host, name)) is not None:
+            for host in (await asyncio.to_thread(engine.hosts, [name])).values():
                 logger.warning("Pictures that the model %s describes go to %s.", name, host)
             await asyncio.to_thread(engine.checkpoint, name)
         except UnknownModel as error:

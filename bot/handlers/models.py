@@ -74,8 +74,13 @@ class ModelOffer:
             # One with a translation behind its name has no card of its own; nor need it be there just now.
             own = descriptions.get(name) or descriptions.get(ModelName.parse(name).model.name, "")
             descriptions[name] = own
-        hosts = await self._catalogue.hosts_of(descriptions)
-        return Offer(user_id=user.id, descriptions=descriptions, hosts=hosts, **self._chosen(user))
+        return Offer(
+            user_id=user.id,
+            descriptions=descriptions,
+            hosts=await self._catalogue.hosts_of(descriptions),
+            only_russian=await self._catalogue.only_russian(descriptions, user.told_in),
+            **self._chosen(user),
+        )
 
     async def missing(self) -> Sequence[MissingModel]:
         """What is known and not there."""
@@ -95,7 +100,6 @@ class ModelOffer:
             "first": first_model(self._settings, user),
             "others": other_models(self._settings, user) if compares else (),
             "own": user.model is not None,
-            "told_in": user.told_in,
         }
 
     async def again(self, user: User, before: Offer) -> Offer:

@@ -27,7 +27,6 @@ from bot.messages.buttons import (
 from bot.messages.lengths import MESSAGE_LIMIT, length, shortened
 from bot.texts import Html, Texts, sentences
 from inference.checkpoints.models import MissingModel, ModelInfo
-from inference.common.types import Language
 
 _LANGUAGES = {"ru": "Русский", "en": "English"}  # each as its speakers call it
 _TELLING = {  # the labels of the choices of bot.messages.buttons.TELLING
@@ -90,7 +89,7 @@ class Offer:
     first: str
     others: tuple[str, ...]  # of a comparison; (): there is none
     own: bool  # the person chose the first one; False: it is the operator's
-    told_in: Language = "ru"  # the language that the person wants descriptions in
+    only_russian: Sequence[str] = ()  # names of those that do not know the language the person wants
     hosts: Mapping[str, str] = field(default_factory=dict)  # by name, the other machines that models run on
     missing: Sequence[MissingModel] = ()  # what an operator could add; nobody else is told
 
@@ -106,7 +105,7 @@ def model_state(offer: Offer, texts: Texts) -> str:
         return texts(sentences.MODEL_STATE_GONE, model=offer.first)
     state = sentences.MODEL_STATE_OWN if offer.own else sentences.MODEL_STATE_USUAL
     said = [texts(state, model=offer.first)]
-    if not models.knows(offer.first, offer.told_in):
+    if offer.first in offer.only_russian:
         said.append(texts(sentences.ONLY_RUSSIAN, model=offer.first))
     return " ".join([*said, *_departure(offer.used_hosts, texts)])
 
@@ -232,21 +231,17 @@ def language_keyboard(user: User, texts: Texts) -> InlineKeyboardMarkup:
     )
 
 
-def settings_state(user: User, settings: Settings, texts: Texts) -> str:
-    """How this person's pictures are described, and which models cannot do that, as HTML."""
+def settings_state(user: User, only_russian: Sequence[str], texts: Texts) -> str:
+    """How this person's pictures are described, and which models do not know the language, as HTML."""
     chosen = [texts(label) for choice, label in _TELLING.items() if _is_chosen(choice, user)]
-    only_russian = [
-        texts(sentences.ONLY_RUSSIAN, model=choice.model)
-        for choice in models.choices(settings, user)
-        if not models.knows(choice.model, user.told_in)
-    ]
     said = ", ".join(f"{label[:1].lower()}{label[1:]}" for label in chosen)
-    return " ".join([texts(sentences.SETTINGS_STATE, chosen=said), *only_russian])
+    others = [texts(sentences.ONLY_RUSSIAN, model=model) for model in only_russian]
+    return " ".join([texts(sentences.SETTINGS_STATE, chosen=said), *others])
 
 
-def settings_page(user: User, settings: Settings, texts: Texts) -> str:
+def settings_page(user: User, only_russian: Sequence[str], texts: Texts) -> str:
     """The same under a heading, as HTML."""
-    return texts(sentences.SETTINGS_PAGE, state=Html(settings_state(user, settings, texts)))
+    return texts(sentences.SETTINGS_PAGE, state=Html(settings_state(user, only_russian, texts)))
 
 
 def settings_keyboard(user: User, texts: Texts) -> InlineKeyboardMarkup:

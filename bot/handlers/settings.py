@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiogram import Router
 from aiogram.types import CallbackQuery, Message
 
+from bot.captioning.models import Catalogue
 from bot.common.nursery import Nursery
-from bot.config import Settings
 from bot.feedback.store import Store
 from bot.feedback.tables import User
 from bot.handlers.common import Pressed, TextCommand, reply, turn_page
@@ -23,9 +23,10 @@ def router() -> Router:
     return made
 
 
-async def show(message: Message, user: User, words: Texts, settings: Settings) -> None:
+async def show(message: Message, user: User, words: Texts, catalogue: Catalogue) -> None:
     """Say how it is, and offer the rest."""
-    await reply(message, settings_page(user, settings, words), settings_keyboard(user, words))
+    only_russian = await catalogue.only_russian_of(user)
+    await reply(message, settings_page(user, only_russian, words), settings_keyboard(user, words))
 
 
 async def choose(
@@ -35,16 +36,17 @@ async def choose(
     user: User,
     words: Texts,
     store: Store,
-    settings: Settings,
+    catalogue: Catalogue,
     nursery: Nursery,
 ) -> None:
     """Describe so from now on."""
     column, value = TELLING[press.value]
     user = await store.people.choose_telling(user.id, **{column: value})
+    only_russian = await catalogue.only_russian_of(user)
     await turn_page(
         callback,
         nursery,
-        said=settings_state(user, settings, words),
-        page=settings_page(user, settings, words),
+        said=settings_state(user, only_russian, words),
+        page=settings_page(user, only_russian, words),
         keyboard=settings_keyboard(user, words),
     )

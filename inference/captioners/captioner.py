@@ -9,9 +9,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -27,7 +28,7 @@ from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel, Model, ModelName, ServedModel
 from inference.common.extras import require
 from inference.common.stages import collected, stage
-from inference.common.types import Answer, CannotTalk, Caption, DecodingOptions, Language, Turn
+from inference.common.types import Answer, Asked, CannotTalk, Caption, DecodingOptions
 from inference.graphs.session import GraphError
 from inference.reading.foreign import Translate, in_russian
 from inference.reading.lines import Block
@@ -39,7 +40,6 @@ from inference.russian.lexicon import load_dictionaries
 logger = logging.getLogger(__name__)
 
 LOW_CONFIDENCE = 0.35
-_Made = TypeVar("_Made")
 _BLANK = (64, 64)  # pixels of the picture that warms up
 
 
@@ -73,15 +73,8 @@ class Talker(Describer, Protocol):
 
     talks: bool  # it does
 
-    def answer(
-        self,
-        image: Image.Image,
-        reading: Reading,
-        question: str,
-        turns: Sequence[Turn],
-        options: DecodingOptions,
-    ) -> str:
-        """What is said to a question about an upright RGB picture; ``turns``: what was said of it before."""
+    def answer(self, image: Image.Image, reading: Reading, asked: Asked, options: DecodingOptions) -> str:
+        """What is said to a question about an upright RGB picture."""
 
 
 @runtime_checkable
@@ -90,18 +83,12 @@ class Elsewhere(Talker, Protocol):
 
     likelihood: float  # mean log-probability of the tokens, of all that it says
 
-    def begin(self, image: Image.Image, reading: Reading, options: DecodingOptions) -> Future[str]:
-        """The description of an upright RGB picture."""
-
-    def begin_answer(
-        self,
-        image: Image.Image,
-        reading: Reading,
-        question: str,
-        turns: Sequence[Turn],
-        options: DecodingOptions,
+    def begin(
+        self, image: Image.Image, reading: Reading, asked: Asked | None, options: DecodingOptions
     ) -> Future[str]:
-        """As :meth:`Talker.answer`."""
+        """As :meth:`Talker.answer`; None: the description of an upright RGB picture. Who cancels it has the
+        other machine stop.
+        """
 
 
 # By the name in config.json, what makes a describer of the checkpoint's folder, its config, and the number of
@@ -124,7 +111,6 @@ class Captioner:
         options: DecodingOptions,
         *,
         translate: Translate | None = None,
-        languages: tuple[Language, ...] = ("ru",),
     ) -> None:
         self.name = name
         self.checkpoint = checkpoint
@@ -133,11 +119,10 @@ class Captioner:
         self._talker = describer if isinstance(describer, Talker) and describer.talks else None
         self._reader = reader
         self._translate = translate
-        self._languages = languages
 
     def caption(self, images: Sequence[Image.Image], options: DecodingOptions | None = None) -> list[Caption]:
-        """One caption for each upright RGB picture; None = the options of the checkpoint. A language that the
-        model does not know gives Russian.
+        """One caption for each upright RGB picture; None = the options of the checkpoint. One that does not
+        talk describes in Russian, whatever they say.
 
         ``seconds`` holds "read" (this picture's own) and "generate" (the batch's, shared evenly; what
         translating takes is in it), and the parts of both.
@@ -154,8 +139,7 @@ class Captioner:
         with collected() as together, stage("generate"):
             images = [reading.upright(image) for image, reading in zip(images, readings, strict=True)]
             texts, likelihoods = self._describer.describe(images, readings, options)
-            if self._translate is not None:
-                texts = in_russian(texts, readings, self._translate)
+            texts = self._translated(texts, readings, options)
         shares = {name: spent / len(images) for name, spent in together.items()}
         return [
             self._caption(reading, text, likelihood, seconds | shares, options)
@@ -190,10 +174,16 @@ class Captioner:
             notes=notes,
         )
 
-    def ask(
-        self, image: Image.Image, question: str, turns: Sequence[Turn], options: DecodingOptions | None = None
-    ) -> Answer:
-        """The answer to a question about an upright RGB picture; ``turns``: what was said of it before.
+    def _translated(
+        self, texts: list[str], readings: Sequence[Reading], options: DecodingOptions
+    ) -> list[str]:
+        """The descriptions, where they are to be in Russian, with what English words mean."""
+        if self._translate is None or options.language != "ru":
+            return texts
+        return in_russian(texts, readings, self._translate)
+
+    def ask(self, image: Image.Image, asked: Asked, options: DecodingOptions | None = None) -> Answer:
+        """The answer to a question about an upright RGB picture.
 
         ``seconds`` as of :meth:`caption`. Raises CannotTalk.
         """
@@ -202,7 +192,7 @@ class Captioner:
         options = self._for_model(options)
         reading, seconds = self._read(image)
         with collected() as own, stage("generate"):
-            text = self._talker.answer(reading.upright(image), reading, question, turns, options)
+            text = self._talker.answer(reading.upright(image), reading, asked, options)
         return self._answer(reading, text, seconds | own, options)
 
     def _answer(
@@ -215,9 +205,7 @@ class Captioner:
     def _for_model(self, options: DecodingOptions | None) -> DecodingOptions:
         """The options, as far as the model knows what they ask for."""
         options = self.options if options is None else options.of_model(self.options)
-        if options.language not in self._languages:
-            options = replace(options, language="ru")
-        return options if self._talker else replace(options, question="")
+        return options if self._talker else replace(options, language="ru", question="")
 
     def _read(self, image: Image.Image) -> tuple[Reading, dict[str, float]]:
         """What stands on a picture, and the seconds that it took, by stage."""
@@ -258,11 +246,8 @@ class PatientCaptioner(Captioner):
         options: DecodingOptions,
         *,
         translate: Translate | None = None,
-        languages: tuple[Language, ...] = ("ru",),
     ) -> None:
-        super().__init__(
-            name, checkpoint, describer, reader, options, translate=translate, languages=languages
-        )
+        super().__init__(name, checkpoint, describer, reader, options, translate=translate)
         self._elsewhere = describer
         # What is left to do when an answer comes must not hold up the others that are waited for.
         self._finisher = ThreadPoolExecutor(1, thread_name_prefix="finishing")
@@ -272,46 +257,37 @@ class PatientCaptioner(Captioner):
         load_dictionaries()
         self._read(Image.new("RGB", _BLANK, "white"))
 
-    def begin(self, image: Image.Image, options: DecodingOptions | None = None) -> Future[Caption]:
-        """As :meth:`caption` for one picture, which is read now. Done in another thread."""
+    def begin(
+        self, image: Image.Image, asked: Asked | None, options: DecodingOptions | None = None
+    ) -> Future[Caption | Answer]:
+        """As :meth:`ask`; None: as :meth:`caption`. The picture is read now, the rest done in other threads.
+        Who cancels it has the other machine stop.
+        """
         options = self._for_model(options)
         reading, seconds = self._read(image)
         begun = time.perf_counter()
-        said = self._elsewhere.begin(reading.upright(image), reading, options)
+        said = self._elsewhere.begin(reading.upright(image), reading, asked, options)
 
-        def caption(text: str) -> Caption:
-            if self._translate is not None:
-                (text,) = in_russian([text], [reading], self._translate)
-            took = {"generate": time.perf_counter() - begun}
-            return self._caption(reading, text, self._elsewhere.likelihood, seconds | took, options)
+        def make() -> Caption | Answer:
+            took = seconds | {"generate": time.perf_counter() - begun}
+            if asked is not None:
+                return self._answer(reading, said.result(), took, options)
+            (text,) = self._translated([said.result()], [reading], options)
+            return self._caption(reading, text, self._elsewhere.likelihood, took, options)
 
-        return self._then(said, caption)
-
-    def begin_asking(
-        self, image: Image.Image, question: str, turns: Sequence[Turn], options: DecodingOptions | None = None
-    ) -> Future[Answer]:
-        """As :meth:`ask`; the picture is read now. Done in another thread."""
-        options = self._for_model(options)
-        reading, seconds = self._read(image)
-        begun = time.perf_counter()
-        said = self._elsewhere.begin_answer(reading.upright(image), reading, question, turns, options)
-
-        def answer(text: str) -> Answer:
-            took = {"generate": time.perf_counter() - begun}
-            return self._answer(reading, text, seconds | took, options)
-
-        return self._then(said, answer)
-
-    def _then(self, said: Future[str], make: Callable[[str], _Made]) -> Future[_Made]:
-        made: Future[_Made] = Future()
+        made: Future[Caption | Answer] = Future()
 
         def finish() -> None:
+            if not made.set_running_or_notify_cancel():
+                return
             try:
-                made.set_result(make(said.result()))
+                made.set_result(make())
             except Exception as error:
                 made.set_exception(error)
 
-        said.add_done_callback(lambda _: self._finisher.submit(finish))
+        about = copy_context()  # whose picture it is, for the logs
+        made.add_done_callback(lambda _: said.cancel())
+        said.add_done_callback(lambda _: self._finisher.submit(about.run, finish))
         return made
 
 
@@ -335,10 +311,8 @@ def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -
     parsed = ModelName.parse(name)
     loaded = LOADERS[type(parsed.model)](parsed.model, parsed.translation, models_dir, threads)
     checkpoint, reader = checkpoint_hash(models_dir, parsed), Reader(threads=threads)
-    about: dict[str, Any] = {"translate": loaded.translate, "languages": parsed.model.languages}
-    if isinstance(loaded.describer, Elsewhere):
-        return PatientCaptioner(name, checkpoint, loaded.describer, reader, loaded.options, **about)
-    return Captioner(name, checkpoint, loaded.describer, reader, loaded.options, **about)
+    kind = PatientCaptioner if isinstance(loaded.describer, Elsewhere) else Captioner
+    return kind(name, checkpoint, loaded.describer, reader, loaded.options, translate=loaded.translate)
 
 
 # What PyTorch runs is imported only where it is needed: it takes seconds, and may not be installed.

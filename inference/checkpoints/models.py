@@ -24,7 +24,7 @@ from inference.checkpoints.folder import (
     weights_hash,
 )
 from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel, Model, ModelName, ServedModel
-from inference.common.types import EngineError, UnknownModel
+from inference.common.types import LANGUAGES, EngineError, Language, UnknownModel
 from inference.presets import preset
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,11 @@ class ModelInfo:
     description_ru: str = ""  # the same in Russian, of the card's front matter; "" without one
     scores: tuple[Score, ...] = ()  # of the card's front matter
     talks: bool = False  # it answers questions about a picture
-    host: str | None = None  # HOST:PORT of the machine elsewhere to which pictures go; None: they stay here
+
+    @property
+    def languages(self) -> tuple[Language, ...]:
+        """What it describes in: one that talks in what it is asked for."""
+        return LANGUAGES if self.talks else ("ru",)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -222,7 +226,6 @@ def model_info(models_dir: Path, name: ModelName) -> ModelInfo:
         card.description_ru,
         card.scores,
         card.talks,
-        model_host(name),
     )
 
 

@@ -21,7 +21,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
-from inference.common.types import Language, UnknownModel
+from inference.common.types import UnknownModel
 
 _LONGEST = 240  # bytes: file systems end at 255, and a hub model's folder has "models--" before it
 _REPEATED = 128  # characters of a name that is none
@@ -35,7 +35,6 @@ _REPOSITORY = re.compile(rf"({_PART}(?:/{_PART})?)(?:@([A-Za-z0-9][A-Za-z0-9._/-
 class Model(Protocol):
     """A model without its translation model: what one class of :data:`KINDS` makes of a text."""
 
-    languages: ClassVar[tuple[Language, ...]]  # that it can describe a picture in
     elsewhere: ClassVar[bool]  # another program runs it, and is waited for
 
     @property
@@ -54,7 +53,6 @@ class Model(Protocol):
 class HubModel:
     """One repository of the hub at one revision. ``str()`` is ``ORG/NAME`` or ``ORG/NAME@REVISION``."""
 
-    languages: ClassVar[tuple[Language, ...]] = ("ru",)
     elsewhere: ClassVar[bool] = False
 
     repo: str  # ORG/NAME, of the oldest repositories NAME
@@ -90,7 +88,6 @@ class HubModel:
 class ServedModel:
     """A model of a server of OpenAI's protocol."""
 
-    languages: ClassVar[tuple[Language, ...]] = ("ru", "en", "uk")
     elsewhere: ClassVar[bool] = True
 
     served: str  # the server's own name of it
@@ -117,7 +114,6 @@ class ServedModel:
 class CocoObjects:
     """The one captioner that needs no training: a detector's things put into words."""
 
-    languages: ClassVar[tuple[Language, ...]] = ("ru",)
     elsewhere: ClassVar[bool] = False
     name: ClassVar[str] = "coco-objects"
 
@@ -134,7 +130,6 @@ class CheckpointFolder:
     Raises UnknownModel when no file system takes the name, or nobody could read it.
     """
 
-    languages: ClassVar[tuple[Language, ...]] = ("ru",)
     elsewhere: ClassVar[bool] = False
 
     name: str

@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from tqdm import tqdm
 
+from inference.checkpoints.models import model_info
 from inference.checkpoints.names import ModelName
 from inference.commands.common import DEFAULTS, ModelsDir
 from inference.commands.timings import timings
@@ -117,8 +118,8 @@ def caption(  # noqa: PLR0917 - Typer passes everything by name
     )
     asked = DecodingOptions.telling(detail=detail, quoting=quoting, language=language)
     try:
-        _check_language(model, language)
         engine = Engine(settings)
+        _check_language(settings, language)
         identity = {"model": name_of(model), **asdict(engine.version())}
         items = gather(paths)
         kept = kept_rows(output, identity, asked) if output else {}
@@ -146,11 +147,13 @@ def caption(  # noqa: PLR0917 - Typer passes everything by name
         raise typer.Exit(1)
 
 
-def _check_language(model: str, language: Language) -> None:
-    """Raises UserError where the model does not know the language, or there can be no such model."""
-    known = ModelName.parse(model).model.languages
+def _check_language(settings: EngineSettings, language: Language) -> None:
+    """Raises UserError where the model does not know the language, or there is no such model."""
+    if language == "ru":  # which all know
+        return
+    known = model_info(settings.models_dir, ModelName.parse(settings.model)).languages
     if language not in known:
-        raise UserError(f"{model} describes in {', '.join(known)} only: choose that --language.")
+        raise UserError(f"{settings.model} describes in {', '.join(known)} only: choose that --language.")
 
 
 def gather(paths: list[Path]) -> list[Item]:

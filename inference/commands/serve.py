@@ -90,7 +90,9 @@ def serve(  # noqa: PLR0917 - Typer passes everything by name
     try:
         if ray is None:
             Engine(settings).checkpoint()  # what is missing is said before the port is opened
-            web.run_app(http_app(settings, access), host=host, port=port, print=_say)
+            app = http_app(settings, access)
+            # Who hangs up waits for nothing any more: nor does a server that their picture was passed on to.
+            web.run_app(app, host=host, port=port, print=_say, handler_cancellation=True)
         else:
             run_on_ray(settings, access, log, address=ray, host=host, port=port, replicas=replicas)
     except EngineError as error:

@@ -14,6 +14,7 @@ from inference.common.errors import UserError
 Strategy = Literal["own", "greedy", "beam", "sample"]
 Detail = Literal["short", "usual", "detailed"]
 Language = Literal["ru", "en", "uk"]
+LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
 PictureErrorCode = Literal[
     "empty", "not_a_picture", "truncated", "too_many_pixels", "too_large", "too_costly", "unsupported"
 ]
@@ -69,7 +70,7 @@ class DecodingOptions:
             raise ValueError(
                 f"Strategy must be one of {', '.join(get_args(Strategy))}, not {self.strategy!r}."
             )
-        for name, known in (("detail", get_args(Detail)), ("language", get_args(Language))):
+        for name, known in (("detail", get_args(Detail)), ("language", LANGUAGES)):
             if getattr(self, name) not in known:
                 raise ValueError(f"Decoding option {name} must be one of {', '.join(known)}.")
         if type(self.quoting) is not bool:
@@ -210,6 +211,26 @@ class Turn:
 
     question: str
     answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be answered about a picture. Raises ValueError for a question that is too long."""
+
+    question: str  # at most QUESTION_LENGTH characters, or JOKE
+    turns: tuple[Turn, ...] = ()  # what was said of it before, in order; a description is the answer to ""
+
+    def __post_init__(self) -> None:
+        checked_question(self.question)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """What :meth:`to_dict` says. Raises KeyError, TypeError or ValueError."""
+        return cls(values["question"], tuple(Turn(**turn) for turn in values["turns"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from inference.common import processors
 from inference.common.tracing import of_picture, picture_id
 from inference.common.types import (
     Answer,
+    Asked,
     Caption,
     DecodingOptions,
     EngineBusy,
@@ -41,14 +42,13 @@ from inference.common.types import (
     Turn,
     Version,
     WorkerCrashed,
-    checked_question,
 )
 from inference.serving import protocol
 from inference.serving.child import ChildDied
 from inference.serving.errors import KINDS
 from inference.serving.openers import Openers
 from inference.serving.program import program
-from inference.serving.protocol import Asked, Opened
+from inference.serving.protocol import Opened
 from inference.serving.worker_process import DiedLoading, WorkerProcess
 
 logger = logging.getLogger(__name__)
@@ -100,6 +100,7 @@ class _Request(Generic[_Said]):
     opening: asyncio.Task[None] | None = None
     retried: bool = False  # its batch broke down: it is tried once more, alone
     lost: int = 0  # times that the worker ended while another machine was asked
+    result: asyncio.Future[protocol.Message] | None = None  # of that machine
     traced: str = field(default_factory=picture_id)  # the id that its logs have
 
 
@@ -196,7 +197,7 @@ class Engine:
         Raises PictureError (not a picture that can be read), EngineBusy (queue full), PictureTimeout,
         WorkerCrashed, UnknownModel, ModelNotLoaded, or a plain EngineError (the captioner failed on this
         picture, the engine stops).
-        A caller that is cancelled gives its place in the queue back.
+        A caller that is cancelled gives its place in the queue back; a machine elsewhere is told to stop.
         """
         answer: asyncio.Future[Caption] = asyncio.get_running_loop().create_future()
         return await self._watched(model, self._answer(data, options, model, answer))
@@ -217,7 +218,7 @@ class Engine:
         Raises what :meth:`caption` does, CannotTalk where the model describes only, and ValueError for a
         question that is too long.
         """
-        asked = Asked(checked_question(question), tuple(turns))
+        asked = Asked(question, tuple(turns))
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         return await self._watched(model, self._answer(data, options, model, answer, asked))
 
@@ -261,6 +262,8 @@ class Engine:
         finally:
             if request.opening is not None:
                 request.opening.cancel()
+            if request.result is not None:
+                request.result.cancel()  # should the other machine still be at it
             self._open.discard(request)
             request.picture = None  # its batch may be remembered until the next one
             self._make_room()
@@ -326,12 +329,14 @@ class Engine:
         """
         return list_models(self.settings.models_dir, also)
 
-    def host(self, model: str) -> str | None:
-        """The machine elsewhere to which pictures for this model go, as HOST:PORT; None: they stay here.
+    def hosts(self, models: Iterable[str]) -> dict[str, str]:
+        """The machines elsewhere to which pictures for these models go, as HOST:PORT, by the model's name; of
+        those for others nothing.
 
         Blocking. Raises UnknownModel where a setting is wrong.
         """
-        return model_host(ModelName.parse(model))
+        found = {model: model_host(ModelName.parse(model)) for model in models}
+        return {model: host for model, host in found.items() if host is not None}
 
     def missing(self) -> list[MissingModel]:
         """The models that are known and not there. Blocking."""
@@ -361,8 +366,11 @@ class Engine:
     async def _dispatch(self) -> None:
         while True:
             self._wake.clear()
-            if self._worker is not None and self._worker.dead:
-                await self._replace_worker()
+            if self._worker is not None:
+                if self._worker.dead:
+                    await self._replace_worker()
+                else:
+                    await self._worker.leave()
             batch = self._next_batch()
             if batch:
                 try:
@@ -442,10 +450,16 @@ class Engine:
         if result.done():
             _settle(request, result.result())
             return
+        if request.answer.done():  # its caller has gone
+            result.cancel()
+            return
+        request.result = result
         request.picture = None  # should the worker end, the file is opened once more
         self._make_room()
 
         def came(result: asyncio.Future[protocol.Message]) -> None:
+            if result.cancelled():
+                return
             error = result.exception()
             if error is None:
                 _settle(request, result.result())

@@ -8,23 +8,22 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from PIL import Image
 
 from inference.common.types import (
     Answer,
+    Asked,
     CannotTalk,
     Caption,
     DecodingOptions,
     EngineError,
     Turn,
-    checked_question,
 )
 from inference.pictures.files import read_file
 from inference.pictures.opening import load_picture
 from inference.serving.program import program
-from inference.serving.protocol import Asked
 
 logger = logging.getLogger(__name__)
 
@@ -68,29 +67,20 @@ class Captioner(Protocol):
 class Talks(Protocol):
     """What a captioner offers that answers questions about a picture."""
 
-    def ask(
-        self, image: Image.Image, question: str, turns: Sequence[Turn], options: DecodingOptions | None
-    ) -> Answer:
-        """The answer to a question about an upright RGB image; ``turns``: what was said of it before.
-
-        Raises CannotTalk: this one describes only.
-        """
+    def ask(self, image: Image.Image, asked: Asked, options: DecodingOptions | None) -> Answer:
+        """The answer to a question about an upright RGB image. Raises CannotTalk: this one describes only."""
 
 
 @runtime_checkable
 class AsksElsewhere(Protocol):
-    """What a captioner offers whose model is on another machine: while that is busy, others are seen to here.
+    """What a captioner offers whose model is on another machine: others are seen to while that is busy."""
 
-    What it returns is there later, and done in another thread.
-    """
-
-    def begin(self, image: Image.Image, options: DecodingOptions | None) -> Future[Caption]:
-        """As :meth:`Captioner.caption`, of one image."""
-
-    def begin_asking(
-        self, image: Image.Image, question: str, turns: Sequence[Turn], options: DecodingOptions | None
-    ) -> Future[Answer]:
-        """As :meth:`Talks.ask`."""
+    def begin(
+        self, image: Image.Image, asked: Asked | None, options: DecodingOptions | None
+    ) -> Future[Caption | Answer]:
+        """As :meth:`Talks.ask`; None: as :meth:`Captioner.caption`. It is there later, and done in another
+        thread; who cancels it has the other machine stop.
+        """
 
 
 @runtime_checkable
@@ -156,7 +146,7 @@ class LocalModel:
         options: DecodingOptions | None = None,
     ) -> Answer:
         """The same for the bytes of a file, of any format that `inference.pictures.opening` reads."""
-        asked = Asked(checked_question(question), tuple(turns))
+        asked = Asked(question, tuple(turns))
         outcome = answer(self._captioner, _opened(data), asked, options)
         if isinstance(outcome, Answer):
             return outcome
@@ -202,7 +192,7 @@ def answer(
     if not isinstance(captioner, Talks):
         return CannotTalk.of(captioner.name)
     try:
-        return _complete(picture.file, captioner.ask(picture.image, asked.question, asked.turns, options))
+        return _complete(picture.file, captioner.ask(picture.image, asked, options))
     except Exception as error:
         return _failure(picture.image.size, error, "asked about")
 
@@ -213,15 +203,18 @@ def begin(
     asked: Asked | None,
     options: DecodingOptions | None,
     tell: Callable[[Outcome], None],
-) -> None:
+) -> Future[Caption | Answer] | None:
     """Have a picture described (``asked`` None), or a question about it answered, elsewhere.
 
-    ``tell`` is told what came of it, once, in whichever thread.
+    ``tell`` is told what came of it, once, in whichever thread, unless what is returned is cancelled; None:
+    it was told.
     """
     file, size = picture.file, picture.image.size  # its pixels are not kept for as long as that takes
     what = "captioned" if asked is None else "asked about"
 
-    def told(said: Future[Any]) -> None:
+    def told(said: Future[Caption | Answer]) -> None:
+        if said.cancelled():
+            return
         try:
             outcome: Outcome = _complete(file, said.result())
         except Exception as error:
@@ -229,15 +222,12 @@ def begin(
         tell(outcome)
 
     try:
-        said: Future[Any] = (
-            captioner.begin(picture.image, options)
-            if asked is None
-            else captioner.begin_asking(picture.image, asked.question, asked.turns, options)
-        )
+        said = captioner.begin(picture.image, asked, options)
     except Exception as error:
         tell(_failure(size, error, what))
-    else:
-        said.add_done_callback(told)
+        return None
+    said.add_done_callback(told)
+    return said
 
 
 def _complete(file: File, said: _Said) -> _Said:

@@ -17,7 +17,8 @@ Engine to worker:
     weights in the model's folder when the pictures came; ``ids``: by which they are answered; ``traced``:
     each one's id in the logs; ``pictures``: see :class:`Opened`
     ``{"type": "ask", ..., "asked": dict}``: the same for one picture, and what is asked about it, see
-    :class:`Asked`
+    :class:`inference.common.types.Asked`
+    ``{"type": "leave", "ids": [int, ...]}``: nobody waits for these any more, which are with another machine
 Worker to engine:
     ``{"type": "loaded", "model": str, "checkpoint": str}``;
     ``{"type": "not_loaded", "request": "load" | "caption" | "ask", "sentence": str}``, then no more;
@@ -34,10 +35,8 @@ import asyncio
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Self
-
-from inference.common.types import Turn
 
 _LENGTHS = struct.Struct(">II")
 
@@ -63,23 +62,6 @@ class Opened:
         """What :meth:`to_dict` says, with its pixels. Raises KeyError or ValueError."""
         width, height = values["size"]
         return cls((width, height), pixels, tuple(values["notes"]), values["seconds"])
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is to be answered about a picture."""
-
-    question: str
-    turns: tuple[Turn, ...]  # what was said of it before
-
-    def to_dict(self) -> Message:
-        """JSON-able."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """What :meth:`to_dict` says. Raises KeyError or TypeError."""
-        return cls(values["question"], tuple(Turn(**turn) for turn in values["turns"]))
 
 
 def pack(message: Message, attachments: Sequence[bytes] = ()) -> list[bytes]:

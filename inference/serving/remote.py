@@ -7,11 +7,12 @@ The other side is ``python -m inference serve``, on one machine or, with Ray Ser
 * ``POST /ask``, the body ``{"picture": base64, "question", "turns": [{"question", "answer"}], "options",
   "model"}``, to an answer (:meth:`inference.common.types.Answer.to_dict`); the last three may be left out.
 * ``GET /models?also=JSON`` to ``{"default": NAME, "models": [{"name", "checkpoint", "description",
-  "parameters", "description_ru", "scores": [{"key", "name", "value"}], "talks", "host"}],
+  "parameters", "description_ru", "scores": [{"key", "name", "value"}], "talks"}],
   "missing": [{"name", "description", "description_ru", "command"}]}``; ``also``: a list of names of models
   that are not offered by themselves, which may be left out.
 * ``GET /checkpoint?model=NAME`` to ``{"checkpoint": HASH, "program": HASH}``.
-* ``GET /host?model=NAME`` to ``{"host": HOST:PORT or null}``: to which other machine its pictures go.
+* ``GET /hosts?models=NAMES`` to ``{"hosts": {NAME: HOST:PORT}}``: to which other machines pictures for models
+  go; of those that stay where the service is, nothing. ``models``: a list of names.
 * ``GET /healthz``: 200 when the default model can caption, else 503.
 * ``GET /metrics``: what the engine did and holds, in Prometheus' format; with Ray, what all replicas did,
   each by its label ``replica``.
@@ -213,16 +214,15 @@ class RemoteEngine:
         except (KeyError, TypeError) as error:
             raise self._stranger() from error
 
-    def host(self, model: str) -> str | None:
-        """To which machine the service passes pictures for this model on, as HOST:PORT; None: it keeps them.
-
-        Blocking. Raises EngineError.
+    def hosts(self, models: Iterable[str]) -> dict[str, str]:
+        """To which machines the service passes pictures for these models on, as HOST:PORT, by the model's
+        name; of those that it keeps, nothing. Blocking. Raises EngineError.
         """
+        found = self._get("/hosts", {"models": json.dumps([*models])})
         try:
-            host = self._get("/host", {"model": model})["host"]
-        except (KeyError, TypeError) as error:
+            return {str(name): str(host) for name, host in found["hosts"].items()}
+        except (KeyError, TypeError, AttributeError) as error:
             raise self._stranger() from error
-        return None if host is None else str(host)
 
     def missing(self) -> list[MissingModel]:
         """The models that the service knows and has not. Blocking. Raises EngineError."""

@@ -120,36 +120,36 @@ async def _answer(
             return await _caption(engine, request.query, await body())
         case "POST", "/ask":
             return await _ask(engine, await body())
-        case "GET", "/models":
-            return await _models(engine, request.query)
-        case "GET", "/checkpoint" | "/host":
-            return HTTPStatus.OK, await asyncio.to_thread(_about, engine, path, request.query.get("model"))
+        case "GET", "/models" | "/hosts" | "/checkpoint":
+            return await _known(engine, path, request.query)
         case "GET", "/healthz":
             status = HTTPStatus.OK if engine.healthy else HTTPStatus.SERVICE_UNAVAILABLE
             return status, {"healthy": engine.healthy, "waiting": engine.waiting}
     sentence = (
-        "Nothing is here: POST a picture to /caption or /ask, or GET /models, /checkpoint, /host, "
+        "Nothing is here: POST a picture to /caption or /ask, or GET /models, /checkpoint, /hosts, "
         "/healthz or /metrics. "
         f"Programs that speak OpenAI's protocol ask under {OPENAI}."
     )
     return HTTPStatus.NOT_FOUND, {"error": "failed", "sentence": sentence}
 
 
-def _about(engine: Engine, path: str, model: str | None) -> dict[str, Any]:
-    """What is asked of one model. Blocking."""
-    if path == "/host":
-        return {"host": engine.host(model or engine.settings.model)}
-    return asdict(engine.version(model))
-
-
-async def _models(engine: Engine, query: Mapping[str, str]) -> _Told:
+async def _known(engine: Engine, path: str, query: Mapping[str, str]) -> _Told:
+    """What is known of the models."""
     try:
-        also = _NAMES.validate_json(query.get("also", "[]"))
+        names = _NAMES.validate_json(query.get("also" if path == "/models" else "models", "[]"))
     except ValueError:
         return _wrong("The names of models cannot be used: send a JSON list of texts.")
-    models = [asdict(model) for model in await asyncio.to_thread(engine.models, also)]
-    missing = [asdict(model) for model in await asyncio.to_thread(engine.missing)]
-    return HTTPStatus.OK, {"default": engine.settings.model, "models": models, "missing": missing}
+
+    def told() -> dict[str, Any]:
+        if path == "/hosts":
+            return {"hosts": engine.hosts(names)}
+        if path == "/checkpoint":
+            return asdict(engine.version(query.get("model")))
+        models = [asdict(model) for model in engine.models(names)]
+        missing = [asdict(model) for model in engine.missing()]
+        return {"default": engine.settings.model, "models": models, "missing": missing}
+
+    return HTTPStatus.OK, await asyncio.to_thread(told)
 
 
 async def _caption(engine: Engine, query: Mapping[str, str], data: bytes) -> _Told:
@@ -304,8 +304,9 @@ def ray_app(settings: EngineSettings, access: Access, log: Callable[[], object],
         Captioning,
         name="captioner",
         num_replicas=replicas,
-        # As many as the engine takes; what is more waits in Ray's proxies instead of being refused.
-        max_ongoing_requests=settings.queue_size,
+        # As many as the engine takes, for models here and elsewhere; what is more waits in Ray's proxies
+        # instead of being refused.
+        max_ongoing_requests=2 * settings.queue_size,
         ray_actor_options={"num_cpus": settings.threads or 1},
     )
     return deployment.bind(gathering.bind())

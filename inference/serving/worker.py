@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from inference.checkpoints.names import ModelName
 from inference.common.errors import UserError
 from inference.common.memory import give_back, kept
 from inference.common.tracing import of_picture
-from inference.common.types import Answer, Caption, DecodingOptions, EngineError
+from inference.common.types import Answer, Asked, Caption, DecodingOptions, EngineError
 from inference.serving import protocol
 from inference.serving.errors import kind_of
 from inference.serving.in_child import answers_to_engine
@@ -85,9 +86,13 @@ class Worker:
         self._send = send
         self._capacity = capacity
         self._loaded: dict[str, _Loaded] = {}  # least recently used first
+        self._elsewhere: dict[int, Future[Caption | Answer]] = {}  # what other machines are asked, by its id
 
     def handle(self, message: protocol.Message, attachments: protocol.Attachments) -> None:
         """Do what one message of the engine asks, and answer it."""
+        if message["type"] == "leave":
+            self._leave(message["ids"])
+            return
         try:
             captioner = self._captioner(message["model"], message.get("checkpoint"))
         # Whatever a checkpoint or somebody else's captioner raises must become a sentence.
@@ -107,12 +112,15 @@ class Worker:
         self._loaded[message["model"]].warm = True
         pictures = [_ready(*one) for one in zip(message["pictures"], attachments, strict=True)]
         attachments.clear()  # as many bytes again, which nobody needs any more
-        asked = protocol.Asked.from_dict(message["asked"]) if message["type"] == "ask" else None
+        asked = Asked.from_dict(message["asked"]) if message["type"] == "ask" else None
         if isinstance(captioner, AsksElsewhere):
+            self._elsewhere = {number: said for number, said in self._elsewhere.items() if not said.done()}
             # Each is in work for itself from here on, and so it is called in the logs.
             for number, traced, picture in zip(message["ids"], message["traced"], pictures, strict=True):
                 with of_picture(traced):
-                    begin(captioner, picture, asked, options, partial(self._tell, number))
+                    said = begin(captioner, picture, asked, options, partial(self._tell, number))
+                if said is not None:
+                    self._elsewhere[number] = said
         else:
             outcomes: Sequence[Outcome] = (
                 caption_together(captioner, pictures, options)
@@ -124,6 +132,12 @@ class Worker:
         self._send({"type": "free"})
         if kept() > _KEPT:
             give_back()
+
+    def _leave(self, numbers: Sequence[int]) -> None:
+        """Have other machines stop with what nobody waits for any more."""
+        for number in numbers:
+            if (said := self._elsewhere.pop(number, None)) is not None:
+                said.cancel()
 
     def _tell(self, number: int, outcome: Outcome) -> None:
         """What came of the picture of that id. In any thread."""

@@ -6,12 +6,13 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Self
 
-from inference.common.types import DecodingOptions, ModelNotLoaded
+from inference.common.types import Asked, DecodingOptions, ModelNotLoaded
 from inference.serving import protocol
 from inference.serving.child import Child, ChildDied, Frame
-from inference.serving.protocol import Asked, Opened
+from inference.serving.protocol import Opened
 
 logger = logging.getLogger(__name__)
 
@@ -25,19 +26,20 @@ class WorkerProcess(Child):
 
     model = ""  # the default one
     ready = False  # it was able to load the default model when it last had to
-    died: Callable[[], None]
+    wake: Callable[[], None]
     _answers: dict[int, asyncio.Future[protocol.Message]]  # that are due, by the pictures' ids
+    _left: list[int]  # of them those that nobody waits for any more, and the process is not told of
     _ids: Iterator[int]
 
     @classmethod
-    async def start(cls, model: str, arguments: Sequence[str], died: Callable[[], None]) -> Self:
+    async def start(cls, model: str, arguments: Sequence[str], wake: Callable[[], None]) -> Self:
         """Spawn the process and ask it to load the default model, without waiting for that.
 
-        ``died`` is called when it has ended. Raises OSError.
+        ``wake`` is called when it has ended, and when :meth:`leave` has something to tell. Raises OSError.
         """
         worker = await cls.spawn("inference.serving.worker", *arguments)
-        worker.model, worker.died = model, died
-        worker._answers, worker._ids = {}, itertools.count()
+        worker.model, worker.wake = model, wake
+        worker._answers, worker._ids, worker._left = {}, itertools.count(), []
         await worker.send({"type": "load", "model": model})
         logger.info("Inference worker started, process %d", worker.pid)
         return worker
@@ -59,12 +61,14 @@ class WorkerProcess(Child):
         ``traced``: each one's id in the logs.
 
         Returns when the worker can take others. Results that are not there by then are waited for by it, not
-        made by it, and raise ChildDied when it ends before.
+        made by it, and raise ChildDied when it ends before. Who cancels one has the other machine stop.
         Raises ChildDied, ModelNotLoaded (also when `start_timeout` has passed), or TimeoutError when the
         pictures took longer than `picture_timeout`.
         """
         due = {next(self._ids): asyncio.get_running_loop().create_future() for _ in pictures}
         self._answers |= due
+        for number, answer in due.items():
+            answer.add_done_callback(partial(self._done, number))
         try:
             await self._hand_over(
                 {
@@ -85,6 +89,17 @@ class WorkerProcess(Child):
                 self._answers.pop(number, None)
             raise
         return list(due.values())
+
+    def _done(self, number: int, answer: asyncio.Future[protocol.Message]) -> None:
+        if answer.cancelled() and self._answers.pop(number, None) is not None:
+            self._left.append(number)
+            self.wake()
+
+    async def leave(self) -> None:
+        """Tell the process what nobody waits for any more. While it describes, it does not hear of that."""
+        if self._left:
+            left, self._left = self._left, []
+            await self.send({"type": "leave", "ids": left})
 
     async def _hand_over(
         self,
@@ -141,4 +156,4 @@ class WorkerProcess(Child):
                 answer.set_exception(ChildDied(self.how_it_ended))
                 answer.exception()  # whoever waits is told; where nobody does, nothing is to be logged
         self._answers.clear()
-        self.died()
+        self.wake()

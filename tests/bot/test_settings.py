@@ -14,7 +14,7 @@ from bot.sandbox.scene import GROUP
 from inference.common.types import DecodingOptions
 from tests.bot.conftest import OTHER, Json, caption_of, data_of, labels, replies_to, reply_to, working
 from tests.drawing import draw_meme, jpeg_bytes
-from tests.inference.fakes import write_checkpoint
+from tests.inference.fakes import TALKS, write_checkpoint
 
 MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
 OTHER_MEME = jpeg_bytes(draw_meme("two_frames", width=400))
@@ -81,6 +81,21 @@ async def test_a_model_that_knows_russian_only_says_so(app: App, sandbox: Sandbo
     assert "по-украински. Модель fake описывает только по-русски." in page["text"]
     model_page = await reply_to(sandbox, await sandbox.send_text("/model"))
     assert "Сейчас: обычная, fake. Модель fake описывает только по-русски." in model_page["text"]
+
+
+async def test_a_model_that_talks_knows_every_language_and_says_nothing_of_it(
+    settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Whoever runs it: a hub's or a server's is a card that says so."""
+    write_checkpoint(tmp_path / "models", "talker", card=TALKS)
+    async with working(settings(model="talker", compare_with="fake"), sandbox):
+        page = await reply_to(sandbox, await sandbox.send_text("/settings"))
+        await choose(sandbox, page, "en")
+        assert "по-английски." in page["text"] and "только по-русски" not in page["text"]
+        await reply_to(sandbox, await sandbox.send_text("/compare fake"))
+        page = await reply_to(sandbox, await sandbox.send_text("/settings"))
+        assert "по-английски. Модель fake описывает только по-русски." in page["text"]
+        assert "talker описывает только" not in page["text"]
 
 
 async def test_in_a_group_the_choices_are_the_askers_and_compared_models_have_them_too(

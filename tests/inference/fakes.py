@@ -22,7 +22,7 @@ from PIL import Image
 
 from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import ModelName
-from inference.common.types import Answer, Caption, DecodingOptions, Turn
+from inference.common.types import Answer, Asked, Caption, DecodingOptions
 
 PLAIN = (120, 120, 120)
 POISON = (200, 0, 0)  # kills the worker, every time
@@ -149,12 +149,10 @@ def load(name: str, models_dir: Path, *, threads: int | None = None) -> FakeCapt
 class FakeTalker(FakeCaptioner):
     """Answers what it was asked, and says what was said before."""
 
-    def ask(
-        self, image: Image.Image, question: str, turns: Sequence[Turn], options: DecodingOptions | None
-    ) -> Answer:
-        log(question=question, turns=[[turn.question, turn.answer] for turn in turns])
+    def ask(self, image: Image.Image, asked: Asked, options: DecodingOptions | None) -> Answer:
+        log(question=asked.question, turns=[[turn.question, turn.answer] for turn in asked.turns])
         self._misbehave(image)
-        text = f"{image.width} x {image.height}: {question}, до того {len(turns)}"
+        text = f"{image.width} x {image.height}: {asked.question}, до того {len(asked.turns)}"
         return Answer(text, self.name, self.checkpoint, seconds={"read": 0.0, "generate": 0.0})
 
 

@@ -6,19 +6,19 @@ prompt: half of the models' templates have none.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from inference.captioners.chat.cleaning import cleaned
 from inference.captioners.chat.judging import is_in
 from inference.checkpoints.prompts import Prompts
-from inference.common.types import JOKE, DecodingOptions, EngineError, Turn
+from inference.common.types import JOKE, Asked, DecodingOptions, EngineError, Turn
 from inference.reading.reading import Reading
 from inference.reading.summary import kind_of
 from inference.russian.places import standing
 
-__all__ = ["Conversation", "Message", "answering", "carried_on", "describing"]
+__all__ = ["Conversation", "Message", "begun", "carried_on"]
 
 _TRIES = 2  # of one question that gets no answer
 
@@ -34,31 +34,30 @@ class Message:
 Conversation = list[Message]
 
 
-def describing(reading: Reading, options: DecodingOptions, prompts: Prompts) -> Conversation:
-    """To be described: what was read, and what the options ask for."""
-    return [Message("user", _joined(_evidence(reading, prompts), _description(options, prompts)))]
-
-
-def answering(
-    reading: Reading, question: str, turns: Sequence[Turn], options: DecodingOptions, prompts: Prompts
-) -> Conversation:
-    """To be answered from the picture, what was read, and what was said before: ``turns``, in order; a
-    description answers the question "".
+def begun(reading: Reading, asked: Asked | None, options: DecodingOptions, prompts: Prompts) -> Conversation:
+    """What a model is told: what was read, then what was said before, then what is ``asked`` now; None: to
+    describe the picture as the options want it.
     """
-    messages: Conversation = []
-    for turn in turns:
-        asked = turn.question or _description(options, prompts)
-        if asked == JOKE:
-            asked = _joke(options, prompts)
-        messages += [Message("user", asked), Message("assistant", turn.answer)]
-    if question == JOKE:
-        asked = _joke(options, prompts)
+    if asked is None:
+        messages = [Message("user", _description(options, prompts))]
     else:
-        language = prompts.language(options.language)
-        asked = prompts.text("question", question=question, language=language)
-    messages.append(Message("user", asked))
+        messages = list(_before(asked.turns, options, prompts))
+        messages.append(Message("user", _question(asked.question, options, prompts)))
     messages[0] = Message("user", _joined(_evidence(reading, prompts), messages[0].text))
     return messages
+
+
+def _before(turns: Sequence[Turn], options: DecodingOptions, prompts: Prompts) -> Iterator[Message]:
+    for turn in turns:
+        told = _joke(options, prompts) if turn.question == JOKE else turn.question
+        yield Message("user", told or _description(options, prompts))
+        yield Message("assistant", turn.answer)
+
+
+def _question(question: str, options: DecodingOptions, prompts: Prompts) -> str:
+    if question == JOKE:
+        return _joke(options, prompts)
+    return prompts.text("question", question=question, language=prompts.language(options.language))
 
 
 def carried_on(

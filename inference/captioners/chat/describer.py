@@ -9,12 +9,12 @@ from typing import Final, Self
 
 from PIL import Image
 
-from inference.captioners.chat.conversation import answering, carried_on, describing
+from inference.captioners.chat.conversation import begun, carried_on
 from inference.captioners.chat.server import Server, the_server
 from inference.checkpoints.names import ServedModel
 from inference.checkpoints.prompts import Prompts
 from inference.checkpoints.served import ServerSettings
-from inference.common.types import DecodingOptions, Turn
+from inference.common.types import Asked, DecodingOptions
 from inference.reading.reading import Reading
 
 __all__ = ["ServedDescriber"]
@@ -41,35 +41,20 @@ class ServedDescriber:
         self, images: Sequence[Image.Image], readings: Sequence[Reading], options: DecodingOptions
     ) -> tuple[list[str], list[float]]:
         """One description a picture, and the mean log-probability of its tokens."""
-        begun = [self.begin(image, reading, options) for image, reading in zip(images, readings, strict=True)]
-        return [one.result() for one in begun], [self.likelihood] * len(begun)
+        pairs = zip(images, readings, strict=True)
+        said = [self.begin(image, reading, None, options) for image, reading in pairs]
+        return [one.result() for one in said], [self.likelihood] * len(said)
 
-    def answer(
-        self,
-        image: Image.Image,
-        reading: Reading,
-        question: str,
-        turns: Sequence[Turn],
-        options: DecodingOptions,
-    ) -> str:
+    def answer(self, image: Image.Image, reading: Reading, asked: Asked, options: DecodingOptions) -> str:
         """What is said to a question about a picture."""
-        return self.begin_answer(image, reading, question, turns, options).result()
+        return self.begin(image, reading, asked, options).result()
 
-    def begin(self, image: Image.Image, reading: Reading, options: DecodingOptions) -> Future[str]:
-        """A description that will be there later; see :meth:`.server.Server.carry_on`."""
-        messages = describing(reading, options, self._prompts)
-        talk = carried_on(messages, options, self._prompts)
-        return self._server.carry_on(self._model, image, options, talk)
-
-    def begin_answer(
-        self,
-        image: Image.Image,
-        reading: Reading,
-        question: str,
-        turns: Sequence[Turn],
-        options: DecodingOptions,
+    def begin(
+        self, image: Image.Image, reading: Reading, asked: Asked | None, options: DecodingOptions
     ) -> Future[str]:
-        """An answer that will be there later."""
-        messages = answering(reading, question, turns, options, self._prompts)
+        """An answer, or where nothing is asked a description, that will be there later; see
+        :meth:`.server.Server.carry_on`.
+        """
+        messages = begun(reading, asked, options, self._prompts)
         talk = carried_on(messages, options, self._prompts)
         return self._server.carry_on(self._model, image, options, talk)

@@ -18,14 +18,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from inference.captioners.chat.conversation import Conversation, answering, carried_on, describing
+from inference.captioners.chat.conversation import Conversation, begun, carried_on
 from inference.captioners.chat.judging import is_in
 from inference.captioners.hub.loading import HubError, load_model, load_part
 from inference.captioners.hub.translation import Translator
 from inference.checkpoints.hub import HubSettings, fetch
 from inference.checkpoints.names import HubModel
 from inference.checkpoints.prompts import Prompts
-from inference.common.types import DecodingOptions, Turn
+from inference.common.types import Asked, DecodingOptions
 from inference.decoding.processors import NoRepeatNgram, RepetitionPenalty
 from inference.reading.inscriptions import inscriptions
 from inference.reading.reading import Reading
@@ -106,24 +106,16 @@ class HubDescriber:
         ]
         return described, likelihoods
 
-    def answer(
-        self,
-        image: Image.Image,
-        reading: Reading,
-        question: str,
-        turns: Sequence[Turn],
-        options: DecodingOptions,
-    ) -> str:
+    def answer(self, image: Image.Image, reading: Reading, asked: Asked, options: DecodingOptions) -> str:
         """What one that talks says to a question about a picture."""
-        messages = answering(reading, question, turns, options, self._prompts)
-        return self._carry_on(image, messages, options)[0]
+        return self._carry_on(image, begun(reading, asked, options, self._prompts), options)[0]
 
     def _describe(
         self, images: Sequence[Image.Image], readings: Sequence[Reading], options: DecodingOptions
     ) -> tuple[list[str], list[float]]:
         """One picture after the other: prompts differ in length, and a processor gains nothing by batches."""
         told = [
-            self._carry_on(image, describing(reading, options, self._prompts), options)
+            self._carry_on(image, begun(reading, None, options, self._prompts), options)
             for image, reading in zip(images, readings, strict=True)
         ]
         return [text for text, _ in told], [likelihood for _, likelihood in told]
@@ -141,7 +133,7 @@ class HubDescriber:
             except StopIteration as end:
                 said = str(end.value)
                 break
-        if self.translator is not None and not is_in(options.language, said):
+        if self.translator is not None and options.language == "ru" and not is_in("ru", said):
             (said,) = self.translator.translate([said])
         return said, likelihood
 

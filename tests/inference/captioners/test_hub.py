@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from inference.captioners.captioner import load_captioner
-from inference.captioners.chat.conversation import Conversation, answering, carried_on, describing
+from inference.captioners.chat.conversation import Conversation, begun, carried_on
 from inference.captioners.hub import describer as hub
 from inference.captioners.hub.loading import HubError
 from inference.captioners.hub.translation import Translator
@@ -30,7 +30,7 @@ from inference.checkpoints.hub import find_snapshot
 from inference.checkpoints.models import model_info
 from inference.checkpoints.names import HubModel, ModelName
 from inference.checkpoints.prompts import Prompts
-from inference.common.types import CannotTalk, DecodingOptions, Turn, UnknownModel
+from inference.common.types import Asked, CannotTalk, DecodingOptions, Turn, UnknownModel
 from inference.reading.lines import TextLine
 from tests.drawing import draw_meme
 from tests.inference.hub_cache import (
@@ -289,12 +289,11 @@ def test_chat_models_answer_as_in_transformers_own_pipeline(
                 return str(end.value)
 
     for image, own, text in zip(PICTURES, [NOTHING, READ], texts, strict=True):
-        assert text == told(image, carried_on(describing(own, GREEDY, prompts), GREEDY, prompts))
+        assert text == told(image, carried_on(begun(own, None, GREEDY, prompts), GREEDY, prompts))
     assert all(likelihood < 0 for likelihood in likelihoods)
-    said = [Turn("", "Кот."), Turn("Где?", "Там.")]
-    answer = describer.answer(PICTURES[0], READ, "Кто?", said, GREEDY)
-    asked = answering(READ, "Кто?", said, GREEDY, prompts)
-    assert answer == told(PICTURES[0], carried_on(asked, GREEDY, prompts))
+    asked = Asked("Кто?", (Turn("", "Кот."), Turn("Где?", "Там.")))
+    answer = describer.answer(PICTURES[0], READ, asked, GREEDY)
+    assert answer == told(PICTURES[0], carried_on(begun(READ, asked, GREEDY, prompts), GREEDY, prompts))
     assert answer != texts[0]
 
 
@@ -308,15 +307,20 @@ def test_a_prompt_of_the_operators_stands_for_ours(
 
 
 def test_which_models_of_the_hub_talk_is_told_without_loading_them(cache: Path) -> None:
-    found = {name: model_info(cache, ModelName.parse(f"hf:tiny/{name}")).talks for name in ("ved", "qwen")}
-    assert found == {"ved": False, "qwen": True}
-    for name, talks in found.items():
+    found = {name: model_info(cache, ModelName.parse(f"hf:tiny/{name}")) for name in ("ved", "qwen")}
+    assert {name: (model.talks, model.languages) for name, model in found.items()} == {
+        "ved": (False, ("ru",)),
+        "qwen": (True, ("ru", "en", "uk")),
+    }
+    for name, model in found.items():
         captioner = load_captioner(f"hf:tiny/{name}", cache)
-        if talks:
-            assert captioner.ask(PICTURES[0], "Кто?", (), GREEDY).model == f"hf:tiny/{name}"
+        (caption,) = captioner.caption(PICTURES[:1], replace(GREEDY, language="uk"))
+        assert caption.options.language == ("uk" if model.talks else "ru")
+        if model.talks:
+            assert captioner.ask(PICTURES[0], Asked("Кто?"), GREEDY).model == f"hf:tiny/{name}"
         else:
             with pytest.raises(CannotTalk):
-                captioner.ask(PICTURES[0], "Кто?", (), GREEDY)
+                captioner.ask(PICTURES[0], Asked("Кто?"), GREEDY)
 
 
 def test_a_prompt_comes_from_the_environment_or_the_env_file(

@@ -6,14 +6,18 @@ import asyncio
 import contextlib
 import logging
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from aiohttp import web
+from openai import AsyncOpenAI
 
 from inference.checkpoints import served
 from inference.common.types import EngineBusy, ModelNotLoaded, Turn
@@ -22,6 +26,7 @@ from inference.serving.remote import RemoteEngine
 from inference.serving.serve import http_app
 from tests.inference.chat_server import SAID, ChatServer, refuses, says
 from tests.inference.fakes import HANG, POISON, picture, write_checkpoint
+from tests.inference.serving.test_openai_api import data_url
 
 ROOT = Path(__file__).parents[3]
 KEY = "sk-not-to-be-told-to-anybody"
@@ -87,23 +92,6 @@ def asleep(server: ChatServer) -> asyncio.Event:
     return gate
 
 
-async def test_fifty_pictures_take_a_sixth_of_the_time_that_they_would_one_by_one(
-    server: ChatServer, settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPENAI_CONCURRENCY", "8")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    async with Engine(settings) as engine:
-        await engine.caption(picture(), model=TINY)  # everything is loaded
-        server.usual, server.spent = says(SAID, after=1.0), 0.0
-        begun = time.monotonic()
-        captions = await asyncio.gather(*(engine.caption(picture(), model=TINY) for _ in range(50)))
-        took = time.monotonic() - begun
-    assert [caption.text for caption in captions] == [SAID] * 50
-    assert server.most_at_once == 8
-    assert server.spent >= 50
-    assert took <= server.spent / 6
-
-
 async def test_who_waits_for_a_server_holds_up_nobody(
     server: ChatServer, settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +110,72 @@ async def test_who_waits_for_a_server_holds_up_nobody(
         assert [(await task).text for task in slow] == [SAID, SAID]
         assert engine.worker_pid == pid
         assert engine.waiting == 0
+
+
+async def test_a_server_does_not_go_on_for_a_caller_who_left(
+    server: ChatServer, settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_CONCURRENCY", "2")
+    gate = asleep(server)
+    async with Engine(settings) as engine:
+        leaving = asyncio.create_task(engine.ask(picture(), "Кто?", model=TINY))
+        await until(lambda: server.at_once == 1, "the question is with the server")
+        staying = asyncio.create_task(engine.caption(picture(), model=TINY))
+        await until(lambda: server.at_once == 2, "the picture, too")
+        in_line = asyncio.create_task(engine.caption(picture(size=(9, 9)), model=TINY))
+        await engine.caption(picture())  # the worker has come to it before this one
+        for task in (in_line, leaving):
+            task.cancel()
+        await until(lambda: server.at_once == 1, "the server stops")
+        last = asyncio.create_task(engine.caption(picture(), model=TINY))
+        await until(lambda: server.at_once == 2, "the place is another's")
+        gate.set()
+        assert [(await task).text for task in (staying, last)] == [SAID, SAID]
+        assert engine.waiting == 0
+    assert len(server.requests) == 3  # who left while they waited for a place was never asked for
+
+
+async def test_a_server_does_not_go_on_for_who_hung_up_at_the_service(
+    server: ChatServer, settings: EngineSettings
+) -> None:
+    gate = asleep(server)
+    async with serving(settings) as url:
+        client = AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        shown = {"type": "image_url", "image_url": {"url": data_url(picture())}}
+        async with client, RemoteEngine(url) as engine:
+            asked: Any = {"model": TINY, "messages": [{"role": "user", "content": [shown]}]}
+            for leaving in (
+                client.chat.completions.create(**asked, stream=True),
+                client.chat.completions.create(**asked),
+                engine.caption(picture(), model=TINY),
+                engine.ask(picture(), "Кто?", model=TINY),
+            ):
+                task = asyncio.create_task(leaving)
+                await until(lambda: server.at_once == 1, "it is with the server")
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                await until(lambda: server.at_once == 0, "the server stops")
+            gate.set()
+            assert (await engine.caption(picture(), model=TINY)).text == SAID
+
+
+@asynccontextmanager
+async def serving(settings: EngineSettings) -> AsyncIterator[str]:
+    """The address of ``python -m inference serve``."""
+    arguments = ["--port", "0", "--model", settings.model, "--models-dir", str(settings.models_dir)]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "inference", "serve", *arguments, "--captioner", settings.captioner),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    try:
+        said = (await process.stdout.readline()).decode()
+        assert said.startswith("Running on ")
+        yield said.split()[-1]
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 @pytest.mark.parametrize("colour", [POISON, HANG], ids=["killed", "hangs"])
@@ -219,11 +273,12 @@ async def test_a_service_tells_which_of_its_models_talk_and_where_they_are(
         async with RemoteEngine(f"http://127.0.0.1:{runner.addresses[0][1]}") as engine:
             answer = await engine.ask(picture(), "Кто?", model=TINY)
             assert (answer.text, answer.model) == (SAID, TINY)
-            here = {one.name: (one.talks, one.host) for one in await asyncio.to_thread(engine.models)}
+            here = {one.name: one.talks for one in await asyncio.to_thread(engine.models)}
+            assert await asyncio.to_thread(engine.hosts, ["fake", TINY]) == {}  # it is on this machine
             # Of a server that is away too: pictures go there when it is back.
             monkeypatch.setenv("OPENAI_BASE_URL", "http://gpu-box.invalid:8000/v1")
-            hosts = [await asyncio.to_thread(engine.host, name) for name in ("fake", TINY)]
+            hosts = await asyncio.to_thread(engine.hosts, ["fake", TINY])
     finally:
         await runner.cleanup()
-    assert here == {"fake": (False, None), TINY: (True, None)}
-    assert hosts == [None, "gpu-box.invalid:8000"]
+    assert here == {"fake": False, TINY: True}
+    assert hosts == {TINY: "gpu-box.invalid:8000"}

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+import queue
+import time
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from openai import OpenAI
 from PIL import Image
 
-from inference.captioners.captioner import Captioner, load_captioner
+from inference.captioners.captioner import Captioner, PatientCaptioner, load_captioner
+from inference.captioners.chat.conversation import Conversation, Message
 from inference.captioners.chat.describer import ServedDescriber
 from inference.captioners.chat.server import Server, the_server
 from inference.checkpoints import served
@@ -19,8 +22,10 @@ from inference.checkpoints.models import checkpoint_hash, list_models
 from inference.checkpoints.names import ModelName, ServedModel
 from inference.checkpoints.prompts import Prompts
 from inference.checkpoints.served import ServerSettings
+from inference.common.tracing import NamesPicture, of_picture
 from inference.common.types import (
     JOKE,
+    Asked,
     DecodingOptions,
     EngineBusy,
     EngineError,
@@ -30,6 +35,7 @@ from inference.common.types import (
     UnknownModel,
 )
 from inference.reading.reader import Reader
+from inference.serving.local import File, Outcome, Ready, begin
 from tests.drawing import draw_meme
 from tests.inference.chat_server import (
     CREATED,
@@ -76,14 +82,7 @@ def captioner(server: ChatServer, reader: Reader) -> Iterator[Captioner]:
     """The model, with a reader that is loaded once for all tests."""
     describer = ServedDescriber.load(ServedModel("tiny"))
     name = ModelName.parse("openai:tiny")
-    yield Captioner(
-        str(name),
-        checkpoint_hash(Path(), name),
-        describer,
-        reader,
-        describer.options,
-        languages=ServedModel.languages,
-    )
+    yield Captioner(str(name), checkpoint_hash(Path(), name), describer, reader, describer.options)
     end()
 
 
@@ -159,7 +158,7 @@ def test_a_question_under_the_picture_is_answered_in_its_description(
 def test_a_question_is_answered_from_what_was_said(captioner: Captioner, server: ChatServer) -> None:
     server.script.append(says("На столе."))
     turns = (Turn("", SAID), Turn("Кто это?", "Кот."))
-    answer = captioner.ask(MEME, "А где он?", turns)
+    answer = captioner.ask(MEME, Asked("А где он?", turns))
     assert (answer.text, answer.model, answer.checkpoint) == (
         "На столе.",
         "openai:tiny",
@@ -172,11 +171,23 @@ def test_a_question_is_answered_from_what_was_said(captioner: Captioner, server:
 
 
 def test_the_joke_is_asked_for_in_our_words(captioner: Captioner, server: ChatServer) -> None:
-    captioner.ask(BLANK, JOKE, (Turn("", SAID), Turn(JOKE, "Смешно."), Turn("Почему?", "Так.")))
+    captioner.ask(BLANK, Asked(JOKE, (Turn("", SAID), Turn(JOKE, "Смешно."), Turn("Почему?", "Так."))))
     _, _, earlier, *_, last = server.told[0]
     assert earlier == last
     assert JOKE not in "".join(server.told[0])
     assert "шутк" in last
+
+
+def test_english_words_are_explained_where_the_description_is_to_be_in_russian(
+    server: ChatServer, reader: Reader
+) -> None:
+    describer, image = ServedDescriber.load(ServedModel("tiny")), draw_meme("caption_bar", "LOOK AT THE CAT")
+    name = "openai:tiny+tiny/en-ru"
+    captioner = Captioner(name, "", describer, reader, describer.options, translate=lambda texts: ["Смотри"])
+    assert describe(captioner, image.convert("RGB")) == f'{SAID} По-русски: "Смотри".'
+    server.usual = says("The cat sits on a table.")
+    assert describe(captioner, image.convert("RGB"), language="en") == "The cat sits on a table."
+    end()
 
 
 # --- what servers do ---
@@ -202,7 +213,7 @@ def test_what_is_beside_the_matter_is_left_out(captioner: Captioner, server: Cha
 
 def test_a_line_that_is_quoted_stays_a_quotation(captioner: Captioner, server: ChatServer) -> None:
     server.script.append(says("«ПОНЕДЕЛЬНИК»"))
-    answer = captioner.ask(BLANK, "Что там написано?", ())
+    answer = captioner.ask(BLANK, Asked("Что там написано?"))
     assert (answer.text, answer.notes) == ("«ПОНЕДЕЛЬНИК»", ("own_reading",))
 
 
@@ -346,7 +357,7 @@ def test_quotations_that_nobody_read_are_the_models_own(captioner: Captioner, se
     assert partly.notes == own.notes == ("own_reading",)
     assert borne_out.confidence > partly.confidence > own.confidence > 0
     server.script.append(says("Там написано «Лучший папа»."))
-    assert captioner.ask(MEME, "Что на чашке?", ()).notes == ("own_reading",)
+    assert captioner.ask(MEME, Asked("Что на чашке?")).notes == ("own_reading",)
 
 
 # --- what it is called, and which version ---
@@ -437,9 +448,9 @@ def test_the_models_that_a_setting_names_are_offered(
     assert list_models(tmp_path) == []
     monkeypatch.setenv("OPENAI_MODELS", "tiny, ORG/vl:7b")
     here = list_models(tmp_path)
-    assert [(model.name, model.talks, model.host) for model in here] == [
-        ("openai:tiny", True, None),
-        ("openai:ORG/vl:7b", True, None),
+    assert [(model.name, model.talks, model.languages) for model in here] == [
+        ("openai:tiny", True, ("ru", "en", "uk")),
+        ("openai:ORG/vl:7b", True, ("ru", "en", "uk")),
     ]
     monkeypatch.setenv("OPENAI_BASE_URL", "ftp://")
     assert list_models(tmp_path) == []
@@ -495,6 +506,37 @@ def test_several_pictures_are_with_the_server_at_once(
     captions = load_captioner("openai:tiny", Path()).caption([BLANK] * 7)
     assert [caption.text for caption in captions] == [SAID] * 7
     assert server.most_at_once == 3
+    end()
+
+
+def test_what_other_threads_log_names_the_picture(server: ChatServer, reader: Reader) -> None:
+    def fails(texts: Sequence[str]) -> list[str]:
+        raise RuntimeError("no dictionary")
+
+    def talk() -> Generator[Conversation, str, str]:
+        logging.getLogger("inference").warning("Asking")
+        return (yield [Message("user", "Кто это?")])
+
+    told, outcomes = list[tuple[str, str]](), queue.SimpleQueue[Outcome]()
+    handler = logging.Handler()
+    handler.addFilter(NamesPicture())
+    handler.emit = lambda record: told.append((record.getMessage(), record.picture))  # type: ignore[attr-defined, method-assign]
+    describer = ServedDescriber.load(ServedModel("tiny"))
+    captioner = PatientCaptioner("openai:tiny", "", describer, reader, describer.options, translate=fails)
+    image = draw_meme("caption_bar", "LOOK AT THE CAT").convert("RGB")
+    ready = Ready(image, File((), 0.0, time.perf_counter()))
+    logging.getLogger().addHandler(handler)
+    try:
+        with of_picture("7"):
+            begin(captioner, ready, None, None, outcomes.put)
+            options = DecodingOptions("own")
+            asked = the_server(ServerSettings.of()).carry_on(ServedModel("tiny"), BLANK, options, talk())
+        assert asked.result() == SAID
+        assert "no dictionary" in str(outcomes.get(timeout=30))
+    finally:
+        logging.getLogger().removeHandler(handler)
+    failed = f"A picture of {image.width} x {image.height} could not be captioned"
+    assert sorted(told) == [(failed, "7"), ("Asking", "7")]
     end()
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from inference.captioners.captioner import load_captioner
 from inference.checkpoints import served
-from inference.common.types import EngineError, Turn
+from inference.common.types import Asked, EngineError, Turn
 from tests.drawing import draw_meme
 from tests.inference.captioners.chat.test_served import end
 from tests.inference.hub_cache import publish, save_qwen_vl
@@ -77,7 +77,7 @@ def test_pictures_go_in_and_words_come_out(
     assert first.text == again.text != second.text  # it is the picture that they depend on
     assert len(first.checkpoint) == 64
     assert first.words == ("Когда кот проснулся",)
-    answer = captioner.ask(images[0], "Кто это?", [Turn("", first.text)])
+    answer = captioner.ask(images[0], Asked("Кто это?", (Turn("", first.text),)))
     assert answer.text
     assert answer.text != first.text
     with pytest.raises(EngineError) as raised:
