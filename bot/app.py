@@ -28,7 +28,6 @@ from bot.captioning.models import AnyEngine, Catalogue, check_models
 from bot.captioning.notices import LateNotice, Notices, QueueNotice, TroubleNotice
 from bot.captioning.patience import Patience
 from bot.captioning.queue import Queue
-from bot.captioning.room import Room
 from bot.captioning.turn_source import TurnSource
 from bot.captioning.typing_notice import TypingNotice
 from bot.captioning.watcher import Watcher
@@ -102,8 +101,7 @@ def build_captioning(
         queue=QueueNotice(bot, store.jobs, queue, nursery, many=settings.queue_notice),
         late=LateNotice(bot),
     )
-    room = Room(settings.picture_memory_bytes)
-    fetcher = Fetcher(bot, room, max_file_bytes=settings.max_file_bytes)
+    fetcher = Fetcher(bot, memory=settings.picture_memory_bytes, max_file_bytes=settings.max_file_bytes)
     patient = PatientEngine(engine, catalogue, default=settings.model)
     delivery = Delivery(
         bot, store.jobs, store.people, gate=gate, patience=patience, pacer=pacer, watcher=watcher

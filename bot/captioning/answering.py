@@ -87,7 +87,7 @@ class Answering:
             if job.kind == "question":
                 await lane_place.come()  # what was asked before is a part of the conversation
             while True:
-                async with self._notices.queue.shown(job), self._queue.turn(job.user_id):
+                async with self._notices.queue.shown(job), self._queue.turn(job):
                     if claimed is None:
                         self._watcher.picture_began(time.monotonic() - came)
                         claimed = await self._claim(job, resume=resume)

@@ -61,7 +61,7 @@ class CaptionSource:
         return await self._make(job, model, asked=asked)
 
     async def _make(self, job: Job, model: str, *, asked: bool) -> CaptionRow:
-        async with self._fetcher.fetched(job.file_id) as data:
+        async with self._fetcher.fetched(job) as data:
             caption = await self._engine.describe(data, job.decoding_options(asked=asked), model)
             width, height = await asyncio.to_thread(upright_size, data)
             picture = PictureFields(
@@ -84,7 +84,7 @@ class CaptionSource:
         picture = await self._patience.insist(job, self._pictures.get, cached.picture_id)
         if picture is not None and picture.path is None and job.keeps_picture:
             try:
-                async with self._fetcher.fetched(job.file_id) as data:
+                async with self._fetcher.fetched(job) as data:
                     await self._patience.insist(job, self._captions.use, job.id, cached.id, data=data)
                 return
             except Unanswerable as outcome:  # the caption is at hand: it must not fail for this

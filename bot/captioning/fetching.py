@@ -12,8 +12,10 @@ from aiogram import Bot
 from aiogram.exceptions import AiogramError, TelegramBadRequest, TelegramNotFound, TelegramRetryAfter
 from aiohttp import ClientError, ClientResponseError
 
+from bot.captioning.models import is_elsewhere
 from bot.captioning.outcomes import Unanswerable, Wait
 from bot.captioning.room import Room
+from bot.feedback.tables import Job
 from bot.middlewares.requests import single_attempt
 
 FETCH_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between the first tries to fetch a file
@@ -58,25 +60,27 @@ class FetchTries:
 
 
 class Fetcher:
-    """Fetches files of at most ``max_file_bytes``; what is fetched lies in ``room``."""
+    """Fetches files of at most ``max_file_bytes``, and holds ``memory`` bytes at once: half of them may be
+    pictures that wait for a server elsewhere, so that a slow one leaves room for the others.
+    """
 
-    def __init__(self, bot: Bot, room: Room, *, max_file_bytes: int) -> None:
+    def __init__(self, bot: Bot, *, memory: int, max_file_bytes: int) -> None:
         self._bot = bot
-        self._room = room
+        self._rooms = {elsewhere: Room(memory // 2) for elsewhere in (False, True)}
         self._limit = max_file_bytes
 
     @asynccontextmanager
-    async def fetched(self, file_id: str) -> AsyncIterator[bytes]:
-        """The bytes of a file, in memory while the block runs. Raises Unanswerable, FileAway.
+    async def fetched(self, job: Job) -> AsyncIterator[bytes]:
+        """The bytes of a job's file, in memory while the block runs. Raises Unanswerable, FileAway.
 
         No error of the HTTP client leaves this method: their texts hold the token.
         """
         # Asked for anew at every try: the path it gives is valid for an hour only.
         with _fetch_errors(), single_attempt():
-            file = await self._bot.get_file(file_id)
+            file = await self._bot.get_file(job.file_id)
         if file.file_path is None or (file.file_size or 0) > self._limit:
             raise Unanswerable("too_large", f"{file.file_size} bytes")
-        async with self._room.of(file.file_size or self._limit):
+        async with self._rooms[is_elsewhere(job.model)].of(file.file_size or self._limit):
             with _fetch_errors():
                 data = await self._read(file.file_path)
             yield data

@@ -6,14 +6,15 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from itertools import islice
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from itertools import chain, islice
 from weakref import WeakValueDictionary
 
+from bot.captioning.models import is_elsewhere
 from bot.captioning.throughput import Throughput
 from bot.feedback.tables import Job
 
-_NEAR = 8  # unfinished pictures, in the order of their acceptance, that are or soon will be described
+_NEAR = 8  # of a line's pictures, the first: they are or soon will be described
 
 
 class QueueFull(Exception):  # noqa: N818 - a state
@@ -44,11 +45,31 @@ class LanePlace:
         self._passed.set()
 
 
-class Queue:
-    """Every unfinished job of this process, in the order in which they were accepted.
+class _Line:
+    """Unfinished jobs that wait for the same machine, by number in the order of their acceptance."""
 
-    ``at_once``: jobs in work; ``per_person``: of them one person's; ``waiting_per_person``: unanswered
-    pictures that one person may have.
+    def __init__(self, at_once: int, per_person: int, clock: Callable[[], float]) -> None:
+        self.jobs: dict[int, Job] = {}
+        self.throughput = Throughput(clock)
+        self._per_person = per_person
+        self._all = asyncio.Semaphore(at_once)
+        self._shares: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def turn(self, user_id: int) -> AsyncIterator[None]:
+        """See :meth:`Queue.turn`."""
+        # The person's own share first: somebody with a hundred pictures must not fill the common line.
+        share = self._shares.setdefault(user_id, asyncio.Semaphore(self._per_person))
+        async with share, self._all:
+            yield
+
+
+class Queue:
+    """Every unfinished job of this process.
+
+    Those whose model another server runs stand in a line of their own: however slow it is, the others neither
+    wait for it nor count its pictures. Of each line ``at_once`` jobs are in work, ``per_person`` of them one
+    person's. ``waiting_per_person``: unanswered pictures that one person may have, in both.
     """
 
     def __init__(
@@ -59,28 +80,27 @@ class Queue:
         waiting_per_person: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._throughput = Throughput(clock)
-        self._per_person = per_person
         self._waiting_per_person = waiting_per_person
-        self._all = asyncio.Semaphore(at_once)
-        self._shares: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
-        self._line: dict[int, Job] = {}
+        self._lines = {elsewhere: _Line(at_once, per_person, clock) for elsewhere in (False, True)}
         self._accepting: Counter[int] = Counter()
         self._lanes: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
 
     def __len__(self) -> int:
-        return len(self._line)
+        return sum(len(line.jobs) for line in self._lines.values())
 
     def __iter__(self) -> Iterator[Job]:
-        return iter(self._line.values())
+        return chain.from_iterable(line.jobs.values() for line in self._lines.values())
+
+    def _line(self, job: Job) -> _Line:
+        return self._lines[is_elsewhere(job.model)]
 
     @contextmanager
     def accepting(self, user_id: int) -> Iterator[None]:
         """Around the writing of one picture's jobs. Raises QueueFull when the person has too many already."""
         waiting = self._accepting[user_id] + sum(job.user_id == user_id for job in self)
         if waiting >= self._waiting_per_person:
-            theirs = [job for job in self if job.user_id == user_id]
-            raise QueueFull(waiting, self.seconds_for(theirs[-1]) if theirs else None)
+            times = [self.seconds_for(job) for job in self if job.user_id == user_id]
+            raise QueueFull(waiting, max((time for time in times if time is not None), default=None))
         self._accepting[user_id] += 1  # handlers run side by side: those half-way count too
         try:
             yield
@@ -91,26 +111,29 @@ class Queue:
 
     def add(self, jobs: Iterable[Job]) -> None:
         """Let them wait behind all others; one that waits keeps its place."""
-        if not self._line:
-            self._throughput.begin()
-        self._line |= {job.id: job for job in jobs}
+        for job in jobs:
+            line = self._line(job)
+            if not line.jobs:
+                line.throughput.begin()
+            line.jobs[job.id] = job
 
     def remove(self, job: Job) -> None:
         """It is answered, or nobody works on it any more."""
-        if self._line.pop(job.id, None) is not None:
-            self._throughput.done()
+        line = self._line(job)
+        if line.jobs.pop(job.id, None) is not None:
+            line.throughput.done()
 
     def is_near(self, job: Job) -> bool:
-        """Whether only a few pictures were accepted before this one and are unfinished."""
-        return job.id in islice(self._line, _NEAR)
+        """Whether only a few pictures are before this one in its line."""
+        return job.id in islice(self._line(job).jobs, _NEAR)
 
     def ahead_of(self, job: Job) -> int:
-        """How many unfinished pictures were accepted before this one."""
-        return next((ahead for ahead, other in enumerate(self._line) if other == job.id), 0)
+        """How many pictures are before this one in its line."""
+        return next((ahead for ahead, other in enumerate(self._line(job).jobs) if other == job.id), 0)
 
     def seconds_for(self, job: Job) -> float | None:
         """About how long it takes until this job is answered, at the pace of late; None: nobody knows yet."""
-        return self._throughput.seconds_for(self.ahead_of(job) + 1)
+        return self._line(job).throughput.seconds_for(self.ahead_of(job) + 1)
 
     def enter_lane(self, lane: str | None) -> LanePlace:
         """A place behind all in this lane; None: a lane of its own."""
@@ -120,10 +143,6 @@ class Queue:
             self._lanes[lane] = passed
         return LanePlace(before, passed)
 
-    @asynccontextmanager
-    async def turn(self, user_id: int) -> AsyncIterator[None]:
-        """A place in the work while the block runs, as soon as there is one for this person."""
-        # The person's own share first: somebody with a hundred pictures must not fill the common queue.
-        share = self._shares.setdefault(user_id, asyncio.Semaphore(self._per_person))
-        async with share, self._all:
-            yield
+    def turn(self, job: Job) -> AbstractAsyncContextManager[None]:
+        """A place in the work while the block runs, as soon as there is one for this job's person."""
+        return self._line(job).turn(job.user_id)

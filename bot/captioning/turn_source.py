@@ -30,7 +30,7 @@ class TurnSource:
         if (answered := await insist(job, self._turns.of_job, job.id)) is not None:
             return answered
         conversation = await self._conversation(job)
-        async with self._fetcher.fetched(job.file_id) as data:
+        async with self._fetcher.fetched(job) as data:
             answer = await self._engine.ask(
                 data, job.question or "", conversation, job.decoding_options(), job.model
             )

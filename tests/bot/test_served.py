@@ -6,22 +6,36 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from bot.captioning.models import check_models, key
 from bot.config import Settings
 from bot.feedback.export import export
 from bot.feedback.tables import CaptionRow, Job, TurnRow
-from bot.sandbox import Sandbox
+from bot.sandbox import ME, Sandbox
 from inference.checkpoints import served
 from inference.serving.engine import Engine
-from tests.bot.conftest import caption_of, data_of, labels, replies_to, reply_to, working
+from tests.bot.conftest import (
+    Json,
+    caption_of,
+    data_of,
+    labels,
+    replies_to,
+    reply_to,
+    settled,
+    until,
+    working,
+)
 from tests.bot.test_questions import JOKE_BUTTON, MEME, asked, described, rows
-from tests.inference.chat_server import SAID, ChatServer, says
+from tests.inference.chat_server import SAID, ChatServer, refuses, says
+from tests.inference.fakes import picture
 
 KEY = "sk-not-to-be-told-to-anybody"
 SERVED = "openai:tiny"
@@ -100,6 +114,15 @@ async def test_the_whole_way_with_a_model_that_a_server_runs(
         turns = [json.loads(line) for line in (out / "turns.jsonl").read_text("utf-8").splitlines()]
         assert [turn["model"] for turn in turns] == [SERVED, SERVED]
 
+        # A server that repeats the key to whoever it refuses.
+        server.usual = refuses(400, f"bad {KEY}")
+        failed = await described(sandbox, caption="А это?")
+        assert "reply_markup" not in failed
+        refused = await asked(app, sandbox, "Кто это?", description)
+        assert refused["text"].startswith(f"Модель {SERVED} не смогла ответить.")
+        assert "bad …" in caplog.text
+        await export(app.store, tmp_path / "export again")
+
         assert not files_with(KEY, tmp_path)
         await sandbox.send_text("/forget")
         await sandbox.wait_for(lambda: "ответов на вопросы: 2" in sandbox.messages()[-1]["text"])
@@ -124,3 +147,104 @@ async def test_where_pictures_go_is_said_before_the_first_one_though_the_server_
             await sandbox.send_text(command)
             await sandbox.wait_for(lambda: sandbox.messages()[-1]["from"]["is_bot"])
             assert "gpu-box.invalid:8000" in sandbox.messages()[-1]["text"]
+
+
+async def test_fifty_pictures_take_a_sixth_of_the_time_that_they_would_one_by_one(
+    server: ChatServer,
+    settings: Callable[..., Settings],
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And whoever waits is told so as they should be, the while."""
+    monkeypatch.setenv("OPENAI_CONCURRENCY", "8")
+    monkeypatch.setattr("bot.captioning.typing_notice.PERIOD", 0.1)  # a turn comes after two seconds
+    people = range(2000, 2050)
+    async with working(settings(captioner=WITH_A_SERVER, model=SERVED), sandbox) as app:
+        await described(sandbox)  # everything is loaded
+        server.usual, server.spent, server.most_at_once = says(SAID, after=2.0), 0.0, 0
+        sandbox.calls.clear()
+        begun = time.monotonic()
+        for person in people:
+            await sandbox.send_document(picture(size=(person - 1900, 30)), "a.png", user=person)
+        await sandbox.wait_for(lambda: all(descriptions(sandbox, person) for person in people))
+        took = time.monotonic() - begun
+        await until(lambda: settled(app))
+        await sandbox.wait_for(lambda: not any(notices(sandbox, person) for person in people))
+        async with app.store.sessions.reading() as session:
+            line = list(await session.scalars(select(Job.chat_id).order_by(Job.id).offset(1)))
+    assert [len(descriptions(sandbox, person)) for person in people] == [1] * 50
+    assert server.most_at_once == 8
+    assert server.spent >= 100
+    assert took <= server.spent / 6
+
+    answered, near, told = set[int](), set[int](), dict[int, int]()
+    for call in sandbox.calls:
+        chat = int(call.params.get("chat_id", 0))
+        ahead = [one for one in line[: line.index(chat)] if one not in answered] if chat in line else []
+        if call.method == "sendChatAction":
+            assert len(ahead) < 8
+            near.add(chat)
+        elif call.method == "sendMessage" and SAID in call.params["text"]:
+            answered.add(chat)
+        elif call.method == "sendMessage":
+            told[chat] = int(re.findall(r"перед ней (\d+) картин", call.params["text"])[0])
+    assert near == set(line)  # its turn comes for everybody
+    assert set(told) <= set(line[8:]) and len(told) > 20
+    assert all(8 <= ahead <= line.index(chat) for chat, ahead in told.items())
+
+
+def descriptions(sandbox: Sandbox, person: int) -> list[Json]:
+    """What was said of this person's pictures."""
+    return [one for one in sandbox.messages(person, by_bot=True) if SAID in one["text"]]
+
+
+def notices(sandbox: Sandbox, person: int) -> list[Json]:
+    """What else is said to them now."""
+    return [one for one in sandbox.messages(person, by_bot=True) if SAID not in one["text"]]
+
+
+async def test_a_server_that_does_not_answer_holds_up_nobody_who_did_not_ask_it(
+    server: ChatServer, settings: Callable[..., Settings], sandbox: Sandbox
+) -> None:
+    """Its pictures take neither places nor memory nor positions in the queue of the other models."""
+    server.usual = says(SAID, after=600)
+    slow = range(2000, 2004)
+    limits = {"queue_size": 2, "queue_notice": 2, "per_user_limit": 1, "picture_memory_mb": 0.02}
+    async with working(settings(captioner=WITH_A_SERVER, model=SERVED, **limits), sandbox) as app:
+        for person in slow:
+            await sandbox.send_document(numbered(person), "a.png", user=person)
+        await when(lambda: server.at_once)
+        await sandbox.wait_for(lambda: notices(sandbox, slow[-1]))
+        # Somebody who waits there has one of the bot's own model describe the next one.
+        for person in (ME, slow[0]):
+            await sandbox.send_text("/model fake", user=person)
+            await sandbox.wait_for(
+                lambda person=person: any("Сейчас: fake" in one["text"] for one in notices(sandbox, person))
+            )
+            sent = await sandbox.send_document(numbered(40), "a.png", user=person)
+            assert (await reply_to(sandbox, sent))["text"].startswith("40 x 30")
+        assert not any(descriptions(sandbox, person) for person in slow)
+        # Who leaves is not worked for any more, and the next one is.
+        asked = len(server.requests)
+        await sandbox.send_text("/forget", user=slow[0])
+        await sandbox.wait_for(lambda: "Готово" in sandbox.messages(slow[0])[-1]["text"])
+        await when(lambda: len(server.requests) > asked)
+        assert server.most_at_once == 1  # there is room for one file
+        for person in slow[1:]:
+            await sandbox.send_text("/forget", user=person)
+        await when(lambda: not server.at_once)
+        await until(lambda: settled(app))
+
+
+def numbered(number: int) -> bytes:
+    """A picture of its own, in a file of 7 kB."""
+    return picture(size=(number, 30)) + bytes(7000)
+
+
+async def when(condition: Callable[[], object]) -> None:
+    """Waits for what the stand-in does not see."""
+
+    async def holds() -> object:
+        return condition()
+
+    await until(holds)

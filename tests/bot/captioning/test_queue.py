@@ -10,8 +10,8 @@ from bot.captioning.queue import Queue, QueueFull
 from bot.feedback.tables import Job
 
 
-def job(number: int, user_id: int = 1) -> Job:
-    return Job(id=number, user_id=user_id)
+def job(number: int, user_id: int = 1, model: str = "meme-small") -> Job:
+    return Job(id=number, user_id=user_id, model=model)
 
 
 def queue(*, at_once: int = 9, per_person: int = 9, waiting_per_person: int = 9) -> Queue:
@@ -54,7 +54,7 @@ async def test_one_person_does_not_fill_the_common_queue() -> None:
     line, order, going_on = queue(at_once=2, per_person=1), list[str](), asyncio.Event()
 
     async def work(user_id: int, name: str) -> None:
-        async with line.turn(user_id):
+        async with line.turn(job(1, user_id)):
             order.append(name)
             await going_on.wait()
 
@@ -65,6 +65,50 @@ async def test_one_person_does_not_fill_the_common_queue() -> None:
     going_on.set()
     await asyncio.gather(*tasks)
     assert sorted(order) == ["a", "b", "c", "d"]
+
+
+async def test_who_waits_for_a_server_elsewhere_stands_in_a_line_of_their_own() -> None:
+    line, order, going_on = queue(at_once=2, per_person=2, waiting_per_person=5), list[int](), asyncio.Event()
+    served = [job(number, user_id=number, model="openai:slow") for number in range(4)]
+    here = [job(number, user_id=1, model="meme-small") for number in (10, 11)]
+    line.add([*served, *here])
+    assert (len(line), [one.id for one in line]) == (6, [10, 11, 0, 1, 2, 3])
+    assert [line.ahead_of(one) for one in (*served, *here)] == [0, 1, 2, 3, 0, 1]
+
+    async def work(one: Job) -> None:
+        async with line.turn(one):
+            order.append(one.id)
+            await going_on.wait()
+
+    tasks = [asyncio.create_task(work(one)) for one in (*served, *here)]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert order == [0, 1, 10, 11]  # though the server takes no more
+    with pytest.raises(QueueFull) as full, line.accepting(1):  # what waits in both is one person's
+        line.add([job(number, user_id=1) for number in (12, 13)])
+        with line.accepting(1):
+            pass
+    assert full.value.waiting == 6
+    going_on.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_each_line_has_a_pace_of_its_own() -> None:
+    moment = 0.0
+    line = Queue(at_once=9, per_person=9, waiting_per_person=9, clock=lambda: moment)
+    served, here = ([job(start + n, model=m) for n in range(9)] for start, m in ((0, "openai:x"), (100, "a")))
+    line.add([*served, *here])
+    for slow, quick in zip(served[:4], here[:4], strict=True):
+        moment += 2
+        line.remove(quick)
+        moment += 28
+        line.remove(slow)
+    assert line.seconds_for(served[4]) == pytest.approx(30)
+    for quick in here[4:8]:
+        moment += 2
+        line.remove(quick)
+    assert line.seconds_for(served[5]) == pytest.approx(60)
+    assert line.seconds_for(here[8]) == pytest.approx((4 * 30 + 4 * 2) / 8)
 
 
 async def test_those_of_one_lane_come_in_order_unless_one_steps_aside() -> None:
