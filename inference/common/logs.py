@@ -173,7 +173,8 @@ def _json() -> logging.Formatter:
             "exception": record.exc_text,
             "stack": record.stack_info,
         }
-        return {name: value for name, value in parts.items() if value}
+        # An empty line of a traceback, from another process, is one too.
+        return {name: value for name, value in parts.items() if value or name == "event"}
 
     return stdlib.ProcessorFormatter(foreign_pre_chain=[told], processors=[JSONRenderer(ensure_ascii=False)])
 

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from PIL import Image
 
+from inference.common.tracing import of_picture, picture_id
 from inference.common.types import (
     Answer,
     Asked,
@@ -46,6 +47,7 @@ class Ready:
 
     image: Image.Image  # RGB, upright
     file: File
+    traced: str  # its id in the logs, "" where it has none
 
 
 class Captioner(Protocol):
@@ -158,7 +160,7 @@ def _opened(data: bytes) -> Ready:
     begun = time.perf_counter()
     picture = load_picture(data)
     opened = time.perf_counter()
-    return Ready(picture.image, File(picture.notes, opened - begun, opened))
+    return Ready(picture.image, File(picture.notes, opened - begun, opened), picture_id())
 
 
 def load(name: str, models_dir: str | Path, *, threads: int | None = None) -> LocalModel:
@@ -179,7 +181,7 @@ def caption_together(
 ) -> list[Caption | EngineError]:
     """What came of each picture, in order: they go through the model together."""
     outcomes: list[Caption | EngineError] = []
-    captions = _captions([picture.image for picture in pictures], captioner, options)
+    captions = _captions(pictures, captioner, options)
     for picture, caption in zip(pictures, captions, strict=True):
         outcomes.append(_complete(picture.file, caption) if isinstance(caption, Caption) else caption)
     return outcomes
@@ -221,13 +223,14 @@ def begin(
             outcome = _failure(size, error, what)
         tell(outcome)
 
-    try:
-        said = captioner.begin(picture.image, asked, options)
-    except Exception as error:
-        tell(_failure(size, error, what))
-        return None
-    said.add_done_callback(told)
-    return said
+    with of_picture(picture.traced):  # also in the thread where it is waited for
+        try:
+            said = captioner.begin(picture.image, asked, options)
+        except Exception as error:
+            tell(_failure(size, error, what))
+            return None
+        said.add_done_callback(told)
+        return said
 
 
 def _complete(file: File, said: _Said) -> _Said:
@@ -246,18 +249,24 @@ def _failure(size: tuple[int, int], error: Exception, what: str) -> EngineError:
 
 
 def _captions(
-    images: Sequence[Image.Image], captioner: Captioner, options: DecodingOptions | None
+    pictures: Sequence[Ready], captioner: Captioner, options: DecodingOptions | None
 ) -> Sequence[Caption | EngineError]:
     """A caption, or the sentence why there is none, for each picture; one bad picture costs only itself."""
+    images = [picture.image for picture in pictures]
     try:
         captions = captioner.caption(images, options)
         if len(captions) != len(images):
             raise RuntimeError(f"the captioner gave {len(captions)} captions for {len(images)} pictures")
     except Exception as error:
-        if len(images) > 1:
-            return [_captions([image], captioner, options)[0] for image in images]
+        if len(pictures) > 1:
+            return [_alone(picture, captioner, options) for picture in pictures]
         return [_failure(images[0].size, error, "captioned")]
     return captions
+
+
+def _alone(picture: Ready, captioner: Captioner, options: DecodingOptions | None) -> Caption | EngineError:
+    with of_picture(picture.traced):
+        return _captions([picture], captioner, options)[0]
 
 
 def one_line(error: BaseException) -> str:

@@ -299,7 +299,12 @@ def ray_app(settings: EngineSettings, access: Access, log: Callable[[], object],
                     logger.exception("What this engine did is not told")
                 await asyncio.sleep(TELL_PERIOD)
 
-    gathering = serve.deployment(Gathering, name="metrics", ray_actor_options={"num_cpus": 0})
+    gathering = serve.deployment(
+        Gathering,
+        name="metrics",
+        ray_actor_options={"num_cpus": 0},
+        logging_config={"enable_access_log": False},  # it is told something every few seconds
+    )
     deployment = serve.deployment(
         Captioning,
         name="captioner",

@@ -110,15 +110,14 @@ class Worker:
         self._send({"type": "begun"})
         options = None if message["options"] is None else DecodingOptions.from_dict(message["options"])
         self._loaded[message["model"]].warm = True
-        pictures = [_ready(*one) for one in zip(message["pictures"], attachments, strict=True)]
+        parts = message["pictures"], attachments, message["traced"]
+        pictures = [_ready(*one) for one in zip(*parts, strict=True)]
         attachments.clear()  # as many bytes again, which nobody needs any more
         asked = Asked.from_dict(message["asked"]) if message["type"] == "ask" else None
         if isinstance(captioner, AsksElsewhere):
             self._elsewhere = {number: said for number, said in self._elsewhere.items() if not said.done()}
-            # Each is in work for itself from here on, and so it is called in the logs.
-            for number, traced, picture in zip(message["ids"], message["traced"], pictures, strict=True):
-                with of_picture(traced):
-                    said = begin(captioner, picture, asked, options, partial(self._tell, number))
+            for number, picture in zip(message["ids"], pictures, strict=True):
+                said = begin(captioner, picture, asked, options, partial(self._tell, number))
                 if said is not None:
                     self._elsewhere[number] = said
         else:
@@ -203,10 +202,10 @@ class Worker:
             return None
 
 
-def _ready(said: protocol.Message, pixels: bytes) -> Ready:
+def _ready(said: protocol.Message, pixels: bytes, traced: str) -> Ready:
     opened = protocol.Opened.from_dict(said, pixels)
     image = Image.frombytes("RGB", opened.size, opened.pixels)
-    return Ready(image, File(opened.notes, opened.seconds, time.perf_counter()))
+    return Ready(image, File(opened.notes, opened.seconds, time.perf_counter()), traced)
 
 
 def _result(outcome: Outcome) -> protocol.Message:

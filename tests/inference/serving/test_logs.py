@@ -83,15 +83,17 @@ async def test_one_id_finds_all_that_was_said_of_a_picture(tmp_path: Path, serve
             (one,) = (family for family in families if family.name == "meme_engine_opened_pictures")
             return one.samples[0].value
 
-        assert (await caption(7, picture(RAISE), "fake"))[0] == 500
-        # Two that the worker is handed together, of which each is then asked about for itself.
+        # While the worker has this one to do, others wait, which it is then handed together.
         held = asyncio.create_task(caption(8, picture(WAIT), "fake"))
         pair = [asyncio.create_task(caption(number, picture(), "openai:tiny")) for number in (9, 10)]
+        other = [asyncio.create_task(caption(6, picture(), "fake"))]
+        other.append(asyncio.create_task(caption(7, picture(RAISE), "fake")))
         async with asyncio.timeout(120):
-            while await opened() < 2:  # noqa: ASYNC110 - in another process
+            while await opened() < 4:  # noqa: ASYNC110 - in another process
                 await asyncio.sleep(0.05)
         (tmp_path / "gate").touch()
         assert (await held)[0] == 200
+        assert [status for status, _ in await asyncio.gather(*other)] == [200, 500]
         assert [(status, told["text"]) for status, told in await asyncio.gather(*pair)] == [(200, SAID)] * 2
     log = (tmp_path / "log").read_text()
     told = [json.loads(line) for line in log.splitlines()]
