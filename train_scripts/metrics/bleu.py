@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bleu", "bleu_counts", "closest_length", "ngram_counts"]
+__all__ = ["bleu", "bleu_counts", "closest_length", "ngram_counts", "smoothed_bleu"]
 
 ORDERS = 4
 
@@ -59,3 +59,12 @@ def bleu(counts: NDArray[np.float64], order: int) -> NDArray[np.float64]:
         log_penalty = np.minimum(0.0, 1.0 - reference / predicted)
         score = np.exp(log_precision + log_penalty)
     return np.where((predicted > 0) & (matches.min(axis=-1) > 0), score, 0.0)
+
+
+def smoothed_bleu(counts: NDArray[np.float64], order: int) -> NDArray[np.float64]:
+    """:func:`bleu` with one match more of each order above 1 (Lin and Och 2004, ORANGE): of a single caption,
+    which seldom has four words in a row right.
+    """
+    more = np.zeros(counts.shape[-1])
+    more[1:order] = more[ORDERS + 1 : ORDERS + order] = 1
+    return bleu(counts + more, order)

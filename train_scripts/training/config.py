@@ -24,12 +24,15 @@ from inference.common.yaml_files import complaint, read_yaml
 from inference.presets.preset import Preset, is_named, preset, weights_at
 from inference.tokenizers.words_read import WordsRead
 from train_scripts.metrics.evaluator import MEASURES
+from train_scripts.training.rewards import REWARDS
 
 __all__ = [
     "CONFIGS",
+    "REWARD",
     "VAL_LOSS",
     "AugmentConfig",
     "OptimizerConfig",
+    "RewardConfig",
     "ScheduleConfig",
     "StageConfig",
     "TrainConfig",
@@ -40,6 +43,7 @@ __all__ = [
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 VAL_LOSS = "val_loss"
+REWARD = "reward"
 RANDOM = "random"
 
 
@@ -110,6 +114,22 @@ class AugmentConfig(_Settings):
     shrink: float = Field(default=0.12, ge=0, le=0.5)  # the largest part of a side that becomes a border
 
 
+class RewardConfig(_Settings):
+    """Self-critical training, see :mod:`train_scripts.training.self_critical`."""
+
+    weights: dict[str, float]  # of the scores of `train_scripts.training.rewards`, of any sign
+    samples: int = Field(default=5, ge=2)  # captions drawn of each picture in a step
+    likelihood: float = Field(default=0.0, ge=0)  # how much the loss of the captions themselves counts beside
+
+    @field_validator("weights")
+    @classmethod
+    def _known(cls, value: dict[str, float]) -> dict[str, float]:
+        unknown = next((name for name in value if name not in REWARDS), None)
+        if unknown is not None or not value:
+            raise ValueError(f"there is no score {unknown!r}, choose among {', '.join(REWARDS)}")
+        return value
+
+
 class StageConfig(_Settings):
     """One stretch of training on one choice of data."""
 
@@ -129,7 +149,10 @@ class StageConfig(_Settings):
     unread: float = Field(
         default=0.0, ge=0, lt=1
     )  # how likely a caption is learned as if nothing was read on its picture, by a model that is given words
-    metric: str = VAL_LOSS  # what tells the best weights: val_loss, or a score of `train_scripts evaluate`
+    reward: RewardConfig | None = None  # captions are drawn and rewarded; None: those of the data are learned
+    metric: str = (
+        VAL_LOSS  # what tells the best weights: val_loss, a score of `train_scripts evaluate`, or reward
+    )
     held_out: int = Field(
         default=0, ge=0
     )  # so many pictures of train are not learned from: they, not val, tell the best weights
@@ -152,11 +175,19 @@ class StageConfig(_Settings):
     @field_validator("metric")
     @classmethod
     def _known(cls, value: str) -> str:
-        keys = [VAL_LOSS, *(measure.key for measure in MEASURES if measure.better != "neither")]
+        keys = [VAL_LOSS, REWARD, *(measure.key for measure in MEASURES if measure.better != "neither")]
         plain = {key.replace("_", ""): key for key in keys}
         if value.replace("_", "").lower() not in plain:
             raise ValueError(f"there is no metric {value!r}, choose one of {', '.join(keys)}")
         return plain[value.replace("_", "").lower()]
+
+    @model_validator(mode="after")
+    def _fits(self) -> StageConfig:
+        if self.metric == REWARD and self.reward is None:
+            raise ValueError("the metric reward needs a reward: say under reward what is rewarded")
+        if self.reward is not None and self.teacher_forcing < 1:
+            raise ValueError("captions that are drawn are fed as they are: leave teacher_forcing out")
+        return self
 
 
 class EncoderConfig(_Settings):

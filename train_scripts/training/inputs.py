@@ -25,7 +25,7 @@ from train_scripts.meme_small.readings import Kept, read_kept, reading_of
 from train_scripts.metrics.evaluator import evaluate
 from train_scripts.pictures import check_pictures, open_picture, with_pictures
 from train_scripts.training.augment import augment
-from train_scripts.training.config import VAL_LOSS, StageConfig, TrainConfig
+from train_scripts.training.config import REWARD, VAL_LOSS, StageConfig, TrainConfig
 from train_scripts.training.data import (
     TrainRow,
     batches_of,
@@ -37,6 +37,7 @@ from train_scripts.training.data import (
     shares,
 )
 from train_scripts.training.features import FeatureCache, encoder_identity
+from train_scripts.training.rewards import Rewards
 from train_scripts.training.seeing import Seer
 
 __all__ = [
@@ -88,6 +89,8 @@ class Part:
     memory: Memory  # or pixels, where the encoder is trained
     batch: Batch
     weights: tuple[float, ...]
+    rows: tuple[TrainRow, ...]
+    read: tuple[bool, ...]  # whether the model is told what was read on the row's picture
 
 
 def read_stage(config: TrainConfig, name: str) -> StageRows:
@@ -112,7 +115,7 @@ def read_stage(config: TrainConfig, name: str) -> StageRows:
             f"Stage {name} is to stop by {stage.metric}, but its data have no rows of the split val: "
             f"prepare the data with one, or leave stages.{name}.metric and patience out."
         )
-    if stage.metric != VAL_LOSS:
+    if stage.metric not in {VAL_LOSS, REWARD}:
         _must_be_defined(name, stage, choosing)
     return StageRows(train, val, choosing)
 
@@ -197,6 +200,7 @@ class Inputs:
         self._readings = readings
         self._cache: FeatureCache | None = None  # of all stages that keep features
         self._sentences: dict[tuple[TrainRow, bool], Batch] = {}
+        self._rewards: dict[str, Rewards] = {}  # by stage
 
     def readings_of(self, rows: Sequence[TrainRow]) -> list[Reading] | None:
         """See :func:`readings_of`."""
@@ -217,6 +221,14 @@ class Inputs:
         told = [True] * len(rows) if read is None else read
         sentences = [self._sentence(row, read=known) for row, known in zip(rows, told, strict=True)]
         return Batch.together(sentences, self.model.special.pad)
+
+    def rewards(self, name: str) -> Rewards | None:
+        """What a caption of a picture of this stage is worth; None where the stage rewards none."""
+        reward, data = self.config.stages[name].reward, self.data[name]
+        if reward is not None and name not in self._rewards:
+            rows = [*data.train, *data.choosing]
+            self._rewards[name] = Rewards(reward.weights, references_of(rows, rows))
+        return self._rewards.get(name)
 
     # --- steps ---
 
@@ -250,8 +262,8 @@ class Inputs:
             seeds = [f"{seed} {i}" for i in chosen]
             memory = self.memory(own, stage, seeds)
             # Of the numbers below 2 ** 63 the share `unread`.
-            read = [hash_of(one, "read") >= stage.unread * 2**63 for one in seeds]
-            parts.append(Part(memory, self.batch(own, read), weights))
+            read = tuple(hash_of(one, "read") >= stage.unread * 2**63 for one in seeds)
+            parts.append(Part(memory, self.batch(own, read), weights, tuple(own), read))
         return parts
 
     # --- pictures ---

@@ -37,7 +37,7 @@ from inference.common.types import DecodingOptions
 from train_scripts.metrics.evaluator import MEASURES
 from train_scripts.training.board import Board
 from train_scripts.training.building import build_model, start_from_checkpoint
-from train_scripts.training.config import StageConfig, TrainConfig
+from train_scripts.training.config import REWARD, VAL_LOSS, StageConfig, TrainConfig
 from train_scripts.training.data import TrainRow, hash_of
 from train_scripts.training.files import load_tensors, save_tensors
 from train_scripts.training.inputs import (
@@ -54,6 +54,7 @@ from train_scripts.training.objective import Objective, tokens_of
 from train_scripts.training.optimising import ADAM8BIT, make_optimizer, make_schedule, synchronise
 from train_scripts.training.saving import lineage_of, save_model
 from train_scripts.training.seeing import ahead, pool_of
+from train_scripts.training.self_critical import can_be_rewarded, sampled
 from train_scripts.training.state import CURVES, Progress, RunFolder, frozen_digest, trained_state
 
 __all__ = ["Interrupted", "Training", "accelerator_of"]
@@ -129,6 +130,11 @@ class Training:
         self.model.encoder.to(memory_format=torch.channels_last)
         for name in self.names:
             self._must_have_rows_enough(name)
+            if config.stages[name].reward is not None and not can_be_rewarded(self.model):
+                raise UserError(
+                    f"{config.preset} has a loss of its own, or several ends of a sentence: leave "
+                    f"stages.{name}.reward out."
+                )
         self._frozen = frozen_digest(self.model)
         self.progress = Progress()
         state = self.folder.state() if resume else None
@@ -267,7 +273,7 @@ class Training:
         )
         with bar:  # ends its line before whatever stops the epoch is told
             for own in bar:
-                row = self._step(own, stage, tools)
+                row = self._step(name, own, tools)
                 progress.step += 1
                 progress.steps += 1
                 progress.loss += row["loss"]
@@ -315,15 +321,27 @@ class Training:
         elif self._is_due():
             self._keep()
 
-    def _step(self, rows: list[Part], stage: StageConfig, tools: _Tools) -> dict[str, float]:
-        accelerator, progress = self.accelerator, self.progress
+    def _step(self, name: str, rows: list[Part], tools: _Tools) -> dict[str, float]:
+        accelerator, progress, stage = self.accelerator, self.progress, self.config.stages[name]
         # Every step has chances of its own: a run that goes on needs no memory of those before.
         torch.manual_seed(
             hash_of(
                 self.config.seed, progress.stage, progress.epoch, progress.step, accelerator.process_index
             )
         )
-        counted = sum(float((tokens_of(part.batch) * torch.tensor(part.weights)).sum()) for part in rows)
+        worth: list[float] = []
+        rewards, reward = self.inputs.rewards(name), stage.reward
+        if rewards is not None and reward is not None:
+            seed = f"{self._seed(progress.epoch)} {progress.step} {accelerator.process_index}"
+            drawn = [
+                sampled(part, self.inputs, rewards, reward, options=self.options, seed=f"{seed} {i}")
+                for i, part in enumerate(rows)
+            ]
+            rows, worth = [part for parts, _ in drawn for part in parts], [mean for _, mean in drawn]
+        # A caption that is to become less likely weighs as much as one that is to become likelier.
+        counted = sum(
+            float((tokens_of(part.batch) * torch.tensor(part.weights).abs()).sum()) for part in rows
+        )
         shared = accelerator.reduce(
             torch.tensor([counted, float(self._stopping)], dtype=torch.float64, device=self.device),
             "sum",
@@ -346,6 +364,8 @@ class Training:
         summed_loss = float(accelerator.reduce(loss, "sum"))
         rate = float(tools.schedule.get_last_lr()[0])
         row: dict[str, float] = {"loss": summed_loss / total, "rate": rate}
+        if worth:
+            row["reward"] = sum(worth) / len(worth)
         if not math.isfinite(summed_loss):
             raise UserError(
                 f"The loss became {summed_loss} at step {progress.steps + 1}: lower the rate of the "
@@ -369,19 +389,20 @@ class Training:
         rows, epoch = self.data[name].choosing, self.progress.epoch + 1
         if not rows or (epoch % stage.validate_every and epoch != stage.epochs):
             return {}
-        return measure(self.inputs, stage, rows, self.options)
+        return measure(self.inputs, name, rows, self.options)
 
-    def captions(self, rows: Sequence[TrainRow]) -> dict[str, str]:
-        """What the model says of the rows' pictures, by path, seen as in the last stage."""
-        return captions(self.inputs, self.config.stages[self.names[-1]], rows, self.options)
+    def captions(self, rows: Sequence[TrainRow], *, told: bool = True) -> dict[str, str]:
+        """What the model says of the rows' pictures, by path, seen as in the last stage; ``told``: whether it
+        is told what was read on them."""
+        return captions(self.inputs, self.config.stages[self.names[-1]], rows, self.options, told=told)
 
     def _compare(self, stage: StageConfig, measured: Mapping[str, float]) -> None:
         """Keeps the weights when the metric is the best so far."""
         if stage.metric not in measured:
             return
         value, progress = measured[stage.metric], self.progress
-        better = next((m.better for m in MEASURES if m.key == stage.metric), "lower")
-        sign = 1 if better == "higher" else -1
+        better = {VAL_LOSS: "lower", REWARD: "higher", **{m.key: m.better for m in MEASURES}}
+        sign = 1 if better[stage.metric] == "higher" else -1
         if progress.best is None or sign * value > sign * progress.best:
             progress.best, progress.best_epoch, progress.stale = value, progress.epoch, 0
             if self.main:
@@ -478,7 +499,13 @@ class Training:
             for number, handler in former.items():
                 signal.signal(number, handler)
 
-    def export(self, folder: Path, scores: Mapping[str, Any] | None = None) -> None:
+    def export(
+        self,
+        folder: Path,
+        scores: Mapping[str, Any] | None = None,
+        *,
+        without_words: Mapping[str, Any] | None = None,
+    ) -> None:
         """The model as it is now, as a checkpoint that `python -m inference` runs."""
         save_model(
             folder,
@@ -490,6 +517,7 @@ class Training:
             stages=self.progress.finished,
             notes=self.notes,
             scores=scores or {},
+            without_words=without_words or {},
         )
 
     _keep: Callable[[], None]

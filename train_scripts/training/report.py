@@ -24,8 +24,9 @@ _PRECISIONS = {"no": "32 bits", "bf16": "bf16 and 32 bits", "fp16": "fp16 and 32
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`val`, `train`: the scores on val, and on some of the pictures that were learned from; None where there
-    are none. `shown`: rows of the sheet, val first. Steps and epochs as the run recorded them."""
+    """`val`, `alone`, `train`: the scores on val, on val without the words read, and on some of the pictures
+    that were learned from; None where there are none. `shown`: rows of the sheet, val first. Steps and epochs
+    as the run recorded them."""
 
     config: TrainConfig
     steps: Sequence[Mapping[str, Any]]
@@ -35,6 +36,7 @@ class Outcome:
     precision: str  # really computed in: "no" (32 bits), "bf16" or "fp16"
     parameters: tuple[int, int]
     val: Scores | None
+    alone: Scores | None
     train: Scores | None
     shown: Sequence[SheetRow]
 
@@ -49,6 +51,8 @@ def write_report(folder: Path, outcome: Outcome) -> None:
     tables = [_summary(outcome), _epochs(outcome)]
     if outcome.val is not None:
         tables.append(report_sheet(outcome.val, "val"))
+    if outcome.alone is not None:
+        tables.append(report_sheet(outcome.alone, "val, told of no words"))
     if outcome.train is not None:
         tables.append(report_sheet(outcome.train, "Pictures it learned from"))
     notes = "".join(f"- {note}\n" for note in outcome.notes)

@@ -41,11 +41,18 @@ def train(
     last = training.data[training.names[-1]]
     val, learned = first_rows(last.val), first_rows(last.train)[:_MEASURED_TRAIN]
     captions = training.captions([*val, *learned])
+    # Of a model that also learned to do without the words read.
+    alone = training.captions(val, told=False) if config.stages[training.names[-1]].unread else {}
     if not accelerator.is_main_process:
         accelerator.wait_for_everyone()
         return folder / MODEL_FOLDER
     of_val, of_train = _scores(captions, last.val, val), _scores(captions, last.train, learned)
-    training.export(folder / MODEL_FOLDER, of_val.to_dict() if of_val is not None else None)
+    of_alone = _scores(alone, last.val, val) if alone else None
+    training.export(
+        folder / MODEL_FOLDER,
+        of_val.to_dict() if of_val is not None else None,
+        without_words=of_alone.to_dict()["scores"] if of_alone is not None else None,
+    )
     shown = [
         _shown(row, captions[str(row.picture)], note)
         for rows, note in (
@@ -70,6 +77,7 @@ def train(
                 precision=accelerator.mixed_precision,
                 parameters=model.count(),
                 val=of_val,
+                alone=of_alone,
                 train=of_train,
                 shown=shown,
             ),

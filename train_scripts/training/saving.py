@@ -54,9 +54,11 @@ def save_model(
     stages: Sequence[Mapping[str, Any]],
     notes: Sequence[str],
     scores: Mapping[str, Any],
+    without_words: Mapping[str, Any],
 ) -> None:
     """Writes the folder whole, or leaves what was there; `scores` as the evaluator's report gives them,
-    `precision`: what was really computed in ("no": 32 bits), whatever the config left open.
+    `without_words`: its scores of captions of a model that was told of no words; `precision`: what was really
+    computed in ("no": 32 bits), whatever the config left open.
 
     Raises UserError when the disk is full.
     """
@@ -65,6 +67,7 @@ def save_model(
         "mixed_precision": precision,
         "finished": [dict(stage) for stage in stages],
         "notes": list(notes),
+        **({"scores_without_words": dict(without_words)} if without_words else {}),
     }
     with new_folder(folder) as part:
         model.save(

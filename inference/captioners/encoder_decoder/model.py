@@ -83,11 +83,25 @@ class CaptionModel(nn.Module):
             texts = slotted(texts, readings, len(slots_of(tokenizer)))
         lines = lines_of(readings, len(texts))
         left = self._left(lines)
-        prompts = [[] for _ in lines] if left is not None else speaker.prompts(lines)
         space = " " if self.words == "prompt" and left is None else ""
+        return self._batch([[*tokenizer.encode(space + text), special.eos] for text in texts], lines, left)
+
+    def batch_of(self, generated: Generated, readings: Sequence[Reading] | None = None) -> Batch:
+        """:meth:`batch` of what :meth:`generate` gave for n pictures with these readings, token by token.
+
+        No end is learned of a sentence that was cut short; any other end is taken for ``eos``.
+        """
+        ends = [[self.special.eos] if done else [] for done in generated.finished]
+        said = [[*own, *end] for own, end in zip(generated.tokens, ends, strict=True)]
+        lines = lines_of(readings, len(said))
+        return self._batch(said, lines, self._left(lines))
+
+    def _batch(self, sentences: Sequence[Sequence[int]], lines: Lines, left: Tensor | None) -> Batch:
+        """Sentences with their ends, behind the words read."""
+        special = self.special
+        prompts = [[] for _ in lines] if left is not None else self.speaker.prompts(lines)
         rows = [
-            [special.bos, *prompt, *tokenizer.encode(space + text), special.eos]
-            for prompt, text in zip(prompts, texts, strict=True)
+            [special.bos, *prompt, *sentence] for prompt, sentence in zip(prompts, sentences, strict=True)
         ]
         places = self.decoder.places(self.encoder.positions)
         if places is not None:
