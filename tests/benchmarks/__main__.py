@@ -7,6 +7,7 @@ and ``versions``: see the modules.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import platform
 import sys
@@ -23,7 +24,6 @@ from inference.checkpoints.names import ModelName
 from inference.common.types import EngineError
 from inference.pictures.kinds import PICTURE_SUFFIXES
 from inference.serving.engine import EngineSettings
-from tests.benchmarks import busy, clipcap, crowd, lines, sampling, versions
 from tests.benchmarks.measure import (
     MEGABYTE,
     STAGES,
@@ -39,6 +39,15 @@ from tests.inference.fakes import write_checkpoint
 
 DEFAULTS = EngineSettings()
 FREE_CAPTIONER = "tests.inference.fakes:load"
+# Modules and their functions; some import PyTorch, which takes seconds.
+OTHERS = {
+    "clipcap": "main",
+    "sampling": "main",
+    "lines": "lines",
+    "busy": "beside_others",
+    "crowd": "at_once",
+    "versions": "compare",
+}
 
 
 def drawn(count: int) -> list[bytes]:
@@ -164,15 +173,8 @@ def main(
 
 
 if __name__ == "__main__":
-    others = {
-        "clipcap": clipcap.main,
-        "sampling": sampling.main,
-        "lines": lines.lines,
-        "busy": busy.beside_others,
-        "crowd": crowd.at_once,
-        "versions": versions.compare,
-    }
-    if sys.argv[1:2] and sys.argv[1] in others:
-        typer.run(others[sys.argv.pop(1)])
+    if sys.argv[1:2] and sys.argv[1] in OTHERS:
+        name = sys.argv.pop(1)
+        typer.run(getattr(importlib.import_module(f"tests.benchmarks.{name}"), OTHERS[name]))
     else:
         typer.run(main)

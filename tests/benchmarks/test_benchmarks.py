@@ -69,7 +69,7 @@ def test_two_versions_are_measured_in_turn_and_end_in_a_table_and_a_plot(tmp_pat
     memes.mkdir()
     rows = []
     for number, kind in enumerate(("photo", "caption_bar", "tweet")):
-        (memes / f"{number}.jpg").write_bytes(jpeg_bytes(draw_meme(kind)))
+        (memes / f"{number}.jpg").write_bytes(jpeg_bytes(draw_meme(kind, width=240)))
         rows.append(json.dumps({"file_name": f"{number}.jpg", "text": "мем"}))
     (memes / "val.jsonl").write_text("\n".join(rows), encoding="utf-8")
     out = tmp_path / "out"
