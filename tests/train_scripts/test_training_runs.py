@@ -161,15 +161,21 @@ def test_16_bits_on_a_processor_are_refused_before_the_run_is_there(
     assert not run.exists()
 
 
-def test_16_bits_are_refused_to_several_processes_as_well(data: Path, tmp_path: Path) -> None:
-    path = small_config(data, stage={"epochs": 1}, mixed_precision="bf16")
-    launcher = ("-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu", "-m")
-    both = start("--config", str(path), "--out", str(tmp_path / "two"), launcher=launcher)
-    said = both.communicate(timeout=DEADLINE)[0]
-    assert both.returncode != 0
-    assert "mixed_precision=bf16 needs a GPU (CUDA)" in said
-    assert "lstm" not in said.lower()
-    assert not (tmp_path / "two").exists()
+@pytest.mark.parametrize("rank", [0, 1])
+def test_16_bits_are_refused_to_each_of_several_processes_and_none_waits_for_the_others(
+    rank: int, data: Path, tmp_path: Path, command: Commands
+) -> None:
+    """With what `accelerate launch` tells two processes; only one of them is there."""
+    path, run = small_config(data, stage={"epochs": 1}, mixed_precision="bf16"), tmp_path / "two"
+    told = {
+        **{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"},
+        **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "ACCELERATE_USE_CPU": "true"},
+    }
+    done = command("train", "--config", path, "--out", run, environment=told)
+    assert done.status != 0
+    assert "mixed_precision=bf16 needs a GPU (CUDA)" in done.output
+    assert "lstm" not in done.output.lower()
+    assert not run.exists()
 
 
 @pytest.mark.parametrize("preset", names())
