@@ -21,12 +21,12 @@ train: $(VENV)/train.stamp
 
 test: $(VENV)/dev.stamp
 	@./system-packages.sh chromium fonts-dejavu-core
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy -n 2
 	$(BIN)/lint-imports
 
 bench: $(VENV)/dev.stamp
@@ -37,7 +37,8 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) --upgrade pip
 
-# pip would compile every module of every package; the bot imports a fourth of them, which are compiled here.
+# pip would compile every module of every package, one after the other: a fourth of them is imported. Those of the
+# bot are compiled here, the others when somebody imports them first.
 $(VENV)/run.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing the packages of the bot (once; 600 MB of disk)..."
 	@$(PIP) --no-compile -e .
@@ -46,8 +47,8 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/models.stamp $(VENV)/train.stamp $(VENV)/dev.stamp: $(VENV)/%.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing the packages of the bot and the extra '$*' (once; PyTorch is large: 8 GB of disk, 7 of which stay)..."
-	@$(PIP) $(TORCH)
-	@$(PIP) -e '.[$*]'
+	@$(PIP) --no-compile $(TORCH)
+	@$(PIP) --no-compile -e '.[$*]'
 	@touch $@ $(VENV)/run.stamp
 
 clean:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,29 @@ from bot.sandbox import Sandbox
 
 # A shell that starts the tests in the background has them ignore Ctrl+C, and their processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The files that take longest begin first: else one process would be left with them when the others are done.
+LONG = (
+    "inference/captioners/test_building.py",
+    "train_scripts/reproduce/test_reproduce.py",
+    "inference/test_full_size.py",
+    "docs/test_commands.py",
+    "e2e/test_survival.py",
+    "bot/test_restart.py",
+    "train_scripts/test_training_runs.py",
+    "benchmarks/test_benchmarks.py",
+    "e2e/test_page.py",
+    "train_scripts/feedback/test_loop.py",
+    "bot/test_journeys.py",
+    "bot/test_troubles.py",
+    "train_scripts/test_int8.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order of the files: those above, then the others as they come."""
+    turns = {Path(__file__).parent / name: turn for turn, name in enumerate(LONG)}
+    items.sort(key=lambda item: turns.get(item.path, len(turns)))
 
 
 @pytest.fixture(autouse=True)

@@ -145,9 +145,9 @@ def test_the_extra_of_the_tests_holds_all_but_ray() -> None:
     ("target", "expected"),
     [
         ("run", ["--no-compile -e ."]),
-        ("models", ["torch torchvision", "-e '.[models]'"]),
-        ("train", ["torch torchvision", "-e '.[train]'"]),
-        ("test", ["torch torchvision", "-e '.[dev]'"]),
+        ("models", ["--no-compile torch torchvision", "--no-compile -e '.[models]'"]),
+        ("train", ["--no-compile torch torchvision", "--no-compile -e '.[train]'"]),
+        ("test", ["--no-compile torch torchvision", "--no-compile -e '.[dev]'"]),
     ],
 )
 def test_make_installs_what_its_target_needs(target: str, expected: list[str], tmp_path: Path) -> None:
