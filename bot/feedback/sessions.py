@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Delete, Executable, Update, event, update
+from sqlalchemy import ColumnElement, CursorResult, Delete, Executable, Update, delete, event, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as SQLTimeout
@@ -20,11 +20,12 @@ from sqlalchemy.orm import InstrumentedAttribute
 from bot.feedback import database
 from bot.feedback.clock import ago
 from bot.feedback.database import NotStored, StoreAway, StoreError
-from bot.feedback.tables import Job, Table, User
+from bot.feedback.tables import Job, Secret, Table, User
 
 # Rows are handed out as plain data, and what a session holds is not changed past it.
 _OPTIONS: dict[str, Any] = {"expire_on_commit": False, "execution_options": {"synchronize_session": False}}
 _Table = TypeVar("_Table", bound=Table)
+_PROOF = "the database can be written to"  # in the place of a name, within a transaction
 STATEMENTS = frozenset({"select", "insert", "update", "delete"})
 _FAILURES = (DBAPIError, OSError, SQLTimeout)  # the last one: no connection was free in time
 
@@ -87,7 +88,8 @@ class Sessions:
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """A session that may write, committed at the end; an exception takes everything back.
 
-        Raises NotStored when it refers to something erased, StoreError when the database cannot be used.
+        Raises NotStored when it refers to something erased, StoreError when the database cannot be used. What
+        can be committed ends an outage.
         """
         asked = time.perf_counter()
         try:
@@ -97,6 +99,8 @@ class Sessions:
                 session.begin(),
             ):
                 yield session
+                if self.outage is not None:
+                    await _write_something(session)
         except IntegrityError as error:
             if "foreign key" in str(error.orig).lower():
                 raise NotStored("This person or caption was erased.") from error
@@ -147,6 +151,13 @@ class Sessions:
         """Empty SQLite's journal, so that what was erased does not live on in it (see database)."""
         if self._engine.dialect.name == "sqlite":
             await database.truncate_journal(self._engine)
+
+
+async def _write_something(session: AsyncSession) -> None:
+    """Change the database, and take it back: what changes nothing can be committed on a full disk, too."""
+    # Not a row that is there: SQLite leaves alone what would be as it was.
+    await session.execute(insert(Secret.columns()).values(name=_PROOF, value=""))
+    await changed(session, delete(Secret).where(Secret.name == _PROOF))
 
 
 def _watch_statements(engine: AsyncEngine, watcher: Watcher) -> None:

@@ -6,11 +6,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event, select
 
-from bot.feedback.database import NotStored
+from bot.feedback.database import NotStored, StoreAway
 from bot.feedback.messages import MessageKey
 from bot.feedback.store import Store
-from bot.feedback.tables import Shown
+from bot.feedback.tables import Shown, User
 from tests.bot.feedback.conftest import Chat, fields, meme, said
 
 
@@ -65,3 +66,25 @@ async def test_many_people_at_once_lose_nothing(chat: Chat, store: Store, url: s
     assert model.mean_rating == 3.0
     found = {item.correction async for item in store.reports.feedback()}
     assert found == {f"Исправление {number}" for number in range(40)}
+
+
+async def test_an_outage_ends_with_what_is_written_not_with_what_changes_nothing(store: Store) -> None:
+    def full(_: object, __: object, statement: str, *___: object) -> None:
+        if statement.startswith(("INSERT", "UPDATE", "DELETE")):
+            raise OSError(28, "No space left on device")
+
+    async def look() -> None:
+        async with store.sessions.transaction() as session:
+            await session.scalar(select(User.id))
+
+    await look()
+    engine = store.sessions._engine.sync_engine
+    event.listen(engine, "before_cursor_execute", full)
+    with pytest.raises(StoreAway, match="No space left"):
+        await store.people.meet(1, language="ru")
+    with pytest.raises(StoreAway, match="No space left"):
+        await look()
+    assert store.outage is not None
+    event.remove(engine, "before_cursor_execute", full)
+    await look()
+    assert store.outage is None
