@@ -20,6 +20,7 @@ import safetensors
 from PIL import Image
 
 from inference.common.errors import UserError
+from inference.common.interruptions import may_be_interrupted
 from inference.common.stages import stage
 from inference.decoding.distributions import softmax
 from inference.graphs.session import Graph, GraphError
@@ -171,6 +172,7 @@ class Ocr:
                 text, sure, places = respell(*decode(own, self._characters), own, self._characters)
                 stretch = width / lines[number].width
                 readings[number] = _Reading(text, sure, [min(1.0, place * stretch) for place in places])
+            may_be_interrupted()  # a page of print takes seconds
         return readings
 
 

@@ -54,7 +54,7 @@ from inference.serving.worker_process import DiedLoading, WorkerProcess
 logger = logging.getLogger(__name__)
 
 _MOST_OPEN = 64_000_000  # bytes of pixels that wait for the worker, after which no more files are opened
-_MOST_LOST = 3  # times that a server is asked for one picture, should the worker end meanwhile
+_MOST_LOST = 3  # times that a picture is tried that had others go before, should the worker end meanwhile
 _SWAP_TIME = 2.0  # seconds for which a model that was there may be gone: its folder is being replaced
 _SWAP_PAUSE = 0.05  # seconds between two looks at it
 
@@ -99,8 +99,8 @@ class _Request(Generic[_Said]):
     picture: Opened | None = None  # once its file was opened
     opening: asyncio.Task[None] | None = None
     retried: bool = False  # its batch broke down: it is tried once more, alone
-    lost: int = 0  # times that the worker ended while another machine was asked
-    result: asyncio.Future[protocol.Message] | None = None  # of that machine
+    lost: int = 0  # times that the worker ended after it had others go before
+    result: asyncio.Future[protocol.Message] | None = None  # that comes when others went before
     traced: str = field(default_factory=picture_id)  # the id that its logs have
 
 
@@ -132,6 +132,8 @@ class Engine:
     for files that take long. A picture whose model and options equal the first one's joins its batch. A lone
     picture never waits for company.
 
+    A picture with so much print that it takes seconds has others go before while it is read.
+
     A model on another machine (``openai:NAME``) is waited for beside the others, as many pictures at once as
     OPENAI_CONCURRENCY says: it makes nobody wait but those who asked it.
 
@@ -152,6 +154,7 @@ class Engine:
         # By whether the model is elsewhere: a machine that does not answer holds up nobody else.
         self._arriving = {False: asyncio.Lock(), True: asyncio.Lock()}
         self._known: set[str] = set()  # models that were there
+        self._endings: set[asyncio.Task[None]] = set()  # of workers that hang
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -427,8 +430,7 @@ class Engine:
             if len(batch) > 1:
                 self._retry(batch)
             else:
-                sentence = f"The picture took longer than {settings.picture_timeout:g} seconds"
-                _fail(batch, PictureTimeout(f"{sentence}: send a smaller or simpler one."))
+                _fail(batch, self._timeout())
         except ChildDied as error:
             await self._replace_worker()
             if not batch[0].retried:
@@ -443,10 +445,13 @@ class Engine:
             _fail(batch, EngineError(f"The inference worker cannot be started ({error}): try again later."))
         else:
             for request, result in zip(batch, answers, strict=True):
-                self._take(request, result)
+                self._take(request, result, worker)
 
-    def _take(self, request: _AnyRequest, result: asyncio.Future[protocol.Message]) -> None:
-        """Take the answer to a request; or, while the worker waits for another machine, go on with others."""
+    def _take(
+        self, request: _AnyRequest, result: asyncio.Future[protocol.Message], worker: WorkerProcess
+    ) -> None:
+        """Take the answer to a request; or, while the worker waits for another machine or has others go
+        before, go on with those."""
         if result.done():
             _settle(request, result.result())
             return
@@ -456,6 +461,11 @@ class Engine:
         request.result = result
         request.picture = None  # should the worker end, the file is opened once more
         self._make_room()
+        if not request.elsewhere:
+            too_late = asyncio.get_running_loop().call_later(
+                self.settings.picture_timeout, self._give_up, request, worker
+            )
+            result.add_done_callback(lambda _: too_late.cancel())
 
         def came(result: asyncio.Future[protocol.Message]) -> None:
             if result.cancelled():
@@ -468,13 +478,26 @@ class Engine:
 
         result.add_done_callback(came)
 
+    def _give_up(self, request: _AnyRequest, worker: WorkerProcess) -> None:
+        """It takes too long, and nobody knows whether it will end."""
+        _fail([request], self._timeout())
+        ending = asyncio.create_task(worker.kill())  # the dispatcher replaces it
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+
+    def _timeout(self) -> PictureTimeout:
+        seconds = self.settings.picture_timeout
+        return PictureTimeout(
+            f"The picture took longer than {seconds:g} seconds: send a smaller or simpler one."
+        )
+
     def _ask_again(self, request: _AnyRequest, error: BaseException) -> None:
         """The worker ended, of another picture most likely."""
         request.lost += 1
         if request.lost < _MOST_LOST:
             self._have_opened(request)
         else:
-            sentence = f"The inference worker ended {request.lost} times while a server was asked ({error})"
+            sentence = f"The inference worker ended {request.lost} times while this was in work ({error})"
             _fail([request], WorkerCrashed(f"{sentence}: send the picture again later."))
 
     def _retry(self, batch: list[_AnyRequest]) -> None:

@@ -17,8 +17,9 @@ from inference.serving.protocol import Opened
 
 logger = logging.getLogger(__name__)
 
-_QUICK = ("--seconds", "0.5", "--memory", "200000000")
-_PATIENT = ("--seconds", "4", "--memory", "400000000", "--nice", "5")
+# A meme takes 10 ms, twelve million pixels of a camera 65 (JPEG) to 400 (PNG, HEIF).
+_QUICK = ("--seconds", "0.2", "--memory", "200000000")
+_PATIENT = ("--seconds", "4", "--memory", "400000000", "--nice", "10")
 
 
 class _TooCostly(Exception):  # noqa: N818

@@ -26,7 +26,7 @@ Worker to engine:
     ``{"type": "answered", "id": int, "result": ...}``, one a picture, in any order; the result is
     ``{"caption": dict}``, ``{"answer": dict}`` or ``{"failed": sentence, "kind": one of errors.KINDS}``;
     ``{"type": "free"}`` once it can take the next message: what was not answered then is with another
-    machine, and will be
+    machine, or takes long, and will be
 """
 
 from __future__ import annotations

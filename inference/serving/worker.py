@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from PIL import Image
 from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import ModelName
 from inference.common.errors import UserError
+from inference.common.interruptions import interruptible
 from inference.common.memory import give_back, kept
 from inference.common.tracing import of_picture
 from inference.common.types import Answer, Asked, Caption, DecodingOptions, EngineError
@@ -49,11 +51,14 @@ from inference.serving.local import (
 
 logger = logging.getLogger("inference.serving.worker")
 
-_Inbox = queue.SimpleQueue[tuple[protocol.Message, protocol.Attachments]]
+Request = tuple[protocol.Message, protocol.Attachments]
+Inbox = queue.SimpleQueue[Request]
 
 LOADING_TRIES = 3  # of one model, when its folder is replaced while it is read
 _KEPT = 200_000_000  # bytes freed: the next picture is quicker for them, but no more are kept
 _PAUSE = 0.5  # seconds without a message, after which nobody is taken to be waiting
+_LONG = 1.0  # seconds of work on some pictures, after which others go before its rest
+_DEEP = 3  # times that work which others interrupted may be interrupted itself
 
 
 @dataclass(slots=True)
@@ -66,11 +71,20 @@ class _Loaded:
     warm: bool = False  # it has captioned something, or got ready to
 
 
+@dataclass(slots=True)
+class _Work:
+    """Pictures that are being described."""
+
+    began: float  # by the monotonic clock
+    others_may_come: bool = False  # the engine was told so
+
+
 class Worker:
     """Takes one message after the other. At most ``capacity`` (>= 1) captioners stay in memory.
 
     ``load`` makes a model's captioner, ``current`` tells the sha256 of the weights in its folder. Both may
-    raise anything. ``send`` is called in any thread.
+    raise anything. ``send`` is called in any thread. ``inbox``: messages that came, of which some are handled
+    in the middle of what takes long.
     """
 
     def __init__(
@@ -78,15 +92,33 @@ class Worker:
         load: Callable[[str], Captioner],
         current: Callable[[str], str],
         send: Callable[[protocol.Message], None],
+        inbox: Inbox,
         *,
         capacity: int,
     ) -> None:
         self._load = load
         self._current = current
         self._send = send
+        self._inbox = inbox
         self._capacity = capacity
         self._loaded: dict[str, _Loaded] = {}  # least recently used first
         self._elsewhere: dict[int, Future[Caption | Answer]] = {}  # what other machines are asked, by its id
+        self._interrupted = 0  # messages that wait for others to be handled
+
+    def run(self) -> None:
+        """Handle what comes, for ever."""
+        while True:
+            try:
+                request = self._inbox.get(timeout=_PAUSE)
+            except queue.Empty:
+                self.rest()
+                request = self._inbox.get()
+            self._handle_traced(request)
+
+    def _handle_traced(self, request: Request) -> None:
+        message, attachments = request
+        with of_picture(message["picture"]):
+            self.handle(message, attachments)
 
     def handle(self, message: protocol.Message, attachments: protocol.Attachments) -> None:
         """Do what one message of the engine asks, and answer it."""
@@ -121,13 +153,17 @@ class Worker:
                 if said is not None:
                     self._elsewhere[number] = said
         else:
-            outcomes: Sequence[Outcome] = (
-                caption_together(captioner, pictures, options)
-                if asked is None
-                else [answer(captioner, pictures[0], asked, options)]
-            )
+            work = _Work(time.monotonic())
+            with interruptible(partial(self._let_others_go_before, work)):
+                outcomes: Sequence[Outcome] = (
+                    caption_together(captioner, pictures, options)
+                    if asked is None
+                    else [answer(captioner, pictures[0], asked, options)]
+                )
             for number, outcome in zip(message["ids"], outcomes, strict=True):
                 self._tell(number, outcome)
+            if work.others_may_come:
+                return  # that was said before
         self._send({"type": "free"})
         if kept() > _KEPT:
             give_back()
@@ -137,6 +173,21 @@ class Worker:
         for number in numbers:
             if (said := self._elsewhere.pop(number, None)) is not None:
                 said.cancel()
+
+    def _let_others_go_before(self, work: _Work) -> None:
+        """What takes long is not to hold up what does not: one more message is handled before its rest."""
+        if not work.others_may_come:
+            if time.monotonic() - work.began < _LONG or self._interrupted == _DEEP:
+                return
+            work.others_may_come = True
+            self._send({"type": "free"})
+        with suppress(queue.Empty):
+            request = self._inbox.get_nowait()
+            self._interrupted += 1
+            try:
+                self._handle_traced(request)
+            finally:
+                self._interrupted -= 1
 
     def _tell(self, number: int, outcome: Outcome) -> None:
         """What came of the picture of that id. In any thread."""
@@ -234,7 +285,7 @@ def loader(entry_point: str, models_dir: Path, threads: int) -> Callable[[str], 
     return load
 
 
-def _read_messages(stream: BinaryIO, inbox: _Inbox) -> None:
+def _read_messages(stream: BinaryIO, inbox: Inbox) -> None:
     """In a thread of its own, so that the end of stdin ends the process whatever the model is busy with."""
     try:
         while True:
@@ -259,7 +310,7 @@ def main() -> None:
         with turn:
             protocol.write(answers, message)
 
-    inbox: _Inbox = queue.SimpleQueue()
+    inbox: Inbox = queue.SimpleQueue()
     threading.Thread(target=_read_messages, args=(sys.stdin.buffer, inbox), daemon=True).start()
     # Read by OpenMP when torch loads it: it must be set before it is imported.
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
@@ -267,17 +318,10 @@ def main() -> None:
         loader(arguments.captioner, arguments.models_dir, arguments.threads),
         lambda name: checkpoint_hash(arguments.models_dir, ModelName.parse(name)),
         send,
+        inbox,
         capacity=max(arguments.loaded_models, 1),
     )
-    while True:
-        try:
-            request = inbox.get(timeout=_PAUSE)
-        except queue.Empty:
-            worker.rest()
-            request = inbox.get()
-        message, attachments = request
-        with of_picture(message["picture"]):
-            worker.handle(message, attachments)
+    worker.run()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Captioners for worker processes of tests: they cost nothing, and misbehave on pictures of a certain colour.
 
 Named to the worker as ``tests.inference.fakes:load``. What they need from a test comes by the environment:
-FAKE_LOG (a file that gets one JSON line for every load and every batch), FAKE_GATE (a file: a blue picture
-waits until it exists) and FAKE_WORDS (what else is read on every picture).
+FAKE_LOG (a file that gets one JSON line for every load and every batch), FAKE_GATE (a file: blue pictures
+wait until it exists) and FAKE_WORDS (what else is read on every picture).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from PIL import Image
 
 from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import ModelName
+from inference.common.interruptions import may_be_interrupted
 from inference.common.types import Answer, Asked, Caption, DecodingOptions
 
 PLAIN = (120, 120, 120)
@@ -29,6 +30,7 @@ POISON = (200, 0, 0)  # kills the worker, every time
 POISON_ONCE = (200, 100, 0)  # kills the worker the first time
 HANG = (100, 0, 100)  # is never answered
 WAIT = (0, 0, 200)  # is answered when the file FAKE_GATE exists
+LONG = (0, 100, 200)  # as well, and others go before meanwhile
 RAISE = (0, 100, 100)  # raises an ordinary exception
 GARBLE = (60, 60, 0)  # writes nonsense where the worker's answers go
 NOISY = (90, 90, 0)  # prints to stdout, as libraries do
@@ -128,8 +130,10 @@ class FakeCaptioner:
                 os.kill(os.getpid(), signal.SIGKILL)
         if colour == HANG:
             signal.pause()
-        while colour == WAIT and not Path(os.environ["FAKE_GATE"]).exists():
+        while colour in {WAIT, LONG} and not Path(os.environ["FAKE_GATE"]).exists():
             time.sleep(0.01)
+            if colour == LONG:
+                may_be_interrupted()
         if colour == RAISE:
             raise RuntimeError("the fake\nwas told to raise")
         if colour == GARBLE:

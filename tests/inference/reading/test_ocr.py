@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from rapidfuzz import fuzz
 from safetensors.numpy import save_file
 
+from inference.common.interruptions import interruptible
 from inference.reading import reader as reader_module
 from inference.reading.ctc import decode
 from inference.reading.lines import TextLine
@@ -259,16 +260,31 @@ def test_a_short_word_above_one_that_begins_with_its_letter_is_read(reader: Read
     assert " ".join(blocks(reader.read(image).listed)) == "Как в расширяющейся вселенной я и ты ищем истину"
 
 
-def test_many_lines_are_each_read_once() -> None:
+ROWS = [f"строка номер {number} из многих" for number in range(10, 30)]
+
+
+def draw_rows() -> Image.Image:
     image = Image.new("RGB", (640, 900), "white")
     draw = ImageDraw.Draw(image)
-    rows = [f"строка номер {number} из многих" for number in range(10, 30)]
-    for number, row in enumerate(rows):
+    for number, row in enumerate(ROWS):
         draw.text((30, 20 + 43 * number), row, fill="black", font=font(24, bold=False))
+    return image
+
+
+def test_many_lines_are_each_read_once() -> None:
     found: dict[int, list[str]] = {}
-    for word in Ocr().read(image):
+    for word in Ocr().read(draw_rows()):
         found.setdefault(word.line, []).append(word.text)
-    assert sorted(" ".join(words) for words in found.values()) == rows
+    assert sorted(" ".join(words) for words in found.values()) == ROWS
+
+
+def test_another_picture_may_be_read_between_two_lines_of_a_page(reader: Reader) -> None:
+    page, meme = draw_rows(), draw_meme("caption_bar", "Первая картинка")
+    alone, between = reader.read(page), []
+    with interruptible(lambda: between.append(reader.read(meme))):
+        assert reader.read(page) == alone
+    assert len(between) >= len(ROWS) / 8  # a batch of lines at a time
+    assert all(reading == reader.read(meme) for reading in between)
 
 
 # --- where the weights are not whole

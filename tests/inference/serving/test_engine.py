@@ -35,6 +35,7 @@ from inference.serving.engine import Engine, EngineSettings
 from tests.inference.fakes import (
     GARBLE,
     HANG,
+    LONG,
     NOISY,
     POISON,
     POISON_ONCE,
@@ -302,6 +303,57 @@ async def test_a_picture_that_hangs_fails_alone(house: House) -> None:
         assert "1.5 seconds" in str(results[0])
         assert getattr(results[2], "summary", None) == "12 x 5"
         assert (await engine.caption(picture())).summary == "32 x 24"
+
+
+async def long_one(engine: Engine, house: House) -> "asyncio.Task[Any]":
+    """A picture that has taken so long that others go before."""
+    long = asyncio.create_task(engine.caption(picture(LONG, (1, 1))))
+    await until(lambda: house.batches() == [[1]], "it reaches the worker")
+    return long
+
+
+async def test_what_takes_long_holds_up_nobody_else(engine: Engine, house: House) -> None:
+    long = await long_one(engine, house)
+    for width in (10, 11):
+        assert (await engine.caption(picture(size=(width, 5)))).summary == f"{width} x 5"
+    another = asyncio.create_task(engine.caption(picture(LONG, (2, 1))))
+    assert (await engine.caption(picture(size=(12, 5)))).summary == "12 x 5"
+    assert not long.done() and not another.done()
+    house.gate.touch()
+    assert [(await one).summary for one in (long, another)] == ["1 x 1", "2 x 1"]
+    assert engine.waiting == 0
+
+
+async def test_however_many_take_long_at_once_all_are_described(engine: Engine, house: House) -> None:
+    long = await long_one(engine, house)
+    more = [asyncio.create_task(engine.caption(picture(LONG, (width, 1)))) for width in range(2, 30)]
+    await until(lambda: len(house.batches()) > 3, "others go before the first one")
+    house.gate.touch()
+    assert [(await one).summary for one in (long, *more)] == [f"{width} x 1" for width in range(1, 30)]
+
+
+async def test_what_takes_longer_than_a_picture_may_is_given_up_although_others_went_before(
+    house: House,
+) -> None:
+    async with Engine(replace(house.settings, picture_timeout=1.5)) as engine:
+        await until(lambda: engine.healthy, "the worker is ready")
+        first = engine.worker_pid
+        long = await long_one(engine, house)
+        assert (await engine.caption(picture(size=(10, 5)))).summary == "10 x 5"
+        with pytest.raises(PictureTimeout, match=r"1\.5 seconds"):
+            await long
+        assert (await engine.caption(picture(size=(11, 5)))).summary == "11 x 5"
+        assert engine.worker_pid != first
+
+
+async def test_a_worker_that_dies_of_what_went_before_costs_the_long_one_only_time(
+    engine: Engine, house: House
+) -> None:
+    long = await long_one(engine, house)
+    with pytest.raises(WorkerCrashed):
+        await engine.caption(picture(POISON))
+    house.gate.touch()
+    assert (await long).summary == "1 x 1"
 
 
 async def test_a_worker_that_talks_nonsense_is_replaced(

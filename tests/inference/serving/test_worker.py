@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Sequence
 
 import pytest
@@ -45,7 +46,7 @@ class Warming:
 
 
 def worker_of(captioner: object, sent: list[protocol.Message]) -> Worker:
-    return Worker(lambda _: captioner, lambda _: "0" * 64, sent.append, capacity=1)  # type: ignore[arg-type, return-value]
+    return Worker(lambda _: captioner, lambda _: "0" * 64, sent.append, queue.SimpleQueue(), capacity=1)  # type: ignore[arg-type, return-value]
 
 
 def test_a_model_warms_up_once_in_the_first_pause() -> None:
