@@ -311,8 +311,10 @@ def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -
     parsed = ModelName.parse(name)
     loaded = LOADERS[type(parsed.model)](parsed.model, parsed.translation, models_dir, threads)
     checkpoint, reader = checkpoint_hash(models_dir, parsed), Reader(threads=threads)
-    kind = PatientCaptioner if isinstance(loaded.describer, Elsewhere) else Captioner
-    return kind(name, checkpoint, loaded.describer, reader, loaded.options, translate=loaded.translate)
+    describer, options, translate = loaded.describer, loaded.options, loaded.translate
+    if isinstance(describer, Elsewhere):
+        return PatientCaptioner(name, checkpoint, describer, reader, options, translate=translate)
+    return Captioner(name, checkpoint, describer, reader, options, translate=translate)
 
 
 # What PyTorch runs is imported only where it is needed: it takes seconds, and may not be installed.

@@ -29,7 +29,7 @@ from inference.serving.program import program
 logger = logging.getLogger(__name__)
 
 Outcome = Caption | Answer | EngineError
-_Said = TypeVar("_Said", Caption, Answer)
+_Said = TypeVar("_Said", bound=Caption | Answer)
 
 
 @dataclass(frozen=True, slots=True)
