@@ -215,6 +215,8 @@ def tiny(name: str, **decoder: Any) -> Preset:
     sizes = dict(_TINY_DECODERS[full.decoder.kind])
     if full.decoder.kind == "recurrent":
         sizes |= {width: 48 for width in _TINY_WIDTHS if width in full.decoder_config()}
+        if full.decoder_config().get("attention"):
+            sizes["hidden"] = 128  # it learns in a fifth of the steps
         if not full.decoder_config().get("linear", True):
             sizes["embedding"] = full.decoder_config()["picture"]
     if full.encoder.kind == "fasterrcnn_fpn":

@@ -65,34 +65,42 @@ def test_the_small_twin_learns_eight_pictures_by_heart(name: str, tmp_path: Path
         assert -1.5 < likelihoods[0] <= 0
 
 
-@pytest.mark.parametrize("name", ["resnet101-lstm-navec", "mobilenet-soft-attention", "clipcap-transformer"])
-def test_a_checkpoint_says_the_same_in_a_new_process(name: str, tmp_path: Path) -> None:
-    model = tiny_model(name, tmp_path)
-    learn(model)
-    folder = tmp_path / "checkpoint"
-    folder.mkdir()
-    model.save(folder, preset(name).options, preset=name)
+def test_checkpoints_say_the_same_in_a_new_process(tmp_path: Path) -> None:
+    """One of each family; the process, which takes seconds to import PyTorch, loads them one by one."""
     picture = tmp_path / "picture.png"
     pictures()[6].save(picture)
+    expected = {}
+    for name in ("resnet101-lstm-navec", "mobilenet-soft-attention", "clipcap-transformer"):
+        folder = tmp_path / name
+        folder.mkdir()
+        model = tiny_model(name, folder)
+        learn(model)
+        model.save(folder, preset(name).options, preset=name)
+        options = DecodingOptions("beam", max_tokens=60)
+        expected[name] = model.eval().describe([pictures()[6]], [reading_of()], options)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        assert config["preset"] == name
+        assert DecodingOptions.from_dict(config["decoding"]) == preset(name).options
     program = (
         "import json, sys; from pathlib import Path; from PIL import Image\n"
         "from inference.captioners.encoder_decoder.model import CaptionModel\n"
         "from inference.common.types import DecodingOptions\n"
         "from tests.readings import reading_of\n"
-        "model = CaptionModel.load(Path(sys.argv[1])); image = Image.open(sys.argv[2])\n"
-        "print(json.dumps(model.describe([image], [reading_of()], DecodingOptions('beam', max_tokens=60))))"
+        "image, options = Image.open(sys.argv[1]), DecodingOptions('beam', max_tokens=60)\n"
+        "for folder in sys.argv[2:]:\n"
+        "    model = CaptionModel.load(Path(folder))\n"
+        "    print(json.dumps(model.describe([image], [reading_of()], options)))"
     )
     run = subprocess.run(
-        [sys.executable, "-c", program, str(folder), str(picture)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program, picture, *(tmp_path / name for name in expected)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    texts, likelihoods = json.loads(run.stdout)
-    assert texts == [CAPTIONS[6]]
-    expected = model.eval().describe([pictures()[6]], [reading_of()], DecodingOptions("beam", max_tokens=60))
-    assert expected[0] == texts
-    assert likelihoods == pytest.approx(expected[1], abs=1e-4)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    assert config["preset"] == name
-    assert DecodingOptions.from_dict(config["decoding"]) == preset(name).options
+    for line, (told, before) in zip(run.stdout.splitlines(), expected.values(), strict=True):
+        texts, likelihoods = json.loads(line)
+        assert texts == told == [CAPTIONS[6]]
+        assert likelihoods == pytest.approx(before, abs=1e-4)
 
 
 def test_another_checkpoint_is_refused(tmp_path: Path) -> None:
