@@ -13,7 +13,7 @@ from inference.russian.lists import LISTS
 from inference.russian.morphology import agreed
 from inference.russian.patterns import alternatives
 from inference.russian.places import on_frame
-from inference.russian.sentences import Piece, Quotation, Sentence, stands_close, tidied
+from inference.russian.sentences import Piece, Quotation, Sentence, quotes_only, stands_close, tidied
 
 _POST = re.compile(alternatives(LISTS.leads.posts))
 _IDLE = re.compile(alternatives(LISTS.leads.idle))
@@ -63,7 +63,11 @@ def _agreeing(pieces: Sequence[Piece]) -> Iterator[Piece]:
 
 
 def signed(sentence: Sentence, author: str) -> Sentence:
-    """A sentence that announces somebody's post, or words that may be one, says whose it is."""
+    """A sentence that announces somebody's post, or words that may be one, says whose it is, or where nobody
+    knows that, of no post.
+    """
+    if not author and sentence.lead == tuple(LISTS.leads.post.split()):
+        return replace(sentence, lead=(LISTS.leads.plain,))
     if not author or sentence.place or not _POST.fullmatch(" ".join(sentence.lead)):
         return sentence
     return replace(sentence, lead=tuple(LISTS.leads.post.split()), author=author)
@@ -84,16 +88,44 @@ def placed_exactly(sentence: Sentence, region: Region, side: str) -> Sentence:
 
     ``side``: "слева", "справа" or "". Other sentences stay as they are.
     """
-    noun, *told = sentence.lead or ("",)
     plain = _is_plain(sentence.lead)
-    if not plain and not (noun in LISTS.captions.writings and set(told) <= LISTS.captions.places):
+    if not plain and not _only_places(sentence.lead):
         return sentence
     lead = LISTS.leads.at.get(region, LISTS.leads.plain).split()
     if not plain:
-        lead[0] = noun
+        lead[0] = sentence.lead[0]
     if region is Region.MIDDLE and not side:
         lead.append(LISTS.places.words[region])
     return replace(sentence, lead=(*lead, *side.split()))
+
+
+def truly_placed(sentence: Sentence, region: Region) -> Sentence:
+    """A sentence whose lead says no more than where the words stand, and they do not, gets the plain one.
+
+    Of a page there are no edges to judge by, and on one frame of several they are its own.
+    """
+    if region in {Region.PAGE, Region.FRAME} or not _only_places(sentence.lead):
+        return sentence
+    edges = {edge: set(lead.split()[1:]) for edge, lead in LISTS.leads.at.items()}
+    untrue = set().union(*edges.values()) - edges.get(region, set())
+    return replace(sentence, lead=(LISTS.leads.plain,)) if untrue & set(sentence.lead) else sentence
+
+
+def _only_places(lead: Sequence[str]) -> bool:
+    """Whether it is a name for words, and where they stand: "текст сверху", "надпись"."""
+    noun, *told = lead or ("",)
+    return noun in LISTS.captions.writings and set(told) <= LISTS.captions.places
+
+
+def are_announced_alike(one: Sentence, other: Sentence) -> bool:
+    """Whether two sentences that quote, and say nothing else, say the same before that."""
+    return (
+        bool(one.lead)
+        and (one.lead == other.lead or (_is_plain(one.lead) and _is_plain(other.lead)))
+        and one.author == other.author
+        and quotes_only(one)
+        and quotes_only(other)
+    )
 
 
 def unplaced(sentence: Sentence, frame: int) -> Sentence:

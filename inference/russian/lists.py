@@ -158,6 +158,7 @@ class Things(_Table):
     someone: Word
     anybody: Word
     unlisted: Words
+    lifeless: Words
     body: Words
     same: tuple[Words, ...]
     people: Words

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 _ENDS = frozenset(".!?…")
@@ -36,6 +36,26 @@ class Sentence:
         """The sentence as a person writes it; "" where there is nothing to say."""
         colon = ":" if self.lead else ""
         return write([self.place, *self.lead, self.author, colon, *self.body])
+
+
+def quotes_only(sentence: Sentence) -> bool:
+    """Whether all that a sentence says behind what it begins with is quoted."""
+    return all(isinstance(piece, Quotation) or piece in {",", "."} for piece in sentence.body)
+
+
+def listed(quotations: Iterable[Quotation]) -> tuple[Piece, ...]:
+    """Quotations one after the other: "а", "б"."""
+    return tuple(piece for quotation in quotations for piece in (",", quotation))[1:]
+
+
+def continued(one: Sentence, other: Sentence) -> Sentence:
+    """A sentence that quotes what another one quotes as well."""
+    return replace(one, body=listed((*quotations_of(one), *quotations_of(other))))
+
+
+def quotations_of(sentence: Sentence) -> list[Quotation]:
+    """All of them, in order."""
+    return [piece for piece in sentence.body if isinstance(piece, Quotation)]
 
 
 def told(sentences: Iterable[Sentence]) -> str:

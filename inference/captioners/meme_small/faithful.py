@@ -172,6 +172,14 @@ class Cutter:
         said = [word for word in sentence if word not in idle]
         return bool(said) and all(word in self._bare for word in said)
 
+    def named_alone(self, sentence: Sequence[int]) -> int | None:
+        """The concept that is all that a sentence names of a picture: "На фото кот."; None: there is another,
+        or none.
+        """
+        idle = self._ends | self._prepositions | self._shown | self._genre | self._bare
+        concepts = {self.word_concepts[word] for word in sentence if word not in idle}
+        return concepts.pop() if len(concepts) == 1 and min(concepts) >= 0 else None
+
     def sentences(self, tokens: Sequence[int]) -> list[list[int]]:
         """The tokens of a caption, a list for each sentence; what is quoted is one piece."""
         sentences: list[list[int]] = [[]]

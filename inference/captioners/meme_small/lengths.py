@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from inference.captioners.meme_small.known import Known
 from inference.captioners.meme_small.narration import Written, narrate
 from inference.common.places import Region
 from inference.common.types import Detail
 from inference.pictures.colours import Palette
-from inference.reading.geometry import shared_span
+from inference.reading.geometry import Box, shared_span
 from inference.reading.places import where
 from inference.reading.reading import Reading
 from inference.reading.summary import kind_of
 from inference.russian.counting import counted, genitive
-from inference.russian.leads import led, placed_exactly
+from inference.russian.leads import are_announced_alike, led, placed_exactly
 from inference.russian.lists import LISTS
 from inference.russian.places import on_frame
-from inference.russian.sentences import Piece, Quotation, Sentence, joined
+from inference.russian.sentences import Sentence, continued, joined, listed, quotations_of
 
 _LISTS = LISTS.telling
 _NARROW = 0.6  # of a frame's width: wider words stand at neither side
@@ -58,12 +58,23 @@ def _scene(known: Known, *, below: bool) -> list[Sentence]:
 
 
 def _together(quoting: Sequence[Written]) -> list[Sentence]:
-    """All quotations in one sentence, unless it must be said who wrote which."""
-    if len(quoting) < 2 or any(one.sentence.author for one in quoting):
+    """All quotations in one sentence, which says who wrote which where somebody is known."""
+    if len(quoting) < 2:
         return [led(one.sentence, one.place) for one in quoting]
-    quotations = [piece for one in quoting for piece in one.sentence.body if isinstance(piece, Quotation)]
-    body = [piece for quotation in quotations for piece in (",", quotation)]
-    return [Sentence(lead=(_LISTS.written,), body=tuple[Piece, ...](body[1:]))]
+    by_author = [
+        (author, listed(piece for one in theirs for piece in quotations_of(one.sentence)))
+        for author, theirs in groupby(quoting, key=lambda one: one.sentence.author)
+    ]
+    (author, body), *others = by_author
+    if not author and not others:
+        return [Sentence(lead=(_LISTS.written,), body=body)]
+    for other, quotations in others:
+        body += (";", *_announced(other), other, ":", *quotations)
+    return [Sentence(lead=_announced(author), author=author, body=body)]
+
+
+def _announced(author: str) -> tuple[str, ...]:
+    return tuple((LISTS.leads.post if author else LISTS.leads.plain).split())
 
 
 # --- detailed ---
@@ -75,7 +86,27 @@ def _detailed(known: Known) -> list[Sentence]:
     layout = _layout(reading)
     # What the decoder says of the layout is said by that.
     written = [_exactly(one, reading) for one in known.written if one.quotes or one.seen or not layout]
-    return [*layout, *narrate(written, *_coloured(known))]
+    return [*layout, *narrate(list(_announced_once(written)), *_coloured(known))]
+
+
+def _announced_once(written: Iterable[Written]) -> Iterator[Written]:
+    """What stands at one place, one after the other, and is announced alike, in one sentence."""
+    last: Written | None = None
+    for one in written:
+        if last is not None and _is_announced(last, one):
+            last = replace(last, sentence=continued(last.sentence, one.sentence))
+            continue
+        if last is not None:
+            yield last
+        last = one
+    if last is not None:
+        yield last
+
+
+def _is_announced(one: Written, other: Written) -> bool:
+    """Whether what announces a quotation announces the next one too."""
+    alike = one.place == other.place and are_announced_alike(one.sentence, other.sentence)
+    return one.quotes and other.quotes and alike
 
 
 def _coloured(known: Known) -> tuple[list[Sentence], dict[int, list[Sentence]]]:
@@ -127,12 +158,18 @@ def _exactly(one: Written, reading: Reading) -> Written:
     if one.box[2] - one.box[0] < _NARROW * width:
         share = (middle - frame[0]) / width
         side = LISTS.places.left if share < _SIDE else LISTS.places.right if share > 1 - _SIDE else ""
-    # Where no place is told, above the picture is another one of that name.
-    region = Region.PAGE if one.place is None else where(one.box, [frame]).region
-    sentence = placed_exactly(one.sentence, region, side)
+    sentence = placed_exactly(one.sentence, _region(one, frame), side)
     if one.frame is not None and not sentence.place:
         sentence = replace(sentence, place=on_frame(one.frame))
     return replace(one, sentence=sentence)
+
+
+def _region(one: Written, frame: Box) -> Region:
+    """Where the quotation stands on the frame that it is on."""
+    if one.place is None or one.box is None:
+        return Region.PAGE  # where no place is told, above the picture is another one of that name
+    # The usual caption tells where its first line stands; the others must not gainsay it.
+    return one.place.region if one.place.region in LISTS.leads.at else where(one.box, [frame]).region
 
 
 LENGTHS: dict[Detail, Callable[[Known], list[Sentence]]] = {

@@ -9,12 +9,15 @@ from inference.captioners.meme_small.faithful import LAYOUT, Cutter
 from inference.captioners.meme_small.known import Gate, Known, View
 from inference.captioners.meme_small.lengths import LENGTHS
 from inference.captioners.meme_small.narration import Written
+from inference.captioners.meme_small.things import Seen, is_being, tells_doings_alone
 from inference.common.places import Region
 from inference.common.types import DecodingOptions
 from inference.reading.geometry import hull
+from inference.reading.lines import TextLine
 from inference.reading.reading import Reading
-from inference.russian.leads import parsed, signed
-from inference.russian.sentences import told
+from inference.russian.leads import parsed, signed, truly_placed
+from inference.russian.lists import LISTS
+from inference.russian.sentences import Sentence, told
 from inference.tokenizers.slots import SlotTokenizer
 
 _OUTSIDE = {Region.ABOVE: Region.TOP, Region.BELOW: Region.BOTTOM}
@@ -30,18 +33,38 @@ class Teller:
 
     def tell(self, tokens: Sequence[int], view: View, gate: Gate, options: DecodingOptions) -> str:
         """The caption; "" where nothing can be told. ``tokens``: of the decoder, without start and end."""
-        named = self._named(tokens)
-        probable = [
-            (concept, probability)
-            for concept, probability in zip(self.concepts, view.probabilities, strict=True)
-            if probability >= gate.listed and concept not in named
-        ]
-        if view.reading.lines and not view.reading.frames:
-            probable = []  # a page of text: what detectors see there are letters and portraits of writers
+        shown, named = self._shown(view, gate), self._named(tokens)
+        probable = [one for one in shown if one[0] not in named]
+        if tells_doings_alone(probable, named, gate.acting):
+            tokens = self._without_beings_alone(tokens)
+            alone = named - self._named(tokens)
+            named -= alone
+            # Where the decoder could say no more than "человек", the others are no surer.
+            vague = LISTS.things.people if LISTS.things.anybody in alone else frozenset()
+            probable = [one for one in shown if one[0] not in named | vague]
         seen = [dict(zip(self.concepts, own, strict=True)) for own in view.by_frame]
         written = [one for one in self._written(tokens, view.reading) if options.quoting or not one.quotes]
         known = Known(view, written, named, probable, seen, gate)
         return told(LENGTHS[options.detail](known))
+
+    def _shown(self, view: View, gate: Gate) -> list[Seen]:
+        """The concepts that are probable enough to be listed."""
+        if view.reading.lines and not view.reading.frames:
+            return []  # a page of text: what detectors see there are letters and portraits of writers
+        pairs = zip(self.concepts, view.probabilities, strict=True)
+        return [(concept, probability) for concept, probability in pairs if probability >= gate.listed]
+
+    def _without_beings_alone(self, tokens: Sequence[int]) -> list[int]:
+        """Without "На фото кот.", which is said with what the cat does."""
+        size = len(self.tokenizer)
+        sentences = self.cutter.sentences(tokens)
+        alone = [None if max(one) >= size else self.cutter.named_alone(one) for one in sentences]
+        kept = [
+            one
+            for one, concept in zip(sentences, alone, strict=True)
+            if concept is None or not is_being(self.concepts[concept])
+        ]
+        return [token for one in kept for token in one]
 
     def _named(self, tokens: Iterable[int]) -> set[str]:
         """The concepts that the decoder's words name."""
@@ -60,7 +83,7 @@ class Teller:
         taken = {edge for region, edge in _OUTSIDE.items() if region in regions}
         return [
             Written(
-                signed(parsed(self.tokenizer.pieces(sentence, lines)), own[0].author if own else ""),
+                _announced(parsed(self.tokenizer.pieces(sentence, lines)), own),
                 quotes=bool(own),
                 place=None if place is None or place.region in taken else place,
                 bare=self.cutter.is_bare(sentence),
@@ -69,3 +92,10 @@ class Teller:
             )
             for sentence, own, place in zip(sentences, quoted, places, strict=True)
         ]
+
+
+def _announced(sentence: Sentence, quoted: Sequence[TextLine]) -> Sentence:
+    """The sentence with the truth of the lines that it quotes: where they stand, whose post they are."""
+    if not quoted:
+        return sentence
+    return signed(truly_placed(sentence, quoted[0].place.region), quoted[0].author)

@@ -43,13 +43,13 @@ def tell_things(
     """
     ordered = sorted(concepts, key=lambda pair: -pair[1])
     names = _distinct([concept for concept, _ in ordered if is_thing(concept)], said)
-    beings = [name for name in names if _is_being(name)][:_MOST_BEINGS]
-    things = [name for name in names if not _is_being(name)][:_MOST_THINGS]
+    beings = [name for name in names if is_being(name)][:_MOST_BEINGS]
+    things = [name for name in names if not is_being(name)][:_MOST_THINGS]
     actions = _actions([concept for concept, probability in ordered if probability >= acting], said)
     if not beings and not actions and all(thing in _LISTS.body for thing in things):
         # A hand of nobody must be as sure as an action: "На фото рука" is said too easily.
         things = [thing for thing in things if dict(concepts)[thing] >= acting]
-    known = [lemma for lemma in said if _is_being(lemma)]
+    known = [lemma for lemma in said if is_being(lemma)]
     sentences = _of_beings(beings, actions, known, place)
     if things:
         things.sort(key=_LISTS.body.__contains__)
@@ -59,6 +59,13 @@ def tell_things(
             sentences.append(Sentence(place, body=(joined(map(_name, things)),)))
     sources = (_LISTS.sources[one] for one, _ in ordered if one in _LISTS.sources and one not in said)
     return [*sentences, *(Sentence(body=(_LISTS.taken, source)) for source in islice(sources, 1))]
+
+
+def tells_doings_alone(concepts: Sequence[Seen], said: Collection[str], acting: float) -> bool:
+    """Whether :func:`tell_things` says what beings do that the caption has already, and of no others."""
+    names = _distinct([concept for concept, _ in concepts if is_thing(concept)], said)
+    doing = _actions([concept for concept, probability in concepts if probability >= acting], said)
+    return bool(doing) and not any(map(is_being, names))
 
 
 def _of_beings(
@@ -90,7 +97,7 @@ def share_out(
     everywhere, frames = _beings_by_frame(concepts, by_frame, listed)
     hosts = [number for number, frame in enumerate(frames) if frame]
     for concept, probability in concepts:
-        if _is_being(concept):
+        if is_being(concept):
             continue
         of_beings = concept in _LISTS.body or not is_thing(concept)
         together = bool(everywhere) or not hosts
@@ -110,7 +117,7 @@ def _beings_by_frame(
     everywhere: list[Seen] = []
     frames: list[list[Seen]] = [[] for _ in by_frame]
     for being, probability in concepts:
-        if not _is_being(being):
+        if not is_being(being):
             continue
         own = [seen[being] for seen in by_frame]
         least = min(listed, max(own))
@@ -133,8 +140,10 @@ def _distinct(names: Iterable[str], said: Collection[str]) -> list[str]:
     return [name for name in kept if name != _LISTS.anybody or not someone]
 
 
-def _is_being(concept: str) -> bool:
-    return bool(is_thing(concept) and parses(concept)[0][0].animacy == "anim")
+def is_being(concept: str) -> bool:
+    """Whether a concept is somebody who can do something."""
+    animate = is_thing(concept) and parses(concept)[0][0].animacy == "anim"
+    return bool(animate and concept not in _LISTS.lifeless)
 
 
 def _name(concept: str) -> str:
@@ -143,6 +152,8 @@ def _name(concept: str) -> str:
 
 def _seen(concept: str) -> str:
     """What "видно" asks for: "руку", "глаза"."""
+    if concept in _LISTS.lifeless:
+        return _name(concept)
     number = {"accs", "plur"} if concept in _LISTS.plural else {"accs"}
     return inflected(concept, number)
 

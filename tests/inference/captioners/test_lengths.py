@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -13,6 +14,7 @@ from inference.captioners.meme_small.known import Gate, Known, View
 from inference.captioners.meme_small.lengths import LENGTHS
 from inference.captioners.meme_small.narration import Written
 from inference.common.colours import Colour
+from inference.common.places import Place, Region
 from inference.common.types import Detail
 from inference.pictures.colours import Palette
 from inference.reading.geometry import Box
@@ -85,6 +87,7 @@ FOUR = known(
 ABOVE = known(BELOW, [line("раз", TOP), line("два", (0.1, 0.11, 0.9, 0.18), 1)], PHOTO, palettes=[PALE])
 EDGES = known(BELOW, [line("раз", TOP), line("два", LOW_LEFT, 1)], palettes=[GREEN])
 ALONE = known(BELOW, seen=[CAT, DOG, LAMP], palettes=[GREEN])
+ALONE_WORD = known([], [line("сам", TOP)], seen=[])
 POST = known(BELOW, [line("раз", TOP), line("два", LOW_LEFT, 1)], author="kot", seen=[])
 
 
@@ -100,7 +103,52 @@ def test_a_short_caption_is_one_sentence_of_what_is_shown_and_one_of_words() -> 
         "else nothing would be said"
     )
     assert said("short", known([], [line("раз", TOP)], seen=[])) == 'Подпись: "раз".'
-    assert said("short", POST) == 'Твит пользователя kot: "раз". Твит пользователя kot: "два".'
+    assert said("short", POST) == 'Твит пользователя kot: "раз", "два".'
+    ours, theirs = POST.written, known(BELOW, [line("три", (0.1, 0.5, 0.9, 0.6))], author="pes").written
+    assert said("short", replace(POST, written=[*ours, *theirs, *ALONE_WORD.written])) == (
+        'Твит пользователя kot: "раз", "два"; твит пользователя pes: "три"; подпись: "сам".'
+    )
+    assert said("short", replace(POST, probable=[CAT])) == (
+        'На фото кот. Твит пользователя kot: "раз", "два".'
+    )
+
+
+def test_lengths_do_not_gainsay_each_other_about_the_place() -> None:
+    """A quotation of several lines begins above the middle, where its own middle stands."""
+    high = [line("раз", (0.6, 0.25, 0.9, 0.35)), line("два", (0.6, 0.4, 0.9, 0.9))]
+    quoted = Written(
+        parsed(["подпись", ":", Quotation("раз два"), "."]),
+        quotes=True,
+        place=reading_of(high, BELOW).lines[0].place,
+        box=(0.6, 0.25, 0.9, 0.9),
+    )
+    picture = known(BELOW, [], quoted, palettes=[PALE])
+    assert said("usual", picture) == 'На фото кот. Надпись сверху: "раз два".'
+    assert said("detailed", picture).endswith('Надпись сверху справа: "раз два".')
+
+
+def test_a_detailed_caption_announces_once_what_stands_at_one_place() -> None:
+    low = [line("раз", (0.1, 0.86, 0.4, 0.9)), line("два", (0.1, 0.92, 0.4, 0.96), 1)]
+    # The usual one is told as people write it.
+    assert said("usual", known(BELOW, low)) == 'На фото кот. Подпись снизу: "раз". Подпись: "два".'
+    assert said("detailed", known(BELOW, low, palettes=[GREEN])) == (
+        'На фото кот. Преобладает зелёный цвет. Подпись снизу слева: "раз", "два".'
+    )
+    apart = [low[0], line("два", (0.6, 0.92, 0.9, 0.96), 1)]
+    assert said("detailed", known(BELOW, apart)) == (
+        'На фото кот. Подпись снизу слева: "раз". Подпись снизу справа: "два".'
+    )
+    # What is announced otherwise, or says more than it quotes, is a sentence of its own.
+    for pieces, text in (
+        (["текст", ":", Quotation("б"), "."], 'Текст: "б".'),
+        (["подпись", ":", Quotation("б"), ",", "кот", "."], 'Подпись: "б", кот.'),
+    ):
+        other = Written(parsed(pieces), quotes=True, place=Place(Region.PAGE))
+        page = known([], [line("а", TOP)], seen=[])
+        assert said("detailed", replace(page, written=[*page.written, other])).endswith(
+            f'Подпись: "а". {text}'
+        )
+    assert said("detailed", POST).endswith('Твит пользователя kot: "раз". Твит пользователя kot: "два".')
 
 
 def test_a_detailed_caption_tells_the_layout_the_colours_and_the_exact_places() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.captioners.meme_small.concept_table import FREE, UNKNOWN, ConceptTable
-from inference.captioners.meme_small.faithful import Evident
+from inference.captioners.meme_small.faithful import Cutter, Evident
 from inference.captioners.meme_small.known import Gate, View
 from inference.captioners.meme_small.memory import SlotPrefixConfig, collate, line_word_ids
 from inference.captioners.meme_small.model import (
@@ -23,11 +23,13 @@ from inference.captioners.meme_small.model import (
     elsewhere,
     line_blocks,
 )
+from inference.captioners.meme_small.telling import Teller
 from inference.common.types import DecodingOptions
 from inference.decoding.decoder import Logits, Tokens
 from inference.decoding.search import generate
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES, MAX_LINES, layout_features
 from inference.reading.lines import TextLine
+from inference.russian.morphology import lemma
 from inference.tokenizers.slots import (
     BOS,
     CLOSE,
@@ -435,6 +437,26 @@ def test_things_stand_where_the_picture_comes_in_reading_order() -> None:
     assert told(above, below, boxes=frames) == (
         f'На кадрах кот. На первом кадре подпись: "{first}". На втором кадре подпись: "{second}".'
     )
+
+
+def test_what_somebody_does_is_told_where_they_are_named() -> None:
+    concepts = ("кот", "человек", "мужчина", "сидеть", "собака")
+    tokenizer = SlotTokenizer((*SPECIAL, *LEVELS, "на", "фото", "изображён", "и", ".", *concepts))
+    named = [concepts.index(word) if word in concepts else FREE for word in tokenizer.words]
+    teller = Teller(tokenizer, Cutter(tokenizer, named, lemma), concepts)
+
+    def told(words: str, **seen: float) -> str:
+        view = View(reading_of(frames=[(0.0, 0.0, 1.0, 1.0)]), [seen.get(one, 0.0) for one in concepts])
+        return teller.tell(list(map(tokenizer.id, words.split())), view, Gate(), GREEDY)
+
+    assert told("на фото изображён кот .", кот=0.9, сидеть=0.9) == "На фото кот сидит."
+    assert told("на фото изображён кот .", кот=0.9) == "На фото изображён кот."
+    assert told("на фото кот .", кот=0.9, собака=0.8) == "На фото кот. Ещё на фото собака."
+    # One that names more stays, and so does what the decoder could not say more exactly.
+    assert told("на фото кот и собака .", кот=0.9, собака=0.8, сидеть=0.9) == (
+        "На фото кот и собака. На фото кто-то сидит."
+    )
+    assert told("на фото человек .", человек=0.9, мужчина=0.5, сидеть=0.9) == "На фото человек сидит."
 
 
 def test_frames_are_told_one_by_one() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import pytest
+
 from inference.captioners.meme_small.narration import Written, begins_below, narrate
 from inference.common.places import Place, Region
-from inference.russian.leads import parsed
+from inference.russian.leads import parsed, signed, truly_placed
 from inference.russian.sentences import Quotation, Sentence, told
 
 ABOVE = Place(Region.ABOVE, turn=-1)
@@ -69,6 +71,28 @@ def test_frames_without_words_are_told_in_their_order() -> None:
 def test_a_bare_sentence_stays_only_where_nothing_else_is_told() -> None:
     assert narrated([PHOTO, quote("а")], [CAT]) == 'На фото кот. Подпись: "а".'
     assert narrated([PHOTO, quote("а")]) == 'Фото. Подпись: "а".'
+
+
+def test_a_post_of_nobody_is_words_like_others() -> None:
+    nobodys = Written(signed(parsed(["твит", "пользователя", ":", Quotation("б"), "."]), ""), quotes=True)
+    assert narrated([nobodys]) == 'Подпись: "б".'
+
+
+@pytest.mark.parametrize(
+    ("lead", "region", "told"),
+    [
+        ("текст сверху", Region.ABOVE, "Текст сверху"),
+        ("текст сверху", Region.TOP, "Текст сверху"),
+        ("текст сверху", Region.BOTTOM, "Подпись снизу"),
+        ("надпись снизу", Region.MIDDLE, "Подпись"),
+        ("надпись снизу", Region.PAGE, "Надпись снизу"),  # there are no edges to judge by
+        ("надпись слева", Region.BOTTOM, "Надпись слева"),
+        ("кот снизу", Region.TOP, "Кот снизу"),  # it is not about the words
+    ],
+)
+def test_no_quotation_is_said_to_stand_where_it_does_not(lead: str, region: Region, told: str) -> None:
+    sentence = truly_placed(parsed([*lead.split(), ":", Quotation("а"), "."]), region)
+    assert narrated([Written(sentence, quotes=True, place=Place(region))]) == f'{told}: "а".'
 
 
 def test_a_place_is_said_when_it_changes() -> None:
