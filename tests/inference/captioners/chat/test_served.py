@@ -524,11 +524,11 @@ def test_what_other_threads_log_names_the_picture(server: ChatServer, reader: Re
     describer = ServedDescriber.load(ServedModel("tiny"))
     captioner = PatientCaptioner("openai:tiny", "", describer, reader, describer.options, translate=fails)
     image = draw_meme("caption_bar", "LOOK AT THE CAT").convert("RGB")
-    ready = Ready(image, File((), 0.0, time.perf_counter()))
+    ready = Ready(image, File((), 0.0, time.perf_counter()), "7")
     logging.getLogger().addHandler(handler)
     try:
+        begin(captioner, ready, None, None, outcomes.put)
         with of_picture("7"):
-            begin(captioner, ready, None, None, outcomes.put)
             options = DecodingOptions("own")
             asked = the_server(ServerSettings.of()).carry_on(ServedModel("tiny"), BLANK, options, talk())
         assert asked.result() == SAID
