@@ -106,6 +106,8 @@ class Metrics:
 
     def requested(self, method: str, outcome: str, seconds: float) -> None:
         """A request to the Bot API ended."""
+        for cause in ("limit", "failure"):  # a series that begins at 1 tells nobody of its first time
+            self._repeats.labels(method, cause)
         self._requests.labels(method, outcome).inc()
         self._request_seconds.labels(method).observe(seconds)
 
