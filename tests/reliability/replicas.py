@@ -11,7 +11,7 @@ import asyncio
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -133,7 +133,8 @@ def _stop(bot: BotProcess, number: signal.Signals) -> None:
     assert bot.process is not None
     process = psutil.Process(bot.process.pid)
     for one in [process, *process.children(recursive=True)]:
-        one.send_signal(number)
+        with suppress(psutil.NoSuchProcess):  # what opens a file lives for a moment
+            one.send_signal(number)
 
 
 async def _answered(sandbox: Sandbox, sent: Sequence[Json]) -> None:
