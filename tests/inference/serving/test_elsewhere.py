@@ -123,6 +123,7 @@ async def test_a_server_does_not_go_on_for_a_caller_who_left(
         staying = asyncio.create_task(engine.caption(picture(), model=TINY))
         await until(lambda: server.at_once == 2, "the picture, too")
         in_line = asyncio.create_task(engine.caption(picture(size=(9, 9)), model=TINY))
+        await until(lambda: engine.waiting == 3, "one more is accepted")
         await engine.caption(picture())  # the worker has come to it before this one
         for task in (in_line, leaving):
             task.cancel()
