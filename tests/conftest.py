@@ -15,6 +15,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from bot.sandbox import Sandbox
+from tests.bot.forked import Bots, warm_bots
 
 # A shell that starts the tests in the background has them ignore Ctrl+C, and their processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -50,6 +51,13 @@ def numbers_as_usual() -> Iterator[None]:
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_flush_denormal(False)
+
+
+@pytest.fixture(scope="session")
+def bots() -> Iterator[Bots]:
+    """Starts processes of ``python -m bot`` that need not import it first."""
+    with warm_bots() as started:
+        yield started
 
 
 @pytest.fixture

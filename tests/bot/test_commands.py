@@ -19,6 +19,7 @@ from bot.feedback.store import Store
 from bot.feedback.tables import Place
 from inference.common.types import Caption
 from tests.bot.conftest import until
+from tests.bot.forked import Bots
 from tests.inference.fakes import write_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -71,14 +72,17 @@ def test_help_names_the_commands(environment: dict[str, str], tmp_path: Path) ->
         ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL names mysql"),
     ],
 )
-def test_what_keeps_the_bot_from_starting_is_one_sentence(
-    environment: dict[str, str], tmp_path: Path, changes: dict[str, str], sentence: str
+async def test_what_keeps_the_bot_from_starting_is_one_sentence(
+    bots: Bots, environment: dict[str, str], tmp_path: Path, changes: dict[str, str], sentence: str
 ) -> None:
-    done = bot(environment | changes, tmp_path, "run")
-    assert done.returncode == 1
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "wrong secret" not in done.stderr
+    log = tmp_path / "said"
+    started = bots.start("run", environment=environment | changes, folder=tmp_path, log=log)
+    async with asyncio.timeout(200):
+        assert await started.wait() == 1
+    said = log.read_text()
+    assert sentence in said
+    assert "Traceback" not in said
+    assert "wrong secret" not in said
 
 
 def test_a_taken_port_is_one_sentence(environment: dict[str, str], tmp_path: Path) -> None:

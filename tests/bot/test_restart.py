@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
 
 import psutil
 import pytest
 
+from bot.feedback.states import UNFINISHED
 from bot.feedback.store import Store
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
 from tests.bot.conftest import Json, data_of, replies_to, reply_to, unfinished, until
+from tests.bot.forked import Bots, Forked
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import TALKS, WAIT, picture, write_checkpoint
 
@@ -42,25 +44,31 @@ def environment(tmp_path: Path, sandbox: Sandbox) -> dict[str, str]:
     }
 
 
-@asynccontextmanager
-async def process(environment: dict[str, str], folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+Starts = Callable[[dict[str, str], Path], AbstractAsyncContextManager[Forked]]
+
+
+@pytest.fixture
+def process(bots: Bots) -> Starts:
     """The bot as its own process; killed at the end if it still runs."""
-    with (folder / "bot.log").open("ab") as log:
-        running = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bot", "run", env=environment, cwd=folder, stdout=log, stderr=log
-        )
+
+    @asynccontextmanager
+    async def started(environment: dict[str, str], folder: Path) -> AsyncIterator[Forked]:
+        running = bots.start("run", environment=environment, folder=folder, log=folder / "bot.log")
         try:
             yield running
         finally:
-            if running.returncode is None:
-                running.kill()
+            running.kill()
             await running.wait()
+
+    return started
 
 
 async def pending(tmp_path: Path) -> int:
     """Jobs that are not finished, read from the database file itself."""
-    async with await Store.open(f"sqlite+aiosqlite:///{tmp_path}/bot.db", tmp_path / "data") as store:
-        return len(await unfinished(store))
+    states = ", ".join(f"'{state.value}'" for state in UNFINISHED)
+    with closing(sqlite3.connect(f"file:{tmp_path}/bot.db?mode=ro", uri=True)) as database:
+        (number,) = database.execute(f"SELECT count(*) FROM jobs WHERE state IN ({states})").fetchone()
+        return int(number)
 
 
 async def answered_once(sandbox: Sandbox, tmp_path: Path, message: Json) -> Json:
@@ -77,7 +85,7 @@ async def answered_once(sandbox: Sandbox, tmp_path: Path, message: Json) -> Json
 
 
 async def test_killed_while_describing_the_caption_comes_once_after_the_restart(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+    process: Starts, environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
 ) -> None:
     async with process(environment, tmp_path) as bot:
         photo = await sandbox.send_document(picture(WAIT), "a.png")
@@ -98,7 +106,7 @@ async def test_killed_while_describing_the_caption_comes_once_after_the_restart(
 
 @pytest.mark.parametrize("method", ["getFile", "download"])
 async def test_killed_at_any_request_before_the_reply_the_caption_comes_once(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path, method: str
+    process: Starts, environment: dict[str, str], sandbox: Sandbox, tmp_path: Path, method: str
 ) -> None:
     gate = sandbox.hold(method)
     async with process(environment, tmp_path) as bot:
@@ -112,7 +120,7 @@ async def test_killed_at_any_request_before_the_reply_the_caption_comes_once(
 
 
 async def test_what_was_asked_for_in_a_topic_is_answered_there_by_the_next_process(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+    process: Starts, environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
 ) -> None:
     thread = sandbox.topic()
     gate = sandbox.hold("download")
@@ -134,7 +142,7 @@ async def test_what_was_asked_for_in_a_topic_is_answered_there_by_the_next_proce
 
 
 async def test_killed_while_the_reply_is_on_its_way_nothing_is_said_twice_and_nothing_lost(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+    process: Starts, environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
 ) -> None:
     gate = sandbox.hold("sendMessage")
     async with process(environment, tmp_path) as bot:
@@ -162,7 +170,7 @@ async def test_killed_while_the_reply_is_on_its_way_nothing_is_said_twice_and_no
 
 
 async def test_killed_during_a_rate_limit_the_caption_comes_once(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+    process: Starts, environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
 ) -> None:
     sandbox.fail("sendMessage", "flood", retry_after=30)
     async with process(environment, tmp_path) as bot:
@@ -181,7 +189,7 @@ async def test_killed_during_a_rate_limit_the_caption_comes_once(
 
 
 async def test_an_album_killed_in_the_middle_is_finished_in_order(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+    process: Starts, environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
 ) -> None:
     async with process(environment, tmp_path) as bot:
         pictures = [picture(WAIT, (40 + number, 30)) for number in range(4)]
@@ -199,7 +207,7 @@ async def test_an_album_killed_in_the_middle_is_finished_in_order(
 
 
 async def test_a_correction_is_taken_by_the_next_process(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+    process: Starts, environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
 ) -> None:
     async with process(environment, tmp_path) as bot:
         answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
@@ -215,7 +223,7 @@ async def test_a_correction_is_taken_by_the_next_process(
 
 
 async def test_a_question_is_answered_by_the_next_process(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+    process: Starts, environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
 ) -> None:
     write_checkpoint(tmp_path / "models", "talker", card=TALKS)
     environment |= {"MODEL": "talker", "CAPTIONER": "tests.inference.fakes:load_talking"}
@@ -233,7 +241,7 @@ async def test_a_question_is_answered_by_the_next_process(
 
 
 async def test_the_place_in_the_queue_is_told_on_and_goes_after_a_restart(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+    process: Starts, environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
 ) -> None:
     def notices() -> list[Json]:
         return [one for one in sandbox.messages(by_bot=True) if "в очереди" in one["text"]]
@@ -261,7 +269,7 @@ async def test_the_place_in_the_queue_is_told_on_and_goes_after_a_restart(
 
 
 async def test_a_second_bot_on_the_same_database_refuses_to_start(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+    process: Starts, environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """It would take the pictures in work for those of a dead bot, and answer them too."""
     (tmp_path / "second").mkdir()
@@ -285,7 +293,7 @@ async def test_a_second_bot_on_the_same_database_refuses_to_start(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_the_process_cleanly(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path, number: signal.Signals
+    process: Starts, environment: dict[str, str], sandbox: Sandbox, tmp_path: Path, number: signal.Signals
 ) -> None:
     async with process(environment | {"LOG_LEVEL": "DEBUG"}, tmp_path) as bot:
         await reply_to(sandbox, await sandbox.send_photo(MEME))

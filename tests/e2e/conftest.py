@@ -13,6 +13,7 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from bot.sandbox import Sandbox
+from tests.bot.forked import Bots
 from tests.e2e.page import ChatPage, chat_page, chromium
 from tests.e2e.processes import BotProcess, fake_settings, running
 
@@ -39,9 +40,9 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def bot(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[BotProcess]:
+async def bot(sandbox: Sandbox, tmp_path: Path, bots: Bots) -> AsyncIterator[BotProcess]:
     """The bot with a captioner that costs nothing, talking to `sandbox`."""
-    async with running(sandbox, tmp_path, fake_settings(tmp_path)) as process:
+    async with running(sandbox, tmp_path, fake_settings(tmp_path), bots=bots) as process:
         yield process
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bot.sandbox import ME, Sandbox
 from inference.checkpoints.folder import is_checkpoint
+from tests.bot.forked import Bots, Forked
 from tests.inference.fakes import write_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +30,10 @@ CHROMIUM_ARGUMENTS = [
 
 
 class BotProcess:
-    """``python -m bot`` with its database and folders under `folder`; may be killed and started again."""
+    """``python -m bot`` with its database and folders under `folder`; may be killed and started again.
+
+    ``bots``: who starts it, without importing it anew; None: Python does.
+    """
 
     def __init__(
         self,
@@ -37,9 +41,11 @@ class BotProcess:
         folder: Path,
         settings: Mapping[str, str],
         started_as: Sequence[str] = ("-m", "bot", "run"),
+        bots: Bots | None = None,
     ) -> None:
         self.sandbox = sandbox
         self._started_as = started_as
+        self._bots = bots
         self.folder = folder
         self.gate = folder / "gate"  # while it exists, pictures wait inside the worker
         self.begun = folder / "begun.jsonl"  # one line for every picture the worker began
@@ -58,10 +64,15 @@ class BotProcess:
             "E2E_GATE": str(self.gate),
             **settings,
         }
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: asyncio.subprocess.Process | Forked | None = None
 
-    async def launch(self) -> asyncio.subprocess.Process:
+    async def launch(self) -> asyncio.subprocess.Process | Forked:
         """Start it, and do not wait for anything."""
+        if self._bots is not None:
+            self.process = self._bots.start(
+                "run", environment=self.environment, folder=self.folder, log=self.output
+            )
+            return self.process
         with self.output.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -140,9 +151,10 @@ async def running(
     folder: Path,
     settings: Mapping[str, str],
     started_as: Sequence[str] = ("-m", "bot", "run"),
+    bots: Bots | None = None,
 ) -> AsyncIterator[BotProcess]:
     """A bot at work; whatever is left of it is killed in the end."""
-    bot = BotProcess(sandbox, folder, settings, started_as)
+    bot = BotProcess(sandbox, folder, settings, started_as, bots)
     try:
         await bot.start()
         yield bot
