@@ -47,7 +47,7 @@ class Result:
     seconds: float  # by the clock
     processor: float  # seconds of the processes that open and describe
     worker: int  # bytes resident in the worker at its highest
-    opener: int  # and in what opens files, all of its processes together
+    memory: int  # and in it and in what opens files, all processes together
     restarts: int  # of the worker
 
     @property
@@ -55,17 +55,12 @@ class Result:
         """By which it is found in another run."""
         return f"{self.family}: {self.name}"
 
-    @property
-    def memory(self) -> int:
-        """Bytes, both together."""
-        return self.worker + self.opener
-
 
 class Watch:
     """Looks at the processes of an engine a hundred times a second."""
 
     def __init__(self) -> None:
-        self.worker = self.opener = 0
+        self.worker = self.all = 0  # bytes at their highest, which need not be at one time
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -86,7 +81,7 @@ class Watch:
                     resident, shared = process.memory_info()[:3:2]
                     memory[role(process)] += resident - (shared if role(process) == _OPENER else 0)
             self.worker = max(self.worker, memory[_WORKER])
-            self.opener = max(self.opener, memory[_OPENER])
+            self.all = max(self.all, memory.total())
 
 
 def processes() -> list[psutil.Process]:
@@ -135,7 +130,7 @@ async def cost(engine: Engine, family: str, name: str, data: bytes) -> Result:
         seconds = time.perf_counter() - started
     spent = max(0.0, processor_seconds() - before)
     return Result(
-        family, name, outcome, seconds, spent, watch.worker, watch.opener, int(engine.worker_pid != pid)
+        family, name, outcome, seconds, spent, watch.worker, watch.all, int(engine.worker_pid != pid)
     )
 
 
