@@ -7,6 +7,7 @@ import typer
 from inference.common.file_names import forgive
 from train_scripts.compare import compare_command
 from train_scripts.data.commands import app as prepare_app
+from train_scripts.detectors import detectors_command
 from train_scripts.evaluate import evaluate_command
 from train_scripts.feedback.commands import finetune_command, promote_command
 from train_scripts.graphs import graphs_command
@@ -40,6 +41,7 @@ for name, command in (
     ("recognizer", recognizer_command),
     ("graphs", graphs_command),
     ("int8", int8_command),
+    ("detectors", detectors_command),
 ):
     app.command(name, cls=TrainCommand)(command)
 

@@ -31,6 +31,7 @@ __all__ = [
     "REWARD",
     "VAL_LOSS",
     "AugmentConfig",
+    "DetectorConfig",
     "OptimizerConfig",
     "RewardConfig",
     "ScheduleConfig",
@@ -205,6 +206,16 @@ class VocabularyConfig(_Settings):
     limit: int | None = Field(default=None, ge=0)  # the vocabulary's size; 0: no limit
 
 
+class DetectorConfig(_Settings):
+    """Word detectors, fitted when the training is over, see :mod:`train_scripts.training.detecting`."""
+
+    lemmas: int = Field(default=300, ge=1)  # so many content lemmas, the most frequent of the captions
+    ridge: float = Field(default=1.0, gt=0)  # of the regression, on vectors of length 1
+    strength: float = Field(default=1.0, ge=0)  # what the difference of log-odds is multiplied by
+    least: float = Field(default=0.15, ge=0, lt=1)  # how likely a lemma must be to be detected
+    undetected: float = Field(default=4.0, ge=0)  # what the logits of other content words are lowered by
+
+
 class TrainConfig(_Settings):
     """A run. Paths are relative to the folder in which the command runs.
 
@@ -225,6 +236,7 @@ class TrainConfig(_Settings):
     vectors: str | None = None  # the file of word vectors (navec, GloVe, fastText), or `random`
     words: WordsRead | None = None  # how the words read are given to the model; None: the preset's way
     readings: dict[str, Path] = {}  # by source: what `train_scripts read` wrote; needed where words are given
+    detectors: DetectorConfig | None = None  # what leads the words said; None: nothing does
     decoding: dict[str, Any] = {}  # changes of how the preset searches
     start_from: Path | None = None  # a trained checkpoint's folder: its model is trained further, as it is
     seed: int = 0

@@ -39,6 +39,7 @@ from train_scripts.training.board import Board
 from train_scripts.training.building import build_model, start_from_checkpoint
 from train_scripts.training.config import REWARD, VAL_LOSS, StageConfig, TrainConfig
 from train_scripts.training.data import TrainRow, hash_of
+from train_scripts.training.detecting import CANNOT, can_detect, detectors_of
 from train_scripts.training.files import load_tensors, save_tensors
 from train_scripts.training.inputs import (
     Inputs,
@@ -135,6 +136,8 @@ class Training:
                     f"{config.preset} has a loss of its own, or several ends of a sentence: leave "
                     f"stages.{name}.reward out."
                 )
+        if config.detectors is not None and not can_detect(self.model):
+            raise UserError(CANNOT)
         self._frozen = frozen_digest(self.model)
         self.progress = Progress()
         state = self.folder.state() if resume else None
@@ -213,6 +216,11 @@ class Training:
                 with suppress(UserError):  # what stopped the run is to be told
                     self._board.close()
         return self.model.eval()
+
+    def detect(self) -> None:
+        """Fits the detectors that the config asks for to what the last stage learned from."""
+        if self.config.detectors is not None:
+            self.model.detect_with(detectors_of(self.inputs, self.names[-1], self.config.detectors))
 
     def _say(self, text: str) -> None:
         if self.main:

@@ -38,6 +38,7 @@ def train(
     accelerator = accelerator or accelerator_of(config)
     training = Training(config, folder, resume=resume, accelerator=accelerator)
     model = training.run()
+    training.detect()
     last = training.data[training.names[-1]]
     val, learned = first_rows(last.val), first_rows(last.train)[:_MEASURED_TRAIN]
     captions = training.captions([*val, *learned])

@@ -64,6 +64,7 @@ def save_model(
     """
     training = {
         **config.model_dump(mode="json", include={"preset", "stages", "encoder", "seed"}),
+        **({"detectors": config.detectors.model_dump(mode="json")} if config.detectors else {}),
         "mixed_precision": precision,
         "finished": [dict(stage) for stage in stages],
         "notes": list(notes),

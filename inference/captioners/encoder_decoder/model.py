@@ -6,12 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from inference.captioners.encoder_decoder.batch import Batch, padded
-from inference.captioners.encoder_decoder.settings import ARCHITECTURE, OwnSettings, SpecialTokens
+from inference.captioners.encoder_decoder.detectors import PREFIX, WordDetectors
+from inference.captioners.encoder_decoder.settings import (
+    ARCHITECTURE,
+    DetectorSettings,
+    OwnSettings,
+    SpecialTokens,
+)
 from inference.captioners.encoder_decoder.speaking import Lines, Speaker, lines_of
 from inference.checkpoints.config import CheckpointConfig, TrainingRecord
 from inference.checkpoints.format import CheckpointError, read_config
@@ -31,7 +38,7 @@ class CaptionModel(nn.Module):
 
     ``words``: how the words read on a picture reach the decoder, see :mod:`inference.tokenizers.words_read`;
     of a "prompt" at most ``prompt_tokens`` tokens are theirs. Raises ValueError when the vocabularies differ,
-    or the tokenizer is none for such words.
+    or the tokenizer is none for such words. ``detectors`` lead what it says where they are set.
     """
 
     def __init__(
@@ -63,6 +70,20 @@ class CaptionModel(nn.Module):
         self.tokenizer = tokenizer
         self.words: WordsRead = words
         self.prompt_tokens = prompt_tokens
+        self.detectors: _Detectors | None = None
+
+    def detect_with(self, detectors: WordDetectors) -> None:
+        """Lets word detectors lead what is said from now on, in the place of others that did.
+
+        Raises ValueError where they are not over the encoder's vector, or of another vocabulary.
+        """
+        shapes = (*detectors.weight.shape[1:], *detectors.lemmas.shape)
+        if self.encoder.yields != "global" or shapes != (self.encoder.widths[0], self.decoder.vocabulary):
+            raise ValueError(
+                "Word detectors are over one vector a picture and of the decoder's vocabulary: "
+                f"these are of the sizes {shapes}."
+            )
+        self.detectors = _Detectors(detectors)
 
     def encode(self, images: Sequence[Image.Image]) -> Memory:
         """What the encoder yields for n RGB pictures."""
@@ -116,7 +137,8 @@ class CaptionModel(nn.Module):
     @property
     def speaker(self) -> Speaker:
         """What it says with its present tokenizer and tokens."""
-        return Speaker(self.tokenizer, self.special, self.words, self.prompt_tokens)
+        detectors = None if self.detectors is None else self.detectors.arrays()
+        return Speaker(self.tokenizer, self.special, self.words, self.prompt_tokens, detectors)
 
     def _left(self, lines: Lines) -> Tensor | None:
         """The words read on each picture, where the decoder has a place for them before the picture."""
@@ -167,6 +189,7 @@ class CaptionModel(nn.Module):
             lines,
             prompted=left is None,
             read=readings is not None,
+            vectors=None if self.detectors is None else first.detach().float().cpu().numpy(),
             **extra,
         )
 
@@ -209,7 +232,10 @@ class CaptionModel(nn.Module):
         """
         if self.tokenizer is None:
             raise ValueError("A checkpoint needs its tokenizer: give the model one before it is saved.")
-        own = OwnSettings(self.tokenizer.kind, self.special, self.words, self.prompt_tokens).to_dict()
+        detectors = None if self.detectors is None else self.detectors.settings
+        own = OwnSettings(
+            self.tokenizer.kind, self.special, self.words, self.prompt_tokens, detectors
+        ).to_dict()
         encoder, decoder = self.encoder.settings, self.decoder.settings
         config = CheckpointConfig(ARCHITECTURE, encoder, decoder, decoding, own, preset)
         save_checkpoint(folder, self, config, training, half=half, int8=int8)
@@ -237,6 +263,8 @@ class CaptionModel(nn.Module):
                 words=own.words,
                 prompt_tokens=own.prompt_tokens,
             )
+            if own.detectors is not None:
+                model.detect_with(_unfilled(own.detectors, model))
         except KeyError as error:
             raise CheckpointError(
                 f"The checkpoint {folder.name} cannot be built: its config.json says nothing of {error}, so "
@@ -246,6 +274,30 @@ class CaptionModel(nn.Module):
             raise CheckpointError(f"The checkpoint {folder.name} cannot be built: {error}") from error
         load_weights(model, folder)
         return model.eval()
+
+
+class _Detectors(nn.Module):
+    """The detectors' numbers, so that they are kept with the model's."""
+
+    def __init__(self, detectors: WordDetectors) -> None:
+        super().__init__()
+        self.settings = detectors.settings
+        for name, value in detectors.tensors().items():
+            self.register_buffer(name, torch.tensor(value))
+
+    def arrays(self) -> WordDetectors:
+        """Their present numbers."""
+        return WordDetectors.of(
+            {PREFIX + name: tensor.cpu().numpy() for name, tensor in self.named_buffers()}, self.settings
+        )
+
+
+def _unfilled(settings: DetectorSettings, model: CaptionModel) -> WordDetectors:
+    """Detectors of the sizes that the model's have, before they are read."""
+    width, vocabulary = model.encoder.widths[0], model.decoder.vocabulary
+    zeros = np.zeros(settings.count, np.float32)
+    weight = np.zeros((settings.count, width), np.float32)
+    return WordDetectors(weight, zeros, zeros, np.zeros(vocabulary, np.int32), settings)
 
 
 def _with_left(memory: Memory, left: Tensor | None) -> Memory:

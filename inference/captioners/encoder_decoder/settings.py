@@ -24,6 +24,16 @@ class SpecialTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class DetectorSettings:
+    """Of :class:`inference.captioners.encoder_decoder.detectors.WordDetectors`."""
+
+    count: int  # of lemmas that have one
+    strength: float  # what the difference of a lemma's log-odds is multiplied by
+    least: float  # how likely a lemma must be to be detected, 0..1
+    undetected: float  # what the logits of content words whose lemma is not detected are lowered by
+
+
+@dataclass(frozen=True, slots=True)
 class OwnSettings:
     """What only this architecture has."""
 
@@ -31,14 +41,19 @@ class OwnSettings:
     special: SpecialTokens
     words: WordsRead = "none"  # how the words read reach the decoder
     prompt_tokens: int = PROMPT_TOKENS  # at most, of those words
+    detectors: DetectorSettings | None = None  # None: the checkpoint has none
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return asdict(self)
+        own = asdict(self)
+        if self.detectors is None:
+            del own["detectors"]
+        return own
 
     @classmethod
     def from_dict(cls, own: Settings) -> Self:
-        """What :meth:`to_dict` gave; the words read and other ends are younger than the format.
+        """What :meth:`to_dict` gave; the words read, other ends and detectors are younger than the
+        format.
 
         Raises KeyError for what is missing, TypeError for what is wrong.
         """
@@ -46,4 +61,5 @@ class OwnSettings:
         lists = {"forbidden": tuple(told["forbidden"]), "ends": tuple(told.get("ends", ()))}
         special = {**told, **lists}
         words, most = own.get("words", "none"), own.get("prompt_tokens", PROMPT_TOKENS)
-        return cls(own["tokenizer"], SpecialTokens(**special), words, most)
+        detectors = DetectorSettings(**own["detectors"]) if "detectors" in own else None
+        return cls(own["tokenizer"], SpecialTokens(**special), words, most, detectors)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from inference.captioners.encoder_decoder.detectors import Array, WordDetectors
 from inference.captioners.encoder_decoder.settings import SpecialTokens
 from inference.common.types import DecodingOptions
 from inference.decoding.decoder import Decoder
@@ -31,13 +32,15 @@ def lines_of(readings: Sequence[Reading] | None, count: int) -> list[tuple[TextL
 class Speaker:
     """``words``: how the words read on a picture reach the decoder, see
     :mod:`inference.tokenizers.words_read`; of a "prompt" at most ``prompt_tokens`` tokens are theirs.
-    ``tokenizer`` may be None while only tokens matter: what needs it raises ValueError.
+    ``tokenizer`` may be None while only tokens matter: what needs it raises ValueError. ``detectors``: what
+    tells the words that a picture shows; None: nothing does.
     """
 
     tokenizer: Tokenizer | None
     special: SpecialTokens
     words: WordsRead
     prompt_tokens: int
+    detectors: WordDetectors | None = None
 
     def cutter(self) -> Tokenizer:
         """The tokenizer. Raises ValueError when there is none."""
@@ -70,17 +73,23 @@ class Speaker:
         options: DecodingOptions,
         lines: Lines,
         *,
+        vectors: Array | None,
         prompted: bool = True,
         read: bool = True,
         **extra: Any,
     ) -> Generated:
         """Tokens for each picture of ``memory``, on which ``lines`` were read.
 
-        ``vocabulary``: how many logits the decoder gives; ``prompted``: False where the words read are in
+        ``vocabulary``: how many logits the decoder gives; ``vectors`` (n, d): what the encoder yields,
+        which only detectors look at; ``prompted``: False where the words read are in
         ``memory`` already; ``read``: False where nobody looked for words, so that quotations are not held
         to any; ``extra`` goes to :func:`inference.decoding.search.generate`.
         """
         special, processors = self.special, [*extra.pop("processors", ())]
+        if self.detectors is not None:
+            if vectors is None:
+                raise ValueError("Detectors look at what the encoder yields: give its vectors.")
+            processors.append(self.detectors.processor(vectors, marks_of(self.cutter())))
         if special.forbidden:
             processors.append(Forbid(special.forbidden))
         if self.words != "none" and prompted:

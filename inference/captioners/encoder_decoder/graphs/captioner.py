@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from inference.captioners.encoder_decoder.detectors import WordDetectors
 from inference.captioners.encoder_decoder.graphs.folder import INT8_FILE
 from inference.captioners.encoder_decoder.graphs.gpt_prefix import GptPrefixGraphs
 from inference.captioners.encoder_decoder.graphs.parts import ENCODER, Parts
@@ -18,6 +19,7 @@ from inference.checkpoints.config import CheckpointConfig
 from inference.checkpoints.folder import WEIGHTS_FILE
 from inference.checkpoints.mapped import MappedWeights
 from inference.common.types import DecodingOptions
+from inference.decoding.search import Generated
 from inference.encoders.preprocessing import Preprocessing
 from inference.graphs.session import Array
 from inference.reading.reading import Reading
@@ -47,8 +49,9 @@ class GraphCaptioner:
         self._preprocessing = Preprocessing.from_dict(config.encoder["preprocessing"])
         self._encoder = parts.graph(ENCODER)
         self.decoder = DECODERS[config.decoder["kind"]](parts, config.decoder)
+        detectors = None if own.detectors is None else WordDetectors.of(weights, own.detectors)
         self.speaker = Speaker(
-            load_tokenizer(own.tokenizer, folder), own.special, own.words, own.prompt_tokens
+            load_tokenizer(own.tokenizer, folder), own.special, own.words, own.prompt_tokens, detectors
         )
         weights.forget()  # the runtime has what it needs, in an order of its own
 
@@ -62,8 +65,24 @@ class GraphCaptioner:
         """See :class:`inference.captioners.captioner.Describer`."""
         if not images:
             return [], []
-        lines = lines_of(readings, len(images))
-        said = self.speaker.generate(
-            self.decoder, self.decoder.vocabulary, self.encode(images), options, lines
-        )
+        said = self.generate(self.encode(images), options, readings)
         return self.speaker.sentences(said, readings)
+
+    def generate(
+        self,
+        memory: tuple[Array, ...],
+        options: DecodingOptions,
+        readings: Sequence[Reading] | None = None,
+        **extra: Any,
+    ) -> Generated:
+        """As of :class:`inference.captioners.encoder_decoder.model.CaptionModel`."""
+        return self.speaker.generate(
+            self.decoder,
+            self.decoder.vocabulary,
+            memory,
+            options,
+            lines_of(readings, len(memory[0])),
+            read=readings is not None,
+            vectors=memory[0],
+            **extra,
+        )

@@ -57,16 +57,7 @@ def check(
         memory = model.encode(pictures)
         told = model.generate(memory, config.decoding, seeds=range(len(pictures)))
     seen = served.encode(pictures)
-    lines: list[tuple[()]] = [() for _ in pictures]
-    said = served.speaker.generate(
-        served.decoder,
-        served.decoder.vocabulary,
-        seen,
-        config.decoding,
-        lines,
-        read=False,
-        seeds=range(len(pictures)),
-    )
+    said = served.generate(seen, config.decoding, seeds=range(len(pictures)))
     difference = 0.0
     special = model.special
     length = max(len(tokens) for tokens in told.tokens)

@@ -1,0 +1,193 @@
+"""Word detectors: what a picture shows leads what is said of it, by PyTorch and by graphs alike."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from inference.captioners.encoder_decoder.detectors import SayWhatIsSeen, WordDetectors
+from inference.captioners.encoder_decoder.graphs.captioner import GraphCaptioner
+from inference.captioners.encoder_decoder.graphs.writing import write
+from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.captioners.encoder_decoder.settings import DetectorSettings
+from inference.checkpoints.folder import CONFIG_FILE, WEIGHTS_FILE
+from inference.checkpoints.format import CheckpointError, read_config
+from inference.common.types import DecodingOptions
+from tests.inference.learning import pictures, tiny
+from tests.inference.speaking import speaking
+from tests.readings import reading_of
+
+GREEDY = DecodingOptions("greedy", max_tokens=16)
+TOKENS = 9
+
+
+def detectors(
+    *,
+    strength: float = 1.0,
+    least: float = 0.1,
+    undetected: float = 4.0,
+    tokens: int = TOKENS,
+    width: int = 4,
+) -> WordDetectors:
+    """Three of numbers drawn; the tokens are those of the lemmas in turn, of none and no content word."""
+    drawn = np.random.default_rng(0)
+    return WordDetectors(
+        (drawn.normal(size=(3, width)) / 3).astype(np.float32),
+        np.array([0.2, 0.4, 0.3], np.float32),
+        np.array([0.1, 0.3, 0.001], np.float32),
+        (np.arange(tokens) % 5).astype(np.int32),
+        DetectorSettings(3, strength, least, undetected),
+    )
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_a_logit_grows_by_how_much_likelier_the_picture_makes_its_lemma(strength: float) -> None:
+    ours = detectors(strength=strength)
+    vectors = np.random.default_rng(1).normal(size=(2, 4)).astype(np.float32) * 10
+    logits = np.random.default_rng(2).normal(size=(6, TOKENS)).astype(np.float32)
+    found = ours.processor(vectors, None)(np.full((6, 2), 4, np.int64), logits)
+    below = 0
+    for row in range(6):
+        vector = vectors[row // 3] / math.sqrt(sum(float(x) ** 2 for x in vectors[row // 3]))
+        for token in range(TOKENS):
+            lemma = token % 5
+            added = 0.0
+            if lemma == 3:
+                added = -4.0
+            elif lemma < 3:
+                seen = sum(float(a) * float(b) for a, b in zip(ours.weight[lemma], vector, strict=True))
+                likely = min(max(seen + float(ours.bias[lemma]), 0.003), 0.95)
+                usual = max(float(ours.prior[lemma]), 0.003)
+                added = strength * (math.log(likely / (1 - likely)) - math.log(usual / (1 - usual)))
+                if likely < 0.1:
+                    below, added = below + 1, -4.0
+            assert found[row, token] == pytest.approx(logits[row, token] + added, abs=1e-4)
+    assert 0 < below < 6 * 6
+
+
+def test_quotations_are_left_as_they_are() -> None:
+    adds = np.array([[1, 2, 0]], np.float32)
+    lemmas = np.array([0, 1, 2, 2, 2, 2, 2, 2, 2], np.int32)
+    said = np.array([[2, 7, 3], [7, 8, 3], [7, 8, 7]])  # a quotation opened, closed, opened again
+    logits = np.zeros((3, TOKENS), np.float32)
+    assert SayWhatIsSeen(adds, lemmas, (7, 8))(said, logits)[:, :3].tolist() == [
+        [0, 0, 0],
+        [1, 2, 0],
+        [0, 0, 0],
+    ]
+    assert not logits.any()
+
+
+def test_what_was_said_is_not_raised_again_in_any_of_its_forms() -> None:
+    adds = np.array([[1, -3, 2, -5, 0], [4, 4, 4, -5, 0]], np.float32)
+    lemmas = np.array([0, 0, 1, 2, 3, 4], np.int32)  # two forms of the first
+    said = np.array([[1, 2], [5, 5], [0, 5], [3, 4]])  # two rows of each picture
+    found = SayWhatIsSeen(adds, lemmas, None)(said, np.full((4, 6), 10, np.float32))
+    assert found.tolist() == [
+        [10, 10, 7, 12, 5, 10],
+        [11, 11, 7, 12, 5, 10],
+        [10, 10, 14, 14, 5, 10],
+        [14, 14, 14, 10, 5, 10],
+    ]
+
+
+@pytest.mark.parametrize("wrong", [{"prior": np.zeros(2, np.float32)}, {"lemmas": np.array([5], np.int32)}])
+def test_numbers_that_do_not_fit_are_refused(wrong: dict[str, np.ndarray]) -> None:
+    with pytest.raises(ValueError, match="not 3"):
+        replace(detectors(), **wrong)  # type: ignore[arg-type]
+
+
+def seeing(folder: Path, **settings: float) -> CaptionModel:
+    """A checkpoint with detectors, in 16 and 8 bits as those that ship."""
+    model = speaking("resnet50-lstm", folder, words="slots")
+    width, tokens = model.encoder.widths[0], model.decoder.vocabulary
+    model.detect_with(detectors(tokens=tokens, width=width, strength=3, **settings))
+    model.save(folder, GREEDY, half=True, int8=("encoder.", "detectors."))
+    return CaptionModel.load(folder)
+
+
+def test_what_the_picture_shows_changes_what_is_said(tmp_path: Path) -> None:
+    model = seeing(tmp_path)
+    images, readings = pictures(), [reading_of()] * 8
+    led, _ = model.describe(images, readings, GREEDY)
+    assert model.detectors is not None
+    own = model.detectors.arrays()
+    model.detect_with(replace(own, weight=-own.weight))
+    others, _ = model.describe(images, readings, GREEDY)
+    model.detectors = None
+    alone, _ = model.describe(images, readings, GREEDY)
+    assert led != others
+    assert led != alone
+    # Where nothing is added, it is as if there were none.
+    model.detect_with(replace(own, settings=DetectorSettings(3, 0.0, 0.0, 0.0)))
+    assert model.describe(images, readings, GREEDY)[0] == alone
+
+
+def test_a_word_that_is_not_detected_is_not_said(tmp_path: Path) -> None:
+    model = seeing(tmp_path, least=0.96, undetected=1000.0)
+    assert model.tokenizer is not None
+    with torch.inference_mode():
+        said = model.generate(model.encode(pictures()), GREEDY)
+    content = [token for tokens in said.tokens for token in tokens if token % 5 < 4]
+    assert not content
+    assert any(said.tokens)
+
+
+@pytest.mark.parametrize("options", [GREEDY, DecodingOptions("beam", beams=3, max_tokens=16)])
+def test_graphs_say_what_pytorch_says(options: DecodingOptions, tmp_path: Path) -> None:
+    model = seeing(tmp_path)
+    graphs = tmp_path / "written"
+    graphs.mkdir()
+    write(model, graphs)
+    ours = GraphCaptioner(tmp_path, graphs, read_config(tmp_path), threads=1)
+    images, readings = pictures(), [reading_of()] * 8
+    texts, likelihoods = ours.describe(images, readings, options)
+    told = model.describe(images, readings, options)
+    assert texts == told[0]
+    np.testing.assert_allclose(likelihoods, told[1], atol=1e-3)
+    model.detectors = None
+    assert model.describe(images, readings, options)[0] != texts
+
+
+def test_a_checkpoint_keeps_them_in_8_bits_and_one_without_has_none(tmp_path: Path) -> None:
+    model = seeing(tmp_path)
+    kept = load_file(tmp_path / WEIGHTS_FILE)
+    assert kept["detectors.weight"].dtype == torch.int8
+    assert model.detectors is not None
+    own, drawn = model.detectors.arrays(), detectors(width=model.encoder.widths[0])
+    np.testing.assert_allclose(own.weight, drawn.weight, atol=float(np.abs(drawn.weight).max()) / 127)
+    for name in ("bias", "prior", "lemmas"):
+        np.testing.assert_allclose(own.tensors()[name][:3], drawn.tensors()[name][:3], atol=1e-3)
+    assert own.settings == DetectorSettings(3, 3, 0.1, 4.0)
+    model.save(tmp_path / "again", GREEDY, half=True, int8=("encoder.", "detectors."))
+    again = CaptionModel.load(tmp_path / "again")
+    images, readings = pictures()[:3], [reading_of()] * 3
+    assert again.describe(images, readings, GREEDY) == model.describe(images, readings, GREEDY)
+    model.detectors = None
+    model.save(tmp_path / "without", GREEDY)
+    assert "detectors" not in json.loads((tmp_path / "without" / CONFIG_FILE).read_text(encoding="utf-8"))
+    assert not any(name.startswith("detectors.") for name in load_file(tmp_path / "without" / WEIGHTS_FILE))
+    assert CaptionModel.load(tmp_path / "without").detectors is None
+
+
+def test_weights_without_the_detectors_that_the_config_names_are_refused(tmp_path: Path) -> None:
+    seeing(tmp_path)
+    kept = load_file(tmp_path / WEIGHTS_FILE)
+    save_file(
+        {name: value for name, value in kept.items() if name != "detectors.prior"}, tmp_path / WEIGHTS_FILE
+    )
+    with pytest.raises(CheckpointError, match=r"detectors\.prior"):
+        CaptionModel.load(tmp_path)
+
+
+def test_an_encoder_of_places_has_no_detectors(tmp_path: Path) -> None:
+    model = speaking("mobilenet-soft-attention", tmp_path, tiny("mobilenet-soft-attention"))
+    with pytest.raises(ValueError, match="one vector a picture"):
+        model.detect_with(detectors(tokens=model.decoder.vocabulary, width=model.encoder.widths[0]))

@@ -1,0 +1,112 @@
+"""Word detectors fitted to captions: by ridge regression, at the end of a run or to its checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from inference.__main__ import app as inference_commands
+from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.checkpoints.format import read_training
+from inference.common.errors import UserError
+from inference.tokenizers.words import WordTokenizer
+from tests.inference.learning import CAPTIONS
+from tests.train_scripts.drawn_data import drawn_data, small_config
+from train_scripts.__main__ import app
+from train_scripts.training.config import DetectorConfig, load_config
+from train_scripts.training.data import TrainRow
+from train_scripts.training.detecting import fit
+from train_scripts.training.run import train
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*")
+
+WANTED = {"lemmas": 6, "ridge": 0.01}
+
+
+def rows_of(texts: list[str]) -> list[TrainRow]:
+    return [TrainRow(Path(f"{i}.png"), f"{i}.png", text, 1.0, "") for i, text in enumerate(texts)]
+
+
+def test_the_weights_are_those_of_ridge_regression() -> None:
+    texts = [
+        "Красный круг на белом фоне.",
+        "Красные круги: «квадрат».",
+        "Синий квадрат.",
+        "Синий круг и синие квадраты.",
+        "Мем.",
+    ]
+    vectors = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
+    tokenizer = WordTokenizer.from_captions([*texts, "Зелёных кругов квадратом на"])
+    vocabulary = len(tokenizer) + 2  # a decoder may have more
+    found = fit(vectors, rows_of(texts), tokenizer, vocabulary, DetectorConfig(lemmas=3, ridge=0.3))
+    # круг, квадрат, синий, красный come 3, 2, 2 and 2 times: of equal ones the first in the alphabet.
+    named = np.array([[1, 0, 1], [1, 0, 1], [0, 1, 0], [1, 1, 0], [0, 0, 0]], np.float64)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    # As plain least squares: the penalty is rows that want a weight to be 0, the intercept a column of ones.
+    penalty = np.hstack([np.sqrt(0.3) * np.eye(8), np.zeros((8, 1))])
+    design = np.vstack([np.hstack([unit, np.ones((5, 1))]), penalty])
+    solved, *_ = np.linalg.lstsq(design, np.vstack([named, np.zeros((8, 3))]), rcond=None)
+    np.testing.assert_allclose(found.weight, solved[:8].T, atol=1e-5)
+    np.testing.assert_allclose(found.bias, solved[8], atol=1e-5)
+    np.testing.assert_allclose(found.prior, named.mean(0), atol=1e-6)
+    predicted = np.clip(unit @ solved[:8] + solved[8], 0.003, 0.95)
+    np.testing.assert_allclose(found.likely(7 * vectors), predicted, atol=1e-5)
+    of_word = {word: found.lemmas[token] for token, word in enumerate(tokenizer.words)}
+    assert {of_word[word] for word in ("круг", "круги", "кругов")} == {0}
+    assert {of_word[word] for word in ("квадрат", "квадраты", "квадратом")} == {1}
+    assert {of_word[word] for word in ("красный", "красные")} == {2}
+    assert {of_word[word] for word in ("синий", "зелёных", "фоне")} == {3}  # content, not among the three
+    assert {of_word[word] for word in ("на", "и", ".", "мем", "<start>")} == {4}
+    assert found.lemmas[len(tokenizer) :].tolist() == [4, 4]
+
+
+def test_a_run_ends_with_them_and_the_command_fits_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    drawn_data(folder)
+    changes = {"int8": ["detectors."], "stage": {"epochs": 2}}
+    made = train(load_config(small_config(folder, detectors=WANTED, **changes)), tmp_path / "run")
+    model = CaptionModel.load(made)
+    assert model.detectors is not None
+    by_run = model.detectors.arrays()
+    assert read_training(made).training["detectors"]["lemmas"] == 6
+    named, content = (by_run.lemmas < 6), (by_run.lemmas < 7)
+    assert 6 <= named.sum() < content.sum()
+
+    recipe = small_config(folder, **changes)
+    plain = train(load_config(recipe), tmp_path / "plain")
+    assert CaptionModel.load(plain).detectors is None
+    command = ["detectors", "model", "--config", str(recipe), "--models-dir", str(plain.parent)]
+    refused = CliRunner().invoke(app, command)
+    assert (refused.exit_code, "says nothing of detectors" in refused.output) == (1, True)
+    settings = [f"--set=detectors.{key}={value}" for key, value in WANTED.items()]
+    done = CliRunner().invoke(app, [*command, *settings])
+    assert done.exit_code == 0, done.output
+    refitted = CaptionModel.load(plain)
+    assert refitted.detectors is not None
+    by_command = refitted.detectors.arrays()
+    for name, value in by_run.tensors().items():
+        np.testing.assert_allclose(by_command.tensors()[name], value, atol=1e-3, err_msg=name)
+    record = read_training(plain)
+    assert record.training["detectors"] == read_training(made).training["detectors"]
+    assert not record.scores
+    exported = CliRunner().invoke(inference_commands, ["export", "model", "--models-dir", str(plain.parent)])
+    assert (exported.exit_code, "the same tokens as PyTorch" in exported.output) == (0, True), exported.output
+
+
+def test_what_cannot_have_them_says_so_before_it_learns(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    drawn_data(folder)
+    encoder = {"weights": "random", "settings": {"kind": "resnet34", "preprocessing": {"size": 64}}}
+    trained = {**encoder, "settings": {**encoder["settings"], "trainable_stages": 1}}  # type: ignore[dict-item]
+    config = load_config(small_config(folder, detectors=WANTED, encoder=trained))
+    with pytest.raises(UserError, match="leave detectors out"):
+        train(config, tmp_path / "run")
+
+
+def test_captions_that_name_nothing_give_none() -> None:
+    tokenizer = WordTokenizer.from_captions(CAPTIONS)
+    with pytest.raises(UserError, match="names anything"):
+        fit(np.ones((1, 2), np.float32), rows_of(["Мем."]), tokenizer, len(tokenizer), DetectorConfig())

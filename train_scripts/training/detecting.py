@@ -1,0 +1,96 @@
+"""Fitting word detectors to the captions of train: ridge regression, in closed form.
+
+Of each of the most frequent content lemmas one linear function of what the frozen encoder yields, fitted by
+least squares to whether a caption names it (Hoerl & Kennard 1970); see
+:mod:`inference.captioners.encoder_decoder.detectors` for what they do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inference.captioners.encoder_decoder.detectors import WordDetectors
+from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.captioners.encoder_decoder.settings import DetectorSettings
+from inference.common.errors import UserError
+from inference.tokenizers.words import WordTokenizer
+from train_scripts.metrics.faithfulness import ContentLemmas
+from train_scripts.training.config import DetectorConfig
+from train_scripts.training.data import TrainRow
+from train_scripts.training.inputs import Inputs
+
+__all__ = ["CANNOT", "can_detect", "detectors_of", "fit"]
+
+CANNOT = (
+    "Detectors need a vocabulary of words and a frozen encoder that yields one vector (global): leave "
+    "detectors out of the config."
+)
+_TOGETHER = 64  # pictures
+
+
+def can_detect(model: CaptionModel) -> bool:
+    """Whether its tokens are words, and its encoder yields one vector a picture, always the same."""
+    frozen = not any(parameter.requires_grad for parameter in model.encoder.parameters())
+    return isinstance(model.tokenizer, WordTokenizer) and model.encoder.yields == "global" and frozen
+
+
+def detectors_of(inputs: Inputs, name: str, config: DetectorConfig) -> WordDetectors:
+    """Those for the model of ``inputs``, fitted to the stage's training rows. Raises UserError where
+    :func:`can_detect` says no, or no caption names anything."""
+    model, rows = inputs.model, inputs.data[name].train
+    if not can_detect(model) or not isinstance(model.tokenizer, WordTokenizer):
+        raise UserError(CANNOT)
+    stage = inputs.config.stages[name]
+    with torch.inference_mode():
+        seen = [_array(inputs.memory(rows[i : i + _TOGETHER], stage)) for i in range(0, len(rows), _TOGETHER)]
+    return fit(np.concatenate(seen), rows, model.tokenizer, model.decoder.vocabulary, config)
+
+
+def fit(
+    vectors: NDArray[np.float32],
+    rows: Sequence[TrainRow],
+    tokenizer: WordTokenizer,
+    vocabulary: int,
+    config: DetectorConfig,
+) -> WordDetectors:
+    """``vectors`` (n, d): what the encoder yields for the pictures of n rows. Raises UserError where no
+    caption names anything."""
+    content = ContentLemmas()
+    named = [content.of(row.text) for row in rows]
+    # Of equally frequent ones the first in the alphabet: a set has no order.
+    counts = Counter(lemma for lemmas in named for lemma in sorted(lemmas))
+    chosen = sorted(counts, key=lambda lemma: (-counts[lemma], lemma))[: config.lemmas]
+    if not chosen:
+        raise UserError("No caption of the last stage names anything: leave detectors out of the config.")
+    place = {lemma: i for i, lemma in enumerate(chosen)}
+    targets = np.array([[lemma in lemmas for lemma in chosen] for lemmas in named], np.float64)
+    prior = targets.mean(0)
+    unit = vectors.astype(np.float64)
+    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    mean = unit.mean(0)
+    centred = unit - mean
+    gram = centred.T @ centred + config.ridge * np.eye(centred.shape[1])
+    weight = np.linalg.solve(gram, centred.T @ (targets - prior)).T
+    lemmas_of = np.full(vocabulary, len(chosen) + 1, np.int32)
+    for token, word in enumerate(tokenizer.words):
+        for lemma in content.of(word):
+            lemmas_of[token] = place.get(lemma, len(chosen))
+    return WordDetectors(
+        weight.astype(np.float32),
+        (prior - weight @ mean).astype(np.float32),
+        prior.astype(np.float32),
+        lemmas_of,
+        DetectorSettings(len(chosen), config.strength, config.least, config.undetected),
+    )
+
+
+def _array(memory: object) -> NDArray[np.float32]:
+    if not isinstance(memory, torch.Tensor):
+        raise TypeError("One vector a picture is one tensor.")
+    array: NDArray[np.float32] = memory.float().cpu().numpy()
+    return array
