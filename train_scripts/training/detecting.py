@@ -9,22 +9,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from inference.captioners.encoder_decoder.detectors import WordDetectors
 from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.captioners.encoder_decoder.settings import DetectorSettings
+from inference.checkpoints.format import read_config, read_training
 from inference.common.errors import UserError
 from inference.tokenizers.words import WordTokenizer
 from train_scripts.metrics.faithfulness import ContentLemmas
-from train_scripts.training.config import DetectorConfig
+from train_scripts.training.building import start_from_checkpoint
+from train_scripts.training.config import DetectorConfig, TrainConfig
 from train_scripts.training.data import TrainRow
-from train_scripts.training.inputs import Inputs
+from train_scripts.training.inputs import Inputs, read_stage
+from train_scripts.training.seeing import pool_of
 
-__all__ = ["CANNOT", "can_detect", "detectors_of", "fit"]
+__all__ = ["CANNOT", "can_detect", "detectors_of", "fit", "fit_checkpoint"]
 
 CANNOT = (
     "Detectors need a vocabulary of words and a frozen encoder that yields one vector (global): leave "
@@ -87,6 +93,31 @@ def fit(
         lemmas_of,
         DetectorSettings(len(chosen), config.strength, config.least, config.undetected),
     )
+
+
+def fit_checkpoint(folder: Path, config: TrainConfig) -> None:
+    """Gives the checkpoint in ``folder`` the detectors that a run of ``config`` would have given it.
+
+    Raises UserError, one sentence, for whatever is missing or does not fit.
+    """
+    if config.detectors is None:
+        raise UserError(
+            "The config says nothing of detectors: write them into it, or add --set detectors={}."
+        )
+    model, stored, record = start_from_checkpoint(folder), read_config(folder), read_training(folder)
+    last = [*config.stages][-1]
+    pool = pool_of(config.workers)
+    try:
+        data = {last: read_stage(config, last)}
+        inputs = Inputs(config, data, model, readings=None, accelerator=Accelerator(), pool=pool)
+        inputs.see([last])
+        model.detect_with(detectors_of(inputs, last, config.detectors))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    training = {key: value for key, value in record.training.items() if key != "scores_without_words"}
+    training["detectors"] = config.detectors.model_dump(mode="json")
+    record = replace(record, training=training, scores={})
+    model.save(folder, stored.decoding, record, preset=stored.preset, half=config.half, int8=config.int8)
 
 
 def _array(memory: object) -> NDArray[np.float32]:
