@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner, Result
@@ -63,6 +64,19 @@ def test_weights_of_8_bits_are_served_where_the_scores_hold(name: str, tmp_path:
     assert captioner.caption(pictures()[:1])[0].text
     export(tmp_path)  # the way back
     assert not (folder / FOLDER / INT8_FILE).exists()
+
+
+def test_what_a_checkpoint_holds_in_8_bits_stays_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    model = speaking("resnet50-lstm", folder)
+    model.save(folder, read_config(folder).decoding, int8=("encoder.",))
+    export(tmp_path)
+    exact = load_captioner("small", tmp_path, threads=1)._describer.encode(pictures())  # type: ignore[attr-defined]
+    done = run(tmp_path, judged_by(tmp_path / "data", ["nothing of this"] * 8))
+    assert done.exit_code == 0, done.output
+    rounded = load_captioner("small", tmp_path, threads=1)._describer.encode(pictures())  # type: ignore[attr-defined]
+    assert (folder / FOLDER / INT8_FILE).is_file()
+    np.testing.assert_array_equal(rounded[0], exact[0])
 
 
 def test_weights_of_8_bits_are_refused_where_captions_are_worse(tmp_path: Path) -> None:

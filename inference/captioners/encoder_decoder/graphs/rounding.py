@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from inference.captioners.encoder_decoder.graphs.parts import BLOCKS, HEAD, SCALES, STEP, SUFFIX, ZERO
+from inference.checkpoints import folder as checkpoint
 from inference.graphs.initializers import hand_over
 from inference.graphs.session import Array
 
@@ -36,7 +37,13 @@ def round_graphs(graphs: Path, weights: Mapping[str, Array]) -> dict[str, Array]
         model.opset_import.append(onnx.helper.make_opsetid(_RUNTIME, 1))
         path.write_bytes(model.SerializeToString(deterministic=True))
     replaced = {name.removesuffix(BLOCKS) for name in rounded if name.endswith(BLOCKS)}
-    return {**{name: value for name, value in weights.items() if name not in replaced}, **rounded}
+    # What the checkpoint holds in 8 bits is given widened: its factors would widen it again.
+    others = {
+        name: value
+        for name, value in weights.items()
+        if name not in replaced and not name.endswith(checkpoint.SCALES)
+    }
+    return {**others, **rounded}
 
 
 def blocks(matrix: Array) -> tuple[Array, Array]:
