@@ -13,16 +13,19 @@ from pathlib import Path
 from bot.feedback.backup.commands import run_backup
 from bot.sandbox import Sandbox
 from tests.bot.conftest import Json, caption_of, data_of, replies_to, reply_to, until
-from tests.bot.test_restart import MEME, environment, pending, process
+from tests.bot.test_restart import MEME, Starts, environment, pending, process
 from tests.inference.fakes import WAIT, picture
 
-__all__ = ["environment"]  # a fixture
+__all__ = ["environment", "process"]  # fixtures
 
 NOTE = "Если выше его нет, нажмите кнопку"
 
 
 async def test_nothing_that_was_answered_is_answered_anew(
-    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+    environment: dict[str, str],
+    process: Starts,
+    sandbox: Sandbox,
+    tmp_path: Path,
 ) -> None:
     url, data_dir, out = environment["DATABASE_URL"], tmp_path / "data", tmp_path / "backup.tar"
     async with process(environment, tmp_path) as bot:

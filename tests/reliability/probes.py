@@ -8,6 +8,7 @@ the time both probes are asked, by a process of its own. A run takes two minutes
 from __future__ import annotations
 
 import asyncio
+import signal
 import statistics
 import tempfile
 from collections.abc import Sequence
@@ -121,7 +122,7 @@ async def measure(number: int, people: int, captions: int, seconds: float, folde
                 await send_pictures(sandbox, pictures(2, seed=3), 2)
                 await until(lambda: len(_lines(bot.begun)) > begun, 60)
                 now("stopping", ready=False)
-                process.terminate()
+                process.send_signal(signal.SIGTERM)
                 await process.wait()
             finally:
                 if bot.process is not None and bot.process.returncode is None:

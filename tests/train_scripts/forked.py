@@ -138,6 +138,9 @@ def _serve() -> None:
     for name in _SLOW:
         importlib.import_module(name)
     del sys.modules["train_scripts.__main__"]  # each command runs it; what it imports stays
+    # It reads where its files lie and come from when it is imported, which each command's environment tells.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "huggingface_hub"]:
+        del sys.modules[name]
 
     for line in sys.stdin:
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import pytest
 
 from bot.sandbox import Sandbox
 from tests.bot.conftest import reply_to
-from tests.bot.test_restart import environment, process  # noqa: F401 - a fixture
+from tests.bot.test_restart import Starts, environment, process  # noqa: F401 - fixtures
 from tests.inference.fakes import POISON, RAISE, picture
 
 
 @pytest.fixture
 async def told(
     environment: dict[str, str],  # noqa: F811
+    process: Starts,  # noqa: F811
     tmp_path: Path,
     sandbox: Sandbox,
 ) -> AsyncIterator[list[dict[str, Any]]]:
@@ -25,7 +27,7 @@ async def told(
     async with process(environment | {"LOG_FORMAT": "json"}, tmp_path) as bot:
         for number, colour in enumerate((RAISE, POISON)):
             await reply_to(sandbox, await sandbox.send_document(picture(colour), f"{number}.png"))
-        bot.terminate()
+        bot.send_signal(signal.SIGTERM)
         await bot.wait()
     yield [json.loads(line) for line in (tmp_path / "bot.log").read_text("utf-8").splitlines()]
 
