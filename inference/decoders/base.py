@@ -67,9 +67,13 @@ class CaptionDecoder(nn.Module, ABC):
         """
         return self.token_losses(memory, tokens, targets).sum() / (targets != IGNORED).sum()
 
-    def token_losses(self, memory: Memory, tokens: Tensor, targets: Tensor) -> Tensor:
-        """The cross-entropy of each target (n, L), 0 where it is IGNORED."""
-        logits = self(memory, tokens).flatten(0, 1)
+    def token_losses(
+        self, memory: Memory, tokens: Tensor, targets: Tensor, added: Tensor | None = None
+    ) -> Tensor:
+        """The cross-entropy of each target (n, L), 0 where it is IGNORED; ``added`` (n, L, V): to the logits,
+        finite where a target counts."""
+        logits = self(memory, tokens)
+        logits = (logits if added is None else logits + added).flatten(0, 1)
         losses = functional.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED, reduction="none")
         return losses.view_as(targets)
 

@@ -233,7 +233,9 @@ class RecurrentDecoder(CaptionDecoder):
         """See :class:`CaptionDecoder`."""
         return self._logits(self._tops(memory, tokens, [tokens.shape[1]] * len(tokens)))
 
-    def token_losses(self, memory: Memory, tokens: Tensor, targets: Tensor) -> Tensor:
+    def token_losses(
+        self, memory: Memory, tokens: Tensor, targets: Tensor, added: Tensor | None = None
+    ) -> Tensor:
         """See :class:`CaptionDecoder`. Nothing is done behind a row's last target, and the vocabulary is
         looked at only where a target counts."""
         places = torch.arange(1, targets.shape[1] + 1, device=targets.device)
@@ -243,7 +245,10 @@ class RecurrentDecoder(CaptionDecoder):
         counted = (wanted != IGNORED).nonzero()[:, 0]
         tops = self._tops(_one(memory)[order], tokens[order], lengths.tolist())
         more = (0, -len(counted) % _ROUND)
-        logits = self._logits(tops.flatten(0, 1).index_select(0, functional.pad(counted, more)))
+        chosen = functional.pad(counted, more)
+        logits = self._logits(tops.flatten(0, 1).index_select(0, chosen))
+        if added is not None:
+            logits = logits + added[order].flatten(0, 1).index_select(0, chosen)
         sought = functional.pad(wanted.index_select(0, counted), more, value=IGNORED)
         losses = functional.cross_entropy(logits, sought, ignore_index=IGNORED, reduction="none")
         found = losses.new_zeros(targets.numel()).index_copy(0, counted, losses[: len(counted)])

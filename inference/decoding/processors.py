@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -116,6 +116,41 @@ class NoRepeatNgram:
         left = logits.copy()
         left[row, grams[row, place, -1]] = NEVER
         return left
+
+
+def processed(processors: Sequence[LogitsProcessor], tokens: Tokens, logits: Logits, end: int) -> Logits:
+    """The logits (r, V) behind all processors in turn, see :data:`LogitsProcessor`. Where they left nothing
+    to say, the sentence ends: by the token ``end``."""
+    for process in processors:
+        logits = process(tokens, logits)
+    stuck = logits.max(-1) == NEVER
+    if stuck.any():
+        logits = logits.copy()
+        logits[stuck, end] = 0
+    return logits
+
+
+def added_to(
+    processors: Sequence[LogitsProcessor],
+    sentences: Sequence[Sequence[int]],
+    vocabulary: int,
+    *,
+    pad: int,
+    end: int,
+) -> Logits:
+    """What :func:`processed` adds to the logits of every token of n sentences, the longest of T tokens, when
+    a search says them: (n, T, V), at place t behind the first t tokens. What stands behind a sentence's end
+    means nothing.
+
+    Only of processors that add the same to whatever logits, or forbid: not of :class:`RepetitionPenalty`.
+    """
+    tokens = np.full((len(sentences), max(map(len, sentences), default=0)), pad, np.int64)
+    for row, sentence in zip(tokens, sentences, strict=True):
+        row[: len(sentence)] = sentence
+    found = np.zeros((*tokens.shape, vocabulary), np.float32)
+    for place in range(tokens.shape[1]):
+        found[:, place] = processed(processors, tokens[:, :place], found[:, place], end)
+    return found
 
 
 def asked_for(options: DecodingOptions, ends: tuple[int, ...]) -> list[LogitsProcessor]:

@@ -15,7 +15,7 @@ import numpy as np
 from inference.common.types import DecodingOptions
 from inference.decoding.decoder import Decoder, Logits, Prompted, State, Tokens, reorder, rows_of
 from inference.decoding.distributions import log_softmax, top
-from inference.decoding.processors import NEVER, LogitsProcessor, asked_for
+from inference.decoding.processors import NEVER, LogitsProcessor, asked_for, processed
 from inference.decoding.sampling import Sampler, argmax, seeds_of
 
 
@@ -102,14 +102,7 @@ class _Search:
     def step(self, state: State, last: Tokens, tokens: Tokens) -> tuple[Logits, State]:
         """Log-probabilities (r, V), float32, after the processors, and the new state."""
         logits, state = self.decoder.step(state, last)
-        for process in self.processors:
-            logits = process(tokens, logits)
-        # Where the processors left nothing to say, the sentence ends.
-        stuck = logits.max(-1) == NEVER
-        if stuck.any():
-            logits = logits.copy()
-            logits[stuck, self.ends[0]] = 0
-        return log_softmax(logits), state
+        return log_softmax(processed(self.processors, tokens, logits, self.ends[0])), state
 
     def single(self, state: State, first: Tokens, choose: Callable[[Logits], Tokens]) -> Generated:
         n, rows = len(first), np.arange(len(first))

@@ -202,9 +202,12 @@ def test_auto_is_32_bits_on_every_processor_and_the_report_says_so(
     assert losses[0] == losses[1]
 
 
-def test_a_run_that_was_stopped_and_killed_ends_with_the_same_numbers(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", [{}, {"detectors": {"lemmas": 6, "before": "drawn"}}])
+def test_a_run_that_was_stopped_and_killed_ends_with_the_same_numbers(
+    changes: dict[str, Any], data: Path, tmp_path: Path
+) -> None:
     stages = {"stage": {"epochs": 30, "schedule": {"name": "onecycle"}, "checkpoint_every": 20}}
-    path = small_config(data, save_steps=3, mixed_precision="no", **stages)
+    path = small_config(data, save_steps=3, mixed_precision="no", **stages, **changes)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train(load_config(path), whole)
     first = start("--config", str(path), "--out", str(broken))

@@ -207,13 +207,18 @@ class VocabularyConfig(_Settings):
 
 
 class DetectorConfig(_Settings):
-    """Word detectors, fitted when the training is over, see :mod:`train_scripts.training.detecting`."""
+    """Word detectors, see :mod:`train_scripts.training.detecting`: fitted when the training is over, or
+    before the stage ``before``, from which on the decoder learns with them."""
 
     lemmas: int = Field(default=300, ge=1)  # so many content lemmas, the most frequent of the captions
     ridge: float = Field(default=1.0, gt=0)  # of the regression, on vectors of length 1
     strength: float = Field(default=1.0, ge=0)  # what the difference of log-odds is multiplied by
     least: float = Field(default=0.15, ge=0, lt=1)  # how likely a lemma must be to be detected
     undetected: float = Field(default=4.0, ge=0)  # what the logits of other content words are lowered by
+    before: str | None = None  # the stage, by its name
+    folds: int = Field(
+        default=5, ge=2
+    )  # in so many parts the pictures learned from are shared: detectors of the others tell what each shows
 
 
 class TrainConfig(_Settings):
@@ -324,6 +329,12 @@ class TrainConfig(_Settings):
                         f"stage {name} needs the data {source!r}, which sources does not name "
                         f"(it names {', '.join(self.sources) or 'none'})"
                     )
+        before = None if self.detectors is None else self.detectors.before
+        if before is not None and before not in self.stages:
+            raise ValueError(
+                f"detectors.before names the stage {before!r}, which there is not (there are "
+                f"{', '.join(self.stages)})"
+            )
         return self
 
     @property

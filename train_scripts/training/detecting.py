@@ -3,10 +3,15 @@
 Of each of the most frequent content lemmas one linear function of what the frozen encoder yields, fitted by
 least squares to whether a caption names it (Hoerl & Kennard 1970); see
 :mod:`inference.captioners.encoder_decoder.detectors` for what they do.
+
+A decoder that learns with them is to meet detectors as unsure as they will be of new pictures, while those
+that were fitted to a picture know what its caption names. So it is led there by others, fitted to the
+pictures of the other folds (Wolpert 1992, Stacked generalization; Breiman 1996, Stacked regressions).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +22,7 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from inference.captioners.encoder_decoder.detectors import WordDetectors
+from inference.captioners.encoder_decoder.detectors import WordDetectors, bounded
 from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.captioners.encoder_decoder.settings import DetectorSettings
 from inference.checkpoints.format import read_config, read_training
@@ -26,11 +31,11 @@ from inference.tokenizers.words import WordTokenizer
 from train_scripts.metrics.faithfulness import ContentLemmas
 from train_scripts.training.building import start_from_checkpoint
 from train_scripts.training.config import DetectorConfig, TrainConfig
-from train_scripts.training.data import TrainRow
+from train_scripts.training.data import TrainRow, hash_of
 from train_scripts.training.inputs import Inputs, read_stage
 from train_scripts.training.seeing import pool_of
 
-__all__ = ["CANNOT", "can_detect", "detectors_of", "fit", "fit_checkpoint"]
+__all__ = ["CANNOT", "apart", "can_detect", "detectors_of", "fit", "fit_checkpoint", "vectors_of"]
 
 CANNOT = (
     "Detectors need a vocabulary of words and a frozen encoder that yields one vector (global): leave "
@@ -51,10 +56,39 @@ def detectors_of(inputs: Inputs, name: str, config: DetectorConfig) -> WordDetec
     model, rows = inputs.model, inputs.data[name].train
     if not can_detect(model) or not isinstance(model.tokenizer, WordTokenizer):
         raise UserError(CANNOT)
-    stage = inputs.config.stages[name]
+    return fit(vectors_of(inputs, name), rows, model.tokenizer, model.decoder.vocabulary, config)
+
+
+def vectors_of(inputs: Inputs, name: str) -> NDArray[np.float32]:
+    """(n, d): what the encoder yields for the pictures of the stage's n training rows."""
+    rows, stage = inputs.data[name].train, inputs.config.stages[name]
     with torch.inference_mode():
         seen = [_array(inputs.memory(rows[i : i + _TOGETHER], stage)) for i in range(0, len(rows), _TOGETHER)]
-    return fit(np.concatenate(seen), rows, model.tokenizer, model.decoder.vocabulary, config)
+    return np.concatenate(seen)
+
+
+def apart(
+    vectors: NDArray[np.float32], rows: Sequence[TrainRow], config: DetectorConfig
+) -> dict[Path, NDArray[np.float32]]:
+    """By picture, (k,), 0..1: how likely each lemma of :func:`fit` is to detectors that were fitted as there,
+    but to the pictures of the other folds alone. ``vectors`` as of :func:`fit`. Raises UserError where
+    there is but one picture.
+    """
+    names = {row.picture: row.file_name for row in rows}
+    if len(names) < 2:
+        raise UserError("One picture has no other folds: leave detectors.before out of the config.")
+    pictures = sorted(names, key=lambda picture: hash_of("fold", names[picture]))
+    fold_of = {picture: place % config.folds for place, picture in enumerate(pictures)}
+    folds = np.array([fold_of[row.picture] for row in rows])
+    _, targets = _named(rows, config)
+    unit = _of_length_1(vectors)
+    found: dict[Path, NDArray[np.float32]] = {}
+    for fold in range(min(config.folds, len(names))):
+        own = folds == fold
+        weight, bias = _ridge(unit[~own], targets[~own], config.ridge)
+        likely = bounded(unit[own] @ weight.T + bias)
+        found |= dict(zip((row.picture for row in itertools.compress(rows, own)), likely, strict=True))
+    return found
 
 
 def fit(
@@ -66,6 +100,24 @@ def fit(
 ) -> WordDetectors:
     """``vectors`` (n, d): what the encoder yields for the pictures of n rows. Raises UserError where no
     caption names anything."""
+    chosen, targets = _named(rows, config)
+    weight, bias = _ridge(_of_length_1(vectors), targets, config.ridge)
+    content, place = ContentLemmas(), {lemma: i for i, lemma in enumerate(chosen)}
+    lemmas_of = np.full(vocabulary, len(chosen) + 1, np.int32)
+    for token, word in enumerate(tokenizer.words):
+        for lemma in content.of(word):
+            lemmas_of[token] = place.get(lemma, len(chosen))
+    return WordDetectors(
+        weight.astype(np.float32),
+        bias.astype(np.float32),
+        targets.mean(0).astype(np.float32),
+        lemmas_of,
+        DetectorSettings(len(chosen), config.strength, config.least, config.undetected),
+    )
+
+
+def _named(rows: Sequence[TrainRow], config: DetectorConfig) -> tuple[list[str], NDArray[np.float64]]:
+    """The k lemmas that have a detector, and which of them the captions of n rows name, (n, k) of 0 and 1."""
     content = ContentLemmas()
     named = [content.of(row.text) for row in rows]
     # Of equally frequent ones the first in the alphabet: a set has no order.
@@ -73,26 +125,24 @@ def fit(
     chosen = sorted(counts, key=lambda lemma: (-counts[lemma], lemma))[: config.lemmas]
     if not chosen:
         raise UserError("No caption of the last stage names anything: leave detectors out of the config.")
-    place = {lemma: i for i, lemma in enumerate(chosen)}
-    targets = np.array([[lemma in lemmas for lemma in chosen] for lemmas in named], np.float64)
-    prior = targets.mean(0)
+    return chosen, np.array([[lemma in lemmas for lemma in chosen] for lemmas in named], np.float64)
+
+
+def _of_length_1(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     unit = vectors.astype(np.float64)
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-    mean = unit.mean(0)
+    return unit
+
+
+def _ridge(
+    unit: NDArray[np.float64], targets: NDArray[np.float64], ridge: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights (k, d) and biases (k,) of the targets (n, k) on vectors (n, d)."""
+    mean, prior = unit.mean(0), targets.mean(0)
     centred = unit - mean
-    gram = centred.T @ centred + config.ridge * np.eye(centred.shape[1])
+    gram = centred.T @ centred + ridge * np.eye(centred.shape[1])
     weight = np.linalg.solve(gram, centred.T @ (targets - prior)).T
-    lemmas_of = np.full(vocabulary, len(chosen) + 1, np.int32)
-    for token, word in enumerate(tokenizer.words):
-        for lemma in content.of(word):
-            lemmas_of[token] = place.get(lemma, len(chosen))
-    return WordDetectors(
-        weight.astype(np.float32),
-        (prior - weight @ mean).astype(np.float32),
-        prior.astype(np.float32),
-        lemmas_of,
-        DetectorSettings(len(chosen), config.strength, config.least, config.undetected),
-    )
+    return weight, prior - weight @ mean
 
 
 def fit_checkpoint(folder: Path, config: TrainConfig) -> None:
@@ -105,7 +155,7 @@ def fit_checkpoint(folder: Path, config: TrainConfig) -> None:
             "The config says nothing of detectors: write them into it, or add --set detectors={}."
         )
     model, stored, record = start_from_checkpoint(folder), read_config(folder), read_training(folder)
-    last = [*config.stages][-1]
+    last = config.detectors.before or [*config.stages][-1]
     pool = pool_of(config.workers)
     try:
         data = {last: read_stage(config, last)}

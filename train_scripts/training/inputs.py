@@ -16,11 +16,14 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from inference.captioners.encoder_decoder.batch import Batch
+from inference.captioners.encoder_decoder.detectors import Array
 from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.common.errors import UserError
 from inference.common.file_names import picture_of
+from inference.decoding.processors import LogitsProcessor
 from inference.encoders.base import Memory
 from inference.reading.reading import Reading
+from inference.tokenizers.base import marks_of
 from train_scripts.meme_small.readings import Kept, read_kept, reading_of
 from train_scripts.metrics.evaluator import evaluate
 from train_scripts.pictures import check_pictures, open_picture, with_pictures
@@ -197,6 +200,8 @@ class Inputs:
         self.pool = pool
         self.trains_encoder = any(parameter.requires_grad for parameter in model.encoder.parameters())
         self.least_rows = least_rows(model)
+        # By picture learned from, (k,): how likely each lemma is to detectors that were not fitted to it.
+        self.apart: Mapping[Path, Array] = {}
         self._readings = readings
         self._cache: FeatureCache | None = None  # of all stages that keep features
         self._sentences: dict[tuple[TrainRow, bool], Batch] = {}
@@ -221,6 +226,22 @@ class Inputs:
         told = [True] * len(rows) if read is None else read
         sentences = [self._sentence(row, read=known) for row, known in zip(rows, told, strict=True)]
         return Batch.together(sentences, self.model.special.pad)
+
+    def leading(self, rows: Sequence[TrainRow], memory: Memory) -> list[LogitsProcessor]:
+        """What the model's detectors make of ``memory``, what the encoder yields for the rows' pictures; of
+        those that they were fitted to, what others make of it, see :attr:`apart`."""
+        detectors = self.model.speaker.detectors
+        if detectors is None or not isinstance(memory, Tensor):
+            return []
+        likely = detectors.likely(memory.detach().float().cpu().numpy())
+        for own, row in zip(likely, rows, strict=True):
+            own[:] = self.apart.get(row.picture, own)
+        return [detectors.leading(likely, marks_of(self.model.speaker.cutter()))]
+
+    def led(self, batch: Batch, rows: Sequence[TrainRow], memory: Memory) -> Batch:
+        """The rows' batch, learned from as the model speaks: with what its detectors add, if it has any."""
+        leading = self.leading(rows, memory)
+        return self.model.led(batch, leading) if leading else batch
 
     def rewards(self, name: str) -> Rewards | None:
         """What a caption of a picture of this stage is worth; None where the stage rewards none."""
@@ -263,7 +284,8 @@ class Inputs:
             memory = self.memory(own, stage, seeds)
             # Of the numbers below 2 ** 63 the share `unread`.
             read = tuple(hash_of(one, "read") >= stage.unread * 2**63 for one in seeds)
-            parts.append(Part(memory, self.batch(own, read), weights, tuple(own), read))
+            batch = self.led(self.batch(own, read), own, memory)
+            parts.append(Part(memory, batch, weights, tuple(own), read))
         return parts
 
     # --- pictures ---

@@ -39,7 +39,7 @@ from train_scripts.training.board import Board
 from train_scripts.training.building import build_model, start_from_checkpoint
 from train_scripts.training.config import REWARD, VAL_LOSS, StageConfig, TrainConfig
 from train_scripts.training.data import TrainRow, hash_of
-from train_scripts.training.detecting import CANNOT, can_detect, detectors_of
+from train_scripts.training.detecting import CANNOT, apart, can_detect, detectors_of, vectors_of
 from train_scripts.training.files import load_tensors, save_tensors
 from train_scripts.training.inputs import (
     Inputs,
@@ -203,9 +203,10 @@ class Training:
             self.folder.keep_until(self.progress.steps, self.progress.epochs)
             self._board = Board(self.folder.path / CURVES, purge_step=self.progress.steps or None)
         try:
+            self._features_seconds = self.inputs.see(self._seen())
             if self._state is not None and self.progress.stage >= len(self.names):
+                self._lead()
                 self._load(self._state["model"])
-            self._features_seconds = self.inputs.see(self.names[self.progress.stage :])
             while self.progress.stage < len(self.names):
                 self._stage(self.names[self.progress.stage])
             if self._board is not None:
@@ -218,9 +219,26 @@ class Training:
         return self.model.eval()
 
     def detect(self) -> None:
-        """Fits the detectors that the config asks for to what the last stage learned from."""
-        if self.config.detectors is not None:
-            self.model.detect_with(detectors_of(self.inputs, self.names[-1], self.config.detectors))
+        """Fits the detectors that the config asks for in the end to what the last stage learned from."""
+        wanted = self.config.detectors
+        if wanted is not None and wanted.before is None:
+            self.model.detect_with(detectors_of(self.inputs, self.names[-1], wanted))
+
+    def _lead(self) -> None:
+        """Fits the detectors with which the decoder learns in this stage, if they are not there yet."""
+        wanted = self.config.detectors
+        if wanted is None or wanted.before is None or self.inputs.apart:
+            return
+        if self.progress.stage >= self.names.index(wanted.before):
+            self.model.detect_with(detectors_of(self.inputs, wanted.before, wanted))
+            rows = self.data[wanted.before].train
+            self.inputs.apart = apart(vectors_of(self.inputs, wanted.before), rows, wanted)
+
+    def _seen(self) -> list[str]:
+        """The stages whose pictures are still looked at."""
+        left = self.names[self.progress.stage :]
+        before = None if self.config.detectors is None else self.config.detectors.before
+        return left if before is None or before in left else [before, *left]
 
     def _say(self, text: str) -> None:
         if self.main:
@@ -228,6 +246,7 @@ class Training:
 
     def _stage(self, name: str) -> None:
         stage, progress = self.config.stages[name], self.progress
+        self._lead()
         per_epoch = len(self.inputs.steps(name, self._seed(0)))
         self.model.train()
         objective = Objective(self.model)

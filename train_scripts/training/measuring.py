@@ -62,8 +62,8 @@ def _loss(inputs: Inputs, stage: StageConfig, rows: Sequence[TrainRow]) -> float
     objective = Objective(inputs.model)
     with torch.no_grad(), accelerator.autocast():
         for group in groups:
-            batch = inputs.batch(group).to(accelerator.device)
             memory = inputs.moved(inputs.memory(group, stage))
+            batch = inputs.led(inputs.batch(group), group, memory).to(accelerator.device)
             sums[0] += objective(memory, batch, (1.0,) * len(group)).double()
             sums[1] += tokens_of(batch).sum()
     total = accelerator.reduce(sums, "sum")

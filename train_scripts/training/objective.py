@@ -51,7 +51,7 @@ class Objective(nn.Module):
                 logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="none"
             ).view_as(batch.targets)
         else:
-            losses = model.decoder.token_losses(memory, batch.tokens, batch.targets)
+            losses = model.decoder.token_losses(memory, batch.tokens, batch.targets, batch.added)
         return (losses.sum(1) * torch.tensor(weights, device=losses.device)).sum()
 
     def _whole(self, memory: Memory, batch: Batch, weights: Sequence[float]) -> Tensor:
@@ -86,6 +86,8 @@ def sampled_logits(decoder: CaptionDecoder, memory: Memory, batch: Batch, forcin
     token, logits = batch.tokens[:, 0], []
     for place in range(batch.tokens.shape[1]):
         scores, state = decoder.step(state, token)
+        if batch.added is not None:
+            scores = scores + batch.added[:, place]
         logits.append(scores)
         if place + 1 < batch.tokens.shape[1]:
             true = torch.rand(len(token), device=token.device) < forcing

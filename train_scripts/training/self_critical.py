@@ -4,7 +4,8 @@ likelier where it is worth more than its rivals, and less likely where it is wor
 The baseline of a sample is what the others of its picture are worth on average (Luo 2020, "A Better Variant
 of Self-Critical Sequence Training", arXiv:2003.09971): of K samples with the rewards r the i-th counts
 ``r_i`` less the mean of the others. Its loss is that times the cross-entropy of its tokens: the gradient is
-the one of REINFORCE (Williams 1992), and a batch of samples with such weights is a batch like any other.
+the one of REINFORCE (Williams 1992), and a batch of samples with such weights is a batch like any other. It
+is of the distribution that they were drawn from: with what word detectors add, without what may not be said.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from inference.captioners.encoder_decoder.batch import Batch
 from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.captioners.encoder_decoder.speaking import lines_of
 from inference.common.types import DecodingOptions
 from inference.decoders.base import CaptionDecoder
 from inference.encoders.base import Memory
@@ -75,9 +77,14 @@ def sampled(
             own = [place for place in once for _ in range(config.samples)]
             readings = inputs.readings_of([part.rows[place] for place in own]) if told else None
             seeds = [hash_of(seed, place, number) for number, place in enumerate(own)]
-            generated = model.generate(_taken(seen, own), drawing, readings, seeds=seeds)
+            memory = _taken(seen, own)
+            leading = inputs.leading([part.rows[place] for place in own], memory)
+            generated = model.generate(memory, drawing, readings, seeds=seeds, leading=leading)
             texts += model.speaker.sentences(generated, readings)[0]
-            batches.append(model.batch_of(generated, readings))
+            # What may not be said is no part of what a sample was drawn from.
+            lines = lines_of(readings, len(own))
+            rules = model.speaker.rules(model.decoder.vocabulary, lines, read=readings is not None)
+            batches.append(model.led(model.batch_of(generated, readings), [*leading, *rules]))
             places += own
     model.train(was_training)
     worth = rewards(texts, [str(part.rows[place].picture) for place in places])

@@ -22,21 +22,25 @@ class Batch:
 
     # (n, l), int64: the words read, where the decoder has a place for them before the picture (RuDOLPH).
     left: Tensor | None = None
+    # (n, L, V), float32: what is added to the decoder's logits of what follows each token; None: nothing.
+    added: Tensor | None = None
 
     @classmethod
     def together(cls, parts: Sequence[Batch], pad: int) -> Batch:
         """The sentences of all parts, padded to the longest with the token ``pad``."""
         left = [part.left for part in parts if part.left is not None]
+        added = [row for part in parts if part.added is not None for row in part.added]
         return cls(
             padded([row for part in parts for row in part.tokens], pad),
             padded([row for part in parts for row in part.targets], IGNORED),
             torch.cat(left) if left else None,
+            pad_sequence(added, True) if added else None,
         )
 
     def to(self, device: torch.device | str) -> Batch:
         """The same on another device."""
-        left = None if self.left is None else self.left.to(device)
-        return Batch(self.tokens.to(device), self.targets.to(device), left)
+        left, added = (None if part is None else part.to(device) for part in (self.left, self.added))
+        return Batch(self.tokens.to(device), self.targets.to(device), left, added)
 
 
 def padded(rows: list[Tensor], value: int) -> Tensor:

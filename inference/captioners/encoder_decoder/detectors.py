@@ -64,13 +64,15 @@ class WordDetectors:
         """How likely the captions of n pictures name each lemma, (n, k), 0..1; ``vectors`` (n, d): what the
         encoder yields for them."""
         length = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        seen = (vectors / length) @ self.weight.T + self.bias
-        likely: Array = np.clip(seen, _LOW, _HIGH).astype(np.float32)
-        return likely
+        return bounded((vectors / length) @ self.weight.T + self.bias)
 
     def processor(self, vectors: Array, marks: tuple[int, int] | None) -> SayWhatIsSeen:
         """What leads the sentences of n pictures; ``marks``: the tokens around a quotation, if there are."""
-        likely, settings = self.likely(vectors), self.settings
+        return self.leading(self.likely(vectors), marks)
+
+    def leading(self, likely: Array, marks: tuple[int, int] | None) -> SayWhatIsSeen:
+        """:meth:`processor` where it is known how ``likely`` each lemma is, (n, k)."""
+        settings = self.settings
         raised = settings.strength * (_log_odds(likely) - _log_odds(np.clip(self.prior, _LOW, _HIGH)))
         raised = np.where(likely < settings.least, -settings.undetected, raised)
         others = np.broadcast_to(np.array([-settings.undetected, 0], np.float32), (len(raised), 2))
@@ -97,6 +99,12 @@ class SayWhatIsSeen:
             inside = (tokens == opens).sum(1) > (tokens == closes).sum(1)
             added = np.where(inside[:, None], np.float32(0), added)
         return logits + added
+
+
+def bounded(seen: NDArray[np.floating[Any]]) -> Array:
+    """What linear classifiers yield as probabilities that have log-odds."""
+    likely: Array = np.clip(seen, _LOW, _HIGH).astype(np.float32)
+    return likely
 
 
 def _log_odds(likely: Array) -> Array:

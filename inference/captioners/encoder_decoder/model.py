@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
@@ -26,6 +28,7 @@ from inference.checkpoints.modules import load_weights, save_checkpoint
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED, CaptionDecoder, build_decoder
 from inference.decoders.torch_decoder import TorchDecoder
+from inference.decoding.processors import LogitsProcessor, added_to
 from inference.decoding.search import Generated
 from inference.encoders.base import Encoder, Memory, build_encoder
 from inference.reading.reading import Reading
@@ -134,6 +137,18 @@ class CaptionModel(nn.Module):
         ]
         return Batch(padded(tokens, special.pad), padded(targets, IGNORED), left)
 
+    def led(self, batch: Batch, processors: Sequence[LogitsProcessor]) -> Batch:
+        """A batch whose sentences are learnt as they are said behind processors, see :func:`added_to`."""
+        counted = batch.targets != IGNORED
+        sentences = [row[own].tolist() for row, own in zip(batch.targets, counted, strict=True)]
+        special, vocabulary = self.special, self.decoder.vocabulary
+        found = torch.from_numpy(
+            added_to(processors, sentences, vocabulary, pad=special.pad, end=special.eos)
+        )
+        added = found.new_zeros(*counted.shape, vocabulary)
+        added[counted] = found[torch.arange(found.shape[1]) < counted.sum(1, keepdim=True)]
+        return replace(batch, added=added)
+
     @property
     def speaker(self) -> Speaker:
         """What it says with its present tokenizer and tokens."""
@@ -150,10 +165,17 @@ class CaptionModel(nn.Module):
         """What training makes small, a scalar: the decoder's own loss of a batch.
 
         ``memory``: pixels (n, 3, size, size), or what the encoder yields for them, which may be kept while
-        the encoder is frozen.
+        the encoder is frozen. A model with detectors learns with what they add, or with what the batch has
+        of it.
         """
         memory = self._memory(memory)
-        batch = batch.to((memory[0] if isinstance(memory, tuple) else memory).device)
+        first = memory[0] if isinstance(memory, tuple) else memory
+        if self.detectors is not None and batch.added is None:
+            batch = self.led(batch, self.speaker.leading(_array(first)))
+        batch = batch.to(first.device)
+        if batch.added is not None:
+            losses = self.decoder.token_losses(memory, batch.tokens, batch.targets, batch.added)
+            return losses.sum() / (batch.targets != IGNORED).sum()
         return self.decoder.loss(_with_left(memory, batch.left), batch.tokens, batch.targets)
 
     def _memory(self, seen: Memory) -> Memory:
@@ -189,7 +211,7 @@ class CaptionModel(nn.Module):
             lines,
             prompted=left is None,
             read=readings is not None,
-            vectors=None if self.detectors is None else first.detach().float().cpu().numpy(),
+            vectors=None if self.detectors is None else _array(first),
             **extra,
         )
 
@@ -298,6 +320,11 @@ def _unfilled(settings: DetectorSettings, model: CaptionModel) -> WordDetectors:
     zeros = np.zeros(settings.count, np.float32)
     weight = np.zeros((settings.count, width), np.float32)
     return WordDetectors(weight, zeros, zeros, np.zeros(vocabulary, np.int32), settings)
+
+
+def _array(vectors: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = vectors.detach().float().cpu().numpy()
+    return array
 
 
 def _with_left(memory: Memory, left: Tensor | None) -> Memory:

@@ -13,7 +13,7 @@ from inference.captioners.encoder_decoder.detectors import Array, WordDetectors
 from inference.captioners.encoder_decoder.settings import SpecialTokens
 from inference.common.types import DecodingOptions
 from inference.decoding.decoder import Decoder
-from inference.decoding.processors import Forbid, ForbidByPicture, QuoteLines
+from inference.decoding.processors import Forbid, ForbidByPicture, LogitsProcessor, QuoteLines
 from inference.decoding.search import Generated, generate
 from inference.reading.lines import TextLine
 from inference.reading.reading import Reading
@@ -76,6 +76,7 @@ class Speaker:
         vectors: Array | None,
         prompted: bool = True,
         read: bool = True,
+        leading: Sequence[LogitsProcessor] | None = None,
         **extra: Any,
     ) -> Generated:
         """Tokens for each picture of ``memory``, on which ``lines`` were read.
@@ -83,25 +84,14 @@ class Speaker:
         ``vocabulary``: how many logits the decoder gives; ``vectors`` (n, d): what the encoder yields,
         which only detectors look at; ``prompted``: False where the words read are in
         ``memory`` already; ``read``: False where nobody looked for words, so that quotations are not held
-        to any; ``extra`` goes to :func:`inference.decoding.search.generate`.
+        to any; ``leading``: in the place of what :meth:`leading` gives; ``extra`` goes to
+        :func:`inference.decoding.search.generate`.
         """
         special, processors = self.special, [*extra.pop("processors", ())]
-        if self.detectors is not None:
-            if vectors is None:
-                raise ValueError("Detectors look at what the encoder yields: give its vectors.")
-            processors.append(self.detectors.processor(vectors, marks_of(self.cutter())))
-        if special.forbidden:
-            processors.append(Forbid(special.forbidden))
+        processors += self.leading(vectors) if leading is None else leading
+        processors += self.rules(vocabulary, lines, read=read)
         if self.words != "none" and prompted:
             extra["prompts"] = self.prompts(lines)
-        if self.words == "slots":
-            lacking = np.zeros((len(lines), vocabulary), np.bool_)
-            for row, own in zip(lacking, lines, strict=True):
-                row[slots_of(self.cutter())[len(own) :]] = True
-            processors.append(ForbidByPicture(lacking))
-            marks = marks_of(self.cutter())
-            if read and marks is not None:
-                processors.append(QuoteLines(*marks, tuple(slots_of(self.cutter()))))
         return generate(
             decoder,
             memory,
@@ -113,6 +103,29 @@ class Speaker:
             processors=processors,
             **extra,
         )
+
+    def leading(self, vectors: Array | None) -> list[LogitsProcessor]:
+        """What detectors make of what the encoder yields for n pictures, (n, d); [] where there are none."""
+        if self.detectors is None:
+            return []
+        if vectors is None:
+            raise ValueError("Detectors look at what the encoder yields: give its vectors.")
+        return [self.detectors.processor(vectors, marks_of(self.cutter()))]
+
+    def rules(self, vocabulary: int, lines: Lines, *, read: bool) -> list[LogitsProcessor]:
+        """What may be said of pictures on which ``lines`` were read; the arguments as of :meth:`generate`."""
+        processors: list[LogitsProcessor] = []
+        if self.special.forbidden:
+            processors.append(Forbid(self.special.forbidden))
+        if self.words == "slots":
+            lacking = np.zeros((len(lines), vocabulary), np.bool_)
+            for row, own in zip(lacking, lines, strict=True):
+                row[slots_of(self.cutter())[len(own) :]] = True
+            processors.append(ForbidByPicture(lacking))
+            marks = marks_of(self.cutter())
+            if read and marks is not None:
+                processors.append(QuoteLines(*marks, tuple(slots_of(self.cutter()))))
+        return processors
 
     def sentences(
         self, generated: Generated, readings: Sequence[Reading] | None

@@ -72,7 +72,7 @@ def test_stepping_says_what_teacher_forcing_says(chosen: RecurrentConfig) -> Non
     "chosen", variants(), ids=lambda c: f"{c.cell}-{c.feed}-{c.attention}-{c.head}-{c.gate}"
 )
 def test_the_losses_are_those_of_the_logits(chosen: RecurrentConfig) -> None:
-    """Also of sentences of unlike lengths, and of what is given rather than said."""
+    """Also of sentences of unlike lengths, of what is given rather than said, and with more added to them."""
     torch.manual_seed(6)
     decoder = RecurrentDecoder(chosen).eval()
     memory = memory_for(chosen, 4)
@@ -94,6 +94,11 @@ def test_the_losses_are_those_of_the_logits(chosen: RecurrentConfig) -> None:
     assert len(own) == len(wanted)
     for one, other in zip(own, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    added = torch.randn(4, 7, V)
+    led = functional.cross_entropy(
+        (decoder(memory, tokens) + added).flatten(0, 1), targets.flatten(), reduction="none"
+    )
+    torch.testing.assert_close(decoder.token_losses(memory, tokens, targets, added), led.view(4, 7))
     mean = decoder.loss(memory, tokens, targets)
     torch.testing.assert_close(mean.detach(), expected.sum() / (targets != IGNORED).sum())
 
