@@ -113,11 +113,12 @@ class Poller:
         pause = 0.5
         while True:
             try:
+                # Where the last try failed, one that is answered at once tells whether that is over: in quiet
+                # hours a long poll tells it late. A conflict must stay away for as long as that, to be over.
+                timeout = 0 if self._trouble == CANNOT_REACH else self._timeout
                 updates = await self._bot(
-                    GetUpdates(
-                        offset=self._offset, timeout=self._timeout, allowed_updates=self._allowed_updates
-                    ),
-                    request_timeout=self._timeout + 15,
+                    GetUpdates(offset=self._offset, timeout=timeout, allowed_updates=self._allowed_updates),
+                    request_timeout=timeout + 15,
                 )
             except TelegramUnauthorizedError:
                 raise TokenRefused from None

@@ -59,3 +59,41 @@ async def test_what_takes_long_is_confirmed_and_done_by_the_next_process(
 
         await until(forgotten)
         assert len(sandbox.messages(by_bot=True)) == 1
+
+
+async def test_a_poll_that_failed_is_told_until_the_next_is_answered_which_is_at_once(
+    settings: Callable[..., Settings], sandbox: Sandbox
+) -> None:
+    """Nobody writes anything, so that a long poll would be answered after half a minute."""
+    async with working(settings(), sandbox) as app:
+        for fault in ("bad_gateway", "reset"):
+            sandbox.fail("getUpdates", fault)
+        await reply_to(sandbox, await sandbox.send_text("привет"))  # the poll that was open ends
+
+        async def troubled() -> bool:
+            return app.poller.trouble is not None
+
+        async def ready() -> bool:
+            return app.readiness()[0]
+
+        await until(troubled)
+        assert not app.readiness()[1]["polling"] and not await ready()
+        await until(ready)
+        await sandbox.wait_for(lambda: sandbox.calls_of("getUpdates")[-1].status is None)
+        *_, failed, answered, waiting = sandbox.calls_of("getUpdates")
+        assert [int(poll.params["timeout"]) for poll in (failed, answered)] == [0, 0]
+        assert (failed.status, answered.status) == (0, 200)
+        assert int(waiting.params["timeout"]) > 20
+
+
+async def test_a_conflict_is_over_when_a_whole_poll_met_nobody(
+    settings: Callable[..., Settings], sandbox: Sandbox
+) -> None:
+    """A poll that is answered at once may have come between two of another process."""
+    async with working(settings(), sandbox) as app:
+        sandbox.fail("getUpdates", "conflict")
+        await reply_to(sandbox, await sandbox.send_text("привет"))
+        await sandbox.wait_for(lambda: 409 in [poll.status for poll in sandbox.calls_of("getUpdates")[:-1]])
+        waiting = sandbox.calls_of("getUpdates")[-1]
+        assert int(waiting.params["timeout"]) > 20
+        assert not app.readiness()[1]["polling"]
