@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 
 from aiogram import Bot
@@ -60,13 +60,14 @@ class FetchTries:
 
 
 class Fetcher:
-    """Fetches files of at most ``max_file_bytes``, and holds ``memory`` bytes at once: half of them may be
-    pictures that wait for a server elsewhere, so that a slow one leaves room for the others.
+    """Fetches files of at most ``max_file_bytes``, and holds ``memory`` bytes at once, at most half of them
+    for pictures that wait for a server elsewhere, so that a slow one leaves room for the others.
     """
 
     def __init__(self, bot: Bot, *, memory: int, max_file_bytes: int) -> None:
         self._bot = bot
-        self._rooms = {elsewhere: Room(memory // 2) for elsewhere in (False, True)}
+        self._half = memory // 2
+        self._memory, self._elsewhere = Room(memory), Room(self._half)
         self._limit = max_file_bytes
 
     @asynccontextmanager
@@ -80,7 +81,10 @@ class Fetcher:
             file = await self._bot.get_file(job.file_id)
         if file.file_path is None or (file.file_size or 0) > self._limit:
             raise Unanswerable("too_large", f"{file.file_size} bytes")
-        async with self._rooms[is_elsewhere(job.model)].of(file.file_size or self._limit):
+        # More than the half that no server elsewhere takes would wait for one.
+        size = min(file.file_size or self._limit, self._half)
+        slow = self._elsewhere.of(size) if is_elsewhere(job.model) else nullcontext()
+        async with slow, self._memory.of(size):
             with _fetch_errors():
                 data = await self._read(file.file_path)
             yield data

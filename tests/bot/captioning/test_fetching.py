@@ -144,7 +144,7 @@ async def test_no_more_is_in_memory_than_there_is_room_for(
 ) -> None:
     people = range(2000, 2006)
     data = [picture(PLAIN, (40 + n, 30)) + bytes(100_000) for n in range(len(people))]
-    async with working(settings(picture_memory_mb=0.5), sandbox):  # half of it, as all models are here
+    async with working(settings(picture_memory_mb=0.25), sandbox):
         gate = sandbox.hold("download")
         sent = [
             await sandbox.send_document(one, "a.png", user=person)
