@@ -23,6 +23,7 @@ _KINDS = {
     "F16": np.float16,
     "I64": np.int64,
     "I32": np.int32,
+    "I16": np.int16,
     "I8": np.int8,
     "U8": np.uint8,
     "BOOL": np.bool_,

@@ -12,6 +12,7 @@ import torch
 
 from inference.captioners.building import build
 from inference.captioners.encoder_decoder.detectors import WordDetectors
+from inference.captioners.encoder_decoder.known_words import KnownWords
 from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.captioners.encoder_decoder.settings import DetectorSettings
 from inference.captioners.encoder_decoder.speaking import lines_of
@@ -61,7 +62,7 @@ def led_model() -> CaptionModel:
             (drawn.normal(size=(3, width)) / 3).astype(np.float32),
             np.array([0.4, -9.0, 0.5], np.float32),
             np.array([0.1, 0.3, 0.6], np.float32),
-            np.array(of_token, np.int32),
+            KnownWords.of_tokens(np.array(of_token, np.int32)),
             DetectorSettings(3, 2.0, 0.1, 4.0),
         )
     )

@@ -215,6 +215,9 @@ class DetectorConfig(_Settings):
     strength: float = Field(default=1.0, ge=0)  # what the difference of log-odds is multiplied by
     least: float = Field(default=0.15, ge=0, lt=1)  # how likely a lemma must be to be detected
     undetected: float = Field(default=4.0, ge=0)  # what the logits of other content words are lowered by
+    seldom: int = Field(
+        default=1, ge=0
+    )  # words that come no more often are not said, where the decoder's tokens are pieces of words
     before: str | None = None  # the stage, by its name
     folds: int = Field(
         default=5, ge=2

@@ -12,9 +12,10 @@ pictures of the other folds (Wolpert 1992, Stacked generalization; Breiman 1996,
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,15 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from inference.captioners.encoder_decoder.detectors import WordDetectors, bounded
+from inference.captioners.encoder_decoder.known_words import KnownWords
 from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.captioners.encoder_decoder.settings import DetectorSettings
 from inference.checkpoints.format import read_config, read_training
 from inference.common.errors import UserError
+from inference.tokenizers.base import Tokenizer, slots_of
 from inference.tokenizers.words import WordTokenizer
 from train_scripts.metrics.faithfulness import ContentLemmas
+from train_scripts.metrics.quotes import unquoted_parts
 from train_scripts.training.building import start_from_checkpoint
 from train_scripts.training.config import DetectorConfig, TrainConfig
 from train_scripts.training.data import TrainRow, hash_of
@@ -37,26 +41,26 @@ from train_scripts.training.seeing import pool_of
 
 __all__ = ["CANNOT", "apart", "can_detect", "detectors_of", "fit", "fit_checkpoint", "vectors_of"]
 
-CANNOT = (
-    "Detectors need a vocabulary of words and a frozen encoder that yields one vector (global): leave "
-    "detectors out of the config."
-)
+CANNOT = "Detectors need a frozen encoder that yields one vector (global): leave detectors out of the config."
 _TOGETHER = 64  # pictures
+_WORD = re.compile(r" ?[^\W\d_]+(?:-[^\W\d_]+)*")  # a space before it belongs to its first piece
+_LETTER = re.compile(r"[^\W\d_]|\ufffd")
 
 
 def can_detect(model: CaptionModel) -> bool:
-    """Whether its tokens are words, and its encoder yields one vector a picture, always the same."""
+    """Whether its encoder yields one vector a picture, always the same."""
     frozen = not any(parameter.requires_grad for parameter in model.encoder.parameters())
-    return isinstance(model.tokenizer, WordTokenizer) and model.encoder.yields == "global" and frozen
+    return model.encoder.yields == "global" and frozen
 
 
 def detectors_of(inputs: Inputs, name: str, config: DetectorConfig) -> WordDetectors:
     """Those for the model of ``inputs``, fitted to the stage's training rows. Raises UserError where
     :func:`can_detect` says no, or no caption names anything."""
     model, rows = inputs.model, inputs.data[name].train
-    if not can_detect(model) or not isinstance(model.tokenizer, WordTokenizer):
+    if not can_detect(model):
         raise UserError(CANNOT)
-    return fit(vectors_of(inputs, name), rows, model.tokenizer, model.decoder.vocabulary, config)
+    vectors, tokenizer = vectors_of(inputs, name), model.speaker.cutter()
+    return fit(vectors, rows, tokenizer, model.decoder.vocabulary, config)
 
 
 def vectors_of(inputs: Inputs, name: str) -> NDArray[np.float32]:
@@ -94,7 +98,7 @@ def apart(
 def fit(
     vectors: NDArray[np.float32],
     rows: Sequence[TrainRow],
-    tokenizer: WordTokenizer,
+    tokenizer: Tokenizer,
     vocabulary: int,
     config: DetectorConfig,
 ) -> WordDetectors:
@@ -102,18 +106,60 @@ def fit(
     caption names anything."""
     chosen, targets = _named(rows, config)
     weight, bias = _ridge(_of_length_1(vectors), targets, config.ridge)
-    content, place = ContentLemmas(), {lemma: i for i, lemma in enumerate(chosen)}
-    lemmas_of = np.full(vocabulary, len(chosen) + 1, np.int32)
-    for token, word in enumerate(tokenizer.words):
-        for lemma in content.of(word):
-            lemmas_of[token] = place.get(lemma, len(chosen))
+    lemmas = _Lemmas(ContentLemmas(), {lemma: i for i, lemma in enumerate(chosen)})
+    if isinstance(tokenizer, WordTokenizer):
+        words = _whole_words(tokenizer, vocabulary, lemmas)
+    else:
+        words = _words_of_pieces(rows, tokenizer, vocabulary, lemmas, config.seldom)
+    nodes = len(words.lemmas) if len(words.lemmas) > vocabulary else 0
     return WordDetectors(
         weight.astype(np.float32),
         bias.astype(np.float32),
         targets.mean(0).astype(np.float32),
-        lemmas_of,
-        DetectorSettings(len(chosen), config.strength, config.least, config.undetected),
+        words,
+        DetectorSettings(len(chosen), config.strength, config.least, config.undetected, nodes),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Lemmas:
+    """Which detector a word has, told as
+    :class:`inference.captioners.encoder_decoder.known_words.KnownWords` does."""
+
+    content: ContentLemmas
+    place: Mapping[str, int]
+
+    def of(self, word: str) -> int:
+        count = len(self.place)
+        return next((self.place.get(lemma, count) for lemma in self.content.of(word)), count + 1)
+
+
+def _whole_words(tokenizer: WordTokenizer, vocabulary: int, lemmas: _Lemmas) -> KnownWords:
+    of_tokens = np.full(vocabulary, lemmas.of(""), np.int32)
+    of_tokens[: len(tokenizer)] = [lemmas.of(word) for word in tokenizer.words]
+    return KnownWords.of_tokens(of_tokens)
+
+
+def _words_of_pieces(
+    rows: Sequence[TrainRow], tokenizer: Tokenizer, vocabulary: int, lemmas: _Lemmas, seldom: int
+) -> KnownWords:
+    """Those that come more than ``seldom`` times outside quotations, as they are written there."""
+    counts = Counter(
+        found[0] for row in rows for part in unquoted_parts(row.text) for found in _WORD.finditer(part)
+    )
+    words = {
+        tuple(tokenizer.encode(word)): (lemmas.of(word), count)
+        for word, count in counts.items()
+        if count > seldom
+    }
+    unknown, mark = len(lemmas.place) + 2, len(lemmas.place) + 3
+    pieces = {*range(len(tokenizer))} - {*slots_of(tokenizer)}
+    # A piece that ends within a letter has the sign of what is no letter.
+    others = [
+        unknown if token in pieces and _LETTER.search(tokenizer.decode([token])) else mark
+        for token in range(vocabulary)
+    ]
+    return KnownWords.of_pieces(words, others, len(lemmas.place))
 
 
 def _named(rows: Sequence[TrainRow], config: DetectorConfig) -> tuple[list[str], NDArray[np.float64]]:

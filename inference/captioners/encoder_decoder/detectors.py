@@ -11,13 +11,14 @@ Imports nothing heavy: the graphs and PyTorch share it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.captioners.encoder_decoder.known_words import LOST, OTHER_KINDS, KnownWords, Walk
 from inference.captioners.encoder_decoder.settings import DetectorSettings
 from inference.decoding.decoder import Logits, Tokens
 
@@ -25,13 +26,13 @@ Array: TypeAlias = NDArray[np.float32]
 
 PREFIX = "detectors."  # of their tensors' names in a checkpoint
 _LOW, _HIGH = 0.003, 0.95  # a linear classifier may leave 0..1, where there are no log-odds
+_UNKNOWN = 30.0  # what no caption spells is not said
 
 
 @dataclass(frozen=True, slots=True)
 class WordDetectors:
     """``weight`` (k, d), ``bias`` (k,): of k lemmas, over the encoder's vector of length 1; ``prior`` (k,):
-    the share of the captions that name each; ``lemmas`` (V,), int32: the detector of each token, k for a
-    content word that has none, k + 1 for any other token.
+    the share of the captions that name each; ``words``: which tokens spell words of which lemma.
 
     Raises ValueError where these do not fit together.
     """
@@ -39,13 +40,13 @@ class WordDetectors:
     weight: Array
     bias: Array
     prior: Array
-    lemmas: NDArray[np.int32]
+    words: KnownWords
     settings: DetectorSettings
 
     def __post_init__(self) -> None:
-        count = self.settings.count
+        count, lemmas = self.settings.count, self.words.lemmas
         shapes = [len(self.weight), *self.bias.shape, *self.prior.shape]
-        if shapes != [count] * 3 or not ((self.lemmas >= 0) & (self.lemmas <= count + 1)).all():
+        if shapes != [count] * 3 or not ((lemmas >= 0) & (lemmas < count + OTHER_KINDS)).all():
             raise ValueError(f"The word detectors are not {count}: take all files from one checkpoint.")
 
     @classmethod
@@ -54,11 +55,20 @@ class WordDetectors:
         weight, bias, prior = (
             weights[PREFIX + name].astype(np.float32) for name in ("weight", "bias", "prior")
         )
-        return cls(weight, bias, prior, weights[f"{PREFIX}lemmas"].astype(np.int32), settings)
+        lemmas = weights[f"{PREFIX}lemmas"]
+        if settings.nodes == 0:
+            return cls(weight, bias, prior, KnownWords.of_tokens(lemmas), settings)
+        tree = (weights[PREFIX + name] for name in ("tokens", "depths", "counts"))
+        return cls(weight, bias, prior, KnownWords(lemmas, *tree), settings)
 
     def tensors(self) -> dict[str, NDArray[Any]]:
-        """By the names that they have in a checkpoint, without the prefix."""
-        return {"weight": self.weight, "bias": self.bias, "prior": self.prior, "lemmas": self.lemmas}
+        """By the names that they have in a checkpoint, without the prefix; of a tree only where it is more
+        than the vocabulary."""
+        words = self.words
+        numbers = {"weight": self.weight, "bias": self.bias, "prior": self.prior, "lemmas": words.lemmas}
+        if self.settings.nodes:
+            numbers |= {"tokens": words.tokens, "depths": words.depths, "counts": words.counts}
+        return numbers
 
     def likely(self, vectors: Array) -> Array:
         """How likely the captions of n pictures name each lemma, (n, k), 0..1; ``vectors`` (n, d): what the
@@ -75,30 +85,56 @@ class WordDetectors:
         settings = self.settings
         raised = settings.strength * (_log_odds(likely) - _log_odds(np.clip(self.prior, _LOW, _HIGH)))
         raised = np.where(likely < settings.least, -settings.undetected, raised)
-        others = np.broadcast_to(np.array([-settings.undetected, 0], np.float32), (len(raised), 2))
-        return SayWhatIsSeen(np.concatenate([raised, others], 1), self.lemmas, marks)
+        others = np.array([-settings.undetected, 0, -_UNKNOWN, 0], np.float32)
+        adds = np.concatenate([raised, np.broadcast_to(others, (len(raised), OTHER_KINDS))], 1)
+        return SayWhatIsSeen(adds, Walk(self.words, settings.count), marks)
 
 
 @dataclass(frozen=True, slots=True)
 class SayWhatIsSeen:
-    """Adds to the logits what each of the n pictures ``adds`` to those of a lemma, (n, k + 2), by the
-    ``lemmas`` (V,) of the tokens. What was said already needs no more help: it is raised once. Between the
-    ``marks`` of quotations nothing is added: words are those that were read."""
+    """Adds to the logits what each of the n pictures ``adds`` to those of a word, (n, k + 4), by its lemma.
+
+    ``walk``: over the words that the tokens spell. A word gets it over its tokens, however many: each as
+    much as the words are worth that it leads to, less what those were that were open before it. What was said
+    needs no more help: it is raised once. Between the ``marks`` of quotations nothing is added: words are
+    those that were read.
+    """
 
     adds: Array
-    lemmas: NDArray[np.int32]
+    walk: Walk
     marks: tuple[int, int] | None
 
     def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
-        adds = self.adds.repeat(len(logits) // len(self.adds), 0)
-        said = np.zeros(adds.shape, np.bool_)
-        np.put_along_axis(said, self.lemmas[tokens], values=True, axis=1)
-        added = np.where(said, np.minimum(adds, 0), adds)[:, self.lemmas]
-        if self.marks is not None:
-            opens, closes = self.marks
-            inside = (tokens == opens).sum(1) > (tokens == closes).sum(1)
-            added = np.where(inside[:, None], np.float32(0), added)
-        return logits + added
+        adds = self.adds.astype(np.float64).repeat(len(logits) // len(self.adds), 0)
+        return logits + np.stack([self._added(*row) for row in zip(tokens.tolist(), adds, strict=True)])
+
+    def _added(self, said: list[int], adds: NDArray[Any]) -> Array:
+        """To the logits of what follows a sentence: (V,)."""
+        walk = self.walk
+        if self.marks is not None and said.count(self.marks[0]) > said.count(self.marks[1]):
+            return np.zeros(len(walk.roots), np.float32)
+        place, named = walk.follow(said)
+        left = _without(adds, named)
+        if place < 0:
+            added = walk.begun(left)
+            if place == LOST:
+                added[walk.joining] = 0
+        else:
+            lemma = int(walk.lemmas[place])
+            given, tokens, means = walk.onwards(place, left)
+            added = walk.begun(_without(left, {lemma})) + (left[lemma] - given)
+            added[walk.joining] = adds[walk.unknown] - given
+            added[tokens] = means - given
+        lead: Array = added.astype(np.float32)
+        return lead
+
+
+def _without(adds: NDArray[Any], named: Collection[int]) -> NDArray[Any]:
+    """What is added where these lemmas were said."""
+    left = adds.copy()
+    said = [*named]
+    left[said] = np.minimum(left[said], 0)
+    return left
 
 
 def bounded(seen: NDArray[np.floating[Any]]) -> Array:

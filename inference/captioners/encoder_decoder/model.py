@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from inference.captioners.encoder_decoder.batch import Batch, padded
 from inference.captioners.encoder_decoder.detectors import PREFIX, WordDetectors
+from inference.captioners.encoder_decoder.known_words import KnownWords
 from inference.captioners.encoder_decoder.settings import (
     ARCHITECTURE,
     DetectorSettings,
@@ -80,7 +81,7 @@ class CaptionModel(nn.Module):
 
         Raises ValueError where they are not over the encoder's vector, or of another vocabulary.
         """
-        shapes = (*detectors.weight.shape[1:], *detectors.lemmas.shape)
+        shapes = (*detectors.weight.shape[1:], detectors.words.vocabulary)
         if self.encoder.yields != "global" or shapes != (self.encoder.widths[0], self.decoder.vocabulary):
             raise ValueError(
                 "Word detectors are over one vector a picture and of the decoder's vocabulary: "
@@ -319,7 +320,8 @@ def _unfilled(settings: DetectorSettings, model: CaptionModel) -> WordDetectors:
     width, vocabulary = model.encoder.widths[0], model.decoder.vocabulary
     zeros = np.zeros(settings.count, np.float32)
     weight = np.zeros((settings.count, width), np.float32)
-    return WordDetectors(weight, zeros, zeros, np.zeros(vocabulary, np.int32), settings)
+    words = KnownWords.unfilled(vocabulary, settings.nodes or vocabulary)
+    return WordDetectors(weight, zeros, zeros, words, settings)
 
 
 def _array(vectors: Tensor) -> NDArray[np.float32]:

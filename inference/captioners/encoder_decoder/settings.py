@@ -31,6 +31,7 @@ class DetectorSettings:
     strength: float  # what the difference of a lemma's log-odds is multiplied by
     least: float  # how likely a lemma must be to be detected, 0..1
     undetected: float  # what the logits of content words whose lemma is not detected are lowered by
+    nodes: int = 0  # of the tree of words that tokens spell; 0: each token is a word
 
 
 @dataclass(frozen=True, slots=True)

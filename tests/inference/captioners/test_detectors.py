@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from inference.captioners.encoder_decoder.detectors import SayWhatIsSeen, WordDetectors
 from inference.captioners.encoder_decoder.graphs.captioner import GraphCaptioner
 from inference.captioners.encoder_decoder.graphs.writing import write
+from inference.captioners.encoder_decoder.known_words import KnownWords, Walk
 from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.captioners.encoder_decoder.settings import DetectorSettings
 from inference.checkpoints.folder import CONFIG_FILE, WEIGHTS_FILE
@@ -42,7 +45,7 @@ def detectors(
         (drawn.normal(size=(3, width)) / 3).astype(np.float32),
         np.array([0.2, 0.4, 0.3], np.float32),
         np.array([0.1, 0.3, 0.001], np.float32),
-        (np.arange(tokens) % 5).astype(np.int32),
+        KnownWords.of_tokens((np.arange(tokens) % 5).astype(np.int32)),
         DetectorSettings(3, strength, least, undetected),
     )
 
@@ -73,11 +76,11 @@ def test_a_logit_grows_by_how_much_likelier_the_picture_makes_its_lemma(strength
 
 
 def test_quotations_are_left_as_they_are() -> None:
-    adds = np.array([[1, 2, 0]], np.float32)
-    lemmas = np.array([0, 1, 2, 2, 2, 2, 2, 2, 2], np.int32)
+    adds = np.array([[1, 2, 0, 0, -30, 0]], np.float32)
+    walk = Walk(KnownWords.of_tokens(np.array([0, 1, 3, 3, 3, 3, 3, 3, 3], np.int32)), 2)
     said = np.array([[2, 7, 3], [7, 8, 3], [7, 8, 7]])  # a quotation opened, closed, opened again
     logits = np.zeros((3, TOKENS), np.float32)
-    assert SayWhatIsSeen(adds, lemmas, (7, 8))(said, logits)[:, :3].tolist() == [
+    assert SayWhatIsSeen(adds, walk, (7, 8))(said, logits)[:, :3].tolist() == [
         [0, 0, 0],
         [1, 2, 0],
         [0, 0, 0],
@@ -86,19 +89,26 @@ def test_quotations_are_left_as_they_are() -> None:
 
 
 def test_what_was_said_is_not_raised_again_in_any_of_its_forms() -> None:
-    adds = np.array([[1, -3, 2, -5, 0], [4, 4, 4, -5, 0]], np.float32)
-    lemmas = np.array([0, 0, 1, 2, 3, 4], np.int32)  # two forms of the first
+    adds = np.array([[1, -3, 2, -5, 0, -30, 0], [4, 4, 4, -5, 0, -30, 0]], np.float32)
+    walk = Walk(KnownWords.of_tokens(np.array([0, 0, 1, 2, 3, 4], np.int32)), 3)  # two forms of the first
     said = np.array([[1, 2], [5, 5], [0, 5], [3, 4]])  # two rows of each picture
-    found = SayWhatIsSeen(adds, lemmas, None)(said, np.full((4, 6), 10, np.float32))
-    assert found.tolist() == [
+    found = SayWhatIsSeen(adds, walk, None)(said, np.full((4, 6), 10, np.float32))
+    wanted = [
         [10, 10, 7, 12, 5, 10],
         [11, 11, 7, 12, 5, 10],
         [10, 10, 14, 14, 5, 10],
         [14, 14, 14, 10, 5, 10],
     ]
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize("wrong", [{"prior": np.zeros(2, np.float32)}, {"lemmas": np.array([5], np.int32)}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"prior": np.zeros(2, np.float32)},
+        {"words": KnownWords.of_tokens(np.array([7], np.int32))},
+    ],
+)
 def test_numbers_that_do_not_fit_are_refused(wrong: dict[str, np.ndarray]) -> None:
     with pytest.raises(ValueError, match="not 3"):
         replace(detectors(), **wrong)  # type: ignore[arg-type]
@@ -191,3 +201,82 @@ def test_an_encoder_of_places_has_no_detectors(tmp_path: Path) -> None:
     model = speaking("mobilenet-soft-attention", tmp_path, tiny("mobilenet-soft-attention"))
     with pytest.raises(ValueError, match="one vector a picture"):
         model.detect_with(detectors(tokens=model.decoder.vocabulary, width=model.encoder.widths[0]))
+
+
+# Words of pieces, with the detector of each and how often it comes: tokens 0 and 1 are marks, others letters.
+PIECES = {
+    (2,): (3, 5),  # 3: content that has no detector
+    (2, 4): (0, 3),
+    (2, 4, 5): (0, 1),
+    (2, 5): (1, 4),
+    (3, 4): (2, 2),
+    (6,): (4, 7),  # 4: no content
+    (6, 4): (1, 1),
+}
+KNOWN = {spelled[:size] for spelled in PIECES for size in range(1, len(spelled) + 1)}
+OTHERS = [6, 6, 5, 5, 5, 5, 5, 5]  # 6: a mark; 5: not known
+JOINING = {4, 5}
+
+
+def worth(spelled: tuple[int, ...], adds: Mapping[int, float]) -> float:
+    """What the words that these tokens begin get on average."""
+    begun = [found for word, found in PIECES.items() if word[: len(spelled)] == spelled]
+    if not begun:
+        return adds[OTHERS[spelled[0]]]
+    total = sum(count * math.exp(adds[lemma]) for lemma, count in begun)
+    return math.log(total / sum(count for _, count in begun))
+
+
+def added_behind(said: Sequence[int], raised: Sequence[float]) -> list[float]:
+    """What the words of a sentence say is to be added to each token behind it."""
+    adds = {**dict(enumerate(raised)), 3: -4.0, 4: 0.0, 5: -30.0, 6: 0.0}
+    words: list[tuple[int, ...]] = []
+    for token in said:
+        goes_on = bool(words) and words[-1][0] > 1 and token in JOINING
+        words = [*words[:-1], (*words[-1], token)] if goes_on else [*words, (token,)]
+    *before, last = words or [(0,)]
+    for word in before:
+        if word in PIECES:
+            adds[PIECES[word][0]] = min(adds[PIECES[word][0]], 0)
+    after = dict(adds)
+    if last in PIECES:
+        after[PIECES[last][0]] = min(after[PIECES[last][0]], 0)
+    own = PIECES[last][0] if last in PIECES else 5
+    inside = last[0] > 1
+    lost = inside and last not in KNOWN and len(last) > 1
+    found = []
+    for token in range(8):
+        if inside and (*last, token) in KNOWN:
+            found.append(worth((*last, token), adds) - worth(last, adds))
+        elif inside and token in JOINING:
+            found.append(0.0 if lost else adds[5] - worth(last, adds))
+        else:
+            left = adds[own] - worth(last, adds) if inside and not lost else 0.0
+            found.append(left + worth((token,), after))
+    return found
+
+
+def pieces() -> Walk:
+    return Walk(KnownWords.of_pieces(PIECES, OTHERS, 3), 3)
+
+
+def test_a_piece_gets_what_the_words_get_that_it_may_become() -> None:
+    raised = [2.0, -4.0, 1.5]
+    lead = SayWhatIsSeen(np.array([[*raised, -4, 0, -30, 0]], np.float32), pieces(), None)
+    for length in range(5):
+        said = list(itertools.product([0, 2, 3, 4, 5, 6, 7], repeat=length))
+        found = lead(np.array(said, np.int64).reshape(len(said), length), np.ones((len(said), 8), np.float32))
+        wanted = [added_behind(row, raised) for row in said]
+        np.testing.assert_allclose(found - 1, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("word", PIECES)
+def test_a_word_gets_as_much_whatever_its_pieces(word: tuple[int, ...]) -> None:
+    adds = np.array([[2.0, -4.0, 1.5, -4, 0, -30, 0]], np.float32)
+    lead = SayWhatIsSeen(adds, pieces(), None)
+    said = [1, *word, 0]  # a mark behind it shows that it ends there
+    each = [
+        lead(np.array([said[:size]]), np.zeros((1, 8), np.float32))[0, said[size]]
+        for size in range(1, len(said))
+    ]
+    assert sum(each) == pytest.approx(adds[0, PIECES[word][0]], abs=1e-4)
