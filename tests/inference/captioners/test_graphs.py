@@ -30,6 +30,7 @@ from inference.checkpoints.format import CheckpointError, read_config
 from inference.checkpoints.names import CheckpointFolder
 from inference.common.types import DecodingOptions
 from inference.decoders.torch_decoder import TorchDecoder
+from inference.decoding.decoder import reorder
 from inference.decoding.search import generate
 from inference.presets.preset import names, preset
 from inference.reading.lines import TextLine
@@ -164,6 +165,33 @@ def test_a_state_of_gpt_may_go_on_twice(clipcap: GraphCaptioner) -> None:
     others, _ = decoder.step(other, np.array([9, 9]))
     np.testing.assert_allclose(ours, again, atol=1e-5)
     assert np.abs(ours - others).max() > 1e-3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_states_of_gpt_keep_what_they_saw_however_they_are_reordered(
+    clipcap: GraphCaptioner, seed: int
+) -> None:
+    """Copies go to where others were before: each state must say what a fresh one says of the same tokens."""
+    decoder, random = clipcap.decoder, np.random.default_rng(seed)
+    seen = clipcap.encode(pictures()[:3])
+    start = decoder.start(seen)
+    held = [(start, np.arange(3), [np.empty(0, np.int64)] * 3)]  # a state, its rows' pictures and tokens
+    for _ in range(40):
+        state, rows, said = held[random.integers(len(held))]
+        # As a beam search that follows one of its states, and at times goes back to an older one.
+        for _ in range(random.integers(1, 4)):
+            index = random.integers(0, len(rows), random.choice([3, 5]))
+            state, rows, said = reorder(state, index), rows[index], [said[i] for i in index]
+            tokens = random.integers(4, 20, len(rows))
+            _, state = decoder.step(state, tokens)
+            said = [np.append(row, token) for row, token in zip(said, tokens, strict=True)]
+        held = [*held[-4:], (state, rows, said)]
+    for state, rows, said in held[1:]:
+        again = reorder(start, rows)
+        for tokens in np.stack(said).T:
+            _, again = decoder.step(again, tokens)
+        last = np.full(len(rows), 9)
+        np.testing.assert_allclose(decoder.step(state, last)[0], decoder.step(again, last)[0], atol=1e-4)
 
 
 def test_more_places_than_the_language_model_has_are_refused(clipcap: GraphCaptioner) -> None:

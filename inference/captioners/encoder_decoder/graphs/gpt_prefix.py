@@ -96,7 +96,7 @@ class GptPrefixGraphs:
                 f"{len(self._positions)}: lower max_tokens."
             )
         x = x + self._positions(state.places[:, None] + np.arange(x.shape[1]))
-        cache = state.cache.grown(most)
+        cache = state.cache.grown(state.places, x.shape[1])
         hidden = cache.bound(self._step)(
             x=x, last=(places - 1).astype(np.int32), total=np.array(most, np.int32)
         )
