@@ -19,7 +19,7 @@ from inference.captioners.encoder_decoder.graphs.folder import (
     record,
     replacing,
 )
-from inference.captioners.encoder_decoder.graphs.parts import SUFFIX
+from inference.captioners.encoder_decoder.graphs.parts import DRAFT, SUFFIX
 from inference.captioners.encoder_decoder.graphs.rounding import round_graphs
 from inference.checkpoints.folder import WEIGHTS_FILE, find_checkpoint
 from inference.checkpoints.format import read_config
@@ -80,7 +80,8 @@ def round_checkpoint(
     with replacing(folder) as part:
         # Copied here, so that the new folder is whole in itself.
         for graph in graphs.glob(f"*{SUFFIX}"):
-            shutil.copyfile(graph, part / graph.name)
+            if not graph.name.startswith(DRAFT):
+                shutil.copyfile(graph, part / graph.name)
         rounded = round_graphs(part, MappedWeights(folder / WEIGHTS_FILE))
         save_file(rounded, part / INT8_FILE)
         said = _said(GraphCaptioner(folder, part, config), pictures, config.decoding)

@@ -15,6 +15,15 @@ from inference.common.file_names import shown
 
 def export(
     name: Annotated[str, typer.Argument(help="A checkpoint in MODELS_DIR.")],
+    *,
+    draft: Annotated[
+        bool,
+        typer.Option(
+            "--draft",
+            help="With a copy of GPT-2 in 8 bits that guesses ahead: the same captions in two thirds of the "
+            "time, for more memory.",
+        ),
+    ] = False,
     models_dir: ModelsDir = DEFAULTS.models_dir,
 ) -> None:
     """Write a checkpoint's graphs, which serving prefers to PyTorch while the weights are the same.
@@ -29,7 +38,7 @@ def export(
         model = ModelName.parse(name).model
         if not isinstance(model, CheckpointFolder):
             raise UserError(f"{name} is no checkpoint of this program: only those have graphs.")
-        written = exporting.export(model, models_dir, exporting.drawn(drawn_picture()))
+        written = exporting.export(model, models_dir, exporting.drawn(drawn_picture()), draft=draft)
     except UserError as error:
         typer.echo(shown(str(error)), err=True)
         raise typer.Exit(1) from error

@@ -61,20 +61,20 @@ class Graph:
             raise GraphError(
                 f"{path.name} is damaged, or its weights are those of another network: get both anew."
             ) from error
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        self.outputs = [output.name for output in self._session.get_outputs()]
 
     def __call__(self, **inputs: Array) -> tuple[Array, ...]:
         """The graph's outputs, in its order, for its inputs by their names."""
-        return tuple(self._session.run(self._outputs, inputs))
+        return tuple(self._session.run(self.outputs, inputs))
 
     def named(self, **inputs: Array) -> dict[str, Array]:
         """The same by the outputs' names."""
-        return dict(zip(self._outputs, self(**inputs), strict=True))
+        return dict(zip(self.outputs, self(**inputs), strict=True))
 
     def in_place(self, arrays: Mapping[str, Array]) -> InPlace:
         """The graph over contiguous ``arrays`` which it reads, as its inputs of these names, and writes into,
         as its outputs behind the first, in the same order."""
-        return InPlace(self._session, arrays, self._outputs)
+        return InPlace(self._session, arrays, self.outputs)
 
 
 class InPlace:

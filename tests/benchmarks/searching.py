@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -18,13 +19,14 @@ import numpy as np
 import psutil
 from safetensors.numpy import save_file
 
-from inference.captioners.encoder_decoder.graphs.captioner import DECODERS
-from inference.captioners.encoder_decoder.graphs.parts import Parts
+from inference.captioners.encoder_decoder.graphs.captioner import open_decoder
+from inference.captioners.encoder_decoder.graphs.folder import DRAFT_FILE
+from inference.captioners.encoder_decoder.graphs.parts import DRAFT
 from inference.checkpoints.mapped import MappedWeights
 from inference.decoding.decoder import Decoder
 from tests.benchmarks.measure import MEGABYTE, Memory
 
-EXACT, ROUNDED = "graphs", "graphs, int8"
+EXACT, ROUNDED, DRAFTED = "graphs", "graphs, int8", "graphs, drafted"
 _WEIGHTS, _SETTINGS = "model.safetensors", "settings.json"
 
 Way = Callable[[], list[int]]
@@ -76,10 +78,12 @@ def measure(
 
 @contextmanager
 def graphs_of(model: object) -> Iterator[dict[str, Path]]:
-    """Folders with the graphs of a CaptionModel in float32 and with weights of 8 bits, by their ways."""
-    from inference.captioners.encoder_decoder.graphs.rounding import round_graphs
+    """Folders with the graphs of a CaptionModel in float32 and with weights of 8 bits, by their ways; of
+    GPT-2 also in float32 with guesses in 8 bits."""
+    from inference.captioners.encoder_decoder.graphs.rounding import round_graphs, write_rounded
     from inference.captioners.encoder_decoder.graphs.writing import write
     from inference.captioners.encoder_decoder.model import CaptionModel
+    from inference.decoders.gpt_prefix import GptPrefixDecoder
 
     assert isinstance(model, CaptionModel)
     with TemporaryDirectory() as root:
@@ -91,6 +95,10 @@ def graphs_of(model: object) -> Iterator[dict[str, Path]]:
         weights = {name: tensor.contiguous().numpy() for name, tensor in model.state_dict().items()}
         save_file(weights, folders[EXACT] / _WEIGHTS)
         save_file(round_graphs(folders[ROUNDED], weights), folders[ROUNDED] / _WEIGHTS)
+        if isinstance(model.decoder, GptPrefixDecoder):
+            folders[DRAFTED] = Path(root) / "drafted"
+            shutil.copytree(folders[EXACT], folders[DRAFTED], copy_function=os.link)
+            save_file(write_rounded(folders[DRAFTED], weights, DRAFT), folders[DRAFTED] / DRAFT_FILE)
         yield folders
 
 
@@ -98,7 +106,7 @@ def opened(folder: Path, threads: int | None) -> Decoder:
     """The decoder of one of these folders."""
     settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
     weights = MappedWeights(folder / _WEIGHTS)
-    decoder = DECODERS[settings["kind"]](Parts(folder, weights, threads=threads), settings)
+    decoder = open_decoder(folder, weights, settings, threads=threads)
     weights.forget()
     return decoder
 

@@ -60,6 +60,7 @@ def test_weights_of_8_bits_are_served_where_the_scores_hold(name: str, tmp_path:
     assert written.scores["pictures"] == 8
     assert (graphs / INT8_FILE).stat().st_size < (folder / WEIGHTS_FILE).stat().st_size
     assert weights_hash(folder / WEIGHTS_FILE) == before
+    assert not list(graphs.glob("draft*"))
     captioner = load_captioner("small", tmp_path, threads=1)
     assert captioner.caption(pictures()[:1])[0].text
     export(tmp_path)  # the way back

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,15 +23,17 @@ from inference.captioners.building import build
 from inference.captioners.captioner import load_captioner
 from inference.captioners.encoder_decoder.graphs import exporting
 from inference.captioners.encoder_decoder.graphs.captioner import DECODERS, GraphCaptioner
-from inference.captioners.encoder_decoder.graphs.folder import FOLDER, RECORD_FILE, find
+from inference.captioners.encoder_decoder.graphs.folder import DRAFT_FILE, FOLDER, RECORD_FILE, find
 from inference.captioners.encoder_decoder.graphs.parts import STEP, SUFFIX
 from inference.captioners.encoder_decoder.graphs.writing import write
 from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.checkpoints.folder import WEIGHTS_FILE
 from inference.checkpoints.format import CheckpointError, read_config
 from inference.checkpoints.names import CheckpointFolder
 from inference.common.types import DecodingOptions
 from inference.decoders.torch_decoder import TorchDecoder
-from inference.decoding.decoder import reorder
+from inference.decoding.decoder import Tokens, reorder
+from inference.decoding.drafting import Drafted
 from inference.decoding.search import generate
 from inference.presets.preset import names, preset
 from inference.reading.lines import TextLine
@@ -175,7 +178,8 @@ def test_states_of_gpt_keep_what_they_saw_however_they_are_reordered(
     decoder, random = clipcap.decoder, np.random.default_rng(seed)
     seen = clipcap.encode(pictures()[:3])
     start = decoder.start(seen)
-    held = [(start, np.arange(3), [np.empty(0, np.int64)] * 3)]  # a state, its rows' pictures and tokens
+    # Each a state, its rows' pictures and their tokens.
+    held: list[tuple[Any, Tokens, list[Tokens]]] = [(start, np.arange(3), [np.empty(0, np.int64)] * 3)]
     for _ in range(40):
         state, rows, said = held[random.integers(len(held))]
         # As a beam search that follows one of its states, and at times goes back to an older one.
@@ -227,6 +231,49 @@ import inference
 model = inference.load("small", sys.argv[1], threads=1)
 print(model.caption_file(sys.argv[2]).text)
 """
+
+
+def test_guesses_of_8_bits_change_no_caption(tmp_path: Path, exported: Exports) -> None:
+    folder = exported(tmp_path, "clipcap-mlp")
+    done = CliRunner().invoke(app, ["export", "small", "--draft", "--models-dir", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert (folder / FOLDER / DRAFT_FILE).stat().st_size < (folder / WEIGHTS_FILE).stat().st_size / 2
+    model, drafted = CaptionModel.load(folder), served(folder, folder / FOLDER)
+    assert isinstance(drafted.decoder, Drafted)
+    for options in SEARCHES:
+        for image in pictures()[:3]:
+            assert (
+                drafted.describe([image], [reading_of()], options)[0]
+                == (model.describe([image], [reading_of()], options)[0])
+            )
+    picture = tmp_path / "picture.png"
+    pictures()[6].save(picture)
+    assert alone(tmp_path, picture).returncode == 0
+    # Exported again without, nothing is left of them.
+    assert CliRunner().invoke(app, ["export", "small", "--models-dir", str(tmp_path)]).exit_code == 0
+    assert not list((folder / FOLDER).glob("draft*"))
+
+
+def test_nothing_guesses_ahead_for_a_decoder_that_reads_one_token_at_a_time(
+    tmp_path: Path, exported: Exports
+) -> None:
+    exported(tmp_path, "resnet50-lstm")
+    done = CliRunner().invoke(app, ["export", "small", "--draft", "--models-dir", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "export it without --draft" in done.output
+    assert find(tmp_path / "small") is not None
+
+
+def test_graphs_of_an_older_version_are_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, exported: Exports
+) -> None:
+    folder = exported(tmp_path, "clipcap-mlp")
+    path = folder / FOLDER / f"{STEP}{SUFFIX}"
+    path.write_bytes(path.read_bytes().replace(b"places", b"hidden"))
+    with caplog.at_level(logging.WARNING):
+        captioner = load_captioner("small", tmp_path, threads=1)
+    assert isinstance(captioner._describer, CaptionModel)
+    assert "exported by an older version" in caplog.text
 
 
 def alone(models: Path, picture: Path) -> subprocess.CompletedProcess[str]:

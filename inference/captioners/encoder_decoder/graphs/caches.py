@@ -105,6 +105,10 @@ class KeyValues(Reorderable):
         memory.written = most
         return type(self)(most, memory)
 
+    def before(self, last: int) -> Self:
+        """Without the ``last`` places of each row."""
+        return type(self)(self.length - last, self.memory)
+
     def bound(self, graph: Graph) -> InPlace:
         """The graph that writes into this memory: its inputs ``kept_0``, ``kept_1`` ... are the first layer's
         keys and values, the second's ..."""

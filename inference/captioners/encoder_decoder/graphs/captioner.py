@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 from PIL import Image
 
 from inference.captioners.encoder_decoder.detectors import WordDetectors
-from inference.captioners.encoder_decoder.graphs.folder import INT8_FILE
-from inference.captioners.encoder_decoder.graphs.gpt_prefix import GptPrefixGraphs
-from inference.captioners.encoder_decoder.graphs.parts import ENCODER, Parts
+from inference.captioners.encoder_decoder.graphs.folder import DRAFT_FILE, INT8_FILE
+from inference.captioners.encoder_decoder.graphs.gpt_prefix import GptGraphs, GptPrefixGraphs
+from inference.captioners.encoder_decoder.graphs.parts import DRAFT, ENCODER, Parts
 from inference.captioners.encoder_decoder.graphs.recurrent import RecurrentGraphs
 from inference.captioners.encoder_decoder.settings import OwnSettings
 from inference.captioners.encoder_decoder.speaking import Speaker, lines_of
@@ -19,6 +20,7 @@ from inference.checkpoints.config import CheckpointConfig
 from inference.checkpoints.folder import WEIGHTS_FILE
 from inference.checkpoints.mapped import MappedWeights
 from inference.common.types import DecodingOptions
+from inference.decoding.drafting import Drafted
 from inference.decoding.search import Generated
 from inference.encoders.preprocessing import Preprocessing
 from inference.graphs.session import Array
@@ -30,6 +32,23 @@ DECODERS: Mapping[str, Callable[[Parts, Any], RecurrentGraphs | GptPrefixGraphs]
     "recurrent": RecurrentGraphs,
     "gpt_prefix": GptPrefixGraphs,
 }
+
+
+def open_decoder(
+    graphs: Path, weights: Mapping[str, Array], settings: Mapping[str, Any], *, threads: int | None = None
+) -> RecurrentGraphs | GptPrefixGraphs | Drafted:
+    """The decoder of these settings, with what guesses ahead for it where that was exported. ``threads`` and
+    errors: see :class:`GraphCaptioner`."""
+    decoder = DECODERS[settings["kind"]](Parts(graphs, weights, threads=threads), settings)
+    path = graphs / DRAFT_FILE
+    if not isinstance(decoder, GptPrefixGraphs) or not path.is_file():
+        return decoder
+    rounded = MappedWeights(path)
+    # Nothing is ever written into a ChainMap's second.
+    both: Mapping[str, Array] = ChainMap(dict(rounded), weights)  # type: ignore[arg-type]
+    quick = GptGraphs(Parts(graphs, both, threads=threads, prefix=DRAFT), settings)
+    rounded.forget()
+    return Drafted(decoder, quick)
 
 
 class GraphCaptioner:
@@ -48,7 +67,7 @@ class GraphCaptioner:
         parts = Parts(graphs, weights, threads=threads)
         self._preprocessing = Preprocessing.from_dict(config.encoder["preprocessing"])
         self._encoder = parts.graph(ENCODER)
-        self.decoder = DECODERS[config.decoder["kind"]](parts, config.decoder)
+        self.decoder = open_decoder(graphs, weights, config.decoder, threads=threads)
         detectors = None if own.detectors is None else WordDetectors.of(weights, own.detectors)
         self.speaker = Speaker(
             load_tokenizer(own.tokenizer, folder), own.special, own.words, own.prompt_tokens, detectors

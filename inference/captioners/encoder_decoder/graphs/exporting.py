@@ -8,15 +8,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from safetensors.numpy import save_file
 
 from inference.captioners.encoder_decoder.graphs.captioner import GraphCaptioner
-from inference.captioners.encoder_decoder.graphs.folder import Record, record, replacing
+from inference.captioners.encoder_decoder.graphs.folder import DRAFT_FILE, Record, record, replacing
+from inference.captioners.encoder_decoder.graphs.parts import DRAFT
+from inference.captioners.encoder_decoder.graphs.rounding import write_rounded
 from inference.captioners.encoder_decoder.graphs.writing import write
 from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.captioners.encoder_decoder.settings import ARCHITECTURE
 from inference.checkpoints.config import CheckpointConfig
 from inference.checkpoints.folder import WEIGHTS_FILE, find_checkpoint, weights_hash
 from inference.checkpoints.format import CheckpointError, read_config
+from inference.checkpoints.mapped import MappedWeights
 from inference.checkpoints.names import CheckpointFolder
 from inference.decoders.torch_decoder import TorchDecoder
 from inference.decoding.decoder import Decoder, Logits, Tokens
@@ -24,8 +28,11 @@ from inference.decoding.decoder import Decoder, Logits, Tokens
 TOLERANCE = 1e-3  # of a logit, by the largest logit
 
 
-def export(model: CheckpointFolder, models_dir: Path, pictures: Sequence[Image.Image]) -> Record:
+def export(
+    model: CheckpointFolder, models_dir: Path, pictures: Sequence[Image.Image], *, draft: bool = False
+) -> Record:
     """Writes the graphs of the named checkpoint, unless they say of ``pictures`` what PyTorch does not.
+    ``draft``: with a rounded copy of the decoder that guesses ahead, see :mod:`inference.decoding.drafting`.
 
     Raises UnknownModel, or CheckpointError with one sentence that says what is wrong.
     """
@@ -36,10 +43,17 @@ def export(model: CheckpointFolder, models_dir: Path, pictures: Sequence[Image.I
             f"{model.name} is of the architecture {config.architecture!r}, whose graphs come with the "
             "program: there is nothing to export."
         )
+    if draft and config.decoder["kind"] != "gpt_prefix":
+        raise CheckpointError(
+            f"{model.name} has a decoder of the kind {config.decoder['kind']}, which reads one token at a "
+            "time, so nothing can guess ahead for it: export it without --draft."
+        )
     digest = weights_hash(folder / WEIGHTS_FILE)
     written = CaptionModel.load(folder, config)
     with replacing(folder) as graphs:
         write(written, graphs)
+        if draft:
+            save_file(write_rounded(graphs, MappedWeights(folder / WEIGHTS_FILE), DRAFT), graphs / DRAFT_FILE)
         served = GraphCaptioner(folder, graphs, config)
         checked = Record(digest, config.decoder["kind"], check(written, served, config, pictures))
         record(graphs, checked)
@@ -57,7 +71,11 @@ def check(
         memory = model.encode(pictures)
         told = model.generate(memory, config.decoding, seeds=range(len(pictures)))
     seen = served.encode(pictures)
-    said = served.generate(seen, config.decoding, seeds=range(len(pictures)))
+    # Each alone, as most are sent; of several at once nothing is guessed ahead.
+    said = [
+        served.generate(tuple(part[i : i + 1] for part in seen), config.decoding, seeds=[i]).tokens[0]
+        for i in range(len(pictures))
+    ]
     difference = 0.0
     special = model.special
     length = max(len(tokens) for tokens in told.tokens)
@@ -72,7 +90,7 @@ def check(
             f"The graphs differ from PyTorch by {difference:.1e} of the largest logit, more than "
             f"{TOLERANCE:.0e}: the model is served by PyTorch as before."
         )
-    if said.tokens != told.tokens:
+    if said != told.tokens:
         raise CheckpointError(
             "The graphs say other tokens than PyTorch of a drawn picture: the model is served by PyTorch as "
             "before."

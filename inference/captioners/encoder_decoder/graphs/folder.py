@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 FOLDER = "graphs"  # of a checkpoint
 RECORD_FILE = "graphs.json"
 INT8_FILE = "int8.safetensors"  # the weights rounded to 8 bits; there where the graphs are for them
+DRAFT_FILE = "draft.safetensors"  # matrices in 8 bits; there where graphs guess ahead with them
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from inference.captioners.encoder_decoder.graphs.caches import KeyValues
-from inference.captioners.encoder_decoder.graphs.parts import HEAD, START, STEP, Parts
+from inference.captioners.encoder_decoder.graphs.parts import HEAD, PLACES, START, STEP, Parts
 from inference.decoding.decoder import Logits, Tokens
-from inference.graphs.session import Array
+from inference.graphs.session import Array, GraphError
 
 WORDS, POSITIONS = "decoder.gpt.transformer.wte.weight", "decoder.gpt.transformer.wpe.weight"
 
@@ -28,15 +28,83 @@ class PrefixState:
     text_type: Array | None  # (n, w): added to every place of the text
 
 
-class GptPrefixGraphs:
-    """See :class:`inference.decoders.gpt_prefix.GptPrefixDecoder`, whose settings ``settings`` are."""
+class GptGraphs:
+    """GPT-2 without what it starts with: it goes on from the states of another one of its kind."""
 
     def __init__(self, parts: Parts, settings: Any) -> None:
         self._settings = settings
         self._words = parts.rows(WORDS, settings["width"])
         self._positions = parts.rows(POSITIONS, settings["width"])
-        self._start, self._step, self._head = (parts.graph(name) for name in (START, STEP, HEAD))
+        self._step, self._head = parts.graph(STEP), parts.graph(HEAD)
+        if self._step.outputs[0] != PLACES:
+            raise GraphError("The graphs were exported by an older version: export them anew.")
         self.vocabulary = len(self._words)
+
+    def feed(self, state: PrefixState, tokens: Tokens, lengths: Tokens) -> PrefixState:
+        """See :class:`inference.decoding.decoder.Prompted`: row by row, which are not equally long."""
+        x, state = self._looked_up(state, tokens)
+        own = [
+            self._run(_row(state, i), x[i : i + 1, :length])[1] for i, length in enumerate(lengths.tolist())
+        ]
+        places = np.concatenate([row.places for row in own])
+        return PrefixState(places, KeyValues.together([row.cache for row in own]), None, state.text_type)
+
+    def step(self, state: PrefixState, tokens: Tokens) -> tuple[Logits, PrefixState]:
+        """See :class:`inference.decoding.decoder.Decoder`."""
+        x, state = self._looked_up(state, tokens[:, None])
+        hidden, state = self._run(state, x)
+        (logits,) = self._head(hidden=hidden[:, -1])
+        return logits, state
+
+    def read(self, state: PrefixState, tokens: Tokens) -> tuple[Logits, list[PrefixState]]:
+        """See :class:`inference.decoding.drafting.Reader`."""
+        x, before = self._looked_up(state, tokens)
+        hidden, after = self._run(before, x)
+        rows, count, width = hidden.shape
+        (logits,) = self._head(hidden=hidden.reshape(-1, width))
+        states = [
+            replace(after, places=state.places + seen, cache=after.cache.before(count - seen))
+            for seen in range(1, count + 1)
+        ]
+        return logits.reshape(rows, count, -1), states
+
+    def room(self, state: PrefixState) -> int:
+        """See :class:`inference.decoding.drafting.Reader`."""
+        return len(self._positions) - int(state.places.max())
+
+    def _looked_up(self, state: PrefixState, tokens: Tokens) -> tuple[Array, PrefixState]:
+        """What is fed for tokens (n, t), which is (n, t, w), and the state that knows the text's type."""
+        x, text_type = self._words(tokens), state.text_type
+        if self._settings["token_types"]:
+            text_type = x[:, 0] if text_type is None else text_type
+            x = x + text_type[:, None]
+        if state.pending is not None:
+            x = np.concatenate([state.pending[:, None], x[:, 1:]], 1)
+        return x, replace(state, text_type=text_type)
+
+    def _run(self, state: PrefixState, x: Array) -> tuple[Array, PrefixState]:
+        """``x`` (n, t, w) behind what each row has seen: their vectors (n, t, w), and the state."""
+        places = state.places + x.shape[1]
+        most = int(places.max())
+        if most > len(self._positions):
+            raise ValueError(
+                f"The sentence and its prefix have {most} places, the language model has "
+                f"{len(self._positions)}: lower max_tokens."
+            )
+        x = x + self._positions(state.places[:, None] + np.arange(x.shape[1]))
+        cache = state.cache.grown(state.places, x.shape[1])
+        hidden = cache.bound(self._step)(
+            x=x, last=(places - 1).astype(np.int32), total=np.array(most, np.int32)
+        )
+        return hidden, replace(state, places=places, cache=cache, pending=None)
+
+
+class GptPrefixGraphs(GptGraphs):
+    """See :class:`inference.decoders.gpt_prefix.GptPrefixDecoder`, whose settings ``settings`` are."""
+
+    def __init__(self, parts: Parts, settings: Any) -> None:
+        super().__init__(parts, settings)
+        self._start = parts.graph(START)
 
     def start(self, memory: tuple[Array, ...]) -> PrefixState:
         """See :class:`inference.decoding.decoder.Decoder`. ``memory``: an array for each layer that the
@@ -56,51 +124,6 @@ class GptPrefixGraphs:
         if rows and now.shape[1]:
             _, state = self._run(state, now)
         return replace(state, pending=prefix[:, -1]) if waits else state
-
-    def feed(self, state: PrefixState, tokens: Tokens, lengths: Tokens) -> PrefixState:
-        """See :class:`inference.decoding.decoder.Prompted`: row by row, which are not equally long."""
-        x = self._words(tokens)
-        text_type = state.text_type
-        if self._settings["token_types"]:
-            text_type = x[:, 0] if text_type is None else text_type
-            x = x + text_type[:, None]
-        if state.pending is not None:
-            x = np.concatenate([state.pending[:, None], x[:, 1:]], 1)
-        own = [
-            self._run(_row(state, i), x[i : i + 1, :length])[1] for i, length in enumerate(lengths.tolist())
-        ]
-        places = np.concatenate([row.places for row in own])
-        return PrefixState(places, KeyValues.together([row.cache for row in own]), None, text_type)
-
-    def step(self, state: PrefixState, tokens: Tokens) -> tuple[Logits, PrefixState]:
-        """See :class:`inference.decoding.decoder.Decoder`."""
-        text_type = state.text_type
-        if state.pending is not None:
-            x = state.pending
-        else:
-            x = self._words(tokens)
-            if self._settings["token_types"]:
-                text_type = x if text_type is None else text_type
-                x = x + text_type
-        hidden, state = self._run(replace(state, text_type=text_type), x[:, None])
-        (logits,) = self._head(hidden=hidden)
-        return logits, state
-
-    def _run(self, state: PrefixState, x: Array) -> tuple[Array, PrefixState]:
-        """``x`` (n, t, w) behind what each row has seen: the last place's vector (n, w), and the state."""
-        places = state.places + x.shape[1]
-        most = int(places.max())
-        if most > len(self._positions):
-            raise ValueError(
-                f"The sentence and its prefix have {most} places, the language model has "
-                f"{len(self._positions)}: lower max_tokens."
-            )
-        x = x + self._positions(state.places[:, None] + np.arange(x.shape[1]))
-        cache = state.cache.grown(state.places, x.shape[1])
-        hidden = cache.bound(self._step)(
-            x=x, last=(places - 1).astype(np.int32), total=np.array(most, np.int32)
-        )
-        return hidden, replace(state, places=places, cache=cache, pending=None)
 
 
 def _row(state: PrefixState, number: int) -> PrefixState:

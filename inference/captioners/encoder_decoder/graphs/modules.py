@@ -147,7 +147,7 @@ class Prefix(nn.Module):
 
 
 class GptStep(nn.Module):
-    """Some more places to the last one's vector; keys and values are put behind those that were there.
+    """Some more places to their vectors; keys and values are put behind those that were there.
 
     ONNX Runtime's attention writes into the same memory that it reads, where both are one.
     """
@@ -159,7 +159,7 @@ class GptStep(nn.Module):
     def forward(self, x: Tensor, last: Tensor, total: Tensor, kept: list[Tensor]) -> tuple[Tensor, ...]:
         """``x`` (n, t, w), positions added; ``last`` (n,), int32: the index of each row's last place;
         ``total`` (), int32: the most places of a row; ``kept``: keys and values of each layer, (n, h, room,
-        w / h). To (n, w) and what is kept now."""
+        w / h). To (n, t, w) and what is kept now."""
         model, heads = self.decoder.gpt.transformer, self.decoder.config.heads
         after: list[Tensor] = []
         for layer, block in enumerate(model.h):
@@ -176,11 +176,11 @@ class GptStep(nn.Module):
             x = x + _affine(block.attn.c_proj, mixed)
             y = functional.gelu(_affine(block.mlp.c_fc, block.ln_2(x)), approximate="tanh")
             x = x + _affine(block.mlp.c_proj, y)
-        return (model.ln_f(x[:, -1]), *after)
+        return (model.ln_f(x), *after)
 
 
 class GptHead(nn.Module):
-    """The last place's vector (n, w) to logits (n, V)."""
+    """Places' vectors (n, w) to logits (n, V)."""
 
     def __init__(self, decoder: GptPrefixDecoder) -> None:
         super().__init__()

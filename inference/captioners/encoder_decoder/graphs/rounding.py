@@ -26,16 +26,7 @@ _BY_WHOLE_NUMBERS = 4  # the operator's accuracy_level: products of 8 bits, summ
 
 def round_graphs(graphs: Path, weights: Mapping[str, Array]) -> dict[str, Array]:
     """Rewrites the step and the head among the graphs of a folder; the weights that they all need then."""
-    import onnx  # noqa: PLC0415 - comes with the extra that exports
-
-    rounded: dict[str, Array] = {}
-    for name in (STEP, HEAD):
-        path = graphs / f"{name}{SUFFIX}"
-        model = onnx.load(path, load_external_data=False)
-        for node in model.graph.node:
-            rounded |= _round(node, weights, model.graph)
-        model.opset_import.append(onnx.helper.make_opsetid(_RUNTIME, 1))
-        path.write_bytes(model.SerializeToString(deterministic=True))
+    rounded = write_rounded(graphs, weights)
     replaced = {name.removesuffix(BLOCKS) for name in rounded if name.endswith(BLOCKS)}
     # What the checkpoint holds in 8 bits is given widened: its factors would widen it again.
     others = {
@@ -44,6 +35,21 @@ def round_graphs(graphs: Path, weights: Mapping[str, Array]) -> dict[str, Array]
         if name not in replaced and not name.endswith(checkpoint.SCALES)
     }
     return {**others, **rounded}
+
+
+def write_rounded(graphs: Path, weights: Mapping[str, Array], prefix: str = "") -> dict[str, Array]:
+    """Writes the step and the head of a folder under names that begin with ``prefix``; the matrices in 8 bits
+    that they need besides ``weights``."""
+    import onnx  # noqa: PLC0415 - comes with the extra that exports
+
+    rounded: dict[str, Array] = {}
+    for name in (STEP, HEAD):
+        model = onnx.load(graphs / f"{name}{SUFFIX}", load_external_data=False)
+        for node in model.graph.node:
+            rounded |= _round(node, weights, model.graph)
+        model.opset_import.append(onnx.helper.make_opsetid(_RUNTIME, 1))
+        (graphs / f"{prefix}{name}{SUFFIX}").write_bytes(model.SerializeToString(deterministic=True))
+    return rounded
 
 
 def blocks(matrix: Array) -> tuple[Array, Array]:

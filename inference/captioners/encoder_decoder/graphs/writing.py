@@ -77,7 +77,7 @@ def _gpt_prefix(decoder: GptPrefixDecoder, memory: Tensor | tuple[Tensor, ...]) 
         "kept": [kept.clone() for _ in range(count)],
     }
     seen = {"memory": list(memory) if isinstance(memory, tuple) else memory}
-    outputs = ["hidden", *(f"now_{i}" for i in range(count))]
+    outputs = [parts.PLACES, *(f"now_{i}" for i in range(count))]
     return {
         parts.START: export(modules.Prefix(decoder), seen, {"memory": [0]}, ["prefix"]),
         parts.STEP: export(

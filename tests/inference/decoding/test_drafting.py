@@ -1,0 +1,112 @@
+"""Guesses ahead change how often the exact decoder is asked, and nothing of what is said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference.common.types import DecodingOptions
+from inference.decoding.decoder import Logits, Tokens
+from inference.decoding.drafting import Drafted
+from inference.decoding.processors import Forbid, LogitsProcessor
+from inference.decoding.search import Generated, generate
+
+PAD, BOS, EOS = 0, 1, 2
+LENGTH = 24
+
+
+class Language:
+    """What follows depends on the picture and on all that was said, through a table of random logits."""
+
+    buckets = 997
+
+    def __init__(self, room: int = 100, noise: float = 0.0) -> None:
+        self.vocabulary = 12
+        self.table = np.random.default_rng(0).normal(size=(self.buckets, self.vocabulary)).astype(np.float32)
+        self.table += noise * np.random.default_rng(1).normal(size=self.table.shape).astype(np.float32)
+        self.table[:, EOS] = -5
+        self.most = room
+        self.asked = 0
+
+    def start(self, memory: Tokens) -> tuple[Tokens, Tokens]:
+        return (memory % self.buckets, np.zeros(len(memory), np.int64))
+
+    def step(self, state: Any, tokens: Tokens) -> tuple[Logits, Any]:
+        self.asked += 1
+        hashed, places = state
+        if (places >= self.most).any():
+            raise ValueError("no room")
+        hashed = (hashed * 31 + tokens * 7 + 3) % self.buckets
+        return self.table[hashed], (hashed, places + 1)
+
+    def feed(self, state: Any, tokens: Tokens, lengths: Tokens) -> Any:
+        rows = []
+        for row, (said, length) in enumerate(zip(tokens, lengths, strict=True)):
+            own = tuple(part[row : row + 1] for part in state)
+            for token in said[:length]:
+                _, own = self.step(own, np.array([token]))
+            rows.append(own)
+        return tuple(np.concatenate(parts) for parts in zip(*rows, strict=True))
+
+    def read(self, state: Any, tokens: Tokens) -> tuple[Logits, list[Any]]:
+        before, found, states = self.asked, [], []
+        for column in tokens.T:
+            logits, state = self.step(state, column)
+            found.append(logits)
+            states.append(state)
+        self.asked = before + 1
+        return np.stack(found, 1), states
+
+    def room(self, state: Any) -> int:
+        return self.most - int(state[1].max())
+
+
+def said(decoder: Any, options: DecodingOptions, pictures: int = 1, **extra: Any) -> Generated:
+    return generate(decoder, np.arange(pictures), options, bos=BOS, eos=EOS, pad=PAD, **extra)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3, 5.0])
+@pytest.mark.parametrize(
+    "options",
+    [
+        DecodingOptions("greedy", max_tokens=LENGTH),
+        DecodingOptions("greedy", max_tokens=LENGTH, no_repeat_ngram=2, repetition_penalty=1.3),
+        DecodingOptions("sample", seed=3, max_tokens=LENGTH),
+        DecodingOptions("sample", seed=3, max_tokens=LENGTH, temperature=0.3),
+        DecodingOptions("beam", beams=3, max_tokens=LENGTH),
+    ],
+)
+@pytest.mark.parametrize("prompts", [None, [[5, 6, 7]]])
+@pytest.mark.parametrize("forbidden", [(), (Forbid((4, 9)),)])
+def test_whatever_is_searched_and_however_wrong_the_guesses_the_same_is_said(
+    noise: float, options: DecodingOptions, prompts: Any, forbidden: tuple[LogitsProcessor, ...]
+) -> None:
+    told = said(Language(), options, processors=forbidden, prompts=prompts)
+    drafted = said(Drafted(Language(), Language(noise=noise)), options, processors=forbidden, prompts=prompts)
+    assert drafted == told
+
+
+def test_several_pictures_are_searched_without_guesses() -> None:
+    quick = Language()
+    options = DecodingOptions("greedy", max_tokens=LENGTH)
+    assert said(Drafted(Language(), quick), options, 3) == said(Language(), options, 3)
+    assert quick.asked == 0
+
+
+def test_the_exact_decoder_is_asked_once_for_all_that_was_guessed_right() -> None:
+    exact = Language()
+    said(Drafted(exact, Language()), DecodingOptions("greedy", max_tokens=25))
+    assert exact.asked == 5  # a token that was said and four guesses each time
+    worse = Language()
+    said(Drafted(worse, Language(noise=5)), DecodingOptions("greedy", max_tokens=25))
+    assert 5 < worse.asked <= 25
+
+
+def test_nothing_is_guessed_beyond_the_room_there_is() -> None:
+    options = DecodingOptions("greedy", max_tokens=LENGTH)
+    exact = Language(room=LENGTH)
+    assert said(Drafted(exact, Language()), options) == said(Language(), options)
+    with pytest.raises(ValueError, match="no room"):
+        said(Drafted(Language(room=LENGTH - 1), Language()), options)
