@@ -1,27 +1,25 @@
 """``python -m tests.bot.forked``: ``python -m bot`` again and again, each time a process of its own, forked
 of this one, which has imported what a bot needs: that takes two seconds of a processor.
 
-Each line of its input is a start as JSON, ``{"words", "environment", "folder", "log", "ended"}``, for which
-it prints the process id. When that process is gone, its exit status, or minus the number of the signal that
-killed it, is in the file ``ended``.
+It is asked for a start by ``{"words", "environment", "folder", "log", "ended"}``, and answers the process id.
+When that process is gone, its exit status, or minus the number of the signal that killed it, is in the file
+``ended``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import runpy
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from tests.warm import Warm, serve, warm
 
 
 class Forked:
@@ -52,9 +50,9 @@ class Forked:
 
 
 class Bots:
-    """Asks the process behind the pipes."""
+    """Asks the process."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: Warm) -> None:
         self._process = process
         self._started = 0
 
@@ -62,7 +60,6 @@ class Bots:
         """``python -m bot WORDS`` in that folder, with that environment alone; what it prints is added to the
         log.
         """
-        assert self._process.stdin and self._process.stdout
         self._started += 1
         ended = folder / f".ended-{self._started}"
         asked = {
@@ -70,26 +67,14 @@ class Bots:
             "environment": dict(environment),
             **{"folder": str(folder), "log": str(log), "ended": str(ended)},
         }
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
-        return Forked(int(self._process.stdout.readline()), ended)
+        return Forked(self._process.ask(asked), ended)
 
 
 @contextmanager
 def warm_bots() -> Iterator[Bots]:
     """The process, until the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", __name__],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    with warm(__name__) as process:
         yield Bots(process)
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def _child(asked: dict[str, Any]) -> None:
@@ -133,8 +118,8 @@ def _serve() -> None:
                     part.rename(files.pop(pid))
 
     signal.signal(signal.SIGCHLD, reap)
-    for line in sys.stdin:
-        asked = json.loads(line)
+
+    def start(asked: dict[str, Any]) -> int:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # until it is known where its end is told
         pid = os.fork()
         if not pid:
@@ -142,7 +127,9 @@ def _serve() -> None:
             _child(asked)
         files[pid] = Path(asked["ended"])
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-        print(pid, flush=True)
+        return pid
+
+    serve(start)
 
 
 if __name__ == "__main__":

@@ -1,29 +1,28 @@
 """``python -m tests.train_scripts.forked``: commands, each in a fork of this process, which has imported what
 takes seconds.
 
-Each line of its input is a command as JSON, ``{"module": ..., "words": [...], "environment": {...}}``, which
-stands for ``python -m MODULE WORDS``; each line it prints what became of it: ``{"status": ..., "stdout": ...,
-"stderr": ...}``; a negative status is the signal that killed it. With ``"dies"``, a pattern, and ``"time"``
-the command kills itself (SIGKILL, which no part of it can catch) in the moment before it does for the n-th
-time what fits: ``open PATH MODE`` (the mode without b), ``os.rename FROM TO``, ``os.link FROM TO``.
+It is asked for a command by ``{"module": ..., "words": [...], "environment": {...}}``, which stands for
+``python -m MODULE WORDS``, and answers what became of it: ``{"status": ..., "stdout": ..., "stderr": ...}``;
+a negative status is the signal that killed it. With ``"dies"``, a pattern, and ``"time"`` the command kills
+itself (SIGKILL, which no part of it can catch) in the moment before it does for the n-th time what fits:
+``open PATH MODE`` (the mode without b), ``os.rename FROM TO``, ``os.link FROM TO``.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import re
 import runpy
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
+
+from tests.warm import Warm, serve, warm
 
 _SLOW = (
     "inference.captioners.encoder_decoder.model",
@@ -32,7 +31,6 @@ _SLOW = (
     "train_scripts.feedback.promote",
     "train_scripts.training.run",
 )
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +51,9 @@ class Done:
 
 
 class Commands:
-    """Asks the process behind the pipes. One command at a time."""
+    """Asks the process. One command at a time."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: Warm) -> None:
         self._process = process
 
     @property
@@ -72,7 +70,6 @@ class Commands:
         time: int = 1,
     ) -> Done:
         """``environment``: changes of that of the tests."""
-        assert self._process.stdin and self._process.stdout
         asked = {
             "module": module,
             "words": [str(word) for word in words],
@@ -80,26 +77,14 @@ class Commands:
             "time": time,
             "environment": dict(environment or {}),
         }
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
-        return Done(**json.loads(self._process.stdout.readline()))
+        return Done(**self._process.ask(asked))
 
 
 @contextmanager
 def commands() -> Iterator[Commands]:
     """The process, until the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", __name__],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    with warm(__name__) as process:
         yield Commands(process)
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def _die_at(pattern: str, time: int) -> None:
@@ -142,19 +127,21 @@ def _serve() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "huggingface_hub"]:
         del sys.modules[name]
 
-    for line in sys.stdin:
+    def run(asked: dict[str, Any]) -> dict[str, object]:
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
             said = [stdout, stderr]
             sys.stdout.flush()
             child = os.fork()
             if not child:
-                _child(json.loads(line), said)
+                _child(asked, said)
             _, status = os.waitpid(child, 0)
             done: dict[str, object] = {"status": os.waitstatus_to_exitcode(status)}
             for name, file in zip(("stdout", "stderr"), said, strict=True):
                 file.seek(0)
                 done[name] = file.read().decode(errors="replace")
-        print(json.dumps(done), flush=True)
+        return done
+
+    serve(run)
 
 
 if __name__ == "__main__":
