@@ -269,12 +269,13 @@ class App:
                     logger.warning("The database can be used again.")
 
     async def _sweep(self) -> None:
-        """Delete what is kept for longer than it is to be. For ever."""
+        """Delete what is kept for longer than it is to be, and put together what was counted. For ever."""
         keep = Keep(self.settings.keep_pictures_days, self.settings.keep_texts_days)
         while True:
             with suppress(StoreError):  # it is logged where it is met, and there is another time
                 if removed := await self.store.retention.sweep(keep):
                     logger.info("%d rows and pictures were too old, and are deleted", removed)
+                await self.store.tallies.fold()
             await asyncio.sleep(SWEEP_PERIOD)
 
     async def _work(self, delete_webhook: bool) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import date, datetime, timedelta
+from typing import get_args
 
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 
 from bot.feedback.sessions import Sessions
 from bot.feedback.states import UNFINISHED, JobState
-from bot.feedback.tables import CaptionRow, Job, Picture, Rating, now
+from bot.feedback.tables import CaptionRow, Job, Picture, Score, TallyKind, now
+from bot.feedback.tallies import Tallies
 
 UNKNOWN = "unknown"  # of failures from before their kinds were written down
+_DISLIKED = 2.0  # less than this below 5 is no low mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,43 +51,33 @@ class Disliked:
 class Overview:
     """Reads over all aggregates; ``days`` reach back from now."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, tallies: Tallies) -> None:
         self._sessions = sessions
+        self._tallies = tallies
 
     async def course(self, days: int) -> list[Day]:
         """A row a day, the oldest first, today last."""
-        today = now().date()
-        first = today - timedelta(days=days - 1)
-        since = datetime(first.year, first.month, first.day, tzinfo=UTC)
-        job_day, mark_day = func.date(Job.updated_at), func.date(Rating.updated_at)
-        ended = select(
-            job_day,
-            func.sum(case((Job.state == JobState.ANSWERED, 1), else_=0)),
-            func.sum(case((Job.state == JobState.FAILED, 1), else_=0)),
-        ).where(Job.state.in_((JobState.ANSWERED, JobState.FAILED)), Job.updated_at >= since)
-        marked = select(mark_day, func.count(), func.avg(Rating.mark)).where(Rating.updated_at >= since)
-        async with self._sessions.reading() as session:
-            jobs = _by_day(await session.execute(ended.group_by(job_day)))
-            marks = _by_day(await session.execute(marked.group_by(mark_day)))
+        first = _first(days)
+        given: dict[str, Counter[str]] = {kind: Counter() for kind in get_args(TallyKind)}
+        sums = Counter[str]()  # of the marks
+        for (at, kind, detail), number in (await self._tallies.since(first, *get_args(TallyKind))).items():
+            given[kind][at] += number
+            if kind == "mark":
+                sums[at] += number * int(detail)
         rows = []
         for number in range(days):
             day = first + timedelta(days=number)
-            answered, failed = jobs.get(day, (0, 0))
-            count, mean = marks.get(day, (0, None))
-            rows.append(Day(day, answered, failed, count, None if mean is None else float(mean)))
+            at = day.isoformat()
+            answered, failed, marks = given["answered"][at], given["failed"][at], given["mark"][at]
+            rows.append(Day(day, answered, failed, marks, sums[at] / marks if marks else None))
         return rows
 
     async def failures(self, days: int) -> dict[str, int]:
-        """How many pictures got no caption, by kind, the most frequent first."""
-        kind = func.coalesce(Job.failure, UNKNOWN)
-        statement = (
-            select(kind, func.count())
-            .where(Job.state == JobState.FAILED, Job.updated_at >= now() - timedelta(days=days))
-            .group_by(kind)
-            .order_by(func.count().desc(), kind)
-        )
-        async with self._sessions.reading() as session:
-            return dict((await session.execute(statement)).all())
+        """How many pictures got no caption on these days, by kind, the most frequent first."""
+        kinds = Counter[str]()
+        for (_, _, kind), number in (await self._tallies.since(_first(days), "failed")).items():
+            kinds[kind or UNKNOWN] += number
+        return dict(sorted(kinds.items(), key=lambda one: (-one[1], one[0])))
 
     async def line(self) -> Line:
         """What waits."""
@@ -104,30 +96,26 @@ class Overview:
         )
 
     async def disliked(self, days: int, *, most: int) -> list[Disliked]:
-        """The captions with the lowest mean marks of that time, whose pictures are kept."""
-        mean, count = func.avg(Rating.mark), func.count()
-        # By a column alone SQLite goes through all marks in its order, instead of those of that time.
-        caption_id = (Rating.caption_id + 0).label("caption_id")
-        rated = (
-            select(caption_id, mean.label("mean"), count.label("marks"))
-            .where(Rating.updated_at >= now() - timedelta(days=days))
-            .group_by(caption_id)
-            .having(mean < 3)
+        """The captions with the lowest mean marks whose pictures are kept, of those marked in that time."""
+        lowest = (
+            select(Score)
+            .where(Score.kept, Score.shortfall > _DISLIKED, Score.marked_at >= now() - timedelta(days=days))
+            .order_by(Score.shortfall.desc(), Score.marks.desc(), Score.caption_id.desc())
+            .limit(most)
             .subquery()
         )
         statement = (
-            select(CaptionRow, Picture, rated.c.mean, rated.c.marks)
-            .join(rated, rated.c.caption_id == CaptionRow.id)
+            select(CaptionRow, Picture, lowest.c.total, lowest.c.marks)
+            .join(lowest, lowest.c.caption_id == CaptionRow.id)
             .join(Picture, Picture.id == CaptionRow.picture_id)
             .where(Picture.path.is_not(None))
-            .order_by(rated.c.mean, rated.c.marks.desc(), CaptionRow.id.desc())
-            .limit(most)
+            .order_by(lowest.c.shortfall.desc(), lowest.c.marks.desc(), lowest.c.caption_id.desc())
         )
         async with self._sessions.reading() as session:
             rows = (await session.execute(statement)).all()
-        return [Disliked(caption, picture, float(low), marks) for caption, picture, low, marks in rows]
+        return [Disliked(caption, picture, total / marks, marks) for caption, picture, total, marks in rows]
 
 
-def _by_day(rows: Iterable[Any]) -> dict[date, tuple[Any, ...]]:
-    """What stands behind the day in each row. SQLite has days as texts."""
-    return {day if isinstance(day, date) else date.fromisoformat(day): tuple(rest) for day, *rest in rows}
+def _first(days: int) -> date:
+    """The first of so many days, of which today (UTC) is the last."""
+    return now().date() - timedelta(days=days - 1)

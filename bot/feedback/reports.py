@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bot.common.accounts import SERVICE_ACCOUNTS
 from bot.feedback.pseudonyms import Pseudonyms
 from bot.feedback.sessions import Sessions
+from bot.feedback.states import UNFINISHED
 from bot.feedback.tables import (
     CaptionRow,
     Correction,
@@ -28,6 +29,7 @@ from bot.feedback.tables import (
     TurnRow,
     User,
 )
+from bot.feedback.tallies import Tallies
 
 _PERSON = and_(User.telegram_id > 0, User.telegram_id.not_in(SERVICE_ACCOUNTS))
 _Z = 1.96  # of the normal distribution: 95 %
@@ -138,14 +140,16 @@ async def count_rows(session: AsyncSession, table: type[Table], *conditions: Col
 class Reports:
     """Reads over all aggregates."""
 
-    def __init__(self, sessions: Sessions, pseudonyms: Pseudonyms) -> None:
+    def __init__(self, sessions: Sessions, pseudonyms: Pseudonyms, tallies: Tallies) -> None:
         self._sessions = sessions
         self._pseudonyms = pseudonyms
+        self._tallies = tallies
 
     async def stats(self) -> Stats:
         """The whole store in numbers."""
         async with self._sessions.reading() as session:
-            jobs = await session.execute(select(Job.state, func.count()).group_by(Job.state))
+            waiting = select(Job.state, func.count()).where(Job.state.in_(UNFINISHED)).group_by(Job.state)
+            jobs = dict((await session.execute(waiting)).all())
             lost = select(func.sum(Job.lost_answers)).where(Job.lost_answers > 0)
             return Stats(
                 users=await count_rows(session, User, _PERSON),
@@ -153,7 +157,7 @@ class Reports:
                 consenting_users=await count_rows(session, User, User.consent.is_(True)),
                 pictures=await count_rows(session, Picture),
                 kept_pictures=await count_rows(session, Picture, Picture.path.is_not(None)),
-                jobs=dict(jobs.all()),
+                jobs=jobs | await self._tallies.totals(session, "answered", "failed"),
                 lost_answers=await session.scalar(lost) or 0,
                 models=await _models(session),
             )

@@ -39,6 +39,7 @@ from bot.feedback.restores import Restores
 from bot.feedback.retention import Retention
 from bot.feedback.sessions import Outage, Sessions, Watcher, reason
 from bot.feedback.tables import Secret
+from bot.feedback.tallies import Tallies
 from bot.feedback.tombstones import Tombstones
 from bot.feedback.turns import Turns
 from bot.feedback.updates import Updates
@@ -80,8 +81,9 @@ class Store:
         self.turns = Turns(sessions)
         self.messages = Messages(sessions, signing)
         self.updates = Updates(sessions)
-        self.reports = Reports(sessions, self.pseudonyms)
-        self.overview = Overview(sessions)
+        self.tallies = Tallies(sessions)
+        self.reports = Reports(sessions, self.pseudonyms, self.tallies)
+        self.overview = Overview(sessions, self.tallies)
         self.erasure = Erasure(sessions, self.people, self.pictures, self.pseudonyms, self.tombstones)
 
     @classmethod

@@ -39,6 +39,7 @@ from inference.common.types import Caption, DecodingOptions, Detail, Language
 
 JobKind = Literal["caption", "variant", "question"]
 TombstoneKind = Literal["user", "picture"]
+TallyKind = Literal["mark", "answered", "failed"]
 ShownKind = Literal[
     "caption", "text", "note", "prompt", "greeting", "privacy", "models", "language", "settings"
 ]
@@ -255,10 +256,7 @@ class Rating(Table):
     """One mark a person and caption; changeable."""
 
     __tablename__ = "ratings"
-    __table_args__ = (
-        CheckConstraint("mark BETWEEN 1 AND 5", name="mark"),
-        Index(None, "updated_at", "caption_id", "mark"),  # all that the operator's page asks of a time
-    )
+    __table_args__ = (CheckConstraint("mark BETWEEN 1 AND 5", name="mark"),)
 
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     caption_id: Mapped[int] = mapped_column(
@@ -336,6 +334,47 @@ class Total(Table):
     variants: Mapped[int] = mapped_column(Integer, server_default="0")  # times that another was asked for
 
 
+class Tally(Table):
+    """That something happened so many times more on a day, or so many times less.
+
+    Triggers of the database add a row with whatever happens to a mark or a job that has ended (see the step
+    0020 of the migrations): what was on a day is the sum of its rows. They change none, so that nobody waits
+    for another one, and in no order can two wait for each other. See bot.feedback.tallies.
+    """
+
+    __tablename__ = "tallies"
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    day: Mapped[str] = mapped_column(String(10))  # 2026-01-31, UTC
+    kind: Mapped[TallyKind] = mapped_column(String(8))
+    detail: Mapped[str] = mapped_column(String(32))  # of a mark: which; of a failure: Job.failure, "": None
+    number: Mapped[int] = mapped_column(Integer)
+
+
+class Score(Table):
+    """The marks of one caption together, by the same triggers. No row: it has none."""
+
+    __tablename__ = "scores"
+    __table_args__ = (
+        # The lowest means come last, and of equal ones those of the most marks: it is read backwards.
+        Index(
+            None,
+            *("shortfall", "marks", "caption_id", "marked_at"),
+            sqlite_where=text("kept = 1"),
+            postgresql_where=text("kept"),
+        ),
+    )
+
+    caption_id: Mapped[int] = mapped_column(
+        ForeignKey("captions.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    marks: Mapped[int] = mapped_column(Integer)  # how many
+    total: Mapped[int] = mapped_column(Integer)  # their sum
+    shortfall: Mapped[float] = mapped_column(Float)  # how much less than 5 their mean is
+    kept: Mapped[bool] = mapped_column(Boolean)  # the picture was kept when this was written
+    marked_at: Mapped[datetime] = mapped_column(UTCDateTime)  # the last time
+
+
 class ShownMessage(Table):
     """A message of the bot with buttons, or one to be answered: only what it shows counts (see Shown).
 
@@ -380,7 +419,6 @@ class Job(Table):
         CheckConstraint(f"kind IN {get_args(JobKind)}", name="kind"),
         CheckConstraint(f"state IN {tuple(map(str, JobState))}", name="state"),
         Index(None, "chat_id", "reply_message_id"),
-        Index(None, "state", "updated_at"),
         Index(None, "lost_answers", sqlite_where=_LOST_ANSWERS, postgresql_where=_LOST_ANSWERS),
         {"sqlite_autoincrement": True},
     )
@@ -412,7 +450,7 @@ class Job(Table):
     )
     language: Mapped[str] = mapped_column(String(16))  # of the reply
     state: Mapped[JobState] = mapped_column(
-        Enum(JobState, native_enum=False, length=16, values_callable=list)
+        Enum(JobState, native_enum=False, length=16, values_callable=list), index=True
     )
     attempts: Mapped[int] = mapped_column(Integer)  # times it was claimed
     caption_id: Mapped[int | None] = mapped_column(ForeignKey("captions.id", ondelete="SET NULL"), index=True)

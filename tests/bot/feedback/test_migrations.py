@@ -134,6 +134,10 @@ async def test_what_bots_of_all_schemas_wrote_is_there_after_the_upgrade_and_a_s
             assert stats.jobs == {"answered": len(REVISIONS)}
             assert sum(model.ratings for model in stats.models) == len(REVISIONS)
             assert sum(model.corrections for model in stats.models) == len(REVISIONS)
+            course = await store.overview.course(2)  # it may be past midnight
+            assert sum(day.answered for day in course) == len(REVISIONS)
+            marks = [day.mean_mark * day.marks for day in course if day.mean_mark is not None]
+            assert sum(marks) == sum(number % 5 + 1 for number in range(len(REVISIONS)))
         await migrate_to(url, REVISIONS[0], up=False)
     async with await Store.open(url, data_dir) as store:
         for number in range(len(REVISIONS)):

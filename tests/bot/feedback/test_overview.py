@@ -10,6 +10,7 @@ from bot.feedback.commands import format_course, format_disliked
 from bot.feedback.overview import UNKNOWN
 from bot.feedback.store import Store
 from bot.feedback.tables import Job, Rating
+from tests.bot.feedback.conftest import Chat, meme
 from tests.bot.operating.drawn import fill
 
 
@@ -48,3 +49,35 @@ async def test_a_failure_keeps_its_kind_and_one_of_before_has_none(store: Store)
     await store.jobs.failed(first.id, "a reason", "timeout")
     await store.jobs.failed(second.id, "a reason of before")
     assert await store.overview.failures(2) == {"timeout": 1, UNKNOWN: 1}
+
+
+async def test_what_was_liked_least_follows_marks_erasures_and_permissions(chat: Chat, store: Store) -> None:
+    anna, boris = await chat.person(1, consent=False), await chat.person(2)
+    row = await chat.answer(anna, meme())
+
+    async def told() -> list[tuple[int, float, int]]:
+        found = await store.overview.disliked(30, most=5)
+        return [(one.caption.id, one.mean_mark, one.marks) for one in found]
+
+    await store.marks.rate(boris.id, row.id, 1)
+    assert await told() == [], "the picture is not kept"
+    job = await chat.job(boris, "again")
+    await store.captions.use(job.id, row.id, data=meme())
+    assert await told() == [(row.id, 1.0, 1)]
+    await store.marks.rate(anna.id, row.id, 2)
+    assert await told() == [(row.id, 1.5, 2)]
+    await store.marks.rate(anna.id, row.id, 5)
+    assert await told() == []
+    await store.marks.rate(boris.id, row.id, 2)
+    await store.marks.rate(anna.id, row.id, 3)
+    assert await told() == [(row.id, 2.5, 2)]
+    await store.people.set_consent(boris.id, False)
+    assert await told() == []
+    await store.people.set_consent(boris.id, True)
+    job = await chat.job(boris, "once more")
+    await store.captions.use(job.id, row.id, data=meme())
+    clara = await chat.person(3)
+    await store.marks.rate(clara.id, row.id, 5)
+    assert await told() == []
+    await store.erasure.erase(clara.id)
+    assert await told() == [(row.id, 2.5, 2)]

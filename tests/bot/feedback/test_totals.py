@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.feedback import database
 from bot.feedback.database import NotStored
+from bot.feedback.overview import UNKNOWN, Day
 from bot.feedback.reports import ModelStats
+from bot.feedback.retention import Keep
 from bot.feedback.store import Store
-from bot.feedback.tables import CaptionRow, Correction, Job, Picture, Place, Rating, User
+from bot.feedback.tables import CaptionRow, Correction, Job, Picture, Place, Rating, Score, User, now
 from inference.common.types import DecodingOptions
 from tests.bot.feedback.conftest import Chat, fields, meme, said
 from tests.bot.feedback.test_migrations import migrate_to
 
 PEOPLE = 4
+DAYS = 40
 PICTURES = [meme(f"КАРТИНКА {number}") for number in range(3)]
 MODELS = ("meme-small", "large")
 
@@ -66,8 +71,45 @@ async def _by_model(connection: AsyncConnection, counts: Select[Any]) -> dict[st
 
 
 async def assert_counted(store: Store, engine: AsyncEngine) -> None:
-    found = {model.model: model for model in (await store.reports.stats()).models}
-    assert found == await counted_anew(engine)
+    stats = await store.reports.stats()
+    assert {model.model: model for model in stats.models} == await counted_anew(engine)
+    async with engine.connect() as connection:
+        marks = (await connection.execute(select(Rating.caption_id, Rating.mark, Rating.updated_at))).all()
+        jobs = (await connection.execute(select(Job.state, Job.failure, Job.updated_at))).all()
+        scored = select(Score.caption_id, Score.marks, Score.total)
+        scores = {caption: (many, total) for caption, many, total in await connection.execute(scored)}
+        kept = set(
+            await connection.scalars(
+                select(CaptionRow.id)
+                .join(Picture, Picture.id == CaptionRow.picture_id)
+                .where(Picture.path.is_not(None))
+            )
+        )
+    assert stats.jobs == Counter(state.value for state, _, _ in jobs)
+    assert_days(await store.overview.course(DAYS), marks, jobs)
+    failed = [kind or UNKNOWN for state, kind, _ in jobs if state == "failed"]
+    assert await store.overview.failures(DAYS) == Counter(failed)
+    means: dict[int, list[int]] = defaultdict(list)
+    for caption, mark, _ in marks:
+        means[caption].append(mark)
+    assert scores == {caption: (len(given), sum(given)) for caption, given in means.items()}
+    low = [
+        (sum(given) / len(given), -len(given), -caption)
+        for caption, given in means.items()
+        if caption in kept and sum(given) / len(given) < 3
+    ]
+    told = await store.overview.disliked(DAYS, most=100)
+    assert [(one.mean_mark, -one.marks, -one.caption.id) for one in told] == sorted(low)
+
+
+def assert_days(course: list[Day], marks: Sequence[Any], jobs: Sequence[Any]) -> None:
+    """These days are what the rows say, none of which is older."""
+    assert len(course) == DAYS
+    for one in course:
+        given = [mark for _, mark, at in marks if at.date() == one.day]
+        ended = Counter(state for state, _, at in jobs if at.date() == one.day)
+        assert (one.answered, one.failed, one.marks) == (ended["answered"], ended["failed"], len(given))
+        assert one.mean_mark == (sum(given) / len(given) if given else None)
 
 
 async def numbers(engine: AsyncEngine, table: type[CaptionRow] | type[Picture]) -> list[int]:
@@ -88,6 +130,38 @@ class Life:
         job = await self.chat.job(person, picture.file_unique_id)
         caption = said(model=MODELS[number // len(PICTURES) % len(MODELS)])
         await self.store.captions.save(job.id, picture=picture, caption=caption)
+        if number % 4:
+            await self.store.jobs.answered(job.id, number)
+
+    async def fail(self, person: User, number: int) -> None:
+        job = await self.chat.job(person, "u")
+        await self.store.jobs.failed(job.id, "a reason", ("timeout", None)[number % 2])
+        if number % 3 == 0:
+            await self.store.jobs.retry(job.id)
+
+    async def allow(self, person: User, number: int) -> None:
+        """Let pictures be kept from now on."""
+        await self.store.people.set_consent(person.id, True)
+
+    async def forbid(self, person: User, number: int) -> None:
+        await self.store.people.set_consent(person.id, False)
+
+    async def grow_old(self, person: User, number: int) -> None:
+        """Much is of some days before."""
+        before = now() - timedelta(days=number % (DAYS - 10), hours=number)
+        async with self.engine.begin() as connection:
+            for table, key in ((Rating, Rating.caption_id), (Job, Job.id)):
+                older = update(table).where(key % 2 == number % 2).values(updated_at=before)
+                await connection.execute(older)
+            if caption := await self.caption(number):
+                row = update(CaptionRow).where(CaptionRow.id <= caption)
+                await connection.execute(row.values(created_at=before))
+
+    async def sweep(self, person: User, number: int) -> None:
+        await self.store.retention.sweep(Keep(pictures=number % 3, texts=5))
+
+    async def fold(self, person: User, number: int) -> None:
+        await self.store.tallies.fold()
 
     async def rate(self, person: User, number: int) -> None:
         if caption := await self.caption(number):
@@ -135,25 +209,28 @@ class Life:
 
     async def live(self, steps: list[tuple[str, int, int]]) -> None:
         for name, person, number in steps:
-            await getattr(self, name)(await self.chat.person(1 + person % PEOPLE, consent=False), number)
+            user = await self.store.people.meet(1 + person % PEOPLE, language="ru")
+            await getattr(self, name)(user, number)
 
 
-OFTEN = ["describe", "rate", "rate", "rate", "correct", "correct", "vary"]
+OFTEN = ["describe", "describe", "rate", "rate", "rate", "rate", "correct", "vary", "allow", "forbid"]
+DELETED = ["erase", "delete_caption", "delete_person", "delete_pictures", "sweep"]
+SELDOM = [*DELETED, "fail", "grow_old", "fold"]
 STEPS = st.tuples(
-    st.sampled_from([*OFTEN, *OFTEN, "erase", "delete_caption", "delete_person", "delete_pictures"]),
+    st.sampled_from([*OFTEN, *OFTEN, *SELDOM]),
     st.integers(0, PEOPLE - 1),
     st.integers(0, 30),
 )
 
 
 @settings(
-    max_examples=8,
+    max_examples=10,
     phases=[Phase.generate],  # to shrink takes as long as hundreds of examples
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(steps=st.lists(STEPS, min_size=10, max_size=25))
+@given(steps=st.lists(STEPS, min_size=15, max_size=35))
 async def test_whatever_happens_the_totals_are_true(
     store: Store, engine: AsyncEngine, steps: list[tuple[str, int, int]]
 ) -> None:
