@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -50,12 +52,32 @@ _TEXT = (
 )
 _FIRST_PERSON = 1_000_000  # a Telegram id
 _NUMBERS = 10**15  # above all numbers, for all to have as many digits
+DAYS = 30  # of all that happened, today the last
+
+# What PostgreSQL says of its tables.
+_KEYS = """
+SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE contype = 'f' AND connamespace = current_schema()::regnamespace
+"""
+_INDEXES = """
+SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
+JOIN pg_class ON pg_class.oid = indexrelid
+WHERE relnamespace = current_schema()::regnamespace
+AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = indexrelid)
+"""
 
 _senders = SQLTable(
     "large_senders",
     MetaData(),
     Column("n", BigInteger, primary_key=True, autoincrement=False),
     Column("sender", String(16), nullable=False),
+    prefixes=["TEMPORARY"],
+)
+_days = SQLTable(
+    "large_days",
+    _senders.metadata,
+    Column("n", BigInteger, primary_key=True, autoincrement=False),
+    Column("moment", UTCDateTime, nullable=False),
     prefixes=["TEMPORARY"],
 )
 
@@ -103,15 +125,36 @@ async def fill(engine: AsyncEngine, size: Size, pseudonyms: Pseudonyms) -> None:
         if engine.dialect.name == "sqlite":  # what a power cut breaks is made again
             for pragma in ("synchronous = OFF", "cache_size = -500000", "foreign_keys = OFF"):
                 await connection.exec_driver_sql(f"PRAGMA {pragma}")
-        await connection.run_sync(_senders.create)
+        await connection.run_sync(_senders.metadata.create_all, checkfirst=False)
+        days = [{"n": n, "moment": now() - timedelta(days=DAYS - 1 - n)} for n in range(DAYS)]
+        await connection.execute(insert(_days), days)
         people = range(1, size.people + 1)
         await connection.execute(
             insert(_senders), [{"n": n, "sender": pseudonyms.sender(telegram_id(n))} for n in people]
         )
-        for one in _fills(size):
-            await _fill(connection, one)
-        await connection.run_sync(_senders.drop)
+        async with _bare(connection) if engine.dialect.name == "postgresql" else nullcontext():
+            for one in _fills(size):
+                await _fill(connection, one)
+        await connection.run_sync(_senders.metadata.drop_all, checkfirst=False)
         await connection.commit()
+
+
+@asynccontextmanager
+async def _bare(connection: AsyncConnection) -> AsyncIterator[None]:
+    """PostgreSQL's tables without foreign keys and indexes, which it makes faster for all rows at once at the
+    end, when it checks them too."""
+    await connection.exec_driver_sql("SET synchronous_commit = off")  # as with SQLite
+    keys = (await connection.exec_driver_sql(_KEYS)).all()
+    indexes = (await connection.exec_driver_sql(_INDEXES)).all()
+    for table, name, _ in keys:
+        await connection.exec_driver_sql(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+    for name, _ in indexes:
+        await connection.exec_driver_sql(f"DROP INDEX {name}")
+    yield
+    for _, made in tqdm(indexes, desc="indexes", unit=""):
+        await connection.exec_driver_sql(made)
+    for table, name, made in tqdm(keys, desc="foreign keys", unit=""):
+        await connection.exec_driver_sql(f"ALTER TABLE {table} ADD CONSTRAINT {name} {made}")
 
 
 async def _fill(connection: AsyncConnection, to: _Fill) -> None:
@@ -128,7 +171,15 @@ async def _fill(connection: AsyncConnection, to: _Fill) -> None:
 
 
 def _fills(size: Size) -> Iterator[_Fill]:
-    moment = literal(now(), UTCDateTime)
+    first = literal(now() - timedelta(days=DAYS - 1), UTCDateTime)
+
+    def moment(number: ColumnElement[int], of: int) -> ColumnElement[datetime]:
+        """Of the row of this number of so many: one day after the other has as many."""
+        day = (number - 1) * DAYS // of
+        return select(_days.c.moment).where(_days.c.n == day).scalar_subquery()
+
+    def consents(person: ColumnElement[int]) -> ColumnElement[bool]:
+        return person % 3 == 0
 
     def person(picture: ColumnElement[int]) -> ColumnElement[int]:
         """Who sent it: people come by turns, so that the rows of each lie all over the tables."""
@@ -155,9 +206,9 @@ def _fills(size: Size) -> Iterator[_Fill]:
             "telegram_id": n + _FIRST_PERSON,
             "language": literal("ru"),
             "language_chosen": literal(False),
-            "consent": n % 3 == 0,
+            "consent": consents(n),
             "active": n % 10 != 0,
-            "created_at": moment,
+            "created_at": first,
         },
     )
     yield _Fill(
@@ -165,11 +216,13 @@ def _fills(size: Size) -> Iterator[_Fill]:
         size.pictures,
         lambda n: {
             "file_unique_id": file(n),
-            "sha256": literal("f" * 49, Text).concat(_digits(n)),
+            "sha256": _sha256(n),
             "size": literal(80_000),
             "width": literal(1080),
             "height": literal(1080),
-            "created_at": moment,
+            "path": case((consents(person(n)), _path(n)), else_=null()),  # there are no files
+            "kept_at": case((consents(person(n)), moment(n, size.pictures)), else_=null()),
+            "created_at": moment(n, size.pictures),
         },
     )
     for turn, rows in enumerate((size.pictures, size.pictures // 20)):  # some were sent by two people
@@ -179,7 +232,7 @@ def _fills(size: Size) -> Iterator[_Fill]:
             lambda n, turn=turn: {  # type: ignore[misc]
                 "picture_id": n,
                 "sender": sender(person(n + turn)),
-                "keeps": literal(False),
+                "keeps": consents(person(n)) if turn == 0 else literal(False),
             },
         )
     yield _Fill(
@@ -198,7 +251,7 @@ def _fills(size: Size) -> Iterator[_Fill]:
             "seconds": literal({"read": 0.21, "encode": 0.1, "generate": 0.34, "total": 0.65}, JSON),
             "confidence": literal(0.75),
             "notes": literal([], JSON),
-            "created_at": moment,
+            "created_at": moment(n, size.captions),
         },
     )
     yield _Fill(
@@ -220,11 +273,11 @@ def _fills(size: Size) -> Iterator[_Fill]:
             "attempts": literal(1),
             "caption_id": n,
             "sender": sender(person(picture(n))),
-            "keeps_picture": literal(False),
+            "keeps_picture": consents(person(picture(n))),
             "lost_answers": case((n % 1000 == 0, 1), else_=0),
             "reply_message_id": n + size.captions,
-            "created_at": moment,
-            "updated_at": moment,
+            "created_at": moment(n, size.captions),
+            "updated_at": moment(n, size.captions),
         },
     )
     yield _Fill(
@@ -238,7 +291,7 @@ def _fills(size: Size) -> Iterator[_Fill]:
             "job_id": n,
             "user_id": person(picture(n)),
             "unsigned": literal(False),
-            "created_at": moment,
+            "created_at": moment(n, size.captions),
         },
     )
     yield _Fill(
@@ -248,8 +301,8 @@ def _fills(size: Size) -> Iterator[_Fill]:
             "user_id": person((n - 1) // size.each + 1 + (n - 1) % size.each * 7),  # the sender and others
             "caption_id": (n - 1) // size.each + 1,
             "mark": n % 5 + 1,
-            "created_at": moment,
-            "updated_at": moment,
+            "created_at": moment(n, size.captions * size.each),
+            "updated_at": moment(n, size.captions * size.each),
         },
     )
     yield _Fill(
@@ -259,9 +312,18 @@ def _fills(size: Size) -> Iterator[_Fill]:
             "user_id": person(picture(n * 50)),
             "caption_id": n * 50,
             "text": literal(_TEXT, Text).concat(_digits(n)),
-            "created_at": moment,
+            "created_at": moment(n, size.captions // 50),
         },
     )
+
+
+def _sha256(picture: ColumnElement[int]) -> ColumnElement[str]:
+    return literal("f" * 49, Text).concat(_digits(picture))
+
+
+def _path(picture: ColumnElement[int]) -> ColumnElement[str]:
+    """As bot.feedback.files has it."""
+    return literal("pictures/ff/", Text).concat(_sha256(picture)).concat(literal(".jpg", Text))
 
 
 def _digits(number: ColumnElement[int]) -> ColumnElement[str]:

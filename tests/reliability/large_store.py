@@ -14,12 +14,13 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
+import aiohttp
 import psutil
 import typer
 from rich.console import Console
@@ -34,11 +35,16 @@ from bot.feedback.export import export
 from bot.feedback.store import Store
 from bot.feedback.tables import CaptionRow, User
 from bot.feedback.upgrade import alembic_config, migrate
+from bot.operating.page.door import Door
+from bot.operating.page.server import RANGES, serve_page
+from tests.reliability.harness import free_port
 from tests.reliability.large import Size, fill
 
 _BYTES_A_CAPTION = 8_000  # of disk: its rows, those about it, and an export of them
 _MARKS = 300  # that are pressed one after the other
 _ERASED = 5  # people
+_PASSWORD = "correct horse battery"
+_DETAILS: dict[str, Any] = {"database": True, "polling": True, "trouble": None, "engine": True}
 BEFORE = {  # SQLite, 1,000,000 captions and 3,000,000 marks, before anything was done about it
     "A mark: median": "8 ms",
     "/stats": "22 s",
@@ -141,12 +147,16 @@ async def measure(url: str, data_dir: Path, size: Size, upgraded_from: str) -> F
     address = database.database_url(url)
     engine = database.create_engine(address)
     async with await Store.open(url, data_dir) as store:
-        if not await _highest(engine, CaptionRow.id):
-            await fill(engine, size, store.pseudonyms)
+        pseudonyms = store.pseudonyms
     async with engine.begin() as connection:
         await connection.run_sync(_downgrade, upgraded_from)
+    # Of the older schema: it counts nothing as it happens, so that each row is written once.
+    if not await _highest(engine, CaptionRow.id):
+        await fill(engine, size, pseudonyms)
+    await _look_after(engine)
     with found.timed(f"The upgrade from {upgraded_from}"):
         await migrate(address)
+    await _look_after(engine)
     people = range(1, await _highest(engine, User.id) + 1)
     captions = range(1, await _highest(engine, CaptionRow.id) + 1)
     await engine.dispose()
@@ -164,6 +174,16 @@ async def _measure(store: Store, marks: Marks, found: Findings, out: Path) -> No
             with found.timed("/stats"):
                 await store.reports.stats()
     found.marks("/stats", meanwhile)
+    async with marks.pressed() as meanwhile, _page(store) as read:
+        for days in RANGES:
+            for _ in range(3):
+                with found.timed(f"The operator's page, {days} days"):
+                    await read(days)
+    found.marks("The operator's page", meanwhile)
+    async with marks.pressed() as meanwhile:
+        with found.timed("What was counted, put together"):
+            await store.tallies.fold()
+    found.marks("Put together", meanwhile)
     async with marks.pressed() as meanwhile:
         for person in random.sample(marks.people, _ERASED):
             with suppress(NotStored), found.timed("/forget, one with 50 pictures"):
@@ -178,6 +198,31 @@ async def _measure(store: Store, marks: Marks, found: Findings, out: Path) -> No
     found.said["An export: memory that it takes more and more"] = f"{memory.growth / 1e6:.0f} MB"
     found.marks("An export", meanwhile)
     found.said["A mark: the longest of all"] = f"{max(marks.seconds) * 1000:.0f} ms"
+
+
+@asynccontextmanager
+async def _page(store: Store) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """Reads the operator's page over HTTP, from the form of the password on."""
+    port = free_port()
+    jar = aiohttp.CookieJar(unsafe=True)  # for an address by number
+    async with (
+        serve_page(store, lambda: (True, _DETAILS), Door(_PASSWORD), "127.0.0.1", port),
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}", cookie_jar=jar, raise_for_status=True) as session,
+    ):
+        await session.post("/login", data={"password": _PASSWORD})
+
+        async def read(days: int) -> None:
+            async with session.get("/", params={"days": days}, allow_redirects=False) as answer:
+                assert f"The last {days} days" in await answer.text()
+
+        yield read
+
+
+async def _look_after(engine: AsyncEngine) -> None:
+    """What PostgreSQL does by itself within minutes: look at the tables, and how large they are."""
+    if engine.dialect.name == "postgresql":
+        async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            await connection.exec_driver_sql("VACUUM ANALYZE")
 
 
 async def _highest(engine: AsyncEngine, number: InstrumentedAttribute[int]) -> int:

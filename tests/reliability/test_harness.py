@@ -1,4 +1,4 @@
-"""The commands of this package count what there is to count; in little, three of them run here."""
+"""The commands of this package count what there is to count; in little, four of them run here."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from bot.feedback.store import Store
 from bot.sandbox import Sandbox
 from bot.sandbox.world import Json
 from tests.e2e.fakes import TEXT
-from tests.reliability import chat_limits, loop, probes
+from tests.reliability import chat_limits, large_store, loop, probes
 from tests.reliability.harness import (
     LATER,
     Count,
@@ -20,6 +21,7 @@ from tests.reliability.harness import (
     send_pictures,
     until,
 )
+from tests.reliability.large import DAYS, Size
 
 
 async def _say(sandbox: Sandbox, answered: Json, text: str) -> None:
@@ -105,3 +107,15 @@ async def test_the_command_about_the_probes_in_little(tmp_path: Path) -> None:
         assert one.told_after < 30, one.name
         assert not one.falsely_dead
         assert len(one.milliseconds()) == 3
+
+
+async def test_the_command_about_a_large_store_in_little(tmp_path: Path) -> None:
+    url, size = f"sqlite:///{tmp_path / 'bot.db'}", Size(1000, 3000)
+    found = await large_store.measure(url, tmp_path / "data", size, "0015")
+    assert {"A mark: median", "/stats", "The operator's page, 30 days"} <= found.said.keys()
+    async with await Store.open(url, tmp_path / "data") as store:
+        days = await store.overview.course(DAYS + 1)  # it may be past midnight
+        assert sum(day.marks > 0 for day in days) >= DAYS
+        marks = sum(model.ratings for model in (await store.reports.stats()).models)
+        assert sum(day.marks for day in days) == marks > 2000  # some people were erased
+        assert len(await store.overview.disliked(DAYS + 1, most=20)) == 20
