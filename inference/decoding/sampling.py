@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inference.common.types import DecodingOptions
 from inference.decoding.decoder import Logits, Tokens
-from inference.decoding.distributions import highest, softmax
+from inference.decoding.distributions import highest
 
 _FEW = 256  # tokens that nearly always hold the mass asked for; to sort a whole vocabulary takes long
 
@@ -50,24 +50,27 @@ class Sampler:
 
     def _draw(self, logprobs: NDArray[np.float32], generator: np.random.Generator) -> int:
         options = self.options
-        scores = logprobs.astype(np.float64) / options.temperature
+        scores = logprobs.astype(np.float64)
+        if options.temperature != 1:
+            scores /= options.temperature
         if 0 < options.top_k < len(scores):
             least = np.partition(scores, -options.top_k)[-options.top_k]
             scores[scores < least] = -np.inf
-        mass = softmax(scores)
+        # From here on in place: a vocabulary in float64 is larger than the nearest cache.
+        scores -= scores.max()
+        mass = np.exp(scores, out=scores)
         if options.top_p < 1:
-            kept = _nucleus(mass, options.top_p)
+            kept = _nucleus(mass, options.top_p * mass.sum())
             whole, mass = mass, np.zeros_like(mass)
             mass[kept] = whole[kept]
-        cumulative = mass.cumsum()
-        token = int(cumulative.searchsorted(generator.random() * cumulative[-1], side="right"))
+        cumulative = mass.cumsum(out=mass)
+        token = cumulative.searchsorted(generator.random() * cumulative[-1], side="right")
         # A draw that rounds up to the whole mass would point behind the last token that has any.
-        last = len(mass) - 1 - int((mass[::-1] > 0).argmax())
-        return min(token, last)
+        return int(min(token, cumulative.searchsorted(cumulative[-1])))
 
 
 def _nucleus(mass: NDArray[np.float64], p: float) -> Tokens:
-    """The fewest tokens whose probabilities ``mass`` (V,) add up to ``p``, likeliest first; at least one."""
+    """The fewest tokens whose shares ``mass`` (V,) add up to ``p``, likeliest first; at least one."""
     order = highest(mass, _FEW)
     if mass[order].sum() < p:
         order = highest(mass, len(mass))
