@@ -12,6 +12,7 @@ from inference.common.types import DecodingOptions
 from inference.decoding.decoder import Logits, Tokens
 from inference.decoding.distributions import highest
 
+_BLOCK = 64  # entries that are summed before it is known which of them is drawn
 _FEW = 256  # tokens that nearly always hold the mass asked for; to sort a whole vocabulary takes long
 
 
@@ -63,10 +64,25 @@ class Sampler:
             kept = _nucleus(mass, options.top_p * mass.sum())
             whole, mass = mass, np.zeros_like(mass)
             mass[kept] = whole[kept]
-        cumulative = mass.cumsum(out=mass)
-        token = cumulative.searchsorted(generator.random() * cumulative[-1], side="right")
-        # A draw that rounds up to the whole mass would point behind the last token that has any.
-        return int(min(token, cumulative.searchsorted(cumulative[-1])))
+        return _drawn(mass, generator.random())
+
+
+def _drawn(mass: NDArray[np.float64], share: float) -> int:
+    """The entry at which the running sum of ``mass`` (V,) passes the ``share``, 0..1 without 1, of all of it.
+
+    Found by blocks: the running sum over a whole vocabulary took longer than all else of a draw.
+    """
+    blocks = np.add.reduceat(mass, np.arange(0, len(mass), _BLOCK)).cumsum()
+    wanted = share * blocks[-1]
+    block = _passing(blocks, wanted)
+    within = mass[_BLOCK * block : _BLOCK * (block + 1)].cumsum()
+    return _BLOCK * block + _passing(within, wanted - (blocks[block - 1] if block else 0))
+
+
+def _passing(cumulative: NDArray[np.float64], wanted: float) -> int:
+    """Where a running sum exceeds what is wanted; where that was rounded up to all there is, the last entry
+    that added anything."""
+    return int(min(cumulative.searchsorted(wanted, side="right"), cumulative.searchsorted(cumulative[-1])))
 
 
 def _nucleus(mass: NDArray[np.float64], p: float) -> Tokens:

@@ -116,7 +116,7 @@ class _Search:
             chosen = choose(logprobs)
             total += np.where(ended, 0, logprobs[rows, chosen])
             length += ~ended
-            ended |= np.isin(chosen, self.ends)
+            ended |= (chosen[:, None] == self.ends).any(1)
             last = np.where(ended, self.pad, chosen)
             tokens = np.concatenate([tokens, last[:, None]], 1)
             if ended.all():
