@@ -1,4 +1,4 @@
-"""A checkpoint is a folder: ``config.json``, ``model.safetensors``, its tokenizer and a card (:mod:`.card`).
+"""A checkpoint is a folder: ``config.json``, ``model.safetensors``, its tokenizer and a card.
 
 What is known of it without torch; :mod:`.format` reads and writes it with torch.
 """
@@ -14,7 +14,6 @@ from inference.checkpoints.manifest import sha256_again
 from inference.checkpoints.names import CheckpointFolder
 from inference.common.file_names import is_plain
 from inference.common.types import EngineError, UnknownModel
-from inference.presets import preset
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -39,6 +38,8 @@ def find_checkpoint(models_dir: Path, model: CheckpointFolder) -> Path:
         raise UnknownModel(
             f"The model {name!r} has no weights: {folder / WEIGHTS_FILE} is missing, get the checkpoint anew."
         )
+    from inference.presets import preset  # noqa: PLC0415 - slow, and only of use to whoever reads this
+
     names = [path.parent.name for path in sorted(models_dir.glob(f"*/{WEIGHTS_FILE}"))]
     if name in preset.names():
         others = f", or choose one of {', '.join(names)}" if names else ""

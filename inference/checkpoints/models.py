@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
-from inference.checkpoints import coco_objects, hub, served
-from inference.checkpoints.card import Card, Score, read_card
+from inference.checkpoints import coco_objects, hub
+from inference.checkpoints.card import Card, Score
 from inference.checkpoints.folder import (
     WEIGHTS_FILE,
     count_parameters,
@@ -25,7 +25,6 @@ from inference.checkpoints.folder import (
 )
 from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel, Model, ModelName, ServedModel
 from inference.common.types import LANGUAGES, EngineError, Language, UnknownModel
-from inference.presets import preset
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +122,8 @@ class _Folders(_OneFile[CheckpointFolder]):
         return [folder.name for folder in folders if is_checkpoint(folder)]
 
     def missing(self, models_dir: Path) -> list[MissingModel]:
+        from inference.presets import preset  # noqa: PLC0415 - no worker asks for this
+
         there = self.names(models_dir)
         presets = [preset.preset(name) for name in preset.names() if name not in there]
         return [
@@ -133,6 +134,8 @@ class _Folders(_OneFile[CheckpointFolder]):
         return find_checkpoint(models_dir, model) / WEIGHTS_FILE
 
     def about(self, model: CheckpointFolder, models_dir: Path) -> About:
+        from inference.checkpoints.card_file import read_card  # noqa: PLC0415 - as above
+
         folder = find_checkpoint(models_dir, model)
         return About(read_card(folder), count_parameters(folder))
 
@@ -164,7 +167,10 @@ class _Hub(Source[HubModel]):
 
 
 class _Served(Source[ServedModel]):
+    # Their settings are imported where they are asked for: a worker of local models does without.
     def names(self, models_dir: Path) -> list[str]:  # noqa: ARG002 - they are not on this machine
+        from inference.checkpoints import served  # noqa: PLC0415
+
         try:
             return [ServedModel(name).name for name in served.ServerSettings.of().models]
         except EngineError as error:
@@ -172,12 +178,18 @@ class _Served(Source[ServedModel]):
             return []
 
     def checkpoint(self, model: ServedModel, translation: HubModel | None, models_dir: Path) -> str:
+        from inference.checkpoints import served  # noqa: PLC0415
+
         return _translated(served.checkpoint(model), translation, models_dir)
 
     def about(self, model: ServedModel, models_dir: Path) -> About:  # noqa: ARG002
+        from inference.checkpoints import served  # noqa: PLC0415
+
         return About(served.CARD, 0)
 
     def host(self) -> str | None:
+        from inference.checkpoints import served  # noqa: PLC0415
+
         return served.ServerSettings.of().elsewhere
 
 

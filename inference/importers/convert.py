@@ -12,7 +12,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from inference.checkpoints import manifest
-from inference.checkpoints.card import CARD_FILE, front_matter
+from inference.checkpoints.card_file import CARD_FILE, front_matter
 from inference.checkpoints.folder import CONFIG_FILE
 from inference.checkpoints.format import TRAINING_FILE, CheckpointError
 from inference.checkpoints.weight_files.state import ImportFailed

@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Locator, expect
 from rapidfuzz import fuzz
 
 from bot.sandbox import Sandbox
-from inference.checkpoints.card import read_card
+from inference.checkpoints.card_file import read_card
 from tests.drawing import DEFAULT_WORDS, draw_meme, jpeg_bytes
 from tests.e2e.page import WAIT, chat_page
 from tests.e2e.processes import ROOT, SHIPPED, BotProcess, default_settings, running

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from inference.checkpoints.card import CARD_FILE
+from inference.checkpoints.card_file import CARD_FILE
 from inference.checkpoints.format import CheckpointError
 from inference.common.file_names import ESCAPED, picture_of
 from train_scripts.feedback.finetune import as_rows

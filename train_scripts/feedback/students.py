@@ -27,7 +27,7 @@ from inference.captioners.meme_small.faithful import LAYOUT
 from inference.captioners.meme_small.memory import SlotMemory
 from inference.captioners.meme_small.model import MemeSmall
 from inference.checkpoints import manifest
-from inference.checkpoints.card import CARD_FILE
+from inference.checkpoints.card_file import CARD_FILE
 from inference.checkpoints.config import CheckpointConfig, Lineage
 from inference.checkpoints.folder import CONFIG_FILE, SCALES, WEIGHTS_FILE
 from inference.checkpoints.format import TRAINING_FILE, CheckpointError, read_config, read_training

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from inference.captioners.encoder_decoder.model import CaptionModel
-from inference.checkpoints.card import CARD_FILE, Score, front_matter, model_index
+from inference.checkpoints.card import Score
+from inference.checkpoints.card_file import CARD_FILE, front_matter, model_index
 from inference.checkpoints.config import Lineage, TrainingRecord
 from inference.checkpoints.folder import WEIGHTS_FILE
 from inference.common.file_names import ESCAPED

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from inference.checkpoints.card import CARD_FILE, HEADLINES, Card, Score, front_matter, model_index, read_card
+from inference.checkpoints.card import Card, Score
+from inference.checkpoints.card_file import CARD_FILE, HEADLINES, front_matter, model_index, read_card
 from inference.checkpoints.folder import is_checkpoint
 
 CHECKPOINTS = Path(__file__).parents[3] / "checkpoints"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import queue
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -11,6 +14,7 @@ from PIL import Image
 from inference.common.types import Caption, DecodingOptions
 from inference.serving import protocol
 from inference.serving.worker import Worker
+from tests.inference.fakes import write_checkpoint
 
 LOAD = {"type": "load", "model": "fake"}
 PICTURE = protocol.Opened((4, 3), bytes(4 * 3 * 3), (), 0.1)
@@ -89,3 +93,16 @@ def test_a_captioner_need_not_warm_up() -> None:
     worker.rest()
     worker.handle(CAPTION, [PICTURE.pixels])
     assert sent[-1]["type"] == "free"
+
+
+def test_a_worker_that_looks_after_a_checkpoint_imports_nothing_that_checks_settings(tmp_path: Path) -> None:
+    """Half of what it imported was that, and a worker is started again and again."""
+    expected = write_checkpoint(tmp_path, "fake")
+    code = (
+        "import sys, pathlib, inference.serving.worker as worker\n"
+        "from inference.checkpoints.names import ModelName\n"
+        f"print(worker.checkpoint_hash(pathlib.Path({str(tmp_path)!r}), ModelName.parse('fake')))\n"
+        "sys.exit(any(name in sys.modules for name in ('pydantic', 'pydantic_settings', 'yaml')))"
+    )
+    asked = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (asked.returncode, asked.stdout.strip()) == (0, expected)
