@@ -13,7 +13,7 @@ from bot.sandbox.api import document_object
 from bot.sandbox.faults import Call, Fault, FaultKind, Faults, Gate
 from bot.sandbox.limits import RateLimits
 from bot.sandbox.pictures import photo_sizes, picture_size, thumbnail
-from bot.sandbox.world import CallbackState, Chat, Json, World
+from bot.sandbox.world import CallbackState, Chat, Falsy, Json, World
 
 __all__ = ["GROUP", "ME", "Scene"]
 
@@ -311,7 +311,7 @@ class Scene:
         """The content of a file in a message; KeyError when there is none."""
         return self.world.files[file_id].data
 
-    async def wait_for(self, predicate: Callable[[], T], timeout: float = 120.0) -> T:  # noqa: ASYNC109 (its error is told in full)
+    async def wait_for(self, predicate: Callable[[], T | Falsy], timeout: float = 120.0) -> T:  # noqa: ASYNC109 (its error is told in full)
         """The first true result of `predicate`, looked at after every change here.
 
         Raises TimeoutError after `timeout` s, with what was said and called until then.

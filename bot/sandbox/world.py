@@ -16,13 +16,14 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from bot.sandbox.entities import find_entities
 from bot.sandbox.pictures import Sized
 
 Json = dict[str, Any]
 T = TypeVar("T")
+Falsy = Literal[False] | None  # of a condition that does not hold yet
 
 # Unless a bot asks for them by name, it is not told of these.
 _ON_REQUEST = {"chat_member", "message_reaction", "message_reaction_count"}
@@ -113,7 +114,7 @@ class World:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def wait_for(self, predicate: Callable[[], T], timeout: float | None) -> T:  # noqa: ASYNC109 (its error is told in full)
+    async def wait_for(self, predicate: Callable[[], T | Falsy], timeout: float | None) -> T:  # noqa: ASYNC109 (its error is told in full)
         """The first true result of `predicate`, tried after every change; TimeoutError after `timeout` s."""
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout

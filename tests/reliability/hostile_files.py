@@ -136,9 +136,10 @@ async def cost(engine: Engine, family: str, name: str, data: bytes) -> Result:
 
 def memes(count: int) -> list[bytes]:
     """What people send, no two alike."""
+    kinds = [KINDS[number % len(KINDS)] for number in range(count)]
     return [
-        jpeg_bytes(draw_meme(kind := KINDS[number % len(KINDS)], *DEFAULT_WORDS[kind], width=800 + number))
-        for number in range(count)
+        jpeg_bytes(draw_meme(kind, *DEFAULT_WORDS[kind], width=800 + number))
+        for number, kind in enumerate(kinds)
     ]
 
 

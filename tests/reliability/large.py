@@ -56,11 +56,12 @@ DAYS = 30  # of all that happened, today the last
 
 # What PostgreSQL says of its tables.
 _KEYS = """
-SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+SELECT conrelid::regclass::text AS owner, conname AS name, pg_get_constraintdef(oid) AS made
+FROM pg_constraint
 WHERE contype = 'f' AND connamespace = current_schema()::regnamespace
 """
 _INDEXES = """
-SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
+SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS made FROM pg_index
 JOIN pg_class ON pg_class.oid = indexrelid
 WHERE relnamespace = current_schema()::regnamespace
 AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = indexrelid)
@@ -144,17 +145,17 @@ async def _bare(connection: AsyncConnection) -> AsyncIterator[None]:
     """PostgreSQL's tables without foreign keys and indexes, which it makes faster for all rows at once at the
     end, when it checks them too."""
     await connection.exec_driver_sql("SET synchronous_commit = off")  # as with SQLite
-    keys = (await connection.exec_driver_sql(_KEYS)).all()
-    indexes = (await connection.exec_driver_sql(_INDEXES)).all()
-    for table, name, _ in keys:
-        await connection.exec_driver_sql(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
-    for name, _ in indexes:
-        await connection.exec_driver_sql(f"DROP INDEX {name}")
+    keys = (await connection.exec_driver_sql(_KEYS)).mappings().all()
+    indexes = (await connection.exec_driver_sql(_INDEXES)).mappings().all()
+    for key in keys:
+        await connection.exec_driver_sql("ALTER TABLE {owner} DROP CONSTRAINT {name}".format(**key))
+    for index in indexes:
+        await connection.exec_driver_sql("DROP INDEX {name}".format(**index))
     yield
-    for _, made in tqdm(indexes, desc="indexes", unit=""):
-        await connection.exec_driver_sql(made)
-    for table, name, made in tqdm(keys, desc="foreign keys", unit=""):
-        await connection.exec_driver_sql(f"ALTER TABLE {table} ADD CONSTRAINT {name} {made}")
+    for index in tqdm(indexes, desc="indexes", unit=""):
+        await connection.exec_driver_sql(index["made"])
+    for key in tqdm(keys, desc="foreign keys", unit=""):
+        await connection.exec_driver_sql("ALTER TABLE {owner} ADD CONSTRAINT {name} {made}".format(**key))
 
 
 async def _fill(connection: AsyncConnection, to: _Fill) -> None:

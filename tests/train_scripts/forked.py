@@ -129,7 +129,7 @@ def _serve() -> None:
 
     def run(asked: dict[str, Any]) -> dict[str, object]:
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-            said = [stdout, stderr]
+            said: list[IO[bytes]] = [stdout, stderr]
             sys.stdout.flush()
             child = os.fork()
             if not child:

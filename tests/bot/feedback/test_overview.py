@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 
 from bot.feedback.commands import format_course, format_disliked
 from bot.feedback.overview import UNKNOWN
+from bot.feedback.states import JobState
 from bot.feedback.store import Store
 from bot.feedback.tables import Job, Rating
 from tests.bot.feedback.conftest import Chat, meme
@@ -21,13 +22,13 @@ async def test_days_failures_and_low_marks_are_those_of_the_tables(store: Store,
     async with store.sessions.reading() as session:
         states = dict((await session.execute(select(Job.state, func.count()).group_by(Job.state))).all())
         marks = (await session.execute(select(func.count(), func.avg(Rating.mark)).select_from(Rating))).one()
-    assert sum(one.answered for one in course) == states["answered"]
-    assert sum(one.failed for one in course) == states["failed"]
+    assert sum(one.answered for one in course) == states[JobState.ANSWERED]
+    assert sum(one.failed for one in course) == states[JobState.FAILED]
     assert sum(one.marks for one in course) == marks[0]
     weighed = sum((one.mean_mark or 0) * one.marks for one in course)
     assert abs(weighed - float(marks[1]) * marks[0]) < 1e-6
     failures = await store.overview.failures(40)
-    assert sum(failures.values()) == states["failed"] and UNKNOWN not in failures
+    assert sum(failures.values()) == states[JobState.FAILED] and UNKNOWN not in failures
     line = await store.overview.line()
     assert (line.accepted, line.working, line.oldest) == (0, 0, None)
     told = format_course(course, failures, line)

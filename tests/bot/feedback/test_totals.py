@@ -66,7 +66,7 @@ async def counted_anew(engine: AsyncEngine) -> dict[str, ModelStats]:
         }
 
 
-async def _by_model(connection: AsyncConnection, counts: Select[Any]) -> dict[str, int]:
+async def _by_model(connection: AsyncConnection, counts: Select[*tuple[Any, ...]]) -> dict[str, int]:
     return dict((await connection.execute(counts.group_by(CaptionRow.model))).all())
 
 
