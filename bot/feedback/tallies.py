@@ -44,7 +44,7 @@ class Tallies:
 
     async def _fold_portion(self, last: int) -> bool:
         """Whether rows up to this one may be left."""
-        first = select(Tally.id).where(Tally.id <= last).order_by(Tally.id).limit(_PORTION)
+        first = select(Tally.id).where(Tally.id <= last).order_by(*_WHAT).limit(_PORTION)
         # Deleted and read in one: a row that is added meanwhile is neither.
         gone = delete(Tally).where(Tally.id.in_(first)).returning(*_WHAT, Tally.number)
         sums = Counter[tuple[str, TallyKind, str]]()

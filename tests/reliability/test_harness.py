@@ -10,6 +10,7 @@ from aiohttp import web
 from bot.feedback.store import Store
 from bot.sandbox import Sandbox
 from bot.sandbox.world import Json
+from tests.bot.conftest import address_of_database
 from tests.e2e.fakes import TEXT
 from tests.reliability import chat_limits, large_store, loop, probes
 from tests.reliability.harness import (
@@ -110,7 +111,7 @@ async def test_the_command_about_the_probes_in_little(tmp_path: Path) -> None:
 
 
 async def test_the_command_about_a_large_store_in_little(tmp_path: Path) -> None:
-    url, size = f"sqlite:///{tmp_path / 'bot.db'}", Size(1000, 3000)
+    url, size = await address_of_database(tmp_path / "bot.db"), Size(1000, 3000)
     found = await large_store.measure(url, tmp_path / "data", size, "0015")
     assert {"A mark: median", "/stats", "The operator's page, 30 days"} <= found.said.keys()
     async with await Store.open(url, tmp_path / "data") as store:

@@ -21,7 +21,7 @@ from bot.feedback.overview import UNKNOWN, Day
 from bot.feedback.reports import ModelStats
 from bot.feedback.retention import Keep
 from bot.feedback.store import Store
-from bot.feedback.tables import CaptionRow, Correction, Job, Picture, Place, Rating, Score, User, now
+from bot.feedback.tables import CaptionRow, Correction, Job, Picture, Place, Rating, Score, Tally, User, now
 from inference.common.types import DecodingOptions
 from tests.bot.feedback.conftest import Chat, fields, meme, said
 from tests.bot.feedback.test_migrations import migrate_to
@@ -255,8 +255,26 @@ async def test_many_marks_corrections_and_an_erasure_at_once(store: Store, engin
     await asyncio.gather(
         *(press(person, number) for number in range(12) for person in people),
         store.erasure.erase(people[0].id),
+        *(store.tallies.fold() for _ in range(3)),
     )
     await assert_counted(store, engine)
+
+
+async def test_what_was_counted_is_few_rows_when_it_is_put_together(
+    store: Store, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.feedback.tallies._PORTION", 12)
+    life = Life(store, engine)
+    await life.live([("describe", 0, 1)])
+    await life.live([("rate", number, number) for number in range(40)])
+    async with engine.connect() as connection:
+        assert (await connection.scalar(select(func.count()).select_from(Tally)) or 0) > 40
+    for _ in range(3):  # what a portion parts the next one puts together
+        await store.tallies.fold()
+        await assert_counted(store, engine)
+    async with engine.connect() as connection:
+        left = (await connection.execute(select(Tally.kind, Tally.detail, Tally.number))).all()
+    assert 0 < len(left) <= 6 * 2 and all(number for _, _, number in left)  # it may be past midnight
 
 
 async def test_what_was_said_before_there_were_totals_is_counted(
