@@ -101,10 +101,12 @@ class RepetitionPenalty:
 class NoRepeatNgram:
     """Forbids any token that would complete an n-gram of ``size`` tokens which the row already holds.
 
-    Paulus et al. 2017, section 2.5 (there for trigrams).
+    Paulus et al. 2017, section 2.5 (there for trigrams). The tokens ``within`` are left: pieces that go on
+    with a word, which would be cut off where it is not new.
     """
 
     size: int
+    within: tuple[int, ...] = ()
 
     def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
         said = tokens.shape[1]
@@ -113,8 +115,10 @@ class NoRepeatNgram:
         grams = sliding_window_view(tokens, self.size, 1)  # (r, t - size + 1, size)
         current = tokens[:, None, said - self.size + 1 :]  # (r, 1, size - 1)
         row, place = (grams[:, :, :-1] == current).all(-1).nonzero()
+        again = grams[row, place, -1]
+        begins = ~np.isin(again, self.within)
         left = logits.copy()
-        left[row, grams[row, place, -1]] = NEVER
+        left[row[begins], again[begins]] = NEVER
         return left
 
 
@@ -153,13 +157,16 @@ def added_to(
     return found
 
 
-def asked_for(options: DecodingOptions, ends: tuple[int, ...]) -> list[LogitsProcessor]:
-    """The processors that the options ask for, in their order; ``ends``: the end tokens."""
+def asked_for(
+    options: DecodingOptions, ends: tuple[int, ...], within: tuple[int, ...] = ()
+) -> list[LogitsProcessor]:
+    """The processors that the options ask for, in their order; ``ends``: the end tokens; ``within``: those
+    that go on with words."""
     processors: list[LogitsProcessor] = []
     if options.repetition_penalty != 1:
         processors.append(RepetitionPenalty(options.repetition_penalty))
     if options.no_repeat_ngram:
-        processors.append(NoRepeatNgram(options.no_repeat_ngram))
+        processors.append(NoRepeatNgram(options.no_repeat_ngram, within))
     if options.min_tokens:
         processors.append(MinTokens(options.min_tokens, ends))
     return processors

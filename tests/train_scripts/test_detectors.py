@@ -131,6 +131,12 @@ def test_words_of_pieces_are_those_of_captions_outside_quotations(tmp_path: Path
     assert {int(of_token[token]) for token in (*tokenizer.slots, *(tokenizer.marks or ()))} == {5}
     assert {int(of_token[token]) for token in tokenizer.encode(". 100 %,")} == {5}
     assert {int(of_token[token]) for token in (tokenizer.pad, vocabulary - 1)} == {5}
+    usual = fit(vectors, rows_of(texts), tokenizer, vocabulary, wanted.model_copy(update={"usual": 3})).words
+    changed = words.lemmas != usual.lemmas
+    assert {*words.lemmas[changed]} == {3}
+    assert {*usual.lemmas[changed]} == {2}
+    assert {word for word, (lemma, count) in spelled.items() if lemma == 3 and count >= 3} == {" на"}
+    assert changed.sum() == (words.lemmas == 3).sum() - 1 > 0
     (letter,) = tokenizer.encode("щ")[:1]  # the first half of a letter
     assert of_token[letter] == 4
 

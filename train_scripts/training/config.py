@@ -218,6 +218,9 @@ class DetectorConfig(_Settings):
     seldom: int = Field(
         default=1, ge=0
     )  # words that come no more often are not said, where the decoder's tokens are pieces of words
+    usual: int = Field(
+        default=0, ge=0
+    )  # there, how often a word that names nothing must come not to be lowered like those
     before: str | None = None  # the stage, by its name
     folds: int = Field(
         default=5, ge=2

@@ -24,7 +24,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from inference.captioners.encoder_decoder.detectors import WordDetectors, bounded
-from inference.captioners.encoder_decoder.known_words import KnownWords
+from inference.captioners.encoder_decoder.known_words import OTHER_KINDS, KnownWords
 from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.captioners.encoder_decoder.settings import DetectorSettings
 from inference.checkpoints.format import read_config, read_training
@@ -110,7 +110,7 @@ def fit(
     if isinstance(tokenizer, WordTokenizer):
         words = _whole_words(tokenizer, vocabulary, lemmas)
     else:
-        words = _words_of_pieces(rows, tokenizer, vocabulary, lemmas, config.seldom)
+        words = _words_of_pieces(rows, tokenizer, vocabulary, lemmas, config)
     nodes = len(words.lemmas) if len(words.lemmas) > vocabulary else 0
     return WordDetectors(
         weight.astype(np.float32),
@@ -141,18 +141,30 @@ def _whole_words(tokenizer: WordTokenizer, vocabulary: int, lemmas: _Lemmas) -> 
 
 
 def _words_of_pieces(
-    rows: Sequence[TrainRow], tokenizer: Tokenizer, vocabulary: int, lemmas: _Lemmas, seldom: int
+    rows: Sequence[TrainRow],
+    tokenizer: Tokenizer,
+    vocabulary: int,
+    lemmas: _Lemmas,
+    config: DetectorConfig,
 ) -> KnownWords:
-    """Those that come more than ``seldom`` times outside quotations, as they are written there."""
+    """Those that come more than ``seldom`` times outside quotations, as they are written there.
+
+    Words that name nothing and come less than ``usual`` times, in whatever case, are taken for content: what
+    undetected content loses would else be theirs.
+    """
     counts = Counter(
         found[0] for row in rows for part in unquoted_parts(row.text) for found in _WORD.finditer(part)
     )
-    words = {
-        tuple(tokenizer.encode(word)): (lemmas.of(word), count)
-        for word, count in counts.items()
-        if count > seldom
-    }
-    unknown, mark = len(lemmas.place) + 2, len(lemmas.place) + 3
+    known = {word: count for word, count in counts.items() if count > config.seldom}
+    whole: Counter[str] = Counter()
+    for word, count in known.items():
+        whole[word.strip().lower()] += count
+    content, other, unknown, mark = range(len(lemmas.place), len(lemmas.place) + OTHER_KINDS)
+    words = {}
+    for word, count in known.items():
+        lemma = lemmas.of(word)
+        named = content if lemma == other and whole[word.strip().lower()] < config.usual else lemma
+        words[tuple(tokenizer.encode(word))] = (named, count)
     pieces = {*range(len(tokenizer))} - {*slots_of(tokenizer)}
     # A piece that ends within a letter has the sign of what is no letter.
     others = [

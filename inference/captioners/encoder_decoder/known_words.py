@@ -81,12 +81,18 @@ class KnownWords:
         """V."""
         return int((self.depths == 0).sum())
 
+    @property
+    def joining(self) -> list[int]:
+        """The tokens that go on with a word where one stands before them."""
+        joining: list[int] = np.unique(self.tokens[self.depths > 0]).tolist()
+        return joining
+
 
 class Walk:
     """Known words made ready to be followed and weighed; ``k``: how many lemmas there are.
 
-    ``lemmas`` (m,): as there; ``roots`` (V,): the node of each token where it comes first; ``joining``: the
-    tokens that go on with a word where one stands before them; ``unknown``: the lemma of no known word.
+    ``lemmas`` (m,): as there; ``roots`` (V,): the node of each token where it comes first; ``joining``: as
+    there; ``unknown``: the lemma of no known word.
     """
 
     def __init__(self, words: KnownWords, k: int) -> None:
@@ -104,8 +110,8 @@ class Walk:
             if above:
                 self._after.setdefault(above[-1], {})[token] = node
             above.append(node)
-        self.joining = np.unique(words.tokens[words.depths > 0])
-        self._joining = frozenset(self.joining.tolist())
+        self.joining = words.joining
+        self._joining = frozenset(self.joining)
 
     def follow(self, said: Sequence[int]) -> tuple[int, set[int]]:
         """Where a sentence stands: the node of the word that it is in, OUTSIDE or LOST, and the lemmas of all

@@ -101,6 +101,7 @@ class Speaker:
             pad=special.pad,
             ends=special.ends,
             processors=processors,
+            within=() if self.detectors is None else self.detectors.words.joining,
             **extra,
         )
 

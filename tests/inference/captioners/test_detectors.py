@@ -23,6 +23,7 @@ from inference.captioners.encoder_decoder.settings import DetectorSettings
 from inference.checkpoints.folder import CONFIG_FILE, WEIGHTS_FILE
 from inference.checkpoints.format import CheckpointError, read_config
 from inference.common.types import DecodingOptions
+from inference.decoding.processors import NEVER, NoRepeatNgram
 from tests.inference.learning import pictures, tiny
 from tests.inference.speaking import speaking
 from tests.readings import reading_of
@@ -258,6 +259,16 @@ def added_behind(said: Sequence[int], raised: Sequence[float]) -> list[float]:
 
 def pieces() -> Walk:
     return Walk(KnownWords.of_pieces(PIECES, OTHERS, 3), 3)
+
+
+def test_a_phrase_ends_before_a_word_that_would_say_it_again_not_within_it() -> None:
+    said = np.array([[6, 3, 4, 6, 3], [3, 4, 6, 3, 4]])
+    words = KnownWords.of_pieces(PIECES, OTHERS, 3)
+    assert words.joining == [4, 5]
+    left = NoRepeatNgram(3, tuple(words.joining))(said, np.zeros((2, 8), np.float32))
+    # 4 goes on with a word, though 6, 3, 4 were said; 6 begins one behind 3, 4.
+    assert (left == NEVER).tolist() == [[False] * 8, [token == 6 for token in range(8)]]
+    assert (NoRepeatNgram(3)(said, np.zeros((2, 8), np.float32))[0] == NEVER).nonzero()[0].tolist() == [4]
 
 
 def test_a_piece_gets_what_the_words_get_that_it_may_become() -> None:
