@@ -57,12 +57,22 @@ def test_is_small_and_says_what_it_is(name: str) -> None:
 @pytest.mark.parametrize("name", SIBLINGS)
 def test_the_card_has_the_scores_of_the_record(name: str) -> None:
     folder = CHECKPOINTS / name
-    scores = read_training(folder).scores["scores"]
+    record = read_training(folder)
+    scores, alone = record.scores["scores"], record.training["scores_without_words"]
     assert scores["bleu4"]["value"] >= 0.22
     assert scores["meteor"]["value"] >= 0.38
     card = (folder / "README.md").read_text(encoding="utf-8")
-    for key in ("bleu4", "meteor", "content_precision", "content_recall"):
-        assert f"{scores[key]['value']:.3f}" in card, key
+    titles = {
+        "bleu4": "BLEU-4 ↑",
+        "meteor": "METEOR ↑",
+        "content_precision": "Content lemmas, precision ↑",
+        "content_recall": "Content lemmas, recall ↑",
+    }
+    for key, title in titles.items():
+        (row,) = re.findall(rf"^\| {re.escape(title)} \| (\S+) \| .* \| (\S+) \| .* \|$", card, re.MULTILINE)
+        assert row == (f"{scores[key]['value']:.3f}", f"{alone[key]['value']:.3f}"), key
+    assert scores["content_precision"]["value"] >= 0.2
+    assert alone["content_precision"]["value"] >= 0.2
     assert "## Limits" in card
     assert "## Training data" in card
 
