@@ -115,6 +115,8 @@ class NoRepeatNgram:
         grams = sliding_window_view(tokens, self.size, 1)  # (r, t - size + 1, size)
         current = tokens[:, None, said - self.size + 1 :]  # (r, 1, size - 1)
         row, place = (grams[:, :, :-1] == current).all(-1).nonzero()
+        if not len(row):
+            return logits
         again = grams[row, place, -1]
         begins = ~np.isin(again, self.within)
         left = logits.copy()

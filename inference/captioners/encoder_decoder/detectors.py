@@ -11,8 +11,9 @@ Imports nothing heavy: the graphs and PyTorch share it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -29,7 +30,7 @@ _LOW, _HIGH = 0.003, 0.95  # a linear classifier may leave 0..1, where there are
 _UNKNOWN = 30.0  # what no caption spells is not said
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WordDetectors:
     """``weight`` (k, d), ``bias`` (k,): of k lemmas, over the encoder's vector of length 1; ``prior`` (k,):
     the share of the captions that name each; ``words``: which tokens spell words of which lemma.
@@ -87,7 +88,11 @@ class WordDetectors:
         raised = np.where(likely < settings.least, -settings.undetected, raised)
         others = np.array([-settings.undetected, 0, -_UNKNOWN, 0], np.float32)
         adds = np.concatenate([raised, np.broadcast_to(others, (len(raised), OTHER_KINDS))], 1)
-        return SayWhatIsSeen(adds, Walk(self.words, settings.count), marks)
+        return SayWhatIsSeen(adds, self._walk, marks)
+
+    @cached_property
+    def _walk(self) -> Walk:
+        return Walk(self.words, self.settings.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,38 +108,43 @@ class SayWhatIsSeen:
     adds: Array
     walk: Walk
     marks: tuple[int, int] | None
+    # Of a picture and what was said of it: most tokens name nothing that is raised.
+    _begun: dict[tuple[int, frozenset[int]], NDArray[Any]] = field(default_factory=dict, init=False)
 
     def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
-        adds = self.adds.astype(np.float64).repeat(len(logits) // len(self.adds), 0)
-        return logits + np.stack([self._added(*row) for row in zip(tokens.tolist(), adds, strict=True)])
+        each = len(logits) // len(self.adds)
+        return logits + np.stack([self._added(said, row // each) for row, said in enumerate(tokens.tolist())])
 
-    def _added(self, said: list[int], adds: NDArray[Any]) -> Array:
+    def _added(self, said: list[int], picture: int) -> Array:
         """To the logits of what follows a sentence: (V,)."""
         walk = self.walk
         if self.marks is not None and said.count(self.marks[0]) > said.count(self.marks[1]):
             return np.zeros(len(walk.roots), np.float32)
         place, named = walk.follow(said)
-        left = _without(adds, named)
+        adds = self.adds[picture].astype(np.float64)
+        raised = frozenset(lemma for lemma in named if adds[lemma] > 0)
         if place < 0:
-            added = walk.begun(left)
+            added = self._words(picture, raised).copy()
             if place == LOST:
                 added[walk.joining] = 0
         else:
+            adds[[*raised]] = 0
             lemma = int(walk.lemmas[place])
-            given, tokens, means = walk.onwards(place, left)
-            added = walk.begun(_without(left, {lemma})) + (left[lemma] - given)
+            given, tokens, means = walk.onwards(place, adds)
+            after = raised | {lemma} if adds[lemma] > 0 else raised
+            added = self._words(picture, after) + (adds[lemma] - given)
             added[walk.joining] = adds[walk.unknown] - given
             added[tokens] = means - given
         lead: Array = added.astype(np.float32)
         return lead
 
-
-def _without(adds: NDArray[Any], named: Collection[int]) -> NDArray[Any]:
-    """What is added where these lemmas were said."""
-    left = adds.copy()
-    said = [*named]
-    left[said] = np.minimum(left[said], 0)
-    return left
+    def _words(self, picture: int, raised: frozenset[int]) -> NDArray[Any]:
+        """To words that begin, (V,), where of the lemmas that the picture raises these were said."""
+        if (picture, raised) not in self._begun:
+            adds = self.adds[picture].astype(np.float64)
+            adds[[*raised]] = 0
+            self._begun[picture, raised] = self.walk.begun(adds)
+        return self._begun[picture, raised]
 
 
 def bounded(seen: NDArray[np.floating[Any]]) -> Array:
