@@ -82,6 +82,33 @@ class QuoteLines:
 
 
 @dataclass(frozen=True, slots=True)
+class WellFormed:
+    """What every sentence keeps to: no token follows itself; a mark follows a word or a quotation, and one
+    after which a sentence goes on (a comma) stands neither before another mark nor at an end; a quotation
+    between ``opens`` and ``closes`` is not empty, and closed before the next one and before the end."""
+
+    opens: int
+    closes: int
+    goes_on: tuple[int, ...]  # the marks after which something follows
+    ends: tuple[int, ...]  # the others
+    stops: tuple[int, ...]  # the tokens that end a sentence
+
+    def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
+        last = tokens[:, -1] if tokens.shape[1] else np.full(len(tokens), self.opens)
+        marks = np.array([*self.goes_on, *self.ends])
+        unclosed = (tokens == self.opens).sum(1) > (tokens == self.closes).sum(1)
+        opened, going_on = last == self.opens, np.isin(last, self.goes_on)
+        left = logits.copy()
+        left[np.ix_(opened | np.isin(last, marks), marks)] = NEVER
+        left[opened | going_on | ~unclosed, self.closes] = NEVER
+        left[unclosed, self.opens] = NEVER
+        left[np.ix_(going_on | unclosed, self.stops)] = NEVER
+        if tokens.shape[1]:
+            left[np.arange(len(last)), last] = NEVER
+        return left
+
+
+@dataclass(frozen=True, slots=True)
 class RepetitionPenalty:
     """Lowers what was said already: positive logits are divided by ``penalty``, negative ones multiplied.
 

@@ -46,6 +46,12 @@ def other_marks_of(tokenizer: Tokenizer) -> list[int]:
     return others
 
 
+def rest_marks_of(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The ids of the marks after which a sentence goes on (a comma), and of those at which it may end; none
+    where marks are parts of tokens."""
+    return getattr(tokenizer, "goes_on", ()), getattr(tokenizer, "ends", ())
+
+
 def load_tokenizer(kind: str, folder: Path) -> Tokenizer:
     """The tokenizer that was saved in ``folder``.
 

@@ -21,6 +21,8 @@ _NAMES = {
     "eos": ("<end>", "<eos>", "<EOS>", "EOS", "#END#"),
     "unk": ("<unk>", "<UNK>", "UNK", "#UNK#", "[UNK]"),
 }
+_OTHER_MARKS = re.compile("[«»„“”‟\"'`’‘]+")
+_GOES_ON, _ENDS = frozenset(",:;—–-(["), frozenset(".!?…)]") | {"..", "..."}
 _PLACE = "\ue000"
 _CLOSES = re.compile(r"\s+([.,:;!?…%)\]}»]|\.\.\.|'')")
 _SENTENCE = re.compile(r"(?:^|(?<=[.!?…]\s))\w")
@@ -87,6 +89,12 @@ class WordTokenizer:
         self.unk = self._special("unk")
         self.marks = (self.ids["``"], self.ids["''"]) if {"``", "''"} <= self.ids.keys() else None
         self.slots = [i for i, word in enumerate(self.words) if SLOT.fullmatch(word)]
+        quotes = set(self.marks or ())
+        others = [self.ids[word] for word in self.words if _OTHER_MARKS.fullmatch(word)]
+        self.other_marks = [token for token in others if self.slots and token not in quotes]
+        self.goes_on, self.ends = (
+            tuple(self.ids[mark] for mark in sorted(marks) if mark in self.ids) for marks in (_GOES_ON, _ENDS)
+        )
 
     def _special(self, role: str) -> int | None:
         return next((self.ids[name] for name in _NAMES[role] if name in self.ids), None)

@@ -35,22 +35,22 @@ def slot_names(count: int) -> list[str]:
 
 
 def to_slots(text: str, lines: Sequence[TextLine], count: int) -> str:
-    """``text`` with each quotation that is a run of the first ``count`` lines as these lines' slots."""
+    """``text`` with each quotation that is a run of the first ``count`` lines as these lines' slots, and all
+    quotations between marks of one kind, the typewriter's."""
     plain = [_plain(line.text) for line in lines[:count]]
 
     def replaced(quote: re.Match[str]) -> str:
         inner = next(group for group in quote.groups() if group is not None)
         run = _best_run(_plain(inner), plain)
-        return quote[0] if run is None else quote[0].replace(inner, " ".join(f"<line{i}>" for i in run))
+        return f'"{inner}"' if run is None else f'"{" ".join(f"<line{i}>" for i in run)}"'
 
     return _QUOTE.sub(replaced, text)
 
 
 def slotted(texts: Sequence[str], readings: Sequence[Reading] | None, count: int) -> list[str]:
     """Captions as :func:`to_slots` makes them of what was read on their pictures (None: nothing on any)."""
-    if readings is None:
-        return list(texts)
-    return [to_slots(text, own.lines, count) for text, own in zip(texts, readings, strict=True)]
+    lines = [()] * len(texts) if readings is None else [own.lines for own in readings]
+    return [to_slots(text, own, count) for text, own in zip(texts, lines, strict=True)]
 
 
 def from_slots(text: str, lines: Sequence[TextLine]) -> str:

@@ -13,11 +13,11 @@ from inference.captioners.encoder_decoder.detectors import Array, WordDetectors
 from inference.captioners.encoder_decoder.settings import SpecialTokens
 from inference.common.types import DecodingOptions
 from inference.decoding.decoder import Decoder
-from inference.decoding.processors import Forbid, ForbidByPicture, LogitsProcessor, QuoteLines
+from inference.decoding.processors import Forbid, ForbidByPicture, LogitsProcessor, QuoteLines, WellFormed
 from inference.decoding.search import Generated, generate
 from inference.reading.lines import TextLine
 from inference.reading.reading import Reading
-from inference.tokenizers.base import Tokenizer, marks_of, slots_of
+from inference.tokenizers.base import Tokenizer, marks_of, rest_marks_of, slots_of
 from inference.tokenizers.words_read import AFTER, BEFORE, NOTHING, WordsRead, from_slots, text_read
 
 Lines = Sequence[Sequence[TextLine]]  # those of each picture
@@ -123,7 +123,10 @@ class Speaker:
             for row, own in zip(lacking, lines, strict=True):
                 row[slots_of(self.cutter())[len(own) :]] = True
             processors.append(ForbidByPicture(lacking))
-            marks = marks_of(self.cutter())
+            marks, (goes_on, ends) = marks_of(self.cutter()), rest_marks_of(self.cutter())
+            if marks is not None and goes_on:
+                stops = (self.special.eos, self.special.pad)
+                processors.append(WellFormed(*marks, goes_on, ends, stops))
             if read and marks is not None:
                 processors.append(QuoteLines(*marks, tuple(slots_of(self.cutter()))))
         return processors

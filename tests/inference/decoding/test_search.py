@@ -19,6 +19,7 @@ from inference.decoding.processors import (
     NoRepeatNgram,
     QuoteLines,
     RepetitionPenalty,
+    WellFormed,
 )
 from inference.decoding.search import generate
 
@@ -477,6 +478,25 @@ def test_beams_carry_their_own_state() -> None:
     ):
         said = (*tokens, EOS) if finished else tuple(tokens)
         assert decoder.score(picture, said) == pytest.approx(logprob, abs=1e-4)
+
+
+def test_marks_stand_where_they_may_and_nothing_stutters() -> None:
+    opens, closes, comma, stop, word, other, end = range(7)
+    process = WellFormed(opens, closes, (comma,), (stop,), (end,))
+
+    def may_follow(*said: int) -> set[int]:
+        found = process(np.array([said], np.int64).reshape(1, -1), np.zeros((1, 7), np.float32))
+        return {int(token) for token in np.flatnonzero(found[0] > NEVER)}
+
+    assert may_follow() == {opens, word, other, end}
+    assert may_follow(word) == {opens, comma, stop, other, end}
+    assert may_follow(word, comma) == {opens, word, other}
+    assert may_follow(word, stop) == {opens, word, other, end}
+    assert may_follow(word, opens) == {word, other}
+    assert may_follow(opens, word) == {closes, comma, stop, other}
+    assert may_follow(opens, word, stop) == {closes, word, other}
+    assert may_follow(opens, word, comma) == {word, other}
+    assert may_follow(opens, word, closes) == {opens, comma, stop, word, other, end}
 
 
 def test_quotations_hold_the_lines_of_the_picture_each_once() -> None:
