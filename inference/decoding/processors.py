@@ -85,7 +85,7 @@ class QuoteLines:
 class WellFormed:
     """What every sentence keeps to: no token follows itself; a mark follows a word or a quotation, and one
     after which a sentence goes on (a comma) stands neither before another mark nor at an end; a quotation
-    between ``opens`` and ``closes`` is not empty, and closed before the next one and before the end."""
+    between ``opens`` and ``closes`` is not empty, and closed before the next one or a sentence's end."""
 
     opens: int
     closes: int
@@ -101,7 +101,7 @@ class WellFormed:
         left = logits.copy()
         left[np.ix_(opened | np.isin(last, marks), marks)] = NEVER
         left[opened | going_on | ~unclosed, self.closes] = NEVER
-        left[unclosed, self.opens] = NEVER
+        left[np.ix_(unclosed, [self.opens, *self.ends])] = NEVER
         left[np.ix_(going_on | unclosed, self.stops)] = NEVER
         if tokens.shape[1]:
             left[np.arange(len(last)), last] = NEVER

@@ -493,8 +493,7 @@ def test_marks_stand_where_they_may_and_nothing_stutters() -> None:
     assert may_follow(word, comma) == {opens, word, other}
     assert may_follow(word, stop) == {opens, word, other, end}
     assert may_follow(word, opens) == {word, other}
-    assert may_follow(opens, word) == {closes, comma, stop, other}
-    assert may_follow(opens, word, stop) == {closes, word, other}
+    assert may_follow(opens, word) == {closes, comma, other}
     assert may_follow(opens, word, comma) == {word, other}
     assert may_follow(opens, word, closes) == {opens, comma, stop, word, other, end}
 

@@ -69,12 +69,12 @@ def test_a_vocabulary_has_its_slots_as_words() -> None:
         "<line0>",
         "<line1>",
         "надпись",
-        "«",
-        "»",
+        "``",
+        "''",
         ".",
     )
     assert words.slots == [4, 5]
-    assert words.decode(words.encode("Надпись «<line1>».")) == "Надпись «<line1>»."
+    assert words.decode(words.encode('Надпись "<line1>".')) == 'Надпись "<line1>".'
     plain = make_tokenizer(preset("resnet34-lstm"), captions * 6, readings * 6)
     assert isinstance(plain, WordTokenizer)
     assert plain.slots == []
@@ -96,7 +96,7 @@ def test_a_batch_holds_the_words_before_the_sentence_and_learns_the_sentence_alo
     assert isinstance(words, WordTokenizer)
     batch = model.batch(captions, readings)
     start, end = model.special.bos, model.special.eos
-    said = words.encode("Надпись «<line0>».")
+    said = words.encode('Надпись "<line0>".')
     assert batch.tokens[0].tolist() == [start, *words.slots[:2], start, *said]
     assert batch.targets[0].tolist() == [IGNORED] * 3 + [*said, end]
     assert batch.targets[1].tolist() == [IGNORED, *words.encode("Пусто."), end, *[IGNORED] * 5]
