@@ -138,7 +138,11 @@ class Speaker:
         tokenizer = self.cutter()
         # An end that is a word (a full stop, as in the English ClipCap) belongs to the sentence.
         ends = [[self.special.eos] if done else [] for done in generated.finished]
-        texts = [tokenizer.decode([*said, *end]) for said, end in zip(generated.tokens, ends, strict=True)]
+        whole = [
+            said if done else self._sentences_of(said)
+            for said, done in zip(generated.tokens, generated.finished, strict=True)
+        ]
+        texts = [tokenizer.decode([*said, *end]) for said, end in zip(whole, ends, strict=True)]
         if self.words == "slots" and readings is not None:
             texts = [from_slots(text, own.lines) for text, own in zip(texts, readings, strict=True)]
         lengths = [
@@ -146,3 +150,10 @@ class Speaker:
             for tokens, done in zip(generated.tokens, generated.finished, strict=True)
         ]
         return texts, [total / n for total, n in zip(generated.logprobs, lengths, strict=True)]
+
+    def _sentences_of(self, said: Sequence[int]) -> Sequence[int]:
+        """What was cut short without the sentence that it was cut in, where it has others."""
+        _, ends = rest_marks_of(self.cutter())
+        if self.words != "slots" or not any(token in ends for token in said):
+            return said
+        return said[: max(place for place, token in enumerate(said) if token in ends) + 1]
