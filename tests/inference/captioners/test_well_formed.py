@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -34,7 +35,9 @@ def model_of_random_weights() -> CaptionModel:
 
 @pytest.mark.parametrize("readings", [READ, None])
 @pytest.mark.parametrize("strategy", ["sample", "beam"])
-def test_marks_and_quotations_are_where_they_may_be(readings: list[Reading] | None, strategy: str) -> None:
+def test_marks_and_quotations_are_where_they_may_be(
+    readings: list[Reading] | None, strategy: Literal["sample", "beam"]
+) -> None:
     model = model_of_random_weights()
     memory = 3 * torch.randn(40, model.encoder.widths[0], generator=torch.Generator().manual_seed(0))
     options = DecodingOptions(strategy, beams=3, max_tokens=30, seed=None)
