@@ -94,6 +94,7 @@ def settings(
 
     def make(**changes: Any) -> Settings:
         values: Json = {
+            "_env_file": None,
             "database_url": url,
             "data_dir": tmp_path / "data",
             "models_dir": models_dir,
@@ -102,7 +103,7 @@ def settings(
             "admin_ids": frozenset({ADMIN}),
             "drain_seconds": 5.0,
         }
-        return Settings(_env_file=None, **(values | changes))
+        return Settings(**(values | changes))
 
     return make
 
@@ -194,12 +195,13 @@ async def reply_to(sandbox: Sandbox, message: Json) -> Json:
 
 def data_of(message: Json, prefix: str) -> str:
     """The callback_data of the first button that begins so."""
-    return next(
+    data: str = next(
         button["callback_data"]
         for row in message["reply_markup"]["inline_keyboard"]
         for button in row
         if button.get("callback_data", "").startswith(prefix)
     )
+    return data
 
 
 def caption_of(message: Json) -> int:
