@@ -83,9 +83,9 @@ class QuoteLines:
 
 @dataclass(frozen=True, slots=True)
 class WellFormed:
-    """What every sentence keeps to: no token follows itself; a mark follows a word or a quotation, and one
-    after which a sentence goes on (a comma) stands neither before another mark nor at an end; a quotation
-    between ``opens`` and ``closes`` is not empty, and closed before the next one or a sentence's end."""
+    """What every sentence keeps to: a mark follows a word or a quotation, and one after which a sentence goes
+    on (a comma) stands neither before another mark nor at an end; a quotation between ``opens`` and
+    ``closes`` is not empty, and closed before the next one or a sentence's end."""
 
     opens: int
     closes: int
@@ -103,8 +103,22 @@ class WellFormed:
         left[opened | going_on | ~unclosed, self.closes] = NEVER
         left[np.ix_(unclosed, [self.opens, *self.ends])] = NEVER
         left[np.ix_(going_on | unclosed, self.stops)] = NEVER
-        if tokens.shape[1]:
-            left[np.arange(len(last)), last] = NEVER
+        return left
+
+
+@dataclass(frozen=True, slots=True)
+class NoStammer:
+    """No token follows itself, but those ``within`` words, of which some have a piece twice."""
+
+    within: tuple[int, ...] = ()
+
+    def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
+        if not tokens.shape[1]:
+            return logits
+        last = tokens[:, -1]
+        rows = np.flatnonzero(~np.isin(last, self.within))
+        left = logits.copy()
+        left[rows, last[rows]] = NEVER
         return left
 
 

@@ -13,7 +13,14 @@ from inference.captioners.encoder_decoder.detectors import Array, WordDetectors
 from inference.captioners.encoder_decoder.settings import SpecialTokens
 from inference.common.types import DecodingOptions
 from inference.decoding.decoder import Decoder
-from inference.decoding.processors import Forbid, ForbidByPicture, LogitsProcessor, QuoteLines, WellFormed
+from inference.decoding.processors import (
+    Forbid,
+    ForbidByPicture,
+    LogitsProcessor,
+    NoStammer,
+    QuoteLines,
+    WellFormed,
+)
 from inference.decoding.search import Generated, generate
 from inference.reading.lines import TextLine
 from inference.reading.reading import Reading
@@ -101,7 +108,7 @@ class Speaker:
             pad=special.pad,
             ends=special.ends,
             processors=processors,
-            within=() if self.detectors is None else self.detectors.words.joining,
+            within=self._joining,
             **extra,
         )
 
@@ -127,9 +134,17 @@ class Speaker:
             if marks is not None and goes_on:
                 stops = (self.special.eos, self.special.pad)
                 processors.append(WellFormed(*marks, goes_on, ends, stops))
+            # Without known words nobody says which pieces go on with one.
+            if goes_on or self.detectors is not None:
+                processors.append(NoStammer(self._joining))
             if read and marks is not None:
                 processors.append(QuoteLines(*marks, tuple(slots_of(self.cutter()))))
         return processors
+
+    @property
+    def _joining(self) -> tuple[int, ...]:
+        """The tokens that go on with a word, as far as it is known."""
+        return () if self.detectors is None else tuple(self.detectors.words.joining)
 
     def sentences(
         self, generated: Generated, readings: Sequence[Reading] | None

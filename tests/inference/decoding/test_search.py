@@ -17,6 +17,7 @@ from inference.decoding.processors import (
     Forbid,
     ForbidByPicture,
     NoRepeatNgram,
+    NoStammer,
     QuoteLines,
     RepetitionPenalty,
     WellFormed,
@@ -482,10 +483,11 @@ def test_beams_carry_their_own_state() -> None:
 
 def test_marks_stand_where_they_may_and_nothing_stutters() -> None:
     opens, closes, comma, stop, word, other, end = range(7)
-    process = WellFormed(opens, closes, (comma,), (stop,), (end,))
+    process, once = WellFormed(opens, closes, (comma,), (stop,), (end,)), NoStammer()
 
     def may_follow(*said: int) -> set[int]:
-        found = process(np.array([said], np.int64).reshape(1, -1), np.zeros((1, 7), np.float32))
+        tokens = np.array([said], np.int64).reshape(1, -1)
+        found = once(tokens, process(tokens, np.zeros((1, 7), np.float32)))
         return {int(token) for token in np.flatnonzero(found[0] > NEVER)}
 
     assert may_follow() == {opens, word, other, end}
@@ -496,6 +498,13 @@ def test_marks_stand_where_they_may_and_nothing_stutters() -> None:
     assert may_follow(opens, word) == {closes, comma, other}
     assert may_follow(opens, word, comma) == {word, other}
     assert may_follow(opens, word, closes) == {opens, comma, stop, word, other, end}
+
+
+def test_a_piece_within_a_word_may_come_twice() -> None:
+    word, piece = 0, 1
+    tokens = np.array([[word, piece], [piece, word]])
+    found = NoStammer((piece,))(tokens, np.zeros((2, 3), np.float32))
+    assert (found == NEVER).tolist() == [[False, False, False], [True, False, False]]
 
 
 def test_quotations_hold_the_lines_of_the_picture_each_once() -> None:
