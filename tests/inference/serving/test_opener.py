@@ -25,6 +25,7 @@ from tests.reliability.hostile import many_scans
 async def openers() -> AsyncIterator[Openers]:
     openers = Openers(replaced=lambda: None)
     await openers.start()
+    await opened(openers, picture())  # a process has no name yet where it has only just been started
     yield openers
     await openers.stop()
 
