@@ -133,9 +133,8 @@ class Speaker:
             marks, (goes_on, ends) = marks_of(self.cutter()), rest_marks_of(self.cutter())
             if marks is not None and goes_on:
                 stops = (self.special.eos, self.special.pad)
-                processors.append(WellFormed(*marks, goes_on, ends, stops))
-            # Without known words nobody says which pieces go on with one.
-            if goes_on or self.detectors is not None:
+                processors += [WellFormed(*marks, goes_on, ends, stops), NoStammer(self._joining)]
+            elif self._joining:  # pieces of words, of which some are known
                 processors.append(NoStammer(self._joining))
             if read and marks is not None:
                 processors.append(QuoteLines(*marks, tuple(slots_of(self.cutter()))))
