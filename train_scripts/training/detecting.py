@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from inference.captioners.encoder_decoder.detectors import WordDetectors, bounded
 from inference.captioners.encoder_decoder.known_words import OTHER_KINDS, KnownWords
-from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.captioners.encoder_decoder.model import CaptionModel, array_of
 from inference.captioners.encoder_decoder.settings import DetectorSettings
 from inference.checkpoints.format import read_config, read_training
 from inference.common.errors import UserError
@@ -231,5 +231,4 @@ def fit_checkpoint(folder: Path, config: TrainConfig) -> None:
 def _array(memory: object) -> NDArray[np.float32]:
     if not isinstance(memory, torch.Tensor):
         raise TypeError("One vector a picture is one tensor.")
-    array: NDArray[np.float32] = memory.float().cpu().numpy()
-    return array
+    return array_of(memory)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from inference.captioners.encoder_decoder.batch import Batch
 from inference.captioners.encoder_decoder.detectors import Array
-from inference.captioners.encoder_decoder.model import CaptionModel
+from inference.captioners.encoder_decoder.model import CaptionModel, array_of
 from inference.common.errors import UserError
 from inference.common.file_names import picture_of
 from inference.decoding.processors import LogitsProcessor
@@ -233,7 +233,7 @@ class Inputs:
         detectors = self.model.speaker.detectors
         if detectors is None or not isinstance(memory, Tensor):
             return []
-        likely = detectors.likely(memory.detach().float().cpu().numpy())
+        likely = detectors.likely(array_of(memory))
         for own, row in zip(likely, rows, strict=True):
             own[:] = self.apart.get(row.picture, own)
         return [detectors.leading(likely, marks_of(self.model.speaker.cutter()))]

@@ -172,7 +172,7 @@ class CaptionModel(nn.Module):
         memory = self._memory(memory)
         first = memory[0] if isinstance(memory, tuple) else memory
         if self.detectors is not None and batch.added is None:
-            batch = self.led(batch, self.speaker.leading(_array(first)))
+            batch = self.led(batch, self.speaker.leading(array_of(first)))
         batch = batch.to(first.device)
         if batch.added is not None:
             losses = self.decoder.token_losses(memory, batch.tokens, batch.targets, batch.added)
@@ -212,7 +212,7 @@ class CaptionModel(nn.Module):
             lines,
             prompted=left is None,
             read=readings is not None,
-            vectors=None if self.detectors is None else _array(first),
+            vectors=None if self.detectors is None else array_of(first),
             **extra,
         )
 
@@ -324,7 +324,8 @@ def _unfilled(settings: DetectorSettings, model: CaptionModel) -> WordDetectors:
     return WordDetectors(weight, zeros, zeros, words, settings)
 
 
-def _array(vectors: Tensor) -> NDArray[np.float32]:
+def array_of(vectors: Tensor) -> NDArray[np.float32]:
+    """What an encoder yields, as word detectors look at it."""
     array: NDArray[np.float32] = vectors.detach().float().cpu().numpy()
     return array
 
