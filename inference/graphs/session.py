@@ -34,18 +34,22 @@ class Graph:
 
     ``weights``: arrays by the initializers' names, made float32 where they are of half precision; what the
     graph does not name is left alone. ``threads``: of the processor for one run; None: as many as the
-    process may use. They sleep while they wait, see :func:`inference.common.processors.patient`.
+    process may use. They sleep while they wait, see :func:`inference.common.processors.patient`, at once or
+    after ``awake`` microseconds.
 
     Raises:
         GraphError: on construction; the file is missing or damaged, or the weights are another network's.
     """
 
-    def __init__(self, path: Path, weights: Mapping[str, Array], *, threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, weights: Mapping[str, Array], *, threads: int | None = None, awake: int = 0
+    ) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or available()
         options.inter_op_num_threads = 1
         options.log_severity_level = _FATAL
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(awake > 0)))
+        options.add_session_config_entry("session.intra_op.spin_duration_us", str(awake))
         # Pictures differ in size: memory kept for the largest one so far would never go back.
         options.enable_mem_pattern = False
         options.enable_cpu_mem_arena = False

@@ -49,15 +49,16 @@ class Row:
 
 
 class Probe:
-    """A process of one version that answers line by line; see :mod:`tests.benchmarks.probe`."""
+    """A process of one version, with the models that it came with, that answers line by line; see
+    :mod:`tests.benchmarks.probe`."""
 
-    def __init__(self, checkout: Path, kind: str, models: Path, model: str, *, threads: int | None) -> None:
+    def __init__(self, checkout: Path, kind: str, model: str, *, threads: int | None) -> None:
         environment = {**os.environ, "PYTHONPATH": str(checkout)}
         if threads is not None:
             counts = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
             environment = patient(environment) | counts
         self.process = subprocess.Popen(
-            [sys.executable, PROBE, kind, models, model],
+            [sys.executable, PROBE, kind, checkout / "checkpoints", model],
             cwd=checkout,
             env=environment,
             stdin=subprocess.PIPE,
@@ -80,13 +81,13 @@ class Probe:
 
 @contextmanager
 def probes(
-    checkouts: dict[str, Path], kind: str, models: Path, model: str, *, threads: int | None = None
+    checkouts: dict[str, Path], kind: str, model: str, *, threads: int | None = None
 ) -> Iterator[dict[str, Probe]]:
     """Of each version one; they end with the block."""
     with ExitStack() as stack:
         started = {}
         for name, checkout in checkouts.items():
-            started[name] = Probe(checkout, kind, models, model, threads=threads)
+            started[name] = Probe(checkout, kind, model, threads=threads)
             stack.callback(started[name].process.wait)
             stack.callback(started[name].process.kill)
         yield started
@@ -236,15 +237,14 @@ def compare(  # noqa: PLR0917 - the options of a command
     rows = [json.loads(line) for line in (memes / "val.jsonl").read_text(encoding="utf-8").splitlines()]
     pictures = [(memes / row["file_name"]).resolve() for row in rows[:count]]
     checkouts = {BEFORE: before.resolve(), NOW: ROOT}
-    models = (ROOT / "checkpoints").resolve()
-    with probes(checkouts, "captioner", models, model, threads=1) as started:
+    with probes(checkouts, "captioner", model, threads=1) as started:
         found = captions(started, pictures)
     figures = caption_rows(found)
     same = sum(one["text"] == other["text"] for one, other in zip(found[BEFORE], found[NOW], strict=True))
     told = [processor(), f"same caption on {same} of {len(pictures)} memes"]
-    with probes(checkouts, "bot", models, model) as started:
+    with probes(checkouts, "bot", model) as started:
         figures += bot_rows(started, pictures, rounds)
-    with probes(checkouts, "engine", models, model) as started:
+    with probes(checkouts, "engine", model) as started:
         more, beside_others = busy_rows(started, pictures[:9], beside, rounds)
     figures += more
     told += beside_others

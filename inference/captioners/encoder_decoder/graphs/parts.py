@@ -34,9 +34,9 @@ class Parts:
         self._threads = threads
         self._prefix = prefix
 
-    def graph(self, name: str) -> Graph:
-        """The named graph."""
-        return Graph(self._path(name), self.weights, threads=self._threads)
+    def graph(self, name: str, *, awake: int = 0) -> Graph:
+        """The named graph; ``awake``: see :class:`Graph`."""
+        return Graph(self._path(name), self.weights, threads=self._threads, awake=awake)
 
     def graph_if_there(self, name: str) -> Graph | None:
         """The named graph; None where this architecture has none."""
