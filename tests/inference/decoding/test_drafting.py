@@ -95,13 +95,35 @@ def test_several_pictures_are_searched_without_guesses() -> None:
     assert quick.asked == 0
 
 
-def test_the_exact_decoder_is_asked_once_for_all_that_was_guessed_right() -> None:
+def test_what_is_guessed_right_is_read_at_once_further_ahead_each_time() -> None:
     exact = Language()
-    said(Drafted(exact, Language()), DecodingOptions("greedy", max_tokens=25))
-    assert exact.asked == 5  # a token that was said and four guesses each time
-    worse = Language()
-    said(Drafted(worse, Language(noise=5)), DecodingOptions("greedy", max_tokens=25))
-    assert 5 < worse.asked <= 25
+    said(Drafted(exact, Language()), DecodingOptions("greedy", max_tokens=30))
+    assert exact.asked == 4  # a token that was said and 5, 7, 9 and 10 guesses
+    worse, quick = Language(), Language(noise=5)
+    said(Drafted(worse, quick), DecodingOptions("greedy", max_tokens=30))
+    assert 4 < worse.asked <= 30
+    assert quick.asked < 3 * worse.asked, "soon it guesses one or two tokens, most of which are wrong"
+
+
+def test_it_stops_at_a_guess_that_may_well_be_wrong() -> None:
+    """Wrong guesses are those whose rivals are near: so few are made that are thrown away."""
+    exact, quick = Language(), Language(noise=0.3)
+    options = DecodingOptions("greedy", max_tokens=90)
+    drafted = Drafted(exact, quick)
+    assert said(drafted, options) == said(Language(), options)
+    said_alone = 90 - exact.asked
+    assert quick.asked - said_alone < exact.asked, (
+        "less than one guess a reading is wrong or behind a wrong one"
+    )
+
+
+def test_nothing_is_guessed_behind_an_end() -> None:
+    table = np.full((Language.buckets, 12), 0.0, np.float32)
+    table[:, EOS] = 1
+    exact, quick = Language(), Language()
+    exact.table = quick.table = table
+    assert said(Drafted(exact, quick, ends=(EOS,)), DecodingOptions("greedy", max_tokens=9)).tokens == [[]]
+    assert quick.asked == 1
 
 
 def test_nothing_is_guessed_beyond_the_room_there_is() -> None:

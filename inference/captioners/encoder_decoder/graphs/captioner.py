@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,15 @@ DECODERS: Mapping[str, Callable[[Parts, Any], RecurrentGraphs | GptPrefixGraphs]
 
 
 def open_decoder(
-    graphs: Path, weights: Mapping[str, Array], settings: Mapping[str, Any], *, threads: int | None = None
+    graphs: Path,
+    weights: Mapping[str, Array],
+    settings: Mapping[str, Any],
+    *,
+    ends: Collection[int] = (),
+    threads: int | None = None,
 ) -> RecurrentGraphs | GptPrefixGraphs | Drafted:
-    """The decoder of these settings, with what guesses ahead for it where that was exported. ``threads`` and
-    errors: see :class:`GraphCaptioner`."""
+    """The decoder of these settings, with what guesses ahead for it where that was exported. ``ends``: tokens
+    that end a sentence; ``threads`` and errors: see :class:`GraphCaptioner`."""
     decoder = DECODERS[settings["kind"]](Parts(graphs, weights, threads=threads), settings)
     path = graphs / DRAFT_FILE
     if not isinstance(decoder, GptPrefixGraphs) or not path.is_file():
@@ -48,7 +53,7 @@ def open_decoder(
     both: Mapping[str, Array] = ChainMap(dict(rounded), weights)  # type: ignore[arg-type]
     quick = GptGraphs(Parts(graphs, both, threads=threads, prefix=DRAFT), settings)
     rounded.forget()
-    return Drafted(decoder, quick)
+    return Drafted(decoder, quick, ends)
 
 
 class GraphCaptioner:
@@ -67,7 +72,8 @@ class GraphCaptioner:
         parts = Parts(graphs, weights, threads=threads)
         self._preprocessing = Preprocessing.from_dict(config.encoder["preprocessing"])
         self._encoder = parts.graph(ENCODER)
-        self.decoder = open_decoder(graphs, weights, config.decoder, threads=threads)
+        ends = (own.special.eos, *own.special.ends)
+        self.decoder = open_decoder(graphs, weights, config.decoder, ends=ends, threads=threads)
         detectors = None if own.detectors is None else WordDetectors.of(weights, own.detectors)
         self.speaker = Speaker(
             load_tokenizer(own.tokenizer, folder), own.special, own.words, own.prompt_tokens, detectors
