@@ -130,7 +130,10 @@ class Settings(BaseSettings):
     @classmethod
     def _ids(cls, value: Any) -> Any:
         if isinstance(value, str):
-            return frozenset(part for part in re.split(r"[,\s]+", value) if part)
+            parts = [part for part in re.split(r"[,\s]+", value) if part]
+            if not all(re.fullmatch(r"-?\d+", part) for part in parts):
+                raise ValueError("it must be Telegram ids, numbers separated by commas")
+            return frozenset(parts)
         return value
 
     @field_validator("admin_ids")

@@ -13,8 +13,8 @@ from inference.common.file_names import picture_of, renamed
 from train_scripts.data.captions import read_captions, read_references
 from train_scripts.metrics.command_line import (
     Clip,
-    Models,
     Pictures,
+    RuClips,
     Split,
     clip_scores,
     known_measure,
@@ -55,7 +55,7 @@ def compare_command(
     split: Split = None,
     clip: Clip = None,
     pictures: Pictures = None,
-    models_dir: Models = Path("checkpoints"),
+    models_dir: RuClips = Path("checkpoints"),
     resamples: Annotated[int, typer.Option(min=1, help="Resamples of the paired bootstrap.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
 ) -> None:

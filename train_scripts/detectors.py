@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from inference.checkpoints.folder import find_checkpoint
 from inference.checkpoints.names import CheckpointFolder
-from train_scripts.metrics.command_line import Models
+from inference.commands.common import DEFAULTS, ModelsDir
 from train_scripts.terminal import console, one_sentence
 
 __all__ = ["detectors_command"]
@@ -23,7 +22,7 @@ def detectors_command(
         list[str] | None,
         typer.Option("--set", help="Change a setting: key=value, for example detectors.ridge=1."),
     ] = None,
-    models_dir: Models = Path("checkpoints"),
+    models_dir: ModelsDir = DEFAULTS.models_dir,
 ) -> None:
     """Fit word detectors to a trained checkpoint as its training would at its end, in place. Its scores are
     left out: measure it anew, and export its graphs."""

@@ -25,12 +25,13 @@ from inference.checkpoints.folder import WEIGHTS_FILE, find_checkpoint
 from inference.checkpoints.format import read_config
 from inference.checkpoints.mapped import MappedWeights
 from inference.checkpoints.names import CheckpointFolder
+from inference.commands.common import DEFAULTS, ModelsDir
 from inference.common.errors import UserError
 from inference.common.types import DecodingOptions
 from inference.reading.reader import Reader
 from train_scripts.data.captions import read_references
 from train_scripts.feedback.pictures import Picture, batches, read_pictures
-from train_scripts.metrics.command_line import Models, Pictures, Split, picture_folder
+from train_scripts.metrics.command_line import Pictures, Split, picture_folder
 from train_scripts.metrics.comparison import Comparison, compare
 from train_scripts.metrics.tables import comparison_sheet
 from train_scripts.terminal import console, one_sentence
@@ -46,7 +47,7 @@ def int8_command(
     *,
     split: Split = None,
     pictures: Pictures = None,
-    models_dir: Models = Path("checkpoints"),
+    models_dir: ModelsDir = DEFAULTS.models_dir,
     resamples: Annotated[int, typer.Option(min=1, help="Resamples of the paired bootstrap.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
 ) -> None:

@@ -22,6 +22,8 @@ _DRIVERS = {
     "postgres": "postgresql+asyncpg",
     "postgresql": "postgresql+asyncpg",
 }
+# The form of PostgreSQL's holds a password, which no sentence may show: also this one's would be taken out.
+_ADDRESSES = "write for example sqlite+aiosqlite:///data/bot.db, or as .env.example shows for PostgreSQL"
 _PICTURE_LOCK = 0x6D656D66  # of PostgreSQL: any number that nobody else uses on this database
 _TURN, _TURNS = 0.05, 20  # seconds that an emptying of the journal waits, and how often
 BESIDE = ("-wal", "-shm", "-journal", ".lock")  # what SQLite and we put beside a database
@@ -44,16 +46,10 @@ def database_url(address: str) -> URL:
     try:
         url = make_url(address)
     except ArgumentError as error:
-        raise StoreError(
-            "DATABASE_URL is not a database address; write for example sqlite+aiosqlite:///data/bot.db "
-            "or postgresql+asyncpg://user:password@host/name."
-        ) from error
+        raise StoreError(f"DATABASE_URL is not a database address; {_ADDRESSES}.") from error
     url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
     if url.drivername not in _DRIVERS.values():
-        raise StoreError(
-            f"DATABASE_URL names {url.drivername}, which is not supported; "
-            "use sqlite+aiosqlite:///FILE or postgresql+asyncpg://user:password@host/name."
-        )
+        raise StoreError(f"DATABASE_URL names {url.drivername}, which is not supported; {_ADDRESSES}.")
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise StoreError(
             "DATABASE_URL names a database in memory, which forgets accepted pictures at the first restart; "

@@ -61,7 +61,7 @@ class Sandbox(Scene):
     # --- life -----------------------------------------------------------------------------------------------
 
     async def start(self) -> Self:
-        """Bind the port and serve. Raises OSError when the port is taken."""
+        """Bind the port and serve. Raises OSError, whose text says what to do, when the port is taken."""
         # From the page ten files of the largest size may come at once.
         app = web.Application(client_max_size=MAX_UPLOAD * 11, middlewares=[self._guard])
         app.add_routes(
@@ -75,9 +75,12 @@ class Sandbox(Scene):
         await runner.setup()
         try:
             await web.TCPSite(runner, self.host, self.port).start()
-        except OSError:
+        except OSError as error:
             await runner.cleanup()
-            raise
+            raise OSError(
+                f"The stand-in of Telegram cannot listen at {self.host}:{self.port} ({error}): end what "
+                "listens there, or choose another SANDBOX_PORT."
+            ) from error
         if not _is_loopback(self.host) and self.host != "localhost":
             logger.warning("The sandbox listens on %s: whoever reaches this address can use it.", self.host)
         self._runner = runner

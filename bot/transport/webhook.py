@@ -49,13 +49,18 @@ class Webhook:
 
     @asynccontextmanager
     async def serving(self, url: str, host: str, port: int) -> AsyncIterator[None]:
-        """Listen while the block runs, at the path of ``url``. Raises OSError when the port is taken."""
+        """Listen while the block runs, at the path of ``url``. Raises OSError, whose text says what to do."""
         app = web.Application(client_max_size=LARGEST)
         app.router.add_post(urlsplit(url).path or "/", self._posted)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port).start()
+            try:
+                await web.TCPSite(runner, host, port).start()
+            except OSError as error:
+                raise OSError(
+                    f"The webhook cannot listen at {host}:{port} ({error}): choose another WEBHOOK_PORT."
+                ) from error
             yield
         finally:
             await runner.cleanup()

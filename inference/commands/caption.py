@@ -286,7 +286,9 @@ def _writer(output: Path | None, as_json: bool, total: int) -> Callable[[Row], N
                 with output.open("a", encoding="utf-8", errors=ESCAPED) as file:
                     file.write(line + "\n")
             except OSError as error:
-                raise UserError(f"{output} cannot be written ({error.strerror}): make room.") from error
+                raise UserError(
+                    f"{output} cannot be written ({error.strerror}): make room, or choose another --output."
+                ) from error
         if as_json:
             _print(line)
         elif not output:

@@ -91,8 +91,17 @@ def test_a_taken_port_is_one_sentence(environment: dict[str, str], tmp_path: Pat
         taken.listen()
         done = bot(environment, tmp_path, "sandbox", "--port", str(taken.getsockname()[1]))
     assert done.returncode == 1
-    assert "address already in use" in done.stderr
+    assert "choose another SANDBOX_PORT" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_address_of_no_database_is_told_how_it_is_written(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    done = bot(environment | {"DATABASE_URL": "bot.db"}, tmp_path, "stats")
+    assert done.returncode == 1
+    assert "sqlite+aiosqlite:///data/bot.db" in done.stderr
+    assert "redacted" not in done.stderr  # as a password in the example would be
 
 
 def test_feedback_is_exported_counted_and_erased(environment: dict[str, str], tmp_path: Path) -> None:

@@ -58,6 +58,14 @@ def test_what_cannot_be_used_is_named_and_no_secret_is_shown(monkeypatch: pytest
     assert "secret" not in str(caught.value)
 
 
+def test_operators_that_are_no_numbers_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADMIN_IDS", "@anna, boris")
+    with pytest.raises(OperatorError) as caught:
+        load_settings()
+    assert str(caught.value).count("ADMIN_IDS") == 1
+    assert "numbers separated by commas" in str(caught.value)
+
+
 def test_a_slash_at_the_end_of_the_address_is_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOT_API_URL", "http://127.0.0.1:8081/")
     assert load_settings().bot_api_url == "http://127.0.0.1:8081"

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
+from inference.commands.common import DEFAULTS, ModelsDir
 from inference.common.errors import UserError
 from train_scripts.terminal import one_sentence
-
-ModelsDir = Annotated[Path, typer.Option(help="Folder of the checkpoints.")]
 
 
 def finetune_command(
@@ -19,7 +18,7 @@ def finetune_command(
     model: Annotated[str, typer.Option(help="The model to teach, by its name in --models-dir.")],
     data: Annotated[Path, typer.Option(help="Its own data: images/, train.jsonl and val.jsonl.")],
     out: Annotated[Path, typer.Option(help="A new folder for the checkpoint and the report.")],
-    models_dir: ModelsDir = Path("checkpoints"),
+    models_dir: ModelsDir = DEFAULTS.models_dir,
     erased: Annotated[
         Path | None, typer.Option(help="erased.jsonl of a newer export, for an export of before today.")
     ] = None,
@@ -76,7 +75,7 @@ def promote_command(
     run: Annotated[Path | None, typer.Argument(help="What 'finetune' wrote, or a checkpoint.")] = None,
     *,
     name: Annotated[str, typer.Option(help="The model in whose place it goes.")],
-    models_dir: ModelsDir = Path("checkpoints"),
+    models_dir: ModelsDir = DEFAULTS.models_dir,
     force: Annotated[bool, typer.Option("--force", help="Also when it was found worse.")] = False,
     back: Annotated[bool, typer.Option("--rollback", help="Back to the one before.")] = False,
 ) -> None:

@@ -17,8 +17,8 @@ from train_scripts.metrics.evaluator import MEASURES, Measure
 
 __all__ = [
     "Clip",
-    "Models",
     "Pictures",
+    "RuClips",
     "Split",
     "clip_scores",
     "known_measure",
@@ -66,7 +66,7 @@ def known_measure(key: str) -> str:
     return key
 
 
-Models = Annotated[
+RuClips = Annotated[
     Path,
     typer.Option("--models-dir", envvar="MODELS_DIR", help="Where a ruCLIP for CLIPScore is looked for."),
 ]

@@ -50,6 +50,13 @@ async def post(settings: Settings, body: Any, secret: str | None = SECRET) -> in
         return answer.status
 
 
+async def test_a_taken_port_is_one_sentence(hooked: Settings, sandbox: Sandbox) -> None:
+    taken = hooked.model_copy(update={"webhook_port": sandbox.port})
+    with pytest.raises(OSError, match=f"cannot listen at 127.0.0.1:{sandbox.port}.*another WEBHOOK_PORT"):
+        async with working(taken, sandbox):
+            pass
+
+
 async def test_pictures_and_presses_come_by_webhook(hooked: Settings, sandbox: Sandbox) -> None:
     async with working(hooked, sandbox) as app:
         answer = await reply_to(sandbox, await sandbox.send_photo(MEME))

@@ -286,6 +286,12 @@ def test_errors_are_one_sentence(memes: Path, models: Path, tmp_path: Path) -> N
         assert "Traceback" not in done.output
 
 
+def test_a_model_is_looked_for_where_the_bot_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELS_DIR", str(tmp_path / "elsewhere"))
+    done = run("promote", "--rollback", "--name", "meme-small")
+    assert f"{tmp_path / 'elsewhere'} does not hold both meme-small" in done.stderr
+
+
 async def open_store(folder: Path) -> Any:
     from bot.feedback.store import Store
 
