@@ -15,8 +15,9 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -34,7 +35,9 @@ from inference.decoders.torch_decoder import TorchDecoder
 from inference.decoding.decoder import Decoder
 from inference.decoding.search import generate
 from inference.presets.preset import preset
-from tests.benchmarks.searching import Way, graphs_of, measure, memory_of, opened
+from tests.benchmarks.fetching import fetched
+from tests.benchmarks.figures import Row
+from tests.benchmarks.searching import DRAFTED, Result, Way, graphs_of, measure, memory_of, opened
 
 OURS, ORIGINAL, HUGGING_FACE = "PyTorch", "original", "Hugging Face"
 
@@ -44,15 +47,19 @@ def full_size() -> tuple[CaptionModel, GptPrefixDecoder]:
     own at every step: those that GPT-2 starts with repeat one token for ever."""
     torch.manual_seed(0)
     model = build(preset("clipcap-mlp")).eval()
-    decoder = model.decoder
-    if not isinstance(decoder, GptPrefixDecoder):
-        raise TypeError("clipcap-mlp has another decoder now: change the benchmark.")
+    decoder = _of_gpt(model)
     with torch.no_grad():
         for name, parameter in decoder.gpt.named_parameters():
             if parameter.dim() == 2 and "wte" not in name:
                 parameter.mul_(4)
         decoder.gpt.transformer.wte.weight[_never(decoder)] = 0  # its logit, 0, is never the highest
     return model, decoder
+
+
+def _of_gpt(model: CaptionModel) -> GptPrefixDecoder:
+    if not isinstance(model.decoder, GptPrefixDecoder):
+        raise TypeError("clipcap-mlp has another decoder now: change the benchmark.")
+    return model.decoder
 
 
 @torch.inference_mode()
@@ -142,6 +149,50 @@ def ways(
     return found | {name: partial(way, decoder, memory, beams, length) for name, way in WAYS.items()}
 
 
+def timed(
+    model: CaptionModel,
+    folders: Mapping[str, Path],
+    beams: Sequence[int],
+    *,
+    length: int,
+    rounds: int,
+    threads: int,
+) -> dict[int, Result]:
+    """Every way, by the number of beams, over the model of :func:`full_size` and the graphs of it."""
+    decoder = _of_gpt(model)
+    memory = torch.nn.functional.normalize(torch.randn(1, decoder.config.pictures[0]), dim=-1)
+    graphs = {name: opened(folder, threads) for name, folder in folders.items()}
+    return {
+        k: measure(
+            ways(decoder, graphs, memory, k, length),
+            rounds,
+            length,
+            report=lambda line: typer.echo(line, err=True),
+        )
+        for k in beams
+    }
+
+
+def rows(rounds: int, length: int = 60) -> list[Row]:
+    """Milliseconds a token of the graphs, beside the original's and Hugging Face's."""
+    threads = available()
+    torch.set_num_threads(threads)
+    model, _ = full_size()
+    with graphs_of(model) as folders:
+        results = timed(model, folders, (1, 5), length=length, rounds=rounds, threads=threads)
+    return [
+        Row(
+            f"ClipCap, {_searched(k)}, {way}: a token ({other} before)",
+            "ms",
+            *(1000 * statistics.median(result.seconds[name]) / length for name in (other, way)),
+        )
+        for k, result in results.items()
+        for way in folders
+        for other in (ORIGINAL, HUGGING_FACE)
+        if k == 1 or way != DRAFTED  # of beams nothing is guessed
+    ]
+
+
 def main(
     length: Annotated[int, typer.Option(min=2, help="Tokens of a caption.")] = 60,
     rounds: Annotated[int, typer.Option(min=1)] = 3,
@@ -152,7 +203,6 @@ def main(
     threads = threads or available()
     torch.set_num_threads(threads)
     model, decoder = full_size()
-    memory = torch.nn.functional.normalize(torch.randn(1, decoder.config.pictures[0]), dim=-1)
     console = Console()
     console.print(
         f"clipcap-mlp, {model.count()[1] / 1e6:.1f} M parameters, one picture, {length} tokens, {threads} "
@@ -163,17 +213,11 @@ def main(
     for column in ("ms/token", "of the original", "of Hugging Face", "processor ms", "same tokens"):
         table.add_column(column, justify="right")
     with graphs_of(model) as folders:
-        graphs = {name: opened(folder, threads) for name, folder in folders.items()}
-        for k in beams or [1, 5]:
-            result = measure(
-                ways(decoder, graphs, memory, k, length),
-                rounds,
-                length,
-                report=lambda line: typer.echo(line, err=True),
-            )
+        results = timed(model, folders, beams or (1, 5), length=length, rounds=rounds, threads=threads)
+        for k, result in results.items():
             for name in result.seconds:
                 table.add_row(
-                    "greedy" if k == 1 else f"beam {k}",
+                    _searched(k),
                     name,
                     f"{1000 * statistics.median(result.seconds[name]) / length:.1f}",
                     f"{result.ratio(ORIGINAL, name):.2f}",
@@ -183,5 +227,11 @@ def main(
                     end_section=name == HUGGING_FACE,
                 )
         console.print(table)
+        console.print(fetched(decoder.gpt.state_dict()))
         for name, folder in folders.items():
-            console.print(f"A process with {name} alone: {memory_of(folder, memory.shape[1], length)}.")
+            taken = memory_of(folder, decoder.config.pictures[0], length)
+            console.print(f"A process with {name} alone: {taken}.")
+
+
+def _searched(beams: int) -> str:
+    return "greedy" if beams == 1 else f"beam {beams}"

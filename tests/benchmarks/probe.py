@@ -39,6 +39,14 @@ def captioner(models: Path, model: str) -> Callable[[list[str]], dict[str, Any]]
     return caption
 
 
+def captioner_without_bfloat16(models: Path, model: str) -> Callable[[list[str]], dict[str, Any]]:
+    """The same of a version that PyTorch runs, as on a processor that does not multiply bfloat16."""
+    import torch
+
+    vars(torch.cpu)["get_capabilities"] = dict
+    return captioner(models, model)
+
+
 def bot(models: Path, model: str) -> Callable[[list[str]], dict[str, Any]]:
     """The whole bot with the stand-in of Telegram; a line names the pictures that it gets, one by one."""
     from inference.serving.engine import EngineSettings
@@ -77,7 +85,12 @@ def engine(models: Path, model: str) -> Callable[[list[str]], dict[str, Any]]:
     return run
 
 
-KINDS = {"captioner": captioner, "bot": bot, "engine": engine}
+KINDS = {
+    "captioner": captioner,
+    "captioner_without_bfloat16": captioner_without_bfloat16,
+    "bot": bot,
+    "engine": engine,
+}
 
 
 def main() -> None:

@@ -7,7 +7,9 @@ from the same probabilities with generators of its own: the words are others, as
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -27,7 +29,9 @@ from inference.decoding.decoder import Decoder
 from inference.decoding.processors import Forbid
 from inference.decoding.search import generate
 from inference.presets.preset import preset
-from tests.benchmarks.searching import Way, graphs_of, measure, memory_of, opened
+from tests.benchmarks.fetching import fetched
+from tests.benchmarks.figures import Row
+from tests.benchmarks.searching import Result, Way, graphs_of, measure, memory_of, opened
 
 NAME = "resnet101-lstm-navec"
 OURS, ORIGINAL = "PyTorch", "original"
@@ -38,12 +42,16 @@ def full_size() -> tuple[CaptionModel, RecurrentDecoder]:
     """The preset with random weights, whose end is never drawn."""
     torch.manual_seed(0)
     model = build(preset(NAME)).eval()
-    decoder = model.decoder
-    if not isinstance(decoder, RecurrentDecoder):
-        raise TypeError(f"{NAME} has another decoder now: change the benchmark.")
+    decoder = _of_lstm(model)
     with torch.no_grad():
         decoder.output.bias[END] = -1e4
     return model, decoder
+
+
+def _of_lstm(model: CaptionModel) -> RecurrentDecoder:
+    if not isinstance(model.decoder, RecurrentDecoder):
+        raise TypeError(f"{NAME} has another decoder now: change the benchmark.")
+    return model.decoder
 
 
 def original(decoder: RecurrentDecoder, memory: Tensor, length: int) -> list[int]:
@@ -75,6 +83,38 @@ def ours(decoder: Decoder, memory: object, length: int) -> list[int]:
     return tokens
 
 
+def timed(
+    model: CaptionModel, folders: Mapping[str, Path], *, length: int, rounds: int, threads: int
+) -> Result:
+    """Every way over the model of :func:`full_size` and the graphs of it."""
+    decoder = _of_lstm(model)
+    memory = torch.randn(1, decoder.config.picture)
+    ways: dict[str, Way] = {
+        name: partial(ours, opened(folder, threads), (memory.numpy(),), length)
+        for name, folder in folders.items()
+    }
+    ways[OURS] = partial(ours, TorchDecoder(decoder), memory, length)
+    ways[ORIGINAL] = partial(original, decoder, memory, length)
+    return measure(ways, rounds, length, free=ways)
+
+
+def rows(rounds: int, length: int = 100) -> list[Row]:
+    """Milliseconds a word of the graphs, beside the original's."""
+    threads = available()
+    torch.set_num_threads(threads)
+    model, _ = full_size()
+    with graphs_of(model) as folders:
+        result = timed(model, folders, length=length, rounds=rounds, threads=threads)
+    return [
+        Row(
+            f"ResNet-101 + LSTM, {way}: a word ({ORIGINAL} before)",
+            "ms",
+            *(1000 * statistics.median(result.seconds[name]) / length for name in (ORIGINAL, way)),
+        )
+        for way in folders
+    ]
+
+
 def main(
     length: Annotated[int, typer.Option(min=2, help="Words of a caption.")] = 100,
     rounds: Annotated[int, typer.Option(min=1)] = 5,
@@ -84,15 +124,8 @@ def main(
     threads = threads or available()
     torch.set_num_threads(threads)
     model, decoder = full_size()
-    memory = torch.randn(1, decoder.config.picture)
     with graphs_of(model) as folders:
-        ways: dict[str, Way] = {
-            name: partial(ours, opened(folder, threads), (memory.numpy(),), length)
-            for name, folder in folders.items()
-        }
-        ways[OURS] = partial(ours, TorchDecoder(decoder), memory, length)
-        ways[ORIGINAL] = partial(original, decoder, memory, length)
-        result = measure(ways, rounds, length, free=ways)
+        result = timed(model, folders, length=length, rounds=rounds, threads=threads)
         table = Table("Way", title=f"{NAME}, {length} words, {threads} threads, median of {rounds} rounds")
         for column in ("ms/word", "times as fast as the original", "processor ms"):
             table.add_column(column, justify="right")
@@ -105,5 +138,11 @@ def main(
             )
         console = Console()
         console.print(table)
+        parts = {
+            name: part for name, part in decoder.state_dict().items() if name.startswith(("rnn", "output"))
+        }
+        console.print(fetched(parts))
         for name, folder in folders.items():
-            console.print(f"A process with {name} alone: {memory_of(folder, memory.shape[1], length)}.")
+            console.print(
+                f"A process with {name} alone: {memory_of(folder, decoder.config.picture, length)}."
+            )

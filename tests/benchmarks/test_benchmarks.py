@@ -5,15 +5,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
 from inference.decoders.gpt_prefix import GptPrefixConfig, GptPrefixDecoder
-from tests.benchmarks import clipcap, lines, searching
+from tests.benchmarks import clipcap, lines, sampling, searching
+from tests.benchmarks.figures import Row, cells, multiplies_bfloat16
 from tests.benchmarks.measure import ROOT, quantile
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import write_checkpoint
+from tests.inference.speaking import speaking
 
 COMMAND = [sys.executable, "-m", "tests.benchmarks"]
 
@@ -82,14 +85,39 @@ def test_two_versions_are_measured_in_turn_and_end_in_a_table_and_a_plot(tmp_pat
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "same caption on 3 of 3 memes" in " ".join(done.stdout.split())
+    assert "same caption as before on 3 of 3 memes" in " ".join(done.stdout.split())
     table = (out / "versions.md").read_text(encoding="utf-8")
     figures = json.loads((out / "versions.json").read_text(encoding="utf-8"))
-    assert len(figures) == 6
+    assert len({figure["what"] for figure in figures}) == (8 if multiplies_bfloat16() else 6)
     assert all(figure["what"] in table and figure["before"] > 0 < figure["now"] for figure in figures)
     assert "<svg" in (out / "versions.svg").read_text(encoding="utf-8")
     said = [json.loads(line) for line in (out / "now.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [one["file_name"] for one in said] == ["0.jpg", "1.jpg", "2.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("module", "preset", "others"), [(clipcap, "clipcap-mlp", 10), (sampling, "resnet101-lstm-navec", 2)]
+)
+def test_graphs_are_set_beside_the_originals_of_the_same_weights(
+    module: ModuleType, preset: str, others: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `versions --full-size` adds, with small models."""
+    model = speaking(preset, tmp_path).eval()
+    weights = dict(model.decoder.named_parameters())
+    with torch.no_grad():  # the end is never said
+        if module is clipcap:
+            weights["gpt.transformer.wte.weight"][-1] = 0
+        else:
+            weights["output.bias"][sampling.END] = -1e4
+    monkeypatch.setattr(module, "full_size", lambda: (model, model.decoder))
+    rows = module.rows(1, 8)
+    assert len({row.what for row in rows}) == others
+    assert all(row.before > 0 < row.now for row in rows)
+
+
+def test_a_figure_is_shown_with_as_many_digits_as_say_something() -> None:
+    assert cells(Row("memory", "MB", 1852.4, 549.2)) == ("1852 MB", "549 MB", "3.37")
+    assert cells(Row("a token", "ms", 78.44, 9.957)) == ("78.4 ms", "9.96 ms", "7.88")
 
 
 def test_drawn_lines_are_read_and_counted_by_kind(
