@@ -9,6 +9,7 @@ import typer
 from inference.checkpoints.folder import find_checkpoint
 from inference.checkpoints.names import CheckpointFolder
 from inference.commands.common import DEFAULTS, ModelsDir
+from inference.common.interpreter import PYTHON
 from train_scripts.terminal import console, one_sentence
 
 __all__ = ["detectors_command"]
@@ -32,4 +33,7 @@ def detectors_command(
     with one_sentence():
         folder = find_checkpoint(models_dir, CheckpointFolder(name))
         fit_checkpoint(folder, load_config(config, overrides or ()))
-    console().print(f"{name} has detectors now. Export its graphs: python -m inference export {name}")
+    console().print(
+        f"{name} has detectors now. Export its graphs: {PYTHON} -m inference export {name} "
+        f"--models-dir {models_dir}"
+    )

@@ -27,6 +27,7 @@ from inference.checkpoints.mapped import MappedWeights
 from inference.checkpoints.names import CheckpointFolder
 from inference.commands.common import DEFAULTS, ModelsDir
 from inference.common.errors import UserError
+from inference.common.interpreter import PYTHON
 from inference.common.types import DecodingOptions
 from inference.reading.reader import Reader
 from train_scripts.data.captions import read_references
@@ -75,7 +76,8 @@ def round_checkpoint(
     config, graphs = read_config(folder), find(folder)
     if graphs is None or (graphs / INT8_FILE).is_file():
         raise UserError(
-            f"{name} has no graphs of its weights in float32: run  python -m inference export {name}  first."
+            f"{name} has no graphs of its weights in float32: run '{PYTHON} -m inference export {name}' "
+            "first."
         )
     exact = _said(GraphCaptioner(folder, graphs, config), pictures, config.decoding)
     with replacing(folder) as part:

@@ -179,10 +179,10 @@ def missing_keyboard(offer: Offer, texts: Texts) -> InlineKeyboardMarkup:
 
 
 def model_keyboard(offer: Offer, texts: Texts) -> InlineKeyboardMarkup:
-    """The usual model, every model by name (the present one ticked), and the way to comparing."""
-    buttons = [(_ticked(texts(sentences.MODEL_USUAL), not offer.own), model_data(NONE, offer.user_id))]
+    """The usual model, every model by name (the present one chosen), and the way to comparing."""
+    buttons = [(_chosen(texts(sentences.MODEL_USUAL), not offer.own, texts), model_data(NONE, offer.user_id))]
     buttons += [
-        (_ticked(name, offer.own and name == offer.first), model_data(models.key(name), offer.user_id))
+        (_chosen(name, offer.own and name == offer.first, texts), model_data(models.key(name), offer.user_id))
         for name in [*offer.descriptions][:_MODEL_BUTTONS]
     ]
     if len(offer.descriptions) > 1 or offer.others:
@@ -208,24 +208,26 @@ def compare_page(offer: Offer, texts: Texts) -> str:
 
 
 def compare_keyboard(offer: Offer, texts: Texts) -> InlineKeyboardMarkup:
-    """One description, and every other model: to be compared with, or where it is (ticked), no more. The way
+    """One description, and every other model: to be compared with, or where it is (chosen), no more. The way
     back.
     """
-    buttons = [(_ticked(texts(sentences.COMPARE_OFF), not offer.others), compare_data(NONE, offer.user_id))]
+    buttons = [
+        (_chosen(texts(sentences.COMPARE_OFF), not offer.others, texts), compare_data(NONE, offer.user_id))
+    ]
     for name in [*offer.descriptions][:_MODEL_BUTTONS]:
         if name != offer.first:
             chosen = name in offer.others
             choice = f"{DROP if chosen else ''}{models.key(name)}"
-            text = _ticked(texts(sentences.COMPARE_WITH, model=name), chosen)
+            text = _chosen(texts(sentences.COMPARE_WITH, model=name), chosen, texts)
             buttons.append((text, compare_data(choice, offer.user_id)))
     return column([*buttons, (texts(sentences.MODEL_TURN), model_data(TURN, offer.user_id))])
 
 
 def language_keyboard(user: User, texts: Texts) -> InlineKeyboardMarkup:
-    """The languages of the interface, the present one ticked."""
+    """The languages of the interface, the present one chosen."""
     return column(
         [
-            (_ticked(name, code == texts.language), language_data(code, user.id))
+            (_chosen(name, code == texts.language, texts), language_data(code, user.id))
             for code, name in _LANGUAGES.items()
         ]
     )
@@ -245,11 +247,11 @@ def settings_page(user: User, only_russian: Sequence[str], texts: Texts) -> str:
 
 
 def settings_keyboard(user: User, texts: Texts) -> InlineKeyboardMarkup:
-    """Every choice. What is chosen is said in words: some screen readers pass signs by."""
+    """Every choice, and which are chosen."""
     return column(
         [
             (
-                texts(sentences.CHOSEN, choice=texts(label)) if _is_chosen(choice, user) else texts(label),
+                _chosen(texts(label), _is_chosen(choice, user), texts),
                 settings_data(choice, user.id),
             )
             for choice, label in _TELLING.items()
@@ -262,5 +264,6 @@ def _is_chosen(choice: str, user: User) -> bool:
     return bool(getattr(user, name) == value)
 
 
-def _ticked(text: str, yes: bool) -> str:
-    return f"✓ {text}" if yes else text
+def _chosen(text: str, yes: bool, texts: Texts) -> str:
+    """A choice's button. What is chosen is said in words: some screen readers pass signs by."""
+    return texts(sentences.CHOSEN, choice=text) if yes else text

@@ -33,6 +33,7 @@ from bot.feedback.waiting import once_stored
 from bot.transport.intake import Intake, read_update
 from bot.transport.wire import update_number
 from bot.transport.written import WrittenUpdates
+from inference.common.interpreter import PYTHON
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ CANNOT_REACH = (
 )
 CONFLICT = (
     "Telegram refuses long polling (%s). Stop the other process that uses this token; if a webhook is set, "
-    "remove it with `python -m bot run --delete-webhook`. Trying again until it works."
+    f"remove it with `{PYTHON} -m bot run --delete-webhook`. Trying again until it works."
 )
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from inference.checkpoints.card import Card
 from inference.checkpoints.names import CocoObjects
+from inference.common.interpreter import PYTHON
 from inference.common.types import UnknownModel
 
 WEIGHTS = "COCO_V1"  # of torchvision's fasterrcnn_resnet50_fpn
 PULLED = "fasterrcnn_fpn"  # what `pull` calls them
 FILE = "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth"
-COMMAND = f"python -m inference pull {PULLED}"
+COMMAND = f"{PYTHON} -m inference pull {PULLED}"
 CARD = Card(
     "Names the things a detector finds, in Russian, with the frames and the words read; untrained.",
     "Называет предметы, которые находит детектор, кадры и прочитанные слова; без обучения.",

@@ -13,6 +13,7 @@ from pathlib import Path
 from inference.checkpoints.manifest import sha256_again
 from inference.checkpoints.names import CheckpointFolder
 from inference.common.file_names import is_plain
+from inference.common.interpreter import PYTHON
 from inference.common.types import EngineError, UnknownModel
 
 CONFIG_FILE = "config.json"
@@ -45,7 +46,7 @@ def find_checkpoint(models_dir: Path, model: CheckpointFolder) -> Path:
         others = f", or choose one of {', '.join(names)}" if names else ""
         raise UnknownModel(
             f"The preset {name!r} has no weights in {models_dir} yet: make them with "
-            f"'{preset.preset(name).command}', convert those of the original ('python -m inference "
+            f"'{preset.preset(name).command}', convert those of the original ('{PYTHON} -m inference "
             f"convert'){others}."
         )
     choice = f"choose one of {', '.join(names)}" if names else "put a checkpoint there first"

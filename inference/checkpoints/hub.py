@@ -20,6 +20,7 @@ from dotenv import dotenv_values
 
 from inference.checkpoints.names import HubModel
 from inference.checkpoints.prompts import Prompts
+from inference.common.interpreter import PYTHON
 from inference.common.types import UnknownModel
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -88,8 +89,8 @@ def find_snapshot(model: HubModel, models_dir: Path | None) -> Path:
     there = "only in part on this machine" if partial else "not on this machine"
     raise UnknownModel(
         f"The hub model {model} is {there}: connect to the internet and run "
-        f"'python -m inference pull {model.name}', or copy its folder {_folder(model)} from another machine "
-        f"to {caches(models_dir)[0]}."
+        f"'{PYTHON} -m inference pull {model.name}', or copy its folder {_folder(model)} from another "
+        f"machine to {caches(models_dir)[0]}."
     )
 
 

@@ -12,6 +12,7 @@ from inference.commands.common import DEFAULTS, ModelsDir
 from inference.common.errors import UserError
 from inference.common.extras import require
 from inference.common.file_names import is_plain, shown
+from inference.common.interpreter import PYTHON
 
 
 def convert(  # noqa: PLR0917 - Typer passes everything by name
@@ -86,5 +87,5 @@ def convert(  # noqa: PLR0917 - Typer passes everything by name
     except (FileNotFoundError, UserError, ValueError) as error:
         typer.echo(shown(" ".join(str(error).split())), err=True)
         raise typer.Exit(2) from error
-    hint = f"; try 'python -m inference caption PICTURE --model {folder.name}'" if found.captions else ""
+    hint = f"; try '{PYTHON} -m inference caption PICTURE --model {folder.name}'" if found.captions else ""
     typer.echo(f"{folder}: converted from {found.name}{hint}")

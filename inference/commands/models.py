@@ -36,7 +36,8 @@ def models(
             f"There is no model in {models_dir} yet: put a checkpoint there or name --models-dir.", err=True
         )
     if missing:
-        _print("Not here: each comes by one command", (_missing(one, presets) for one in missing))
+        title = "Not here: below each is the command that makes or fetches it, and says what it lacks"
+        _print(title, (_missing(one, presets) for one in missing))
 
 
 def _print(title: str, paragraphs: Iterable[Iterable[str]]) -> None:

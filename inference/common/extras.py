@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Final, Literal
 
+from inference.common.interpreter import PYTHON
 from inference.common.types import EngineError
 
 __all__ = ["MODULES", "Extra", "NotInstalled", "require"]
@@ -52,4 +53,4 @@ def require(extra: Extra, what: str) -> None:
 def _command(extra: Extra) -> str:
     if extra in _MADE and _MAKEFILE.is_file() and shutil.which("make"):
         return f"make {extra}"
-    return f"pip install -c constraints.txt -e '.[{extra}]'"
+    return f"{PYTHON} -m pip install -c constraints.txt -e '.[{extra}]'"

@@ -12,6 +12,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
+from inference.common.interpreter import PYTHON
 from inference.encoders.base import Encoder, Memory, Yields, register
 from inference.encoders.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
@@ -243,7 +244,7 @@ def load_torchvision(encoder: ConvolutionalEncoder | FeaturePyramidEncoder, path
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f"The weights {path} are missing: fetch them with 'python -m inference pull'."
+            f"The weights {path} are missing: fetch them with '{PYTHON} -m inference pull'."
         )
     state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     if isinstance(encoder, FeaturePyramidEncoder):

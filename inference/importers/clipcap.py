@@ -20,6 +20,7 @@ from inference.checkpoints.weight_files.state import (
     read_state,
     take,
 )
+from inference.common.interpreter import PYTHON
 from inference.common.types import DecodingOptions
 from inference.decoders.base import build_decoder
 from inference.decoders.gpt_prefix import GptPrefixDecoder
@@ -132,7 +133,7 @@ def _build(request: Request, parts: Parts) -> Built:
         entry = {_RUGPT_WORDS: "rugpt3small", _ENGLISH_WORDS: "gpt2"}.get(words)
         pulled = find_pulled(request.models_dir, entry) if entry else None
         if pulled is None:
-            advice = f" ('python -m inference pull {entry}')" if entry else ""
+            advice = f" ('{PYTHON} -m inference pull {entry}')" if entry else ""
             raise ImportFailed(
                 f"{path} needs the tokenizer of its language model, which knows {words} tokens{advice}: name "
                 "its folder with --tokenizer."
@@ -163,7 +164,7 @@ def _eye(request: Request, parts: Parts, decoder: GptPrefixDecoder, system: Pres
         entry = _EYES.get((width, decoder.vocabulary == _ENGLISH_WORDS))
         pulled = find_pulled(request.models_dir, entry) if entry else None
         if pulled is None:
-            advice = f" ('python -m inference pull {entry}')" if entry else ""
+            advice = f" ('{PYTHON} -m inference pull {entry}')" if entry else ""
             raise ImportFailed(
                 f"{path} was trained on a CLIP model's vectors of {width} numbers: name that model's folder "
                 f"with --encoder{advice}."

@@ -8,6 +8,7 @@ from typing import Any
 
 from inference.checkpoints.pull.pulling import find_pulled
 from inference.checkpoints.weight_files.state import ImportFailed, State, count, fill
+from inference.common.interpreter import PYTHON
 from inference.encoders.base import Encoder, build_encoder
 from inference.encoders.cnn import ConvolutionalEncoder
 from inference.importers.family import Parts, Request, Role
@@ -70,7 +71,7 @@ def see_through(request: Request, parts: Parts, decoder: Path, config: Mapping[s
         if not found:
             raise ImportFailed(
                 f"{decoder} saw through torchvision's {kind}, which is missing: fetch it with "
-                f"'python -m inference pull {kind}', or name its file with --encoder."
+                f"'{PYTHON} -m inference pull {kind}', or name its file with --encoder."
             )
         parts.paths[NETWORK] = found[0]
     encoder = build_encoder(config)

@@ -21,6 +21,7 @@ from inference.checkpoints.weight_files.state import (
     read_state,
     take,
 )
+from inference.common.interpreter import PYTHON
 from inference.common.types import DecodingOptions
 from inference.decoders.base import build_decoder
 from inference.decoders.rudolph import BOS, EOS, PAD, UNK, RudolphConfig, RudolphDecoder, layer_mask
@@ -172,7 +173,7 @@ def _build(request: Request, parts: Parts) -> Built:
             if not found:
                 raise ImportFailed(
                     f"{path} needs a {role.called} besides: fetch it with "
-                    f"'python -m inference pull {entry}', or name its file among the sources."
+                    f"'{PYTHON} -m inference pull {entry}', or name its file among the sources."
                 )
             parts.paths[role] = found[0]
     side = decoder.config.side

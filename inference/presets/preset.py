@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from inference.common.errors import UserError
+from inference.common.interpreter import PYTHON
 from inference.common.registry import hint
 from inference.common.types import DecodingOptions
 from inference.common.yaml_files import complaint, read_yaml
@@ -128,7 +129,7 @@ class Preset(_Data):
     def command(self) -> str:
         """The one that makes a checkpoint of this system."""
         how = "reproduce" if self.reproduced else "train --config"
-        return f"python -m train_scripts {how} {self.name}"
+        return f"{PYTHON} -m train_scripts {how} {self.name}"
 
     @property
     def reads(self) -> Literal["slots", "prompt"]:

@@ -19,6 +19,7 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
+from inference.common.interpreter import PYTHON
 from inference.reading.accounts import is_name
 from inference.reading.candidates import Candidate, pieces, trimmed
 from inference.reading.geometry import distance
@@ -242,7 +243,7 @@ def load_scorer(path: Path = SCORER_FILE) -> LineScorer:
     if tuple(stored["features"]) != FEATURES:
         raise ValueError(
             f"{path.name} was trained for other features than this version reads: "
-            "train it again with 'python -m train_scripts line-scorer'."
+            f"train it again with '{PYTHON} -m train_scripts line-scorer'."
         )
     arrays = {name: np.array(stored[name]) for name in ("mean", "scale", "hidden", "hidden_bias", "output")}
     return LineScorer(

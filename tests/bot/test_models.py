@@ -18,6 +18,7 @@ from bot.handlers.pages import Offer, compare_keyboard, model_keyboard, model_pa
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
 from bot.texts import texts
+from inference.common.interpreter import PYTHON
 from tests.bot.conftest import (
     OTHER,
     Json,
@@ -75,11 +76,11 @@ async def test_a_person_chooses_a_model_and_goes_back_to_the_usual_one(app: App,
     assert "Сейчас: обычная, fake." in page["text"]
     assert "other – Sees what others <do not> see." in page["text"]
     assert "bad – Сломана." in page["text"]
-    assert labels(page) == ["✓ Обычная модель", "bad", "fake", "other", "Сравнивать модели"]
+    assert labels(page) == ["Обычная модель (выбрано)", "bad", "fake", "other", "Сравнивать модели"]
 
     sandbox.press(page["message_id"], data_of(page, f"m:{key('other')}"))
     await sandbox.wait_for(lambda: "Сейчас: other, ваш выбор." in page["text"])
-    assert "✓ other" in labels(page)
+    assert "other (выбрано)" in labels(page)
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
     caption_id = caption_of(answer)
     row = await app.store.captions.get(caption_id)
@@ -93,7 +94,7 @@ async def test_a_person_chooses_a_model_and_goes_back_to_the_usual_one(app: App,
 
     sandbox.press(page["message_id"], data_of(page, "m:0"))
     await sandbox.wait_for(lambda: "Сейчас: обычная, fake." in page["text"])
-    assert "✓ Обычная модель" in labels(page)
+    assert "Обычная модель (выбрано)" in labels(page)
 
 
 async def test_scores_are_told_in_words_first(app: App, sandbox: Sandbox, models_dir: Path) -> None:
@@ -130,8 +131,8 @@ async def test_a_model_that_is_not_here_is_told_with_the_command_that_gets_it(
             for one in page["entities"]
             if one["type"] == "code"
         }
-        assert "python -m train_scripts reproduce rudolph" in codes
-        assert "python -m inference pull fasterrcnn_fpn" in codes
+        assert f"{PYTHON} -m train_scripts reproduce rudolph" in codes
+        assert f"{PYTHON} -m inference pull fasterrcnn_fpn" in codes
         assert not any("fake" in code for code in codes)
         sandbox.press(page["message_id"], data_of(page, "m:p"))
         await sandbox.wait_for(lambda: "other – Sees" in page["text"])
@@ -150,7 +151,7 @@ async def test_a_model_with_a_translation_is_described_as_it_is_without(
     async with working(settings(compare_with="other+org/en-ru"), sandbox):
         page = await command(sandbox, "/model")
         assert "other+org/en-ru – Sees what others <do not> see." in page["text"]
-        assert "✓ Обычная модель" in labels(page) and "other+org/en-ru" in labels(page)
+        assert "Обычная модель (выбрано)" in labels(page) and "other+org/en-ru" in labels(page)
 
 
 async def test_a_model_is_chosen_by_its_name_too(app: App, sandbox: Sandbox) -> None:
@@ -250,7 +251,11 @@ async def test_three_descriptions_stand_beside_each_other_and_are_told_apart(
     # Where there are few models, all of them are meant.
     page = await command(sandbox, "/compare")
     assert "Сейчас: три описания каждой картинки, от fake, от my model и от other." in page["text"]
-    assert labels(page)[:3] == ["Одно описание", "✓ Сравнивать с my model", "✓ Сравнивать с other"]
+    assert labels(page)[:3] == [
+        "Одно описание",
+        "Сравнивать с my model (выбрано)",
+        "Сравнивать с other (выбрано)",
+    ]
     photo = await sandbox.send_photo(MEME)
     said = await sandbox.wait_for(lambda: (found := replies_to(sandbox, photo))[2:] and found)
     assert [one["text"].split("\n")[0] for one in said] == [

@@ -103,7 +103,7 @@ async def test_a_page_that_cannot_be_turned_is_no_failure(
     assert answers[0]["text"] == "Ваша оценка: 4 из 5"
     answers.append(await pressed(sandbox, pages["/privacy"], "Разрешить"))
     answers.append(await pressed(sandbox, pages["/model"], "other"))
-    answers.append(await pressed(sandbox, pages["/compare"], "✓ Сравнивать с other"))
+    answers.append(await pressed(sandbox, pages["/compare"], "Сравнивать с other (выбрано)"))
     answers.append(await pressed(sandbox, pages["/language"], "English"))
 
     async def saved() -> bool:

@@ -151,6 +151,12 @@ async def test_an_album_is_one_message_and_every_picture_is_answered(
     )
     await expect(chat.replies).to_have_count(len(KINDS), timeout=WAIT)
     await expect(chat.messages.first.get_by_role("img")).to_have_count(len(KINDS))
+    for number in range(len(KINDS)):  # heard alone, each reply says which picture it is about
+        name = f"Картинка {number + 1} из {len(KINDS)}"
+        await expect(chat.messages.first.get_by_role("img").nth(number)).to_have_attribute("alt", name)
+        await expect(
+            chat.replies.nth(number).get_by_role("button", name=f"В ответ на: {name}")
+        ).to_be_visible()
     answered = [message["reply_to_message"]["message_id"] for message in sandbox.messages(by_bot=True)]
     assert answered == [message["message_id"] for message in sandbox.messages(by_bot=False)]
 

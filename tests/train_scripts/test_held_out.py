@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from inference.common.errors import UserError
 from tests.train_scripts.drawn_data import drawn_data, small_config
 from train_scripts.training.config import load_config
 from train_scripts.training.data import held_out
@@ -25,6 +28,14 @@ def test_without_pictures_held_out_val_chooses(tmp_path: Path) -> None:
     data = read_stage(load_config(small_config(tmp_path / "data")), "drawn")
     assert data.choosing == data.val
     assert len(data.every) == len(data.train) + len(data.val)
+
+
+def test_who_holds_all_pictures_out_hears_of_it(tmp_path: Path) -> None:
+    drawn_data(tmp_path / "data")
+    with pytest.raises(
+        UserError, match=r"holds out all 8 pictures .*: lower stages\.drawn\.held_out \(250\)"
+    ):
+        read_stage(load_config(small_config(tmp_path / "data", stage={"held_out": 250})), "drawn")
 
 
 def test_the_same_pictures_are_held_out_whatever_the_order() -> None:

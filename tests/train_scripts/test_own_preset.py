@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.common.errors import UserError
+from inference.common.interpreter import PYTHON
 from inference.encoders.base import build_encoder
 from inference.presets.preset import names, preset
 from tests.inference.learning import CAPTIONS
@@ -94,7 +95,7 @@ def test_what_a_preset_starts_from_is_named_with_the_way_to_get_it(
         with pytest.raises(UserError) as caught:
             build_model(load_config(name), CAPTIONS, None, [])
         assert str(caught.value) == (
-            f"{name} starts from {tmp_path / wanted}, which is missing: fetch it with 'python -m inference "
+            f"{name} starts from {tmp_path / wanted}, which is missing: fetch it with '{PYTHON} -m inference "
             f"pull {entry}', or set {setting} to others, or to 'random'."
         )
 

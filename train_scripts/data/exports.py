@@ -19,6 +19,7 @@ from inference.checkpoints.manifest import sha256_of_folder
 from inference.common import tables
 from inference.common.errors import UserError
 from inference.common.file_names import picture_of
+from inference.common.interpreter import PYTHON
 from train_scripts.data.dataset import is_inside
 from train_scripts.data.files import json_object
 
@@ -124,7 +125,7 @@ def _made_at(folder: Path) -> datetime:
     except FileNotFoundError:
         raise ExportError(
             f"{folder} is no export of the bot (there is no {REPORT} in it): make one with "
-            "'python -m bot export --out FOLDER'."
+            f"'{PYTHON} -m bot export --out FOLDER'."
         ) from None
     except (OSError, ValueError, KeyError, TypeError):
         raise ExportError(f"{path} is damaged: export again.") from None

@@ -17,6 +17,7 @@ from inference.checkpoints.models import checkpoint_hash, model_info
 from inference.checkpoints.names import CheckpointFolder, ModelName
 from inference.common.errors import UserError
 from inference.common.file_names import is_plain
+from inference.common.interpreter import PYTHON
 from inference.common.locks import locked
 from inference.common.types import UnknownModel
 from train_scripts.feedback.judge import worse
@@ -34,6 +35,7 @@ class Promotion:
     """
 
     name: str
+    models_dir: Path
     checkpoint: str
     previous: str | None
     despite: str | None
@@ -43,7 +45,8 @@ class Promotion:
         if self.previous is not None:
             text = (
                 f"{self.name} is now {self.checkpoint[:12]}; what it was ({self.previous[:12]}) is kept as "
-                f"{self.name}{PREVIOUS}. Back: python -m train_scripts promote --rollback --name {self.name}"
+                f"{self.name}{PREVIOUS}. Back: {PYTHON} -m train_scripts promote --rollback "
+                f"--name {self.name} --models-dir {self.models_dir}"
             )
         return f"Forced, although: {self.despite}\n{text}" if self.despite else text
 
@@ -60,6 +63,10 @@ def promote(run: Path, name: str, models_dir: Path, *, force: bool = False) -> P
     """
     inside = (run / name for name in (CHECKPOINT, MODEL_FOLDER) if (run / name).is_dir())
     folder = next(inside, run)
+    if not folder.is_dir():
+        raise UserError(
+            f"There is no folder {run}: give that of a run of finetune or train, or a checkpoint."
+        )
     read_config(folder)
     info = model_info(folder.parent, ModelName(CheckpointFolder(folder.name)))
     if not is_plain(name) or name.startswith("."):
@@ -92,7 +99,7 @@ def rollback(name: str, models_dir: Path) -> Promotion:
         ) from None
     except OSError as error:
         raise UserError(f"{name} was left as it was ({error}): check {models_dir}.") from error
-    return Promotion(name, now, was, None)
+    return Promotion(name, models_dir, now, was, None)
 
 
 def _hash(models_dir: Path, name: str) -> str:
@@ -113,7 +120,7 @@ def _promote(
     if reason is not None and not force:
         raise UserError(f"{reason} To promote it all the same, add --force.")
     _put(folder, models_dir, name, exchange=previous is not None)
-    return Promotion(name, checkpoint, previous, reason)
+    return Promotion(name, models_dir, checkpoint, previous, reason)
 
 
 def _objection(run: Path, checkpoint: str, name: str, serving: str) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from inference.checkpoints.card_file import CARD_FILE
 from inference.checkpoints.format import CheckpointError
 from inference.common.file_names import ESCAPED, picture_of
+from inference.common.interpreter import PYTHON
 from train_scripts.feedback.finetune import as_rows
 from train_scripts.feedback.judge import GUARDED, near
 from train_scripts.feedback.run import CHECKPOINT, Result
@@ -67,7 +68,7 @@ def _title(result: Result) -> str:
 def _next(result: Result) -> str:
     sources = result.sources
     return (
-        f"Put it in the place of {sources.model}: python -m train_scripts promote {sources.out} "
+        f"Put it in the place of {sources.model}: {PYTHON} -m train_scripts promote {sources.out} "
         f"--name {sources.model} --models-dir {sources.models_dir}"
     )
 

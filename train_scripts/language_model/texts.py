@@ -7,6 +7,7 @@ from pathlib import Path
 
 from inference.common.errors import UserError
 from inference.common.file_names import picture_of
+from inference.common.interpreter import PYTHON
 from inference.tokenizers.words_read import SLOTS, slotted
 from train_scripts.data.dataset import DataRow
 from train_scripts.language_model.train import Text
@@ -33,7 +34,7 @@ def meme_texts(
     unread = next((row for row in rows if row.picture not in known), None)
     if unread is not None:
         raise UserError(
-            f"{unread.file_name} was never read: read the pictures with 'python -m train_scripts read' and "
+            f"{unread.file_name} was never read: read the pictures with '{PYTHON} -m train_scripts read' and "
             "name the file with --readings."
         )
     pictures = (row.picture for row in rows)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from inference.common.errors import UserError
 from inference.common.file_names import ESCAPED, picture_of
+from inference.common.interpreter import PYTHON
 from inference.reading.ocr import Ocr
 from train_scripts.data.dataset import read_split
 from train_scripts.data.journal import kept_rows
@@ -165,4 +166,4 @@ def train_command(  # noqa: PLR0917 - the options of a command
         training = {"recipe": asdict(recipe), "history": trainer.history}
         with _written(out):
             write_checkpoint(out, trainer.network, model.tokenizer, model.table, training=training)
-    Console().print(f"Written to {out}. Measure it with 'python -m train_scripts evaluate'.")
+    Console().print(f"Written to {out}. Measure it with '{PYTHON} -m train_scripts evaluate'.")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from inference.common.errors import UserError
+from inference.common.interpreter import PYTHON
 from inference.reading.features import MAX_LINES, layout_features, line_features
 from inference.reading.reading import Reading
 from inference.russian.lexicon import bare
@@ -62,7 +63,7 @@ def load_examples(
         kept = readings.get(row.file_name)
         if kept is None:
             raise UserError(
-                f"{row.file_name} is not among the readings: read it with 'python -m train_scripts read'."
+                f"{row.file_name} is not among the readings: read it with '{PYTHON} -m train_scripts read'."
             )
         reading = reading_of(kept, image)
         image = reading.upright(image)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from inference.common.errors import UserError
+from inference.common.interpreter import PYTHON
 from inference.reading.candidates import candidates
 from inference.reading.scorer import FEATURES, SCORER_FILE, features
 from train_scripts.meme_small.quotes import is_translated, match_line, normalise, quoted_spans
@@ -48,7 +49,7 @@ def examples(
     if not values:
         raise UserError(
             "No description quotes what was read on its picture: read the pictures of these rows with "
-            "'python -m train_scripts read'."
+            f"'{PYTHON} -m train_scripts read'."
         )
     return np.concatenate(values), np.array(labels)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from inference.common.errors import UserError
+from inference.common.interpreter import PYTHON
 from train_scripts.terminal import console, one_sentence
 
 __all__ = ["reproduce_command"]
@@ -59,7 +60,7 @@ def reproduce_command(
         scores = score.scores()
         assert scores is not None  # noqa: S101 - the last steps are done
         console().print(_beside(name, system.original, scores))
-        typer.echo(f"Ask it: python -m inference caption PICTURE --model {system.model}")
+        typer.echo(f"Ask it: {PYTHON} -m inference caption PICTURE --model {system.model}")
 
 
 def _go(run: Path, steps: Any) -> None:

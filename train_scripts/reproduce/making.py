@@ -15,6 +15,7 @@ from inference.checkpoints.folder import is_checkpoint
 from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import CheckpointFolder, HubModel, ModelName
 from inference.common.errors import UserError
+from inference.common.interpreter import PYTHON
 from train_scripts.data.captions import read_references
 from train_scripts.data.journal import append_rows, kept_rows
 from train_scripts.data.prepare import WORK, Plan, is_prepared, prepare
@@ -174,8 +175,8 @@ class Promote(Step):
         name, models_dir = self.place.name, self.place.parent
         if is_checkpoint(self.place):
             raise UserError(
-                f"{self.place} is another model: move it away, or put this one in its place by 'python -m "
-                f"train_scripts promote {self.run_folder} --name {name} --force'."
+                f"{self.place} is another model: move it away, or put this one in its place by '{PYTHON} -m "
+                f"train_scripts promote {self.run_folder} --name {name} --models-dir {models_dir} --force'."
             )
         return str(promote(self.run_folder, name, models_dir))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from inference.checkpoints.names import HubModel
 from inference.checkpoints.pull.entries import KNOWN, Weights
 from inference.common.errors import UserError
+from inference.common.interpreter import PYTHON
 from inference.presets.preset import is_named, weights_at
 from train_scripts.reproduce.getting import Fetch, FetchFromHub, Unpack
 from train_scripts.reproduce.making import Prepare, Promote, Score, Train
@@ -164,7 +165,7 @@ def _weights(
         wanted = addresses.get(name) or KNOWN.get(name)
         if wanted is None:
             raise UserError(
-                f"'python -m inference pull' knows no {name}: name its address in a list of --addresses."
+                f"'{PYTHON} -m inference pull' knows no {name}: name its address in a list of --addresses."
             )
         yield Fetch(
             title=f"fetch the weights {name}" + (f": {wanted.what}" if wanted.what else ""),

@@ -14,6 +14,7 @@ from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.captioners.encoder_decoder.settings import SpecialTokens
 from inference.checkpoints.weight_files.state import ImportFailed, read_state
 from inference.common.errors import UserError
+from inference.common.interpreter import PYTHON
 from inference.common.types import EngineError
 from inference.decoders.base import CaptionDecoder, build_decoder
 from inference.encoders.base import Memory
@@ -68,7 +69,7 @@ def _must_be_here(config: TrainConfig) -> None:
         if not path.exists():
             others = "another" if key == "tokenizer" else f"others, or to {RANDOM!r}"
             raise UserError(
-                f"{config.system.name} starts from {path}, which is missing: fetch it with 'python -m "
+                f"{config.system.name} starts from {path}, which is missing: fetch it with '{PYTHON} -m "
                 f"inference pull {Path(usual).parts[0]}', or set {key} to {others}."
             )
 

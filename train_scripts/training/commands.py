@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from inference.common.errors import UserError
+from inference.common.interpreter import PYTHON
 from train_scripts.terminal import one_sentence
 
 __all__ = ["train_preset_command"]
@@ -65,7 +66,9 @@ def train_preset_command(
         raise typer.Exit(130) from None
     if int(os.environ.get("RANK", "0")) == 0:
         typer.echo(f"The checkpoint is {model}, the report {folder / 'report.html'}.")
-        typer.echo(f"Ask it: python -m inference caption PICTURE --models-dir {folder} --model {model.name}")
+        typer.echo(
+            f"Ask it: {PYTHON} -m inference caption PICTURE --models-dir {folder} --model {model.name}"
+        )
 
 
 def _start_missing_processes() -> None:

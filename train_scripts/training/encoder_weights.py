@@ -14,6 +14,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from inference.checkpoints.weight_files.state import fill, read_state
 from inference.common.errors import UserError
+from inference.common.interpreter import PYTHON
 from inference.encoders.base import Encoder
 from inference.encoders.cnn import (
     ConvolutionalEncoder,
@@ -101,8 +102,8 @@ def _torchvision_path(encoder: ConvolutionalEncoder | FeaturePyramidEncoder) -> 
             return folder / named[0]
     kind = encoder.settings["kind"]
     raise UserError(
-        f"The weights {encoder.weights} ({named[0]}) are not here: fetch them with 'python -m inference pull "
-        f"{kind}', or set encoder.weights to their file, or to 'random' on a machine without internet."
+        f"The weights {encoder.weights} ({named[0]}) are not here: fetch them with '{PYTHON} -m inference "
+        f"pull {kind}', or set encoder.weights to their file, or to 'random' on a machine without internet."
     )
 
 

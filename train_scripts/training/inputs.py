@@ -20,6 +20,7 @@ from inference.captioners.encoder_decoder.detectors import Array
 from inference.captioners.encoder_decoder.model import CaptionModel, array_of
 from inference.common.errors import UserError
 from inference.common.file_names import picture_of
+from inference.common.interpreter import PYTHON
 from inference.decoding.processors import LogitsProcessor
 from inference.encoders.base import Memory
 from inference.reading.reading import Reading
@@ -109,6 +110,11 @@ def read_stage(config: TrainConfig, name: str) -> StageRows:
         held = held_out((row.file_name for row in train), stage.held_out)
         choosing = [row for row in train if row.file_name in held]
         train = [row for row in train if row.file_name not in held]
+        if choosing and not train:
+            raise UserError(
+                f"Stage {name} holds out all {len(held)} pictures of its split train: lower "
+                f"stages.{name}.held_out ({stage.held_out}), or give it more data."
+            )
     if not train:
         raise UserError(
             f"Stage {name} has no rows of the split train in {', '.join(stage.data)}: give it others."
@@ -159,7 +165,7 @@ def stage_readings(config: TrainConfig, data: Mapping[str, StageRows]) -> Readin
     if unread is not None:
         raise UserError(
             f"{unread.where}, names {unread.file_name}, which was never read: read the pictures with "
-            "'python -m train_scripts read' and name the file under readings."
+            f"'{PYTHON} -m train_scripts read' and name the file under readings."
         )
     # Made anew for each run: lines depend on the line scorer, and their order on what is on the picture.
     return with_pictures(

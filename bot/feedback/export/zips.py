@@ -9,6 +9,7 @@ from pathlib import Path
 from bot.feedback import private
 from bot.feedback.export.pictures import IMAGES
 from bot.feedback.export.report import ExportError
+from inference.common.interpreter import PYTHON
 
 PART_SIZE = 49_000_000  # bytes: a bot may upload 50 MB to Telegram
 
@@ -38,7 +39,7 @@ def _archive(folder: Path, into: Path, name: str, limit: int) -> list[Path]:
         if any(part.stat().st_size > limit for part in parts.paths):
             raise ExportError(
                 f"A file of this export is larger than {limit // 1_000_000} MB even when packed; "
-                "narrow it with a date or a rating, or run `python -m bot export` on the server."
+                f"narrow it with a date or a rating, or run `{PYTHON} -m bot export` on the server."
             )
     except BaseException:
         parts.close()

@@ -176,7 +176,7 @@ const own = (message) => state.me && message.from.id === state.me.id;
 function gist(message) {
   const words = message.text || message.caption;
   if (words) return words;
-  if (message.photo) return "Картинка";
+  if (message.photo) return pictureName(message);
   if (message.sticker) return "Стикер";
   if (message.animation) return "Анимация";
   if (message.video) return "Видео";
@@ -204,13 +204,22 @@ function groups() {
   return found;
 }
 
+// Of an album each has a name of its own, by which its description is told from the others'.
+function pictureName(message) {
+  const album = message.media_group_id ? groups().get(groupKey(message)) || [] : [];
+  const photos = album.filter((one) => one.photo);
+  const place = photos.findIndex((one) => one.message_id === message.message_id);
+  return place >= 0 && photos.length > 1 ? `Картинка ${place + 1} из ${photos.length}` : "Картинка";
+}
+
 function picture(message) {
   const best = message.photo[message.photo.length - 1];
+  const name = pictureName(message);
   const image = make("img", {
     src: address(best.file_id),
     width: best.width,
     height: best.height,
-    alt: message.caption ? `Картинка: ${message.caption}` : "Картинка",
+    alt: message.caption ? `${name}: ${message.caption}` : name,
   });
   image.addEventListener("load", stick);
   return make(
@@ -252,7 +261,7 @@ function media(messages) {
         make(
           "div",
           { class: "pictures" },
-          gif ? make("img", { ...source, alt: "Анимация" }) : make("video", { ...source, controls: true, loop: true }),
+          gif ? make("img", { ...source, alt: "Анимация" }) : make("video", { ...source, controls: true, loop: true, "aria-label": "Анимация" }),
         ),
       );
     } else if (message.document) parts.push(fileCard(message.document));
@@ -265,9 +274,9 @@ function media(messages) {
       );
     }
     if (message.video) {
-      parts.push(make("div", { class: "pictures" }, make("video", { src: address(message.video.file_id), controls: true })));
+      parts.push(make("div", { class: "pictures" }, make("video", { src: address(message.video.file_id), controls: true, "aria-label": "Видео" })));
     }
-    if (message.voice) parts.push(make("audio", { src: address(message.voice.file_id), controls: true }));
+    if (message.voice) parts.push(make("audio", { src: address(message.voice.file_id), controls: true, "aria-label": "Голосовое сообщение" }));
   }
   return parts;
 }

@@ -19,6 +19,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from inference.captioners.coco_objects.wording import Thing, compose
 from inference.checkpoints.coco_objects import PULLED, WEIGHTS, weights
 from inference.checkpoints.weight_files.state import ImportFailed, read_state
+from inference.common.interpreter import PYTHON
 from inference.common.types import DecodingOptions, EngineError
 from inference.reading.reading import Reading
 
@@ -59,7 +60,7 @@ def load_detector(path: Path, *, side: int = SIDE) -> nn.Module:
     except RuntimeError as error:
         raise EngineError(
             f"{path} holds another network than torchvision's Faster R-CNN ResNet-50 FPN ({WEIGHTS}): "
-            f"fetch it with 'python -m inference pull {PULLED}'."
+            f"fetch it with '{PYTHON} -m inference pull {PULLED}'."
         ) from error
     return detector.eval()
 

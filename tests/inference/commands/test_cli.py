@@ -316,8 +316,9 @@ def test_models_are_listed(cli: Cli) -> None:
         part in done.stdout for part in ("fake", "0.0 M", cli.checkpoint[:12], "Says [nothing] of note.")
     )
     assert all(part in done.stdout for part in ("clipcap-transformer", "53.6 M", "266.7 M", "rudolph"))
-    command = "  python -m train_scripts reproduce resnet101-lstm-navec"
-    assert command in done.stdout.splitlines(), "whole on one line, whatever the terminal's width"
+    command = "python -m train_scripts reproduce resnet101-lstm-navec"
+    lines = done.stdout.splitlines()
+    assert any(line.endswith(command) for line in lines), "whole on one line, whatever the terminal's width"
     row, *others = rows_of(cli.run("models", "--json").stdout)
     assert row == {
         "kind": "model",
@@ -328,7 +329,7 @@ def test_models_are_listed(cli: Cli) -> None:
         "scores": {},
     }
     missing = {one["name"]: one["command"] for one in others if one["kind"] == "missing"}
-    assert missing["rudolph"] == "python -m train_scripts reproduce rudolph" and "fake" not in missing
+    assert missing["rudolph"].endswith("python -m train_scripts reproduce rudolph") and "fake" not in missing
     presets = [one for one in others if one["kind"] == "preset"]
     sizes = {preset["name"]: (preset["trainable"], preset["parameters"]) for preset in presets}
     assert sizes["clipcap-mlp"] == (31_468_800, 244_622_592)

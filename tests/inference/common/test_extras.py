@@ -18,6 +18,7 @@ from inference.captioners.captioner import load_captioner
 from inference.checkpoints.coco_objects import FILE
 from inference.common import extras
 from inference.common.extras import MODULES, Extra, NotInstalled, require
+from inference.common.interpreter import PYTHON
 from tests.inference.fakes import write_checkpoint
 from tests.slim import ROOT
 from tests.slim import hide as hide_all
@@ -40,8 +41,8 @@ def test_what_is_installed_is_not_asked_for() -> None:
     [
         ("models", "make models"),
         ("train", "make train"),
-        ("postgres", "pip install -c constraints.txt -e '.[postgres]'"),
-        ("serve", "pip install -c constraints.txt -e '.[serve]'"),
+        ("postgres", f"{PYTHON} -m pip install -c constraints.txt -e '.[postgres]'"),
+        ("serve", f"{PYTHON} -m pip install -c constraints.txt -e '.[serve]'"),
     ],
 )
 def test_the_sentence_has_the_command(extra: Extra, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +58,7 @@ def test_without_make_the_command_is_pips(monkeypatch: pytest.MonkeyPatch, tmp_p
     """As in an image, which has no Makefile."""
     monkeypatch.setattr(extras, "_MAKEFILE", tmp_path / "Makefile")
     hide("models", monkeypatch)
-    with pytest.raises(NotInstalled, match=r"\"pip install -c constraints\.txt -e '\.\[models\]'\"\.$"):
+    with pytest.raises(NotInstalled, match=r"-m pip install -c constraints\.txt -e '\.\[models\]'\"\.$"):
         require("models", "This test")
 
 

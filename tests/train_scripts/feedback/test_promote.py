@@ -17,6 +17,7 @@ from inference.checkpoints.config import CheckpointConfig
 from inference.checkpoints.models import list_models
 from inference.checkpoints.modules import save_checkpoint
 from inference.common.errors import UserError
+from inference.common.interpreter import PYTHON
 from inference.common.types import DecodingOptions
 from tests.inference.fakes import hash_of
 from train_scripts.feedback import promote as promotion
@@ -74,7 +75,8 @@ def test_it_takes_the_place_and_can_be_taken_back(tmp_path: Path, models: Path) 
     assert values(models) == {"small": "2.0", "small.previous": "1.0"}
     assert (done.previous, done.despite) == (before, None)
     assert hash_of(models, "small") == done.checkpoint
-    assert "Back: python -m train_scripts promote --rollback --name small" in str(done)
+    back = f"Back: {PYTHON} -m train_scripts promote --rollback --name small --models-dir {models}"
+    assert back in str(done)
     assert {model.name for model in list_models(models)} == {"small", "small.previous"}
     rollback("small", models)
     assert values(models) == {"small": "1.0", "small.previous": "2.0"}
@@ -179,6 +181,11 @@ def test_without_a_comparison_it_is_refused(tmp_path: Path, models: Path) -> Non
 def test_a_name_is_a_name(tmp_path: Path, models: Path, name: str) -> None:
     with pytest.raises(UserError, match="no name for a model"):
         promote(finished(tmp_path, "x"), name, models)
+
+
+def test_a_run_that_is_not_there(tmp_path: Path, models: Path) -> None:
+    with pytest.raises(UserError, match=r"There is no folder .*/mistyped: give that of a run"):
+        promote(tmp_path / "mistyped", "small", models)
 
 
 def test_nothing_to_go_back_to(models: Path) -> None:
