@@ -96,7 +96,7 @@ def _step(model: CaptionModel) -> float:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     pixels = model.encoder.pixels(pictures()[:2])
     loss = model.loss(pixels, model.batch(CAPTIONS[:2]))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     if any(parameter.grad is None for parameter in trained):
         raise AssertionError("a parameter that should learn got no gradient")
     torch.optim.SGD(trained, lr=1e-2).step()

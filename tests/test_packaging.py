@@ -20,7 +20,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from prometheus_client import CollectorRegistry
 
-from bot.config import Settings
+from bot.config import Settings, load_settings
 from bot.operating.probes import Pulse, probes
 from inference.common.extras import MODULES, Extra
 
@@ -74,8 +74,8 @@ def example() -> dict[str, str]:
 
 def test_env_example_names_every_setting_and_shows_its_default(no_environment: None) -> None:
     assert set(example()) == NAMES
-    shown = Settings(_env_file=ROOT / ".env.example")
-    assert shown == Settings(_env_file=None)
+    shown = load_settings(_env_file=ROOT / ".env.example")
+    assert shown == load_settings(_env_file=None)
     # An empty line means the default too, but only where there is no value that could be shown.
     for name, value in example().items():
         assert bool(value) != (Settings.model_fields[name.lower()].default in (None, "", frozenset())), name
@@ -108,9 +108,9 @@ def test_constraints_pin_every_direct_dependency_within_its_range() -> None:
         if requirement.name == project["name"]:  # an extra that holds another
             assert requirement.extras <= set(project["optional-dependencies"])
             continue
-        version = pins.get(canonicalize_name(requirement.name))
-        assert version is not None, f"{requirement.name} is not in constraints.txt"
-        assert requirement.specifier.contains(version), f"{requirement} does not allow {version}"
+        pinned = pins.get(canonicalize_name(requirement.name))
+        assert pinned is not None, f"{requirement.name} is not in constraints.txt"
+        assert requirement.specifier.contains(pinned), f"{requirement} does not allow {pinned}"
 
 
 # --- extras ---
@@ -213,7 +213,7 @@ def test_each_image_has_its_packages_and_the_program(target: str) -> None:
 def test_the_image_holds_the_code_and_the_default_model(no_environment: None) -> None:
     sources = [line.split()[:-1] for line in instructions("COPY") if not line.startswith("--from")]
     copied = {source for group in sources for source in group}
-    settings = Settings(_env_file=None)
+    settings = load_settings(_env_file=None)
     program = {line.split()[0] for line in instructions("COPY", stage="program")}
     assert {"bot", "inference", f"{settings.models_dir}/{settings.model}"} <= program
     ignore = [line for line in read(".dockerignore").splitlines() if line and not line.startswith("#")]
@@ -261,7 +261,7 @@ async def test_the_health_check_asks_the_bot(
 def test_compose_sets_only_what_the_bot_knows(service: dict[str, Any], no_environment: None) -> None:
     environment = service["environment"]
     assert set(environment) <= NAMES
-    settings = Settings(_env_file=None, **{name.lower(): value for name, value in environment.items()})
+    settings = load_settings(_env_file=None, **{name.lower(): value for name, value in environment.items()})
     assert settings.health_port, "the HEALTHCHECK needs the endpoint"
     (exposed,) = instructions("EXPOSE")
     outside = [settings.sandbox_port, settings.webhook_port]

@@ -86,7 +86,7 @@ class Connection(aiosqlite.Connection):
             self._begun = False
 
     async def _ask(self, work: Callable[[], None]) -> None:
-        await self._execute(work)  # type: ignore[no-untyped-call]
+        await self._execute(work)  # type: ignore[no-untyped-call]  # aiosqlite's own, without types
 
 
 def _run(connection: sqlite3.Connection, begin: str, statement: Callable[[sqlite3.Connection], None]) -> None:

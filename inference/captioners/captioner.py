@@ -81,7 +81,9 @@ class Talker(Describer, Protocol):
 class Elsewhere(Talker, Protocol):
     """A talker that asks another machine: what it says is there later, and done in another thread."""
 
-    likelihood: float  # mean log-probability of the tokens, of all that it says
+    @property
+    def likelihood(self) -> float:
+        """Mean log-probability of the tokens, of all that it says."""
 
     def begin(
         self, image: Image.Image, reading: Reading, asked: Asked | None, options: DecodingOptions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import torch
 from PIL import Image
@@ -58,7 +58,7 @@ class Encoder(nn.Module, ABC):
             self._frozen.append(part)
         self.train(self.training)
 
-    def train(self, mode: bool = True) -> Encoder:
+    def train(self, mode: bool = True) -> Self:
         """Training mode for all but the frozen parts."""
         super().train(mode)
         for part in self._frozen:

@@ -32,7 +32,7 @@ _SILENT = 30.0  # seconds, after which an engine that told nothing is taken to b
 def new_registry() -> CollectorRegistry:
     """A registry of its own, with what is to be known of any process: processor, memory, files, Python."""
     # A second series for each, which tells no more than the process's own start.
-    disable_created_metrics()  # type: ignore[no-untyped-call]
+    disable_created_metrics()
     registry = CollectorRegistry(auto_describe=True)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import statistics
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from inference.common.processors import available
 from inference.common.types import EngineError
 from inference.serving.engine import EngineSettings
 from tests.benchmarks.measure import EngineResult, engine_alone, quantile
-from tests.drawing import DEFAULT_WORDS, KINDS, draw_meme, jpeg_bytes
+from tests.drawing import KINDS, draw_meme, jpeg_bytes
 
 _BUSY = "while True: pass"
 DEFAULTS = EngineSettings()
@@ -68,8 +69,8 @@ def beside_others(
     """Seconds a picture alone and beside busy processes."""
     settings = EngineSettings(model=model, models_dir=models_dir, captioner=captioner, picture_timeout=600)
     pictures = [
-        jpeg_bytes(draw_meme(kind := KINDS[number % len(KINDS)], *DEFAULT_WORDS[kind], width=800 + number))
-        for number in range(count)
+        jpeg_bytes(draw_meme(kind, width=800 + number))
+        for number, kind in zip(range(count), itertools.cycle(KINDS), strict=False)
     ]
     seconds: dict[int, list[float]] = {}
     try:

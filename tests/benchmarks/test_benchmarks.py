@@ -14,7 +14,7 @@ from inference.decoders.gpt_prefix import GptPrefixConfig, GptPrefixDecoder
 from tests.benchmarks import clipcap, lines, sampling, searching
 from tests.benchmarks.figures import Row, cells, multiplies_bfloat16
 from tests.benchmarks.measure import ROOT, quantile
-from tests.drawing import draw_meme, jpeg_bytes
+from tests.drawing import Kind, draw_meme, jpeg_bytes
 from tests.inference.fakes import write_checkpoint
 from tests.inference.speaking import speaking
 
@@ -71,7 +71,8 @@ def test_two_versions_are_measured_in_turn_and_end_in_a_table_and_a_plot(tmp_pat
     memes = tmp_path / "memes"
     memes.mkdir()
     rows = []
-    for number, kind in enumerate(("photo", "caption_bar", "tweet")):
+    kinds: list[Kind] = ["photo", "caption_bar", "tweet"]
+    for number, kind in enumerate(kinds):
         (memes / f"{number}.jpg").write_bytes(jpeg_bytes(draw_meme(kind, width=240)))
         rows.append(json.dumps({"file_name": f"{number}.jpg", "text": "мем"}))
     (memes / "val.jsonl").write_text("\n".join(rows), encoding="utf-8")
@@ -180,8 +181,8 @@ def test_quantiles_are_linear_between_neighbours() -> None:
 def test_the_three_ways_of_clipcaps_search_find_the_same_tokens() -> None:
     """What makes their times comparable, here on a small model; at full size the command itself says it."""
     torch.manual_seed(0)
-    sizes = {"width": 32, "layers": 2, "heads": 4, "positions": 40, "prefix": 4}
-    decoder = GptPrefixDecoder(GptPrefixConfig(vocabulary=50, pictures=(8,), **sizes)).eval()
+    sizes = GptPrefixConfig(vocabulary=50, pictures=(8,), prefix=4, width=32, layers=2, heads=4, positions=40)
+    decoder = GptPrefixDecoder(sizes).eval()
     with torch.no_grad():
         for parameter in decoder.gpt.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.15)

@@ -11,6 +11,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -71,7 +72,7 @@ def encode_once(pictures: list[Path]) -> float:
     batches = [pictures[i : i + 25] for i in range(0, len(pictures), 25)]
     started = time.perf_counter()
     with pool_of(0) as pool, torch.inference_mode():
-        for prepared in ahead(pool, [lambda batch=batch: pixels(batch) for batch in batches], 2):
+        for prepared in ahead(pool, [partial(pixels, batch) for batch in batches], 2):
             encoder(prepared)
     return time.perf_counter() - started
 

@@ -28,6 +28,7 @@ from bot.feedback.upgrade import migrate
 from bot.messages.pace import Limit, Limits
 from bot.sandbox import Sandbox
 from bot.sandbox.pictures import photo_sizes
+from bot.sandbox.world import CallbackState
 from inference.serving.engine import Engine
 from tests.inference.fakes import write_checkpoint
 
@@ -191,6 +192,11 @@ async def reply_to(sandbox: Sandbox, message: Json) -> Json:
     """The bot's answer to this message, waited for."""
     answers = await sandbox.wait_for(lambda: replies_to(sandbox, message))
     return answers[0]
+
+
+async def answer_to(sandbox: Sandbox, pressed: CallbackState) -> Json:
+    """What the bot says to who pressed this button, waited for."""
+    return await sandbox.wait_for(lambda: pressed.answer)
 
 
 def data_of(message: Json, prefix: str) -> str:

@@ -20,6 +20,7 @@ from tests.bot.conftest import (
     AS_CHANNEL,
     OTHER,
     TELEGRAM,
+    answer_to,
     caption_of,
     data_of,
     in_the_name_of_a_chat,
@@ -53,8 +54,7 @@ async def test_forgetting_in_one_group_erases_nothing_of_another(
     forget = await in_the_name_of_a_chat(sandbox, account, ONE, f"/forget{NAME}")
     assert (await reply_to(sandbox, forget))["text"] == REFUSED
     pressed = sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:5"), user=78)
-    await sandbox.wait_for(lambda: pressed.answer)
-    assert pressed.answer is not None and pressed.answer["text"] == "Ваша оценка: 5 из 5"
+    assert (await answer_to(sandbox, pressed))["text"] == "Ваша оценка: 5 из 5"
     assert await app.store.marks.mean_rating(caption_id) == (5.0, 2)
 
 
@@ -149,9 +149,7 @@ async def test_a_press_by_an_account_of_telegrams_own_does_not_count(app: App, s
     await until(lambda: settled(app))
     for account in SERVICE_ACCOUNTS:
         pressed = sandbox.press(answer["message_id"], data_of(answer, "r:"), user=account)
-        await sandbox.wait_for(lambda pressed=pressed: pressed.answer)
-        assert pressed.answer is not None
-        assert pressed.answer["text"] == texts("ru")(sentences.BUTTON_UNKNOWN)
+        assert (await answer_to(sandbox, pressed))["text"] == texts("ru")(sentences.BUTTON_UNKNOWN)
         assert await app.store.people.find(account) is None
     assert await app.store.marks.mean_rating(caption_of(answer)) == (None, 0)
 

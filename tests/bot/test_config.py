@@ -26,7 +26,7 @@ def test_the_example_documents_every_setting_with_its_default(tmp_path: Path) ->
     documented = re.findall(r"^([A-Z_]+)=", text, re.MULTILINE)
     assert sorted(documented) == sorted(name.upper() for name in Settings.model_fields)
     (tmp_path / ".env").write_text(text, encoding="utf-8")
-    assert load_settings() == Settings(_env_file=None)
+    assert load_settings() == load_settings(_env_file=None)
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

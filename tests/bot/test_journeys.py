@@ -9,6 +9,7 @@ import sqlite3
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from tests.bot.conftest import (
     ADMIN,
     OTHER,
     Json,
+    answer_to,
     caption_of,
     data_of,
     labels,
@@ -79,7 +81,7 @@ async def test_a_mark_is_saved_shown_in_the_message_and_can_be_changed(app: App,
 
     pressed = sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:4"))
     await sandbox.wait_for(lambda: "Ваша оценка: 4 из 5 – хорошо" in sandbox.messages()[-1]["text"])
-    await sandbox.wait_for(lambda: pressed.answer is not None)
+    await answer_to(sandbox, pressed)
     assert await app.store.marks.rating(user.id, caption_id) == 4
     assert "✓ 4 ★★★★ хорошо" in labels(sandbox.messages()[-1])
 
@@ -125,7 +127,7 @@ async def test_a_correction_is_the_reply_to_a_prompt_and_can_be_edited(app: App,
     pressed = sandbox.press(answer["message_id"], data_of(answer, "c:"))
     prompt = await reply_to(sandbox, answer)
     assert "Напишите в ответ на это сообщение" in prompt["text"]
-    await sandbox.wait_for(lambda: pressed.answer is not None)
+    await answer_to(sandbox, pressed)
     assert "force_reply" in str(sandbox.calls_of("sendMessage")[-1].params["reply_markup"])
 
     written = await sandbox.send_text("Рыжий кот <сидит> & смотрит", reply_to=prompt["message_id"])
@@ -561,9 +563,7 @@ async def test_pictures_are_kept_only_with_consent_and_everything_is_erased(
     # Buttons under old messages say that there is nothing behind them any more.
     for data in (f"r:{caption_id}:3", f"c:{caption_id}", f"v:{caption_id}"):
         pressed = sandbox.press(answer["message_id"], data_of(answer, data))
-        await sandbox.wait_for(lambda pressed=pressed: pressed.answer is not None)
-        assert pressed.answer is not None
-        assert "Пришлите" in pressed.answer["text"]
+        assert "Пришлите" in (await answer_to(sandbox, pressed))["text"]
 
 
 async def test_forgetting_stops_the_work_in_flight(app: App, sandbox: Sandbox) -> None:
@@ -612,8 +612,14 @@ async def test_only_the_operator_exports(app: App, sandbox: Sandbox) -> None:
     assert "Оценок: 1, от людей: 1; средняя 1,00 из 5" in said
     for person, told in ((ADMIN, True), (ME, False)):
         await sandbox.send_text("/help", user=person)
-        await sandbox.wait_for(lambda who=person: "Команды" in sandbox.messages(who)[-1].get("text", ""))
-        assert ("/stats" in sandbox.messages(person)[-1]["text"]) is told
+        help_ = await sandbox.wait_for(partial(last_words, sandbox, person, "Команды"))
+        assert ("/stats" in help_) is told
+
+
+def last_words(sandbox: Sandbox, chat: int, among: str) -> str | None:
+    """The last message of a chat, once these words are among them."""
+    text: str = sandbox.messages(chat)[-1].get("text", "")
+    return text if among in text else None
 
 
 def documents(sandbox: Sandbox, chat: int) -> list[Json]:

@@ -22,6 +22,7 @@ from inference.common.interpreter import PYTHON
 from tests.bot.conftest import (
     OTHER,
     Json,
+    answer_to,
     caption_of,
     data_of,
     labels,
@@ -227,7 +228,7 @@ async def test_a_single_picture_is_compared_by_answering_it(
     page = (await sandbox.wait_for(lambda: replies_to(sandbox, asked)))[0]
     assert "Сейчас: одно описание" in page["text"]
     pressed = sandbox.press(page["message_id"], data_of(page, f"x:{key('other')}"), chat=GROUP)
-    await sandbox.wait_for(lambda: pressed.answer is not None)
+    await answer_to(sandbox, pressed)
     await sandbox.send_text("/compare", chat=GROUP, reply_to=photo["message_id"])
     first, second = await two(sandbox, photo)
     assert first["text"].startswith("Описание 1 из 2. Модель: fake.")

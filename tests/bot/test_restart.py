@@ -124,9 +124,11 @@ async def test_what_was_asked_for_in_a_topic_is_answered_there_by_the_next_proce
 ) -> None:
     thread = sandbox.topic()
     gate = sandbox.hold("download")
-    asked = {"chat": GROUP, "thread": thread, "caption": "@meme_describer_bot"}
     async with process(environment, tmp_path) as bot:
-        photos = [await sandbox.send_photo(MEME, **asked) for _ in range(2)]
+        photos = [
+            await sandbox.send_photo(MEME, chat=GROUP, thread=thread, caption="@meme_describer_bot")
+            for _ in range(2)
+        ]
         await sandbox.wait_for(lambda: gate.arrived == 2)
         bot.send_signal(signal.SIGKILL)
         await bot.wait()

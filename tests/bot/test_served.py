@@ -9,6 +9,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,11 @@ def notices(sandbox: Sandbox, person: int) -> list[Json]:
     return [one for one in sandbox.messages(person, by_bot=True) if SAID not in one["text"]]
 
 
+def has_chosen(sandbox: Sandbox, person: int, model: str) -> bool:
+    """They were told that this model describes now."""
+    return any(f"Сейчас: {model}" in one["text"] for one in notices(sandbox, person))
+
+
 async def test_a_server_that_does_not_answer_holds_up_nobody_who_did_not_ask_it(
     server: ChatServer, settings: Callable[..., Settings], sandbox: Sandbox
 ) -> None:
@@ -223,9 +229,7 @@ async def test_a_server_that_does_not_answer_holds_up_nobody_who_did_not_ask_it(
         # Somebody who waits there has one of the bot's own model describe the next one.
         for person in (ME, slow[0]):
             await sandbox.send_text("/model fake", user=person)
-            await sandbox.wait_for(
-                lambda person=person: any("Сейчас: fake" in one["text"] for one in notices(sandbox, person))
-            )
+            await sandbox.wait_for(partial(has_chosen, sandbox, person, "fake"))
             sent = await sandbox.send_document(numbered(40), "a.png", user=person)
             assert (await reply_to(sandbox, sent))["text"].startswith("40 x 30")
         assert not any(descriptions(sandbox, person) for person in slow)

@@ -14,14 +14,25 @@ from aiogram import Bot
 from bot.app import App, build
 from bot.config import Settings
 from bot.sandbox import ME, Sandbox
+from bot.sandbox.faults import FaultKind
 from bot.transport.polling import Poller, TokenRefused
 from inference.serving.engine import Engine
-from tests.bot.conftest import caption_of, data_of, locked, replies_to, reply_to, settled, until, working
+from tests.bot.conftest import (
+    answer_to,
+    caption_of,
+    data_of,
+    locked,
+    replies_to,
+    reply_to,
+    settled,
+    until,
+    working,
+)
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import HANG, POISON, POISON_ONCE, RAISE, WAIT, picture
 
 MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
-PASSING = ("flood", "server_error", "bad_gateway", "reset", "not_found", "conflict")
+PASSING: tuple[FaultKind, ...] = ("flood", "server_error", "bad_gateway", "reset", "not_found", "conflict")
 
 
 @pytest.mark.parametrize(
@@ -34,7 +45,7 @@ PASSING = ("flood", "server_error", "bad_gateway", "reset", "not_found", "confli
     ],
 )
 async def test_a_passing_failure_delays_the_answer_and_nothing_else(
-    app: App, sandbox: Sandbox, method: str, kind: str
+    app: App, sandbox: Sandbox, method: str, kind: FaultKind
 ) -> None:
     sandbox.fail(method, kind, times=2)
     photo = await sandbox.send_photo(MEME)
@@ -104,9 +115,7 @@ async def test_a_mark_is_saved_although_the_message_cannot_be_edited(app: App, s
 async def test_a_button_nobody_made_is_answered(app: App, sandbox: Sandbox, data: str) -> None:
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
     pressed = sandbox.press(answer["message_id"], data, stale=True)
-    await sandbox.wait_for(lambda: pressed.answer is not None)
-    assert pressed.answer is not None
-    assert "Пришлите картинку ещё раз" in pressed.answer["text"]
+    assert "Пришлите картинку ещё раз" in (await answer_to(sandbox, pressed))["text"]
 
 
 async def test_what_breaks_inside_is_said_and_logged(
@@ -133,9 +142,7 @@ async def test_a_mark_that_cannot_be_written_down_is_saved_later_and_not_said_to
         await until(lambda: settled(app))
         async with locked(tmp_path):
             pressed = sandbox.press(answer["message_id"], data_of(answer, "r:"))
-            await sandbox.wait_for(lambda: pressed.answer is not None)
-            assert pressed.answer is not None
-            assert "Сделаю это позже" in pressed.answer["text"]
+            assert "Сделаю это позже" in (await answer_to(sandbox, pressed))["text"]
         await sandbox.wait_for(lambda: "Ваша оценка: 1" in answer["text"])
 
 

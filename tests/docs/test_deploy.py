@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bot.config import Settings
+from bot.config import Settings, load_settings
 from tests.docs.pages import ROOT
 
 DEPLOY = ROOT / "docs" / "deploy"
@@ -70,7 +70,7 @@ def test_the_bots_of_the_manifests_are_settings_that_the_bot_takes() -> None:
     assert set(told) <= NAMES
     secret = "database_url", "postgresql+asyncpg://bot:password@base/bot"
     given = {name.lower(): value for name, value in told.items()} | dict([secret])
-    settings = Settings(_env_file=None, webhook_secret="s" * 16, **given)
+    settings = load_settings(_env_file=None, webhook_secret="s" * 16, **given)
     found = {(one["kind"], one["metadata"]["name"]): one for one in documents(BASE)}
     deployed = found["Deployment", "meme-bot"]
     assert deployed["spec"]["replicas"] == settings.bot_replicas

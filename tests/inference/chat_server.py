@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from io import BytesIO
 from types import GeneratorType
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 from aiohttp import web
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
@@ -29,9 +29,7 @@ SAID = "Кот сидит на столе и смотрит в окно."
 CREATED = 1_700_000_000  # long ago
 
 _REQUEST = TypeAdapter(CompletionCreateParamsNonStreaming)
-_FIELDS = frozenset(CompletionCreateParamsNonStreaming.__annotations__) | frozenset(
-    name for base in CompletionCreateParamsNonStreaming.__orig_bases__ for name in base.__annotations__
-)
+_FIELDS = frozenset(get_type_hints(CompletionCreateParamsNonStreaming))
 
 
 def says(text: str | None, *, after: float = 0.0, **message: Any) -> Habit:

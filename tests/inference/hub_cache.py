@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 import torch
@@ -13,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     BertConfig,
     BertModel,
-    BertTokenizerFast,
+    BertTokenizer,
     BlipConfig,
     BlipForConditionalGeneration,
     BlipImageProcessor,
@@ -68,7 +69,7 @@ def publish(cache: Path, repo: str, save: Callable[[Path], None], *, revision: s
 
 def _pieces(folder: Path, name: str, sentences: Sequence[str]) -> list[str]:
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(sentences * 20),
+        sentence_iterator=iter([*sentences] * 20),
         model_prefix=str(folder / name),
         vocab_size=60,
         hard_vocab_limit=False,
@@ -178,8 +179,6 @@ def save_encoder_decoder(folder: Path, *, seed: int = 0) -> None:
         n_positions=64,
         bos_token_id=eos,
         eos_token_id=eos,
-        is_decoder=True,
-        add_cross_attention=True,
     )
     config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)
     model = VisionEncoderDecoderModel(config)
@@ -199,7 +198,7 @@ def save_blip(folder: Path, *, seed: int = 0) -> None:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[DEC]", "[ENC]"]
     words += sorted({word for sentence in ENGLISH for word in sentence.split()})
     (folder / "vocab.txt").write_text("\n".join(words))
-    tokenizer = BertTokenizerFast(
+    tokenizer = BertTokenizer(
         str(folder / "vocab.txt"), bos_token="[DEC]", additional_special_tokens=["[ENC]"]
     )
     layer = {
@@ -228,7 +227,7 @@ def save_blip(folder: Path, *, seed: int = 0) -> None:
     BlipProcessor(images, tokenizer).save_pretrained(folder)
 
 
-_LANGUAGE = {
+_LANGUAGE: dict[str, Any] = {
     "hidden_size": 16,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
@@ -317,7 +316,9 @@ def save_qwen_vl(folder: Path, *, seed: int = 0) -> None:
         "{% else %}{{ part['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
-    pixels = {"min_pixels": 28 * 28, "max_pixels": 56 * 56}
     Qwen2VLProcessor(
-        Qwen2VLImageProcessor(**pixels), tokenizer, Qwen2VLVideoProcessor(), chat_template=template
+        Qwen2VLImageProcessor(min_pixels=28 * 28, max_pixels=56 * 56),
+        tokenizer,
+        Qwen2VLVideoProcessor(),
+        chat_template=template,
     ).save_pretrained(folder)

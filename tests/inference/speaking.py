@@ -30,7 +30,9 @@ def seen_by_a_small_tower(name: str) -> Preset:
     if yields == "layers":
         return small.changed(encoder={"kind": "resnet34"}, decoder={"pictures": [64, 128, 256, 512]})
     width = TOWER["vision_width"] if yields == "grid" else TOWER["embed_dim"]
-    widths = {"picture": width} if small.decoder.kind == "recurrent" else {"pictures": [width]}
+    widths: dict[str, object] = (
+        {"picture": width} if small.decoder.kind == "recurrent" else {"pictures": [width]}
+    )
     if small.bridge.get("linear") is False:
         widths["embedding"] = width
     part = small.encoder.model_copy(update={"kind": "ruclip", "settings": {**TOWER, "yields": yields}})

@@ -6,24 +6,28 @@ import struct
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 _MAGIC = 0xDB4775248B80FB57
 _DTYPES = {"float32": 1, "int64": 9}
-Variables = Mapping[str, npt.NDArray[np.float32]]
+Variables = Mapping[str, npt.NDArray[np.float32] | npt.NDArray[np.int64]]
 
 
 def write_checkpoint(folder: Path, variables: Variables) -> None:
     """``.index`` and ``.data-00000-of-00001``, as save_weights("folder/") calls them, with an optimiser's
     slot and a text besides."""
     folder.mkdir(parents=True, exist_ok=True)
-    values = {f"{name}/.ATTRIBUTES/VARIABLE_VALUE": value for name, value in variables.items()}
+    values = dict[str, npt.NDArray[Any]]()
+    values |= {f"{name}/.ATTRIBUTES/VARIABLE_VALUE": value for name, value in variables.items()}
     first = next(iter(variables))
     values[f"{first}/.OPTIMIZER_SLOT/optimizer/m/.ATTRIBUTES/VARIABLE_VALUE"] = np.zeros(3, np.float32)
     raw, rows = b"", [(b"", b"\x08\x01\x1a\x02\x08\x01")]  # the header: one shard, version 1
-    entries = {"_CHECKPOINTABLE_OBJECT_GRAPH": (7, (), b"graph")}
+    entries: dict[str, tuple[int, tuple[int, ...], bytes]] = {
+        "_CHECKPOINTABLE_OBJECT_GRAPH": (7, (), b"graph")
+    }
     entries |= {key: (_DTYPES[str(v.dtype)], v.shape, v.tobytes()) for key, v in values.items()}
     for key, (dtype, shape, written) in sorted(entries.items()):
         dims = b"".join(_bytes(2, _number(1, size)) for size in shape)

@@ -14,7 +14,7 @@ from torch import Tensor
 from typer.testing import CliRunner, Result
 
 from inference.common.errors import UserError
-from tests.drawing import draw_meme, jpeg_bytes
+from tests.drawing import Kind, draw_meme, jpeg_bytes
 from tests.inference.encoders.test_ruclip import SMALL, image_features, original_state, text_features
 from tests.inference.tokenizers.test_youtokentome import write
 from train_scripts.__main__ import app
@@ -43,7 +43,8 @@ def models(tmp_path: Path) -> Path:
 @pytest.fixture
 def memes(tmp_path: Path) -> Path:
     (tmp_path / "memes" / "images").mkdir(parents=True)
-    for name, kind in zip(CAPTIONS, ("two_frames", "tweet", "photo"), strict=True):
+    kinds: list[Kind] = ["two_frames", "tweet", "photo"]
+    for name, kind in zip(CAPTIONS, kinds, strict=True):
         (tmp_path / "memes" / name).write_bytes(jpeg_bytes(draw_meme(kind, width=300)))
     return tmp_path / "memes"
 
@@ -60,7 +61,8 @@ def expected(path: Path, tokens: list[int]) -> float:
     said = text_features(state, SMALL, [2, *tokens, 3])
 
     def unit(vector: Tensor) -> Tensor:
-        return vector / vector.norm()
+        one: Tensor = vector / vector.norm()
+        return one
 
     return 2.5 * max(float(unit(seen) @ unit(said)), 0.0)
 

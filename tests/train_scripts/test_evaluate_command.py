@@ -40,24 +40,17 @@ def references(tmp_path: Path) -> Path:
     return write(folder / "metadata.jsonl", rows)
 
 
-def run(*arguments: str | Path) -> Result:
+def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def test_evaluate_in_a_process_of_its_own(tmp_path: Path, predictions: Path, references: Path) -> None:
     outputs = [tmp_path / name for name in ("scores.json", "scores.md", "rows.jsonl")]
-    command = [
-        sys.executable,
-        "-W",
-        "error",
-        "-m",
-        "train_scripts",
-        "evaluate",
-        predictions,
-        references.parent,
+    command: list[str | Path] = [
+        *(sys.executable, "-W", "error", "-m", "train_scripts", "evaluate", predictions, references.parent),
+        *("--json", outputs[0], "--markdown", outputs[1], "--rows", outputs[2], "--sort-by", "meteor"),
     ]
-    options = ["--json", outputs[0], "--markdown", outputs[1], "--rows", outputs[2], "--sort-by", "meteor"]
-    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
     report = evaluate(read_captions(predictions), read_captions(references))

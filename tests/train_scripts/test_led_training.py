@@ -119,10 +119,10 @@ def test_the_loss_is_of_the_decoders_logits_and_what_detectors_add_to_each() -> 
     counted = int((batch.targets >= 0).sum())
     loss = model.loss(memory, batch)
     assert float(loss) == pytest.approx(float(by_hand.sum()) / counted, rel=1e-5)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     found = [one.grad.clone() for one in model.decoder.parameters() if one.grad is not None]
     model.zero_grad()
-    (by_hand.sum() / counted).backward()  # type: ignore[no-untyped-call]
+    (by_hand.sum() / counted).backward()
     wanted = [one.grad for one in model.decoder.parameters() if one.grad is not None]
     assert len(found) == len(wanted) > 4
     for one, other in zip(found, wanted, strict=True):
@@ -154,7 +154,7 @@ def test_a_sample_is_as_likely_to_the_loss_as_it_was_when_it_was_drawn(
     np.testing.assert_allclose(losses.detach().numpy(), [-one for one in generated.logprobs], rtol=1e-4)
     alone = model.decoder.token_losses(memory, plain.tokens, plain.targets).sum(1)
     assert (losses - alone).abs().min() > 1e-3
-    losses.sum().backward()  # type: ignore[no-untyped-call]
+    losses.sum().backward()
     assert all(one.grad.isfinite().all() for one in model.decoder.parameters() if one.grad is not None)
 
 

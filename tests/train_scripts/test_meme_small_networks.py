@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from inference.captioners.meme_small import concepts as served_concepts
 from inference.captioners.meme_small import decoder as served
@@ -23,6 +23,7 @@ from inference.common.types import DecodingOptions
 from inference.decoding.search import generate
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES
 from tests.drawing import draw_meme
+from tests.inference.networks import random_statistics
 from train_scripts.meme_small.graph import encoder_graph
 from train_scripts.meme_small.networks import ConceptDetector, MemeSmallNetwork, SlotPrefixDecoder, TorchParts
 
@@ -116,8 +117,8 @@ def by_hand(weights: dict[str, Tensor], memory: SlotMemory[Tensor], tokens: list
         lines.append(own + w["line_places.weight"][j])
     shown = []
     for concept, p in zip(memory.concepts[0].tolist(), memory.probabilities[0].tolist(), strict=True):
-        own = [w["words.weight"][word] for word in range(V) if WORD_CONCEPTS[word] == concept]
-        mean = sum(own, torch.zeros(width, dtype=torch.double)) / max(len(own), 1)
+        named = [w["words.weight"][word] for word in range(V) if WORD_CONCEPTS[word] == concept]
+        mean = sum(named, torch.zeros(width, dtype=torch.double)) / max(len(named), 1)
         sure = torch.tensor([p, math.log(p / (1 - p)) / 4, math.sqrt(p)], dtype=torch.double)
         shown.append(mean + w["concepts.weight"][concept] + linear(w, "probability", sure))
     prefix = [*shown, linear(w, "layout", memory.layout[0]), *lines]
@@ -146,11 +147,11 @@ def by_hand(weights: dict[str, Tensor], memory: SlotMemory[Tensor], tokens: list
         x = after
     x = [norm(w, "norm", one) for one in x]
     prefixed = len(prefix)
-    keys = [linear(w, "pointer_key", x[prefixed - len(lines) + j]) for j in range(len(lines))]
+    pointed = [linear(w, "pointer_key", x[prefixed - len(lines) + j]) for j in range(len(lines))]
     logits = []
     for hidden in x[prefixed:]:
         query = linear(w, "pointer_query", hidden)
-        copies = [query @ key / math.sqrt(width) for key in keys]
+        copies = [query @ key / math.sqrt(width) for key in pointed]
         logits.append(torch.cat([w["words.weight"] @ hidden, *(copy[None] for copy in copies)]))
     return torch.stack(logits)
 
@@ -314,10 +315,7 @@ def test_slots_as_words_know_the_number_of_a_line_and_nothing_else() -> None:
 def test_the_encoder_s_graph_sees_what_the_network_sees() -> None:
     network = MemeSmallNetwork(CONFIG, ConceptTable(["кот"] * 6, WORD_CONCEPTS.tolist())).eval()
     torch.manual_seed(5)
-    for module in network.encoder.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean, std=0.1)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    random_statistics(network.encoder)
     weights = {name: value.numpy() for name, value in network.state_dict().items()}
     images = [draw_meme("photo", width=300), draw_meme("two_frames", width=500), draw_meme("tweet")]
     expected = TorchParts(network).see(images)

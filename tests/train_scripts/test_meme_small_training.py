@@ -109,8 +109,8 @@ def test_reading_goes_on_after_a_row_torn_by_a_kill(command: Commands, memes: Pa
     assert all(isinstance(line, int) for line in lines)
     assert set(turns) <= {0, 1, 2, 3}
     torn = readings.with_name("torn.jsonl")
-    lines = whole.splitlines(keepends=True)
-    torn.write_bytes(b"".join(lines[:12]) + lines[12][:40])
+    written = whole.splitlines(keepends=True)
+    torn.write_bytes(b"".join(written[:12]) + written[12][:40])
     done = command("read", memes, "--out", torn, "--processes", "1")
     assert done.status == 0, done.stderr
     assert torn.read_bytes() == whole

@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from inference.common.file_names import AmbiguousNameError, name_of
+from inference.reading.reader import Reader
 from inference.reading.reading import Reading
 from tests.drawing import draw_meme, png_bytes
 from tests.train_scripts.drawn_data import small_config
@@ -109,8 +110,11 @@ def test_a_data_set_is_read_with_every_picture(folder: Path) -> None:
     assert [one.path for one in read_pictures(folder, NAMES, {}, Unread(), "drawn")] == wanted
 
 
-class Unread:
+class Unread(Reader):
     """A reader for which nothing is written anywhere."""
+
+    def __init__(self) -> None:
+        """Without the networks."""
 
     def read(self, image: Image.Image) -> Reading:
         return Reading(image.size)

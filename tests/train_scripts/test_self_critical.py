@@ -151,7 +151,7 @@ def test_the_gradient_is_that_of_reinforce_with_the_others_as_baseline(tmp_path:
         for i, chance in enumerate(chances):
             baseline = (worth.sum() - worth[i]) / 2
             total = total - (worth[i] - baseline) * chance
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     assert mean == pytest.approx(float(np.mean(worths)))
     assert any(weight != 0 for weight in drawn.weights)
     for one, other in zip(found, gradient(training), strict=True):

@@ -237,7 +237,7 @@ def _rates(schedule: dict[str, object], total: int) -> list[float]:
     made = make_schedule("s", stage, optimizer, total)
     rates = []
     for _ in range(total):
-        rates.append(made.get_last_lr()[0])
+        rates.append(float(made.get_last_lr()[0]))
         optimizer.step()
         made.step()
     return rates

@@ -398,8 +398,7 @@ def test_scheduled_sampling_feeds_the_models_own_words(tmp_path: Path) -> None:
     own = sampled_logits(model.decoder, memory, batch, 1e-9)
     said = own.argmax(-1)
     fed = torch.cat([batch.tokens[:, :1], said[:, :-1]], 1)
-    fed = torch.where(
-        torch.cat([torch.zeros(4, 1, dtype=bool), batch.targets[:, :-1] == IGNORED], 1), batch.tokens, fed
-    )
+    given = torch.cat([torch.zeros(4, 1, dtype=torch.bool), batch.targets[:, :-1] == IGNORED], 1)
+    fed = torch.where(given, batch.tokens, fed)
     torch.testing.assert_close(model.decoder(memory, fed), own)
     assert not torch.allclose(own, true)

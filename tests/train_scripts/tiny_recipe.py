@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import json
 import os
 import signal
@@ -48,31 +49,24 @@ def arm(stage: str, epoch: int, moment: str) -> None:
         real_save(state, file)
 
     def run_stage(self: train.Trainer, name: str, *, step: Any, **settings: Any) -> None:
+        steps = itertools.count(1)
+
         def counted(batch: list[int]) -> Any:
-            if (
-                moment == "step"
-                and name == stage
-                and (self.history[-1]["stage"], self.history[-1]["epoch"])
-                == (
-                    stage,
-                    epoch - 1,
-                )
-            ):
-                counted.steps += 1  # type: ignore[attr-defined]
-                if counted.steps == 2:  # type: ignore[attr-defined]
-                    die()
+            last = self.history[-1]
+            here = moment == "step" and name == stage and (last["stage"], last["epoch"]) == (stage, epoch - 1)
+            if here and next(steps) == 2:
+                die()
             return step(batch)
 
-        counted.steps = 0  # type: ignore[attr-defined]
         real_stage(self, name, step=counted, **settings)
 
-    torch.save = save
-    train.Trainer._stage = run_stage  # type: ignore[method-assign]
+    torch.save = save  # type: ignore[assignment]  # whoever saves here says no more than that
+    train.Trainer._stage = run_stage  # type: ignore[method-assign]  # no other way into a stage's steps
 
 
 if __name__ == "__main__":
     changed = {**TINY, **json.loads(os.environ.get("RECIPE", "{}"))}
-    train.Recipe = functools.partial(train.Recipe, **changed)  # type: ignore[misc, assignment]
+    train.Recipe = functools.partial(train.Recipe, **changed)  # type: ignore[misc, assignment]  # a class made smaller: the command makes it itself
     if at := os.environ.get("KILL_AT"):
         stage, epoch, moment = at.split()
         arm(stage, int(epoch), moment)

@@ -201,7 +201,7 @@ def _step(
     if pairs:
         losses.append(options.preference * _dpo(student, pairs, options.beta))
     loss = torch.stack(losses).sum()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
     optimizer.step()
     return float(loss.detach())

@@ -181,7 +181,7 @@ def _epoch(
             model(tokens).logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED
         )
         optimizer.zero_grad()
-        losses.backward()  # type: ignore[no-untyped-call]
+        losses.backward()
         clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()

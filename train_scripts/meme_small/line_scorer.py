@@ -70,7 +70,7 @@ def train(
     for _ in range(epochs):
         optimizer.zero_grad()
         loss = nn.functional.binary_cross_entropy_with_logits(model(inputs).squeeze(1), targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
     return {

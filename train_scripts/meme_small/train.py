@@ -330,11 +330,11 @@ class Trainer:
                 logits = detector.linear(features) + detector.copied * said
                 value = functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
                 value = value + self.recipe.ridge / 2 * detector.linear.weight.square().sum()
-                value.backward()  # type: ignore[no-untyped-call]
+                value.backward()
                 bar.update()
                 return float(value.detach())
 
-            optimizer.step(loss)  # type: ignore[no-untyped-call]
+            optimizer.step(loss)
         return detector
 
     @cached_property
@@ -514,7 +514,7 @@ class Trainer:
                 optimizer.zero_grad()
                 with torch.autocast("cpu", torch.bfloat16):
                     loss = step(indices)
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 nn.utils.clip_grad_norm_(
                     [p for group in optimizer.param_groups for p in group["params"]], 1.0
                 )

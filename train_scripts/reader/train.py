@@ -124,7 +124,7 @@ def train(
         seen = torch.full_like(lengths, logs.shape[0])
         loss = functional.ctc_loss(logs, classes, seen, lengths, zero_infinity=True)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 3.0)
         optimizer.step()
         keep = min(_KEEP, (step + 1) / (step + 20))

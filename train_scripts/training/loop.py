@@ -127,7 +127,7 @@ class Training:
         if accelerator.num_processes > 1:
             synchronise(self.model.decoder)
             if self.device.type == "cuda":
-                self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
+                self.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
         self.model.encoder.to(memory_format=torch.channels_last)
         for name in self.names:
             self._must_have_rows_enough(name)

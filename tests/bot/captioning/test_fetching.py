@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,7 @@ from bot.captioning.fetching import FETCH_PAUSES, LONGEST_PAUSE, FetchTries, Fil
 from bot.captioning.outcomes import Unanswerable, Wait
 from bot.config import Settings
 from bot.sandbox import ME, Sandbox
+from bot.sandbox.faults import FaultKind
 from bot.sandbox.scene import GROUP
 from tests.bot.conftest import OTHER, Json, replies_to, reply_to, settled, until, working
 from tests.drawing import draw_meme, jpeg_bytes
@@ -37,11 +39,15 @@ def said(sandbox: Sandbox, words: str, chat: int = ME) -> int:
     return sum(words in one["text"] for one in sandbox.messages(chat, by_bot=True))
 
 
+def described(sandbox: Sandbox, message: Json) -> bool:
+    return any(" x 30" in answer["text"] for answer in replies_to(sandbox, message))
+
+
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("method", ["download", "getFile"])
 @pytest.mark.parametrize("kind", ["server_error", "bad_gateway", "reset"])
 async def test_a_file_server_that_is_away_for_long_refuses_no_picture(
-    app: App, sandbox: Sandbox, method: str, kind: str
+    app: App, sandbox: Sandbox, method: str, kind: FaultKind
 ) -> None:
     sandbox.fail(method, kind, times=10**6)
     sent = [await sandbox.send_document(picture(PLAIN, (40 + n, 30)), f"{n}.png") for n in range(5)]
@@ -51,9 +57,7 @@ async def test_a_file_server_that_is_away_for_long_refuses_no_picture(
     await sandbox.wait_for(lambda: all(said(sandbox, LATER, chat) for chat in (ME, OTHER)))
     sandbox.faults.clear()
     for message in sent:
-        await sandbox.wait_for(
-            lambda one=message: any(" x 30" in answer["text"] for answer in replies_to(sandbox, one))
-        )
+        await sandbox.wait_for(partial(described, sandbox, message))
     assert [said(sandbox, LATER, chat) for chat in (ME, OTHER)] == [1, 1], "each chat is told once"
     assert [len(sandbox.messages(chat, by_bot=True)) for chat in (ME, OTHER)] == [6, 6]
     # The next time it is told again.

@@ -12,7 +12,7 @@ import pytest
 from bot.app import App
 from bot.config import Settings
 from bot.sandbox import Sandbox
-from tests.bot.conftest import replies_to, reply_to, working
+from tests.bot.conftest import reply_to, working
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import PLAIN, WAIT, picture
 
@@ -64,8 +64,7 @@ async def test_a_person_waits_in_their_own_queue_and_is_told_the_place(
             lambda: not any("в очереди" in one["text"] for one in sandbox.messages(by_bot=True))
         )
         for message in sent[:3]:
-            answer = await sandbox.wait_for(lambda message=message: replies_to(sandbox, message))
-            assert "x 30" in answer[0]["text"]
+            assert "x 30" in (await reply_to(sandbox, message))["text"]
 
 
 async def test_a_queue_notice_that_cannot_be_edited_goes_all_the_same(

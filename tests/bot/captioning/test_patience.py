@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -11,7 +12,7 @@ import pytest
 from bot.app import App
 from bot.config import Settings
 from bot.sandbox import Sandbox
-from tests.bot.conftest import locked, replies_to, reply_to, settled, until, working
+from tests.bot.conftest import Json, locked, replies_to, reply_to, settled, until, working
 from tests.drawing import draw_meme, jpeg_bytes
 
 MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
@@ -67,14 +68,14 @@ async def test_a_long_outage_is_told_once_and_everything_is_done_when_it_is_over
             assert LATER in told["text"]
             await until(lambda: is_said_to_be_away(unused_tcp_port))
         for photo in photos:
-            await sandbox.wait_for(lambda photo=photo: described(sandbox, photo))
+            await sandbox.wait_for(partial(described, sandbox, photo))
         await until(lambda: settled(app))
         assert len(sandbox.messages(by_bot=True)) == 4
         await until(lambda: is_healthy(app))
 
 
-def described(sandbox: Sandbox, photo: dict[str, object]) -> bool:
-    return sum(reply["text"].startswith("400 x") for reply in replies_to(sandbox, photo)) == 1
+def described(sandbox: Sandbox, photo: Json) -> bool:
+    return [reply["text"][:5] for reply in replies_to(sandbox, photo)].count("400 x") == 1
 
 
 async def is_said_to_be_away(port: int) -> bool:

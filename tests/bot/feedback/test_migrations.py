@@ -31,7 +31,8 @@ from tests.reliability.large import Size, fill
 async def test_migrations_give_the_tables_of_the_code(url: str, store: Store) -> None:
     def differences(connection: Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
-        return compare_metadata(context, Table.metadata)
+        found: list[object] = compare_metadata(context, Table.metadata)
+        return found
 
     engine = database.create_engine(database.database_url(url))
     async with engine.connect() as connection:

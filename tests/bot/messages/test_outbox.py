@@ -6,6 +6,7 @@ import ast
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,10 @@ async def test_all_that_is_said_for_a_picture_in_a_topic_is_said_there(
     assert other not in {one.get("message_thread_id") for one in said}
 
 
+def replied(sandbox: Sandbox, photo: Json, times: int) -> bool:
+    return len(replies_to(sandbox, photo)) == times
+
+
 async def test_each_of_two_topics_hears_of_its_own_picture_only(app: App, sandbox: Sandbox) -> None:
     topics = [sandbox.topic(), sandbox.topic()]
     photos = [await sandbox.send_photo(MEME, chat=GROUP, caption=NAME, thread=one) for one in topics]
@@ -138,7 +143,7 @@ async def test_each_of_two_topics_hears_of_its_own_picture_only(app: App, sandbo
     assert [one["message_thread_id"] for one in answers] == topics
     for photo, answer in zip(photos, answers, strict=True):
         sandbox.press(answer["message_id"], data_of(answer, "v:"))
-        await sandbox.wait_for(lambda photo=photo: len(replies_to(sandbox, photo)) == 2)
+        await sandbox.wait_for(partial(replied, sandbox, photo, 2))
     assert all(
         one["message_thread_id"] == topic
         for topic, photo in zip(topics, photos, strict=True)
@@ -175,6 +180,11 @@ async def test_the_number_of_a_thread_of_answers_is_nothing_to_send_to(app: App,
     assert all(call.status == 200 for call in said_by(sandbox))
 
 
+def said_more(sandbox: Sandbox, before: int) -> bool:
+    """The bot has said more in the group than so many messages."""
+    return len(sandbox.messages(GROUP, by_bot=True)) > before
+
+
 async def test_a_button_under_a_message_too_old_to_be_told_answers_in_the_topic_of_its_picture(
     app: App, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -191,7 +201,7 @@ async def test_a_button_under_a_message_too_old_to_be_told_answers_in_the_topic_
         }
         before = len(sandbox.messages(GROUP, by_bot=True))
         sandbox.world.add_update("callback_query", query)
-        await sandbox.wait_for(lambda n=before: len(sandbox.messages(GROUP, by_bot=True)) > n)
+        await sandbox.wait_for(partial(said_more, sandbox, before))
     assert {one.get("message_thread_id") for one in sandbox.messages(GROUP, by_bot=True)} == {thread}
     # A job of before the bot knew topics: the picture's place is that of the message that is pressed.
     with closing(sqlite3.connect(tmp_path / "bot.db")) as database, database:

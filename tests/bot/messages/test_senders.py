@@ -19,6 +19,7 @@ from tests.bot.conftest import (
     ANONYMOUS,
     TELEGRAM,
     Json,
+    answer_to,
     caption_of,
     data_of,
     in_the_name_of_a_chat,
@@ -92,8 +93,7 @@ async def test_a_sender_who_never_wrote_is_not_written_down_and_can_erase_all_th
     assert (await app.store.reports.stats()).pictures == 0
     assert (await app.store.reports.stats()).jobs == {}
     pressed = sandbox.press(answer["message_id"], data_of(answer, "r:"), user=THIRD)
-    await sandbox.wait_for(lambda: pressed.answer)
-    assert pressed.answer is not None and pressed.answer["text"] == REFUSED
+    assert (await answer_to(sandbox, pressed))["text"] == REFUSED
 
 
 async def test_who_asked_erases_their_own_things_only(app: App, sandbox: Sandbox) -> None:
@@ -109,7 +109,7 @@ async def test_who_asked_erases_their_own_things_only(app: App, sandbox: Sandbox
     assert len(kept(app)) == 1
     # The buttons go on working for the others, and the picture is still its sender's.
     pressed = sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:4"), user=THIRD)
-    await sandbox.wait_for(lambda: pressed.answer)
+    await answer_to(sandbox, pressed)
     assert await app.store.marks.mean_rating(caption_id) == (4.0, 1)
     await say(app, sandbox, SENDER, "/forget")
     assert await app.store.captions.get(caption_id) is None

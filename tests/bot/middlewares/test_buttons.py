@@ -28,7 +28,18 @@ from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP, buttons
 from bot.sandbox.world import CallbackState
 from bot.texts import sentences, texts
-from tests.bot.conftest import OTHER, Json, caption_of, data_of, replies_to, reply_to, settled, until, working
+from tests.bot.conftest import (
+    OTHER,
+    Json,
+    answer_to,
+    caption_of,
+    data_of,
+    replies_to,
+    reply_to,
+    settled,
+    until,
+    working,
+)
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import write_checkpoint
 
@@ -93,13 +104,13 @@ async def shown_to(
     app: App, sandbox: Sandbox, tmp_path: Path, *, person: int, picture: bytes, chat: int | None = None
 ) -> Shown:
     """Everything with buttons that the bot sends: a description, the note about one, and the pages."""
-    place, at = {"user": person, "chat": chat}, "" if chat is None else "@meme_describer_bot"
+    at = "" if chat is None else "@meme_describer_bot"
     shown = Shown()
-    photo = await sandbox.send_photo(picture, caption=at, **place)
+    photo = await sandbox.send_photo(picture, caption=at, user=person, chat=chat)
     shown.messages.append(await reply_to(sandbox, photo))
     await until(lambda: settled(app))
     # As a kill in the very moment of the reply leaves it: the next start sends the note.
-    second = await sandbox.send_photo(picture, caption=at, **place)
+    second = await sandbox.send_photo(picture, caption=at, user=person, chat=chat)
     await reply_to(sandbox, second)
     await until(lambda: settled(app))
     await change(
@@ -115,13 +126,16 @@ async def shown_to(
     for command in ("/privacy", "/model", "/compare other", "/language", *([] if chat else ["/start"])):
         name, *rest = command.split()
         before = len(sandbox.messages(chat or person, by_bot=True))
-        await sandbox.send_text(" ".join((name + at, *rest)), **place)
-        shown.messages += await sandbox.wait_for(
-            lambda before=before: sandbox.messages(chat or person, by_bot=True)[before:]
-        )
+        await sandbox.send_text(" ".join((name + at, *rest)), user=person, chat=chat)
+        shown.messages += await sandbox.wait_for(partial(said_since, sandbox, chat or person, before))
     await until(lambda: written_down(app, shown.messages))
     await change(tmp_path, "UPDATE users SET compare_with = NULL")
     return shown
+
+
+def said_since(sandbox: Sandbox, chat: int, before: int) -> list[Json]:
+    """The bot's messages in a chat but its first so many."""
+    return sandbox.messages(chat, by_bot=True)[before:]
 
 
 async def written_down(app: App, messages: list[Json]) -> bool:
@@ -238,10 +252,9 @@ async def test_every_button_works_under_the_message_that_shows_it(
                     tmp_path, "DELETE FROM shown_messages WHERE message_id = ?", message["message_id"]
                 )
             pressed = sandbox.press(message["message_id"], data, chat=chat)
-            await sandbox.wait_for(lambda pressed=pressed: pressed.answer)
-            assert pressed.answer is not None and pressed.answer["text"] != REFUSED, kind
+            assert (await answer_to(sandbox, pressed))["text"] != REFUSED, kind
             if kind != "s:":
-                await until(lambda message=message: written_down(app, [message]))
+                await until(partial(written_down, app, [message]))
 
 
 async def test_a_page_without_a_row_is_still_its_own_persons(
@@ -253,11 +266,10 @@ async def test_a_page_without_a_row_is_still_its_own_persons(
     await change(tmp_path, "DELETE FROM shown_messages")
     before = everything(tmp_path)
     pressed = sandbox.press(page["message_id"], data_of(page, "l:en"), chat=GROUP, user=OTHER)
-    await sandbox.wait_for(lambda: pressed.answer)
-    assert pressed.answer is not None and pressed.answer["text"] == REFUSED
+    assert (await answer_to(sandbox, pressed))["text"] == REFUSED
     assert everything(tmp_path) == before
     pressed = sandbox.press(page["message_id"], data_of(page, "l:en"), chat=GROUP)
-    await sandbox.wait_for(lambda: pressed.answer)
+    await answer_to(sandbox, pressed)
     user = await app.store.people.find(ME)
     assert user is not None and user.language == "en"
 
@@ -298,11 +310,10 @@ async def test_no_handler_can_be_registered_around_the_gate(app: App, sandbox: S
     number = caption_of(answer)
     for data in (f"r:{number}:5", f"s:{number}", "", "anything", f"c:{number}:{'A' * 16}", "p:1:1", "l:en"):
         pressed = sandbox.press(answer["message_id"], data, stale=True)
-        await sandbox.wait_for(lambda pressed=pressed: pressed.answer)
-        assert pressed.answer is not None and pressed.answer["text"] == REFUSED
+        assert (await answer_to(sandbox, pressed))["text"] == REFUSED
     assert not reached
     pressed = sandbox.press(answer["message_id"], data_of(answer, "c:"))
-    await sandbox.wait_for(lambda: pressed.answer)
+    await answer_to(sandbox, pressed)
     assert reached == [data_of(answer, "c:")]
 
 
@@ -378,8 +389,7 @@ async def test_buttons_from_before_signatures_work_under_their_own_message_only(
     before = everything(tmp_path)
     for message, data in ((other, f"r:{foreign}:5"), (other, f"r:{number}:5"), (answer, f"r:{foreign}:5")):
         pressed = sandbox.press(message["message_id"], data, stale=True)
-        await sandbox.wait_for(lambda pressed=pressed: pressed.answer)
-        assert pressed.answer is not None and pressed.answer["text"] == REFUSED
+        assert (await answer_to(sandbox, pressed))["text"] == REFUSED
     assert everything(tmp_path) == before
     sandbox.press(answer["message_id"], f"r:{number}:5", stale=True)
     await sandbox.wait_for(lambda: "Ваша оценка: 5" in answer["text"])
@@ -402,8 +412,7 @@ async def test_a_group_that_moves_while_the_reply_is_sent_has_buttons_that_work(
     gate.release()
     (answer,) = await sandbox.wait_for(lambda: sandbox.messages(new, by_bot=True))
     pressed = sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_of(answer)}:5"), chat=new)
-    await sandbox.wait_for(lambda: pressed.answer)
-    assert pressed.answer is not None and pressed.answer["text"] == "Ваша оценка: 5 из 5"
+    assert (await answer_to(sandbox, pressed))["text"] == "Ваша оценка: 5 из 5"
 
 
 # --- answers to prompts ---

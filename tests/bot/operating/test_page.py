@@ -69,13 +69,13 @@ async def test_who_does_not_know_the_password_sees_nothing(page: tuple[App, str]
 
 async def test_the_cookie_and_the_headers_leave_little_to_others(page: tuple[App, str]) -> None:
     async with visitor() as session:
-        request = {"data": {"password": PASSWORD}, "allow_redirects": False}
+        password, secure = {"password": PASSWORD}, {"X-Forwarded-Proto": "https"}
         async with session.post(
-            f"{page[1]}/login", headers={"X-Forwarded-Proto": "https"}, **request
+            f"{page[1]}/login", headers=secure, data=password, allow_redirects=False
         ) as answer:
             told = answer.headers["Set-Cookie"]
             assert all(word in told for word in ("HttpOnly", "SameSite=Strict", "Secure", "Max-Age=43200"))
-        async with session.post(f"{page[1]}/login", **request):
+        async with session.post(f"{page[1]}/login", data=password, allow_redirects=False):
             pass
         for path, status in (("/", 200), ("/pictures/99", 404), ("/nothing", 404), ("/style.css", 200)):
             async with session.get(page[1] + path) as answer:

@@ -36,6 +36,7 @@ from PIL import Image
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.pictures import NotAPhotoError
 from bot.sandbox.scene import GROUP
+from bot.sandbox.world import Json
 from tests.drawing import (
     bomb_png_bytes,
     draw_meme,
@@ -214,8 +215,10 @@ async def test_topics_of_a_forum(bot: Bot, sandbox: Sandbox) -> None:
     thread = sandbox.topic()
     asked = await sandbox.send_text("привет", chat=GROUP, thread=thread)
     answered = ReplyParameters(message_id=asked["message_id"])
-    for how in ({"message_thread_id": thread}, {"reply_parameters": answered}):
-        said = await bot.send_message(GROUP, "x", **how)  # type: ignore[arg-type]
+    for said in (
+        await bot.send_message(GROUP, "x", message_thread_id=thread),
+        await bot.send_message(GROUP, "x", reply_parameters=answered),
+    ):
         assert (said.message_thread_id, said.is_topic_message) == (thread, True)
     assert (await bot.send_message(GROUP, "x")).message_thread_id is None
     assert await bot.send_chat_action(GROUP, "typing", message_thread_id=thread)
@@ -246,10 +249,10 @@ async def test_direct_messages_and_business_chats_want_to_be_named(bot: Bot, san
     await sandbox.send_text("привет", connection="b")
     said = await bot.send_message(ME, "x", business_connection_id="b")
     assert said.business_connection_id == "b"
-    place = {"chat_id": ME, "message_id": said.message_id}
-    assert "to edit not found" in await refusal(bot.edit_message_text("y", **place))  # type: ignore[arg-type]
+    place: Json = {"chat_id": ME, "message_id": said.message_id}
+    assert "to edit not found" in await refusal(bot.edit_message_text("y", **place))
     assert "to delete not found" in await refusal(bot.delete_message(**place))
-    await bot.edit_message_text("y", business_connection_id="b", **place)  # type: ignore[arg-type]
+    await bot.edit_message_text("y", business_connection_id="b", **place)
     await bot.delete_business_messages("b", [said.message_id])
     assert not sandbox.messages(by_bot=True)
 

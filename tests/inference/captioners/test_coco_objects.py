@@ -19,6 +19,7 @@ from inference.checkpoints.names import CocoObjects
 from inference.common.types import DecodingOptions, EngineError, UnknownModel
 from tests.drawing import draw_meme
 from tests.inference.fakes import hash_of
+from tests.inference.networks import random_statistics
 from tests.readings import reading_of
 
 DOG, CAT = 18, 17
@@ -39,7 +40,7 @@ def old_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def reference() -> torch.nn.Module:
     """torchvision's own detector with random weights, sure that everything is a dog."""
     torch.manual_seed(3)
-    detector = fasterrcnn_resnet50_fpn(
+    detector: torch.nn.Module = fasterrcnn_resnet50_fpn(
         weights=None,
         weights_backbone=None,
         min_size=SIDE,
@@ -48,12 +49,12 @@ def reference() -> torch.nn.Module:
         rpn_post_nms_top_n_test=PROPOSALS,
     ).eval()
     with torch.no_grad():
-        detector.roi_heads.box_predictor.cls_score.weight.mul_(1e-3)
-        detector.roi_heads.box_predictor.cls_score.bias[DOG] = 8.0
-        detector.roi_heads.box_predictor.cls_score.bias[CAT] = 6.0
+        detector.get_parameter("roi_heads.box_predictor.cls_score.weight").mul_(1e-3)
+        bias = detector.get_parameter("roi_heads.box_predictor.cls_score.bias")
+        bias[DOG], bias[CAT] = 8.0, 6.0
+    random_statistics(detector, means=0.0)
     for module in detector.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_var.uniform_(0.5, 1.5)
             module.eps = 0.0  # as torchvision sets it for COCO_V1
     return detector
 

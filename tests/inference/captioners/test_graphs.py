@@ -32,7 +32,7 @@ from inference.checkpoints.format import CheckpointError, read_config
 from inference.checkpoints.names import CheckpointFolder
 from inference.common.types import DecodingOptions
 from inference.decoders.torch_decoder import TorchDecoder
-from inference.decoding.decoder import Tokens, reorder
+from inference.decoding.decoder import Decoder, Tokens, reorder
 from inference.decoding.drafting import Drafted
 from inference.decoding.search import generate
 from inference.presets.preset import names, preset
@@ -79,17 +79,21 @@ def clipcap(tmp_path_factory: pytest.TempPathFactory) -> GraphCaptioner:
 
 
 def found(
-    decoder: object, memory: object, model: CaptionModel, options: DecodingOptions, prompts: object
+    decoder: Decoder,
+    memory: object,
+    model: CaptionModel,
+    options: DecodingOptions,
+    prompts: Sequence[Sequence[int]] | None,
 ) -> tuple[list[list[int]], list[float]]:
     special = model.special
     said = generate(
-        decoder,  # type: ignore[arg-type]
+        decoder,
         memory,
         options,
         bos=special.bos,
         eos=special.eos,
         pad=special.pad,
-        prompts=prompts,  # type: ignore[arg-type]
+        prompts=prompts,
     )
     return said.tokens, said.logprobs
 
@@ -158,7 +162,7 @@ def test_a_batch_is_searched_as_its_pictures_alone(clipcap: GraphCaptioner) -> N
 
 
 def test_a_state_of_gpt_may_go_on_twice(clipcap: GraphCaptioner) -> None:
-    decoder = clipcap.decoder
+    decoder: Decoder = clipcap.decoder
     state = decoder.start(clipcap.encode(pictures()[:2]))
     _, state = decoder.step(state, np.array([1, 1]))
     _, one = decoder.step(state, np.array([5, 6]))

@@ -98,8 +98,11 @@ def plain(text: str) -> str:
 
 def directly(cache: Path, name: str, image: Any, **options: Any) -> str:
     folder = snapshot(cache, name)
-    kind = VisionEncoderDecoderModel if name.endswith("ved") else BlipForConditionalGeneration
-    model = kind.from_pretrained(folder, dtype=torch.float32).eval()
+    model = (
+        VisionEncoderDecoderModel.from_pretrained(folder, dtype=torch.float32).eval()
+        if name.endswith("ved")
+        else BlipForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    )
     pixels = AutoImageProcessor.from_pretrained(folder)(image, return_tensors="pt").pixel_values
     with torch.no_grad():
         tokens = model.generate(pixel_values=pixels, **options)
@@ -262,7 +265,7 @@ def test_chat_models_answer_as_in_transformers_own_pipeline(
     describer = describers(name)
     texts, likelihoods = describer.describe(PICTURES, [NOTHING, READ], GREEDY)
     folder = snapshot(cache, name)
-    ask = pipeline(
+    ask: Callable[..., list[dict[str, str]]] = pipeline(
         "image-text-to-text",
         model=AutoModelForImageTextToText.from_pretrained(folder).eval(),
         processor=AutoProcessor.from_pretrained(folder),
@@ -334,7 +337,7 @@ def test_a_prompt_comes_from_the_environment_or_the_env_file(
     inputs = AutoProcessor.from_pretrained(folder)(images=PICTURES[1], text="a man in", return_tensors="pt")
     tokens = BlipForConditionalGeneration.from_pretrained(folder).eval().generate(**inputs, max_new_tokens=12)
     whole = AutoTokenizer.from_pretrained(folder).decode(tokens[0], skip_special_tokens=True)
-    assert plain(f"a man in {prompted.caption(PICTURES[1:], GREEDY)[0].text}") == plain(whole)
+    assert plain(f"a man in {prompted.caption(PICTURES[1:], GREEDY)[0].text}") == plain(str(whole))
     monkeypatch.setenv("HUB_PROMPT", "two dogs")
     assert load_captioner("hf:tiny/blip", cache).checkpoint != prompted.checkpoint
     load_captioner("hf:tiny/ved", cache)

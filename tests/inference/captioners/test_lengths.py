@@ -139,10 +139,11 @@ def test_a_detailed_caption_announces_once_what_stands_at_one_place() -> None:
         'На фото кот. Подпись снизу слева: "раз". Подпись снизу справа: "два".'
     )
     # What is announced otherwise, or says more than it quotes, is a sentence of its own.
-    for pieces, text in (
+    spelled: list[tuple[list[str | Quotation], str]] = [
         (["текст", ":", Quotation("б"), "."], 'Текст: "б".'),
         (["подпись", ":", Quotation("б"), ",", "кот", "."], 'Подпись: "б", кот.'),
-    ):
+    ]
+    for pieces, text in spelled:
         other = Written(parsed(pieces), quotes=True, place=Place(Region.PAGE))
         page = known([], [line("а", TOP)], seen=[])
         assert said("detailed", replace(page, written=[*page.written, other])).endswith(
@@ -182,6 +183,6 @@ def test_no_length_says_anything_twice(detail: Detail) -> None:
 
 
 def test_the_lengths_grow() -> None:
-    for one, other in combinations(("short", "usual", "detailed"), 2):
+    for one, other in combinations(LENGTHS, 2):
         for picture in (TWO, FOUR, ABOVE, EDGES, ALONE):
             assert len(said(one, picture)) <= len(said(other, picture)), (one, other)

@@ -13,16 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.captioners.meme_small.concept_table import FREE, UNKNOWN, ConceptTable
+from inference.captioners.meme_small.constraints import OnlySupported, QuoteGrammar, elsewhere, line_blocks
 from inference.captioners.meme_small.faithful import Cutter, Evident
 from inference.captioners.meme_small.known import Gate, View
 from inference.captioners.meme_small.memory import SlotPrefixConfig, collate, line_word_ids
-from inference.captioners.meme_small.model import (
-    MemeSmall,
-    OnlySupported,
-    QuoteGrammar,
-    elsewhere,
-    line_blocks,
-)
+from inference.captioners.meme_small.model import MemeSmall
 from inference.captioners.meme_small.telling import Teller
 from inference.common.types import DecodingOptions
 from inference.decoding.decoder import Logits, Tokens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def directly(cache: Path, repo: str, texts: list[str], **options: object) -> list[str]:
+def directly(cache: Path, repo: str, texts: list[str], **options: Any) -> list[str]:
     """One text after the other through transformers' own classes."""
     (snapshot,) = (cache / f"models--{repo.replace('/', '--')}" / "snapshots").iterdir()
     model = MarianMTModel.from_pretrained(snapshot).eval()
@@ -35,7 +36,7 @@ def directly(cache: Path, repo: str, texts: list[str], **options: object) -> lis
     found = []
     for text in texts:
         tokens = model.generate(**tokenizer(text, return_tensors="pt"), **options)
-        found.append(" ".join(tokenizer.decode(tokens[0], skip_special_tokens=True).split()))
+        found.append(" ".join(str(tokenizer.decode(tokens[0], skip_special_tokens=True)).split()))
     return found
 
 
@@ -107,7 +108,7 @@ def test_weights_with_code_in_them_are_refused_and_not_run(tmp_path: Path) -> No
     trap = tmp_path / "run"
 
     class Trap:
-        def __reduce__(self) -> object:
+        def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (trap,)
 
     def save(folder: Path) -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -19,7 +20,7 @@ TOKEN = f"123456789:{'Ab-_' * 9}"
 
 
 @pytest.fixture
-def clean_records() -> None:
+def clean_records() -> Iterator[None]:
     """Records of this test are made by our factory; the usual one is back afterwards."""
     before = logging.getLogRecordFactory()
     logging.setLogRecordFactory(RedactingRecordFactory(Redactor(["pa55word"])))

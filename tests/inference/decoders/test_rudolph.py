@@ -234,10 +234,10 @@ def test_the_losses_count_no_padding_and_no_code_as_a_word(tmp_path: Path) -> No
     assert float(decoder.loss(codes, right, targets).detach()) == pytest.approx(weighted, abs=1e-5)
     # A left text of its own changes what is seen and what is learned.
     read = torch.tensor([[BOS, 9, EOS, 0]])
-    expected = decoder.losses(read, codes, right, targets)
+    others = decoder.losses(read, codes, right, targets)
     torch.testing.assert_close(
         decoder.loss((codes, read), right, targets),
-        (0.01 * expected[0] + expected[1] + 7 * expected[2]) / 8.01,
+        (0.01 * others[0] + others[1] + 7 * others[2]) / 8.01,
     )
     logits = original_forward(state, read[0].tolist(), CODES[0], [BOS, 7])
     torch.testing.assert_close(
@@ -264,7 +264,7 @@ def test_a_batch_gives_what_single_calls_give(tmp_path: Path) -> None:
     _, decoder = imported(tmp_path, 6)
     memory = torch.tensor(CODES)
     for strategy in ("greedy", "beam", "sample"):
-        options = DecodingOptions(strategy=strategy, max_tokens=3, seed=5)  # type: ignore[arg-type]
+        options = DecodingOptions(strategy=strategy, max_tokens=3, seed=5)
         together = generate(TorchDecoder(decoder), memory, options, bos=WORDS + 5, eos=EOS, pad=0)
         alone = [
             generate(TorchDecoder(decoder), memory[i : i + 1], options, bos=WORDS + 5, eos=EOS, pad=0)

@@ -11,7 +11,7 @@ from inference.decoders.base import CaptionDecoder, build_decoder
 from inference.decoders.torch_decoder import TorchDecoder, TorchState
 from inference.decoding.decoder import rows_of
 
-KINDS = {
+KINDS: dict[str, dict[str, object]] = {
     "recurrent": {"vocabulary": 11, "picture": 6, "embedding": 5, "hidden": 7},
     "gpt_prefix": {"vocabulary": 11, "pictures": [6], "prefix": 3, "width": 8, "layers": 2, "heads": 2},
     "transformer": {"vocabulary": 11, "picture": 6, "width": 8, "layers": 2, "heads": 2, "inner": 16},

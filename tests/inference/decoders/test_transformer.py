@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ CONFIG = {
     **{"vocabulary": WORDS, "picture": PICTURE, "width": WIDTH, "layers": LAYERS, "heads": HEADS},
     **{"inner": 24, "positions": 12},
 }
-EXACT = {"atol": 1e-5, "rtol": 1e-5}
+assert_same = partial(torch.testing.assert_close, atol=1e-5, rtol=1e-5)
 
 
 class Independent(nn.Module):
@@ -64,7 +66,7 @@ def test_it_computes_what_torch_does_over_the_same_weights() -> None:
     picture, tokens = drawn()
     expected = original(picture, tokens)
     assert expected.std() > 1
-    torch.testing.assert_close(ours(picture, tokens), expected, **EXACT)
+    assert_same(ours(picture, tokens), expected)
 
 
 @torch.no_grad()
@@ -76,14 +78,14 @@ def test_steps_say_what_forward_says_also_behind_texts_of_unlike_lengths() -> No
     state = decoder.start(picture)
     for t in range(tokens.shape[1]):
         logits, state = decoder.step(state, tokens[:, t])
-        torch.testing.assert_close(logits, whole[:, t], **EXACT)
+        assert_same(logits, whole[:, t])
     lengths = torch.tensor([2, 4, 3])
     state = decoder.feed(decoder.start(picture), tokens[:, :4], lengths)
     for t in range(3):
         logits, state = decoder.step(state, tokens[torch.arange(3), lengths + t])
-        torch.testing.assert_close(logits, whole[torch.arange(3), lengths + t], **EXACT)
+        assert_same(logits, whole[torch.arange(3), lengths + t])
     even = decoder.feed(decoder.start(picture), tokens[:, :4], torch.tensor([4, 4, 4]))
-    torch.testing.assert_close(decoder.step(even, tokens[:, 4])[0], whole[:, 4], **EXACT)
+    assert_same(decoder.step(even, tokens[:, 4])[0], whole[:, 4])
 
 
 @torch.no_grad()

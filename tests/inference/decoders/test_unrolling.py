@@ -48,7 +48,7 @@ def test_the_spans_are_the_least_work(lengths: list[int], call: float) -> None:
 def gradients(network: nn.Module, x: Tensor, tops: Tensor, counts: Tensor) -> list[Tensor]:
     network.zero_grad()
     weights = torch.linspace(1, 2, tops.numel()).view_as(tops)
-    (tops * weights * counts[..., None]).sum().backward()  # type: ignore[no-untyped-call]
+    (tops * weights * counts[..., None]).sum().backward()
     found = [one.grad for one in (x, *network.parameters())]
     x.grad = None
     return [one.clone() for one in found if one is not None]
@@ -123,7 +123,7 @@ def test_dropout_is_torchs(p: float, dtype: torch.dtype) -> None:
         torch.testing.assert_close(tops[kept][0], expected[expected != 0][0], rtol=0.01, atol=0)
     share = 1 - kept.double().mean()
     assert abs(share - p) < 4 * (p * (1 - p) / x.numel()) ** 0.5 + 2**-16
-    tops.sum().backward()  # type: ignore[no-untyped-call]
+    tops.sum().backward()
     assert x.grad is not None
     assert torch.equal(x.grad != 0, kept)
     if 0.05 <= p <= 0.95:

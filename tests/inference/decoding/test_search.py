@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from inference.decoding.processors import (
     RepetitionPenalty,
     WellFormed,
 )
-from inference.decoding.search import generate
+from inference.decoding.search import Generated, generate
 
 PAD, BOS, EOS = 0, 1, 2
 
@@ -65,11 +66,13 @@ class TinyDecoder:
         return sum(self.logprobs(picture, said[:i])[token] for i, token in enumerate(said))
 
 
-def run(decoder: TinyDecoder, pictures: list[int], seeds: list[int] | None = None, **options: object):
+def run(
+    decoder: TinyDecoder, pictures: list[int], *, seeds: list[int] | None = None, **options: Any
+) -> Generated:
     return generate(
         decoder,
         np.array(pictures, np.int64),
-        DecodingOptions(**options),  # type: ignore[arg-type]
+        DecodingOptions(**options),
         bos=BOS,
         eos=EOS,
         pad=PAD,
@@ -167,10 +170,10 @@ def test_greedy_takes_the_likeliest_token_of_every_step() -> None:
 def test_a_beam_of_one_is_greedy() -> None:
     decoder = TinyDecoder(9, seed=5, eos_bonus=1.0)
     pictures = list(range(25))
-    options = {"max_tokens": 9, "no_repeat_ngram": 2, "repetition_penalty": 1.3, "min_tokens": 2}
-    assert run(decoder, pictures, strategy="beam", beams=1, **options) == run(
-        decoder, pictures, strategy="greedy", **options
+    alike = partial(
+        run, decoder, pictures, max_tokens=9, no_repeat_ngram=2, repetition_penalty=1.3, min_tokens=2
     )
+    assert alike(strategy="beam", beams=1) == alike(strategy="greedy")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +187,7 @@ def test_a_beam_of_one_is_greedy() -> None:
     ],
     ids=["greedy", "beam 3", "beam 5", "top-p", "top-k"],
 )
-def test_a_batch_gives_what_single_calls_give(options: dict[str, object]) -> None:
+def test_a_batch_gives_what_single_calls_give(options: dict[str, Any]) -> None:
     decoder = TinyDecoder(9, seed=2, eos_bonus=0.7)
     pictures = [4, 8, 15, 16, 23, 42, 4]
     together = run(decoder, pictures, max_tokens=12, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ LAYERS, WIDTH, OUT, SIDE = (2, 1, 1, 1), 8, 20, 96
 
 
 def draw(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) / max(shape[-1], 4) ** 0.5
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) / math.sqrt(max(shape[-1], 4))
 
 
 def original_state() -> State:
@@ -68,8 +69,10 @@ def original_forward(state: State, x: Tensor) -> Tensor:
         own = {"0": "1"}.get(number, f"bn{number}")
         kernel = state[f"visual.{name}{'' if number == '0' else 'conv'}{number}.weight"]
         x = functional.conv2d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
-        norm = [state[f"visual.{name}{own}.{p}"] for p in ("running_mean", "running_var", "weight", "bias")]
-        x = functional.batch_norm(x, *norm)
+        mean, variance, weight, bias = (
+            state[f"visual.{name}{own}.{p}"] for p in ("running_mean", "running_var", "weight", "bias")
+        )
+        x = functional.batch_norm(x, mean, variance, weight, bias)
         return functional.relu(x) if relu else x
 
     x = step(x, "", "1", stride=2)

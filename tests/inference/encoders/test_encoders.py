@@ -16,6 +16,7 @@ from inference.encoders.cnn import (
     load_torchvision,
     torchvision_file,
 )
+from tests.inference.networks import random_statistics
 
 NETWORKS = {
     "resnet34": "resnet34",
@@ -74,14 +75,6 @@ def test_a_grid_can_be_averaged_to_fewer_places() -> None:
     assert encoder(torch.empty(1, 3, 224, 224, device="meta")).shape == (1, 4, 2048)
 
 
-def random_statistics(network: nn.Module) -> None:
-    """BatchNorm that does something: not the identity of a fresh network."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.uniform_(-0.2, 0.2)
-            module.running_var.uniform_(0.5, 1.5)
-
-
 @pytest.mark.parametrize("kind", ["resnet34", "densenet121", "mobilenet_v3_small", "inception_v3"])
 def test_the_global_vector_is_what_torchvisions_classifier_sees(kind: str, tmp_path: Path) -> None:
     settings = {"aux_logits": True, "init_weights": False} if kind == "inception_v3" else {}
@@ -104,12 +97,13 @@ def test_the_global_vector_is_what_torchvisions_classifier_sees(kind: str, tmp_p
 def test_the_grid_runs_row_by_row_and_its_mean_is_the_global_vector() -> None:
     torch.manual_seed(0)
     grid = build_encoder({"kind": "mobilenet_v3_small", "yields": "grid", **SMALL}).eval()
+    features = grid.get_submodule("backbone.features")
     pooled = build_encoder({"kind": "mobilenet_v3_small", **SMALL}).eval()
     pooled.load_state_dict(grid.state_dict())
     pixels = torch.randn(2, 3, 96, 96)
     with torch.no_grad():
         torch.testing.assert_close(grid(pixels).mean(1), pooled(pixels), atol=1e-5, rtol=1e-5)
-        last = grid.backbone.features(pixels)
+        last = features(pixels)
         torch.testing.assert_close(grid(pixels)[:, 1], last[:, :, 0, 1], atol=1e-5, rtol=1e-5)
 
 
@@ -166,18 +160,20 @@ def test_a_missing_file_and_another_network_are_refused(tmp_path: Path) -> None:
 
 
 def test_weights_are_named_by_the_enum() -> None:
-    with torch.device("meta"):
-        encoder = build_encoder({"kind": "resnet50"})
-        detector = build_encoder({"kind": "fasterrcnn_fpn"})
-        random = build_encoder({"kind": "resnet50", "weights": None})
-        wrong = build_encoder({"kind": "resnet50", "weights": "IMAGENET1K_V9"})
-    name, url = torchvision_file(encoder)
-    assert url.endswith(name)
-    assert name == torchvision.models.ResNet50_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
-    assert torchvision_file(detector)[0].startswith("fasterrcnn_resnet50_fpn_coco")
-    assert torchvision_file(random) is None
+    def file_of(kind: str, **settings: object) -> tuple[str, str] | None:
+        with torch.device("meta"):
+            encoder = build_encoder({"kind": kind, **settings})
+        assert isinstance(encoder, ConvolutionalEncoder | FeaturePyramidEncoder)
+        return torchvision_file(encoder)
+
+    url = torchvision.models.ResNet50_Weights.IMAGENET1K_V1.url
+    assert file_of("resnet50") == (url.rsplit("/", 1)[-1], url)
+    detector = file_of("fasterrcnn_fpn")
+    assert detector is not None
+    assert detector[0].startswith("fasterrcnn_resnet50_fpn_coco")
+    assert file_of("resnet50", weights=None) is None
     with pytest.raises(ValueError, match=r"no weights 'IMAGENET1K_V9'.*IMAGENET1K_V1"):
-        torchvision_file(wrong)
+        file_of("resnet50", weights="IMAGENET1K_V9")
 
 
 def test_what_is_frozen_never_changes_not_even_batchnorm() -> None:
@@ -195,9 +191,11 @@ def test_what_is_frozen_never_changes_not_even_batchnorm() -> None:
     assert any("running_mean" in key for key in changed)
     assert any(key.endswith("weight") for key in changed)
     assert encoder.training
-    assert not encoder.backbone.features[0].training
-    assert encoder.backbone.features[12].training
-    assert not encoder.eval().backbone.features[12].training
+    first, last = (encoder.get_submodule(f"backbone.features.{place}") for place in (0, 12))
+    assert not first.training
+    assert last.training
+    encoder.eval()
+    assert not last.training
 
 
 def test_a_whole_frozen_encoder_has_nothing_to_train() -> None:

@@ -106,9 +106,9 @@ def image_features(state: State, config: RuClipConfig, picture: Tensor) -> Tenso
     side = config.image_resolution // patch
     kernel = state["visual.conv1.weight"].flatten(1)
     rows = [state["visual.class_embedding"]]
-    for y in range(side):
-        for x in range(side):
-            cut = picture[:, y * patch : (y + 1) * patch, x * patch : (x + 1) * patch]
+    for top in range(0, side * patch, patch):
+        for left in range(0, side * patch, patch):
+            cut = picture[:, top : top + patch, left : left + patch]
             rows.append(kernel @ cut.flatten())
     x = norm(torch.stack(rows) + state["visual.positional_embedding"], state, "visual.ln_pre")
     x = blocks(

@@ -130,7 +130,7 @@ def test_the_published_size_gives_16_by_16_codes_of_128_pixels() -> None:
     assert shapes["encoder.down.3.attn.1.q.weight"] == (512, 512, 1, 1)
     assert shapes["quantize.proj.weight"] == (8192, 256, 1, 1)
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
-    assert not encoder.train().encoder.training
+    assert not encoder.train().get_submodule("encoder").training
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from inference.graphs.export import export
 from inference.graphs.initializers import names
 from inference.graphs.session import Array, Graph, GraphError
 from inference.reading.ocr import DETECTOR_GRAPH, RECOGNIZER_GRAPH
+from tests.inference.networks import random_statistics
 
 
 class Net(nn.Module):
@@ -34,8 +35,7 @@ class Net(nn.Module):
 def make(seed: int) -> Net:
     torch.manual_seed(seed)
     net = Net().eval()
-    net.norm.running_mean.normal_()
-    net.norm.running_var.uniform_(0.5, 2)
+    random_statistics(net)
     return net
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ class CaptionNet(nn.Module):
         return torch.stack(said, 1)
 
 
-VERSIONS = {
+VERSIONS: dict[int, Callable[[], CaptionNet]] = {
     1: CaptionNet,
     2: lambda: CaptionNet(fc=True),
     3: lambda: CaptionNet(attention="I"),

@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
-from click.testing import Result
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from inference.__main__ import app
 from inference.captioners.captioner import load_captioner

@@ -16,6 +16,7 @@ from inference.common.types import DecodingOptions
 from inference.decoders.torch_decoder import TorchDecoder
 from inference.decoding.search import generate
 from inference.importers.meme_baseline import import_meme_baseline, is_meme_decoder, is_meme_encoder
+from tests.inference.networks import random_statistics
 
 State = dict[str, Tensor]
 WORDS = ["кот", "мем", "надпись", ",", "."]
@@ -44,11 +45,8 @@ class Baseline:
         resnet = torchvision.models.get_model(network, weights=None)
         deep = resnet.fc.in_features
         self.resnet = nn.Sequential(*list(resnet.children())[:-1]).eval()
-        for module in self.resnet.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.uniform_(-0.1, 0.1)
-                module.running_var.uniform_(0.8, 1.2)
-        encoder = OrderedDict((f"resnet.{k}", v) for k, v in self.resnet.state_dict().items())
+        random_statistics(self.resnet)
+        encoder: State = OrderedDict((f"resnet.{k}", v) for k, v in self.resnet.state_dict().items())
         encoder["embed.weight"], encoder["embed.bias"] = draw(width, deep), draw(width)
         encoder["batch.weight"], encoder["batch.bias"] = 1 + draw(width, seed=1), draw(width, seed=2)
         encoder["batch.running_mean"], encoder["batch.running_var"] = draw(width, seed=3), draw(width).exp()
@@ -71,7 +69,8 @@ class Baseline:
     def features(self, pixels: Tensor) -> Tensor:
         x = self.resnet(pixels).flatten(1) @ self.encoder["embed.weight"].T + self.encoder["embed.bias"]
         x = (x - self.encoder["batch.running_mean"]) / torch.sqrt(self.encoder["batch.running_var"] + 1e-5)
-        return x * self.encoder["batch.weight"] + self.encoder["batch.bias"]
+        normed: Tensor = x * self.encoder["batch.weight"] + self.encoder["batch.bias"]
+        return normed
 
     def logits(self, feature: Tensor, tokens: list[int]) -> Tensor:
         """What is said after the picture, and after each of the tokens that follow it."""

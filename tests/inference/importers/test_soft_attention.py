@@ -62,8 +62,8 @@ def test_soft_attention_equals_the_original(names: str, tmp_path: Path) -> None:
     def linear(name: str, x: Tensor) -> Tensor:
         return x @ state[name + ".weight"].T + state[name + ".bias"]
 
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    weights = tuple(state["lstm_cell." + name] for name in names)
+    cell = {name: state[f"lstm_cell.{name}"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    weights = (cell["weight_ih"], cell["weight_hh"], cell["bias_ih"], cell["bias_hh"])
     for i, grid in enumerate(grids):
         h, c = linear("init_h", grid.mean(0)), linear("init_c", grid.mean(0))
         for t, token in enumerate(tokens[i].tolist()):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from inference.common.places import Region
 from inference.reading.lines import TextLine, blocks_of, posts_of
-from inference.reading.places import Region
 
 STACK = [(0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 1.0)]
 

@@ -25,8 +25,8 @@ steps = partial(ctc.steps, CHARACTERS)
 def line(text: str, doubts: dict[int, dict[str, float]] | None = None) -> npt.NDArray[np.float32]:
     """A line that says ``text``, a step a character and a blank behind it; ``doubts`` replace characters."""
     doubts = doubts or {}
-    pairs = ((doubts.get(i, {character: 0.98}), {}) for i, character in enumerate(text))
-    return steps(*itertools.chain.from_iterable(pairs))
+    said = [doubts.get(i, {character: 0.98}) for i, character in enumerate(text)]
+    return steps(*(step for one in said for step in (one, {})))
 
 
 def spelt(probabilities: npt.NDArray[np.float32]) -> str:

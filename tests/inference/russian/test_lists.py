@@ -100,8 +100,12 @@ _IN_CODE = {
 
 def literals(module: ast.Module) -> Iterator[str]:
     """The string literals of a module that are no docstrings."""
-    bodies = [node.body for node in ast.walk(module) if isinstance(getattr(node, "body", None), list)]
-    documents = {id(body[0].value) for body in bodies if body and isinstance(body[0], ast.Expr)}
+    documents = {
+        id(node.body[0].value)
+        for node in ast.walk(module)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and isinstance(node.body[0], ast.Expr)
+    }
     for node in ast.walk(module):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents:
             yield node.value

@@ -17,6 +17,7 @@ import pytest
 from aiohttp import web
 from hypothesis import example, given
 from hypothesis import strategies as st
+from yarl import URL
 
 from inference.common.types import EngineError, NotAllowed, UnknownModel
 from inference.serving.access import Access, is_loopback
@@ -200,13 +201,13 @@ async def test_whatever_is_asked_for_as_a_model_gets_one_sentence_without_a_path
         for name in ODD_NAMES:
             quoted = name.encode(errors="surrogatepass")
             query = "model=" + "".join(f"%{byte:02x}" for byte in quoted)
-            for path, request in (("/caption", {"data": fakes.picture()}), ("/checkpoint", {})):
-                target = aiohttp.client.URL(f"{url}{path}?{query}", encoded=True)
+            for path, data in (("/caption", fakes.picture()), ("/checkpoint", None)):
+                target = URL(f"{url}{path}?{query}", encoded=True)
                 async with aiohttp.ClientSession() as session:
                     if len(query) > 8_000:  # the server's own limit of a request's first line
                         continue
-                    method = "POST" if request else "GET"
-                    async with session.request(method, target, **request) as answer:
+                    method = "POST" if data else "GET"
+                    async with session.request(method, target, data=data) as answer:
                         told = await answer.json()
                         assert answer.status == 404, (name, told)
                         assert told["error"] == "unknown_model"

@@ -22,6 +22,13 @@ from hypothesis import given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from openai import AsyncOpenAI, OpenAI
+from openai.types.chat import (
+    ChatCompletionContentPartImageParam,
+    ChatCompletionContentPartParam,
+    ChatCompletionMessageParam,
+    ChatCompletionUserMessageParam,
+)
+from openai.types.chat.chat_completion_content_part_param import FileFile
 
 from inference.common.processors import available
 from inference.common.types import Caption, PictureError
@@ -99,11 +106,11 @@ def data_url(picture: bytes, kind: str = "image/png") -> str:
     return f"data:{kind};base64,{base64.b64encode(picture).decode()}"
 
 
-def image(picture: bytes) -> dict[str, Any]:
+def image(picture: bytes) -> ChatCompletionContentPartImageParam:
     return {"type": "image_url", "image_url": {"url": data_url(picture)}}
 
 
-def user(*parts: dict[str, Any] | str) -> dict[str, Any]:
+def user(*parts: ChatCompletionContentPartParam | str) -> ChatCompletionUserMessageParam:
     """A message with these parts."""
     return {
         "role": "user",
@@ -189,10 +196,11 @@ def test_a_stream_is_one_of_events_with_an_end(service: Service) -> None:
 
 def test_an_answer_has_no_more_words_than_were_asked_for(service: Service) -> None:
     with service.client() as client:
-        for limit in ({"max_tokens": 3}, {"max_completion_tokens": 3}):
-            done = client.chat.completions.create(
-                model="first", messages=[user(image(fakes.picture()))], **limit
-            )
+        messages = [user(image(fakes.picture()))]
+        for done in (
+            client.chat.completions.create(model="first", messages=messages, max_tokens=3),
+            client.chat.completions.create(model="first", messages=messages, max_completion_tokens=3),
+        ):
             assert done.choices[0].message.content == "32 x 24"
             assert done.choices[0].finish_reason == "length"
 
@@ -216,11 +224,12 @@ def test_a_picture_comes_as_a_file_too(service: Service) -> None:
     with service.client() as client:
         uploaded = client.files.create(file=("мем.png", picture), purpose="vision")
         assert (uploaded.filename, uploaded.bytes) == ("мем.png", len(picture))
-        for file in (
+        files: list[FileFile] = [
             {"file_id": uploaded.id},
             {"filename": "meme.png", "file_data": encoded},
             {"filename": "meme.png", "file_data": data_url(picture)},
-        ):
+        ]
+        for file in files:
             done = client.chat.completions.create(
                 model="first", messages=[user("Опиши.", {"type": "file", "file": file})]
             )
@@ -249,7 +258,7 @@ def test_an_uploaded_file_is_its_senders_alone(service: Service) -> None:
 
 def test_in_a_conversation_the_last_picture_is_described(service: Service) -> None:
     first, last = fakes.picture(size=(9, 9)), fakes.picture(size=(12, 8))
-    talk = [
+    talk: list[ChatCompletionMessageParam] = [
         {"role": "system", "content": "Отвечай по-русски."},
         user("Что здесь?", image(first)),
         {"role": "assistant", "content": "Кот."},
@@ -264,7 +273,7 @@ def test_in_a_conversation_the_last_picture_is_described(service: Service) -> No
 
 def test_a_model_that_talks_is_asked(service: Service) -> None:
     picture, other = image(fakes.picture(size=(21, 20))), image(fakes.picture(size=(9, 9)))
-    talk = [
+    talk: list[ChatCompletionMessageParam] = [
         user("А тут?", other),
         {"role": "assistant", "content": "Пёс."},
         user("Что здесь?", picture),
@@ -298,8 +307,16 @@ def test_a_model_that_talks_is_asked(service: Service) -> None:
         ({"messages": [{"role": "assistant", "content": None}]}, "no_picture", "There is no picture"),
         ({"messages": []}, "invalid_request", "mistake in messages"),
         ({"messages": [{"role": "cat", "content": "x"}]}, "invalid_request", "mistake in messages.0.role"),
-        ({"messages": [user({"type": "video"})]}, "invalid_request", "mistake in messages.0.content.0"),
-        ({"messages": [user({"type": "image_url"})]}, "invalid_request", "image_url: Field required"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "video"}]}]},
+            "invalid_request",
+            "mistake in messages.0.content.0",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            "invalid_request",
+            "image_url: Field required",
+        ),
         (
             {"messages": [user(image(fakes.picture()), image(fakes.picture()))]},
             "several_pictures",

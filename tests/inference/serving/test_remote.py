@@ -300,10 +300,14 @@ async def test_nobody_and_somebody_else_at_the_address(monkeypatch: pytest.Monke
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", handler)
         async with listening(app) as port, RemoteEngine(f"http://127.0.0.1:{port}") as engine:
-            asks: list[Awaitable[object]] = [engine.caption(b"x"), asyncio.to_thread(engine.checkpoint)]
-            for ask in [*asks, asyncio.to_thread(engine.models)]:
+            asks: list[Awaitable[object]] = [
+                engine.caption(b"x"),
+                asyncio.to_thread(engine.checkpoint),
+                asyncio.to_thread(engine.models),
+            ]
+            for asked in asks:
                 with pytest.raises(EngineError, match=sentence):
-                    await ask
+                    await asked
     for wrong in ("", "example.org:8100", "ftp://example.org"):
         with pytest.raises(ValueError, match="write it as http://HOST:PORT"):
             RemoteEngine(wrong)

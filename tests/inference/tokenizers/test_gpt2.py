@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tokenizers import ByteLevelBPETokenizer
-from transformers import GPT2TokenizerFast
+from transformers.models.gpt2.tokenization_gpt2 import GPT2Tokenizer
 
 from inference.tokenizers.base import load_tokenizer
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
@@ -24,7 +24,7 @@ def folder_of(tmp_path: Path, specials: list[str]) -> Path:
 def test_it_says_what_hugging_face_says(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, ["<unk>", "<s>", "</s>", "<pad>"])
     ours = load_tokenizer("gpt2", folder)
-    theirs = GPT2TokenizerFast(
+    theirs = GPT2Tokenizer(
         vocab=str(folder / "vocab.json"),
         merges=str(folder / "merges.txt"),
         bos_token="<s>",

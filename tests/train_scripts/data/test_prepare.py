@@ -34,7 +34,7 @@ from train_scripts.data.translate import text_key, translate
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def run(*arguments: str | Path) -> Result:
+def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["prepare", *map(str, arguments)])
 
 

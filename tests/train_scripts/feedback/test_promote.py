@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +22,6 @@ from inference.common.errors import UserError
 from inference.common.interpreter import PYTHON
 from inference.common.types import DecodingOptions
 from tests.inference.fakes import hash_of
-from train_scripts.feedback import promote as promotion
 from train_scripts.feedback.promote import promote, rollback
 from train_scripts.metrics.evaluator import MEASURES
 
@@ -201,7 +202,7 @@ def test_a_full_disk_leaves_the_model_as_it_was(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(promotion.shutil, "copytree", full)
+    monkeypatch.setattr(shutil, "copytree", full)
     with pytest.raises(UserError, match=r"small was left as it was.*No space left"):
         promote(run, "small", models)
     assert values(models) == {"small": "1.0"}
@@ -215,7 +216,7 @@ def test_a_reader_always_finds_a_whole_model(
     not there, but never a mixture.
     """
     if not in_one_step:
-        monkeypatch.setattr(promotion.sys, "platform", "other")
+        monkeypatch.setattr(sys, "platform", "other")
     run = finished(tmp_path, hash_of(models, "small"))
     stop, seen, missing = threading.Event(), set(), []
 

@@ -149,7 +149,7 @@ def test_what_a_correction_leaves_unsaid_stays_as_probable_as_it_was(taught: Slo
 
 
 def test_memories_are_padded_to_the_largest() -> None:
-    def memory(lines: int) -> SlotMemory:
+    def memory(lines: int) -> SlotMemory[torch.Tensor]:
         ones = torch.ones(1, lines, 3)
         shown = torch.ones(1, 5)
         mask = torch.ones(1, lines, dtype=torch.bool)
@@ -221,14 +221,15 @@ def test_a_preset_learns_corrections_and_preferences(preset_folder: Path, tmp_pa
         [Preferred(better, worse, 1.0, m) for (better, worse), m in zip(both, before, strict=True)],
         [Weighted(example(4, CAPTIONS[4]), 1.0)],
     )
-    encoder = {name: tensor.clone() for name, tensor in student.module.encoder.state_dict().items()}
+    encoder = student.module.get_submodule("encoder")
+    frozen = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     options = Options(epochs=24, rate=1e-2, batch=1, replay=1, preference=1.0, patience=4)
     outcome = finetune(student, material, judge(tmp_path, corrections), options, say=lambda _: None)
     assert outcome.verdict.nearness > 0.9
     assert outcome.verdict.feedback["0.png"] == CAPTIONS[0]
     assert all(after > m for after, m in zip(margins(student, both), before, strict=True))
-    for name, tensor in student.module.encoder.state_dict().items():
-        assert torch.equal(tensor, encoder[name]), "the encoder is frozen"
+    for name, tensor in encoder.state_dict().items():
+        assert torch.equal(tensor, frozen[name]), "the encoder is frozen"
     student.save(tmp_path / "child", Lineage(None, "2026-01-01"))
     assert (tmp_path / "child" / WEIGHTS_FILE).stat().st_size == (preset_folder / WEIGHTS_FILE).stat().st_size
     again = load_student(tmp_path / "child")

@@ -11,6 +11,7 @@ import sys
 import tarfile
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,7 +141,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def manifest(out: Path) -> dict[str, object]:
+def manifest(out: Path) -> dict[str, Any]:
     """What a backup says of itself."""
     with tarfile.open(out) as archive:
         file = archive.extractfile("manifest.json")

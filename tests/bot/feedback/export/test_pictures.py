@@ -18,6 +18,7 @@ from sqlalchemy import update
 
 from bot.feedback import database
 from bot.feedback.export import export
+from bot.feedback.export.report import ExportFormat
 from bot.feedback.store import Store
 from bot.feedback.tables import Picture
 from tests.bot.feedback.conftest import Chat, kept, meme
@@ -111,7 +112,8 @@ async def test_every_exported_picture_opens_in_plain_datasets_whatever_was_sent(
             assert (height, width) == whole
         else:
             assert (width, height) == whole, name
-    for format, table in (("csv", "feedback.csv"), ("parquet", "feedback.parquet")):
+    tables: list[tuple[ExportFormat, str]] = [("csv", "feedback.csv"), ("parquet", "feedback.parquet")]
+    for format, table in tables:
         await export(store, out, format=format)
         loaded = datasets.load_dataset(
             format, data_files=str(out / table), cache_dir=str(tmp_path / format), split="train"

@@ -10,9 +10,9 @@ import pytest
 from inference.checkpoints.weight_files.pickles import DamagedPickle
 from inference.checkpoints.weight_files.state import ImportFailed, read_state
 from inference.checkpoints.weight_files.tensorflow import is_tensorflow, read_tensorflow
-from tests.inference.tensorflow_files import write_checkpoint, zipped
+from tests.inference.tensorflow_files import Variables, write_checkpoint, zipped
 
-VARIABLES = {
+VARIABLES: Variables = {
     "attention/fc_v/bias": np.array([0.5], np.float32),
     "attention/fc_v/kernel": np.arange(300, dtype=np.float32).reshape(300, 1),
     "rnn/bias": np.ones((2, 6), np.float32),
