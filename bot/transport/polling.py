@@ -83,6 +83,10 @@ class Poller:
         self._offset: int | None = None
         self._trouble: str | None = None
         self._heard = -math.inf
+        # When an answer at once said that a conflict was over. Another process that goes on lets such a one
+        # through between two polls of its own: if it comes back, a whole poll must meet nobody.
+        self._alone_at = -math.inf
+        self._misled = False
 
     @property
     def healthy(self) -> bool:
@@ -115,8 +119,9 @@ class Poller:
         while True:
             try:
                 # Where the last try failed, one that is answered at once tells whether that is over: in quiet
-                # hours a long poll tells it late. A conflict must stay away for as long as that, to be over.
-                timeout = 0 if self._trouble == CANNOT_REACH else self._timeout
+                # hours a long poll tells it late.
+                whole = self._trouble is None or (self._trouble == CONFLICT and self._misled)
+                timeout = self._timeout if whole else 0
                 updates = await self._bot(
                     GetUpdates(offset=self._offset, timeout=timeout, allowed_updates=self._allowed_updates),
                     request_timeout=timeout + 15,
@@ -130,6 +135,10 @@ class Poller:
                     pause = await self._back_off(error, pause)
                     continue
             pause = 0.5
+            if whole:
+                self._misled = False
+            elif self._trouble == CONFLICT:
+                self._alone_at = time.monotonic()
             self._recovered()
             await self._take(updates)
 
@@ -183,7 +192,10 @@ class Poller:
             # A wait the server asked for is no trouble; without a cap a wrong number could stop us for days.
             await asyncio.sleep(min(error.retry_after, 300))
             return pause
-        sentence = CONFLICT if isinstance(error, TelegramConflictError) else CANNOT_REACH
+        sentence = CANNOT_REACH
+        if isinstance(error, TelegramConflictError):
+            sentence = CONFLICT
+            self._misled |= time.monotonic() - self._alone_at < 2 * self._timeout
         if self._trouble != sentence:
             # ClientDecodeError's text holds the whole page it could not read.
             what = "the answer is not JSON" if isinstance(error, ClientDecodeError) else error.message

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from bot.config import Settings
 from bot.sandbox import Sandbox
+from bot.sandbox.faults import FaultKind
 from tests.bot.conftest import locked, replies_to, reply_to, settled, until, working
 from tests.drawing import draw_meme, jpeg_bytes
 
@@ -61,12 +63,13 @@ async def test_what_takes_long_is_confirmed_and_done_by_the_next_process(
         assert len(sandbox.messages(by_bot=True)) == 1
 
 
+@pytest.mark.parametrize("faults", [("bad_gateway", "reset"), ("conflict",), ("conflict", "conflict")])
 async def test_a_poll_that_failed_is_told_until_the_next_is_answered_which_is_at_once(
-    settings: Callable[..., Settings], sandbox: Sandbox
+    settings: Callable[..., Settings], sandbox: Sandbox, faults: tuple[FaultKind, ...]
 ) -> None:
     """Nobody writes anything, so that a long poll would be answered after half a minute."""
     async with working(settings(), sandbox) as app:
-        for fault in ("bad_gateway", "reset"):
+        for fault in faults:
             sandbox.fail("getUpdates", fault)
         await reply_to(sandbox, await sandbox.send_text("привет"))  # the poll that was open ends
 
@@ -80,20 +83,31 @@ async def test_a_poll_that_failed_is_told_until_the_next_is_answered_which_is_at
         assert not app.readiness()[1]["polling"] and not await ready()
         await until(ready)
         await sandbox.wait_for(lambda: sandbox.calls_of("getUpdates")[-1].status is None)
-        *_, failed, answered, waiting = sandbox.calls_of("getUpdates")
-        assert [int(poll.params["timeout"]) for poll in (failed, answered)] == [0, 0]
-        assert (failed.status, answered.status) == (0, 200)
+        *polls, answered, waiting = sandbox.calls_of("getUpdates")
+        failed = polls[-len(faults) :]
+        assert all(poll.status != 200 for poll in failed)
+        assert [int(poll.params["timeout"]) for poll in (*failed[1:], answered)] == [0] * len(faults)
+        assert answered.status == 200
         assert int(waiting.params["timeout"]) > 20
 
 
-async def test_a_conflict_is_over_when_a_whole_poll_met_nobody(
+async def test_a_conflict_that_comes_back_is_over_when_a_whole_poll_met_nobody(
     settings: Callable[..., Settings], sandbox: Sandbox
 ) -> None:
-    """A poll that is answered at once may have come between two of another process."""
+    """The poll that was answered at once had come between two of another process."""
     async with working(settings(), sandbox) as app:
-        sandbox.fail("getUpdates", "conflict")
+
+        def refused(times: int) -> bool:
+            """So many polls were, and a whole one is open."""
+            polls = sandbox.calls_of("getUpdates")
+            whole = int(polls[-1].params["timeout"]) > 20
+            return [poll.status for poll in polls].count(409) == times and polls[-1].status is None and whole
+
+        for times in (1, 2):
+            sandbox.fail("getUpdates", "conflict")
+            await reply_to(sandbox, await sandbox.send_text("привет"))
+            await sandbox.wait_for(partial(refused, times))
+            assert app.readiness()[1]["polling"] is (times == 1)
+        assert sandbox.calls_of("getUpdates")[-2].status == 409, "the next one is a whole one at once"
         await reply_to(sandbox, await sandbox.send_text("привет"))
-        await sandbox.wait_for(lambda: 409 in [poll.status for poll in sandbox.calls_of("getUpdates")[:-1]])
-        waiting = sandbox.calls_of("getUpdates")[-1]
-        assert int(waiting.params["timeout"]) > 20
-        assert not app.readiness()[1]["polling"]
+        assert app.readiness()[1]["polling"]
