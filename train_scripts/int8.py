@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from safetensors.numpy import save_file
 
 from inference.captioners.encoder_decoder.graphs.captioner import GraphCaptioner
 from inference.captioners.encoder_decoder.graphs.folder import (
@@ -25,6 +24,7 @@ from inference.checkpoints.folder import WEIGHTS_FILE, find_checkpoint
 from inference.checkpoints.format import read_config
 from inference.checkpoints.mapped import MappedWeights
 from inference.checkpoints.names import CheckpointFolder
+from inference.checkpoints.tensor_files import write_arrays
 from inference.commands.common import DEFAULTS, ModelsDir
 from inference.common.errors import UserError
 from inference.common.interpreter import PYTHON
@@ -86,7 +86,7 @@ def round_checkpoint(
             if not graph.name.startswith(DRAFT):
                 shutil.copyfile(graph, part / graph.name)
         rounded = round_graphs(part, MappedWeights(folder / WEIGHTS_FILE))
-        save_file(rounded, part / INT8_FILE)
+        write_arrays(part / INT8_FILE, rounded)
         said = _said(GraphCaptioner(folder, part, config), pictures, config.decoding)
         comparison = compare(exact, said, references, resamples=resamples, seed=seed)
         worse = [one.measure.title for one in comparison.differences.values() if one.verdict == "A"]

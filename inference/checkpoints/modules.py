@@ -13,6 +13,7 @@ from inference.checkpoints import manifest
 from inference.checkpoints.config import CheckpointConfig, TrainingRecord
 from inference.checkpoints.folder import CONFIG_FILE, SCALES, WEIGHTS_FILE
 from inference.checkpoints.format import CheckpointError, reading, replacing, texts_of, write_texts
+from inference.checkpoints.tensor_files import as_the_umask_says
 
 
 def load_weights(module: nn.Module, folder: Path) -> None:
@@ -90,12 +91,9 @@ def _stored(module: nn.Module, *, half: bool, int8: tuple[str, ...]) -> dict[str
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """A safetensors file with the permissions of any other: the library gives it to its owner alone.
+    """A safetensors file of PyTorch's tensors.
 
     Raises SafetensorError or OSError when it cannot be written; it may then be there, and is not whole.
     """
-    path.unlink(missing_ok=True)
-    path.touch()  # as the umask says
-    mode = path.stat().st_mode
-    save_file(dict(tensors), path, metadata=dict(metadata))
-    path.chmod(mode)
+    with as_the_umask_says(path):
+        save_file(dict(tensors), path, metadata=dict(metadata))

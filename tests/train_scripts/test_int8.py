@@ -16,6 +16,7 @@ from inference.captioners.encoder_decoder.graphs.folder import FOLDER, INT8_FILE
 from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.checkpoints.folder import WEIGHTS_FILE, weights_hash
 from inference.checkpoints.format import read_config
+from tests.disk import modes, umask
 from tests.inference.learning import pictures
 from tests.inference.speaking import speaking
 from tests.readings import reading_of
@@ -42,8 +43,8 @@ def judged_by(folder: Path, texts: list[str]) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["resnet50-lstm", "clipcap-mlp"])
-def test_weights_of_8_bits_are_served_where_the_scores_hold(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "mask"), [("resnet50-lstm", 0o022), ("clipcap-mlp", 0o027)])
+def test_weights_of_8_bits_are_served_where_the_scores_hold(name: str, mask: int, tmp_path: Path) -> None:
     folder = tmp_path / "small"
     speaking(name, folder)
     before = weights_hash(folder / WEIGHTS_FILE)
@@ -51,10 +52,12 @@ def test_weights_of_8_bits_are_served_where_the_scores_hold(name: str, tmp_path:
     refused = run(tmp_path, data)
     assert (refused.exit_code, "python -m inference export small" in refused.output) == (1, True)
     export(tmp_path)
-    done = run(tmp_path, data)
+    with umask(mask):
+        done = run(tmp_path, data)
     assert done.exit_code == 0, done.output
     graphs = find(folder)
     assert graphs is not None
+    assert set(modes(graphs).values()) == {0o666 & ~mask}
     written = read_record(graphs)
     assert written.int8
     assert written.scores["pictures"] == 8

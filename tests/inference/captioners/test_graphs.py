@@ -38,6 +38,7 @@ from inference.decoding.search import generate
 from inference.presets.preset import names, preset
 from inference.reading.lines import TextLine
 from inference.tokenizers.words_read import WordsRead
+from tests.disk import modes, umask
 from tests.inference.learning import pictures, tiny, tokenizer_for
 from tests.inference.speaking import speaking
 from tests.readings import reading_of
@@ -256,6 +257,17 @@ def test_guesses_of_8_bits_change_no_caption(tmp_path: Path, exported: Exports) 
     # Exported again without, nothing is left of them.
     assert CliRunner().invoke(app, ["export", "small", "--models-dir", str(tmp_path)]).exit_code == 0
     assert not list((folder / FOLDER).glob("draft*"))
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027])
+def test_who_may_read_a_checkpoint_may_read_its_graphs(mask: int, tmp_path: Path, exported: Exports) -> None:
+    folder = exported(tmp_path, "clipcap-mlp")
+    with umask(mask):
+        done = CliRunner().invoke(app, ["export", "small", "--draft", "--models-dir", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    written = modes(folder / FOLDER)
+    assert {DRAFT_FILE, f"{STEP}{SUFFIX}"} <= written.keys()
+    assert set(written.values()) == {0o666 & ~mask}
 
 
 def test_nothing_guesses_ahead_for_a_decoder_that_reads_one_token_at_a_time(

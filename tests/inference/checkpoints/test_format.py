@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +23,7 @@ from inference.checkpoints.format import (
 )
 from inference.checkpoints.modules import load_weights, save_checkpoint
 from inference.common.types import DecodingOptions
-from tests.disk import files_of_at_most
+from tests.disk import files_of_at_most, modes, umask
 
 CONFIG = CheckpointConfig("net", {}, {}, DecodingOptions())
 
@@ -83,14 +81,12 @@ def test_what_was_saved_is_loaded(tmp_path: Path, half: bool) -> None:
 
 @pytest.mark.parametrize("mask", [0o022, 0o027])
 def test_the_files_are_readable_as_the_umask_says(mask: int, tmp_path: Path) -> None:
-    before = os.umask(mask)
-    try:
+    with umask(mask):
         save_checkpoint(tmp_path, Net(), CONFIG)
         save_checkpoint(tmp_path, Net(seed=1), CONFIG)  # in the place of the first
-    finally:
-        os.umask(before)
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
-    assert modes == dict.fromkeys((CONFIG_FILE, TRAINING_FILE, WEIGHTS_FILE, manifest.FILE), 0o666 & ~mask)
+    assert modes(tmp_path) == dict.fromkeys(
+        (CONFIG_FILE, TRAINING_FILE, WEIGHTS_FILE, manifest.FILE), 0o666 & ~mask
+    )
 
 
 def damage(folder: Path, tensors: dict[str, Tensor]) -> None:

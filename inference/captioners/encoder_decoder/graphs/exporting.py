@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from safetensors.numpy import save_file
 
 from inference.captioners.encoder_decoder.graphs.captioner import GraphCaptioner
 from inference.captioners.encoder_decoder.graphs.folder import DRAFT_FILE, Record, record, replacing
@@ -22,6 +21,7 @@ from inference.checkpoints.folder import WEIGHTS_FILE, find_checkpoint, weights_
 from inference.checkpoints.format import CheckpointError, read_config
 from inference.checkpoints.mapped import MappedWeights
 from inference.checkpoints.names import CheckpointFolder
+from inference.checkpoints.tensor_files import write_arrays
 from inference.decoders.torch_decoder import TorchDecoder
 from inference.decoding.decoder import Decoder, Logits, Tokens
 
@@ -53,7 +53,8 @@ def export(
     with replacing(folder) as graphs:
         write(written, graphs)
         if draft:
-            save_file(write_rounded(graphs, MappedWeights(folder / WEIGHTS_FILE), DRAFT), graphs / DRAFT_FILE)
+            rounded = write_rounded(graphs, MappedWeights(folder / WEIGHTS_FILE), DRAFT)
+            write_arrays(graphs / DRAFT_FILE, rounded)
         served = GraphCaptioner(folder, graphs, config)
         checked = Record(digest, config.decoder["kind"], check(written, served, config, pictures))
         record(graphs, checked)

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from inference.checkpoints.folder import WEIGHTS_FILE, weights_hash
 from inference.checkpoints.format import CheckpointError
 from inference.common.json_text import readable
@@ -66,7 +68,7 @@ def replacing(folder: Path) -> Iterator[Path]:
         if (folder / FOLDER).exists():
             (folder / FOLDER).rename(old)
         part.rename(folder / FOLDER)
-    except OSError as error:
+    except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"The graphs cannot be written to {folder} ({error}): make room there and export them again."
         ) from error
