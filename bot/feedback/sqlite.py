@@ -7,6 +7,7 @@ times there and back. Here BEGIN goes along with the first statement, and the ro
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,7 +27,12 @@ async def connect(url: URL) -> Connection:
     arguments, options = url.get_dialect()().create_connect_args(url)
     connection = Connection(partial(_open, *arguments, **options))
     connection.daemonic()
-    await connection
+    try:
+        await connection
+    except sqlite3.Error:
+        # Its thread was told to stop and answers to this loop, which a command that fails is about to close.
+        await connection.ended()
+        raise
     return connection
 
 
@@ -55,6 +61,10 @@ class Connection(aiosqlite.Connection):
     def daemonic(self) -> None:
         """Let the process end without waiting for this connection's thread."""
         self._thread.daemon = True
+
+    async def ended(self) -> None:
+        """Wait until this connection's thread, which was told to stop, has done so."""
+        await asyncio.to_thread(self._thread.join)
 
     def begin(self, mode: str) -> None:
         """Begin a transaction with the next statement; ``mode``: DEFERRED, IMMEDIATE or EXCLUSIVE."""

@@ -49,7 +49,8 @@ def find_checkpoint(models_dir: Path, model: CheckpointFolder) -> Path:
             f"'{preset.preset(name).command}', convert those of the original ('{PYTHON} -m inference "
             f"convert'){others}."
         )
-    choice = f"choose one of {', '.join(names)}" if names else "put a checkpoint there first"
+    elsewhere = "put a checkpoint there first, or set MODELS_DIR to the folder that holds one"
+    choice = f"choose one of {', '.join(names)}" if names else elsewhere
     raise UnknownModel(f"There is no model named {name!r} in {models_dir}: {choice}.")
 
 

@@ -104,6 +104,25 @@ def test_an_address_of_no_database_is_told_how_it_is_written(
     assert "redacted" not in done.stderr  # as a password in the example would be
 
 
+def test_a_disk_that_is_full_is_one_sentence(environment: dict[str, str], tmp_path: Path) -> None:
+    async def begin() -> None:
+        await (await Store.open(environment["DATABASE_URL"], tmp_path / "data")).close()
+
+    asyncio.run(begin())
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 0; exec "$0" -m bot stats', sys.executable],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 1
+    (sentence,) = done.stderr.splitlines()
+    assert "cannot be opened (disk I/O error)" in sentence
+
+
 def test_feedback_is_exported_counted_and_erased(environment: dict[str, str], tmp_path: Path) -> None:
     async def collect() -> None:
         async with await Store.open(environment["DATABASE_URL"], tmp_path / "data") as store:

@@ -78,9 +78,14 @@ def promote(run: Path, name: str, models_dir: Path, *, force: bool = False) -> P
             return _promote(run, folder, info.checkpoint, name, models_dir, force=force)
     except OSError as error:
         raise UserError(
-            f"{name} was left as it was, since {models_dir} cannot be written ({error}): make room there, or "
-            "check its permissions."
+            f"{name} was left as it was, since {models_dir} cannot be written ({_why(error)}): make room "
+            "there, or check its permissions."
         ) from error
+
+
+def _why(error: OSError) -> str:
+    """What the system said; of a whole folder's files that were not copied, of the first."""
+    return str(error.args[0][0][-1] if isinstance(error, shutil.Error) else error)
 
 
 def rollback(name: str, models_dir: Path) -> Promotion:

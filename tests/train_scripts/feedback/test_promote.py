@@ -21,6 +21,7 @@ from inference.checkpoints.modules import save_checkpoint
 from inference.common.errors import UserError
 from inference.common.interpreter import PYTHON
 from inference.common.types import DecodingOptions
+from tests.disk import files_of_at_most
 from tests.inference.fakes import hash_of
 from train_scripts.feedback.promote import promote, rollback
 from train_scripts.metrics.evaluator import MEASURES
@@ -201,6 +202,13 @@ def test_a_full_disk_leaves_the_model_as_it_was(
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
+
+    with (
+        files_of_at_most(2),
+        pytest.raises(UserError, match=r"written \(\[Errno 27\] File too large: '[^']*' -> '[^']*'\): make"),
+    ):
+        promote(run, "small", models)
+    assert values(models) == {"small": "1.0"}
 
     monkeypatch.setattr(shutil, "copytree", full)
     with pytest.raises(UserError, match=r"small was left as it was.*No space left"):
