@@ -21,7 +21,7 @@ from inference.serving.remote import RemoteEngine
 
 # No locals in tracebacks: they hold the token.
 cli = typer.Typer(
-    help=__doc__,
+    help="Run the bot or its stand-in of Telegram, and look after what it has collected.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,

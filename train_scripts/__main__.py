@@ -22,7 +22,7 @@ from train_scripts.training.commands import train_preset_command
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help=__doc__,
+    help="Prepare data, train captioners, teach them what people corrected, and measure them.",
     pretty_exceptions_enable=False,
     callback=forgive,
 )

@@ -79,6 +79,21 @@ def test_modules_commands_and_options_exist(page: str) -> None:
             assert not unknown, f"{line}: {unknown}"
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_says_nothing_of_this_machine_nor_of_the_code(program: str) -> None:
+    for command in every_command(typer.main.get_command(PROGRAMS[program])):
+        parameters = [one.default for one in command.params if one.show_default is True]
+        assert not any(isinstance(one, Path) and one.is_absolute() for one in parameters), command.name
+        assert "``" not in f"{command.help}", command.name
+
+
+def every_command(command: Any) -> Iterator[Any]:
+    """The command and all below it."""
+    yield command
+    for below in getattr(command, "commands", {}).values():
+        yield from every_command(below)
+
+
 def commands_of(text: str) -> list[str]:
     """Everything that begins with ``python -m``, up to the end of the line or of the quotation."""
     return [found.strip() for found in re.findall(r"python -m [^`\n#|…;)]+", text)]

@@ -30,7 +30,7 @@ def recognizer_command(  # noqa: PLR0917 - the options of a command
         int, typer.Option(min=1, help="Rendered lines, then a half of that with real ones.")
     ] = 20_000,
     out: Annotated[
-        Path, typer.Option(help="The weights; the default is the file that ships.")
+        Path, typer.Option(help="The weights.", show_default="the file that ships")
     ] = WEIGHTS_FILE,
 ) -> None:
     """Train the recogniser of Cyrillic and Latin lines: first on rendered ones, then on real ones too."""
