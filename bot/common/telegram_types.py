@@ -35,8 +35,8 @@ def import_aiogram() -> None:
 def _nothing_rebuilt() -> Iterator[None]:
     """aiogram's package calls this method of each of its types."""
     rebuild = vars(BaseModel)["model_rebuild"]
-    BaseModel.model_rebuild = classmethod(lambda _, **__: None)  # type: ignore[method-assign,assignment]
+    BaseModel.model_rebuild = classmethod(lambda _, **__: None)  # type: ignore[method-assign,assignment]  # taken back below
     try:
         yield
     finally:
-        BaseModel.model_rebuild = rebuild  # type: ignore[method-assign]
+        BaseModel.model_rebuild = rebuild  # type: ignore[method-assign]  # as it was

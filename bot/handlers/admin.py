@@ -64,7 +64,7 @@ class ExportRequest:
         chosen = cls()
         for word in arguments.split():
             if word in get_args(ExportFormat):
-                chosen = cls(word, chosen.since, chosen.min_rating)  # type: ignore[arg-type]
+                chosen = cls(word, chosen.since, chosen.min_rating)  # type: ignore[arg-type]  # just looked at
             elif re.fullmatch(r"[1-5]", word):
                 chosen = cls(chosen.format, chosen.since, int(word))
             elif re.match(r"\d{4}-\d", word):

@@ -100,4 +100,4 @@ def _exception(raised: Raised) -> dict[str, Any]:
 
 
 def _only_what_is_known(event: Event, _: Hint) -> Event:
-    return {name: value for name, value in event.items() if name in _KNOWN}  # type: ignore[return-value]
+    return {name: value for name, value in event.items() if name in _KNOWN}  # type: ignore[return-value]  # an event of fewer

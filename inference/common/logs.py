@@ -128,7 +128,7 @@ class RedactingRecordFactory:
         self._redact = redact
 
     def __call__(self, *args: object, **kwargs: object) -> logging.LogRecord:
-        record = logging.LogRecord(*args, **kwargs)  # type: ignore[arg-type]
+        record = logging.LogRecord(*args, **kwargs)  # type: ignore[arg-type]  # as logging gives them
         # The sentence as it stands in the program.
         record.__dict__["template"] = self._redact(record.msg) if isinstance(record.msg, str) else ""
         try:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -150,9 +151,12 @@ def test_feedback_is_exported_counted_and_erased(environment: dict[str, str], tm
 
 
 async def test_without_a_token_the_bot_serves_its_own_telegram(
-    environment: dict[str, str], tmp_path: Path, unused_tcp_port: int, unused_tcp_port_factory: object
+    environment: dict[str, str],
+    tmp_path: Path,
+    unused_tcp_port: int,
+    unused_tcp_port_factory: Callable[[], int],
 ) -> None:
-    health = unused_tcp_port_factory()  # type: ignore[operator]
+    health = unused_tcp_port_factory()
     ports = {"SANDBOX_PORT": str(unused_tcp_port), "HEALTH_PORT": str(health)}
     running = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -285,9 +286,9 @@ async def test_updates_are_confirmed_only_after_the_job_is_written(
 ) -> None:
     accept, written = app.store.jobs.accept, asyncio.Event()
 
-    async def slow(**fields: object) -> object:
+    async def slow(**fields: Any) -> object:
         await written.wait()
-        return await accept(**fields)  # type: ignore[arg-type]
+        return await accept(**fields)
 
     monkeypatch.setattr(app.store.jobs, "accept", slow)
     polls = len(sandbox.calls_of("getUpdates"))

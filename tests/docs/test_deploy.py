@@ -94,7 +94,7 @@ def test_the_unit_is_one_that_systemd_reads(tmp_path: Path) -> None:
     names = set(re.findall(r"(?:^Environment=| )([A-Z_]+)=", text, re.MULTILINE))
     assert names <= NAMES | OTHERS, names
     unit = configparser.ConfigParser(strict=False, interpolation=None, allow_no_value=True)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.optionxform = str  # type: ignore[assignment,method-assign]  # configparser's way of leaving names as they are
     unit.read_string(text)
     service = unit["Service"]
     assert int(service["TimeoutStopSec"]) > Settings.model_fields["drain_seconds"].default

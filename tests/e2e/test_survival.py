@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ async def test_killed_again_and_again(bot: BotProcess, sandbox: Sandbox) -> None
     for round_ in range(3):
         gate = sandbox.hold("getFile")
         waiting.append(await sandbox.send_photo(jpeg_bytes(draw_meme("photo", width=200 + round_))))
-        await sandbox.wait_for(lambda gate=gate: gate.arrived)  # type: ignore[misc]
+        await sandbox.wait_for(partial(getattr, gate, "arrived"))
         await bot.kill()
         sandbox.faults.clear()
         await bot.start()
@@ -253,7 +254,7 @@ async def test_nothing_is_answered_to_the_wrong_person(bot: BotProcess, sandbox:
         for user in range(1, 9)
     ]
     for photo in photos:
-        await sandbox.wait_for(lambda photo=photo: captions(sandbox, photo), 120)  # type: ignore[misc]
+        await sandbox.wait_for(partial(captions, sandbox, photo), 120)
     for photo in photos:
         (reply,) = captions(sandbox, photo)
         assert f"Размер {photo['photo'][-1]['width']} на" in reply["text"]

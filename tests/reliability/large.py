@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -226,15 +227,19 @@ def _fills(size: Size) -> Iterator[_Fill]:
             "created_at": moment(n, size.pictures),
         },
     )
+
+    def sending(turn: int, n: ColumnElement[int]) -> dict[str, ColumnElement[Any]]:
+        return {
+            "picture_id": n,
+            "sender": sender(person(n + turn)),
+            "keeps": consents(person(n)) if turn == 0 else literal(False),
+        }
+
     for turn, rows in enumerate((size.pictures, size.pictures // 20)):  # some were sent by two people
         yield _Fill(
             Sending,
             rows,
-            lambda n, turn=turn: {  # type: ignore[misc]
-                "picture_id": n,
-                "sender": sender(person(n + turn)),
-                "keeps": consents(person(n)) if turn == 0 else literal(False),
-            },
+            partial(sending, turn),
         )
     yield _Fill(
         CaptionRow,

@@ -181,8 +181,8 @@ def test_a_captioner_of_pieces_says_known_words_alone(tmp_path: Path) -> None:
 def test_what_cannot_have_them_says_so_before_it_learns(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     drawn_data(folder)
-    encoder = {"weights": "random", "settings": {"kind": "resnet34", "preprocessing": {"size": 64}}}
-    trained = {**encoder, "settings": {**encoder["settings"], "trainable_stages": 1}}  # type: ignore[dict-item]
+    settings = {"kind": "resnet34", "preprocessing": {"size": 64}}
+    trained = {"weights": "random", "settings": {**settings, "trainable_stages": 1}}
     config = load_config(small_config(folder, detectors=WANTED, encoder=trained))
     with pytest.raises(UserError, match="leave detectors out"):
         train(config, tmp_path / "run")

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from inference.__main__ import app as inference_commands
 from inference.captioners.captioner import load_captioner
+from inference.captioners.encoder_decoder.graphs.captioner import GraphCaptioner
 from inference.captioners.encoder_decoder.graphs.folder import FOLDER, INT8_FILE, find, read_record
 from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.checkpoints.folder import WEIGHTS_FILE, weights_hash
@@ -75,10 +76,10 @@ def test_what_a_checkpoint_holds_in_8_bits_stays_the_same(tmp_path: Path) -> Non
     model = speaking("resnet50-lstm", folder)
     model.save(folder, read_config(folder).decoding, int8=("encoder.",))
     export(tmp_path)
-    exact = load_captioner("small", tmp_path, threads=1)._describer.encode(pictures())  # type: ignore[attr-defined]
+    exact = GraphCaptioner(folder, folder / FOLDER, read_config(folder), threads=1).encode(pictures())
     done = run(tmp_path, judged_by(tmp_path / "data", ["nothing of this"] * 8))
     assert done.exit_code == 0, done.output
-    rounded = load_captioner("small", tmp_path, threads=1)._describer.encode(pictures())  # type: ignore[attr-defined]
+    rounded = GraphCaptioner(folder, folder / FOLDER, read_config(folder), threads=1).encode(pictures())
     assert (folder / FOLDER / INT8_FILE).is_file()
     np.testing.assert_array_equal(rounded[0], exact[0])
 

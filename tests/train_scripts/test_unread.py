@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from inference.reading.words import Word
+from inference.tokenizers.words import WordTokenizer
 from tests.train_scripts.drawn_data import drawn_data, small_config
 from train_scripts.meme_small.readings import kept_words
 from train_scripts.pictures import open_picture
@@ -33,7 +34,8 @@ def test_a_share_of_the_captions_is_learned_as_if_nothing_was_read(
     config = load_config(path)
     training = Training(config, tmp_path / "run", resume=False, accelerator=accelerator_of(config))
     tokenizer = training.model.tokenizer
-    first = tokenizer.slots[0]  # type: ignore[union-attr]
+    assert isinstance(tokenizer, WordTokenizer)
+    first = tokenizer.slots[0]
     counts = []
     for epoch in range(3):
         (part,) = training.inputs.parts("drawn", range(8), f"seed {epoch}")

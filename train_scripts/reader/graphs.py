@@ -24,6 +24,6 @@ def recognizer_graph() -> bytes:
     The head is left to whoever runs the graph: how many characters there are is the weights' business.
     """
     network = LineRecognizer(1)
-    network.head = nn.Identity()  # type: ignore[assignment]
+    network.head = nn.Identity()  # type: ignore[assignment]  # a module like the other
     pixels = torch.zeros(2, 3, LINE_HEIGHT, 160)
     return export(network, {"pixels": pixels}, {"pixels": (0, 3)}, ["steps"])

@@ -101,7 +101,7 @@ async def test_what_was_begun_is_finished_at_the_next_start(
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patch, pytest.raises(asyncio.CancelledError):
-        patch.setattr(erasure.asyncio, "sleep", killed)  # type: ignore[attr-defined]
+        patch.setattr(asyncio, "sleep", killed)
         await store.erasure.erase(anna.id)
     assert await store.people.find(1) is not None, "the first portion only"
     async with await Store.open(url, data_dir) as restarted:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -41,18 +42,16 @@ async def test_numbers_larger_than_32_bits(store: Store) -> None:
 async def test_a_redelivered_update_makes_no_second_job(store: Store) -> None:
     user = await store.people.meet(10, language="ru")
 
-    async def accept(**changes: object) -> tuple[int, bool]:
-        ((job, created),) = await store.jobs.accept(
-            **{  # type: ignore[arg-type]
-                "user_id": user.id,
-                "place": Place(10),
-                "message_id": 5,
-                "file_id": "f",
-                "file_unique_id": "u",
-                "language": "ru",
-                **changes,
-            }
-        )
+    async def accept(**changes: Any) -> tuple[int, bool]:
+        usual: dict[str, Any] = {
+            "user_id": user.id,
+            "place": Place(10),
+            "message_id": 5,
+            "file_id": "f",
+            "file_unique_id": "u",
+            "language": "ru",
+        }
+        ((job, created),) = await store.jobs.accept(**(usual | changes))
         return job.id, created
 
     many = await asyncio.gather(*(accept() for _ in range(20)))

@@ -197,7 +197,7 @@ async def test_a_failure_tells_whether_the_request_had_no_effect(
         sandbox.fail("getMe", kind)
         gate = sandbox.hold("getMe")
         with pytest.raises(TelegramAPIError) as caught:
-            await bot(GetMe(), request_timeout=0.05)  # type: ignore[arg-type]
+            await bot(GetMe(), request_timeout=0.05)  # type: ignore[arg-type]  # a whole second is long
         assert not surely_not_done(caught.value)
         gate.release()
 
@@ -222,7 +222,7 @@ async def test_what_was_never_written_had_no_effect(unused_tcp_port: int) -> Non
             first = asyncio.ensure_future(bot(GetMe(), request_timeout=1))
             await asked.wait()
             with pytest.raises(TelegramAPIError) as second:
-                await bot(GetMe(), request_timeout=0.2)  # type: ignore[arg-type]
+                await bot(GetMe(), request_timeout=0.2)  # type: ignore[arg-type]  # a whole second is long
             assert surely_not_done(second.value)
             with pytest.raises(TelegramAPIError) as caught:
                 await first

@@ -69,8 +69,8 @@ def test_is_small_and_says_what_it_is() -> None:
         ("tweet", ["Сегодня ничего не случилось и это было прекрасно"]),
     ],
 )
-def test_reads_the_words_and_quotes_them(captioner: Captioner, kind: str, words: list[str]) -> None:
-    (caption,) = captioner.caption([draw_meme(kind, *words)])  # type: ignore[arg-type]
+def test_reads_the_words_and_quotes_them(captioner: Captioner, kind: Kind, words: list[str]) -> None:
+    (caption,) = captioner.caption([draw_meme(kind, *words)])
     told = letters(" ".join(quotations(caption.text)))
     for word in words:
         assert letters(word) in told, caption.text

@@ -20,7 +20,7 @@ from inference.checkpoints.format import read_config, read_training
 from inference.checkpoints.models import model_info
 from inference.checkpoints.names import ModelName
 from inference.presets.preset import preset
-from tests.drawing import draw_meme
+from tests.drawing import Kind, draw_meme
 
 CHECKPOINTS = Path(__file__).parents[3] / "checkpoints"
 SIBLINGS = ("lstm-navec-small", "clipcap-small")
@@ -85,8 +85,8 @@ def test_the_card_has_the_scores_of_the_record(name: str) -> None:
         ("tweet", ["Сегодня ничего не случилось и это было прекрасно"]),
     ],
 )
-def test_quotes_what_is_written(name: str, kind: str, words: list[str]) -> None:
-    (caption,) = captioner(name).caption([draw_meme(kind, *words)])  # type: ignore[arg-type]
+def test_quotes_what_is_written(name: str, kind: Kind, words: list[str]) -> None:
+    (caption,) = captioner(name).caption([draw_meme(kind, *words)])
     for word in words:
         assert letters(word) in letters(caption.text), caption.text
 

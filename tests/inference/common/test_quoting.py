@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,9 +37,9 @@ def test_what_no_quotation_repeats_is_left(text: str, blocks: list[str], left: l
 @given(
     st.lists(st.text(alphabet="абё 1.-", max_size=30).map(str.strip).filter(bool), max_size=5), st.randoms()
 )
-def test_a_description_that_quotes_all_leaves_nothing(blocks: list[str], chance: object) -> None:
+def test_a_description_that_quotes_all_leaves_nothing(blocks: list[str], chance: random.Random) -> None:
     quoted = [f'подпись: "{block}"' for block in blocks]
-    chance.shuffle(quoted)  # type: ignore[attr-defined]
+    chance.shuffle(quoted)
     assert unquoted(". ".join(quoted), blocks) == []
     worded = [block for block in blocks if any(map(str.isalnum, block))]
     assert [block for block in unquoted("Кот", blocks) if block in worded] == worded

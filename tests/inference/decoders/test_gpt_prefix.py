@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 import torch
@@ -19,8 +20,8 @@ V, W = 61, 32
 IMAGE, START = 59, 60
 
 
-def config(**settings: object) -> GptPrefixConfig:
-    chosen: dict[str, object] = {
+def config(**settings: Any) -> GptPrefixConfig:
+    chosen: dict[str, Any] = {
         "vocabulary": V,
         "pictures": (12,),
         "prefix": 5,
@@ -32,7 +33,7 @@ def config(**settings: object) -> GptPrefixConfig:
         "heads": 4,
         "positions": 40,
     }
-    return GptPrefixConfig(**{**chosen, **settings})  # type: ignore[arg-type]
+    return GptPrefixConfig(**(chosen | settings))
 
 
 VARIANTS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference.common.types import DecodingOptions
-from inference.decoders.attention import Attention
+from inference.decoders.attention import Attention, Kind
 from inference.decoders.base import IGNORED, build_decoder, register
 from inference.decoders.recurrent import RecurrentConfig, RecurrentDecoder
 from inference.decoders.torch_decoder import TorchDecoder, TorchState
@@ -20,8 +21,8 @@ V, D, E, H, P = 13, 6, 5, 8, 4
 FEEDS = ["first_input", "instead_of_start", "initial_state", "nowhere"]
 
 
-def config(**settings: object) -> RecurrentConfig:
-    return RecurrentConfig(vocabulary=V, picture=D, embedding=E, hidden=H, attention_width=7, **settings)  # type: ignore[arg-type]
+def config(**settings: Any) -> RecurrentConfig:
+    return RecurrentConfig(vocabulary=V, picture=D, embedding=E, hidden=H, attention_width=7, **settings)
 
 
 def variants() -> list[RecurrentConfig]:
@@ -128,9 +129,9 @@ def test_states_can_be_reordered_and_batches_are_single_calls(chosen: RecurrentC
 
 @pytest.mark.parametrize("kind", ["additive", "soft", "dot"])
 @torch.no_grad()
-def test_attention_is_its_formula(kind: str) -> None:
+def test_attention_is_its_formula(kind: Kind) -> None:
     torch.manual_seed(3)
-    attention = Attention(kind, D, H, 7)  # type: ignore[arg-type]
+    attention = Attention(kind, D, H, 7)
     values, query = torch.randn(2, P, D), torch.randn(2, H)
     context, weights = attention(attention.prepare(values), values, query)
     state = attention.state_dict()

@@ -13,7 +13,7 @@ from torch.nn.functional import layer_norm
 from inference.checkpoints.weight_files.state import ImportFailed
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED, build_decoder
-from inference.decoders.rudolph import BOS, EOS, RudolphConfig, RudolphDecoder, layer_kind, layer_mask
+from inference.decoders.rudolph import BOS, EOS, Kind, RudolphConfig, RudolphDecoder, layer_kind, layer_mask
 from inference.decoders.torch_decoder import TorchDecoder
 from inference.decoding.processors import Forbid
 from inference.decoding.search import generate
@@ -33,9 +33,9 @@ WINDOW = ["x..", "ox.", ".ox", "oo. x..", "ooo ox.", ".oo .ox", "... oo. x..", "
     [("row", ROW), ("column", COLUMN), ("convolution", WINDOW)],
     ids=["row", "column", "3x3"],
 )
-def test_a_mask_is_right_entry_by_entry(kind: str, drawn: list[str]) -> None:
+def test_a_mask_is_right_entry_by_entry(kind: Kind, drawn: list[str]) -> None:
     config = RudolphConfig(left=2, right=3, side=3)
-    mask = layer_mask(kind, config, kernel=3)  # type: ignore[arg-type]
+    mask = layer_mask(kind, config, kernel=3)
     assert mask.shape == (14, 14)
     for asks in range(14):
         for seen in range(14):
@@ -104,13 +104,14 @@ def original_state(extra: int) -> State:
             state[layer + name + ".weight"] = draw(out, entry)
             state[layer + name + ".bias"] = draw(out)
     config = RudolphConfig(left=LEFT, right=RIGHT, side=SIDE)
-    for name, kind, kernel in (
+    masks: list[tuple[str, Kind, int]] = [
         ("row_mask", "row", 0),
         ("col_mask", "column", 0),
         ("conv_mask", "convolution", 3),
         ("last_conv_mask", "convolution", 5),
-    ):
-        state[f"transformer.{name}"] = layer_mask(kind, config, kernel).float()  # type: ignore[arg-type]
+    ]
+    for name, kind, kernel in masks:
+        state[f"transformer.{name}"] = layer_mask(kind, config, kernel).float()
     return state
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from inference.common.types import DecodingOptions
+from inference.common.types import DecodingOptions, Strategy
 from inference.decoding.decoder import Logits, Reorderable, Tokens, reorder, rows_of
 from inference.decoding.processors import (
     NEVER,
@@ -304,12 +304,13 @@ def test_a_hook_sees_the_tokens_so_far_and_rules_the_next() -> None:
         left[:, wanted] = 0
         return left
 
-    for strategy, rows in (("greedy", 2), ("beam", 6)):
+    searches: list[tuple[Strategy, int]] = [("greedy", 2), ("beam", 6)]
+    for strategy, rows in searches:
         seen.clear()
         found = generate(
             TinyDecoder(7),
             np.array([1, 2]),
-            DecodingOptions(strategy=strategy, beams=3, max_tokens=10),  # type: ignore[arg-type]
+            DecodingOptions(strategy=strategy, beams=3, max_tokens=10),
             bos=BOS,
             eos=EOS,
             pad=PAD,
@@ -322,10 +323,10 @@ def test_a_hook_sees_the_tokens_so_far_and_rules_the_next() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["greedy", "beam", "sample"])
-def test_other_ends_end_a_sentence_as_its_own_does(strategy: str) -> None:
+def test_other_ends_end_a_sentence_as_its_own_does(strategy: Strategy) -> None:
     """Which of the ends is said makes no difference but to what it says: nothing."""
     decoder, memory = TinyDecoder(9, seed=4), np.arange(12)
-    options = DecodingOptions(strategy=strategy, beams=3, max_tokens=8, seed=2)  # type: ignore[arg-type]
+    options = DecodingOptions(strategy=strategy, beams=3, max_tokens=8, seed=2)
     found = generate(decoder, memory, options, bos=BOS, eos=EOS, pad=PAD, ends=(5, 7))
     assert not any({EOS, 5, 7} & {*said} for said in found.tokens)
     assert any(found.finished)
@@ -347,7 +348,7 @@ def test_a_sentence_ends_where_the_hooks_leave_nothing_to_say() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["greedy", "sample"])
-def test_rows_that_ended_are_fed_padding_and_change_nothing(strategy: str) -> None:
+def test_rows_that_ended_are_fed_padding_and_change_nothing(strategy: Strategy) -> None:
     fed: list[list[int]] = []
 
     class Watched(TinyDecoder):
@@ -361,7 +362,7 @@ def test_rows_that_ended_are_fed_padding_and_change_nothing(strategy: str) -> No
     found = generate(
         Watched(8, seed=9, eos_bonus=1.0),
         np.arange(16),
-        DecodingOptions(strategy=strategy, max_tokens=30, seed=3),  # type: ignore[arg-type]
+        DecodingOptions(strategy=strategy, max_tokens=30, seed=3),
         bos=BOS,
         eos=EOS,
         pad=PAD,

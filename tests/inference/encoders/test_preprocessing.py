@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import numpy as np
 import pytest
 from PIL import Image
 from torchvision import transforms
 
-from inference.encoders.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
+from inference.encoders.preprocessing import CLIP_MEAN, CLIP_STD, Fit, Preprocessing
 from inference.encoders.ruclip import ruclip_preprocessing
 
 
@@ -34,9 +36,9 @@ def test_crop_is_torchvisions_resize_and_centre_crop(size: tuple[int, int]) -> N
 
 
 @pytest.mark.parametrize("scale", ["bilinear", "bicubic"])
-def test_squash_is_torchvisions_resize_to_a_square(scale: str) -> None:
+def test_squash_is_torchvisions_resize_to_a_square(scale: Literal["bilinear", "bicubic"]) -> None:
     image = picture(301, 97)
-    ours = Preprocessing(64, "squash", mean=CLIP_MEAN, std=CLIP_STD, filter=scale)([image])  # type: ignore[arg-type]
+    ours = Preprocessing(64, "squash", mean=CLIP_MEAN, std=CLIP_STD, filter=scale)([image])
     theirs = transforms.Compose(
         [
             transforms.Resize((64, 64), transforms.InterpolationMode(scale)),
@@ -71,14 +73,14 @@ def test_ruclips_own_processor_crops_and_the_meme_project_squashes_before_it(
 
 @pytest.mark.parametrize("fit", ["squash", "letterbox"])
 @pytest.mark.parametrize("size", [(400, 100), (100, 400), (128, 128)])
-def test_no_edge_is_lost_and_nothing_is_mirrored(fit: str, size: tuple[int, int]) -> None:
+def test_no_edge_is_lost_and_nothing_is_mirrored(fit: Fit, size: tuple[int, int]) -> None:
     image = Image.new("RGB", size, "black")
     width, height = size
     edge = width // 8, height // 8
     image.paste((255, 0, 0), (0, 0, edge[0], height))
     image.paste((0, 255, 0), (width - edge[0], 0, width, height))
     image.paste((0, 0, 255), (edge[0], height - edge[1], width - edge[0], height))
-    seen = np.asarray(Preprocessing(64, fit).fitted(image)).astype(int)  # type: ignore[arg-type]
+    seen = np.asarray(Preprocessing(64, fit).fitted(image)).astype(int)
     columns = np.arange(64)
     strongest = {
         channel: np.average(columns, weights=np.clip(seen[..., channel] - 200, 0, None).sum(0))
@@ -125,6 +127,6 @@ def test_it_survives_a_config_file() -> None:
         {"filter": "x"},
     ],
 )
-def test_impossible_settings_are_refused(bad: dict[str, object]) -> None:
+def test_impossible_settings_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"fitted|size|above 0|filter"):
-        Preprocessing(**bad)  # type: ignore[arg-type]
+        Preprocessing(**bad)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageStat
 from PIL.Image import Transpose
 from PIL.PngImagePlugin import PngInfo
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from inference.common.types import PictureError
 from inference.pictures.kinds import looks_like_picture
@@ -675,7 +675,8 @@ def test_a_smaller_copy_in_a_tiff_is_no_page_and_the_second_picture_of_a_phone_i
     pyramid = encoded(corners(), "TIFF", save_all=True, append_images=[small])
     with Image.open(BytesIO(pyramid)) as source:
         source.seek(1)
-        assert source.tag_v2[254] == 1  # type: ignore[attr-defined]
+        assert isinstance(source, TiffImageFile)
+        assert source.tag_v2[254] == 1
     assert load_picture(pyramid).notes == ()
     phone = encoded(corners(), "MPO", save_all=True, append_images=[small])
     assert load_picture(phone).notes == ()

@@ -19,7 +19,7 @@ from inference.reading.orientation import (
 from inference.reading.reader import Reader
 from inference.reading.reading import Reading
 from inference.reading.words import Word
-from tests.drawing import draw_meme, font
+from tests.drawing import Kind, draw_meme, font
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +106,8 @@ def test_what_reads_the_same_either_way_is_left_as_it_stands(reader: Reader, tex
 
 
 @pytest.mark.parametrize("kind", ["caption_bar", "two_frames", "tweet"])
-def test_a_whole_meme_upside_down_has_its_order_and_its_author(reader: Reader, kind: str) -> None:
-    meme = draw_meme(kind)  # type: ignore[arg-type]
+def test_a_whole_meme_upside_down_has_its_order_and_its_author(reader: Reader, kind: Kind) -> None:
+    meme = draw_meme(kind)
     upright, turned = reader.read(meme), reader.read(upside_down(meme))
     assert turned.upside_down
     assert [line.text for line in turned.lines] == [line.text for line in upright.lines]

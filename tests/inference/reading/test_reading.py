@@ -29,7 +29,7 @@ def test_each_selection_has_its_own_blocks() -> None:
 
 def test_nobody_changes_it() -> None:
     with pytest.raises(FrozenInstanceError):
-        reading_of(LINES).lines = ()  # type: ignore[misc]
+        reading_of(LINES).lines = ()  # type: ignore[misc]  # which fails
 
 
 def test_only_a_picture_upside_down_is_turned() -> None:

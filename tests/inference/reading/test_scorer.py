@@ -6,6 +6,7 @@ import json
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_words_that_only_look_like_it_stay(text: str) -> None:
     assert furniture.confidence == 0 < own.confidence
 
 
-def by_hand(stored: dict[str, list], values: list[float]) -> float:  # type: ignore[type-arg]
+def by_hand(stored: dict[str, Any], values: list[float]) -> float:
     standard = [(v - m) / s for v, m, s in zip(values, stored["mean"], stored["scale"], strict=True)]
     hidden = []
     for unit in range(len(stored["hidden_bias"])):
@@ -81,7 +82,7 @@ def by_hand(stored: dict[str, list], values: list[float]) -> float:  # type: ign
             total += value * stored["hidden"][place][unit]
         hidden.append(max(total, 0.0))
     logit = stored["output_bias"] + sum(h * w for h, w in zip(hidden, stored["output"], strict=True))
-    return 1 / (1 + math.exp(-logit))
+    return 1 / (1 + math.exp(-float(logit)))
 
 
 def test_the_scorer_computes_what_its_file_says() -> None:

@@ -24,7 +24,7 @@ from inference.common.types import EngineBusy, ModelNotLoaded, Turn
 from inference.serving.engine import Engine, EngineSettings
 from inference.serving.remote import RemoteEngine
 from inference.serving.serve import http_app
-from tests.inference.chat_server import SAID, ChatServer, refuses, says
+from tests.inference.chat_server import SAID, Body, ChatServer, refuses, says
 from tests.inference.fakes import HANG, POISON, picture, write_checkpoint
 from tests.inference.serving.test_openai_api import data_url
 
@@ -83,10 +83,10 @@ def asleep(server: ChatServer) -> asyncio.Event:
     """The server answers nothing until the event, which any thread may set, is."""
     gate = asyncio.Event()
 
-    async def habit(request: web.Request, body: object) -> web.StreamResponse:
+    async def habit(request: web.Request, body: Body) -> web.StreamResponse:
         while not gate.is_set():  # noqa: ASYNC110 - set in another loop
             await asyncio.sleep(0.01)
-        return await says(SAID)(request, body)  # type: ignore[arg-type]
+        return await says(SAID)(request, body)
 
     server.usual = habit
     return gate

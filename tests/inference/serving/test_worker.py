@@ -13,6 +13,7 @@ from PIL import Image
 
 from inference.common.types import Caption, DecodingOptions
 from inference.serving import protocol
+from inference.serving.local import Captioner
 from inference.serving.worker import Worker
 from tests.inference.fakes import write_checkpoint
 
@@ -31,7 +32,7 @@ CAPTION = {
 class Warming:
     """Counts how often it was warmed; ``broken``: that fails."""
 
-    checkpoint = "0" * 64
+    name, checkpoint = "fake", "0" * 64
 
     def __init__(self, *, broken: bool = False) -> None:
         self.broken = broken
@@ -49,8 +50,8 @@ class Warming:
             raise RuntimeError("a dictionary is missing")
 
 
-def worker_of(captioner: object, sent: list[protocol.Message]) -> Worker:
-    return Worker(lambda _: captioner, lambda _: "0" * 64, sent.append, queue.SimpleQueue(), capacity=1)  # type: ignore[arg-type, return-value]
+def worker_of(captioner: Captioner, sent: list[protocol.Message]) -> Worker:
+    return Worker(lambda _: captioner, lambda _: "0" * 64, sent.append, queue.SimpleQueue(), capacity=1)
 
 
 def test_a_model_warms_up_once_in_the_first_pause() -> None:
@@ -84,7 +85,7 @@ def test_a_model_that_does_not_warm_up_still_describes(caplog: pytest.LogCapture
 
 def test_a_captioner_need_not_warm_up() -> None:
     class Plain:
-        checkpoint = "0" * 64
+        name, checkpoint = "fake", "0" * 64
         caption = Warming.caption
 
     sent: list[protocol.Message] = []

@@ -66,7 +66,7 @@ def test_training_goes_on_from_a_file_that_it_wrote(tmp_path: Path) -> None:
     lines = [
         (Image.effect_noise((96, 48), 40).convert("RGB"), random.Random(n).choice("=&<>")) for n in range(24)
     ]
-    data = train.batches(_Lines(lines), [], share=0.0, seed=1)  # type: ignore[arg-type]
+    data = train.batches(_Lines(lines), [], share=0.0, seed=1)  # type: ignore[arg-type]  # of a renderer nothing but its lines is wanted
     trained = train.train(train.with_own_head(recognizer, characters), data, lines=24)
     train.save(tmp_path / "own.safetensors", detector, trained)
     _, again, (_, *written) = pretrained.load(tmp_path / "own.safetensors")

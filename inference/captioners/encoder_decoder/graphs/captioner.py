@@ -50,7 +50,7 @@ def open_decoder(
         return decoder
     rounded = MappedWeights(path)
     # Nothing is ever written into a ChainMap's second.
-    both: Mapping[str, Array] = ChainMap(dict(rounded), weights)  # type: ignore[arg-type]
+    both: Mapping[str, Array] = ChainMap(dict(rounded), weights)  # type: ignore[arg-type]  # it wants one it may write to
     quick = GptGraphs(Parts(graphs, both, threads=threads, prefix=DRAFT), settings)
     rounded.forget()
     return Drafted(decoder, quick, ends)

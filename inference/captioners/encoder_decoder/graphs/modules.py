@@ -199,4 +199,5 @@ class GptHead(nn.Module):
 
 def _affine(layer: Any, x: Tensor) -> Tensor:
     """GPT-2's linear layer, whose weight (i, o) is kept transposed."""
-    return x @ layer.weight + layer.bias  # type: ignore[no-any-return]
+    affine: Tensor = x @ layer.weight + layer.bias
+    return affine

@@ -93,5 +93,5 @@ async def test_arguments_out_of_range(store: Store, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="between 1 and 5"):
         await export(store, tmp_path / "out", min_rating=6)
     with pytest.raises(ExportError, match="imagefolder, csv, parquet"):
-        await export(store, tmp_path / "out", format="xml")  # type: ignore[arg-type]
+        await export(store, tmp_path / "out", format="xml")  # type: ignore[arg-type]  # which is refused
     assert not (tmp_path / "out").exists()

@@ -8,6 +8,7 @@ import queue
 import time
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from openai import OpenAI
@@ -99,8 +100,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
 
 
-def describe(captioner: Captioner, image: Image.Image = MEME, **options: object) -> str:
-    (caption,) = captioner.caption([image], DecodingOptions("own", **options))  # type: ignore[arg-type]
+def describe(captioner: Captioner, image: Image.Image = MEME, **options: Any) -> str:
+    (caption,) = captioner.caption([image], DecodingOptions("own", **options))
     return caption.text
 
 
@@ -518,9 +519,13 @@ def test_what_other_threads_log_names_the_picture(server: ChatServer, reader: Re
         return (yield [Message("user", "Кто это?")])
 
     told, outcomes = list[tuple[str, str]](), queue.SimpleQueue[Outcome]()
-    handler = logging.Handler()
+
+    class Tells(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append((record.getMessage(), vars(record)["picture"]))
+
+    handler = Tells()
     handler.addFilter(NamesPicture())
-    handler.emit = lambda record: told.append((record.getMessage(), record.picture))  # type: ignore[attr-defined, method-assign]
     describer = ServedDescriber.load(ServedModel("tiny"))
     captioner = PatientCaptioner("openai:tiny", "", describer, reader, describer.options, translate=fails)
     image = draw_meme("caption_bar", "LOOK AT THE CAT").convert("RGB")

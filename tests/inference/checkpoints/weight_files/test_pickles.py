@@ -52,7 +52,7 @@ class Vocabulary:
         self.idx = len(words)
 
 
-class Words(dict):  # type: ignore[type-arg]
+class Words(dict[str, int]):
     """A table of its own class."""
 
 
