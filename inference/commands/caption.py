@@ -19,7 +19,14 @@ from tqdm import tqdm
 
 from inference.checkpoints.models import model_info
 from inference.checkpoints.names import ModelName
-from inference.commands.common import DEFAULTS, ModelsDir
+from inference.commands.common import (
+    DEFAULTS,
+    BatchSize,
+    CaptionerName,
+    ModelsDir,
+    PictureSeconds,
+    Threads,
+)
 from inference.commands.timings import timings
 from inference.common.errors import UserError
 from inference.common.file_names import ESCAPED, AmbiguousNameError, name_of, picture_of, shown
@@ -86,17 +93,10 @@ def caption(  # noqa: PLR0917 - Typer passes everything by name
         Language, typer.Option(help="Of the text, by models that know several languages.")
     ] = "ru",
     models_dir: ModelsDir = DEFAULTS.models_dir,
-    batch_size: Annotated[
-        int, typer.Option(envvar="BATCH_SIZE", min=1, help="Pictures that go through the model together.")
-    ] = DEFAULTS.batch_size,
-    threads: Annotated[
-        int | None,
-        typer.Option(envvar="INFERENCE_THREADS", min=1, help="Of the processor; else all it may use."),
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option(envvar="PICTURE_TIMEOUT", min=0.1, help="Seconds a picture may take.")
-    ] = DEFAULTS.picture_timeout,
-    captioner: Annotated[str, typer.Option(envvar="CAPTIONER", hidden=True)] = DEFAULTS.captioner,
+    batch_size: BatchSize = DEFAULTS.batch_size,
+    threads: Threads = None,
+    timeout: PictureSeconds = DEFAULTS.picture_timeout,
+    captioner: CaptionerName = DEFAULTS.captioner,
     show_timings: Annotated[
         bool, typer.Option("--timings", help="Print where the time went, stage by stage.")
     ] = False,

@@ -12,7 +12,14 @@ import typer
 from aiohttp import web
 from dotenv import dotenv_values
 
-from inference.commands.common import DEFAULTS, ModelsDir
+from inference.commands.common import (
+    DEFAULTS,
+    BatchSize,
+    CaptionerName,
+    ModelsDir,
+    PictureSeconds,
+    Threads,
+)
 from inference.common.logs import LogFormat, setup_logging
 from inference.common.types import EngineError
 from inference.serving.access import Access, is_loopback
@@ -35,19 +42,12 @@ def serve(  # noqa: PLR0917 - Typer passes everything by name
         DEFAULTS.model
     ),
     models_dir: ModelsDir = DEFAULTS.models_dir,
-    batch_size: Annotated[
-        int, typer.Option(envvar="BATCH_SIZE", min=1, help="Pictures that go through the model together.")
-    ] = DEFAULTS.batch_size,
+    batch_size: BatchSize = DEFAULTS.batch_size,
     queue_size: Annotated[
         int, typer.Option(envvar="QUEUE_SIZE", min=1, help="Pictures waiting and in work; more are refused.")
     ] = DEFAULTS.queue_size,
-    threads: Annotated[
-        int | None,
-        typer.Option(envvar="INFERENCE_THREADS", min=1, help="Of the processor; else all it may use."),
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option(envvar="PICTURE_TIMEOUT", min=0.1, help="Seconds a picture may take.")
-    ] = DEFAULTS.picture_timeout,
+    threads: Threads = None,
+    timeout: PictureSeconds = DEFAULTS.picture_timeout,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -59,7 +59,7 @@ def serve(  # noqa: PLR0917 - Typer passes everything by name
     replicas: Annotated[
         int, typer.Option(min=1, help="Engines on the Ray cluster, each with the model in memory.")
     ] = 1,
-    captioner: Annotated[str, typer.Option(envvar="CAPTIONER", hidden=True)] = DEFAULTS.captioner,
+    captioner: CaptionerName = DEFAULTS.captioner,
 ) -> None:
     """Describe pictures for other programs.
 

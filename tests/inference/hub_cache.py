@@ -41,6 +41,16 @@ from transformers import (
     ViTImageProcessor,
 )
 
+# The sizes of small networks: of any, of one that sees, of one that speaks.
+_LAYERS: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
+_TOWER = _LAYERS | {"image_size": 32, "patch_size": 8}
+_LANGUAGE = _LAYERS | {"num_key_value_heads": 2, "max_position_embeddings": 4096}
+
 ENGLISH = (
     "a cat sits on the sofa",
     "two dogs look at a cake",
@@ -163,14 +173,7 @@ def save_encoder_decoder(folder: Path, *, seed: int = 0) -> None:
     """ViT and GPT-2, as tuman/vit-rugpt2-image-captioning is."""
     tokenizer = _bytes_tokenizer("<|endoftext|>")
     eos = tokenizer.eos_token_id
-    encoder = ViTConfig(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        image_size=32,
-        patch_size=8,
-    )
+    encoder = ViTConfig(**_TOWER)
     decoder = GPT2Config(
         vocab_size=len(tokenizer),
         n_embd=16,
@@ -201,14 +204,8 @@ def save_blip(folder: Path, *, seed: int = 0) -> None:
     tokenizer = BertTokenizer(
         str(folder / "vocab.txt"), bos_token="[DEC]", additional_special_tokens=["[ENC]"]
     )
-    layer = {
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-    }
     text = {
-        **layer,
+        **_LAYERS,
         "vocab_size": len(words),
         "encoder_hidden_size": 16,
         "bos_token_id": 4,
@@ -217,9 +214,7 @@ def save_blip(folder: Path, *, seed: int = 0) -> None:
         "pad_token_id": 0,
         "max_position_embeddings": 64,
     }
-    config = BlipConfig(
-        text_config=text, vision_config={**layer, "image_size": 32, "patch_size": 8}, projection_dim=16
-    )
+    config = BlipConfig(text_config=text, vision_config=_TOWER, projection_dim=16)
     model = BlipForConditionalGeneration(config)
     _shake(model, seed)
     model.save_pretrained(folder)
@@ -227,28 +222,11 @@ def save_blip(folder: Path, *, seed: int = 0) -> None:
     BlipProcessor(images, tokenizer).save_pretrained(folder)
 
 
-_LANGUAGE: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 4096,
-}
-
-
 def save_llava(folder: Path, *, seed: int = 0) -> None:
     """LLaVA: a CLIP tower and Llama, with a chat template."""
     tokenizer = _bytes_tokenizer("</s>", "<image>")
     config = LlavaConfig(
-        vision_config=CLIPVisionConfig(
-            hidden_size=16,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=32,
-            image_size=32,
-            patch_size=8,
-        ),
+        vision_config=CLIPVisionConfig(**_TOWER),
         text_config=LlamaConfig(
             **_LANGUAGE, vocab_size=len(tokenizer), eos_token_id=0, bos_token_id=0, pad_token_id=0
         ),

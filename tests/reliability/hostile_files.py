@@ -11,13 +11,12 @@ import asyncio
 import contextlib
 import json
 import statistics
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import psutil
 import typer
@@ -30,6 +29,7 @@ from inference.common.types import PictureError
 from inference.serving.engine import Engine, EngineSettings
 from tests.drawing import DEFAULT_WORDS, KINDS, draw_meme, jpeg_bytes
 from tests.reliability.hostile import families
+from tests.reliability.looking import Looking
 
 _WORKER, _OPENER = "inference.serving.worker", "inference.serving.opener"
 _MEGABYTE = 1_000_000
@@ -56,32 +56,22 @@ class Result:
         return f"{self.family}: {self.name}"
 
 
-class Watch:
+class Watch(Looking):
     """Looks at the processes of an engine a hundred times a second."""
 
     def __init__(self) -> None:
+        super().__init__(0.01)
         self.worker = self.all = 0  # bytes at their highest, which need not be at one time
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._ended.wait(0.01):
-            memory = Counter[str]()
-            for process in processes():
-                with contextlib.suppress(psutil.Error):
-                    # Of a child that was forked, what it shares with its parent is not counted twice.
-                    resident, shared = process.memory_info()[:3:2]
-                    memory[role(process)] += resident - (shared if role(process) == _OPENER else 0)
-            self.worker = max(self.worker, memory[_WORKER])
-            self.all = max(self.all, memory.total())
+    def look(self) -> None:
+        memory = Counter[str]()
+        for process in processes():
+            with contextlib.suppress(psutil.Error):
+                # Of a child that was forked, what it shares with its parent is not counted twice.
+                resident, shared = process.memory_info()[:3:2]
+                memory[role(process)] += resident - (shared if role(process) == _OPENER else 0)
+        self.worker = max(self.worker, memory[_WORKER])
+        self.all = max(self.all, memory.total())
 
 
 def processes() -> list[psutil.Process]:

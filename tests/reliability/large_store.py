@@ -12,13 +12,12 @@ import random
 import shutil
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import aiohttp
 import psutil
@@ -39,6 +38,7 @@ from bot.operating.page.door import Door
 from bot.operating.page.server import RANGES, serve_page
 from tests.reliability.harness import free_port
 from tests.reliability.large import Size, fill
+from tests.reliability.looking import Looking
 
 _BYTES_A_CAPTION = 8_000  # of disk: its rows, those about it, and an export of them
 _MARKS = 300  # that are pressed one after the other
@@ -54,26 +54,16 @@ BEFORE = {  # SQLite, 1,000,000 captions and 3,000,000 marks, before anything wa
 }
 
 
-class Memory:
+class Memory(Looking):
     """Looks at how much memory this process has, ten times a second."""
 
     def __init__(self) -> None:
+        super().__init__(0.1)
         self._seen: list[int] = []  # bytes
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._process = psutil.Process()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        process = psutil.Process()
-        while not self._ended.wait(0.1):
-            self._seen.append(process.memory_info().rss)
+    def look(self) -> None:
+        self._seen.append(self._process.memory_info().rss)
 
     @property
     def growth(self) -> int:
