@@ -95,7 +95,7 @@ class WellFormed:
 
     def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
         last = tokens[:, -1] if tokens.shape[1] else np.full(len(tokens), self.opens)
-        marks = np.array([*self.goes_on, *self.ends])
+        marks = np.array([*self.goes_on, *self.ends], np.int64)
         unclosed = (tokens == self.opens).sum(1) > (tokens == self.closes).sum(1)
         opened, going_on = last == self.opens, np.isin(last, self.goes_on)
         left = logits.copy()
@@ -108,7 +108,7 @@ class WellFormed:
 
 @dataclass(frozen=True, slots=True)
 class NoStammer:
-    """No token follows itself, but those ``within`` words, of which some have a piece twice."""
+    """No token follows itself, but those ``within`` words: a word may begin as the one before it does."""
 
     within: tuple[int, ...] = ()
 

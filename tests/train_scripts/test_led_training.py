@@ -137,6 +137,25 @@ def test_the_loss_is_of_the_decoders_logits_and_what_detectors_add_to_each() -> 
     assert float(model.loss(memory, batch)) != pytest.approx(float(loss), rel=1e-2)
 
 
+def test_a_word_that_is_kept_from_being_said_is_not_learned() -> None:
+    model = led_model()
+    batch = model.batch(TEXTS)
+    (kept,) = model.speaker.cutter().encode("круг")
+    others = batch.targets != kept
+
+    def keep(tokens: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        lowered = logits.copy()
+        lowered[:, kept] -= 30
+        lowered[:, model.special.eos] -= 4  # said seldom, but said
+        return lowered
+
+    led = model.led(batch, [keep])
+    assert (~others).sum() == 3
+    assert (led.targets[others] == batch.targets[others]).all()
+    assert (led.targets[~others] == -100).all()
+    assert (led.tokens == batch.tokens).all()
+
+
 @pytest.mark.parametrize("readings", [READ, None])
 def test_a_sample_is_as_likely_to_the_loss_as_it_was_when_it_was_drawn(
     readings: list[Reading] | None,

@@ -403,6 +403,7 @@ class PresetStudent(Student):
         losses, counts = [], []
         for one in examples:  # each alone: the model's loss of a batch is one number
             batch = self.module.batch([one.target], [one.seen.reading])
+            batch = self.module.led_by_detectors(one.seen.memory, batch)
             losses.append(self.module.loss(one.seen.memory, batch))
             counts.append((batch.targets != IGNORED).sum())
         tokens = torch.stack(counts)

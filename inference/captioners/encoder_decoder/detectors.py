@@ -19,7 +19,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.captioners.encoder_decoder.known_words import LOST, OTHER_KINDS, KnownWords, Walk
+from inference.captioners.encoder_decoder.known_words import LOST, OTHER_KINDS, OUTSIDE, KnownWords, Walk
 from inference.captioners.encoder_decoder.settings import DetectorSettings
 from inference.decoding.decoder import Logits, Tokens
 
@@ -28,6 +28,7 @@ Array: TypeAlias = NDArray[np.float32]
 PREFIX = "detectors."  # of their tensors' names in a checkpoint
 _LOW, _HIGH = 0.003, 0.95  # a linear classifier may leave 0..1, where there are no log-odds
 _UNKNOWN = 30.0  # what no caption spells is not said
+UNSAID = -_UNKNOWN / 2  # what a logit is lowered by more is not said, whatever the decoder makes of it
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,13 @@ class WordDetectors:
         adds = np.concatenate([raised, np.broadcast_to(others, (len(raised), OTHER_KINDS))], 1)
         return SayWhatIsSeen(adds, self._walk, marks)
 
+    @property
+    def words_parts(self) -> tuple[int, ...]:
+        """The tokens that words are spelled with."""
+        begin = self.words.lemmas[self.words.depths == 0]
+        no_mark = np.flatnonzero(begin != self.settings.count + OTHER_KINDS - 1)
+        return tuple(np.union1d(no_mark, self.words.joining).tolist())
+
     @cached_property
     def _walk(self) -> Walk:
         return Walk(self.words, self.settings.count)
@@ -101,8 +109,8 @@ class SayWhatIsSeen:
 
     ``walk``: over the words that the tokens spell. A word gets it over its tokens, however many: each as
     much as the words are worth that it leads to, less what those were that were open before it. What was said
-    needs no more help: it is raised once. Between the ``marks`` of quotations nothing is added: words are
-    those that were read.
+    needs no more help: it is raised once; where tokens are pieces, no word is said twice in a row. Between
+    the ``marks`` of quotations nothing is added: words are those that were read.
     """
 
     adds: Array
@@ -120,31 +128,35 @@ class SayWhatIsSeen:
         walk = self.walk
         if self.marks is not None and said.count(self.marks[0]) > said.count(self.marks[1]):
             return np.zeros(len(walk.roots), np.float32)
-        place, named = walk.follow(said)
+        place, before, named = walk.follow(said)
         adds = self.adds[picture].astype(np.float64)
         raised = frozenset(lemma for lemma in named if adds[lemma] > 0)
         if place < 0:
-            added = self._words(picture, raised).copy()
+            added = self._words(picture, raised, OUTSIDE).copy()
             if place == LOST:
                 added[walk.joining] = 0
         else:
             adds[[*raised]] = 0
-            lemma = int(walk.lemmas[place])
-            given, tokens, means = walk.onwards(place, adds)
+            again = before if walk.joining else OUTSIDE
+            lemma = walk.unknown if place == again else int(walk.lemmas[place])
+            given, tokens, means = walk.onwards(place, adds, again)
             after = raised | {lemma} if adds[lemma] > 0 else raised
-            added = self._words(picture, after) + (adds[lemma] - given)
+            added = self._words(picture, after, place) + (adds[lemma] - given)
             added[walk.joining] = adds[walk.unknown] - given
             added[tokens] = means - given
         lead: Array = added.astype(np.float32)
         return lead
 
-    def _words(self, picture: int, raised: frozenset[int]) -> NDArray[Any]:
-        """To words that begin, (V,), where of the lemmas that the picture raises these were said."""
+    def _words(self, picture: int, raised: frozenset[int], said: int) -> NDArray[Any]:
+        """To words that begin, (V,), where of the lemmas that the picture raises these were said; ``said``:
+        the node of the word directly before, or OUTSIDE."""
+        adds = self.adds[picture].astype(np.float64)
+        adds[[*raised]] = 0
         if (picture, raised) not in self._begun:
-            adds = self.adds[picture].astype(np.float64)
-            adds[[*raised]] = 0
             self._begun[picture, raised] = self.walk.begun(adds)
-        return self._begun[picture, raised]
+        begun = self._begun[picture, raised]
+        # A word of one token is kept from following itself by NoStammer.
+        return self.walk.without(begun, adds, said) if said >= 0 and self.walk.joining else begun
 
 
 def bounded(seen: NDArray[np.floating[Any]]) -> Array:

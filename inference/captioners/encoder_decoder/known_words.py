@@ -113,10 +113,10 @@ class Walk:
         self.joining = words.joining
         self._joining = frozenset(self.joining)
 
-    def follow(self, said: Sequence[int]) -> tuple[int, set[int]]:
-        """Where a sentence stands: the node of the word that it is in, OUTSIDE or LOST, and the lemmas of all
-        words before."""
-        place, named = OUTSIDE, set[int]()
+    def follow(self, said: Sequence[int]) -> tuple[int, int, set[int]]:
+        """Where a sentence stands: the node of the word that it is in, OUTSIDE or LOST; the same of the word
+        directly before that one; and the lemmas of all words before."""
+        place, before, named = OUTSIDE, OUTSIDE, set[int]()
         for token in said:
             onwards = self._after.get(place, {}).get(token)
             if onwards is None and place != OUTSIDE and token in self._joining:
@@ -125,9 +125,12 @@ class Walk:
             if onwards is None:
                 if place >= 0:
                     named.add(int(self.lemmas[place]))
-                onwards = int(self.roots[token])
-            place = OUTSIDE if self.lemmas[onwards] == self._mark else onwards
-        return place, named
+                before, onwards = place, int(self.roots[token])
+            if self.lemmas[onwards] == self._mark:
+                place = before = OUTSIDE
+            else:
+                place = onwards
+        return place, before, named
 
     def begun(self, adds: Numbers) -> Numbers:
         """What is added to a word's logit, (k + 4,) by its lemma, as a mean over the words that each token
@@ -136,12 +139,20 @@ class Walk:
         begun: Numbers = np.log(np.add.reduceat(worth, self.roots) / self._begin)
         return begun
 
-    def onwards(self, place: int, adds: Numbers) -> tuple[float, Numbers, Numbers]:
+    def without(self, begun: Numbers, adds: Numbers, node: int) -> Numbers:
+        """``begun``, as of :meth:`begun`, where the word that ends at a node gets what no known word does."""
+        first = int(np.searchsorted(self.roots, node, "right")) - 1
+        own = self._own(int(self.roots[first]))
+        left = begun.copy()
+        left[first] = np.log((self._counts[own] * self._worth(own, adds, node)).sum() / self._begin[first])
+        return left
+
+    def onwards(self, place: int, adds: Numbers, unsaid: int) -> tuple[float, Numbers, Numbers]:
         """At a node: the mean that its token was given, as of :meth:`begun`, the tokens that go on from it,
-        and the means of those."""
-        own = slice(place, self._ends[place])
+        and the means of those; the word that ends at the node ``unsaid`` gets what no known word does."""
+        own = self._own(place)
         counts = self._counts[own]
-        worth = counts * _exp(adds)[self.lemmas[own]]
+        worth = counts * self._worth(own, adds, unsaid)
         given = float(np.log(worth.sum() / counts.sum()))
         after = self._after.get(place, {})
         starts = np.array([*after.values()], np.int64) - place
@@ -149,6 +160,18 @@ class Walk:
         if after:
             means = np.log(np.add.reduceat(worth, starts) / np.add.reduceat(counts, starts))
         return given, np.array([*after], np.int64), means
+
+    def _own(self, node: int) -> slice:
+        """A node and all behind it."""
+        return slice(node, self._ends[node])
+
+    def _worth(self, own: slice, adds: Numbers, unsaid: int) -> Numbers:
+        """What the words of some nodes are worth each, one of which may be ``unsaid``."""
+        powers = _exp(adds)
+        worth: Numbers = powers[self.lemmas[own]]
+        if own.start <= unsaid < own.stop:
+            worth[unsaid - own.start] = powers[self.unknown]
+        return worth
 
 
 def _exp(adds: Numbers) -> Numbers:

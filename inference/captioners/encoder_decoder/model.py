@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from inference.captioners.encoder_decoder.batch import Batch, padded
-from inference.captioners.encoder_decoder.detectors import PREFIX, WordDetectors
+from inference.captioners.encoder_decoder.detectors import PREFIX, UNSAID, WordDetectors
 from inference.captioners.encoder_decoder.known_words import KnownWords
 from inference.captioners.encoder_decoder.settings import (
     ARCHITECTURE,
@@ -139,7 +139,10 @@ class CaptionModel(nn.Module):
         return Batch(padded(tokens, special.pad), padded(targets, IGNORED), left)
 
     def led(self, batch: Batch, processors: Sequence[LogitsProcessor]) -> Batch:
-        """A batch whose sentences are learnt as they are said behind processors, see :func:`added_to`."""
+        """A batch whose sentences are learnt as they are said behind processors, see :func:`added_to`.
+
+        A token that detectors keep from being said is not learned.
+        """
         counted = batch.targets != IGNORED
         sentences = [row[own].tolist() for row, own in zip(batch.targets, counted, strict=True)]
         special, vocabulary = self.special, self.decoder.vocabulary
@@ -148,7 +151,17 @@ class CaptionModel(nn.Module):
         )
         added = found.new_zeros(*counted.shape, vocabulary)
         added[counted] = found[torch.arange(found.shape[1]) < counted.sum(1, keepdim=True)]
-        return replace(batch, added=added)
+        own = added.gather(2, batch.targets.clamp(min=0)[:, :, None])[:, :, 0]
+        return replace(batch, added=added, targets=batch.targets.masked_fill(own < UNSAID, IGNORED))
+
+    def led_by_detectors(self, memory: Memory, batch: Batch) -> Batch:
+        """:meth:`led` by the model's own detectors, where it has any and the batch is not led yet;
+        ``memory``: what the encoder yields.
+        """
+        if self.detectors is None or batch.added is not None:
+            return batch
+        first = memory[0] if isinstance(memory, tuple) else memory
+        return self.led(batch, self.speaker.leading(array_of(first)))
 
     @property
     def speaker(self) -> Speaker:
@@ -171,9 +184,7 @@ class CaptionModel(nn.Module):
         """
         memory = self._memory(memory)
         first = memory[0] if isinstance(memory, tuple) else memory
-        if self.detectors is not None and batch.added is None:
-            batch = self.led(batch, self.speaker.leading(array_of(first)))
-        batch = batch.to(first.device)
+        batch = self.led_by_detectors(memory, batch).to(first.device)
         if batch.added is not None:
             losses = self.decoder.token_losses(memory, batch.tokens, batch.targets, batch.added)
             return losses.sum() / (batch.targets != IGNORED).sum()

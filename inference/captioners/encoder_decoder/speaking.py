@@ -133,9 +133,9 @@ class Speaker:
             marks, (goes_on, ends) = marks_of(self.cutter()), rest_marks_of(self.cutter())
             if marks is not None and goes_on:
                 stops = (self.special.eos, self.special.pad)
-                processors += [WellFormed(*marks, goes_on, ends, stops), NoStammer(self._joining)]
-            elif self._joining:  # pieces of words, of which some are known
-                processors.append(NoStammer(self._joining))
+                processors += [WellFormed(*marks, goes_on, ends, stops), NoStammer()]
+            elif self.detectors is not None and self._joining:  # which keep words of pieces from it
+                processors.append(NoStammer(self.detectors.words_parts))
             if read and marks is not None:
                 processors.append(QuoteLines(*marks, tuple(slots_of(self.cutter()))))
         return processors

@@ -220,13 +220,13 @@ OTHERS = [6, 6, 5, 5, 5, 5, 5, 5]  # 6: a mark; 5: not known
 JOINING = {4, 5}
 
 
-def worth(spelled: tuple[int, ...], adds: Mapping[int, float]) -> float:
-    """What the words that these tokens begin get on average."""
-    begun = [found for word, found in PIECES.items() if word[: len(spelled)] == spelled]
+def worth(spelled: tuple[int, ...], adds: Mapping[int, float], unsaid: tuple[int, ...]) -> float:
+    """What the words that these tokens begin get on average; the word ``unsaid`` as one that is not known."""
+    begun = [word for word in PIECES if word[: len(spelled)] == spelled]
     if not begun:
         return adds[OTHERS[spelled[0]]]
-    total = sum(count * math.exp(adds[lemma]) for lemma, count in begun)
-    return math.log(total / sum(count for _, count in begun))
+    total = sum(PIECES[word][1] * math.exp(adds[5 if word == unsaid else PIECES[word][0]]) for word in begun)
+    return math.log(total / sum(PIECES[word][1] for word in begun))
 
 
 def added_behind(said: Sequence[int], raised: Sequence[float]) -> list[float]:
@@ -243,18 +243,19 @@ def added_behind(said: Sequence[int], raised: Sequence[float]) -> list[float]:
     after = dict(adds)
     if last in PIECES:
         after[PIECES[last][0]] = min(after[PIECES[last][0]], 0)
-    own = PIECES[last][0] if last in PIECES else 5
+    again = before[-1] if before else ()
+    own = PIECES[last][0] if last in PIECES and last != again else 5
     inside = last[0] > 1
     lost = inside and last not in KNOWN and len(last) > 1
     found = []
     for token in range(8):
         if inside and (*last, token) in KNOWN:
-            found.append(worth((*last, token), adds) - worth(last, adds))
+            found.append(worth((*last, token), adds, again) - worth(last, adds, again))
         elif inside and token in JOINING:
-            found.append(0.0 if lost else adds[5] - worth(last, adds))
+            found.append(0.0 if lost else adds[5] - worth(last, adds, again))
         else:
-            left = adds[own] - worth(last, adds) if inside and not lost else 0.0
-            found.append(left + worth((token,), after))
+            left = adds[own] - worth(last, adds, again) if inside and not lost else 0.0
+            found.append(left + worth((token,), after, last))
     return found
 
 
@@ -280,6 +281,21 @@ def test_a_piece_gets_what_the_words_get_that_it_may_become() -> None:
         found = lead(np.array(said, np.int64).reshape(len(said), length), np.ones((len(said), 8), np.float32))
         wanted = [added_behind(row, raised) for row in said]
         np.testing.assert_allclose(found - 1, wanted, atol=1e-4)
+
+
+def test_no_word_is_said_twice_in_a_row_whatever_its_pieces() -> None:
+    lead = SayWhatIsSeen(np.array([[2.0, -4.0, 1.5, -4, 0, -30, 0]], np.float32), pieces(), None)
+
+    def added(*said: int) -> float:
+        """To the logits of all tokens of a sentence together."""
+        rows = [(said[:size], said[size]) for size in range(len(said))]
+        return sum(float(lead(np.array([own]), np.zeros((1, 8), np.float32))[0, one]) for own, one in rows)
+
+    # 2, 4 is raised by 2, once.
+    assert added(6, 2, 4, 2, 4, 0) < -25
+    assert added(6, 2, 4, 2, 4, 5, 0) == pytest.approx(2, abs=1e-4)  # another word that begins alike
+    assert added(6, 2, 4, 0, 2, 4, 0) == pytest.approx(2, abs=1e-4)  # behind a mark
+    assert added(2, 4, 6, 2, 4, 0) == pytest.approx(2, abs=1e-4)  # behind another word
 
 
 @pytest.mark.parametrize("word", PIECES)
