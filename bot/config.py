@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from bot.common.accounts import SERVICE_ACCOUNTS, is_person
 from inference.common.errors import UserError
 from inference.common.logs import LogFormat, secrets_in_address
+from inference.common.settings_file import reading_failed
 from inference.common.types import QUESTION_LENGTH
 from inference.serving.engine import EngineSettings
 
@@ -214,3 +215,5 @@ def load_settings(**overrides: Any) -> Settings:
             sentences.append(f"{name}{problem['msg'].removeprefix('Value error, ')}.")
         # `from None`: pydantic's own text shows the values, a token among them.
         raise OperatorError("Correct these settings (see .env.example). " + " ".join(sentences)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(reading_failed(error)) from None

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from dotenv import dotenv_values
-
 from inference.checkpoints.names import HubModel
 from inference.checkpoints.prompts import Prompts
+from inference.common import settings_file
 from inference.common.interpreter import PYTHON
 from inference.common.types import UnknownModel
 
@@ -45,7 +44,7 @@ class HubSettings:
     @classmethod
     def of(cls, model: HubModel, translation: HubModel | None = None) -> Self:
         """Settings from what the name says, the environment and ``.env``. Raises UnknownModel."""
-        values = {**dotenv_values(".env"), **os.environ}
+        values = {**settings_file.written(), **os.environ}
         usual = values.get("HUB_TRANSLATION")
         return cls(
             model,

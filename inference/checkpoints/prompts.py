@@ -15,8 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
-from dotenv import dotenv_values
-
+from inference.common import settings_file
 from inference.common.types import EngineError, Language
 
 __all__ = ["FOLDER", "PLACES", "SETTING", "PromptError", "Prompts"]
@@ -56,7 +55,7 @@ class Prompts:
     @classmethod
     def of(cls) -> Self:
         """Those that the environment, or ``.env``, asks for. Raises PromptError."""
-        folder = ({**dotenv_values(".env"), **os.environ}.get(SETTING) or "").strip()
+        folder = ({**settings_file.written(), **os.environ}.get(SETTING) or "").strip()
         return cls.read(Path(folder) if folder else None)
 
     @classmethod

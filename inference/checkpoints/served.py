@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from inference.checkpoints.card import Card
 from inference.checkpoints.names import ServedModel
 from inference.checkpoints.prompts import Prompts
+from inference.common.settings_file import reading_failed
 from inference.common.types import EngineBusy, EngineError, ModelNotLoaded, PictureTimeout, UnknownModel
 
 __all__ = ["CARD", "ServerSettings", "checkpoint", "sentences"]
@@ -109,6 +110,8 @@ class ServerSettings(BaseSettings):
             )
             # `from None`: pydantic's own text may show a key.
             raise UnknownModel(f"Correct these settings (see .env.example): {'; '.join(wrong)}.") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UnknownModel(reading_failed(error)) from None
 
     @property
     def host(self) -> str:

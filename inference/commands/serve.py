@@ -10,7 +10,6 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 from aiohttp import web
-from dotenv import dotenv_values
 
 from inference.commands.common import (
     DEFAULTS,
@@ -20,6 +19,7 @@ from inference.commands.common import (
     PictureSeconds,
     Threads,
 )
+from inference.common import settings_file
 from inference.common.logs import LogFormat, setup_logging
 from inference.common.types import EngineError
 from inference.serving.access import Access, is_loopback
@@ -103,7 +103,11 @@ def serve(  # noqa: PLR0917 - Typer passes everything by name
 
 def _setting(name: str) -> str:
     """From the environment or from .env; "": it is not set."""
-    return ({**dotenv_values(".env"), **os.environ}.get(name) or "").strip()
+    try:
+        return ({**settings_file.written(), **os.environ}.get(name) or "").strip()
+    except settings_file.SettingsFileError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
 
 
 def _listed(name: str) -> list[str]:

@@ -16,8 +16,7 @@ from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import unquote
 
-from dotenv import dotenv_values
-
+from inference.common import settings_file
 from inference.common.tracing import name_picture
 
 logger = logging.getLogger(__name__)
@@ -190,7 +189,7 @@ def setup_logging(
     What the environment, or ``.env``, names like a secret is hidden too. Uncaught exceptions, of threads as
     well, are logged through the same records instead of being printed raw.
     """
-    written = {name: value for name, value in dotenv_values(".env").items() if value}
+    written = {name: value for name, value in settings_file.written().items() if value}
     redact = Redactor([*secrets, *secrets_in_environment(written), *secrets_in_environment(os.environ)])
     logging.setLogRecordFactory(RedactingRecordFactory(redact))
     handler = logging.StreamHandler(sys.stderr)

@@ -58,6 +58,15 @@ def test_what_cannot_be_used_is_named_and_no_secret_is_shown(monkeypatch: pytest
     assert "secret" not in str(caught.value)
 
 
+def test_settings_that_are_no_utf_8_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an editor of Windows saves them."""
+    (tmp_path / ".env").write_bytes(f"# Мой бот\nBOT_TOKEN={TOKEN}\n".encode("cp1251"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OperatorError, match=r"^The settings in \.env cannot be read .*as UTF-8") as caught:
+        load_settings()
+    assert TOKEN not in str(caught.value)
+
+
 def test_operators_that_are_no_numbers_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADMIN_IDS", "@anna, boris")
     with pytest.raises(OperatorError) as caught:

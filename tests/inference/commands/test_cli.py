@@ -309,6 +309,16 @@ def test_every_slip_of_the_user_is_one_sentence(cli: Cli) -> None:
     assert_one_sentence(broken, "The model fake cannot be loaded: config.json has no 'encoder'")
 
 
+def test_settings_that_are_no_utf_8_are_one_sentence(cli: Cli) -> None:
+    """As an editor of Windows saves them, whoever reads them."""
+    cli.write(".env", "# Ключи\nSERVE_API_KEYS=secret".encode("cp1251"))
+    cli.write("a.png", picture(size=(40, 30)))
+    said = "The settings in .env cannot be read (it is not UTF-8): save it as UTF-8"
+    assert_one_sentence(cli.run("serve", "--port", "0"), said)
+    assert_one_sentence(cli.run("caption", "a.png", "--model", "openai:any"), said)
+    assert_one_sentence(cli.run("caption", "a.png", "--model", "hf:org/any"), said)
+
+
 def test_models_are_listed(cli: Cli) -> None:
     done = cli.run("models")
     assert done.returncode == 0
