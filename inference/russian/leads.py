@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise, takewhile
@@ -16,6 +16,13 @@ from inference.russian.places import on_frame
 from inference.russian.sentences import Piece, Quotation, Sentence, quotes_only, stands_close, tidied
 
 _POST = re.compile(alternatives(LISTS.leads.posts))
+# A post and whose it is; names of several words, and those that are no account's, only before a colon.
+_ANNOUNCED = re.compile(
+    r"\b(?P<post>{}\w*) (?P<user>{})\b(?:(?: [^\s:\".,]+){{0,3}}(?=\s*:)|(?: @?[a-z]\w*| @)?)".format(
+        *LISTS.leads.post.split()
+    ),
+    re.IGNORECASE,
+)
 _IDLE = re.compile(alternatives(LISTS.leads.idle))
 
 
@@ -71,6 +78,19 @@ def signed(sentence: Sentence, author: str) -> Sentence:
     if not author or sentence.place or not _POST.fullmatch(" ".join(sentence.lead)):
         return sentence
     return replace(sentence, lead=tuple(LISTS.leads.post.split()), author=author)
+
+
+def signed_in(text: str, author: Callable[[str], str]) -> str:
+    """A text in which every post is announced by the account that wrote it, as far as that was read:
+    ``author`` tells it of the text behind the announcement, "" where nobody knows. Another account that was
+    named there is left out.
+    """
+
+    def announced(found: re.Match[str]) -> str:
+        known = author(text[found.end() :])
+        return f"{found['post']} {found['user']} {known}" if known else found["post"]
+
+    return _ANNOUNCED.sub(announced, text)
 
 
 def led(sentence: Sentence, place: Place | None) -> Sentence:

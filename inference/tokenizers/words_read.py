@@ -24,6 +24,7 @@ SLOT = re.compile(r"<line(\d+)>")
 BEFORE, AFTER, NOTHING = "На картинке написано: «", "». Описание:", "Описание:"
 
 _QUOTE = re.compile(r'"([^"]+)"|«([^«»]+)»|“([^“”]+)”|„([^„“”]+)[“”]')
+_QUOTED_SLOT = re.compile(rf'\s*:\s*"\s*{SLOT.pattern}')
 _NO_WORD = re.compile(r"[\W_]+")
 _LINES_OF_A_QUOTE = 8
 _ALIKE = 75  # per cent: a quotation is these lines; people correct what is misread
@@ -61,6 +62,14 @@ def from_slots(text: str, lines: Sequence[TextLine]) -> str:
         return lines[number].quote if number < len(lines) else ""
 
     return SLOT.sub(read, text)
+
+
+def author_behind(lines: Sequence[TextLine], text: str) -> str:
+    """The account that wrote the lines whose slots are quoted where ``text`` begins, behind a colon; "" where
+    it begins otherwise, or that is not known."""
+    slot = _QUOTED_SLOT.match(text)
+    number = int(slot[1]) if slot else len(lines)
+    return lines[number].author if number < len(lines) else ""
 
 
 def text_read(lines: Sequence[TextLine]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,17 @@ from inference.decoding.processors import (
 from inference.decoding.search import Generated, generate
 from inference.reading.lines import TextLine
 from inference.reading.reading import Reading
+from inference.russian.leads import signed_in
 from inference.tokenizers.base import Tokenizer, marks_of, rest_marks_of, slots_of
-from inference.tokenizers.words_read import AFTER, BEFORE, NOTHING, WordsRead, from_slots, text_read
+from inference.tokenizers.words_read import (
+    AFTER,
+    BEFORE,
+    NOTHING,
+    WordsRead,
+    author_behind,
+    from_slots,
+    text_read,
+)
 
 Lines = Sequence[Sequence[TextLine]]  # those of each picture
 
@@ -157,8 +167,14 @@ class Speaker:
             for said, done in zip(generated.tokens, generated.finished, strict=True)
         ]
         texts = [tokenizer.decode([*said, *end]) for said, end in zip(whole, ends, strict=True)]
-        if self.words == "slots" and readings is not None:
-            texts = [from_slots(text, own.lines) for text, own in zip(texts, readings, strict=True)]
+        if self.words == "slots":
+            lines = lines_of(readings, len(texts))
+            # An account is no word that a decoder could know: it says the one that it learnt most often.
+            texts = [
+                signed_in(text, partial(author_behind, own)) for text, own in zip(texts, lines, strict=True)
+            ]
+            if readings is not None:
+                texts = [from_slots(text, own) for text, own in zip(texts, lines, strict=True)]
         lengths = [
             max(len(tokens) + done, 1)
             for tokens, done in zip(generated.tokens, generated.finished, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from inference.common.places import PAGE, Place, Region
-from inference.russian.leads import led, parsed, signed, unplaced
+from inference.russian.leads import led, parsed, signed, signed_in, unplaced
 from inference.russian.sentences import Quotation, Sentence
 
 ABOVE, BELOW, TOP, BOTTOM = (
@@ -103,3 +103,19 @@ def test_participles_agree_with_what_follows_but_not_in_quotations() -> None:
     assert str(parsed(["изображен", ",", "собака", "."])) == "Изображен, собака."
     assert str(said("подпись :", "изображен собака")) == 'Подпись: "изображен собака".'
     assert str(said("изображен :")) == 'Изображен: "да".'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('Твит пользователя @: "да".', 'Твит пользователя kot: "да".'),
+        ('Ответ на твит пользователя Вася Пупкин : "да".', 'Ответ на твит пользователя kot : "да".'),
+        ('Твит пользователя rinchen: "нет".', 'Твит: "нет".'),
+        ("На фото скриншот твита пользователя @kirby. Ниже кот.", "На фото скриншот твита. Ниже кот."),
+        ("твит пользователя, на котором кот", "твит, на котором кот"),
+        ('Комментарий пользователя kirby: "нет".', 'Комментарий пользователя kirby: "нет".'),
+        ('На фото кот. Подпись: "да".', 'На фото кот. Подпись: "да".'),
+    ],
+)
+def test_a_post_in_a_text_has_the_account_that_is_known_or_none(text: str, expected: str) -> None:
+    assert signed_in(text, lambda behind: "kot" if '"да"' in behind else "") == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from inference.captioners.encoder_decoder.batch import Batch
 from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED
+from inference.decoding.search import Generated
 from inference.encoders.base import Memory
 from inference.presets.preset import preset
 from inference.reading.lines import TextLine
@@ -23,8 +25,18 @@ from inference.reading.reading import Reading
 from inference.tokenizers.base import Tokenizer
 from inference.tokenizers.gpt2 import Gpt2Tokenizer
 from inference.tokenizers.words import WordTokenizer, split_words
-from inference.tokenizers.words_read import AFTER, BEFORE, NOTHING, WordsRead, from_slots, text_read, to_slots
+from inference.tokenizers.words_read import (
+    AFTER,
+    BEFORE,
+    NOTHING,
+    WordsRead,
+    author_behind,
+    from_slots,
+    text_read,
+    to_slots,
+)
 from tests.inference.learning import calibrate, tiny, tokenizer_for, train_bpe
+from tests.inference.speaking import seen_by_a_small_tower
 from tests.readings import reading_of
 
 GREEDY = DecodingOptions("greedy", max_tokens=40)
@@ -51,6 +63,27 @@ def test_quotations_of_lines_become_slots_and_come_back_as_what_was_read() -> No
     assert to_slots(text, lines, 2) == slots.replace("<line2>", "кот ученый")
     assert to_slots(text, (), 16) == text.replace("«", '"').replace("»", '"')
     assert text_read(lines) == "КОГДА СКАЗАЛ, ЧТО ЛЯЖЕШЬ ПОРАНЫЕ Кот учёный"
+
+
+def test_whose_the_quoted_lines_are_is_told_by_the_first() -> None:
+    lines = (*lines_of("подпись"), replace(lines_of("мяу")[0], author="kot"))
+    assert author_behind(lines, ': "<line1>".') == author_behind(lines, ' : " <line1> <line0> "') == "kot"
+    for text in (': "<line0> <line1>".', ': "<line2>".', ': "мяу <line1>".', ', кот: "<line1>".', ""):
+        assert author_behind(lines, text) == "", text
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_no_account_is_said_that_was_not_read(told: bool) -> None:
+    """Though the decoder says one: it knows those of its captions alone."""
+    text = 'Твит пользователя rinchen: "<line0>". Твит пользователя rinchen: "<line1>".'
+    tokenizer = WordTokenizer.from_captions([text.replace("<line0>", "да")], slots=2)
+    model = build(seen_by_a_small_tower("resnet50-lstm"), tokenizer=tokenizer, words="slots")
+    reading = reading_of([replace(lines_of("мяу")[0], author="kot"), *lines_of("гав")])
+    tokens = tokenizer.encode(text)
+    generated = Generated([tokens], [0.0], [0.0], [True])
+    (said,), _ = model.speaker.sentences(generated, [reading] if told else None)
+    assert said.split(".")[0].endswith('пользователя kot: "мяу"' if told else 'вит: "<line0>"')
+    assert "rinchen" not in said
 
 
 def test_a_vocabulary_has_its_slots_as_words() -> None:
