@@ -114,12 +114,16 @@ async def serving(app: App, sandbox: Sandbox) -> AsyncIterator[None]:
     """The bot at work, stopped the way SIGTERM stops it."""
     stop = asyncio.Event()
     running = asyncio.create_task(app.serve(stop))
+    asked = asyncio.create_task(
+        sandbox.wait_for(lambda: sandbox.calls_of("getUpdates") or sandbox.api.webhook)
+    )
     try:
-        await sandbox.wait_for(
-            lambda: sandbox.calls_of("getUpdates") or sandbox.api.webhook or running.done()
-        )
+        await asyncio.wait((running, asked), return_when=asyncio.FIRST_COMPLETED)
+        if asked.done():
+            await asked
         yield
     finally:
+        asked.cancel()
         stop.set()
         await running
 
