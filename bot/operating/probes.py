@@ -19,6 +19,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
 
+from bot.common.listening import listen
+
 PERIOD = 0.25  # seconds between two notes
 ALIVE_WITHIN = 30.0  # seconds: a loop that noted nothing for longer stands still, and is better started anew
 READY_WITHIN = 5.0  # seconds: an older note says nothing of the present
@@ -73,11 +75,7 @@ async def probes(host: str, port: int, pulse: Pulse, registry: CollectorRegistry
         target=_run, args=(_app(pulse, registry), host, port, listening, stop), name="probes", daemon=True
     )
     thread.start()
-    try:
-        loop = await asyncio.wrap_future(listening)
-    except OSError as error:
-        sentence = f"The probes cannot listen at {host}:{port} ({error}): choose another HEALTH_PORT."
-        raise OSError(sentence) from error
+    loop = await asyncio.wrap_future(listening)
     beating = asyncio.create_task(pulse.beat())
     try:
         yield
@@ -98,9 +96,8 @@ def _run(
 
     async def serve() -> None:
         runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
+        await listen(runner, host, port, what="The probes", remedy="choose another HEALTH_PORT")
         try:
-            await web.TCPSite(runner, host, port).start()
             listening.set_result(asyncio.get_running_loop())
             await stop.wait()
         finally:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import web
 
+from bot.common.listening import listen
 from bot.sandbox.api import MAX_UPLOAD, ApiError, BotApi, Upload
 from bot.sandbox.faults import DOWNLOAD, Call
 from bot.sandbox.page import ChatPage
@@ -72,15 +73,13 @@ class Sandbox(Scene):
             ]
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self.host, self.port).start()
-        except OSError as error:
-            await runner.cleanup()
-            raise OSError(
-                f"The stand-in of Telegram cannot listen at {self.host}:{self.port} ({error}): end what "
-                "listens there, or choose another SANDBOX_PORT."
-            ) from error
+        await listen(
+            runner,
+            self.host,
+            self.port,
+            what="The stand-in of Telegram",
+            remedy="end what listens there, or choose another SANDBOX_PORT",
+        )
         if not _is_loopback(self.host) and self.host != "localhost":
             logger.warning("The sandbox listens on %s: whoever reaches this address can use it.", self.host)
         self._runner = runner

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import ClientPayloadError, web
 
+from bot.common.listening import listen
 from bot.common.nursery import Nursery
 from bot.feedback.database import StoreError
 from bot.transport.wire import read_json, update_number
@@ -53,14 +54,8 @@ class Webhook:
         app = web.Application(client_max_size=LARGEST)
         app.router.add_post(urlsplit(url).path or "/", self._posted)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
+        await listen(runner, host, port, what="The webhook", remedy="choose another WEBHOOK_PORT")
         try:
-            try:
-                await web.TCPSite(runner, host, port).start()
-            except OSError as error:
-                raise OSError(
-                    f"The webhook cannot listen at {host}:{port} ({error}): choose another WEBHOOK_PORT."
-                ) from error
             yield
         finally:
             await runner.cleanup()

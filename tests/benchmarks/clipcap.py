@@ -1,10 +1,10 @@
 """``python -m tests.benchmarks clipcap``: the cached search against two others, on ClipCap at full size.
 
-The weights are random: time does not depend on them, and every exact search must find the same tokens. Timed
-in turn, round after round, in one process:
+The weights are random: of the times only that with guesses depends on them, by how many are right, and every
+exact search must find the same tokens. Timed in turn, round after round, in one process:
 
-* :func:`inference.decoding.search.generate` over graphs in float32, over graphs with weights of 8 bits,
-  and over the PyTorch module;
+* :func:`inference.decoding.search.generate` over graphs in float32, over those with guesses in 8 bits,
+  over graphs with weights of 8 bits, and over the PyTorch module;
 * the original's loop, which feeds the prefix and the whole sentence again at every step (greedily as its
   ``generate2`` with a vanishing temperature, with beams as its ``generate_beam``);
 * ``generate`` of Hugging Face's own model over the same weights, with its cache.

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bot.common.listening import listen
 from bot.feedback.database import StoreError
 from bot.feedback.store import Store
 from bot.feedback.tables import now
@@ -198,14 +199,8 @@ async def serve_page(
     app = web.Application(middlewares=[_guard], client_max_size=10_000)
     app.add_routes(OperatorPage(store, ready, door).routes())
     runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
+    await listen(runner, host, port, what="The operator's page", remedy="choose another OPERATOR_PORT")
     try:
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            raise OSError(
-                f"The operator's page cannot listen at {host}:{port} ({error}): choose another OPERATOR_PORT."
-            ) from error
         logger.info("The operator's page is at http://%s:%d", host, runner.addresses[0][1])
         yield
     finally:
