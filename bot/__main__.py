@@ -6,18 +6,21 @@ import asyncio
 import enum
 import gc
 import importlib
+import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bot.common.telegram_types import import_aiogram
-from bot.config import OperatorError, Settings, load_settings
+from bot.config import OperatorError, Settings, doubts, load_settings
 from inference.common.file_names import forgive
 from inference.common.logs import Redactor, setup_logging
 from inference.common.types import EngineError
 from inference.serving.engine import Engine
 from inference.serving.remote import RemoteEngine
+
+logger = logging.getLogger("bot")
 
 # No locals in tracebacks: they hold the token.
 cli = typer.Typer(
@@ -50,6 +53,8 @@ def _settings(**overrides: object) -> Settings:
     except OperatorError as error:
         raise _exit(error) from None
     _redact = setup_logging(settings.log_level, settings.secrets, log_format=settings.log_format)
+    for doubt in doubts():
+        logger.warning("%s", doubt)
     return settings
 
 

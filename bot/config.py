@@ -11,9 +11,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.common.accounts import SERVICE_ACCOUNTS, is_person
+from inference.common import settings_file
 from inference.common.errors import UserError
 from inference.common.logs import LogFormat, secrets_in_address
-from inference.common.settings_file import reading_failed
 from inference.common.types import QUESTION_LENGTH
 from inference.serving.engine import EngineSettings
 
@@ -28,7 +28,11 @@ class Settings(BaseSettings):
     """Settings of one bot process. Names in the environment are the field names in capitals."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+        env_file=settings_file.FILE,
+        env_file_encoding=settings_file.ENCODING,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
     )
 
     # Telegram
@@ -213,7 +217,13 @@ def load_settings(**overrides: Any) -> Settings:
         for problem in error.errors(include_input=False, include_url=False):
             name = f"{problem['loc'][0]}: ".upper() if problem["loc"] else ""
             sentences.append(f"{name}{problem['msg'].removeprefix('Value error, ')}.")
+        sentences += doubts()  # what is missing may be there under a misspelt name
         # `from None`: pydantic's own text shows the values, a token among them.
         raise OperatorError("Correct these settings (see .env.example). " + " ".join(sentences)) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise OperatorError(reading_failed(error)) from None
+        raise OperatorError(settings_file.reading_failed(error)) from None
+
+
+def doubts() -> list[str]:
+    """A sentence for each line of ``.env`` that was to set something and does not."""
+    return list(settings_file.doubts({*settings_file.NAMES, *map(str.upper, Settings.model_fields)}))

@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 
 from bot.config import Settings, load_settings
 from bot.operating.probes import Pulse, probes
+from inference.common import settings_file
 from inference.common.extras import MODULES, Extra
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +80,16 @@ def test_env_example_names_every_setting_and_shows_its_default(no_environment: N
     # An empty line means the default too, but only where there is no value that could be shown.
     for name, value in example().items():
         assert bool(value) != (Settings.model_fields[name.lower()].default in (None, "", frozenset())), name
+
+
+def test_every_name_of_env_example_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a newcomer who uses one would be asked whether another was meant."""
+    names = set(re.findall(r"^(?:# )?([A-Z_]+)=", read(".env.example"), re.MULTILINE))
+    assert names == NAMES | settings_file.NAMES
+    (tmp_path / ".env").write_text("".join(f"{name}=x\n" for name in names))
+    monkeypatch.chdir(tmp_path)
+    # The service knows its own names alone.
+    assert list(settings_file.doubts(settings_file.NAMES)) == []
 
 
 def test_env_example_says_something_about_every_setting() -> None:

@@ -25,7 +25,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from inference.checkpoints.card import Card
 from inference.checkpoints.names import ServedModel
 from inference.checkpoints.prompts import Prompts
-from inference.common.settings_file import reading_failed
+from inference.common import settings_file
 from inference.common.types import EngineBusy, EngineError, ModelNotLoaded, PictureTimeout, UnknownModel
 
 __all__ = ["CARD", "ServerSettings", "checkpoint", "sentences"]
@@ -53,8 +53,8 @@ class ServerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX,
-        env_file=".env",
-        env_file_encoding="utf-8",
+        env_file=settings_file.FILE,
+        env_file_encoding=settings_file.ENCODING,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -111,7 +111,7 @@ class ServerSettings(BaseSettings):
             # `from None`: pydantic's own text may show a key.
             raise UnknownModel(f"Correct these settings (see .env.example): {'; '.join(wrong)}.") from None
         except (OSError, UnicodeDecodeError) as error:
-            raise UnknownModel(reading_failed(error)) from None
+            raise UnknownModel(settings_file.reading_failed(error)) from None
 
     @property
     def host(self) -> str:

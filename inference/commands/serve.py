@@ -71,6 +71,8 @@ def serve(  # noqa: PLR0917 - Typer passes everything by name
     keys = _listed("SERVE_API_KEYS")
     log = partial(setup_logging, _chosen("LOG_LEVEL", LEVELS), log_format=_chosen("LOG_FORMAT", FORMATS))
     log(keys)
+    for doubt in settings_file.doubts(settings_file.NAMES):
+        logger.warning("%s", doubt)
     settings = EngineSettings(
         model=model,
         models_dir=models_dir,

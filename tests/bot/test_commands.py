@@ -105,6 +105,13 @@ def test_an_address_of_no_database_is_told_how_it_is_written(
     assert "redacted" not in done.stderr  # as a password in the example would be
 
 
+def test_a_misspelt_setting_is_told(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("ADMIN_ID=1\n")
+    done = bot(environment, tmp_path, "stats")
+    (warning,) = [line for line in done.stderr.splitlines() if "ADMIN_ID" in line]
+    assert warning.endswith("did you mean ADMIN_IDS?")
+
+
 def test_a_disk_that_is_full_is_one_sentence(environment: dict[str, str], tmp_path: Path) -> None:
     async def begin() -> None:
         await (await Store.open(environment["DATABASE_URL"], tmp_path / "data")).close()

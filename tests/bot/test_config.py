@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.config import OperatorError, Settings, load_settings
+from bot.config import OperatorError, Settings, doubts, load_settings
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 TOKEN = f"123456:{'A' * 35}"
@@ -65,6 +65,40 @@ def test_settings_that_are_no_utf_8_are_one_sentence(tmp_path: Path, monkeypatch
     with pytest.raises(OperatorError, match=r"^The settings in \.env cannot be read .*as UTF-8") as caught:
         load_settings()
     assert TOKEN not in str(caught.value)
+
+
+def test_a_mark_of_an_editor_before_the_first_setting_hides_nothing(tmp_path: Path) -> None:
+    """As the Notepad of Windows writes it."""
+    (tmp_path / ".env").write_text("ADMIN_IDS=7\n", encoding="utf-8-sig")
+    assert load_settings().admin_ids == {7}
+    assert doubts() == []
+
+
+def test_a_setting_that_is_misspelt_is_named_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    lines = [f"BOT_TOKEN={TOKEN}", "# The operator", "ADMIN_ID=1", "export modeldir=x", "", "OPENAI_KEY=k"]
+    (tmp_path / ".env").write_text("\n".join(lines))
+    assert [re.sub(r" sets (\w+),.* did you mean", r" \1:", one) for one in doubts()] == [
+        "Line 3 of .env ADMIN_ID: ADMIN_IDS?",
+        "Line 4 of .env modeldir: MODELS_DIR?",
+        "Line 6 of .env OPENAI_KEY: OPENAI_API_KEY?",
+    ]
+
+
+def test_a_line_that_sets_nothing_is_told_without_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"LANGUAGE=en\n{TOKEN}\nBOT_TOKEN {TOKEN}\nBOT_TOKEN: {TOKEN}\n")
+    assert doubts() == [f"Line {line} of .env sets nothing: write it as NAME=value." for line in (2, 3, 4)]
+
+
+def test_what_stands_in_the_file_for_other_programs_is_no_doubt(tmp_path: Path) -> None:
+    others = ("COMPOSE_PROJECT_NAME", "HF_TOKEN", "HF_HOME", "POSTGRES_USER", "HTTPS_PROXY", "TZ", "LANG")
+    (tmp_path / ".env").write_text("".join(f"{name}=x\n" for name in others))
+    assert doubts() == []
+
+
+def test_what_is_missing_is_looked_for_under_a_misspelt_name(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("WEBHOOK_URL=https://example.org\nWEBHOOK_SECRT=aaaaaaaaaaaaaaaaaaaa\n")
+    with pytest.raises(OperatorError, match=r"Line 2 of \.env .*did you mean WEBHOOK_SECRET\?$"):
+        load_settings()
 
 
 def test_operators_that_are_no_numbers_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:

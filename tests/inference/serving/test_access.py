@@ -246,6 +246,20 @@ def test_loopback_is_known() -> None:
     assert [is_loopback(host) for host in ("0.0.0.0", "::", "10.0.0.1", "gpu-box", "")] == [False] * 5
 
 
+async def test_the_command_warns_of_a_misspelt_setting(settings: EngineSettings, tmp_path: Path) -> None:
+    """Without its keys the service would be everybody's."""
+    (tmp_path / ".env").write_text("SERVE_API_KEY=a-key-of-ours\n")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "inference", "serve", "--port", "0", "--model", "nothing",
+        "--models-dir", str(settings.models_dir), cwd=tmp_path, stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )  # fmt: skip
+    async with asyncio.timeout(120):
+        _, errors = await process.communicate()
+    assert "did you mean SERVE_API_KEYS?" in errors.decode()
+    assert "a-key-of-ours" not in errors.decode()
+
+
 @pytest.mark.parametrize(
     ("host", "keys", "warned"),
     [
