@@ -20,6 +20,7 @@ from bot.messages.buttons import (
     column,
     compare_data,
     consent_data,
+    forget_data,
     language_data,
     model_data,
     settings_data,
@@ -78,6 +79,16 @@ def consent_keyboard(user: User, consent: bool, texts: Texts, *, start: bool = F
     """The button that changes whether pictures may be kept; ``start``: it stands under the greeting."""
     text = sentences.DISALLOW if consent else sentences.ALLOW
     return column([(texts(text), consent_data(not consent, user.id, start=start))])
+
+
+def forget_keyboard(user: User, texts: Texts) -> InlineKeyboardMarkup:
+    """Whether everything about the person is to be erased."""
+    return column(
+        [
+            (texts(sentences.FORGET_YES), forget_data(True, user.id)),
+            (texts(sentences.FORGET_NO), forget_data(False, user.id)),
+        ]
+    )
 
 
 @dataclass(frozen=True, slots=True)

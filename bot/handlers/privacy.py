@@ -1,8 +1,10 @@
-"""/privacy (may pictures be kept?) and /forget (erase everything)."""
+"""/privacy (may pictures be kept?) and /forget (is everything to be erased?)."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from aiogram import Router
 from aiogram.types import CallbackQuery, Message
@@ -12,14 +14,16 @@ from bot.captioning.models import Catalogue
 from bot.common.nursery import Nursery
 from bot.config import Settings
 from bot.feedback.database import NotStored
-from bot.feedback.erasure import Erased
 from bot.feedback.store import Store
 from bot.feedback.tables import User
-from bot.handlers.common import Pressed, TextCommand, answer, once_saved, reply, say, turn_page
-from bot.handlers.pages import consent_keyboard, greeting, privacy_page
+from bot.handlers.common import Pressed, TextCommand, answer, edit, reply, turn_page
+from bot.handlers.pages import consent_keyboard, forget_keyboard, greeting, privacy_page
+from bot.messages import outbox
 from bot.messages.buttons import Button
 from bot.middlewares.muted import FOR_MUTED
 from bot.texts import Texts, sentences
+
+_LATELY: Final = timedelta(days=1)
 
 
 def router() -> Router:
@@ -28,6 +32,7 @@ def router() -> Router:
     made.message.register(privacy, TextCommand("privacy"), flags=FOR_MUTED)
     made.message.register(forget, TextCommand("forget"), flags=FOR_MUTED)
     made.callback_query.register(choose, Pressed("consent"), flags=FOR_MUTED)
+    made.callback_query.register(decide, Pressed("forget"), flags=FOR_MUTED)
     return made
 
 
@@ -67,12 +72,44 @@ async def choose(
     )
 
 
-async def forget(message: Message, user: User, words: Texts, store: Store, captioning: Captioning) -> None:
-    """Erase everything about this person, and stop what is in work for them."""
-    await captioning.drop(user)
-    try:
-        erased = await store.erasure.erase(user.id)
-    except NotStored:  # the command came twice
-        erased = Erased()
-    with once_saved():
-        await say(message, words(sentences.FORGOTTEN, **asdict(erased)))
+async def forget(message: Message, user: User, words: Texts) -> None:
+    """Ask whether everything about this person is to be erased: one tap in /help may be an accident."""
+    await reply(message, words(sentences.FORGET_QUESTION), forget_keyboard(user, words))
+
+
+async def decide(
+    callback: CallbackQuery,
+    *,
+    press: Button,
+    user: User,
+    words: Texts,
+    store: Store,
+    captioning: Captioning,
+    nursery: Nursery,
+) -> None:
+    """Erase everything about whoever pressed, and stop what is in work for them; or keep it."""
+    if press.value == "0":
+        said = words(sentences.NOT_FORGOTTEN)
+    elif not _asked_lately(callback):
+        said = words(sentences.FORGET_TOO_OLD)
+    else:
+        await captioning.drop(user)
+        try:
+            erased = await store.erasure.erase(user.id)
+        except NotStored:
+            erased = None
+        if erased is None or user.id != press.shown.user_id:
+            # Pressed twice: whom it is about is erased, or was met anew just then.
+            await answer(callback)
+            return
+        said = words(sentences.FORGOTTEN, **asdict(erased))
+    nursery.start(answer(callback, said), name="answer to a decision")
+    if callback.message is not None and callback.bot is not None:
+        place = outbox.place_of(callback.message)
+        await edit(callback.bot, place, callback.message.message_id, said, None)
+
+
+def _asked_lately(callback: CallbackQuery) -> bool:
+    """Not so long ago that a finger which passes the old question would erase what came since."""
+    message = callback.message
+    return isinstance(message, Message) and datetime.now(UTC) - message.date < _LATELY

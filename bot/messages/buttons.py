@@ -24,6 +24,7 @@ ButtonKind = Literal[
     "joke",
     "show",
     "consent",
+    "forget",
     "model",
     "compare",
     "language",
@@ -55,6 +56,7 @@ _FORMS: dict[ButtonKind, re.Pattern[str]] = {
     "joke": re.compile(f"j:{_OF_CAPTION}"),
     "show": re.compile(f"s:{_OF_CAPTION}"),
     "consent": re.compile(f"p:(?P<value>[01])(?P<start>:start)?:{_OF_PERSON}"),
+    "forget": re.compile(f"f:(?P<value>[01]):{_OF_PERSON}"),
     "model": re.compile(f"m:{_MODEL}:{_OF_PERSON}"),
     "compare": re.compile(f"x:{_COMPARED}:{_OF_PERSON}"),
     "language": re.compile(f"l:(?P<value>ru|en):{_OF_PERSON}"),
@@ -68,6 +70,7 @@ _SHOWN: dict[ButtonKind, ShownKind] = {
     "joke": "caption",
     "show": "note",
     "consent": "privacy",
+    "forget": "privacy",  # either is about what is kept of a person
     "model": "models",
     "compare": "models",
     "language": "language",
@@ -162,6 +165,11 @@ def show_data(caption_id: int, job_id: int) -> str:
 def consent_data(consent: bool, user_id: int, *, start: bool) -> str:
     """May this person's pictures be kept? ``start``: asked under the greeting."""
     return f"p:{int(consent)}{':start' if start else ''}:{user_id}"
+
+
+def forget_data(erase: bool, user_id: int) -> str:
+    """Is everything about this person to be erased?"""
+    return f"f:{int(erase)}:{user_id}"
 
 
 def model_data(choice: str, user_id: int) -> str:

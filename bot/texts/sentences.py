@@ -312,7 +312,7 @@ PRIVACY: Final = (
     "The pictures themselves are kept only if you allow it: then they may be used for training. "
     "In a group a picture is its sender's, whoever asks about it.\n\n"
     "{state}\n\n"
-    "/forget erases everything at once."
+    "/forget erases everything; it asks once."
 )
 PICTURES_GO: Final = Plural(
     "Kept pictures are deleted after {n} day.", "Kept pictures are deleted after {n} days."
@@ -330,6 +330,14 @@ ANONYMOUS: Final = (
     "You write in the name of a chat, so I cannot tell who you are. Write to me in private, or write here "
     "under your own name: administrators turn anonymity off for that."
 )
+FORGET_QUESTION: Final = (
+    "Shall I erase everything I keep about you: pictures, descriptions, questions, marks, corrections and "
+    "settings? It cannot be undone."
+)
+FORGET_YES: Final = "Erase everything"
+FORGET_NO: Final = "Erase nothing"
+NOT_FORGOTTEN: Final = "Nothing is erased. /forget asks again."
+FORGET_TOO_OLD: Final = "I asked this long ago, so nothing is erased. /forget asks again."
 FORGOTTEN: Final = (
     "Done: everything I kept about you is erased (pictures: {pictures}, marks: {ratings}, "
     "corrections: {corrections}, answers to questions: {turns}). Send a picture whenever you like: we start "

@@ -26,7 +26,7 @@ from bot.feedback.store import Store
 from bot.feedback.tables import Job
 from bot.feedback.upgrade import migrate
 from bot.messages.pace import Limit, Limits
-from bot.sandbox import Sandbox
+from bot.sandbox import ME, Sandbox
 from bot.sandbox.pictures import photo_sizes
 from bot.sandbox.world import CallbackState
 from inference.serving.engine import Engine
@@ -212,6 +212,14 @@ def data_of(message: Json, prefix: str) -> str:
         if button.get("callback_data", "").startswith(prefix)
     )
     return data
+
+
+async def forget(sandbox: Sandbox, user: int = ME) -> Json:
+    """Have everything about a person erased; the message that says so."""
+    question = await reply_to(sandbox, await sandbox.send_text("/forget", user=user))
+    sandbox.press(question["message_id"], data_of(question, "f:1"), user=user)
+    await sandbox.wait_for(lambda: "стёрто (" in question["text"])
+    return question
 
 
 def caption_of(message: Json) -> int:

@@ -14,7 +14,7 @@ from bot.feedback.commands import run_mute, run_unmute
 from bot.feedback.tables import Usage, now
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
-from tests.bot.conftest import ADMIN, OTHER, data_of, replies_to, reply_to, working
+from tests.bot.conftest import ADMIN, OTHER, data_of, forget, replies_to, reply_to, working
 from tests.inference.fakes import picture
 
 ASKED = "@meme_describer_bot"
@@ -47,8 +47,7 @@ async def test_a_person_has_so_many_pictures_a_day_whatever_happens_meanwhile(
         first = await reply_to(sandbox, await sandbox.send_document(numbered(1), "a.png"))
         sandbox.press(first["message_id"], data_of(first, "v:"))
         await sandbox.wait_for(lambda: len(sandbox.messages(by_bot=True)) == 2)  # another version is one more
-        await sandbox.send_text("/forget")
-        await sandbox.wait_for(lambda: sandbox.messages()[-1]["text"].startswith("Готово"))
+        await forget(sandbox)
     async with working(chosen, sandbox) as app:  # a restart
         refused = await told(sandbox, 2)
         assert refused.startswith(
@@ -102,8 +101,7 @@ async def test_a_muted_person_gets_nothing_but_what_is_theirs(
     sandbox.press(page["message_id"], data_of(page, "p:"), user=OTHER)
     await sandbox.wait_for(lambda: "Сейчас: вы разрешаете" in sandbox.messages(OTHER)[-1]["text"])
     assert (await app.store.reports.stats()).models[0].ratings == 0
-    await sandbox.send_text("/forget", user=OTHER)
-    await sandbox.wait_for(lambda: sandbox.messages(OTHER)[-1]["text"].startswith("Готово"))
+    await forget(sandbox, OTHER)
     assert not replies_to(sandbox, unheard) and not replies_to(sandbox, spoken)
     await asyncio.to_thread(run_unmute, chosen.database_url, chosen.data_dir, str(OTHER))
     assert (await told(sandbox, 3, OTHER)).startswith("43")

@@ -26,6 +26,7 @@ from tests.bot.conftest import (
     answer_to,
     caption_of,
     data_of,
+    forget,
     labels,
     replies_to,
     reply_to,
@@ -554,9 +555,8 @@ async def test_pictures_are_kept_only_with_consent_and_everything_is_erased(
     sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:5"))
     await until(lambda: app.store.marks.mean_rating(caption_id))
     await sandbox.wait_for(lambda: any("Ваша оценка" in one["text"] for one in sandbox.messages(by_bot=True)))
-    await sandbox.send_text("/forget")
-    await sandbox.wait_for(lambda: "стёрто" in sandbox.messages()[-1]["text"])
-    assert "картинок: 1, оценок: 1, исправлений: 0" in sandbox.messages()[-1]["text"]
+    said = await forget(sandbox)
+    assert "картинок: 1, оценок: 1, исправлений: 0" in said["text"]
     assert await app.store.captions.get(caption_id) is None
     assert not list(app.settings.data_dir.rglob("*.jpg"))
 
@@ -570,8 +570,7 @@ async def test_forgetting_stops_the_work_in_flight(app: App, sandbox: Sandbox) -
     gate = sandbox.hold("download")
     photo = await sandbox.send_photo(MEME)
     await sandbox.wait_for(lambda: gate.arrived)
-    await sandbox.send_text("/forget")
-    await sandbox.wait_for(lambda: "стёрто" in sandbox.messages()[-1]["text"])
+    await forget(sandbox)
     gate.release()
     assert app.captioning.unfinished == 0
     assert not replies_to(sandbox, photo)

@@ -25,6 +25,7 @@ from tests.bot.conftest import (
     Json,
     caption_of,
     data_of,
+    forget,
     labels,
     replies_to,
     reply_to,
@@ -217,10 +218,9 @@ async def test_a_question_under_a_picture_is_its_senders_alone(
     # The description answered it: that is the beginning of the conversation.
     await asked(app, sandbox, "А на шапке?", own)
     assert said_to_model(tmp_path)[-1]["turns"] == [["Что на футболке?", row.text]]
-    await sandbox.send_text("/forget")
-    await sandbox.wait_for(lambda: "ответов на вопросы: 1" in sandbox.messages()[-1]["text"])
     # The pictures are another's too, and stay.
-    assert "(картинок: 0, оценок: 0, исправлений: 0, ответов на вопросы: 1)" in sandbox.messages()[-1]["text"]
+    said = (await forget(sandbox))["text"]
+    assert "(картинок: 0, оценок: 0, исправлений: 0, ответов на вопросы: 1)" in said
     assert await app.store.captions.get(row.id) is None
     assert await app.store.captions.get(unasked.id) is not None
     assert await app.store.captions.get(caption_of(theirs)) is not None
@@ -333,8 +333,7 @@ async def test_the_whole_way_from_a_picture_to_its_erasure(
         assert (out / turns[0]["file_name"]).is_file()
         assert (turns[0]["caption"], turns[0]["model"]) == (turns[1]["caption"], "talker")
 
-        await sandbox.send_text("/forget")
-        await sandbox.wait_for(lambda: "ответов на вопросы: 3" in sandbox.messages()[-1]["text"])
+        assert "ответов на вопросы: 3" in (await forget(sandbox))["text"]
         assert (await rows(app, TurnRow), await rows(app, Job), await rows(app, CaptionRow)) == (0, 0, 0)
         assert (await export(app.store, out)).empty
         assert not (out / "turns.jsonl").read_text("utf-8")

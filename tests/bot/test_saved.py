@@ -95,7 +95,7 @@ async def test_a_page_that_cannot_be_turned_is_no_failure(
     described = await reply_to(sandbox, await sandbox.send_photo(MEME))
     pages = {
         name: await reply_to(sandbox, await sandbox.send_text(name))
-        for name in ("/privacy", "/model", "/compare", "/language")
+        for name in ("/privacy", "/forget", "/model", "/compare", "/language")
     }
     sandbox.fail("editMessageText", times=1000, **FAULTS[fault])
 
@@ -116,9 +116,11 @@ async def test_a_page_that_cannot_be_turned_is_no_failure(
         )
 
     await until(saved)
+    answers.append(await pressed(sandbox, pages["/forget"], "Стереть всё"))
+    assert "is erased (" in answers[-1]["text"]
     assert not any(answer.get("show_alert") for answer in answers)
     # Who is to wait for long is not asked again.
-    await until(lambda: edits_tried(sandbox, 1 if fault == "long wait" else 5))
+    await until(lambda: edits_tried(sandbox, 1 if fault == "long wait" else 6))
     never_alarmed(sandbox, caplog)
 
 
@@ -136,6 +138,7 @@ async def test_an_answer_that_cannot_be_sent_is_no_failure(
     app: App, sandbox: Sandbox, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     described = await reply_to(sandbox, await sandbox.send_photo(MEME))
+    question = await reply_to(sandbox, await sandbox.send_text("/forget"))
     await pressed(sandbox, described, "Исправить")
     prompt = await sandbox.wait_for(
         lambda: [one for one in sandbox.messages(by_bot=True) if "force_reply" in str(one)]
@@ -161,7 +164,7 @@ async def test_an_answer_that_cannot_be_sent_is_no_failure(
         return (user.model, user.compare_with) == ("other", ("fake",))
 
     await until(chosen)
-    await sandbox.send_text("/forget")
+    assert "стёрто (" in (await pressed(sandbox, question, "Стереть всё"))["text"]
 
     async def forgotten() -> bool:
         return await app.store.people.find(ME) is None

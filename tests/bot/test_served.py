@@ -27,6 +27,7 @@ from tests.bot.conftest import (
     Json,
     caption_of,
     data_of,
+    forget,
     labels,
     replies_to,
     reply_to,
@@ -125,8 +126,7 @@ async def test_the_whole_way_with_a_model_that_a_server_runs(
         await export(app.store, tmp_path / "export again")
 
         assert not files_with(KEY, tmp_path)
-        await sandbox.send_text("/forget")
-        await sandbox.wait_for(lambda: "ответов на вопросы: 2" in sandbox.messages()[-1]["text"])
+        assert "ответов на вопросы: 2" in (await forget(sandbox))["text"]
         assert [await rows(app, table) for table in (TurnRow, Job, CaptionRow)] == [0, 0, 0]
     assert KEY not in caplog.text
     assert not [message for message in sandbox.messages() if KEY in json.dumps(message)]
@@ -235,12 +235,11 @@ async def test_a_server_that_does_not_answer_holds_up_nobody_who_did_not_ask_it(
         assert not any(descriptions(sandbox, person) for person in slow)
         # Who leaves is not worked for any more, and the next one is.
         asked = len(server.requests)
-        await sandbox.send_text("/forget", user=slow[0])
-        await sandbox.wait_for(lambda: "Готово" in sandbox.messages(slow[0])[-1]["text"])
+        await forget(sandbox, slow[0])
         await when(lambda: len(server.requests) > asked)
         assert server.most_at_once == 1  # there is room for one file
         for person in slow[1:]:
-            await sandbox.send_text("/forget", user=person)
+            await forget(sandbox, person)
         await when(lambda: not server.at_once)
         await until(lambda: settled(app))
 

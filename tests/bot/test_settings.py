@@ -12,7 +12,7 @@ from bot.feedback.export import export
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.scene import GROUP
 from inference.common.types import DecodingOptions
-from tests.bot.conftest import OTHER, Json, caption_of, data_of, labels, replies_to, reply_to, working
+from tests.bot.conftest import OTHER, Json, caption_of, data_of, forget, labels, replies_to, reply_to, working
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import TALKS, write_checkpoint
 
@@ -122,12 +122,6 @@ async def test_in_a_group_the_choices_are_the_askers_and_compared_models_have_th
         await export(app.store, tmp_path / "export")
         (line,) = (tmp_path / "export" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()
         assert json.loads(line)["options"]["detail"] == "short"
-        await reply_to_forget(sandbox)
+        await forget(sandbox)
         assert await app.store.people.find(ME) is None
         assert "обычно" in (await reply_to(sandbox, await sandbox.send_text("/settings")))["text"]
-
-
-async def reply_to_forget(sandbox: Sandbox) -> None:
-    """Erase whoever sits at the page."""
-    await sandbox.send_text("/forget")
-    await sandbox.wait_for(lambda: "Готово" in sandbox.messages()[-1]["text"])

@@ -22,6 +22,7 @@ from tests.bot.conftest import (
     answer_to,
     caption_of,
     data_of,
+    forget,
     in_the_name_of_a_chat,
     replies_to,
     reply_to,
@@ -55,13 +56,6 @@ async def asked(app: App, sandbox: Sandbox, text: str = "/caption", *, by: int =
     return photo, answer
 
 
-async def say(app: App, sandbox: Sandbox, person: int, text: str) -> None:
-    """A command in private, and the answer to it."""
-    before = len(sandbox.messages(person, by_bot=True))
-    await sandbox.send_text(text, user=person)
-    await sandbox.wait_for(lambda: len(sandbox.messages(person, by_bot=True)) > before)
-
-
 @pytest.mark.parametrize("text", ["/caption", f"что тут? {NAME}", f"/caption{NAME}", "/compare"])
 @pytest.mark.parametrize("willing", [SENDER, ASKER])
 async def test_the_senders_permission_decides(
@@ -87,7 +81,7 @@ async def test_a_sender_who_never_wrote_is_not_written_down_and_can_erase_all_th
         cells = [cell for name in names for row in database.execute(f"SELECT * FROM {name}") for cell in row]
     assert SENDER not in cells and str(SENDER) not in cells
     assert not kept(app)
-    await say(app, sandbox, SENDER, "/forget")
+    await forget(sandbox, SENDER)
     assert "картинок: 1" in sandbox.messages(SENDER, by_bot=True)[-1]["text"]
     assert await app.store.captions.get(caption_of(answer)) is None
     assert (await app.store.reports.stats()).pictures == 0
@@ -103,7 +97,7 @@ async def test_who_asked_erases_their_own_things_only(app: App, sandbox: Sandbox
     for person, mark in ((ASKER, 1), (THIRD, 5)):
         sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:{mark}"), user=person)
     await sandbox.wait_for(lambda: "2 человека" in answer["text"])
-    await say(app, sandbox, ASKER, "/forget")
+    await forget(sandbox, ASKER)
     assert "картинок: 0, оценок: 1" in sandbox.messages(ASKER, by_bot=True)[-1]["text"]
     assert await app.store.marks.mean_rating(caption_id) == (5.0, 1)
     assert len(kept(app)) == 1
@@ -111,7 +105,7 @@ async def test_who_asked_erases_their_own_things_only(app: App, sandbox: Sandbox
     pressed = sandbox.press(answer["message_id"], data_of(answer, f"r:{caption_id}:4"), user=THIRD)
     await answer_to(sandbox, pressed)
     assert await app.store.marks.mean_rating(caption_id) == (4.0, 1)
-    await say(app, sandbox, SENDER, "/forget")
+    await forget(sandbox, SENDER)
     assert await app.store.captions.get(caption_id) is None
     assert not kept(app)
 
@@ -132,10 +126,10 @@ async def test_what_somebody_else_sent_too_stays(app: App, sandbox: Sandbox) -> 
     _, answer = await asked(app, sandbox)
     await reply_to(sandbox, await sandbox.send_photo(MEME, user=THIRD))
     await until(lambda: settled(app))
-    await say(app, sandbox, SENDER, "/forget")
+    await forget(sandbox, SENDER)
     assert await app.store.captions.get(caption_of(answer)) is not None
     assert len(kept(app)) == 1
-    await say(app, sandbox, THIRD, "/forget")
+    await forget(sandbox, THIRD)
     assert await app.store.captions.get(caption_of(answer)) is None
     assert not kept(app)
 
@@ -147,7 +141,7 @@ async def test_another_version_is_of_the_same_senders_picture(app: App, sandbox:
     await sandbox.wait_for(lambda: len(replies_to(sandbox, photo)) == 2)
     await until(lambda: settled(app))
     assert not kept(app)
-    await say(app, sandbox, SENDER, "/forget")
+    await forget(sandbox, SENDER)
     assert (await app.store.reports.stats()).pictures == 0
 
 
@@ -157,7 +151,7 @@ async def test_an_erasure_stops_the_work_that_somebody_else_asked_for(app: App, 
     photo = await sandbox.send_photo(MEME, chat=GROUP, user=SENDER)
     await sandbox.send_text("/caption", chat=GROUP, user=ASKER, reply_to=photo["message_id"])
     await sandbox.wait_for(lambda: gate.arrived)
-    await say(app, sandbox, SENDER, "/forget")
+    await forget(sandbox, SENDER)
     gate.release()
     assert app.captioning.unfinished == 0
     assert not replies_to(sandbox, photo)
@@ -213,7 +207,7 @@ async def test_who_forwards_a_picture_sends_it(app: App, sandbox: Sandbox) -> No
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME, user=ASKER, forward_origin=origin))
     await until(lambda: settled(app))
     assert len(kept(app)) == 1
-    await say(app, sandbox, ASKER, "/forget")
+    await forget(sandbox, ASKER)
     assert await app.store.captions.get(caption_of(answer)) is None
 
 
@@ -227,7 +221,7 @@ async def test_a_channels_picture_outlives_whoever_asked_and_is_never_kept(
         answer = await reply_to(sandbox, photo)
     await until(lambda: settled(app))
     assert not kept(app)
-    await say(app, sandbox, ASKER, "/forget")
+    await forget(sandbox, ASKER)
     assert await app.store.captions.get(caption_of(answer)) is not None
     assert (await app.store.reports.stats()).jobs == {}
 
