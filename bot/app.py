@@ -379,7 +379,8 @@ async def run(
 ) -> None:
     """Run the bot until SIGTERM or SIGINT; without a token against the stand-in, in this process.
 
-    Raises OperatorError (TokenRefused, WebhookRefused...), StoreError or OSError; texts for the operator.
+    Raises OperatorError (TokenRefused, WebhookRefused...), EngineError, StoreError or OSError; texts for
+    the operator.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -390,6 +391,8 @@ async def run(
         if settings.sentry_dsn is not None:
             stack.callback(ErrorReports.start(settings.sentry_dsn.get_secret_value()).stop)
         await check_models(settings, engine)
+        if isinstance(engine, Engine):
+            await engine.check_loader()
         if settings.bot_token is not None:
             token, api_url = settings.bot_token.get_secret_value(), settings.bot_api_url
         else:

@@ -178,6 +178,21 @@ class Engine:
         await self._live_worker()
         self._dispatcher = asyncio.create_task(self._dispatch())
 
+    async def check_loader(self) -> None:
+        """Wait until the worker has imported what loads models, which is sooner than that it has loaded one.
+
+        Raises EngineError where there is no such function: no picture will ever be described. Of a worker
+        that died first nothing is known, and the next one is asked for its pictures.
+        """
+        worker = self._worker
+        if worker is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.start_timeout):
+                await worker.imported.wait()
+        if worker.no_loader is not None:
+            raise EngineError(worker.no_loader)
+
     async def stop(self) -> None:
         """End the worker. Whoever still waits for a caption gets an EngineError."""
         if self._dispatcher is not None:

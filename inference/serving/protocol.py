@@ -20,6 +20,8 @@ Engine to worker:
     :class:`inference.common.types.Asked`
     ``{"type": "leave", "ids": [int, ...]}``: nobody waits for these any more, which are with another machine
 Worker to engine:
+    ``{"type": "imported", "failed": sentence | null}``, once, before anything else: whether there is what
+    loads models;
     ``{"type": "loaded", "model": str, "checkpoint": str}``;
     ``{"type": "not_loaded", "request": "load" | "caption" | "ask", "sentence": str}``, then no more;
     ``{"type": "begun"}`` once the model is there and the pictures' own time starts;

@@ -235,6 +235,7 @@ def http_app(settings: EngineSettings, access: Access | None = None) -> web.Appl
 
     async def engine(app: web.Application) -> AsyncIterator[None]:
         async with Engine(settings) as app[ENGINE]:
+            await app[ENGINE].check_loader()
             app[_SERVICE] = Service(app[ENGINE], allowed)
             EngineMetrics(app[ENGINE], registry)
             yield

@@ -129,10 +129,10 @@ class Worker:
             captioner = self._captioner(message["model"], message.get("checkpoint"))
         # Whatever a checkpoint or somebody else's captioner raises must become a sentence.
         except Exception as error:
-            # What a person can mend is all in its sentence.
-            logger.error(
-                "Model %s cannot be loaded", message["model"], exc_info=not isinstance(error, UserError)
-            )
+            if not isinstance(error, NoLoader):  # which was told
+                # What a person can mend is all in its sentence.
+                mendable = isinstance(error, UserError)
+                logger.error("Model %s cannot be loaded", message["model"], exc_info=not mendable)
             sentence = f"The model {message['model']} cannot be loaded: {one_line(error)}"
             self._send({"type": "not_loaded", "request": message["type"], "sentence": sentence})
             return
@@ -269,20 +269,28 @@ def _result(outcome: Outcome) -> protocol.Message:
     return {"failed": str(outcome), "kind": kind_of(outcome)}
 
 
-def loader(entry_point: str, models_dir: Path, threads: int) -> Callable[[str], Captioner]:
-    """A function from a model's name to its captioner, made by ``entry_point`` ("module:function").
+class NoLoader(EngineError):  # noqa: N818 - says what is wrong
+    """What CAPTIONER names cannot be used: no model will ever be loaded."""
 
-    The module, and torch with it, is imported at the first call: the engine may send pictures before.
-    """
-
-    def load(name: str) -> Captioner:
-        module, _, function = entry_point.partition(":")
-        captioner: Captioner = getattr(importlib.import_module(module), function)(
-            name, models_dir, threads=threads
+    def __init__(self, entry_point: str, reason: str) -> None:
+        super().__init__(
+            f"CAPTIONER is {entry_point!r}, and {reason}: write module:function, for a function of a module "
+            "that this Python can import."
         )
-        return captioner
 
-    return load
+
+def loader(entry_point: str) -> Callable[..., Captioner]:
+    """The function that ``entry_point`` ("module:function") names. Raises NoLoader."""
+    module, _, function = entry_point.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function, None)
+    except Exception as error:  # whatever somebody else's module raises
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise NoLoader(entry_point, f"{module or 'nothing'} cannot be imported ({reason})") from error
+    if not callable(found):
+        raise NoLoader(entry_point, f"{module} has no function {function or 'of no name'}")
+    made: Callable[..., Captioner] = found
+    return made
 
 
 def _read_messages(stream: BinaryIO, inbox: Inbox) -> None:
@@ -314,8 +322,21 @@ def main() -> None:
     threading.Thread(target=_read_messages, args=(sys.stdin.buffer, inbox), daemon=True).start()
     # Read by OpenMP when torch loads it: it must be set before it is imported.
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
+    made: Callable[..., Captioner] | NoLoader
+    try:
+        made = loader(arguments.captioner)
+        send({"type": "imported", "failed": None})
+    except NoLoader as error:
+        made = error
+        send({"type": "imported", "failed": str(error)})
+
+    def load(name: str) -> Captioner:
+        if isinstance(made, NoLoader):
+            raise made
+        return made(name, arguments.models_dir, threads=arguments.threads)
+
     worker = Worker(
-        loader(arguments.captioner, arguments.models_dir, arguments.threads),
+        load,
         lambda name: checkpoint_hash(arguments.models_dir, ModelName.parse(name)),
         send,
         inbox,

@@ -26,6 +26,8 @@ class WorkerProcess(Child):
 
     model = ""  # the default one
     ready = False  # it was able to load the default model when it last had to
+    no_loader: str | None = None  # the sentence why it can load no model, now or ever
+    imported: asyncio.Event  # that is known, or the process ended before
     wake: Callable[[], None]
     _answers: dict[int, asyncio.Future[protocol.Message]]  # that are due, by the pictures' ids
     _left: list[int]  # of them those that nobody waits for any more, and the process is not told of
@@ -39,6 +41,7 @@ class WorkerProcess(Child):
         """
         worker = await cls.spawn("inference.serving.worker", *arguments)
         worker.model, worker.wake = model, wake
+        worker.imported = asyncio.Event()
         worker._answers, worker._ids, worker._left = {}, itertools.count(), []
         await worker.send({"type": "load", "model": model})
         logger.info("Inference worker started, process %d", worker.pid)
@@ -138,14 +141,18 @@ class WorkerProcess(Child):
     def heard(self, frame: Frame) -> None:
         """Take a frame that came."""
         message, _ = frame
-        if message["type"] == "loaded":
+        if message["type"] == "imported":
+            self.no_loader = message["failed"]
+            self.imported.set()
+        elif message["type"] == "loaded":
             self.ready = True
         elif message["type"] == "answered":
             answer = self._answers.pop(message["id"], None)
             if answer is not None and not answer.done():
                 answer.set_result(message["result"])
         elif message["type"] == "not_loaded" and message["request"] == "load":
-            logger.error("%s", message["sentence"])
+            if self.no_loader is None:  # else the engine is told
+                logger.error("%s", message["sentence"])
         else:
             super().heard(frame)
 
@@ -156,4 +163,5 @@ class WorkerProcess(Child):
                 answer.set_exception(ChildDied(self.how_it_ended))
                 answer.exception()  # whoever waits is told; where nobody does, nothing is to be logged
         self._answers.clear()
+        self.imported.set()
         self.wake()

@@ -71,6 +71,8 @@ def test_help_names_the_commands(environment: dict[str, str], tmp_path: Path) ->
         # Said by the bot itself: the service need not be up yet.
         ({"ENGINE_URL": "http://127.0.0.1:9", "AB_MODEL": "a+../b"}, "AB_MODEL: '../b' is no name of a hub"),
         ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL names mysql"),
+        ({"CAPTIONER": "no_such_module:load"}, "no_such_module cannot be imported (ModuleNotFoundError"),
+        ({"CAPTIONER": "json:load_all"}, "CAPTIONER is 'json:load_all', and json has no function load_all"),
     ],
 )
 async def test_what_keeps_the_bot_from_starting_is_one_sentence(
@@ -84,6 +86,7 @@ async def test_what_keeps_the_bot_from_starting_is_one_sentence(
     assert sentence in said
     assert "Traceback" not in said
     assert "wrong secret" not in said
+    assert "Working as" not in said  # which is said before the first poll
 
 
 def test_a_taken_port_is_one_sentence(environment: dict[str, str], tmp_path: Path) -> None:

@@ -468,10 +468,37 @@ async def test_health_is_that_of_the_default_model_as_it_is_now(house: House) ->
         assert not engine.healthy
 
 
-async def test_a_captioner_that_does_not_exist_is_a_sentence(house: House) -> None:
-    async with Engine(replace(house.settings, captioner="no_such_module:load")) as engine:
-        with pytest.raises(ModelNotLoaded, match="no_such_module"):
+@pytest.mark.parametrize(
+    ("captioner", "reason"),
+    [
+        ("no_such_module:load", "no_such_module cannot be imported .ModuleNotFoundError: No module named"),
+        (f"{FAKES}:nobody", f"{FAKES} has no function nobody"),
+        (f"{FAKES}:__name__", f"{FAKES} has no function __name__"),
+        (FAKES, f"{FAKES} has no function of no name"),
+        (":load", "nothing cannot be imported .ValueError: Empty module name"),
+    ],
+)
+async def test_a_captioner_that_does_not_exist_is_a_sentence(
+    house: House, captioner: str, reason: str
+) -> None:
+    sentence = f"CAPTIONER is {captioner!r}, and {reason}.*: write module:function"
+    async with Engine(replace(house.settings, captioner=captioner)) as engine:
+        with pytest.raises(EngineError, match=f"^{sentence}"):
+            await engine.check_loader()
+        with pytest.raises(ModelNotLoaded, match=sentence):
             await engine.caption(picture())
+
+
+async def test_a_worker_that_dies_while_it_imports_is_no_captioner_that_does_not_exist(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be for want of memory: the next one may do better."""
+    (tmp_path / "deadly.py").write_text("import os\nos._exit(9)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    async with Engine(replace(house.settings, captioner="deadly:load")) as engine:
+        await engine.check_loader()
+        (tmp_path / "deadly.py").write_text(f"from {FAKES} import load\n")
+        await engine.caption(picture())
 
 
 async def test_a_worker_that_cannot_start_is_tried_once_more_for_each_picture_and_not_in_a_loop(
