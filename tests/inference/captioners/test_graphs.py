@@ -23,7 +23,13 @@ from inference.captioners.building import build
 from inference.captioners.captioner import load_captioner
 from inference.captioners.encoder_decoder.graphs import exporting
 from inference.captioners.encoder_decoder.graphs.captioner import DECODERS, GraphCaptioner
-from inference.captioners.encoder_decoder.graphs.folder import DRAFT_FILE, FOLDER, RECORD_FILE, find
+from inference.captioners.encoder_decoder.graphs.folder import (
+    DRAFT_FILE,
+    FOLDER,
+    RECORD_FILE,
+    find,
+    replacing,
+)
 from inference.captioners.encoder_decoder.graphs.parts import STEP, SUFFIX
 from inference.captioners.encoder_decoder.graphs.writing import write
 from inference.captioners.encoder_decoder.model import CaptionModel
@@ -38,7 +44,7 @@ from inference.decoding.search import generate
 from inference.presets.preset import names, preset
 from inference.reading.lines import TextLine
 from inference.tokenizers.words_read import WordsRead
-from tests.disk import modes, umask
+from tests.disk import files_of_at_most, modes, umask
 from tests.inference.learning import pictures, tiny, tokenizer_for
 from tests.inference.speaking import speaking
 from tests.readings import reading_of
@@ -362,6 +368,55 @@ def test_an_export_that_was_killed_leaves_the_graphs_there_were(tmp_path: Path, 
     assert find(folder) == folder / FOLDER
     assert CliRunner().invoke(app, ["export", "small", "--models-dir", str(tmp_path)]).exit_code == 0
     assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("resnet50-lstm", ()), ("clipcap-mlp", ("--draft",))],
+    ids=["no room for a graph", "room for all but the draft"],
+)
+def test_a_full_disk_leaves_the_graphs_there_were(
+    name: str, options: Sequence[str], tmp_path: Path, exported: Exports
+) -> None:
+    folder = exported(tmp_path, name)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    room = max(path.stat().st_size for path in (folder / FOLDER).iterdir()) if options else 1000
+    with files_of_at_most(room):
+        done = CliRunner().invoke(app, ["export", "small", *options, "--models-dir", str(tmp_path)])
+    assert done.exit_code == 1
+    (sentence,) = done.output.splitlines()
+    assert sentence.startswith(f"The graphs cannot be written to {folder}")
+    assert "File too large" in sentence and sentence.endswith("make room there and export them again.")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert find(folder) is not None
+
+
+def test_graphs_that_cannot_take_their_place_leave_those_there_were(
+    tmp_path: Path, exported: Exports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = exported(tmp_path, "resnet50-lstm")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    rename = Path.rename
+
+    def refused(self: Path, target: Path) -> Path:
+        if self.name == f"{FOLDER}.part":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(CheckpointError, match="No space left"), replacing(folder):
+        pass
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_graphs_of_an_export_that_was_killed_between_two_names_are_found_again(
+    tmp_path: Path, exported: Exports
+) -> None:
+    folder = exported(tmp_path, "resnet50-lstm")
+    (folder / FOLDER).rename(folder / f"{FOLDER}.old")
+    with pytest.raises(CheckpointError), replacing(folder):
+        raise OSError(28, "No space left on device")
+    assert find(folder) is not None
 
 
 def test_a_model_without_graphs_says_so(tmp_path: Path) -> None:

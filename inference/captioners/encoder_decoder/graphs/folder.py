@@ -55,19 +55,25 @@ def find(folder: Path) -> Path | None:
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
     """An empty folder whose files then take the place of the checkpoint's graphs; of an error, or of a
-    process that ends before, nothing stays but that folder, which the next call clears.
+    process that ends before, nothing stays but that folder, which the next call clears. Where one ended
+    between the two names, the next call first gives the graphs that there were their place again.
 
     Raises CheckpointError when the files cannot be written.
     """
-    part, old = (folder / f"{FOLDER}.{name}" for name in ("part", "old"))
+    part, old, place = folder / f"{FOLDER}.part", folder / f"{FOLDER}.old", folder / FOLDER
     try:
+        _put_back(old, place)
         for left in (part, old):
             shutil.rmtree(left, ignore_errors=True)
         part.mkdir()
         yield part
-        if (folder / FOLDER).exists():
-            (folder / FOLDER).rename(old)
-        part.rename(folder / FOLDER)
+        if place.exists():
+            place.rename(old)
+        try:
+            part.rename(place)
+        except OSError:
+            _put_back(old, place)
+            raise
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"The graphs cannot be written to {folder} ({error}): make room there and export them again."
@@ -75,6 +81,11 @@ def replacing(folder: Path) -> Iterator[Path]:
     finally:
         for left in (part, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _put_back(old: Path, place: Path) -> None:
+    if old.exists() and not place.exists():
+        old.rename(place)
 
 
 def read_record(graphs: Path) -> Record:
