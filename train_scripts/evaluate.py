@@ -16,6 +16,7 @@ from train_scripts.metrics.command_line import (
     Pictures,
     RuClips,
     Split,
+    check_rows,
     clip_scores,
     known_measure,
     picture_folder,
@@ -69,6 +70,7 @@ def evaluate_command(
     A row with `error` and no `text` (a picture that could not be read) counts as an empty caption.
     """
     with one_sentence():
+        check_rows(rows)
         if sort_by is not None:
             known_measure(sort_by)
         wanted = read_references(references, split=split)

@@ -48,6 +48,7 @@ from inference.serving.engine import Engine, EngineSettings
 
 Row = dict[str, Any]
 
+_TABLES = frozenset({".csv", ".tsv", ".xls", ".xlsx"})  # what is written is none of these
 _NOTES = {  # of a picture of which not all is described, or not as it stands
     "first_frame": "This is an animation: only its first frame is described.",
     "first_page": "There are several pages in this file: only the first one is described.",
@@ -116,6 +117,9 @@ def caption(  # noqa: PLR0917 - Typer passes everything by name
         threads=threads,
         captioner=captioner,
     )
+    if output is not None and output.suffix.lower() in _TABLES:
+        typer.echo(f"The rows are JSON lines, no table: name a .jsonl file instead of {output}.", err=True)
+        raise typer.Exit(2)
     asked = DecodingOptions.telling(detail=detail, quoting=quoting, language=language)
     try:
         engine = Engine(settings)

@@ -137,6 +137,20 @@ def test_files_that_cannot_be_read_or_written_get_one_sentence(
     assert "There is no score named beauty: choose one of bleu1, " in unknown.stderr
 
 
+def test_rows_of_an_ending_that_is_not_written_are_refused_before_any_work(
+    tmp_path: Path, references: Path
+) -> None:
+    rows, never_read = tmp_path / "rows.xls", tmp_path / "nothing.jsonl"
+    for command in (
+        ["evaluate", never_read, references, "--rows", rows],
+        ["compare", never_read, never_read, "--references", references, "--rows", rows],
+    ):
+        done = run(*command)
+        assert done.exit_code == 1
+        sentence = f"Error: Rows are not written as .xls ({rows}): name a .jsonl, .csv or .tsv file.\n"
+        assert done.stderr == sentence
+
+
 def test_references_may_start_with_a_byte_order_mark(
     tmp_path: Path, predictions: Path, references: Path
 ) -> None:

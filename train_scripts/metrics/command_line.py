@@ -20,6 +20,7 @@ __all__ = [
     "Pictures",
     "RuClips",
     "Split",
+    "check_rows",
     "clip_scores",
     "known_measure",
     "picture_folder",
@@ -39,6 +40,13 @@ def write_text(path: Path, text: str, *, encoding: str = "utf-8") -> None:
 
 
 _TABLES = {".csv": ",", ".tsv": "\t"}
+_ROWS = (".jsonl", *_TABLES, "")  # none: /dev/stdout
+
+
+def check_rows(path: Path | None) -> None:
+    """Raises UserError where a file of rows would not be what its ending says: to be asked first."""
+    if path is not None and path.suffix.lower() not in _ROWS:
+        raise UserError(f"Rows are not written as {path.suffix} ({path}): name a .jsonl, .csv or .tsv file.")
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -47,7 +55,10 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes JSON lines, or a table where the path ends in .csv or .tsv (see inference.common.tables)."""
+    """Writes JSON lines, or a table where the path ends in .csv or .tsv (see inference.common.tables).
+
+    Of other endings see :func:`check_rows`.
+    """
     separator = _TABLES.get(path.suffix.lower())
     if separator is not None:
         table = list(rows)

@@ -23,7 +23,7 @@ def reproduce_command(
         bool, typer.Option("--dry-run", help="Only list the steps, their sizes and what is missing.")
     ] = False,
     data: Annotated[Path, typer.Option(help="Folder of archives and data sets, shared by all.")] = Path(
-        "data"
+        "data/reproduce"
     ),
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run. Not given: runs/reproduce/NAME.")

@@ -268,6 +268,12 @@ def test_ctrl_c_says_how_to_go_on(cli: Cli) -> None:
     assert "the same command goes on from there" in stderr and "Traceback" not in stderr
 
 
+def test_rows_are_no_table(cli: Cli) -> None:
+    done = cli.run("caption", "nothing.png", "--output", "rows.csv")
+    assert_one_sentence(done, "name a .jsonl file instead of rows.csv")
+    assert not (cli.folder / "rows.csv").exists()
+
+
 def test_rows_of_another_model_are_not_mixed(cli: Cli) -> None:
     write_checkpoint(cli.folder / "checkpoints", "other")
     cli.write("a.png", picture())

@@ -80,6 +80,21 @@ def _learned_each_step_once(run: Path) -> None:
     assert stages in (["photos", "memes"], ["memes"])
 
 
+def test_it_has_data_sets_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other recipes want theirs in data/memes, split otherwise."""
+    from typer.testing import CliRunner
+
+    from train_scripts.__main__ import app
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MODELS_DIR", raising=False)
+    Path("data/memes").mkdir(parents=True)
+    Path("data/memes/train.jsonl").write_text('{"file_name": "images/a.png", "text": "Кот."}\n', "utf-8")
+    listed = CliRunner().invoke(app, ["reproduce", "clipcap-mlp", "--dry-run"])
+    assert listed.exit_code == 0, listed.output
+    assert "data/reproduce/memes" in listed.output
+
+
 def test_presets_say_which_of_them_are_reproduced() -> None:
     assert [name for name in sorted(names()) if preset(name).reproduced] == system_names()
 
