@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+
 from aiohttp import web
 
 __all__ = ["listen"]
@@ -18,4 +21,6 @@ async def listen(runner: web.AppRunner, host: str, port: int, *, what: str, reme
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
         await runner.cleanup()
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            remedy = f"give it an address of this machine instead of {host}"
         raise OSError(f"{what} cannot listen at {host}:{port} ({error}): {remedy}.") from error

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -97,6 +97,29 @@ def test_a_taken_port_is_one_sentence(environment: dict[str, str], tmp_path: Pat
     assert done.returncode == 1
     assert "choose another SANDBOX_PORT" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        # Of a network that is for examples alone.
+        (("sandbox", "--host", "203.0.113.1", "--port", "0"), "an address of this machine instead of 203.0"),
+        (("backup", "--out", "."), ". is a folder: give the file to write."),
+        (("restore", "."), ". is a folder: give the file that `backup` wrote."),
+        (("restored", "--yes", "--erased", "."), ". cannot be read (Is a directory): give the erased.jsonl"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(
+    environment: dict[str, str], tmp_path: Path, arguments: Sequence[str], sentence: str
+) -> None:
+    async def begin() -> None:
+        await (await Store.open(environment["DATABASE_URL"], tmp_path / "data")).close()
+
+    asyncio.run(begin())
+    done = bot(environment, tmp_path, *arguments)
+    assert done.returncode == 1
+    (said,) = done.stderr.splitlines()
+    assert sentence in said
 
 
 def test_an_address_of_no_database_is_told_how_it_is_written(

@@ -24,6 +24,8 @@ def run_backup(url: str, data_dir: Path, out: Path, tell: Tell) -> str:
     """Write the store as one file ``out``."""
     file = _sqlite_file(url)
     check_there(file)
+    if out.is_dir():
+        raise StoreError(f"{out} is a folder: give the file to write.")
     with _said(f"The backup cannot be written to {out}"):
         return f"{out}: {back_up(file, data_dir, out, tell)}"
 
@@ -33,6 +35,8 @@ def run_restore(
 ) -> str:
     """Put a backup in the place of the store."""
     database = _sqlite_file(url)
+    if file.is_dir():
+        raise StoreError(f"{file} is a folder: give the file that `backup` wrote.")
     with _said(f"The backup cannot be restored to {database} and {data_dir}"):
         return restore(file, database, data_dir, force=force, erased=read_erased(erased), tell=tell)
 

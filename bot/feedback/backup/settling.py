@@ -76,5 +76,8 @@ def read_erased(path: Path | None) -> list[Tombstone]:
         return parse_tombstones(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise BackupError(f"{path} is not there: give the erased.jsonl of an export.") from error
+    except OSError as error:
+        reason = error.strerror
+        raise BackupError(f"{path} cannot be read ({reason}): give the erased.jsonl of an export.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise BackupError(f"{path} is no whole erased.jsonl: take it from the export anew.") from error
