@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -20,6 +20,12 @@ they may be the decoder's own. V may exceed the vocabulary: pointer decoders app
 copy."""
 
 NEVER = np.float32(-np.inf)  # the logit of what may not be said
+
+
+def among(tokens: Tokens, ids: Collection[int]) -> NDArray[np.bool_]:
+    """Which of a few ``tokens`` (m,) are among the ``ids``, a set where they are many: of five tokens numpy's
+    own way takes 17 us with four ids and 43 us with 700, this one 1 us."""
+    return np.array([token in ids for token in tokens.tolist()], np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +101,11 @@ class WellFormed:
 
     def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
         last = tokens[:, -1] if tokens.shape[1] else np.full(len(tokens), self.opens)
-        marks = np.array([*self.goes_on, *self.ends], np.int64)
+        marks = (*self.goes_on, *self.ends)
         unclosed = (tokens == self.opens).sum(1) > (tokens == self.closes).sum(1)
-        opened, going_on = last == self.opens, np.isin(last, self.goes_on)
+        opened, going_on = last == self.opens, among(last, self.goes_on)
         left = logits.copy()
-        left[np.ix_(opened | np.isin(last, marks), marks)] = NEVER
+        left[np.ix_(opened | among(last, marks), marks)] = NEVER
         left[opened | going_on | ~unclosed, self.closes] = NEVER
         left[np.ix_(unclosed, [self.opens, *self.ends])] = NEVER
         left[np.ix_(going_on | unclosed, self.stops)] = NEVER
@@ -110,13 +116,13 @@ class WellFormed:
 class NoStammer:
     """No token follows itself, but those ``within`` words: a word may begin as the one before it does."""
 
-    within: tuple[int, ...] = ()
+    within: frozenset[int] = frozenset()
 
     def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
         if not tokens.shape[1]:
             return logits
         last = tokens[:, -1]
-        rows = np.flatnonzero(~np.isin(last, self.within))
+        rows = np.flatnonzero(~among(last, self.within))
         left = logits.copy()
         left[rows, last[rows]] = NEVER
         return left
@@ -147,7 +153,7 @@ class NoRepeatNgram:
     """
 
     size: int
-    within: tuple[int, ...] = ()
+    within: frozenset[int] = frozenset()
 
     def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
         said = tokens.shape[1]
@@ -159,7 +165,7 @@ class NoRepeatNgram:
         if not len(row):
             return logits
         again = grams[row, place, -1]
-        begins = ~np.isin(again, self.within)
+        begins = ~among(again, self.within)
         left = logits.copy()
         left[row[begins], again[begins]] = NEVER
         return left
@@ -201,7 +207,7 @@ def added_to(
 
 
 def asked_for(
-    options: DecodingOptions, ends: tuple[int, ...], within: tuple[int, ...] = ()
+    options: DecodingOptions, ends: tuple[int, ...], within: frozenset[int] = frozenset()
 ) -> list[LogitsProcessor]:
     """The processors that the options ask for, in their order; ``ends``: the end tokens; ``within``: those
     that go on with words."""

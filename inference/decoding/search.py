@@ -39,7 +39,7 @@ def generate(
     pad: int,
     ends: Sequence[int] = (),
     processors: Sequence[LogitsProcessor] = (),
-    within: Sequence[int] = (),
+    within: frozenset[int] = frozenset(),
     seeds: Sequence[int] | None = None,
     prompts: Sequence[Sequence[int]] | None = None,
 ) -> Generated:
@@ -67,7 +67,7 @@ def generate(
     if n == 0:
         return Generated([], [], [], [])
     ending = (eos, *ends)
-    search = _Search(decoder, options, ending, pad, (*processors, *asked_for(options, ending, tuple(within))))
+    search = _Search(decoder, options, ending, pad, (*processors, *asked_for(options, ending, within)))
     first = np.full(n, bos, np.int64)
     if prompts is not None:
         if not isinstance(decoder, Prompted) or len(prompts) != n or not all(prompts):
@@ -152,7 +152,7 @@ class _Search:
             values, where = top((running.reshape(-1, 1) + values).reshape(n, -1), 2 * k)  # (n, up to 2k)
             parent = where // width + rows[::k, None]
             token = np.take_along_axis(token.reshape(n, -1), where, 1)
-            ends = np.isin(token, self.ends)
+            ends = (token[:, :, None] == self.ends).any(-1)
             # Those of the k best candidates that stop here: at their end token, or all where room ends.
             stops = ends[:, :k] | (size == self.options.max_tokens)
             for i, j in np.argwhere(stops & (values[:, :k] > NEVER)).tolist():

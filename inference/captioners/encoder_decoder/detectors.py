@@ -19,7 +19,14 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.captioners.encoder_decoder.known_words import LOST, OTHER_KINDS, OUTSIDE, KnownWords, Walk
+from inference.captioners.encoder_decoder.known_words import (
+    LOST,
+    OTHER_KINDS,
+    OUTSIDE,
+    KnownWords,
+    Stand,
+    Walk,
+)
 from inference.captioners.encoder_decoder.settings import DetectorSettings
 from inference.decoding.decoder import Logits, Tokens
 
@@ -92,11 +99,11 @@ class WordDetectors:
         return SayWhatIsSeen(adds, self._walk, marks)
 
     @property
-    def words_parts(self) -> tuple[int, ...]:
+    def words_parts(self) -> frozenset[int]:
         """The tokens that words are spelled with."""
         begin = self.words.lemmas[self.words.depths == 0]
         no_mark = np.flatnonzero(begin != self.settings.count + OTHER_KINDS - 1)
-        return tuple(np.union1d(no_mark, self.words.joining).tolist())
+        return frozenset(np.union1d(no_mark, self.words.joining).tolist())
 
     @cached_property
     def _walk(self) -> Walk:
@@ -118,6 +125,8 @@ class SayWhatIsSeen:
     marks: tuple[int, int] | None
     # Of a picture and what was said of it: most tokens name nothing that is raised.
     _begun: dict[tuple[int, frozenset[int]], NDArray[Any]] = field(default_factory=dict, init=False)
+    # Of each sentence that was looked at: nearly every one goes on from another by a token.
+    _stands: dict[tuple[int, ...], Stand] = field(default_factory=dict, init=False)
 
     def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
         each = len(logits) // len(self.adds)
@@ -128,7 +137,7 @@ class SayWhatIsSeen:
         walk = self.walk
         if self.marks is not None and said.count(self.marks[0]) > said.count(self.marks[1]):
             return np.zeros(len(walk.roots), np.float32)
-        place, before, named = walk.follow(said)
+        place, before, named = self._stand(tuple(said))
         adds = self.adds[picture].astype(np.float64)
         raised = frozenset(lemma for lemma in named if adds[lemma] > 0)
         if place < 0:
@@ -146,6 +155,12 @@ class SayWhatIsSeen:
             added[tokens] = means - given
         lead: Array = added.astype(np.float32)
         return lead
+
+    def _stand(self, said: tuple[int, ...]) -> Stand:
+        if said not in self._stands:
+            stood = self._stands.get(said[:-1])
+            self._stands[said] = self.walk.further(stood, said[-1]) if stood else self.walk.follow(said)
+        return self._stands[said]
 
     def _words(self, picture: int, raised: frozenset[int], said: int) -> NDArray[Any]:
         """To words that begin, (V,), where of the lemmas that the picture raises these were said; ``said``:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -16,6 +17,10 @@ from numpy.typing import NDArray
 Numbers: TypeAlias = NDArray[Any]
 
 OUTSIDE, LOST = -1, -2  # places in the tree: before a word, and in one that is not known
+Stand: TypeAlias = tuple[int, int, frozenset[int]]
+"""Where a sentence stands: the node of the word that it is in, OUTSIDE or LOST; the same of the word directly
+before that one; and the lemmas of all words before."""
+NOTHING_SAID: Stand = (OUTSIDE, OUTSIDE, frozenset())
 OTHER_KINDS = 4  # of words that have no detector, see KnownWords
 
 
@@ -113,24 +118,23 @@ class Walk:
         self.joining = words.joining
         self._joining = frozenset(self.joining)
 
-    def follow(self, said: Sequence[int]) -> tuple[int, int, set[int]]:
-        """Where a sentence stands: the node of the word that it is in, OUTSIDE or LOST; the same of the word
-        directly before that one; and the lemmas of all words before."""
-        place, before, named = OUTSIDE, OUTSIDE, set[int]()
-        for token in said:
-            onwards = self._after.get(place, {}).get(token)
-            if onwards is None and place != OUTSIDE and token in self._joining:
-                place = LOST
-                continue
-            if onwards is None:
-                if place >= 0:
-                    named.add(int(self.lemmas[place]))
-                before, onwards = place, int(self.roots[token])
-            if self.lemmas[onwards] == self._mark:
-                place = before = OUTSIDE
-            else:
-                place = onwards
-        return place, before, named
+    def further(self, stand: Stand, token: int) -> Stand:
+        """Where a sentence stands that stood there, behind one more token."""
+        place, before, named = stand
+        onwards = self._after.get(place, {}).get(token)
+        if onwards is None and place != OUTSIDE and token in self._joining:
+            return LOST, before, named
+        if onwards is None:
+            if place >= 0:
+                named |= {int(self.lemmas[place])}
+            before, onwards = place, int(self.roots[token])
+        if self.lemmas[onwards] == self._mark:
+            return OUTSIDE, OUTSIDE, named
+        return onwards, before, named
+
+    def follow(self, said: Sequence[int]) -> Stand:
+        """Where a sentence stands."""
+        return reduce(self.further, said, NOTHING_SAID)
 
     def begun(self, adds: Numbers) -> Numbers:
         """What is added to a word's logit, (k + 4,) by its lemma, as a mean over the words that each token

@@ -151,9 +151,9 @@ class Speaker:
         return processors
 
     @property
-    def _joining(self) -> tuple[int, ...]:
+    def _joining(self) -> frozenset[int]:
         """The tokens that go on with a word, as far as it is known."""
-        return () if self.detectors is None else tuple(self.detectors.words.joining)
+        return frozenset() if self.detectors is None else frozenset(self.detectors.words.joining)
 
     def sentences(
         self, generated: Generated, readings: Sequence[Reading] | None

@@ -267,7 +267,7 @@ def test_a_phrase_ends_before_a_word_that_would_say_it_again_not_within_it() -> 
     said = np.array([[6, 3, 4, 6, 3], [3, 4, 6, 3, 4]])
     words = KnownWords.of_pieces(PIECES, OTHERS, 3)
     assert words.joining == [4, 5]
-    left = NoRepeatNgram(3, tuple(words.joining))(said, np.zeros((2, 8), np.float32))
+    left = NoRepeatNgram(3, frozenset(words.joining))(said, np.zeros((2, 8), np.float32))
     # 4 goes on with a word, though 6, 3, 4 were said; 6 begins one behind 3, 4.
     assert (left == NEVER).tolist() == [[False] * 8, [token == 6 for token in range(8)]]
     assert (NoRepeatNgram(3)(said, np.zeros((2, 8), np.float32))[0] == NEVER).nonzero()[0].tolist() == [4]

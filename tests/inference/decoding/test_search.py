@@ -507,7 +507,7 @@ def test_marks_stand_where_they_may_and_nothing_stutters() -> None:
 def test_a_piece_within_a_word_may_come_twice() -> None:
     word, piece = 0, 1
     tokens = np.array([[word, piece], [piece, word]])
-    found = NoStammer((piece,))(tokens, np.zeros((2, 3), np.float32))
+    found = NoStammer(frozenset({piece}))(tokens, np.zeros((2, 3), np.float32))
     assert (found == NEVER).tolist() == [[False, False, False], [True, False, False]]
 
 
