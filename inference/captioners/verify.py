@@ -178,6 +178,11 @@ def _file(path: Path) -> str:
             "so get it anew."
         )
     if path.suffix not in _WEIGHTS:
+        if not expected:
+            raise CheckpointError(
+                f"Nothing can be proved of {path}, which is no weight file and of which no sha256 was "
+                "recorded: name a model, a checkpoint's folder or a weight file."
+            )
         return f"{path} is as it should be: sha256 {digest} ({how})."
     tensors = _readable(path)
     return f"{path} is whole: {tensors} tensors, sha256 {digest} ({how})."

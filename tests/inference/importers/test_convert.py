@@ -411,6 +411,14 @@ def test_parts_that_do_not_fit_are_found(copy: Path) -> None:
     assert_one_sentence(done, 1, "no model named 'nobody'")
 
 
+def test_of_a_file_of_another_kind_nothing_is_proved(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("nothing", encoding="utf-8")
+    assert_one_sentence(run("verify", path, models=tmp_path), 1, f"Nothing can be proved of {path}")
+    manifest.record(tmp_path, {path.name: manifest.entry_of(path)})
+    assert run("verify", path, models=tmp_path).exit_code == 0
+
+
 def test_fetched_files_are_proved_too(tmp_path: Path) -> None:
     path = tmp_path / "thing" / "net.pth"
     path.parent.mkdir()
