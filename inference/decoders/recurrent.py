@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from inference.decoders.attention import Attention
 from inference.decoders.base import IGNORED, CaptionDecoder, register
-from inference.decoders.unrolling import dropout, unroll
+from inference.decoders.unrolling import advance, dropout, unroll
 from inference.encoders.base import Memory
 
 # The vocabulary is looked at for a multiple of so many tokens: oneDNN compiles a product of matrices anew for
@@ -209,13 +209,9 @@ class RecurrentDecoder(CaptionDecoder):
         if state.keys is not None and state.values is not None:
             last = None if state.cell is None else state.cell[:, -1]
             x = torch.cat([x, self.seen(state.keys, state.values, state.hidden[:, -1], last)], 1)
-        hidden = state.hidden.transpose(0, 1).contiguous()
-        if state.cell is None:
-            top, hidden = self.rnn(x[:, None], hidden)
-            return top[:, 0], replace(state, hidden=hidden.transpose(0, 1), pending=None)
-        top, (hidden, cell) = self.rnn(x[:, None], (hidden, state.cell.transpose(0, 1).contiguous()))
-        advanced = replace(state, hidden=hidden.transpose(0, 1), cell=cell.transpose(0, 1), pending=None)
-        return top[:, 0], advanced
+        parts = [part for part in (state.hidden, state.cell) if part is not None]
+        top, (hidden, *cell) = advance(self.rnn, x, tuple(parts))
+        return top, replace(state, hidden=hidden, cell=cell[0] if cell else None, pending=None)
 
     def _logits(self, top: Tensor) -> Tensor:
         """(..., H) to (..., V)."""

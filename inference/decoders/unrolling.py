@@ -1,4 +1,4 @@
-"""A recurrent network over whole sentences of unlike lengths, as training needs it.
+"""A recurrent network over whole sentences of unlike lengths, as training needs it, or over one more input.
 
 On a processor, padding is work like any other, and torch draws a dropout's mask one Bernoulli variable at a
 time: both together took a quarter of a step of the LSTM baselines. Packed sequences are no way out: torch has
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Span", "dropout", "spans", "unroll"]
+__all__ = ["Span", "advance", "dropout", "spans", "unroll"]
 
 # What a further call of the network costs, in rows times inputs: the weights' gradients are made once more.
 _CALL = 100
@@ -80,6 +80,26 @@ def unroll(network: nn.LSTM | nn.GRU, x: Tensor, state: tuple[Tensor, ...], leng
         tops.append(functional.pad(top, (0, 0, 0, 0, 0, len(x) - span.rows)))
     tops.append(x.new_zeros(len(x), x.shape[1] - max(lengths), network.hidden_size))
     return torch.cat(tops, 1)
+
+
+def advance(
+    network: nn.LSTM | nn.GRU, x: Tensor, state: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The top layer's hidden state (n, H) after one more input ``x`` (n, d), and the next state.
+
+    ``state``: an LSTM's (hidden, cell) or a GRU's (hidden,), each (n, N, H). By cells: for every call of a
+    whole LSTM oneDNN lays its weights anew, which takes several times as long as the products of one input.
+    """
+    after: list[tuple[Tensor, ...]] = []
+    for layer, weights in enumerate(network.all_weights):
+        x = dropout(x, network.dropout, training=network.training) if layer else x
+        before = [part[:, layer] for part in state]
+        if isinstance(network, nn.LSTM):
+            after.append(torch.lstm_cell(x, before, *weights))
+        else:
+            after.append((torch.gru_cell(x, before[0], *weights),))
+        x = after[-1][0]
+    return x, tuple(torch.stack(parts, 1) for parts in zip(*after, strict=True))
 
 
 def _whole(network: nn.LSTM | nn.GRU, x: Tensor, state: tuple[Tensor, ...]) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from inference.decoders import unrolling
-from inference.decoders.unrolling import Span, dropout, spans, unroll
+from inference.decoders.unrolling import Span, advance, dropout, spans, unroll
 
 LENGTHS = [[5], [7, 7, 7], [9, 9, 4, 2], [3, 1, 0], [0, 0], [80, 41, 40, 39, 3, 2, 1]]
 
@@ -139,3 +139,36 @@ def test_dropout_of_nothing_and_of_all(p: float) -> None:
     x = torch.randn(5, 7)
     assert torch.equal(dropout(x, p, training=True), x * (1 - p))
     assert torch.equal(dropout(x, 0.5, training=False), x)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_input_by_input_is_as_the_whole(kind: type[nn.LSTM] | type[nn.GRU]) -> None:
+    torch.manual_seed(1)
+    network = kind(3, 4, 2, batch_first=True)
+    x = torch.randn(5, 6, 3).requires_grad_()
+    state = tuple(torch.randn(5, 2, 4) for _ in range(2 if kind is nn.LSTM else 1))
+    began = tuple(part.transpose(0, 1).contiguous() for part in state)
+    tops = []
+    for t in range(6):
+        top, state = advance(network, x[:, t], state)
+        tops.append(top)
+    whole, ends = network(x, began if kind is nn.LSTM else began[0])
+    torch.testing.assert_close(torch.stack(tops, 1), whole)
+    for part, end in zip(state, ends if kind is nn.LSTM else (ends,), strict=True):
+        torch.testing.assert_close(part.transpose(0, 1), end)
+    counts = torch.ones(5, 6)
+    own = gradients(network, x, torch.stack(tops, 1), counts)
+    for one, other in zip(own, gradients(network, x, whole, counts), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_dropout_stands_between_the_layers_of_one_input(kind: type[nn.LSTM] | type[nn.GRU]) -> None:
+    network = kind(3, 4, 2, batch_first=True, dropout=0.5)
+    x = torch.randn(5, 3)
+    state = tuple(torch.randn(5, 2, 4) for _ in range(2 if kind is nn.LSTM else 1))
+    top, (hidden, *_) = advance(network, x, state)
+    again, (other, *_) = advance(network, x, state)
+    assert torch.equal(hidden[:, 0], other[:, 0]) and not torch.equal(top, again)
+    network.eval()
+    assert torch.equal(advance(network, x, state)[0], advance(network, x, state)[0])
