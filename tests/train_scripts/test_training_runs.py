@@ -204,7 +204,7 @@ def test_auto_is_32_bits_on_every_processor_and_the_report_says_so(
 
 @pytest.mark.parametrize("changes", [{}, {"detectors": {"lemmas": 6, "before": "drawn"}}])
 def test_a_run_that_was_stopped_and_killed_ends_with_the_same_numbers(
-    changes: dict[str, Any], data: Path, tmp_path: Path
+    changes: dict[str, Any], data: Path, tmp_path: Path, command: Commands
 ) -> None:
     stages = {"stage": {"epochs": 30, "schedule": {"name": "onecycle"}, "checkpoint_every": 20}}
     path = small_config(data, save_steps=3, mixed_precision="no", **stages, **changes)
@@ -217,11 +217,10 @@ def test_a_run_that_was_stopped_and_killed_ends_with_the_same_numbers(
     assert first.returncode == 130, said
     assert "Go on with the same command and --resume" in said
     done = len(steps_of(broken))
-    second = start("--config", str(path), "--out", str(broken), "--resume")
-    wait_for_steps(broken, done + 5, second)
-    second.kill()
-    second.communicate()
-    assert len(steps_of(broken)) < 60
+    resumed = ("train", "--config", path, "--out", broken, "--resume")
+    second = command(*resumed, dies=r"open .*/steps\.jsonl a", time=9)
+    assert second.killed, second.output
+    assert done < len(steps_of(broken)) < 60
     train(load_config(path), broken, resume=True)
     assert (broken / "steps.jsonl").read_bytes() == (whole / "steps.jsonl").read_bytes()
     for folder in ("model", "checkpoints/drawn-020"):
