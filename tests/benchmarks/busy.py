@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import statistics
 import subprocess
 import sys
@@ -23,14 +24,14 @@ from inference.serving.engine import EngineSettings
 from tests.benchmarks.measure import EngineResult, engine_alone, quantile
 from tests.drawing import KINDS, draw_meme, jpeg_bytes
 
-_BUSY = "while True: pass"
+_BUSY = "import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    for _ in range(100_000): pass"
 DEFAULTS = EngineSettings()
 
 
 @contextlib.contextmanager
 def busy(count: int) -> Iterator[None]:
-    """So many processes compute without a pause; they end with this one."""
-    processes = [subprocess.Popen([sys.executable, "-c", _BUSY]) for _ in range(count)]
+    """So many processes compute without a pause; they end with this one, also when it is killed."""
+    processes = [subprocess.Popen([sys.executable, "-c", _BUSY, str(os.getpid())]) for _ in range(count)]
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import psutil
 import pytest
 import torch
 
@@ -65,6 +66,18 @@ def test_a_picture_is_timed_alone_and_beside_busy_processes(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     rows = [line.split("│")[1].strip() for line in done.stdout.splitlines() if line.startswith("│")]
     assert rows == ["0", "1"]
+
+
+def test_busy_processes_end_with_a_benchmark_that_is_killed() -> None:
+    program = "from tests.benchmarks.busy import busy\nwith busy(1): print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as benchmark:
+        assert benchmark.stdout is not None
+        assert benchmark.stdout.readline() == b"\n"
+        (started,) = psutil.Process(benchmark.pid).children()
+        benchmark.kill()
+        started.wait(60)
 
 
 def test_two_versions_are_measured_in_turn_and_end_in_a_table_and_a_plot(tmp_path: Path) -> None:
