@@ -88,6 +88,7 @@ class _Table(BaseModel):
 
 class Lexicon(_Table):
     short: Words
+    abbreviations: Words
 
 
 class Numbers(_Table):

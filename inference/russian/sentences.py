@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+
+from inference.russian.lists import LISTS
 
 _ENDS = frozenset(".!?…")
 _NO_SPACE_BEFORE = frozenset(".,:;!?…)%»")
 _NO_SPACE_AFTER = frozenset("(«@#")
 _LOOSE = frozenset(",;:-—")  # marks that neither begin nor end a sentence
+# A quotation, as a whole, or the first letter of a sentence with the word and the end of the one before it.
+_QUOTED_OR_FIRST = re.compile(
+    r'"[^"]*"|«[^«»]*»|“[^“”]*”|„[^„“”]*[“”]|(?:^|(?P<before>[^\W_][\w.-]*)?[.!?…]\s+)(?P<first>[^\W\d_])'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,19 @@ def write(pieces: Sequence[Piece]) -> str:
             starts = piece[-1] in _ENDS
     text = spaced(words)
     return text if not text or text[-1] in _ENDS else f"{text}."
+
+
+def capitalised(text: str) -> str:
+    """A text with a capital letter where a sentence begins, but not behind an abbreviation. Quotations stay
+    as they are: they have the letters that were read.
+    """
+
+    def begun(found: re.Match[str]) -> str:
+        if found["first"] is None or (found["before"] or "").lower() in LISTS.lexicon.abbreviations:
+            return found[0]
+        return found[0][:-1] + found[0][-1].upper()
+
+    return _QUOTED_OR_FIRST.sub(begun, text)
 
 
 def spaced(pieces: Iterable[str]) -> str:

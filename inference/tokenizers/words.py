@@ -25,7 +25,6 @@ _OTHER_MARKS = re.compile("[«»„“”‟\"'`’‘]+")
 _GOES_ON, _ENDS = frozenset(",:;—–-(["), frozenset(".!?…)]") | {"..", "..."}
 _PLACE = "\ue000"
 _CLOSES = re.compile(r"\s+([.,:;!?…%)\]}»]|\.\.\.|'')")
-_SENTENCE = re.compile(r"(?:^|(?<=[.!?…]\s))\w")
 _OPENS = re.compile(r"([(\[{«]|``)\s+")
 
 
@@ -51,10 +50,9 @@ def _nltk() -> Any:
 
 
 def join_words(words: Sequence[str]) -> str:
-    """Words and marks as people write them: no space before a comma, closed quotation marks, capitals."""
+    """Words and marks as people write them: no space before a comma, closed quotation marks."""
     text = _OPENS.sub(r"\1", _CLOSES.sub(r"\1", " ".join(words)))
-    text = text.replace("``", '"').replace("''", '"')
-    return _SENTENCE.sub(lambda found: found[0].upper(), text)
+    return text.replace("``", '"').replace("''", '"')
 
 
 class WordTokenizer:
@@ -95,6 +93,7 @@ class WordTokenizer:
         self.goes_on, self.ends = (
             tuple(self.ids[mark] for mark in sorted(marks) if mark in self.ids) for marks in (_GOES_ON, _ENDS)
         )
+        self.colons = tuple(token for token in self.goes_on if self.words[token] == ":")
 
     def _special(self, role: str) -> int | None:
         return next((self.ids[name] for name in _NAMES[role] if name in self.ids), None)
@@ -131,8 +130,8 @@ class WordTokenizer:
         return [token for token in ids if token is not None]
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The sentence as people write it, to its end or to its first padding, where the meme project's
-        baselines, which learned padding as a word, end too."""
+        """The sentence, marks close to their words, to its end or to its first padding, where the meme
+        project's baselines, which learned padding as a word, end too."""
         said = itertools.takewhile(lambda token: token not in {self.eos, self.pad}, tokens)
         return join_words([self.words[token] for token in said if token != self.bos])
 

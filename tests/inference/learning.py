@@ -114,8 +114,8 @@ def calibrate(encoder: Encoder, pixels: Tensor) -> None:
 
 
 def captions_of(model: CaptionModel) -> list[str]:
-    """The captions as the model's tokenizer can write them: RuDOLPH's knows no capitals."""
-    lower = model.tokenizer is not None and model.tokenizer.kind == "youtokentome"
+    """The captions as the model's tokenizer can write them: GPT-2's alone knows capitals."""
+    lower = model.tokenizer is not None and model.tokenizer.kind != "gpt2"
     return [caption.lower() if lower else caption for caption in CAPTIONS]
 
 

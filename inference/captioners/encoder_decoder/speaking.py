@@ -26,7 +26,8 @@ from inference.decoding.search import Generated, generate
 from inference.reading.lines import TextLine
 from inference.reading.reading import Reading
 from inference.russian.leads import signed_in
-from inference.tokenizers.base import Tokenizer, marks_of, rest_marks_of, slots_of
+from inference.russian.sentences import capitalised
+from inference.tokenizers.base import Tokenizer, colons_of, marks_of, rest_marks_of, slots_of
 from inference.tokenizers.words_read import (
     AFTER,
     BEFORE,
@@ -119,6 +120,7 @@ class Speaker:
             ends=special.ends,
             processors=processors,
             within=self._joining,
+            apart=self._apart(read=read),
             **extra,
         )
 
@@ -141,14 +143,24 @@ class Speaker:
                 row[slots_of(self.cutter())[len(own) :]] = True
             processors.append(ForbidByPicture(lacking))
             marks, (goes_on, ends) = marks_of(self.cutter()), rest_marks_of(self.cutter())
-            if marks is not None and goes_on:
+            words = self.cutter().kind == "words"
+            # Of pieces, quotations that are made up, which nobody reads, are held to nothing.
+            if marks is not None and (words or read):
                 stops = (self.special.eos, self.special.pad)
-                processors += [WellFormed(*marks, goes_on, ends, stops), NoStammer()]
+                processors.append(WellFormed(*marks, goes_on, ends, stops))
+            if marks is not None and words:
+                processors.append(NoStammer())
             elif self.detectors is not None and self._joining:  # which keep words of pieces from it
                 processors.append(NoStammer(self.detectors.words_parts))
             if read and marks is not None:
-                processors.append(QuoteLines(*marks, tuple(slots_of(self.cutter()))))
+                colons = colons_of(self.cutter())
+                processors.append(QuoteLines(*marks, tuple(slots_of(self.cutter())), colons))
         return processors
+
+    def _apart(self, *, read: bool) -> tuple[int, ...]:
+        """The marks of quotations that never repeat one another: each holds other lines."""
+        marks = marks_of(self.cutter()) if read and self.words == "slots" else None
+        return marks or ()
 
     @property
     def _joining(self) -> frozenset[int]:
@@ -166,7 +178,8 @@ class Speaker:
             said if done else self._sentences_of(said)
             for said, done in zip(generated.tokens, generated.finished, strict=True)
         ]
-        texts = [tokenizer.decode([*said, *end]) for said, end in zip(whole, ends, strict=True)]
+        decoded = [tokenizer.decode([*said, *end]) for said, end in zip(whole, ends, strict=True)]
+        texts = [*map(capitalised, decoded)]  # most vocabularies are in small letters
         if self.words == "slots":
             lines = lines_of(readings, len(texts))
             # An account is no word that a decoder could know: it says the one that it learnt most often.

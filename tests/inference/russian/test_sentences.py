@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.russian.sentences import Piece, Quotation, Sentence, joined, told, write
+from inference.russian.sentences import Piece, Quotation, Sentence, capitalised, joined, told, write
 
 
 def test_a_row_has_commas_and_one_conjunction() -> None:
@@ -46,3 +46,20 @@ def test_a_sentence_is_written_in_the_order_of_its_parts() -> None:
     assert str(Sentence(lead=("твит",), author="kot", body=(quoted, "."))) == 'Твит kot: "да".'
     assert str(Sentence()) == ""
     assert told([Sentence(body=("мем",)), Sentence(), Sentence(body=("кот",))]) == "Мем. Кот."
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("на фото кот. он спит... или нет? да", "На фото кот. Он спит... Или нет? Да"),
+        # What is quoted has the letters that were read, and no sentence begins behind it.
+        ('твит: "да. нет." от «а. б» и „в. г“. мем', 'Твит: "да. нет." от «а. б» и „в. г“. Мем'),
+        ('"да" и "нет. мем', '"да" и "нет. Мем'),
+        # An abbreviation ends no sentence, nor does a full stop within a word.
+        ("кот (прим. ред.), т.е. пёс. сайт vk.com", "Кот (прим. ред.), т.е. пёс. Сайт vk.com"),
+        ("3 кота. 4 пса. ёж", "3 кота. 4 пса. Ёж"),
+        ("", ""),
+    ],
+)
+def test_sentences_begin_with_capitals(text: str, expected: str) -> None:
+    assert capitalised(text) == expected
