@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from itertools import chain, islice
+from itertools import chain, count
 from weakref import WeakValueDictionary
 
 from bot.captioning.models import is_elsewhere
@@ -51,9 +52,38 @@ class _Line:
     def __init__(self, at_once: int, per_person: int, clock: Callable[[], float]) -> None:
         self.jobs: dict[int, Job] = {}
         self.throughput = Throughput(clock)
+        # Who is ahead is asked for every picture, and more often the more of them wait.
+        self._order: list[int] = []  # ascending; of each job one
+        self._places: dict[int, int] = {}  # in that order, by job
+        self._next = count()
         self._per_person = per_person
         self._all = asyncio.Semaphore(at_once)
         self._shares: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
+
+    def add(self, job: Job) -> bool:
+        """Let it wait behind all others; False: it waits already, and keeps its place."""
+        if job.id in self.jobs:
+            self.jobs[job.id] = job
+            return False
+        if not self.jobs:
+            self.throughput.begin()
+        self.jobs[job.id] = job
+        self._places[job.id] = next(self._next)
+        self._order.append(self._places[job.id])
+        return True
+
+    def remove(self, job: Job) -> bool:
+        """Forget it; False: it does not wait."""
+        if self.jobs.pop(job.id, None) is None:
+            return False
+        del self._order[bisect_left(self._order, self._places.pop(job.id))]
+        self.throughput.done()
+        return True
+
+    def ahead_of(self, job: Job) -> int:
+        """How many are before this one."""
+        place = self._places.get(job.id)
+        return 0 if place is None else bisect_left(self._order, place)
 
     @asynccontextmanager
     async def turn(self, user_id: int) -> AsyncIterator[None]:
@@ -82,7 +112,8 @@ class Queue:
     ) -> None:
         self._waiting_per_person = waiting_per_person
         self._lines = {elsewhere: _Line(at_once, per_person, clock) for elsewhere in (False, True)}
-        self._accepting: Counter[int] = Counter()
+        self._accepting: Counter[int] = Counter()  # by person, as below
+        self._waiting: Counter[int] = Counter()
         self._lanes: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
 
     def __len__(self) -> int:
@@ -97,7 +128,7 @@ class Queue:
     @contextmanager
     def accepting(self, user_id: int) -> Iterator[None]:
         """Around the writing of one picture's jobs. Raises QueueFull when the person has too many already."""
-        waiting = self._accepting[user_id] + sum(job.user_id == user_id for job in self)
+        waiting = self._accepting[user_id] + self._waiting[user_id]
         if waiting >= self._waiting_per_person:
             times = [self.seconds_for(job) for job in self if job.user_id == user_id]
             raise QueueFull(waiting, max((time for time in times if time is not None), default=None))
@@ -112,24 +143,24 @@ class Queue:
     def add(self, jobs: Iterable[Job]) -> None:
         """Let them wait behind all others; one that waits keeps its place."""
         for job in jobs:
-            line = self._line(job)
-            if not line.jobs:
-                line.throughput.begin()
-            line.jobs[job.id] = job
+            if self._line(job).add(job):
+                self._waiting[job.user_id] += 1
 
     def remove(self, job: Job) -> None:
         """It is answered, or nobody works on it any more."""
-        line = self._line(job)
-        if line.jobs.pop(job.id, None) is not None:
-            line.throughput.done()
+        if self._line(job).remove(job):
+            self._waiting[job.user_id] -= 1
+            if not self._waiting[job.user_id]:
+                del self._waiting[job.user_id]
 
     def is_near(self, job: Job) -> bool:
         """Whether only a few pictures are before this one in its line."""
-        return job.id in islice(self._line(job).jobs, _NEAR)
+        line = self._line(job)
+        return job.id in line.jobs and line.ahead_of(job) < _NEAR
 
     def ahead_of(self, job: Job) -> int:
         """How many pictures are before this one in its line."""
-        return next((ahead for ahead, other in enumerate(self._line(job).jobs) if other == job.id), 0)
+        return self._line(job).ahead_of(job)
 
     def seconds_for(self, job: Job) -> float | None:
         """About how long it takes until this job is answered, at the pace of late; None: nobody knows yet."""

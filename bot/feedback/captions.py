@@ -9,34 +9,31 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.feedback import database
 from bot.feedback.database import NotStored
-from bot.feedback.jobs import options_key
+from bot.feedback.jobs import JOB, options_key
 from bot.feedback.pictures import PictureFields, Pictures
 from bot.feedback.sessions import Sessions, one
 from bot.feedback.tables import CaptionRow, Job, Picture, now
 from inference.common.types import Caption, Version
 
 # Made once, since every picture needs it.
+_JOBS, _PICTURES, _CAPTIONS = Job.columns(), Picture.columns(), CaptionRow.columns()
 _CACHED = (
-    select(CaptionRow)
-    .join(Picture, Picture.id == CaptionRow.picture_id)
+    select(_CAPTIONS)
+    .join(_PICTURES, _PICTURES.c.id == _CAPTIONS.c.picture_id)
     .where(
-        Picture.file_unique_id == bindparam("file_unique_id"),
-        CaptionRow.model == bindparam("model"),
-        CaptionRow.checkpoint == bindparam("checkpoint"),
-        CaptionRow.program == bindparam("program"),
-        CaptionRow.options_key == bindparam("options_key"),
-        or_(CaptionRow.asker_id.is_(None), CaptionRow.asker_id == bindparam("user_id")),
+        _PICTURES.c.file_unique_id == bindparam("file_unique_id"),
+        *(_CAPTIONS.c[name] == bindparam(name) for name in ("model", "checkpoint", "program", "options_key")),
+        or_(_CAPTIONS.c.asker_id.is_(None), _CAPTIONS.c.asker_id == bindparam("user_id")),
     )
-    .order_by(CaptionRow.id.desc())
+    .order_by(_CAPTIONS.c.id.desc())
     .limit(1)
 )
-_JOBS = Job.columns()
 _ANSWERS = (
     update(_JOBS)
     .where(_JOBS.c.id == bindparam("job"))
     .values(caption_id=bindparam("caption"), updated_at=bindparam("moment"))
 )
-_INSERT = insert(CaptionRow.columns()).returning(CaptionRow.columns())
+_INSERT = insert(_CAPTIONS).returning(_CAPTIONS)
 
 
 class Captions:
@@ -59,18 +56,18 @@ class Captions:
 
         Give it to the job with :meth:`use`.
         """
-        async with self._sessions.reading() as session:
-            return await session.scalar(
-                _CACHED,
-                {
-                    "file_unique_id": file_unique_id,
-                    "model": model,
-                    "checkpoint": version.checkpoint,
-                    "program": version.program,
-                    "options_key": options_key,
-                    "user_id": user_id,
-                },
-            )
+        return await self._sessions.read(
+            CaptionRow,
+            _CACHED,
+            {
+                "file_unique_id": file_unique_id,
+                "model": model,
+                "checkpoint": version.checkpoint,
+                "program": version.program,
+                "options_key": options_key,
+                "user_id": user_id,
+            },
+        )
 
     async def save(
         self, job_id: int, *, picture: PictureFields, caption: Caption, asked: bool = False
@@ -86,7 +83,7 @@ class Captions:
             self._sessions.transaction() as session,
         ):
             await database.lock_pictures(session)
-            job = await session.get(Job, job_id)
+            job = await one(session, Job, JOB, {"job_id": job_id})
             if job is None:
                 raise NotStored("This job was erased.")
             kept = await keep(session, job, await self._pictures.add(session, picture))

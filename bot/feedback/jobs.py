@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Select, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,7 +13,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from bot.feedback.clock import ago
 from bot.feedback.database import NotStored
 from bot.feedback.people import People, Sender
-from bot.feedback.sessions import Sessions, one
+from bot.feedback.sessions import Sessions, every, one
 from bot.feedback.states import ANSWER, CLAIM, FAIL, RETRY, TAKE_UP, UNFINISHED, JobState, Move
 from bot.feedback.tables import Choice, Job, JobKind, Place, now
 from bot.feedback.usage import NO_DAY_LIMITS, DayLimits, Usages
@@ -28,9 +28,9 @@ _CHOICE = ("model", "part")
 
 
 # Statements that every picture needs are made once: to make one costs as much as to run it.
-def _same(*names: str) -> Select[Job]:
+def _same(*names: str) -> Select[Any]:
     """The jobs that are as these parameters say."""
-    return select(Job).where(*(getattr(Job, name) == bindparam(name) for name in names)).order_by(Job.id)
+    return select(_JOBS).where(*(_JOBS.c[name] == bindparam(name) for name in names)).order_by(_JOBS.c.id)
 
 
 def _changing(**values: Any) -> ReturningUpdate[Any]:
@@ -53,13 +53,21 @@ def _mine(statement: ReturningUpdate[Any]) -> ReturningUpdate[Any]:
     return statement.where(_JOBS.c.owner == bindparam("me")).values(held_at=ago())
 
 
+JOB = select(_JOBS).where(_JOBS.c.id == bindparam("job_id"))
 _KNOWN = _same(*_QUESTION)
 # Of one update, whatever the person has chosen since it came first.
 _REPEATED = _same(*(name for name in _QUESTION if name != "options_key"))
 _ONE = _same(*_QUESTION, *_CHOICE)
+_COMPARE = (
+    update(_JOBS)
+    .where(_JOBS.c.id == bindparam("job_id"))
+    .values(compared_with=bindparam("others"))
+    .returning(_JOBS)
+)
 _CLAIM, _TAKE_UP = (_mine(_moving(move, attempts=_JOBS.c.attempts + 1)) for move in (CLAIM, TAKE_UP))
 _RETRY = _moving(RETRY, reason=None, sending_at=None, owner=bindparam("me"), held_at=ago())
 _ANSWER = _moving(ANSWER, reply_message_id=bindparam("reply"), reason=None)
+_NOTICE = _changing(notice_message_id=bindparam("notice"))
 _FAIL = _moving(FAIL, reason=bindparam("why"), failure=bindparam("sort"))
 # Checked and written in one: a process that stood still must not send what another one has sent meanwhile.
 _SENDING = _mine(_changing(sending_at=ago()))
@@ -153,7 +161,7 @@ class Jobs:
         async with self._sessions.transaction() as session:
             if not again:
                 same = _KNOWN if kind == "variant" else _REPEATED
-                known = (await session.scalars(same, {name: values[name] for name in _QUESTION})).all()
+                known = await every(session, Job, same, {name: values[name] for name in _QUESTION})
                 if known:
                     return [(job, False) for job in known]
             if limits != NO_DAY_LIMITS:
@@ -176,15 +184,14 @@ class Jobs:
         }
         if (created := await one(session, Job, self._insert, chosen)) is not None:
             return created, True
-        known = await session.scalars(_ONE, {name: chosen[name] for name in (*_QUESTION, *_CHOICE)})
-        job = known.one()
-        job.compared_with = choice.compared_with
-        return job, False
+        same = {name: chosen[name] for name in (*_QUESTION, *_CHOICE)}
+        known = cast("Job", await one(session, Job, _ONE, same))
+        compared = {"job_id": known.id, "others": choice.compared_with}
+        return cast("Job", await one(session, Job, _COMPARE, compared)), False
 
     async def get(self, job_id: int) -> Job | None:
         """The job of this number; None: erased."""
-        async with self._sessions.reading() as session:
-            return await session.get(Job, job_id)
+        return await self._sessions.read(Job, JOB, {"job_id": job_id})
 
     async def earlier_parts(self, job: Job) -> Sequence[Job]:
         """The jobs whose captions stand before this one's in a comparison."""
@@ -275,9 +282,9 @@ class Jobs:
 
     async def _change(self, job_id: int, change: ReturningUpdate[Any], **values: Any) -> Job | None:
         """The job after the change; None: it is in no state from which that leads, another's, or erased."""
-        async with self._sessions.transaction() as session:
-            return await one(session, Job, change, {"job_id": job_id, **values})
+        return await self._sessions.write(Job, change, {"job_id": job_id, **values})
 
     async def noticed(self, job_id: int, message_id: int | None) -> None:
         """This message tells the job's place in the queue; None: it is gone."""
-        await self._sessions.set(Job, job_id, notice_message_id=message_id)
+        if await self._change(job_id, _NOTICE, notice=message_id) is None:
+            raise NotStored("This job was erased.")

@@ -6,16 +6,16 @@ import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Any, Self
 
 from sqlalchemy import and_, bindparam, select
 
 from bot.feedback.database import NotStored
-from bot.feedback.sessions import Sessions, one
+from bot.feedback.sessions import Sessions
 from bot.feedback.tables import Shown, ShownMessage, User, now
 
 _SAID = ("kind", "caption_id", "job_id", "user_id", "unsigned", "created_at")  # of a message by its row
-_PERSON = select(User.id).where(User.telegram_id == bindparam("number"))
+_USERS = User.columns()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,24 @@ class Messages:
     def __init__(self, sessions: Sessions, signing_secret: bytes) -> None:
         self._sessions = sessions
         self._signing_secret = signing_secret
+        columns = ShownMessage.columns()
         insert = sessions.insert(ShownMessage)
         said = {name: insert.excluded[name] for name in _SAID}
+        in_chat, inline = ("chat_id", "message_id"), ("inline_message_id",)
+        # Made once, since every caption needs one.
         self._upsert, self._upsert_inline = (
-            insert.on_conflict_do_update(index_elements=key, set_=said).returning(ShownMessage.columns())
-            for key in (("chat_id", "message_id"), ("inline_message_id",))
+            insert.on_conflict_do_update(index_elements=key, set_=said).returning(columns)
+            for key in (in_chat, inline)
+        )
+        given = [column for column in columns.c if not column.primary_key]
+        theirs = [
+            _USERS.c.id if column.name == "user_id" else bindparam(column.name, type_=column.type)
+            for column in given
+        ]
+        self._upsert_private = (
+            insert.from_select(given, select(*theirs).where(_USERS.c.telegram_id == bindparam("number")))
+            .on_conflict_do_update(index_elements=in_chat, set_=said)
+            .returning(columns)
         )
 
     def signature(self, text: str) -> str:
@@ -55,25 +68,25 @@ class Messages:
 
         Raises NotStored when the caption, the job or the person was erased.
         """
-        async with self._sessions.transaction() as session:
-            user_id = shown.user_id
-            if user_id is None and place.chat_id is not None and place.chat_id > 0:
-                user_id = await session.scalar(_PERSON, {"number": place.chat_id})
-                if user_id is None:
-                    raise NotStored("This person was erased.")
-            values = {
-                "chat_id": place.chat_id,
-                "message_id": place.message_id,
-                "inline_message_id": place.inline_message_id,
-                "kind": shown.kind,
-                "caption_id": shown.caption_id,
-                "job_id": shown.job_id,
-                "user_id": user_id,
-                "unsigned": False,
-                "created_at": now(),
-            }
+        values: dict[str, Any] = {
+            "chat_id": place.chat_id,
+            "message_id": place.message_id,
+            "inline_message_id": place.inline_message_id,
+            "kind": shown.kind,
+            "caption_id": shown.caption_id,
+            "job_id": shown.job_id,
+            "unsigned": False,
+            "created_at": now(),
+        }
+        if shown.user_id is None and place.chat_id is not None and place.chat_id > 0:
+            upsert, values["number"] = self._upsert_private, place.chat_id
+        else:
             upsert = self._upsert if place.inline_message_id is None else self._upsert_inline
-            return cast("ShownMessage", await one(session, ShownMessage, upsert, values))
+            values["user_id"] = shown.user_id
+        row = await self._sessions.write(ShownMessage, upsert, values)
+        if row is None:
+            raise NotStored("This person was erased.")
+        return row
 
     async def find(self, place: MessageKey) -> ShownMessage | None:
         """What this message shows; None: it is none of the bot's that can be pressed or answered."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from bot.feedback.sessions import Sessions, changed
 from bot.feedback.tables import Muted, now
+
+_MUTED = Muted.columns()
+# Made once: every update asks.
+_ANY = select(_MUTED).where(_MUTED.c.telegram_id.in_(bindparam("numbers", expanding=True))).limit(1)
 
 
 class MutedIds:
@@ -29,9 +33,7 @@ class MutedIds:
 
     async def has(self, *telegram_ids: int) -> bool:
         """Whether any of these is muted."""
-        async with self._sessions.reading() as session:
-            found = select(Muted.telegram_id).where(Muted.telegram_id.in_(telegram_ids)).limit(1)
-            return await session.scalar(found) is not None
+        return await self._sessions.read(Muted, _ANY, {"numbers": telegram_ids}) is not None
 
     async def all(self) -> Sequence[int]:
         """All of them, in the order in which they were muted."""

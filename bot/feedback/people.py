@@ -19,7 +19,12 @@ Sender = int | Literal["asker"] | Job | None
 """Whose picture it is, by Telegram id; None: nobody's who could let it be kept. A job: the one by which the
 picture came (now nothing new is sent)."""
 
-_BY_NUMBER = select(User).where(User.telegram_id == bindparam("number"))  # made once: every update asks
+# Made once: every update asks.
+_USERS = User.columns()
+_BY_NUMBER = select(_USERS).where(_USERS.c.telegram_id == bindparam("number"))
+_BY_ID = select(_USERS).where(_USERS.c.id == bindparam("user_id"))
+# Locked: whoever takes the permission back meanwhile waits, and then finds the job too that is made of it.
+_SENDER, _ASKER = (statement.with_for_update(read=True) for statement in (_BY_NUMBER, _BY_ID))
 
 
 class People:
@@ -60,21 +65,18 @@ class People:
                 "active": True,
             },
         ).returning(User.columns())
-        async with self._sessions.transaction() as session:
-            return cast("User", await one(session, User, statement))
+        return cast("User", await self._sessions.write(User, statement))
 
     async def get(self, user_id: int) -> User:
         """The person of this :attr:`User.id`. Raises NotStored."""
-        async with self._sessions.reading() as session:
-            user = await session.get(User, user_id)
-            if user is None:
-                raise NotStored("This person was erased.")
-            return user
+        user = await self._sessions.read(User, _BY_ID, {"user_id": user_id})
+        if user is None:
+            raise NotStored("This person was erased.")
+        return user
 
     async def find(self, telegram_id: int) -> User | None:
         """The person of this Telegram number; None: never met, or erased."""
-        async with self._sessions.reading() as session:
-            return await session.scalar(_BY_NUMBER, {"number": telegram_id})
+        return await self._sessions.read(User, _BY_NUMBER, {"number": telegram_id})
 
     async def telegram_id(self, user_id: int) -> int:
         """The number of the person's private chat. Raises NotStored."""
@@ -132,13 +134,10 @@ class People:
             return sender.sender, False
         if sender is None:
             return "", False
-        same = User.id == user_id if sender == "asker" else User.telegram_id == sender
-        # Locked: whoever takes the permission back meanwhile waits, and then finds this job too.
-        found = (
-            await session.execute(
-                select(User.telegram_id, User.consent).where(same).with_for_update(read=True)
-            )
-        ).one_or_none()
+        if sender == "asker":
+            found = await one(session, User, _ASKER, {"user_id": user_id})
+        else:
+            found = await one(session, User, _SENDER, {"number": sender})
         if found is None:  # never met, or erased
             return ("" if sender == "asker" else self._pseudonyms.sender(sender)), False
         if not is_person(found.telegram_id):  # a chat in whose name somebody asks has sent nothing
