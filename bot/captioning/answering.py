@@ -144,5 +144,7 @@ class Answering:
 
     async def _is_explained(self, job: Job, row: CaptionRow) -> bool:
         """Whether somebody can say what the joke is."""
+        if not await self._catalogue.talkers():  # as with most bots: nobody's choice matters then
+            return False
         person = await self._patience.insist(job, self._people.get, job.user_id)
         return await self._catalogue.talker_for(person, row) is not None

@@ -33,6 +33,7 @@ class TypingNotice:
         self._queue = queue
         self._nursery = nursery
         self._jobs: defaultdict[Place, list[Job]] = defaultdict(list)
+        self._due: dict[Place, asyncio.TimerHandle] = {}  # most pictures are answered before
         self._tasks: dict[Place, asyncio.Task[None]] = {}
 
     @asynccontextmanager
@@ -40,19 +41,22 @@ class TypingNotice:
         """Shown while the block runs, in which the job is in work, from when only few are before it."""
         place = job.place
         self._jobs[place].append(job)
-        if place not in self._tasks:
-            self._tasks[place] = self._nursery.start(self._repeat(place), name=f"typing in {place.chat_id}")
+        if place not in self._due:
+            self._due[place] = asyncio.get_running_loop().call_later(SOON, self._begin, place)
         try:
             yield
         finally:
             self._jobs[place].remove(job)
             if not self._jobs[place]:
                 del self._jobs[place]
-                task = self._tasks.pop(place)
-                task.cancel()
+                self._due.pop(place).cancel()
+                if (task := self._tasks.pop(place, None)) is not None:
+                    task.cancel()
+
+    def _begin(self, place: Place) -> None:
+        self._tasks[place] = self._nursery.start(self._repeat(place), name=f"typing in {place.chat_id}")
 
     async def _repeat(self, place: Place) -> None:
-        await asyncio.sleep(SOON)
         while True:
             try:
                 if any(map(self._queue.is_near, self._jobs[place])):
