@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-from sqlalchemy import bindparam, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from bot.feedback import database
 from bot.feedback.database import NotStored
 from bot.feedback.jobs import JOB, options_key
-from bot.feedback.pictures import PictureFields, Pictures
-from bot.feedback.sessions import Sessions, one
+from bot.feedback.pictures import PICTURE, PictureFields, Pictures
+from bot.feedback.sessions import Sessions, made
 from bot.feedback.tables import CaptionRow, Job, Picture, now
 from inference.common.types import Caption, Version
 
@@ -33,6 +30,7 @@ _ANSWERS = (
     .where(_JOBS.c.id == bindparam("job"))
     .values(caption_id=bindparam("caption"), updated_at=bindparam("moment"))
 )
+_CAPTION = select(_CAPTIONS).where(_CAPTIONS.c.id == bindparam("caption"))
 _INSERT = insert(_CAPTIONS).returning(_CAPTIONS)
 
 
@@ -45,8 +43,8 @@ class Captions:
 
     async def get(self, caption_id: int) -> CaptionRow | None:
         """The caption of this number; None: erased."""
-        async with self._sessions.reading() as session:
-            return await session.get(CaptionRow, caption_id)
+        row = await self._sessions.read(_CAPTION, {"caption": caption_id})
+        return None if row is None else made(CaptionRow, row)
 
     async def cached(
         self, file_unique_id: str, model: str, version: Version, options_key: str, *, user_id: int
@@ -56,8 +54,7 @@ class Captions:
 
         Give it to the job with :meth:`use`.
         """
-        return await self._sessions.read(
-            CaptionRow,
+        row = await self._sessions.read(
             _CACHED,
             {
                 "file_unique_id": file_unique_id,
@@ -68,6 +65,7 @@ class Captions:
                 "user_id": user_id,
             },
         )
+        return None if row is None else made(CaptionRow, row)
 
     async def save(
         self, job_id: int, *, picture: PictureFields, caption: Caption, asked: bool = False
@@ -78,38 +76,42 @@ class Captions:
 
         Raises NotStored when the person was erased in the meantime: nothing is kept then.
         """
-        async with (
-            self._pictures.keeping(picture.data) as keep,
-            self._sessions.transaction() as session,
-        ):
-            await database.lock_pictures(session)
-            job = await one(session, Job, JOB, {"job_id": job_id})
-            if job is None:
-                raise NotStored("This job was erased.")
-            kept = await keep(session, job, await self._pictures.add(session, picture))
-            return await _add(session, job, kept, caption, asked=asked)
+        async with self._pictures.keeping(picture.data) as keep:
+
+            def work(connection: Connection) -> CaptionRow:
+                database.lock_pictures(connection)
+                job = connection.execute(JOB, {"job_id": job_id}).one_or_none()
+                if job is None:
+                    raise NotStored("This job was erased.")
+                added = self._pictures.add(connection, picture)
+                keep(connection, job, added)
+                return _add(connection, made(Job, job), added.id, caption, asked=asked)
+
+            return await self._sessions.transact(work)
 
     async def use(self, job_id: int, caption_id: int, *, data: bytes | None = None) -> None:
         """Answer this job with a caption made before. Raises NotStored when either was erased.
 
         ``data``: the picture's bytes, if they are at hand; kept under the same conditions as a new picture's.
         """
-        async with self._pictures.keeping(data) as keep, self._sessions.transaction() as session:
-            await database.lock_pictures(session)
-            job = await session.get(Job, job_id)
-            row = await session.get(CaptionRow, caption_id)
-            if job is None or row is None:
-                raise NotStored("This job or caption was erased.")
-            await keep(session, job, await session.get_one(Picture, row.picture_id))
-            job.caption_id, job.updated_at = row.id, now()
+        async with self._pictures.keeping(data) as keep:
+
+            def work(connection: Connection) -> None:
+                database.lock_pictures(connection)
+                job = connection.execute(JOB, {"job_id": job_id}).one_or_none()
+                row = connection.execute(_CAPTION, {"caption": caption_id}).one_or_none()
+                if job is None or row is None:
+                    raise NotStored("This job or caption was erased.")
+                keep(connection, job, connection.execute(PICTURE, {"picture": row.picture_id}).one())
+                connection.execute(_ANSWERS, {"job": job_id, "caption": caption_id, "moment": now()})
+
+            await self._sessions.transact(work)
 
 
-async def _add(
-    session: AsyncSession, job: Job, picture: Picture, caption: Caption, *, asked: bool
-) -> CaptionRow:
+def _add(connection: Connection, job: Job, picture_id: int, caption: Caption, *, asked: bool) -> CaptionRow:
     moment = now()
     values = {
-        "picture_id": picture.id,
+        "picture_id": picture_id,
         "model": caption.model,
         "checkpoint": caption.checkpoint,
         "program": caption.program,
@@ -124,6 +126,6 @@ async def _add(
         "notes": list(caption.notes),
         "created_at": moment,
     }
-    row = cast("CaptionRow", await one(session, CaptionRow, _INSERT, values))
-    await session.execute(_ANSWERS, {"job": job.id, "caption": row.id, "moment": moment})
+    row = made(CaptionRow, connection.execute(_INSERT, values).one())
+    connection.execute(_ANSWERS, {"job": job.id, "caption": row.id, "moment": moment})
     return row

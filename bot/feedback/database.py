@@ -79,15 +79,20 @@ def _begin_sqlite(connection: Connection) -> None:
         cast("sqlite.Connection", connection.connection.driver_connection).begin(mode)
 
 
-async def lock_pictures(session: AsyncSession, *, exclusive: bool = False) -> None:
+def lock_pictures(connection: Connection, *, exclusive: bool = False) -> None:
     """Until the transaction ends, nobody who erases (``exclusive``) meets anybody who adds a caption.
 
     An erasure decides by other people's rows whether a picture goes; those must not change meanwhile. On
     SQLite every writing transaction is alone anyway.
     """
-    if session.get_bind().dialect.name == "postgresql":
+    if connection.dialect.name == "postgresql":
         lock = func.pg_advisory_xact_lock if exclusive else func.pg_advisory_xact_lock_shared
-        await session.execute(select(lock(_PICTURE_LOCK)))
+        connection.execute(select(lock(_PICTURE_LOCK)))
+
+
+async def lock_pictures_exclusively(session: AsyncSession) -> None:
+    """The same for a session, which erases."""
+    await (await session.connection()).run_sync(partial(lock_pictures, exclusive=True))
 
 
 async def truncate_journal(engine: AsyncEngine) -> None:

@@ -116,7 +116,7 @@ class Erasure:
             async with self._pictures.lock:
                 try:
                     async with self._sessions.transaction() as session:
-                        await database.lock_pictures(session, exclusive=True)
+                        await database.lock_pictures_exclusively(session)
                         left = await self._erase_portion(session, person, gone)
                 except NotStored:
                     if not gone:

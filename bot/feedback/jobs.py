@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Connection, Row, Select, Update, bindparam, func, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from bot.feedback.clock import ago
 from bot.feedback.database import NotStored
 from bot.feedback.people import People, Sender
-from bot.feedback.sessions import Sessions, every, one
+from bot.feedback.sessions import Sessions, made
 from bot.feedback.states import ANSWER, CLAIM, FAIL, RETRY, TAKE_UP, UNFINISHED, JobState, Move
 from bot.feedback.tables import Choice, Job, JobKind, Place, now
 from bot.feedback.usage import NO_DAY_LIMITS, DayLimits, Usages
@@ -22,6 +21,7 @@ from inference.common.types import DecodingOptions
 DEFAULT_OPTIONS_KEY = "default"  # of a job that leaves the options to the model
 
 _JOBS = Job.columns()
+_ID = _JOBS.c.id
 # What is asked for; who is to answer it makes one or several jobs of it.
 _QUESTION = ("chat_id", "message_id", "kind", "options_key", "file_unique_id")
 _CHOICE = ("model", "part")
@@ -30,49 +30,43 @@ _CHOICE = ("model", "part")
 # Statements that every picture needs are made once: to make one costs as much as to run it.
 def _same(*names: str) -> Select[Any]:
     """The jobs that are as these parameters say."""
-    return select(_JOBS).where(*(_JOBS.c[name] == bindparam(name) for name in names)).order_by(_JOBS.c.id)
+    return select(_JOBS).where(*(_JOBS.c[name] == bindparam(name) for name in names)).order_by(_ID)
 
 
-def _changing(**values: Any) -> ReturningUpdate[Any]:
+def _changing(**values: Any) -> Update:
     """Changes the job ``job_id``."""
-    return (
-        update(_JOBS)
-        .where(_JOBS.c.id == bindparam("job_id"))
-        .values(**values, updated_at=ago())
-        .returning(_JOBS)
-    )
+    return update(_JOBS).where(bindparam("job_id") == _ID).values(**values, updated_at=ago())
 
 
-def _moving(move: Move, **values: Any) -> ReturningUpdate[Any]:
+def _moving(move: Move, **values: Any) -> Update:
     """Moves the job ``job_id``, if it is where the move begins."""
     return _changing(state=move.after, **values).where(_JOBS.c.state.in_(move.before))
 
 
-def _mine(statement: ReturningUpdate[Any]) -> ReturningUpdate[Any]:
+def _mine(statement: Update) -> Update:
     """Of a job that belongs to the process ``me`` alone, which says with it that it works on it."""
     return statement.where(_JOBS.c.owner == bindparam("me")).values(held_at=ago())
 
 
-JOB = select(_JOBS).where(_JOBS.c.id == bindparam("job_id"))
+JOB = select(_JOBS).where(bindparam("job_id") == _ID)
 _KNOWN = _same(*_QUESTION)
 # Of one update, whatever the person has chosen since it came first.
 _REPEATED = _same(*(name for name in _QUESTION if name != "options_key"))
 _ONE = _same(*_QUESTION, *_CHOICE)
 _COMPARE = (
-    update(_JOBS)
-    .where(_JOBS.c.id == bindparam("job_id"))
-    .values(compared_with=bindparam("others"))
-    .returning(_JOBS)
+    update(_JOBS).where(bindparam("job_id") == _ID).values(compared_with=bindparam("others")).returning(_JOBS)
 )
-_CLAIM, _TAKE_UP = (_mine(_moving(move, attempts=_JOBS.c.attempts + 1)) for move in (CLAIM, TAKE_UP))
-_RETRY = _moving(RETRY, reason=None, sending_at=None, owner=bindparam("me"), held_at=ago())
-_ANSWER = _moving(ANSWER, reply_message_id=bindparam("reply"), reason=None)
-_NOTICE = _changing(notice_message_id=bindparam("notice"))
-_FAIL = _moving(FAIL, reason=bindparam("why"), failure=bindparam("sort"))
+_CLAIM, _TAKE_UP = (
+    _mine(_moving(move, attempts=_JOBS.c.attempts + 1)).returning(_JOBS) for move in (CLAIM, TAKE_UP)
+)
+_RETRY = _moving(RETRY, reason=None, sending_at=None, owner=bindparam("me"), held_at=ago()).returning(_ID)
+_ANSWER = _moving(ANSWER, reply_message_id=bindparam("reply"), reason=None).returning(_ID)
+_FAIL = _moving(FAIL, reason=bindparam("why"), failure=bindparam("sort")).returning(_ID)
+_NOTICE = _changing(notice_message_id=bindparam("notice")).returning(_ID)
 # Checked and written in one: a process that stood still must not send what another one has sent meanwhile.
-_SENDING = _mine(_changing(sending_at=ago()))
-_NOT_SENT = _mine(_changing(sending_at=None))
-_ANSWER_LOST = _mine(_changing(lost_answers=_JOBS.c.lost_answers + 1))
+_SENDING = _mine(_changing(sending_at=ago())).returning(_ID)
+_NOT_SENT = _mine(_changing(sending_at=None)).returning(_ID)
+_ANSWER_LOST = _mine(_changing(lost_answers=_JOBS.c.lost_answers + 1)).returning(_JOBS)
 
 
 def options_key(options: DecodingOptions | None) -> str:
@@ -158,40 +152,43 @@ class Jobs:
             "sending_at": now() if self._may_be_answered(asked_at) else None,
             "created_at": now(),
         }
-        async with self._sessions.transaction() as session:
+
+        def work(connection: Connection) -> list[tuple[Job, bool]]:
             if not again:
                 same = _KNOWN if kind == "variant" else _REPEATED
-                known = await every(session, Job, same, {name: values[name] for name in _QUESTION})
-                if known:
-                    return [(job, False) for job in known]
+                if known := connection.execute(same, {name: values[name] for name in _QUESTION}).all():
+                    return [(made(Job, row), False) for row in known]
             if limits != NO_DAY_LIMITS:
-                asker = await self._people.telegram_id(user_id)
-                await self._usages.count(session, limits, asker, place.chat_id)
-            whose, keeps = await self._people.sender(session, user_id, sender)
-            values |= {"sender": whose, "keeps_picture": keeps}
-            return [await self._add(session, values, choice) for choice in choices]
+                self._usages.count(connection, limits, asker, place.chat_id)
+            whose, keeps = self._people.sender(connection, user_id, sender)
+            settled = values | {"sender": whose, "keeps_picture": keeps}
+            return [self._add(connection, settled, choice) for choice in choices]
+
+        asker = 0 if limits == NO_DAY_LIMITS else await self._people.telegram_id(user_id)
+        return await self._sessions.transact(work)
 
     def _may_be_answered(self, asked_at: datetime | None) -> bool:
         """Whether a picture that is not known may have been answered before the store was restored."""
         return asked_at is not None and self._asked_until is not None and asked_at <= self._asked_until
 
-    async def _add(self, session: AsyncSession, values: dict[str, Any], choice: Choice) -> tuple[Job, bool]:
+    def _add(self, connection: Connection, values: dict[str, Any], choice: Choice) -> tuple[Job, bool]:
         """The job of this choice, and whether it is new."""
         chosen = values | {
             "model": choice.model,
             "part": choice.part,
             "compared_with": choice.compared_with,
         }
-        if (created := await one(session, Job, self._insert, chosen)) is not None:
-            return created, True
-        same = {name: chosen[name] for name in (*_QUESTION, *_CHOICE)}
-        known = cast("Job", await one(session, Job, _ONE, same))
+        created = connection.execute(self._insert, chosen).one_or_none()
+        if created is not None:
+            return made(Job, created), True
+        known = connection.execute(_ONE, {name: chosen[name] for name in (*_QUESTION, *_CHOICE)}).one()
         compared = {"job_id": known.id, "others": choice.compared_with}
-        return cast("Job", await one(session, Job, _COMPARE, compared)), False
+        return made(Job, connection.execute(_COMPARE, compared).one()), False
 
     async def get(self, job_id: int) -> Job | None:
         """The job of this number; None: erased."""
-        return await self._sessions.read(Job, JOB, {"job_id": job_id})
+        row = await self._sessions.read(JOB, {"job_id": job_id})
+        return None if row is None else made(Job, row)
 
     async def earlier_parts(self, job: Job) -> Sequence[Job]:
         """The jobs whose captions stand before this one's in a comparison."""
@@ -247,7 +244,8 @@ class Jobs:
         ``resume``: also take a job left in work by a process that died (:meth:`take_over`).
         :attr:`Job.attempts` counts the claims, so that a picture that kills the bot can be given up.
         """
-        return await self._change(job_id, _TAKE_UP if resume else _CLAIM, me=self._me)
+        row = await self._change(job_id, _TAKE_UP if resume else _CLAIM, me=self._me)
+        return None if row is None else made(Job, row)
 
     async def retry(self, job_id: int) -> bool:
         """Put a failed job back to accepted, as this process's own; False when it is not a failed one."""
@@ -273,16 +271,16 @@ class Jobs:
 
     async def answer_lost(self, job_id: int) -> Job:
         """Whether the reply went out nobody knows; the job. Raises as :meth:`mark_reply_sending` does."""
-        return await self._change_mine(job_id, _ANSWER_LOST)
+        return made(Job, await self._change_mine(job_id, _ANSWER_LOST))
 
-    async def _change_mine(self, job_id: int, change: ReturningUpdate[Any]) -> Job:
+    async def _change_mine(self, job_id: int, change: ReturningUpdate[Any]) -> Row[Any]:
         if (changed := await self._change(job_id, change, me=self._me)) is None:
             raise NotStored("This job was erased, or another bot has taken it over.")
         return changed
 
-    async def _change(self, job_id: int, change: ReturningUpdate[Any], **values: Any) -> Job | None:
-        """The job after the change; None: it is in no state from which that leads, another's, or erased."""
-        return await self._sessions.write(Job, change, {"job_id": job_id, **values})
+    async def _change(self, job_id: int, change: ReturningUpdate[Any], **values: Any) -> Row[Any] | None:
+        """What it returns; None: the job is in no state from which it leads, another's, or erased."""
+        return await self._sessions.write(change, {"job_id": job_id, **values})
 
     async def noticed(self, job_id: int, message_id: int | None) -> None:
         """This message tells the job's place in the queue; None: it is gone."""

@@ -11,7 +11,7 @@ from typing import Any, Self
 from sqlalchemy import and_, bindparam, select
 
 from bot.feedback.database import NotStored
-from bot.feedback.sessions import Sessions
+from bot.feedback.sessions import Sessions, made
 from bot.feedback.tables import Shown, ShownMessage, User, now
 
 _SAID = ("kind", "caption_id", "job_id", "user_id", "unsigned", "created_at")  # of a message by its row
@@ -83,10 +83,10 @@ class Messages:
         else:
             upsert = self._upsert if place.inline_message_id is None else self._upsert_inline
             values["user_id"] = shown.user_id
-        row = await self._sessions.write(ShownMessage, upsert, values)
+        row = await self._sessions.write(upsert, values)
         if row is None:
             raise NotStored("This person was erased.")
-        return row
+        return made(ShownMessage, row)
 
     async def find(self, place: MessageKey) -> ShownMessage | None:
         """What this message shows; None: it is none of the bot's that can be pressed or answered."""

@@ -11,7 +11,11 @@ from bot.feedback.tables import Muted, now
 
 _MUTED = Muted.columns()
 # Made once: every update asks.
-_ANY = select(_MUTED).where(_MUTED.c.telegram_id.in_(bindparam("numbers", expanding=True))).limit(1)
+_ANY = (
+    select(_MUTED.c.telegram_id)
+    .where(_MUTED.c.telegram_id.in_(bindparam("numbers", expanding=True)))
+    .limit(1)
+)
 
 
 class MutedIds:
@@ -33,7 +37,7 @@ class MutedIds:
 
     async def has(self, *telegram_ids: int) -> bool:
         """Whether any of these is muted."""
-        return await self._sessions.read(Muted, _ANY, {"numbers": telegram_ids}) is not None
+        return await self._sessions.read(_ANY, {"numbers": telegram_ids}) is not None
 
     async def all(self) -> Sequence[int]:
         """All of them, in the order in which they were muted."""

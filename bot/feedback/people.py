@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
-from sqlalchemy import bindparam, case, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Connection, Row, bindparam, case, select, update
 
 from bot.common.accounts import is_person
 from bot.feedback import database
 from bot.feedback.database import NotStored
 from bot.feedback.pictures import Pictures
 from bot.feedback.pseudonyms import Pseudonyms
-from bot.feedback.sessions import Sessions, changed, one
+from bot.feedback.sessions import Sessions, changed, made
 from bot.feedback.tables import Job, User, now
 
 Sender = int | Literal["asker"] | Job | None
@@ -24,7 +23,10 @@ _USERS = User.columns()
 _BY_NUMBER = select(_USERS).where(_USERS.c.telegram_id == bindparam("number"))
 _BY_ID = select(_USERS).where(_USERS.c.id == bindparam("user_id"))
 # Locked: whoever takes the permission back meanwhile waits, and then finds the job too that is made of it.
-_SENDER, _ASKER = (statement.with_for_update(read=True) for statement in (_BY_NUMBER, _BY_ID))
+_SENDER, _ASKER = (
+    statement.with_only_columns(_USERS.c.telegram_id, _USERS.c.consent).with_for_update(read=True)
+    for statement in (_BY_NUMBER, _BY_ID)
+)
 
 
 class People:
@@ -65,18 +67,19 @@ class People:
                 "active": True,
             },
         ).returning(User.columns())
-        return cast("User", await self._sessions.write(User, statement))
+        return made(User, cast("Row[Any]", await self._sessions.write(statement)))
 
     async def get(self, user_id: int) -> User:
         """The person of this :attr:`User.id`. Raises NotStored."""
-        user = await self._sessions.read(User, _BY_ID, {"user_id": user_id})
-        if user is None:
+        row = await self._sessions.read(_BY_ID, {"user_id": user_id})
+        if row is None:
             raise NotStored("This person was erased.")
-        return user
+        return made(User, row)
 
     async def find(self, telegram_id: int) -> User | None:
         """The person of this Telegram number; None: never met, or erased."""
-        return await self._sessions.read(User, _BY_NUMBER, {"number": telegram_id})
+        row = await self._sessions.read(_BY_NUMBER, {"number": telegram_id})
+        return None if row is None else made(User, row)
 
     async def telegram_id(self, user_id: int) -> int:
         """The number of the person's private chat. Raises NotStored."""
@@ -108,7 +111,7 @@ class People:
             return
         async with self._pictures.lock:
             async with self._sessions.transaction() as session:
-                await database.lock_pictures(session, exclusive=True)
+                await database.lock_pictures_exclusively(session)
                 user = await session.get(User, user_id, with_for_update=True)
                 if user is None:
                     raise NotStored("This person was erased.")
@@ -125,19 +128,19 @@ class People:
         async with self._sessions.transaction() as session:
             await session.execute(update(User).where(User.telegram_id == telegram_id).values(active=False))
 
-    async def sender(self, session: AsyncSession, user_id: int, sender: Sender) -> tuple[str, bool]:
+    def sender(self, connection: Connection, user_id: int, sender: Sender) -> tuple[str, bool]:
         """The pseudonym of whose picture it is, and whether they let it be kept; ``user_id``: the asker.
 
-        Whoever is meant by it stays as they are until the transaction of ``session`` ends.
+        Whoever is meant by it stays as they are until the transaction of ``connection`` ends.
         """
         if isinstance(sender, Job):
             return sender.sender, False
         if sender is None:
             return "", False
         if sender == "asker":
-            found = await one(session, User, _ASKER, {"user_id": user_id})
+            found = connection.execute(_ASKER, {"user_id": user_id}).one_or_none()
         else:
-            found = await one(session, User, _SENDER, {"number": sender})
+            found = connection.execute(_SENDER, {"number": sender}).one_or_none()
         if found is None:  # never met, or erased
             return ("" if sender == "asker" else self._pseudonyms.sender(sender)), False
         if not is_person(found.telegram_id):  # a chat in whose name somebody asks has sent nothing

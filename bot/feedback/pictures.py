@@ -9,20 +9,27 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.feedback import database, files
 from bot.feedback.pseudonyms import Pseudonyms
-from bot.feedback.sessions import Sessions, changed, one
+from bot.feedback.sessions import Sessions, changed, made
 from bot.feedback.tables import Job, Picture, Removal, Sending, now
 from bot.feedback.tombstones import Tombstones
 
 _log = logging.getLogger(__name__)
 
 
+_PICTURES = Picture.columns()
+PICTURE = select(_PICTURES).where(_PICTURES.c.id == bindparam("picture"))
+_KEEP = (
+    update(_PICTURES)
+    .where(_PICTURES.c.id == bindparam("picture"))
+    .values(path=bindparam("place"), kept_at=bindparam("moment"))
+)
 _NOT_KEPT = {"path": None, "kept_at": None}
 
 
@@ -41,7 +48,7 @@ class PictureFields:
 class Keep(Protocol):
     """Keeps what may be kept of the picture of a job, as part of a transaction."""
 
-    async def __call__(self, session: AsyncSession, job: Job, picture: Picture) -> Picture: ...
+    def __call__(self, connection: Connection, job: Row[Any], picture: Row[Any]) -> None: ...
 
 
 class Pictures:
@@ -72,8 +79,8 @@ class Pictures:
 
     async def get(self, picture_id: int) -> Picture | None:
         """The picture of this number (:attr:`CaptionRow.picture_id`); None: erased."""
-        async with self._sessions.reading() as session:
-            return await session.get(Picture, picture_id)
+        row = await self._sessions.read(PICTURE, {"picture": picture_id})
+        return None if row is None else made(Picture, row)
 
     def file(self, path: str) -> Path:
         """Where the kept bytes of a :attr:`Picture.path` are."""
@@ -87,7 +94,7 @@ class Pictures:
             waiting = select(Job.sender).where(Job.sender == whose)
             return await session.scalar(found.union(waiting).limit(1)) is not None
 
-    async def add(self, session: AsyncSession, picture: PictureFields) -> Picture:
+    def add(self, connection: Connection, picture: PictureFields) -> Row[Any]:
         """The row of a picture, made where Telegram's file is a new one."""
         values = {
             "file_unique_id": picture.file_unique_id,
@@ -97,7 +104,7 @@ class Pictures:
             "height": picture.height,
             "created_at": now(),
         }
-        return cast("Picture", await one(session, Picture, self._upsert, values))
+        return connection.execute(self._upsert, values).one()
 
     @asynccontextmanager
     async def keeping(self, data: bytes | None) -> AsyncIterator[Keep]:
@@ -108,16 +115,14 @@ class Pictures:
         """
         path: str | None = None
 
-        async def keep(session: AsyncSession, job: Job, picture: Picture) -> Picture:
+        def keep(connection: Connection, job: Row[Any], picture: Row[Any]) -> None:
             nonlocal path
             if job.keeps_picture and data is not None and picture.path is None:
-                picture.path = path = files.place(picture.sha256, data)
-                kept = {"path": path, "kept_at": now()}
-                await changed(session, update(Picture).where(Picture.id == picture.id).values(**kept))
-            keeps = job.keeps_picture and picture.path is not None
+                path = files.place(picture.sha256, data)
+                connection.execute(_KEEP, {"picture": picture.id, "place": path, "moment": now()})
+            keeps = job.keeps_picture and (path or picture.path) is not None
             sent = {"picture_id": picture.id, "sender": job.sender, "keeps": keeps}
-            await session.execute(self._send, sent)
-            return picture
+            connection.execute(self._send, sent)
 
         async with nullcontext() if data is None else self.lock:
             yield keep
@@ -142,7 +147,7 @@ class Pictures:
         whose Sending this is so.
 
         Call it under ``lock``, in a transaction that has locked the pictures exclusively
-        (database.lock_pictures), and then :meth:`empty_trash`.
+        (database.lock_pictures_exclusively), and then :meth:`empty_trash`.
         """
         mine = (Sending.sender == whose, *only)
         await changed(session, update(Sending).where(*mine, Sending.keeps.is_(True)).values(keeps=False))
@@ -157,7 +162,7 @@ class Pictures:
         """Remove the kept pictures that an export calls so, whoever lets them be kept; how many those are."""
         async with self.lock:
             async with self._sessions.transaction() as session:
-                await database.lock_pictures(session, exclusive=True)
+                await database.lock_pictures_exclusively(session)
                 kept = await session.scalars(
                     select(Picture.sha256).where(Picture.path.is_not(None)).distinct()
                 )
@@ -174,7 +179,7 @@ class Pictures:
         oldest = select(Picture.id).where(Picture.kept_at < before).order_by(Picture.kept_at).limit(at_most)
         async with self.lock:
             async with self._sessions.transaction() as session:
-                await database.lock_pictures(session, exclusive=True)
+                await database.lock_pictures_exclusively(session)
                 numbers = (await session.scalars(oldest)).all()
                 await self._discard(session, Picture.id.in_(numbers))
             await self.empty_trash()

@@ -123,7 +123,7 @@ class Retention:
 
     async def _drop_pictures(self, session: AsyncSession, numbers: Sequence[int]) -> int:
         """Those of which no bytes and no captions are left."""
-        await database.lock_pictures(session, exclusive=True)
+        await database.lock_pictures_exclusively(session)
         said = exists().where(CaptionRow.picture_id == Picture.id).correlate(Picture)
         return await changed(
             session, delete(Picture).where(Picture.id.in_(numbers), Picture.path.is_(None), ~said)

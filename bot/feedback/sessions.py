@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     CursorResult,
     Delete,
     Executable,
@@ -37,6 +38,7 @@ from bot.feedback.tables import Job, Secret, Table, User
 # Rows are handed out as plain data, and what a session holds is not changed past it.
 _OPTIONS: dict[str, Any] = {"expire_on_commit": False, "execution_options": {"synchronize_session": False}}
 _Table = TypeVar("_Table", bound=Table)
+_Result = TypeVar("_Result")
 _PROOF = "the database can be written to"  # in the place of a name, within a transaction
 STATEMENTS = frozenset({"select", "insert", "update", "delete"})
 _FAILURES = (DBAPIError, OSError, SQLTimeout)  # the last one: no connection was free in time
@@ -66,7 +68,7 @@ class Sessions:
     """The connections to SQLite or PostgreSQL.
 
     The aggregates open a transaction each for themselves. What several of them write together is written by
-    their methods that take a session, inside one :meth:`transaction` of whoever calls them.
+    their methods that take a session or a connection, inside one transaction of whoever calls them.
     """
 
     def __init__(self, engine: AsyncEngine, watcher: Watcher | None = None) -> None:
@@ -113,37 +115,48 @@ class Sessions:
             ):
                 yield session
                 if self.outage is not None:
-                    await _write_something(session)
+                    await (await session.connection()).run_sync(_write_something)
             self.outage = None
 
-    async def read(
-        self, table: type[_Table], statement: Executable, values: Mapping[str, Any] | None = None
-    ) -> _Table | None:
-        """What :func:`one` returns, of a statement that needs no session: that costs half as much.
+    async def read(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Row[Any] | None:
+        """The only row that a statement returns, if it returns one.
 
         Raises StoreError when the database cannot be used.
         """
         with self._failing():
-            return _made(table, await greenlet_spawn(self._run_alone, statement, values))
+            return await greenlet_spawn(self._run_alone, statement, values)
 
-    async def write(
-        self, table: type[_Table], statement: Executable, values: Mapping[str, Any] | None = None
-    ) -> _Table | None:
-        """What :func:`one` returns, of a statement that is a transaction by itself: that costs half as much.
-
-        Raises as :meth:`transaction` does.
-        """
+    async def write(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Row[Any] | None:
+        """The same of a statement that is a transaction by itself. Raises as :meth:`transaction` does."""
         if self.outage is not None:  # what ends one takes more than a statement
             async with self.transaction() as session:
-                return await one(session, table, statement, values)
+                return (await session.execute(statement, values)).one_or_none()
         with self._writing():
             async with self._one_writer or nullcontext():
-                return _made(table, await greenlet_spawn(self._run_alone, statement, values))
+                return await greenlet_spawn(self._run_alone, statement, values)
 
     def _run_alone(self, statement: Executable, values: Mapping[str, Any] | None) -> Row[Any] | None:
-        # Within one greenlet from the connection's beginning to its end: an AsyncConnection makes one a step.
         with self._alone.connect() as connection:
             return connection.execute(statement, values).one_or_none()
+
+    async def transact(self, work: Callable[[Connection], _Result]) -> _Result:
+        """What ``work`` returns, in a transaction. Raises as that does.
+
+        For what every picture needs: the whole of it runs in one greenlet, which a session begins anew for
+        every step.
+        """
+        with self._writing():
+            async with self._one_writer or nullcontext():
+                result: _Result = await greenlet_spawn(self._run_together, work)
+            self.outage = None
+            return result
+
+    def _run_together(self, work: Callable[[Connection], _Result]) -> _Result:
+        with self._writer.sync_engine.begin() as connection:
+            result = work(connection)
+            if self.outage is not None:
+                _write_something(connection)
+            return result
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
@@ -184,7 +197,7 @@ class Sessions:
     def insert(self, table: type[Table]) -> sqlite.Insert | postgresql.Insert:
         """An insert that can say what to do on a conflict: the one thing the dialects spell apart.
 
-        Where it returns rows, :func:`one` makes them what they are.
+        Where it returns rows, :func:`made` makes them what they are.
         """
         columns = table.columns()
         return sqlite.insert(columns) if self._engine.dialect.name == "sqlite" else postgresql.insert(columns)
@@ -211,11 +224,12 @@ class Sessions:
             await database.truncate_journal(self._engine)
 
 
-async def _write_something(session: AsyncSession) -> None:
+def _write_something(connection: Connection) -> None:
     """Change the database, and take it back: what changes nothing can be committed on a full disk, too."""
     # Not a row that is there: SQLite leaves alone what would be as it was.
-    await session.execute(insert(Secret.columns()).values(name=_PROOF, value=""))
-    await changed(session, delete(Secret).where(Secret.name == _PROOF))
+    secrets = Secret.columns()
+    connection.execute(insert(secrets).values(name=_PROOF, value=""))
+    connection.execute(delete(secrets).where(secrets.c.name == _PROOF))
 
 
 def _watch_statements(engine: AsyncEngine, watcher: Watcher) -> None:
@@ -233,22 +247,9 @@ def _watch_statements(engine: AsyncEngine, watcher: Watcher) -> None:
     event.listen(engine.sync_engine, "after_cursor_execute", after)
 
 
-async def one(
-    session: AsyncSession, table: type[_Table], statement: Executable, values: Mapping[str, Any] | None = None
-) -> _Table | None:
-    """The only row of ``table`` that a statement about its columns returns, if it returns one."""
-    return _made(table, (await session.execute(statement, values)).one_or_none())
-
-
-async def every(
-    session: AsyncSession, table: type[_Table], statement: Executable, values: Mapping[str, Any] | None = None
-) -> list[_Table]:
-    """The rows of ``table`` that a statement about its columns returns."""
-    return [table(**row._mapping) for row in await session.execute(statement, values)]
-
-
-def _made(table: type[_Table], row: Row[Any] | None) -> _Table | None:
-    return None if row is None else table(**row._mapping)
+def made(table: type[_Table], row: Row[Any]) -> _Table:
+    """What a row with the columns of ``table`` is."""
+    return table(**row._mapping)
 
 
 async def changed(session: AsyncSession, statement: Update | Delete) -> int:

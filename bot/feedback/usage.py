@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from sqlalchemy import delete
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Connection, delete
 
 from bot.feedback.clock import today
 from bot.feedback.pseudonyms import Pseudonyms
-from bot.feedback.sessions import Sessions, changed
+from bot.feedback.sessions import Sessions
 from bot.feedback.tables import Usage, now
 
 Whose = Literal["person", "group", "everybody"]
@@ -30,6 +29,7 @@ class DayLimits:
 
 
 NO_DAY_LIMITS = DayLimits()
+_FORGET = delete(Usage.columns()).where(Usage.columns().c.day < today())
 
 
 class DayFull(Exception):  # noqa: N818 - a state
@@ -54,14 +54,14 @@ class Usages:
             index_elements=[Usage.day, Usage.whose], set_={"pictures": Usage.columns().c.pictures + 1}
         ).returning(Usage.columns().c.pictures)
 
-    async def count(self, session: AsyncSession, limits: DayLimits, telegram_id: int, chat_id: int) -> None:
+    def count(self, connection: Connection, limits: DayLimits, telegram_id: int, chat_id: int) -> None:
         """One more picture or question of this person in this chat, within a transaction. Raises DayFull."""
         for whose, limit, name in self._counted(limits, telegram_id, chat_id):
-            pictures = await session.scalar(self._one_more, {"whose": name})
+            pictures = connection.scalar(self._one_more, {"whose": name})
             if pictures is not None and pictures > limit:
                 raise DayFull(whose, limit)
             if pictures == 1:  # the first one today
-                await changed(session, delete(Usage).where(Usage.day < today()))
+                connection.execute(_FORGET)
 
     def _counted(self, limits: DayLimits, telegram_id: int, chat_id: int) -> Iterator[tuple[Whose, int, str]]:
         if limits.person:
