@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from bot.feedback.sessions import STATEMENTS
 from inference.serving.metrics import SECONDS, new_registry
 
 # Upper ends in seconds, of what is done many times for one picture.
@@ -43,6 +44,7 @@ class Metrics:
         self._repeats = self._counter(
             "api_retries", "Requests that are tried again, after a limit or a failure.", "method", "cause"
         )
+        self._asked: set[str] = set()  # methods
         self._waits = self._histogram("api_wait_seconds", "Until Telegram's limits had room for a request.")
         self._marks = self._counter("marks", "Marks given and changed, by value.", "mark")
         for mark in range(1, 6):
@@ -53,6 +55,7 @@ class Metrics:
             "statement",
             buckets=_SHORT,
         )
+        self._statements_of = {kind: self._statements.labels(kind) for kind in (*STATEMENTS, "other")}
         self._transactions = self._histogram(
             "database_transaction_seconds",
             "A transaction that writes, from the wait for its turn to the commit.",
@@ -106,8 +109,10 @@ class Metrics:
 
     def requested(self, method: str, outcome: str, seconds: float) -> None:
         """A request to the Bot API ended."""
-        for cause in ("limit", "failure"):  # a series that begins at 1 tells nobody of its first time
-            self._repeats.labels(method, cause)
+        if method not in self._asked:  # a series that begins at 1 tells nobody of its first time
+            self._asked.add(method)
+            for cause in ("limit", "failure"):
+                self._repeats.labels(method, cause)
         self._requests.labels(method, outcome).inc()
         self._request_seconds.labels(method).observe(seconds)
 
@@ -125,7 +130,7 @@ class Metrics:
 
     def statement_ran(self, kind: str, seconds: float) -> None:
         """The database answered a statement."""
-        self._statements.labels(kind).observe(seconds)
+        self._statements_of[kind].observe(seconds)
 
     def transaction_ended(self, seconds: float) -> None:
         """A transaction that writes is committed."""
