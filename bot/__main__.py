@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from bot.common import loops
 from bot.common.telegram_types import import_aiogram
 from bot.config import OperatorError, Settings, doubts, load_settings
 from inference.common.file_names import forgive
@@ -72,7 +73,8 @@ def run(
     """Run the bot; without BOT_TOKEN against the stand-in of Telegram, with a chat page in the browser."""
     settings = _settings()
     try:
-        asyncio.run(_run(settings, _redact, delete_webhook))
+        with asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
+            runner.run(_run(settings, _redact, delete_webhook))
     except (OperatorError, EngineError, OSError) as error:
         raise _exit(error) from None
 

@@ -36,6 +36,12 @@ class People:
         self._sessions = sessions
         self._pictures = pictures
         self._pseudonyms = pseudonyms
+        insert = sessions.insert(User).values(language_chosen=False, consent=False, active=True)
+        language = case((_USERS.c.language_chosen, _USERS.c.language), else_=insert.excluded.language)
+        self._meet = insert.on_conflict_do_update(
+            index_elements=[_USERS.c.telegram_id],
+            set_={"username": insert.excluded.username, "language": language, "active": True},
+        ).returning(_USERS)
 
     async def meet(self, telegram_id: int, *, language: str, username: str | None = None) -> User:
         """The person of this Telegram number, made at the first meeting; who writes is active again.
@@ -50,24 +56,8 @@ class People:
             and (known.language_chosen or known.language == language)
         ):
             return known  # the usual case needs no write
-        insert = self._sessions.insert(User).values(
-            telegram_id=telegram_id,
-            username=username,
-            language=language,
-            language_chosen=False,
-            consent=False,
-            active=True,
-            created_at=now(),
-        )
-        statement = insert.on_conflict_do_update(
-            index_elements=[User.telegram_id],
-            set_={
-                "username": insert.excluded.username,
-                "language": case((User.language_chosen, User.language), else_=insert.excluded.language),
-                "active": True,
-            },
-        ).returning(User.columns())
-        return made(User, cast("Row[Any]", await self._sessions.write(statement)))
+        met = {"telegram_id": telegram_id, "username": username, "language": language, "created_at": now()}
+        return made(User, cast("Row[Any]", await self._sessions.write(self._meet, met)))
 
     async def get(self, user_id: int) -> User:
         """The person of this :attr:`User.id`. Raises NotStored."""

@@ -1,7 +1,7 @@
 """``python -m tests.benchmarks crowd``: many people send pictures at once, and describing takes 20 ms.
 
 What is measured is the bot's own share: its processor time a picture, its calls of the Bot API, and how long
-one callback held the event loop, during which nobody else is served.
+the event loop came to nothing else, during which nobody is served.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DESCRIBING = 0.02  # s
 MODEL = "crowd"
 _FIRST = 7_000  # the number of the first person
 _OTHERS = {"getUpdates", "download"}  # polls, and the file server
-_SHOWN = 5  # of the callbacks that held the loop
+_SHOWN = 5  # of the times at which the loop was held
 
 
 class SlowCaptioner(FakeCaptioner):
@@ -59,7 +59,7 @@ class Crowd:
     seconds: float = 0.0  # from the first picture to the last reply
     processor: float = 0.0  # seconds of the bot's process
     calls: Counter[str] = field(default_factory=Counter)  # of the Bot API, by method, polls left out
-    # Which callbacks held the loop, for how long, how much of that at work (s), the busiest first.
+    # For how long the loop was held, how much of that at work (s), and by what, the longest first.
     blocks: list[tuple[float, float, str]] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)  # seconds from the first picture to each reply
 
@@ -123,7 +123,7 @@ def table(result: Crowd) -> Table:
         ("ms of the bot's processor time a picture", f"{1000 * result.processor / result.pictures:.1f}"),
         ("s until a reply, median", f"{statistics.median(result.waits):.1f}"),
         ("s until a reply, 95 %", f"{quantile(result.waits, 0.95):.1f}"),
-        ("ms for which one callback held the loop, at most", f"{1000 * max(held, default=0):.0f}"),
+        ("ms for which the loop was held, at most", f"{1000 * max(held, default=0):.0f}"),
         ("  of processor time, at most", f"{1000 * max(worked, default=0):.0f}"),
         ("calls of the Bot API a picture", f"{result.calls.total() / result.pictures:.2f}"),
         *((f"  {name}", f"{n / result.pictures:.2f}") for name, n in result.calls.most_common() if n),

@@ -1,7 +1,7 @@
-"""``python -m tests.benchmarks.watched FILE ...``: ``python -m bot ...``, and which callbacks held its loop.
+"""``python -m tests.benchmarks.watched FILE ...``: ``python -m bot ...``, and what held its event loop.
 
-The file gets a JSON line for each callback of the event loop that took longer than 20 ms: when it ended (the
-system's monotonic clock, s), how long it took (s), how long the processor worked on it (s), and what it was.
+The file gets a JSON line for each time that the loop came round more than 20 ms late: when it did (the
+system's monotonic clock, s), how late (s), how long the processor worked meanwhile (s), and what it was at.
 """
 
 from __future__ import annotations
@@ -10,25 +10,63 @@ import asyncio
 import json
 import runpy
 import sys
+import threading
 import time
+import traceback
 from pathlib import Path
+from types import FrameType
 
+from bot.common import loops
+
+PERIOD = 0.005  # s between two looks
 LEAST = 0.02  # s
+
+
+class Watch:
+    """Comes round in the loop every few milliseconds; a thread looks at what it is at when it does not."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file.open("a", encoding="utf-8", buffering=1)
+        self._due = float("inf")
+        self._worked = 0.0
+        self._at = ""
+
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Watch this loop, which the calling thread is about to run."""
+        looking = threading.get_ident()
+        threading.Thread(target=self._look, args=(looking,), daemon=True).start()
+        loop.call_soon(self._come_round, loop)
+
+    def _come_round(self, loop: asyncio.AbstractEventLoop) -> None:
+        now, worked = time.monotonic(), time.thread_time()
+        if (late := now - self._due) > LEAST:
+            self._file.write(json.dumps([now, late, worked - self._worked, self._at]) + "\n")
+        self._at, self._worked, self._due = "", worked, now + PERIOD
+        loop.call_later(PERIOD, self._come_round, loop)
+
+    def _look(self, thread: int) -> None:
+        while True:
+            time.sleep(PERIOD)
+            if time.monotonic() > self._due + PERIOD and not self._at:
+                self._at = _place(sys._current_frames()[thread])
+
+
+def _place(frame: FrameType) -> str:
+    """Where a thread is, by its innermost functions."""
+    calls = traceback.extract_stack(frame)[-5:]
+    return " < ".join(f"{call.name} ({Path(call.filename).name}:{call.lineno})" for call in reversed(calls))
 
 
 def main() -> None:
     """Run the bot in this process."""
-    file = Path(sys.argv.pop(1)).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 - until the end
-    run = asyncio.Handle._run
+    watch, new = Watch(Path(sys.argv.pop(1))), loops.new_event_loop
 
-    def timed(handle: asyncio.Handle) -> None:
-        started, worked = time.monotonic(), time.thread_time()
-        run(handle)
-        ended = time.monotonic()
-        if ended - started > LEAST:
-            file.write(json.dumps([ended, ended - started, time.thread_time() - worked, repr(handle)]) + "\n")
+    def watched() -> asyncio.AbstractEventLoop:
+        loop = new()
+        watch.begin(loop)
+        return loop
 
-    asyncio.Handle._run = timed  # type: ignore[method-assign, assignment]  # asyncio has no hook for this
+    loops.new_event_loop = watched
     runpy.run_module("bot", run_name="__main__", alter_sys=True)
 
 
