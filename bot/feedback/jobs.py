@@ -22,6 +22,7 @@ DEFAULT_OPTIONS_KEY = "default"  # of a job that leaves the options to the model
 
 _JOBS = Job.columns()
 _ID = _JOBS.c.id
+_THAT = _JOBS.c.id == bindparam("job_id")
 # What is asked for; who is to answer it makes one or several jobs of it.
 _QUESTION = ("chat_id", "message_id", "kind", "options_key", "file_unique_id")
 _CHOICE = ("model", "part")
@@ -35,7 +36,7 @@ def _same(*names: str) -> Select[Any]:
 
 def _changing(**values: Any) -> Update:
     """Changes the job ``job_id``."""
-    return update(_JOBS).where(bindparam("job_id") == _ID).values(**values, updated_at=ago())
+    return update(_JOBS).where(_THAT).values(**values, updated_at=ago())
 
 
 def _moving(move: Move, **values: Any) -> Update:
@@ -48,21 +49,19 @@ def _mine(statement: Update) -> Update:
     return statement.where(_JOBS.c.owner == bindparam("me")).values(held_at=ago())
 
 
-JOB = select(_JOBS).where(bindparam("job_id") == _ID)
+JOB = select(_JOBS).where(_THAT)
 _KNOWN = _same(*_QUESTION)
 # Of one update, whatever the person has chosen since it came first.
 _REPEATED = _same(*(name for name in _QUESTION if name != "options_key"))
 _ONE = _same(*_QUESTION, *_CHOICE)
-_COMPARE = (
-    update(_JOBS).where(bindparam("job_id") == _ID).values(compared_with=bindparam("others")).returning(_JOBS)
-)
+_COMPARE = update(_JOBS).where(_THAT).values(compared_with=bindparam("others")).returning(_JOBS)
 _CLAIM, _TAKE_UP = (
     _mine(_moving(move, attempts=_JOBS.c.attempts + 1)).returning(_JOBS) for move in (CLAIM, TAKE_UP)
 )
 _RETRY = _moving(RETRY, reason=None, sending_at=None, owner=bindparam("me"), held_at=ago()).returning(_ID)
 _ANSWER = _moving(ANSWER, reply_message_id=bindparam("reply"), reason=None).returning(_ID)
 _FAIL = _moving(FAIL, reason=bindparam("why"), failure=bindparam("sort")).returning(_ID)
-_NOTICE = _changing(notice_message_id=bindparam("notice")).returning(_ID)
+_NOTICE = update(_JOBS).where(_THAT).values(notice_message_id=bindparam("notice")).returning(_ID)
 # Checked and written in one: a process that stood still must not send what another one has sent meanwhile.
 _SENDING = _mine(_changing(sending_at=ago())).returning(_ID)
 _NOT_SENT = _mine(_changing(sending_at=None)).returning(_ID)
@@ -152,6 +151,7 @@ class Jobs:
             "sending_at": now() if self._may_be_answered(asked_at) else None,
             "created_at": now(),
         }
+        asker = 0 if limits == NO_DAY_LIMITS else await self._people.telegram_id(user_id)
 
         def work(connection: Connection) -> list[tuple[Job, bool]]:
             if not again:
@@ -164,7 +164,6 @@ class Jobs:
             settled = values | {"sender": whose, "keeps_picture": keeps}
             return [self._add(connection, settled, choice) for choice in choices]
 
-        asker = 0 if limits == NO_DAY_LIMITS else await self._people.telegram_id(user_id)
         return await self._sessions.transact(work)
 
     def _may_be_answered(self, asked_at: datetime | None) -> bool:

@@ -140,10 +140,9 @@ class Sessions:
             return connection.execute(statement, values).one_or_none()
 
     async def transact(self, work: Callable[[Connection], _Result]) -> _Result:
-        """What ``work`` returns, in a transaction. Raises as that does.
+        """What ``work`` returns, which is a :meth:`transaction` of its own. Raises as that does.
 
-        For what every picture needs: the whole of it runs in one greenlet, which a session begins anew for
-        every step.
+        For what every picture needs: all of it runs in one greenlet, where a session begins one a step.
         """
         with self._writing():
             async with self._one_writer or nullcontext():

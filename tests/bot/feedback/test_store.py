@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import event, select
 from bot.feedback.database import NotStored, StoreAway
 from bot.feedback.messages import MessageKey
 from bot.feedback.store import Store
-from bot.feedback.tables import Shown, User
+from bot.feedback.tables import Place, Shown, User
 from tests.bot.feedback.conftest import Chat, fields, meme, said
 
 
@@ -88,3 +89,21 @@ async def test_an_outage_ends_with_what_is_written_not_with_what_changes_nothing
     event.remove(engine, "before_cursor_execute", full)
     await look()
     assert store.outage is None
+
+
+async def test_what_is_broken_off_at_any_step_leaves_the_store_to_others(store: Store) -> None:
+    user = await store.people.meet(7, language="ru")
+    accept = partial(store.jobs.accept, user_id=user.id, place=Place(7), language="ru", file_id="file")
+    for turns in range(60):  # of the loop, until it is cancelled: more than it has steps
+        for ask in (
+            partial(accept, message_id=1000 + turns, file_unique_id="cancelled"),
+            partial(store.messages.show, MessageKey.of(7, 1000 + turns), Shown("privacy")),
+            partial(store.people.find, 7),
+        ):
+            work = asyncio.ensure_future(ask())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+        async with asyncio.timeout(10):
+            assert await accept(message_id=turns, file_unique_id="another")
