@@ -253,6 +253,7 @@ async def test_the_place_in_the_queue_is_told_on_and_goes_after_a_restart(
     async with process(environment, tmp_path) as bot:
         sent = [await sandbox.send_document(picture(size=(40 + number, 30)), "a.png") for number in range(3)]
         (notice,) = await sandbox.wait_for(notices)
+        await sandbox.wait_for(lambda: gate.arrived)
 
         async def written_down() -> bool:
             async with await Store.open(environment["DATABASE_URL"], tmp_path / "data") as store:
