@@ -9,20 +9,15 @@ import pytest
 from inference.presets.preset import preset
 from tests.full_size import prove
 
-PRESETS = ("resnet34-lstm", "mobilenet-soft-attention", "clipcap-mlp", "rudolph")
 
-
-def test_presets_learn_are_kept_and_say_the_same_in_a_new_process(tmp_path: Path) -> None:
-    """The process, which takes seconds to import PyTorch, loads them one by one."""
-    rows = prove(PRESETS, tmp_path)
-    assert [row["preset"] for row in rows] == [*PRESETS]
-    for row in rows:
-        name = row["preset"]
-        told = preset(name)
-        assert (row["trainable"], row["parameters"]) == (told.trainable, told.parameters), name
-        # 4 bytes a parameter, and little besides.
-        assert row["megabytes"] == pytest.approx(4 * row["parameters"] / 1e6, rel=0.02), name
-        # RuDOLPH keeps 24 layers of 384 places for its step backward; to caption it needs 4 GB.
-        assert row["load_peak"] < 4.2e9, name
-        # Beyond what the process had before: of the tests that ran in it.
-        assert row["grown"] < (7.6e9 if name == "rudolph" else 3.6e9), name
+@pytest.mark.parametrize("name", ["resnet34-lstm", "mobilenet-soft-attention", "clipcap-mlp", "rudolph"])
+def test_a_preset_learns_is_kept_and_says_the_same_in_a_new_process(name: str, tmp_path: Path) -> None:
+    (row,) = prove([name], tmp_path)
+    told = preset(name)
+    assert (row["trainable"], row["parameters"]) == (told.trainable, told.parameters)
+    # 4 bytes a parameter, and little besides.
+    assert row["megabytes"] == pytest.approx(4 * row["parameters"] / 1e6, rel=0.02)
+    # RuDOLPH keeps 24 layers of 384 places for its step backward; to caption it needs 4 GB.
+    assert row["load_peak"] < 4.2e9
+    # Beyond what the process had before: of the tests that ran in it.
+    assert row["grown"] < (7.6e9 if name == "rudolph" else 3.6e9)
