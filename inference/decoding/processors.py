@@ -67,13 +67,11 @@ class ForbidByPicture:
 @dataclass(frozen=True, slots=True)
 class QuoteLines:
     """Quotations hold what was read and nothing else: between ``opens`` and ``closes`` only the ``lines`` of
-    the picture are said, nowhere else, and each once; where none is left, no quotation is opened, nor
-    announced. Behind what ``announces`` one, a colon, it is opened."""
+    the picture are said, nowhere else, and each once; where none is left, no quotation is opened."""
 
     opens: int
     closes: int
     lines: tuple[int, ...]  # the tokens that stand for lines, of all pictures
-    announces: tuple[int, ...] = ()
 
     def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
         lines = np.array(self.lines)
@@ -84,9 +82,7 @@ class QuoteLines:
         closing = np.where(inside & ~just_opened, logits[:, self.closes], NEVER)
         left = (~said & (logits[:, lines] > NEVER)).any(1)
         opening = np.where(left & ~inside, logits[:, self.opens], NEVER)
-        announced = np.isin(tokens[:, -1:], self.announces).any(1)
-        allowed = np.where((inside | announced)[:, None], NEVER, logits)
-        allowed[np.ix_(~left, self.announces)] = NEVER
+        allowed = np.where(inside[:, None], NEVER, logits)
         allowed[:, lines], allowed[:, self.closes], allowed[:, self.opens] = quoted, closing, opening
         return allowed
 
@@ -153,13 +149,11 @@ class NoRepeatNgram:
     """Forbids any token that would complete an n-gram of ``size`` tokens which the row already holds.
 
     Paulus et al. 2017, section 2.5 (there for trigrams). The tokens ``within`` are left: pieces that go on
-    with a word, which would be cut off where it is not new. No n-gram reaches over the tokens ``apart``: the
-    marks around quotations, in which something else stands each time.
+    with a word, which would be cut off where it is not new.
     """
 
     size: int
     within: frozenset[int] = frozenset()
-    apart: tuple[int, ...] = ()
 
     def __call__(self, tokens: Tokens, logits: Logits) -> Logits:
         said = tokens.shape[1]
@@ -171,7 +165,7 @@ class NoRepeatNgram:
         if not len(row):
             return logits
         again = grams[row, place, -1]
-        begins = ~among(again, self.within) & ~np.isin(grams[row, place], self.apart).any(-1)
+        begins = ~among(again, self.within)
         left = logits.copy()
         left[row[begins], again[begins]] = NEVER
         return left
@@ -213,18 +207,15 @@ def added_to(
 
 
 def asked_for(
-    options: DecodingOptions,
-    ends: tuple[int, ...],
-    within: frozenset[int] = frozenset(),
-    apart: tuple[int, ...] = (),
+    options: DecodingOptions, ends: tuple[int, ...], within: frozenset[int] = frozenset()
 ) -> list[LogitsProcessor]:
-    """The processors that the options ask for, in their order; ``ends``: the end tokens; ``within`` and
-    ``apart``: see :class:`NoRepeatNgram`."""
+    """The processors that the options ask for, in their order; ``ends``: the end tokens; ``within``: those
+    that go on with words."""
     processors: list[LogitsProcessor] = []
     if options.repetition_penalty != 1:
         processors.append(RepetitionPenalty(options.repetition_penalty))
     if options.no_repeat_ngram:
-        processors.append(NoRepeatNgram(options.no_repeat_ngram, within, apart))
+        processors.append(NoRepeatNgram(options.no_repeat_ngram, within))
     if options.min_tokens:
         processors.append(MinTokens(options.min_tokens, ends))
     return processors

@@ -40,7 +40,6 @@ def generate(
     ends: Sequence[int] = (),
     processors: Sequence[LogitsProcessor] = (),
     within: frozenset[int] = frozenset(),
-    apart: Sequence[int] = (),
     seeds: Sequence[int] | None = None,
     prompts: Sequence[Sequence[int]] | None = None,
 ) -> Generated:
@@ -50,7 +49,7 @@ def generate(
     picture gets what it would get alone: nothing passes between rows, rows that have ended are fed ``pad``
     and ignored. A token of ``ends`` ends a sentence as ``eos`` does. ``processors`` run before those that the
     options ask for. The tokens ``within``, pieces that go on with a word, may be said again where phrases may
-    not, and phrases end at the tokens ``apart``, marks of quotations.
+    not.
 
     Sampling: each picture has a random generator of its own, seeded with ``seeds[i]`` where given, else with
     ``options.seed`` (the same for all, so a picture's caption does not depend on its neighbours), else anew.
@@ -68,8 +67,7 @@ def generate(
     if n == 0:
         return Generated([], [], [], [])
     ending = (eos, *ends)
-    wanted = asked_for(options, ending, within, tuple(apart))
-    search = _Search(decoder, options, ending, pad, (*processors, *wanted))
+    search = _Search(decoder, options, ending, pad, (*processors, *asked_for(options, ending, within)))
     first = np.full(n, bos, np.int64)
     if prompts is not None:
         if not isinstance(decoder, Prompted) or len(prompts) != n or not all(prompts):

@@ -52,12 +52,6 @@ def rest_marks_of(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...
     return getattr(tokenizer, "goes_on", ()), getattr(tokenizer, "ends", ())
 
 
-def colons_of(tokenizer: Tokenizer) -> tuple[int, ...]:
-    """The ids of the mark that announces a quotation, where it is a token of its own."""
-    colons: tuple[int, ...] = getattr(tokenizer, "colons", ())
-    return colons
-
-
 def load_tokenizer(kind: str, folder: Path) -> Tokenizer:
     """The tokenizer that was saved in ``folder``.
 

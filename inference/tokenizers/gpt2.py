@@ -20,20 +20,15 @@ _NAMES = {
 }
 # A published vocabulary has neither: there a space is written as another character.
 _OPENS, _CLOSES = ' "', '"'
-# « » “ ” „ in the characters that byte-level tokens are written with, whole or all but the last byte, and the
-# marks themselves together with others.
-_OTHER_MARKS = re.compile(r'Â[«»]|âĢ(?:[ľĿŀ]|$)|^(?=.*")(?! ?"$)')
-# A hyphen stands within words, a dash behind a space.
-_GOES_ON, _ENDS = re.compile(r" ?[,:;(\[]| [-–—]"), re.compile(r"[.!?…)\]]+")
+# « » “ ” „ in the characters that byte-level tokens are written with, whole or all but the last byte.
+_OTHER_MARKS = re.compile("Â[«»]|âĢ(?:[ľĿŀ]|$)")
 
 
 class Gpt2Tokenizer:
     """Known by their usual names: <s>, </s>, <pad> (ruGPT-3), <|endoftext|> for all three (GPT-2).
 
     ``slots`` and ``marks``: the ids of what :meth:`add_slots` gave it, where it did; ``other_marks``: then
-    those of what else has quotation marks; ``goes_on`` and ``ends``: then those of the marks after which a
-    sentence goes on (of them ``colons``), and of those at which it may end. Raises ValueError when there is
-    no end token.
+    those of what has quotation marks of another kind. Raises ValueError when there is no end token.
     """
 
     kind = "gpt2"
@@ -53,12 +48,6 @@ class Gpt2Tokenizer:
         self.marks = None if opens is None or closes is None else (opens, closes)
         names = vocabulary if self.marks else ()
         self.other_marks = sorted(vocabulary[name] for name in names if _OTHER_MARKS.search(name))
-        texts = {vocabulary[name]: self.tokenizer.decode([vocabulary[name]]) for name in names}
-        self.goes_on, self.ends = (
-            tuple(sorted(token for token, text in texts.items() if marks.fullmatch(text)))
-            for marks in (_GOES_ON, _ENDS)
-        )
-        self.colons = tuple(token for token in self.goes_on if texts[token] == ":")
 
     def _special(self, role: str, default: int | None = None) -> int:
         ids = (self.tokenizer.token_to_id(name) for name in _NAMES[role])

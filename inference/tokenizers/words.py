@@ -93,7 +93,6 @@ class WordTokenizer:
         self.goes_on, self.ends = (
             tuple(self.ids[mark] for mark in sorted(marks) if mark in self.ids) for marks in (_GOES_ON, _ENDS)
         )
-        self.colons = tuple(token for token in self.goes_on if self.words[token] == ":")
 
     def _special(self, role: str) -> int | None:
         return next((self.ids[name] for name in _NAMES[role] if name in self.ids), None)

@@ -25,8 +25,6 @@ BEFORE, AFTER, NOTHING = "На картинке написано: «", "». Оп
 
 _QUOTE = re.compile(r'"([^"]+)"|«([^«»]+)»|“([^“”]+)”|„([^„“”]+)[“”]')
 _QUOTED_SLOT = re.compile(rf'\s*:\s*"\s*{SLOT.pattern}')
-_NO_STOP = re.compile(r'(?<=>)"(?= [А-ЯЁ])')
-_TWO_STOPS = re.compile(r'(?<=[^.])\."\.(?!\.)')
 _NO_WORD = re.compile(r"[\W_]+")
 _LINES_OF_A_QUOTE = 8
 _ALIKE = 75  # per cent: a quotation is these lines; people correct what is misread
@@ -57,14 +55,13 @@ def slotted(texts: Sequence[str], readings: Sequence[Reading] | None, count: int
 
 
 def from_slots(text: str, lines: Sequence[TextLine]) -> str:
-    """``text`` with what was read in place of the slots. A full stop that ends a quotation and a sentence
-    stands once, behind the closing mark; one that lacks there before a capital letter is added."""
+    """``text`` with what was read in place of the slots."""
 
     def read(slot: re.Match[str]) -> str:
         number = int(slot[1])
         return lines[number].quote if number < len(lines) else ""
 
-    return _TWO_STOPS.sub('".', SLOT.sub(read, _NO_STOP.sub('".', text)))
+    return SLOT.sub(read, text)
 
 
 def author_behind(lines: Sequence[TextLine], text: str) -> str:

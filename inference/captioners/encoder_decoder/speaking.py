@@ -27,7 +27,7 @@ from inference.reading.lines import TextLine
 from inference.reading.reading import Reading
 from inference.russian.leads import signed_in
 from inference.russian.sentences import capitalised
-from inference.tokenizers.base import Tokenizer, colons_of, marks_of, rest_marks_of, slots_of
+from inference.tokenizers.base import Tokenizer, marks_of, rest_marks_of, slots_of
 from inference.tokenizers.words_read import (
     AFTER,
     BEFORE,
@@ -120,7 +120,6 @@ class Speaker:
             ends=special.ends,
             processors=processors,
             within=self._joining,
-            apart=self._apart(read=read),
             **extra,
         )
 
@@ -143,24 +142,14 @@ class Speaker:
                 row[slots_of(self.cutter())[len(own) :]] = True
             processors.append(ForbidByPicture(lacking))
             marks, (goes_on, ends) = marks_of(self.cutter()), rest_marks_of(self.cutter())
-            words = self.cutter().kind == "words"
-            # Of pieces, quotations that are made up, which nobody reads, are held to nothing.
-            if marks is not None and (words or read):
+            if marks is not None and goes_on:
                 stops = (self.special.eos, self.special.pad)
-                processors.append(WellFormed(*marks, goes_on, ends, stops))
-            if marks is not None and words:
-                processors.append(NoStammer())
+                processors += [WellFormed(*marks, goes_on, ends, stops), NoStammer()]
             elif self.detectors is not None and self._joining:  # which keep words of pieces from it
                 processors.append(NoStammer(self.detectors.words_parts))
             if read and marks is not None:
-                colons = colons_of(self.cutter())
-                processors.append(QuoteLines(*marks, tuple(slots_of(self.cutter())), colons))
+                processors.append(QuoteLines(*marks, tuple(slots_of(self.cutter()))))
         return processors
-
-    def _apart(self, *, read: bool) -> tuple[int, ...]:
-        """The marks of quotations that never repeat one another: each holds other lines."""
-        marks = marks_of(self.cutter()) if read and self.words == "slots" else None
-        return marks or ()
 
     @property
     def _joining(self) -> frozenset[int]:

@@ -289,8 +289,6 @@ def test_the_processors_do_what_they_say() -> None:
     ]
     assert forbidden(NoRepeatNgram(3)(tokens, logits)) == [[3], [3], []]
     assert forbidden(NoRepeatNgram(1)(tokens, logits)) == [[3, 4], [3], [1, 2, 3, 4]]
-    # No phrase reaches over what stands apart.
-    assert forbidden(NoRepeatNgram(3, apart=(3,))(tokens, logits)) == [[], [], []]
     assert forbidden(Forbid((0, 2))(tokens, logits)) == [[0, 2]] * 3
     lacking = np.array([[False, True, False, False, False]])
     assert forbidden(ForbidByPicture(lacking)(tokens, logits)) == [[1]] * 3
@@ -531,17 +529,3 @@ def test_quotations_hold_the_lines_of_the_picture_each_once() -> None:
     # No second line is there: neither in a quotation, nor is one opened for it.
     assert may_follow(opens, first, lacking=second) == {closes}
     assert may_follow(opens, first, closes, lacking=second) == {word}
-
-
-def test_a_colon_announces_a_quotation_of_a_line_that_is_left() -> None:
-    opens, closes, first, colon, word = range(5)
-    process = QuoteLines(opens, closes, (first,), (colon,))
-
-    def may_follow(*said: int) -> set[int]:
-        found = process(np.array([said], np.int64).reshape(1, -1), np.zeros((1, 5), np.float32))
-        return {int(token) for token in np.flatnonzero(found[0] > NEVER)}
-
-    assert may_follow(word) == {opens, colon, word}
-    assert may_follow(word, colon) == {opens}
-    assert may_follow(word, colon, opens) == {first}
-    assert may_follow(opens, first, closes, word) == {word}

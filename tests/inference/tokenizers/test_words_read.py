@@ -59,8 +59,6 @@ def test_quotations_of_lines_become_slots_and_come_back_as_what_was_read() -> No
     assert to_slots(text, lines, 16) == slots
     read = 'Мем: "КОГДА СКАЗАЛ, ЧТО ЛЯЖЕШЬ ПОРАНЫЕ". Твит "Кот учёный" и \'ничего\', "другое".'
     assert from_slots(slots, lines) == read
-    stops = from_slots('Мем "<line0>". Твит "<line1>" и "<line2>" Кот.', lines_of("Да.", "Нет.", "Да..."))
-    assert stops == 'Мем "Да". Твит "Нет." и "Да...". Кот.'
     # Only lines that have a slot, and none where nothing was read.
     assert to_slots(text, lines, 2) == slots.replace("<line2>", "кот ученый")
     assert to_slots(text, (), 16) == text.replace("«", '"').replace("»", '"')
