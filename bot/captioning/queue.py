@@ -136,9 +136,7 @@ class Queue:
         try:
             yield
         finally:
-            self._accepting[user_id] -= 1
-            if not self._accepting[user_id]:
-                del self._accepting[user_id]
+            _take_one(self._accepting, user_id)
 
     def add(self, jobs: Iterable[Job]) -> None:
         """Let them wait behind all others; one that waits keeps its place."""
@@ -149,9 +147,7 @@ class Queue:
     def remove(self, job: Job) -> None:
         """It is answered, or nobody works on it any more."""
         if self._line(job).remove(job):
-            self._waiting[job.user_id] -= 1
-            if not self._waiting[job.user_id]:
-                del self._waiting[job.user_id]
+            _take_one(self._waiting, job.user_id)
 
     def is_near(self, job: Job) -> bool:
         """Whether only a few pictures are before this one in its line."""
@@ -177,3 +173,10 @@ class Queue:
     def turn(self, job: Job) -> AbstractAsyncContextManager[None]:
         """A place in the work while the block runs, as soon as there is one for this job's person."""
         return self._line(job).turn(job.user_id)
+
+
+def _take_one(counted: Counter[int], user_id: int) -> None:
+    """Count one less, and forget who has none."""
+    counted[user_id] -= 1
+    if not counted[user_id]:
+        del counted[user_id]
