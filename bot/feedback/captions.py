@@ -43,8 +43,7 @@ class Captions:
 
     async def get(self, caption_id: int) -> CaptionRow | None:
         """The caption of this number; None: erased."""
-        row = await self._sessions.read(_CAPTION, {"caption": caption_id})
-        return None if row is None else made(CaptionRow, row)
+        return made(CaptionRow, await self._sessions.read(_CAPTION, {"caption": caption_id}))
 
     async def cached(
         self, file_unique_id: str, model: str, version: Version, options_key: str, *, user_id: int
@@ -65,7 +64,7 @@ class Captions:
                 "user_id": user_id,
             },
         )
-        return None if row is None else made(CaptionRow, row)
+        return made(CaptionRow, row)
 
     async def save(
         self, job_id: int, *, picture: PictureFields, caption: Caption, asked: bool = False

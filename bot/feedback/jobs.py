@@ -186,8 +186,7 @@ class Jobs:
 
     async def get(self, job_id: int) -> Job | None:
         """The job of this number; None: erased."""
-        row = await self._sessions.read(JOB, {"job_id": job_id})
-        return None if row is None else made(Job, row)
+        return made(Job, await self._sessions.read(JOB, {"job_id": job_id}))
 
     async def earlier_parts(self, job: Job) -> Sequence[Job]:
         """The jobs whose captions stand before this one's in a comparison."""
@@ -243,8 +242,7 @@ class Jobs:
         ``resume``: also take a job left in work by a process that died (:meth:`take_over`).
         :attr:`Job.attempts` counts the claims, so that a picture that kills the bot can be given up.
         """
-        row = await self._change(job_id, _TAKE_UP if resume else _CLAIM, me=self._me)
-        return None if row is None else made(Job, row)
+        return made(Job, await self._change(job_id, _TAKE_UP if resume else _CLAIM, me=self._me))
 
     async def retry(self, job_id: int) -> bool:
         """Put a failed job back to accepted, as this process's own; False when it is not a failed one."""

@@ -68,8 +68,7 @@ class People:
 
     async def find(self, telegram_id: int) -> User | None:
         """The person of this Telegram number; None: never met, or erased."""
-        row = await self._sessions.read(_BY_NUMBER, {"number": telegram_id})
-        return None if row is None else made(User, row)
+        return made(User, await self._sessions.read(_BY_NUMBER, {"number": telegram_id}))
 
     async def telegram_id(self, user_id: int) -> int:
         """The number of the person's private chat. Raises NotStored."""
@@ -77,27 +76,33 @@ class People:
 
     async def set_language(self, user_id: int, language: str) -> None:
         """The language the person chose. Raises NotStored."""
-        await self._sessions.set(User, user_id, language=language, language_chosen=True)
+        await self._set(user_id, language=language, language_chosen=True)
 
     async def choose_model(self, user_id: int, model: str | None) -> None:
         """The model that the person chose; None: whatever the operator serves. Raises NotStored."""
-        await self._sessions.set(User, user_id, model=model)
+        await self._set(user_id, model=model)
 
     async def compare_with(self, user_id: int, models: tuple[str, ...] | None) -> None:
         """Answer with several captions: see :attr:`User.compare_with`. Raises NotStored."""
-        await self._sessions.set(User, user_id, compare_with=models)
+        await self._set(user_id, compare_with=models)
 
     async def choose_telling(self, user_id: int, **chosen: str | bool) -> User:
         """How descriptions are told (see :attr:`User.detail` and the columns below it); the person as they
         are now. Raises NotStored.
         """
-        await self._sessions.set(User, user_id, **chosen)
+        await self._set(user_id, **chosen)
         return await self.get(user_id)
+
+    async def _set(self, user_id: int, **values: Any) -> None:
+        """Change columns of one person. Raises NotStored."""
+        async with self._sessions.transaction() as session:
+            if not await changed(session, update(User).where(User.id == user_id).values(**values)):
+                raise NotStored("This person was erased.")
 
     async def set_consent(self, user_id: int, consent: bool) -> None:
         """May pictures sent from now on be kept? Withdrawing also deletes what was kept. Raises NotStored."""
         if consent:
-            await self._sessions.set(User, user_id, consent=True)
+            await self._set(user_id, consent=True)
             return
         async with self._pictures.lock:
             async with self._sessions.transaction() as session:

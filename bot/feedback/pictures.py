@@ -79,8 +79,7 @@ class Pictures:
 
     async def get(self, picture_id: int) -> Picture | None:
         """The picture of this number (:attr:`CaptionRow.picture_id`); None: erased."""
-        row = await self._sessions.read(PICTURE, {"picture": picture_id})
-        return None if row is None else made(Picture, row)
+        return made(Picture, await self._sessions.read(PICTURE, {"picture": picture_id}))
 
     def file(self, path: str) -> Path:
         """Where the kept bytes of a :attr:`Picture.path` are."""

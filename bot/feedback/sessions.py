@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, overload
 
 from sqlalchemy import (
     ColumnElement,
@@ -33,7 +33,7 @@ from sqlalchemy.util import greenlet_spawn
 from bot.feedback import database
 from bot.feedback.clock import ago
 from bot.feedback.database import NotStored, StoreAway, StoreError
-from bot.feedback.tables import Job, Secret, Table, User
+from bot.feedback.tables import Secret, Table
 
 # Rows are handed out as plain data, and what a session holds is not changed past it.
 _OPTIONS: dict[str, Any] = {"expire_on_commit": False, "execution_options": {"synchronize_session": False}}
@@ -129,15 +129,14 @@ class Sessions:
     async def write(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Row[Any] | None:
         """The same of a statement that is a transaction by itself. Raises as :meth:`transaction` does."""
         if self.outage is not None:  # what ends one takes more than a statement
-            async with self.transaction() as session:
-                return (await session.execute(statement, values)).one_or_none()
+            return await self.transact(lambda connection: _only_row(connection, statement, values))
         with self._writing():
             async with self._one_writer or nullcontext():
                 return await greenlet_spawn(self._run_alone, statement, values)
 
     def _run_alone(self, statement: Executable, values: Mapping[str, Any] | None) -> Row[Any] | None:
         with self._alone.connect() as connection:
-            return connection.execute(statement, values).one_or_none()
+            return _only_row(connection, statement, values)
 
     async def transact(self, work: Callable[[Connection], _Result]) -> _Result:
         """What ``work`` returns, which is a :meth:`transaction` of its own. Raises as that does.
@@ -201,12 +200,6 @@ class Sessions:
         columns = table.columns()
         return sqlite.insert(columns) if self._engine.dialect.name == "sqlite" else postgresql.insert(columns)
 
-    async def set(self, table: type[User] | type[Job], row_id: int, **values: Any) -> None:
-        """Change columns of one row. Raises NotStored when it is there no more."""
-        async with self.transaction() as session:
-            if not await changed(session, update(table).where(table.id == row_id).values(**values)):
-                raise NotStored("This person or job was erased.")
-
     async def hold(
         self, key: InstrumentedAttribute[int], numbers: Iterable[int], *only: ColumnElement[bool]
     ) -> None:
@@ -246,9 +239,19 @@ def _watch_statements(engine: AsyncEngine, watcher: Watcher) -> None:
     event.listen(engine.sync_engine, "after_cursor_execute", after)
 
 
-def made(table: type[_Table], row: Row[Any]) -> _Table:
+def _only_row(
+    connection: Connection, statement: Executable, values: Mapping[str, Any] | None
+) -> Row[Any] | None:
+    return connection.execute(statement, values).one_or_none()
+
+
+@overload
+def made(table: type[_Table], row: Row[Any]) -> _Table: ...
+@overload
+def made(table: type[_Table], row: None) -> None: ...
+def made(table: type[_Table], row: Row[Any] | None) -> _Table | None:
     """What a row with the columns of ``table`` is."""
-    return table(**row._mapping)
+    return None if row is None else table(**row._mapping)
 
 
 async def changed(session: AsyncSession, statement: Update | Delete) -> int:
