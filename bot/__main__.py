@@ -108,6 +108,7 @@ def import_app() -> None:
         import_aiogram()
         importlib.import_module("bot.app")
     finally:
+        gc.freeze()  # nor is it looked at later, again and again
         gc.enable()
 
 

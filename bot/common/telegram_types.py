@@ -7,6 +7,8 @@ names in the types' annotations, which aiogram's modules import for type checker
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,8 @@ from contextlib import contextmanager
 from pydantic import BaseModel
 
 __all__ = ["import_aiogram"]
+
+_NAME = re.compile(r"\w+")
 
 
 def import_aiogram() -> None:
@@ -23,11 +27,19 @@ def import_aiogram() -> None:
     """
     with _nothing_rebuilt():
         from aiogram import methods, types  # noqa: PLC0415
-    names = {name: getattr(types, name) for name in types.__all__}
-    for module in [name for name in sys.modules if name.startswith(f"{types.__name__}.")]:
-        for name, value in names.items():
-            vars(sys.modules[module]).setdefault(name, value)
-    for kind in (types.Update, types.Message, methods.SendMessage, methods.EditMessageText):
+    every = {name: getattr(types, name) for name in types.__all__}
+    named = {
+        kind: every.keys() & _NAME.findall(" ".join(map(str, inspect.get_annotations(kind).values())))
+        for kind in every.values()
+        if inspect.isclass(kind)
+    }
+    for kind in named:
+        known = vars(sys.modules[kind.__module__])
+        for base in kind.__mro__:  # what is inherited is looked up there, too
+            for name in named.get(base, ()):
+                known.setdefault(name, every[name])
+    # A message is a part of an update: one that was built is not built again.
+    for kind in (types.Message, types.Update, methods.SendMessage):
         kind.model_rebuild()
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from sqlalchemy import select, text
 
 from bot.app import App, build
@@ -24,7 +22,6 @@ from bot.feedback import database
 from bot.feedback.states import UNFINISHED
 from bot.feedback.store import Store
 from bot.feedback.tables import Job
-from bot.feedback.upgrade import migrate
 from bot.messages.pace import Limit, Limits
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.pictures import photo_sizes
@@ -63,29 +60,9 @@ async def url(tmp_path: Path) -> str:
     return await address_of_database(tmp_path / "bot.db")
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of SQLite with today's tables and nothing in them."""
-    file = tmp_path_factory.mktemp("tables") / "bot.db"
-    await migrate(database.database_url(f"sqlite:///{file}"))
-    file.chmod(0o600)
-    return file
-
-
-def lay_tables(tables: Path, url: str) -> None:
-    """Put them where a database of SQLite is to be: all steps of bot/feedback/migrations, which have tests of
-    their own, take longer than most tests."""
-    if (file := database.sqlite_file(database.database_url(url))) is not None:
-        file.parent.mkdir(0o700, exist_ok=True)
-        shutil.copy(tables, file)
-
-
 @pytest.fixture
-def settings(
-    url: str, tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Settings]:
+def settings(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
     """Settings of a bot that keeps everything under this test's folder; nothing comes from outside."""
-    lay_tables(tables, url)
     models_dir = tmp_path / "models"
     write_checkpoint(models_dir, "fake")
     monkeypatch.setenv("FAKE_LOG", str(tmp_path / "fake.log"))

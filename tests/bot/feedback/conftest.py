@@ -14,7 +14,7 @@ from bot.feedback.pictures import PictureFields
 from bot.feedback.store import Store
 from bot.feedback.tables import CaptionRow, Job, Place, User
 from inference.common.types import Caption, DecodingOptions
-from tests.bot.conftest import address_of_database, lay_tables
+from tests.bot.conftest import address_of_database
 from tests.drawing import draw_meme, jpeg_bytes
 
 MODEL = "meme-small"
@@ -33,8 +33,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(url: str, data_dir: Path, tables: Path) -> AsyncIterator[Store]:
-    lay_tables(tables, url)
+async def store(url: str, data_dir: Path) -> AsyncIterator[Store]:
     async with await Store.open(url, data_dir) as opened:
         yield opened
 

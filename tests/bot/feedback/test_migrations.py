@@ -21,6 +21,7 @@ from bot.feedback import database, upgrade
 from bot.feedback.database import StoreError
 from bot.feedback.messages import MessageKey
 from bot.feedback.migrations import versions
+from bot.feedback.migrations.__main__ import layout
 from bot.feedback.store import Store
 from bot.feedback.tables import Choice, Place, Shown, Table
 from inference.common.types import DecodingOptions
@@ -38,6 +39,24 @@ async def test_migrations_give_the_tables_of_the_code(url: str, store: Store) ->
     async with engine.connect() as connection:
         assert await connection.run_sync(differences) == []
     await engine.dispose()
+
+
+def test_a_new_database_of_sqlite_is_laid_out_as_all_migrations_would_make_it(tmp_path: Path) -> None:
+    """Where it is not: ``python -m bot.feedback.migrations`` writes the layout anew."""
+    url = f"sqlite:///{tmp_path}/bot.db"
+    asyncio.run(upgrade.migrate(database.database_url(url)))
+    laid_out, migrated = create_engine(url), create_engine("sqlite://")
+    with laid_out.begin() as one, migrated.begin() as other:
+        run_migrations(other, "head", up=True)
+        assert layout(one) == layout(other) == upgrade.LAYOUT.read_text(encoding="utf-8")
+        assert revision(one) == revision(other)
+    laid_out.dispose()
+    migrated.dispose()
+
+
+def revision(connection: Connection) -> str | None:
+    """What Alembic takes the database for."""
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 async def test_migrations_can_be_taken_back(url: str, store: Store) -> None:
