@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from bot.sandbox import Sandbox
 from tests.bot.forked import Bots, warm_bots
+from tests.train_scripts.forked import Commands, commands
 
 # A shell that starts the tests in the background has them ignore Ctrl+C, and their processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -91,6 +92,13 @@ def bots() -> Iterator[Bots]:
     """Starts processes of ``python -m bot`` that need not import it first."""
     with warm_bots() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def command() -> Iterator[Commands]:
+    """Runs commands in processes of their own that need not import PyTorch first."""
+    with commands() as asked:
+        yield asked
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -147,10 +147,25 @@ def _forget_peak() -> float:
     return _peak()
 
 
-def prove(names: Sequence[str], root: Path) -> list[dict[str, Any]]:
+def new_process(root: Path) -> str:
+    """What `describe_all` prints in one.
+
+    Raises AssertionError with what it says when it fails.
+    """
+    beside = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", BESIDE, str(root)], capture_output=True, text=True, check=False
+    )
+    if beside.returncode:
+        raise AssertionError(beside.stderr)
+    return beside.stdout
+
+
+def prove(
+    names: Sequence[str], root: Path, beside: Callable[[Path], str] = new_process
+) -> list[dict[str, Any]]:
     """Every named preset through all of it: all are saved, then one new process loads them one by one.
 
-    Raises AssertionError when one does not come back as it was.
+    ``beside``: starts that process. Raises AssertionError when one does not come back as it was.
     """
     rows = {}
     for name in names:
@@ -158,19 +173,15 @@ def prove(names: Sequence[str], root: Path) -> list[dict[str, Any]]:
         folder.mkdir()
         rows[name] = check(name, folder)
         gc.collect()
-    beside = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", BESIDE, str(root)], capture_output=True, text=True, check=False
-    )
-    if beside.returncode:
-        raise AssertionError(beside.stderr)
-    for line in beside.stdout.splitlines():
+    printed = beside(root)
+    for line in printed.splitlines():
         name, loaded, answer, peak = json.loads(line)
         expected = json.loads((root / name / "expected.json").read_text(encoding="utf-8"))
         if answer != expected or not answer[1]:
             raise AssertionError(f"{name} says {answer} in a new process, not {expected}")
         rows[name] |= {"load": loaded, "load_peak": peak}
     if any("load" not in row for row in rows.values()):
-        raise AssertionError(f"the new process did not answer for all: {beside.stdout}")
+        raise AssertionError(f"the new process did not answer for all: {printed}")
     return list(rows.values())
 
 

@@ -78,11 +78,10 @@ class Probe:
 
 @contextmanager
 def probes(
-    kinds: Mapping[str, tuple[Path, str]], model: str, *, threads: int | None = None
+    kinds: Mapping[str, tuple[Path, str]], model: str, compiled: Path, *, threads: int | None = None
 ) -> Iterator[dict[str, Probe]]:
     """One of each checkout and kind, by their names; they end with the block."""
     with ExitStack() as stack:
-        compiled = Path(stack.enter_context(TemporaryDirectory()))
         started = {}
         for name, (checkout, kind) in kinds.items():
             started[name] = Probe(checkout, kind, model, compiled, threads=threads)
@@ -97,14 +96,14 @@ def in_turn(names: Sequence[str], number: int) -> Sequence[str]:
 
 
 def captions_of(
-    checkouts: Mapping[str, Path], model: str, pictures: Sequence[Path]
+    checkouts: Mapping[str, Path], model: str, pictures: Sequence[Path], compiled: Path
 ) -> dict[str, list[dict[str, Any]]]:
     """Of each version what it says of each picture, and how long that took; the first is said twice."""
     kinds = {name: (checkout, "captioner") for name, checkout in checkouts.items()}
     if multiplies_bfloat16():
         kinds[EXACT] = (checkouts[BEFORE], "captioner_without_bfloat16")
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in kinds}
-    with probes(kinds, model, threads=1) as started:
+    with probes(kinds, model, compiled, threads=1) as started:
         for probe in started.values():
             probe(pictures[0])  # what only the first picture pays for
         for number, picture in enumerate(tqdm(pictures, desc="one thread", mininterval=5)):
@@ -200,18 +199,20 @@ def compare(  # noqa: PLR0917 - the options of a command
     out.mkdir(parents=True, exist_ok=True)
 
     def described() -> Part:
-        found = captions_of(checkouts, model, pictures)
+        found = captions_of(checkouts, model, pictures, compiled)
         for name, own in found.items():
             said = [json.dumps(one, ensure_ascii=False) for one in own]
             (out / f"{name}.jsonl").write_text("\n".join(said) + "\n", encoding="utf-8")
         return caption_rows(found), [processor(), *same_captions(found)]
 
     def answered() -> Part:
-        with probes({name: (checkout, "bot") for name, checkout in checkouts.items()}, model) as started:
+        kinds = {name: (checkout, "bot") for name, checkout in checkouts.items()}
+        with probes(kinds, model, compiled) as started:
             return bot_rows(started, pictures, rounds), []
 
     def kept_busy() -> Part:
-        with probes({name: (checkout, "engine") for name, checkout in checkouts.items()}, model) as started:
+        kinds = {name: (checkout, "engine") for name, checkout in checkouts.items()}
+        with probes(kinds, model, compiled) as started:
             return busy_rows(started, pictures[:9], beside, rounds)
 
     def at_full_size() -> Part:
@@ -224,13 +225,15 @@ def compare(  # noqa: PLR0917 - the options of a command
     parts += [at_full_size] if full_size else []
     figures: list[Row] = []
     told: list[str] = []
-    for part in parts:
-        rows, more = part()
-        figures, told = [*figures, *rows], [*told, *more]
-        # After each: what was measured is not lost when a later part fails.
-        (out / "versions.json").write_text(json.dumps([asdict(row) for row in figures], indent=1) + "\n")
-        (out / "versions.md").write_text(markdown(figures, told), encoding="utf-8")
-        plot(figures, out / "versions.svg")
+    with TemporaryDirectory() as folder:
+        compiled = Path(folder)
+        for part in parts:
+            rows, more = part()
+            figures, told = [*figures, *rows], [*told, *more]
+            # After each: what was measured is not lost when a later part fails.
+            (out / "versions.json").write_text(json.dumps([asdict(row) for row in figures], indent=1) + "\n")
+            (out / "versions.md").write_text(markdown(figures, told), encoding="utf-8")
+            plot(figures, out / "versions.svg")
     console = Console()
     console.print(table(figures))
     for one in told:

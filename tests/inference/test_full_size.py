@@ -7,12 +7,20 @@ from pathlib import Path
 import pytest
 
 from inference.presets.preset import preset
-from tests.full_size import prove
+from tests.full_size import BESIDE, prove
+from tests.train_scripts.forked import Commands
 
 
 @pytest.mark.parametrize("name", ["resnet34-lstm", "mobilenet-soft-attention", "clipcap-mlp", "rudolph"])
-def test_a_preset_learns_is_kept_and_says_the_same_in_a_new_process(name: str, tmp_path: Path) -> None:
-    (row,) = prove([name], tmp_path)
+def test_a_preset_learns_is_kept_and_says_the_same_in_a_new_process(
+    name: str, tmp_path: Path, command: Commands
+) -> None:
+    def beside(root: Path) -> str:
+        done = command(root, code=BESIDE)
+        assert done.status == 0, done.stderr
+        return done.stdout
+
+    (row,) = prove([name], tmp_path, beside)
     told = preset(name)
     assert (row["trainable"], row["parameters"]) == (told.trainable, told.parameters)
     # 4 bytes a parameter, and little besides.

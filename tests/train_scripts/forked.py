@@ -1,11 +1,12 @@
 """``python -m tests.train_scripts.forked``: commands, each in a fork of this process, which has imported what
 takes seconds.
 
-It is asked for a command by ``{"module": ..., "words": [...], "environment": {...}}``, which stands for
-``python -m MODULE WORDS``, and answers what became of it: ``{"status": ..., "stdout": ..., "stderr": ...}``;
-a negative status is the signal that killed it. With ``"dies"``, a pattern, and ``"time"`` the command kills
-itself (SIGKILL, which no part of it can catch) in the moment before it does for the n-th time what fits:
-``open PATH MODE`` (the mode without b), ``os.rename FROM TO``, ``os.link FROM TO``.
+It is asked for a command by ``{"module": ..., "code": ..., "words": [...], "environment": {...}}``, which
+stands for ``python -m MODULE WORDS`` or, with code, ``python -c CODE WORDS``, and answers what became of it:
+``{"status": ..., "stdout": ..., "stderr": ...}``; a negative status is the signal that killed it. With
+``"dies"``, a pattern, and ``"time"`` the command sends itself ``"by"``, a signal (no part of it can catch
+SIGKILL), in the moment before it does for the n-th time what fits: ``open PATH MODE`` (the mode without b),
+``os.rename FROM TO``, ``os.link FROM TO``.
 """
 
 from __future__ import annotations
@@ -65,16 +66,20 @@ class Commands:
         self,
         *words: object,
         module: str = "train_scripts",
+        code: str = "",
         environment: Mapping[str, str] | None = None,
         dies: str = "",
         time: int = 1,
+        by: signal.Signals = signal.SIGKILL,
     ) -> Done:
         """``environment``: changes of that of the tests."""
         asked = {
             "module": module,
+            "code": code,
             "words": [str(word) for word in words],
             "dies": dies,
             "time": time,
+            "by": by,
             "environment": dict(environment or {}),
         }
         return Done(**self._process.ask(asked))
@@ -87,7 +92,7 @@ def commands() -> Iterator[Commands]:
         yield Commands(process)
 
 
-def _die_at(pattern: str, time: int) -> None:
+def _die_at(pattern: str, time: int, by: int) -> None:
     seen = 0
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
@@ -97,7 +102,7 @@ def _die_at(pattern: str, time: int) -> None:
         ):
             seen += 1
             if seen == time:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), by)
 
     sys.addaudithook(watch)
 
@@ -107,11 +112,14 @@ def _child(asked: dict[str, Any], said: list[IO[bytes]]) -> None:
     for number, file in enumerate(said, start=1):
         os.dup2(file.fileno(), number)
     if asked["dies"]:
-        _die_at(asked["dies"], asked["time"])
+        _die_at(asked["dies"], asked["time"], asked["by"])
     sys.argv[1:] = asked["words"]
     status = 0
     try:
-        runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
+        if asked["code"]:
+            exec(asked["code"], {"__name__": "__main__"})
+        else:
+            runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
     except SystemExit as left:
         status = int(left.code or 0)
     sys.stdout.flush()

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -55,20 +54,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def steps_of(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "steps.jsonl").read_text(encoding="utf-8").splitlines()]
-
-
-def start(*words: str, launcher: tuple[str, ...] = ("-m",)) -> subprocess.Popen[str]:
-    command = [sys.executable, *launcher, "train_scripts", "train", *words]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def wait_for_steps(run: Path, count: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    path = run / "steps.jsonl"
-    while not path.is_file() or path.read_bytes().count(b"\n") < count:
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)  # between looks at a condition, not instead of one
 
 
 def test_learned_by_heart_with_a_report_and_a_checkpoint_that_runs(data: Path, tmp_path: Path) -> None:
@@ -210,15 +195,12 @@ def test_a_run_that_was_stopped_and_killed_ends_with_the_same_numbers(
     path = small_config(data, save_steps=3, mixed_precision="no", **stages, **changes)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train(load_config(path), whole)
-    first = start("--config", str(path), "--out", str(broken))
-    wait_for_steps(broken, 4, first)
-    first.send_signal(signal.SIGINT)
-    said = first.communicate(timeout=DEADLINE)[0]
-    assert first.returncode == 130, said
-    assert "Go on with the same command and --resume" in said
+    begun = ("train", "--config", path, "--out", broken)
+    first = command(*begun, dies=r"open .*/steps\.jsonl a", time=5, by=signal.SIGINT)
+    assert first.status == 130, first.output
+    assert "Go on with the same command and --resume" in first.output
     done = len(steps_of(broken))
-    resumed = ("train", "--config", path, "--out", broken, "--resume")
-    second = command(*resumed, dies=r"open .*/steps\.jsonl a", time=9)
+    second = command(*begun, "--resume", dies=r"open .*/steps\.jsonl a", time=9)
     assert second.killed, second.output
     assert done < len(steps_of(broken)) < 60
     train(load_config(path), broken, resume=True)
@@ -237,10 +219,16 @@ def test_a_run_that_was_stopped_and_killed_ends_with_the_same_numbers(
 def test_two_processes_learn_what_one_does_with_twice_the_batch(data: Path, tmp_path: Path) -> None:
     """Real processes by `accelerate launch`; the BatchNorm of the bridge sees the rows of both."""
     path = small_config(data, stage={"epochs": 3, "batch": 2})
-    launcher = ("-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu", "-m")
-    both = start("--config", str(path), "--out", str(tmp_path / "two"), launcher=launcher)
-    said = both.communicate(timeout=DEADLINE)[0]
-    assert both.returncode == 0, said
+    launch = (sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu", "-m")
+    both = subprocess.run(
+        [*launch, "train_scripts", "train", "--config", path, "--out", tmp_path / "two"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert both.returncode == 0, both.stderr
     train(load_config(path, ["stages.drawn.batch=4"]), tmp_path / "one")
     train(
         load_config(path, ["stages.drawn.accumulate=2", "decoder.batchnorm=false"]), tmp_path / "accumulated"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ from inference.tokenizers.words import WordTokenizer
 from tests.inference.learning import CAPTIONS, captions_of, learn, pictures, tiny, tiny_model, tokenizer_for
 from tests.inference.tokenizers.test_vectors import write_navec
 from tests.readings import reading_of
+from tests.train_scripts.forked import Commands
 
 
 @pytest.mark.parametrize("name", names())
@@ -65,8 +64,8 @@ def test_the_small_twin_learns_eight_pictures_by_heart(name: str, tmp_path: Path
         assert -1.5 < likelihoods[0] <= 0
 
 
-def test_checkpoints_say_the_same_in_a_new_process(tmp_path: Path) -> None:
-    """One of each family; the process, which takes seconds to import PyTorch, loads them one by one."""
+def test_checkpoints_say_the_same_in_a_new_process(tmp_path: Path, command: Commands) -> None:
+    """One of each family."""
     picture = tmp_path / "picture.png"
     pictures()[6].save(picture)
     expected = {}
@@ -91,12 +90,8 @@ def test_checkpoints_say_the_same_in_a_new_process(tmp_path: Path) -> None:
         "    model = CaptionModel.load(Path(folder))\n"
         "    print(json.dumps(model.describe([image], [reading_of()], options)))"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", program, picture, *(tmp_path / name for name in expected)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    run = command(picture, *(tmp_path / name for name in expected), code=program)
+    assert run.status == 0, run.stderr
     for line, (told, before) in zip(run.stdout.splitlines(), expected.values(), strict=True):
         texts, likelihoods = json.loads(line)
         assert texts == told == [CAPTIONS[6]]
