@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiogram import Bot, F, Router
+from aiogram import Bot, Router
 from aiogram.filters import Filter
 from aiogram.types import Message
 
@@ -104,8 +104,8 @@ class OfAlbum(Filter):
 def router() -> Router:
     """A new router."""
     made = Router(name="album")
-    made.message.register(pictures, F.media_group_id, OfAlbum())
-    made.edited_message.register(pictures, F.media_group_id, OfAlbum())
+    made.message.register(pictures, OfAlbum())
+    made.edited_message.register(pictures, OfAlbum())
     return made
 
 

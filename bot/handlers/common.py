@@ -12,7 +12,8 @@ from aiogram import Bot, F
 from aiogram.enums import ChatType
 from aiogram.exceptions import AiogramError, TelegramForbiddenError
 from aiogram.filters import Command, Filter
-from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, ReplyMarkupUnion
+from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, ReplyMarkupUnion, TelegramObject
+from magic_filter import MagicFilter
 
 from bot.common.nursery import Nursery
 from bot.feedback.tables import Place
@@ -21,8 +22,6 @@ from bot.messages.buttons import Button, ButtonKind
 from bot.texts import Texts, sentences, texts
 
 logger = logging.getLogger(__name__)
-
-IN_PRIVATE = F.chat.type == ChatType.PRIVATE
 
 _TOAST_LIMIT = 200  # characters of the answer to a press
 
@@ -34,6 +33,22 @@ _HARMLESS = (
     "message_id_invalid",
     "chat not found",
 )
+
+
+class Where(Filter):
+    """A condition on an event, asked at once.
+
+    Where a handler is registered with the condition itself, aiogram asks it in a thread: many times as long.
+    """
+
+    def __init__(self, condition: MagicFilter) -> None:
+        self._condition = condition
+
+    async def __call__(self, event: TelegramObject) -> bool:
+        return bool(self._condition.resolve(event))
+
+
+IN_PRIVATE = Where(F.chat.type == ChatType.PRIVATE)
 
 
 class AnyCommand(Command):

@@ -14,7 +14,7 @@ from bot.feedback.database import NotStored
 from bot.feedback.messages import MessageKey
 from bot.feedback.store import Store
 from bot.feedback.tables import Shown, User
-from bot.handlers.common import Pressed, answer, edit, once_saved, reply
+from bot.handlers.common import Pressed, Where, answer, edit, once_saved, reply
 from bot.messages import outbox
 from bot.messages.buttons import Button
 from bot.messages.targets import Found, find
@@ -40,7 +40,7 @@ def router() -> Router:
     made = Router(name="correction")
     made.callback_query.register(ask, Pressed("correct"))
     made.message.register(take, AnswersPrompt())
-    made.edited_message.register(change, F.text, AnswersPrompt())
+    made.edited_message.register(change, Where(F.text), AnswersPrompt())
     return made
 
 

@@ -16,7 +16,7 @@ from bot.feedback.states import JobState
 from bot.feedback.store import Store
 from bot.feedback.tables import Choice, Job, User
 from bot.handlers.accepting import accept
-from bot.handlers.common import IN_PRIVATE, AnyCommand, reply
+from bot.handlers.common import IN_PRIVATE, AnyCommand, Where, reply
 from bot.messages.outbox import place_of
 from bot.messages.targets import Found, Refused, Target, find, find_all, find_target, is_addressed, is_private
 from bot.texts import Texts, sentences
@@ -36,13 +36,13 @@ def router() -> Router:
     made = Router(name="picture")
     made.message.register(asked, AnyCommand("caption"))
     made.message.register(asked, Addressed())
-    made.message.register(sent, IN_PRIVATE, F.func(find))
+    made.message.register(sent, IN_PRIVATE, Where(F.func(find)))
     # Albums of groups are album.py's also where they are edited.
-    made.edited_message.register(edited, ~F.media_group_id, AnyCommand("caption"))
-    made.edited_message.register(edited, ~F.media_group_id, Addressed())
-    made.edited_message.register(edited, ~F.media_group_id, IN_PRIVATE, F.func(_has_picture))
-    made.message.register(unknown_command, IN_PRIVATE, F.text.startswith("/"))
-    made.message.register(text, IN_PRIVATE, F.text)
+    made.edited_message.register(edited, Where(~F.media_group_id), AnyCommand("caption"))
+    made.edited_message.register(edited, Where(~F.media_group_id), Addressed())
+    made.edited_message.register(edited, Where(~F.media_group_id), IN_PRIVATE, Where(F.func(_has_picture)))
+    made.message.register(unknown_command, IN_PRIVATE, Where(F.text.startswith("/")))
+    made.message.register(text, IN_PRIVATE, Where(F.text))
     return made
 
 

@@ -19,7 +19,7 @@ from bot.feedback.store import Store
 from bot.feedback.tables import CaptionRow, Choice, Job, Shown, User
 from bot.feedback.usage import DayFull
 from bot.handlers.accepting import refusal
-from bot.handlers.common import Pressed, answer, reply
+from bot.handlers.common import Pressed, Where, answer, reply
 from bot.messages import outbox
 from bot.messages.buttons import Button
 from bot.messages.targets import Found, is_private
@@ -45,7 +45,7 @@ class AsksAbout(Filter):
 def router() -> Router:
     """A new router."""
     made = Router(name="question")
-    made.message.register(ask, F.text, AsksAbout())
+    made.message.register(ask, Where(F.text), AsksAbout())
     made.callback_query.register(joke, Pressed("joke"))
     return made
 

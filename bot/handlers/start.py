@@ -10,7 +10,7 @@ from bot.captioning.models import Catalogue
 from bot.config import Settings
 from bot.feedback.store import Store
 from bot.feedback.tables import User
-from bot.handlers.common import TextCommand, say
+from bot.handlers.common import IN_PRIVATE, TextCommand, Where, say
 from bot.handlers.pages import consent_keyboard, greeting
 from bot.middlewares.requests import MigrationMiddleware
 from bot.texts import Texts, sentences
@@ -21,8 +21,8 @@ def router() -> Router:
     made = Router(name="start")
     made.message.register(start, TextCommand("start"))
     made.message.register(help_, TextCommand("help"))
-    made.message.register(moved, F.migrate_to_chat_id)
-    made.my_chat_member.register(blocked_or_back, F.chat.type == ChatType.PRIVATE)
+    made.message.register(moved, Where(F.migrate_to_chat_id))
+    made.my_chat_member.register(blocked_or_back, IN_PRIVATE)
     return made
 
 
