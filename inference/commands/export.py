@@ -20,7 +20,7 @@ def export(
         bool,
         typer.Option(
             "--draft",
-            help="With a copy of GPT-2 in 8 bits that guesses ahead: the same captions in half of the "
+            help="With a copy of the decoder in 8 bits that guesses ahead: the same captions in half of the "
             "time, for more memory.",
         ),
     ] = False,

@@ -22,6 +22,11 @@ from numpy.typing import NDArray
 State: TypeAlias = Any
 Tokens: TypeAlias = NDArray[np.int64]
 Logits: TypeAlias = NDArray[np.float32]
+Step: TypeAlias = Callable[[State, Tokens], tuple[Logits, State]]
+Foreseen: TypeAlias = Callable[[Tokens, Logits], tuple[int, float] | None]
+"""``(tokens, logits) -> token, lead``: what a search says behind the tokens generated so far (1, t) if the
+decoder yields these logits (1, V), and by how much that leads the next, infinity where more than that
+decides. None where the sentence ends with it."""
 
 
 class Decoder(Protocol):
@@ -41,6 +46,15 @@ class Prompted(Protocol):
 
     def feed(self, state: State, tokens: Tokens, lengths: Tokens) -> State:
         """The state after the first ``lengths`` (n,), at least 1, of each row of ``tokens`` (n, T)."""
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A decoder that does ahead what a search is likely to ask for."""
+
+    def foreseeing(self, state: State, foreseen: Foreseen) -> tuple[Step, State]:
+        """What takes the place of its ``step``, and of the ``state`` (of one row) that the sentence begins
+        with, in a search that says what is ``foreseen``."""
 
 
 class Reorderable(ABC):

@@ -4,22 +4,42 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.common.types import DecodingOptions
 from inference.decoding.decoder import Logits, Tokens
-from inference.decoding.distributions import highest
+from inference.decoding.distributions import highest, top
 
 _BLOCK = 64  # entries that are summed before it is known which of them is drawn
 _FEW = 256  # tokens that nearly always hold the mass asked for; to sort a whole vocabulary takes long
 
 
-def argmax(logprobs: Logits) -> Tokens:
-    """The likeliest token (n,) of each row of log-probabilities (n, V); of equal ones the first."""
-    chosen: Tokens = logprobs.argmax(-1)
-    return chosen
+class Choice(Protocol):
+    """One token of each row of log-probabilities (n, V), for their ``place`` in the sentence, from 0. Asked
+    again it says the same."""
+
+    def __call__(self, logprobs: Logits, place: int) -> Tokens:
+        """The tokens (n,)."""
+
+    def lead(self, logprobs: Logits) -> float:
+        """By how much the token of one row (1, V) leads the next; infinity where more than that decides."""
+
+
+class Likeliest:
+    """Of equal ones the first."""
+
+    def __call__(self, logprobs: Logits, place: int) -> Tokens:  # noqa: ARG002 - see Choice
+        """See :class:`Choice`."""
+        chosen: Tokens = logprobs.argmax(-1)
+        return chosen
+
+    def lead(self, logprobs: Logits) -> float:
+        """See :class:`Choice`."""
+        ((first, second),), _ = top(logprobs, 2)
+        return float(first - second)
 
 
 def seeds_of(options: DecodingOptions, seeds: Sequence[int] | None, n: int) -> list[int]:
@@ -43,13 +63,20 @@ class Sampler:
     def __init__(self, options: DecodingOptions, seeds: Sequence[int]) -> None:
         self.options = options
         # By its name: numpy may choose another one for those who do not.
-        self.generators = [np.random.Generator(np.random.PCG64(seed % 2**64)) for seed in seeds]
+        generators = (np.random.Generator(np.random.PCG64(seed % 2**64)) for seed in seeds)
+        # All of a sentence at once: what is drawn at a place does not depend on what was asked before.
+        self._shares = [generator.random(options.max_tokens).tolist() for generator in generators]
 
-    def __call__(self, logprobs: Logits) -> Tokens:
-        pairs = zip(logprobs, self.generators, strict=True)
-        return np.array([self._draw(row, generator) for row, generator in pairs], np.int64)
+    def __call__(self, logprobs: Logits, place: int) -> Tokens:
+        """See :class:`Choice`."""
+        pairs = zip(logprobs, self._shares, strict=True)
+        return np.array([self._draw(row, shares[place]) for row, shares in pairs], np.int64)
 
-    def _draw(self, logprobs: NDArray[np.float32], generator: np.random.Generator) -> int:
+    def lead(self, logprobs: Logits) -> float:  # noqa: ARG002 - see Choice
+        """See :class:`Choice`: a draw is decided by all that stand before it."""
+        return np.inf
+
+    def _draw(self, logprobs: NDArray[np.float32], share: float) -> int:
         options = self.options
         scores = logprobs.astype(np.float64)
         if options.temperature != 1:
@@ -64,7 +91,7 @@ class Sampler:
             kept = _nucleus(mass, options.top_p * mass.sum())
             whole, mass = mass, np.zeros_like(mass)
             mass[kept] = whole[kept]
-        return _drawn(mass, generator.random())
+        return _drawn(mass, share)
 
 
 def _drawn(mass: NDArray[np.float64], share: float) -> int:

@@ -6,17 +6,28 @@ search), V logits a row, t tokens generated so far.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from inference.common.types import DecodingOptions
-from inference.decoding.decoder import Decoder, Logits, Prompted, State, Tokens, reorder, rows_of
+from inference.decoding.decoder import (
+    Decoder,
+    Foreseeing,
+    Logits,
+    Prompted,
+    State,
+    Step,
+    Tokens,
+    reorder,
+    rows_of,
+)
 from inference.decoding.distributions import log_softmax, top
 from inference.decoding.processors import NEVER, LogitsProcessor, asked_for, processed
-from inference.decoding.sampling import Sampler, argmax, seeds_of
+from inference.decoding.sampling import Choice, Likeliest, Sampler, seeds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +91,7 @@ def generate(
         first = np.array([prompt[-1] for prompt in prompts], np.int64)
     if options.strategy == "beam" and options.beams > 1:
         return search.beam(state, first)
-    choose: Callable[[Logits], Tokens] = argmax
+    choose: Choice = Likeliest()
     if options.strategy == "sample":
         choose = Sampler(options, seeds_of(options, seeds, n))
     return search.single(state, first, choose)
@@ -101,21 +112,24 @@ class _Search:
         self.pad = pad
         self.processors = processors
 
-    def step(self, state: State, last: Tokens, tokens: Tokens) -> tuple[Logits, State]:
-        """Log-probabilities (r, V), float32, after the processors, and the new state."""
-        logits, state = self.decoder.step(state, last)
-        return log_softmax(processed(self.processors, tokens, logits, self.ends[0])), state
+    def logprobs(self, tokens: Tokens, logits: Logits) -> Logits:
+        """Log-probabilities (r, V), float32, of what follows the tokens (r, t), after the processors."""
+        return log_softmax(processed(self.processors, tokens, logits, self.ends[0]))
 
-    def single(self, state: State, first: Tokens, choose: Callable[[Logits], Tokens]) -> Generated:
+    def single(self, state: State, first: Tokens, choose: Choice) -> Generated:
         n, rows = len(first), np.arange(len(first))
+        step: Step = self.decoder.step
+        if n == 1 and isinstance(self.decoder, Foreseeing):
+            step, state = self.decoder.foreseeing(state, partial(self._foreseen, choose))
         tokens = np.empty((n, 0), np.int64)
         total = np.zeros(n, np.float32)
         length = np.zeros(n, np.int64)
         ended = np.zeros(n, np.bool_)
         last = first
-        for _ in range(self.options.max_tokens):
-            logprobs, state = self.step(state, last, tokens)
-            chosen = choose(logprobs)
+        for place in range(self.options.max_tokens):
+            logits, state = step(state, last)
+            logprobs = self.logprobs(tokens, logits)
+            chosen = choose(logprobs, place)
             total += np.where(ended, 0, logprobs[rows, chosen])
             length += ~ended
             ended |= (chosen[:, None] == self.ends).any(1)
@@ -128,6 +142,15 @@ class _Search:
         logprob = total.tolist()
         scores = [value / size for value, size in zip(logprob, lengths, strict=True)]
         return _checked(Generated(said, scores, logprob, finished))
+
+    def _foreseen(self, choose: Choice, tokens: Tokens, logits: Logits) -> tuple[int, float] | None:
+        """See :data:`inference.decoding.decoder.Foreseen`."""
+        place = tokens.shape[1]
+        if place + 1 == self.options.max_tokens:
+            return None
+        logprobs = self.logprobs(tokens, logits)
+        chosen = int(choose(logprobs, place)[0])
+        return None if chosen in self.ends else (chosen, choose.lead(logprobs))
 
     def beam(self, state: State, first: Tokens) -> Generated:
         """Beam search as Hugging Face's: of 2k candidates the k best that go on, and those of the k best
@@ -143,7 +166,8 @@ class _Search:
         best: list[_Hypothesis | None] = [None] * n
         done = [False] * n
         for size in range(1, self.options.max_tokens + 1):
-            logprobs, state = self.step(state, last, tokens)
+            logits, state = self.decoder.step(state, last)
+            logprobs = self.logprobs(tokens, logits)
             if np.isnan(logprobs[:, 0]).any():  # one NaN makes all of its row
                 raise ValueError(_NOT_NUMBERS)
             # Of the 2k best candidates none is below the 2k best of its own row.

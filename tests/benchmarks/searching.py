@@ -78,12 +78,11 @@ def measure(
 
 @contextmanager
 def graphs_of(model: object) -> Iterator[dict[str, Path]]:
-    """Folders with the graphs of a CaptionModel in float32 and with weights of 8 bits, by their ways; of
-    GPT-2 also in float32 with guesses in 8 bits."""
+    """Folders with the graphs of a CaptionModel in float32, with weights of 8 bits, and in float32 with
+    guesses in 8 bits, by their ways."""
     from inference.captioners.encoder_decoder.graphs.rounding import round_graphs, write_rounded
     from inference.captioners.encoder_decoder.graphs.writing import write
     from inference.captioners.encoder_decoder.model import CaptionModel
-    from inference.decoders.gpt_prefix import GptPrefixDecoder
 
     assert isinstance(model, CaptionModel)
     with TemporaryDirectory() as root:
@@ -95,10 +94,9 @@ def graphs_of(model: object) -> Iterator[dict[str, Path]]:
         weights = {name: tensor.contiguous().numpy() for name, tensor in model.state_dict().items()}
         save_file(weights, folders[EXACT] / _WEIGHTS)
         save_file(round_graphs(folders[ROUNDED], weights), folders[ROUNDED] / _WEIGHTS)
-        if isinstance(model.decoder, GptPrefixDecoder):
-            folders[DRAFTED] = Path(root) / "drafted"
-            shutil.copytree(folders[EXACT], folders[DRAFTED], copy_function=os.link)
-            save_file(write_rounded(folders[DRAFTED], weights, DRAFT), folders[DRAFTED] / DRAFT_FILE)
+        folders[DRAFTED] = Path(root) / "drafted"
+        shutil.copytree(folders[EXACT], folders[DRAFTED], copy_function=os.link)
+        save_file(write_rounded(folders[DRAFTED], weights, DRAFT), folders[DRAFTED] / DRAFT_FILE)
         yield folders
 
 

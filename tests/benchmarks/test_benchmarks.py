@@ -110,7 +110,7 @@ def test_two_versions_are_measured_in_turn_and_end_in_a_table_and_a_plot(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("module", "preset", "others"), [(clipcap, "clipcap-mlp", 10), (sampling, "resnet101-lstm-navec", 2)]
+    ("module", "preset", "others"), [(clipcap, "clipcap-mlp", 10), (sampling, "resnet101-lstm-navec", 3)]
 )
 def test_graphs_are_set_beside_the_originals_of_the_same_weights(
     module: ModuleType, preset: str, others: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

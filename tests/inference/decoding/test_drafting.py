@@ -88,6 +88,24 @@ def test_whatever_is_searched_and_however_wrong_the_guesses_the_same_is_said(
     assert drafted == told
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        DecodingOptions("sample", seed=3, max_tokens=30),
+        DecodingOptions("sample", seed=3, max_tokens=30, temperature=2, top_p=0.9),
+        DecodingOptions("greedy", max_tokens=30, no_repeat_ngram=1),
+    ],
+    ids=["drawn", "drawn of the likeliest", "what may not be said again"],
+)
+def test_guesses_are_chosen_as_the_search_chooses(options: DecodingOptions) -> None:
+    exact, quick = Language(), Language()
+    exact.vocabulary = quick.vocabulary = 60
+    exact.table = quick.table = np.random.default_rng(0).normal(size=(exact.buckets, 60)).astype(np.float32)
+    assert len(said(Drafted(exact, quick), options, processors=[Forbid((EOS,))]).tokens[0]) == 30
+    # A token that was said and 7, 9 and 10 guesses; none of a quick decoder that knows as much is wrong.
+    assert exact.asked == 4
+
+
 def test_several_pictures_are_searched_without_guesses() -> None:
     quick = Language()
     options = DecodingOptions("greedy", max_tokens=LENGTH)
@@ -122,8 +140,8 @@ def test_nothing_is_guessed_behind_an_end() -> None:
     table[:, EOS] = 1
     exact, quick = Language(), Language()
     exact.table = quick.table = table
-    assert said(Drafted(exact, quick, ends=(EOS,)), DecodingOptions("greedy", max_tokens=9)).tokens == [[]]
-    assert quick.asked == 1
+    assert said(Drafted(exact, quick), DecodingOptions("greedy", max_tokens=9)).tokens == [[]]
+    assert (exact.asked, quick.asked) == (1, 1)
 
 
 def test_nothing_is_guessed_beyond_the_room_there_is() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from inference.captioners.encoder_decoder.detectors import WordDetectors
 from inference.captioners.encoder_decoder.graphs.folder import DRAFT_FILE, INT8_FILE
-from inference.captioners.encoder_decoder.graphs.gpt_prefix import GptGraphs, GptPrefixGraphs
+from inference.captioners.encoder_decoder.graphs.gpt_prefix import GptPrefixGraphs
 from inference.captioners.encoder_decoder.graphs.parts import DRAFT, ENCODER, Parts
 from inference.captioners.encoder_decoder.graphs.recurrent import RecurrentGraphs
 from inference.captioners.encoder_decoder.settings import OwnSettings
@@ -39,21 +39,20 @@ def open_decoder(
     weights: Mapping[str, Array],
     settings: Mapping[str, Any],
     *,
-    ends: Collection[int] = (),
     threads: int | None = None,
 ) -> RecurrentGraphs | GptPrefixGraphs | Drafted:
-    """The decoder of these settings, with what guesses ahead for it where that was exported. ``ends``: tokens
-    that end a sentence; ``threads`` and errors: see :class:`GraphCaptioner`."""
+    """The decoder of these settings, with what guesses ahead for it where that was exported. ``threads`` and
+    errors: see :class:`GraphCaptioner`."""
     decoder = DECODERS[settings["kind"]](Parts(graphs, weights, threads=threads), settings)
     path = graphs / DRAFT_FILE
-    if not isinstance(decoder, GptPrefixGraphs) or not path.is_file():
+    if not path.is_file():
         return decoder
     rounded = MappedWeights(path)
     # Nothing is ever written into a ChainMap's second.
     both: Mapping[str, Array] = ChainMap(dict(rounded), weights)  # type: ignore[arg-type]  # it wants one it may write to
-    quick = GptGraphs(Parts(graphs, both, threads=threads, prefix=DRAFT), settings)
+    quick = decoder.quicker(Parts(graphs, both, threads=threads, prefix=DRAFT))
     rounded.forget()
-    return Drafted(decoder, quick, ends)
+    return Drafted(decoder, quick)
 
 
 class GraphCaptioner:
@@ -72,8 +71,7 @@ class GraphCaptioner:
         parts = Parts(graphs, weights, threads=threads)
         self._preprocessing = Preprocessing.from_dict(config.encoder["preprocessing"])
         self._encoder = parts.graph(ENCODER)
-        ends = (own.special.eos, *own.special.ends)
-        self.decoder = open_decoder(graphs, weights, config.decoder, ends=ends, threads=threads)
+        self.decoder = open_decoder(graphs, weights, config.decoder, threads=threads)
         detectors = None if own.detectors is None else WordDetectors.of(weights, own.detectors)
         self.speaker = Speaker(
             load_tokenizer(own.tokenizer, folder), own.special, own.words, own.prompt_tokens, detectors

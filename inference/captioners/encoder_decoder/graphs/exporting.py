@@ -43,11 +43,6 @@ def export(
             f"{model.name} is of the architecture {config.architecture!r}, whose graphs come with the "
             "program: there is nothing to export."
         )
-    if draft and config.decoder["kind"] != "gpt_prefix":
-        raise CheckpointError(
-            f"{model.name} has a decoder of the kind {config.decoder['kind']}, which reads one token at a "
-            "time, so nothing can guess ahead for it: export it without --draft."
-        )
     digest = weights_hash(folder / WEIGHTS_FILE)
     written = CaptionModel.load(folder, config)
     with replacing(folder) as graphs:

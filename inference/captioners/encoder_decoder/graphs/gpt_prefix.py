@@ -5,15 +5,16 @@ Shapes: n rows, k prefix positions, t tokens, w the width of the model, h its he
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from inference.captioners.encoder_decoder.graphs.caches import KeyValues
 from inference.captioners.encoder_decoder.graphs.parts import HEAD, PLACES, START, STEP, Parts
 from inference.decoding.decoder import Logits, Tokens
-from inference.graphs.session import Array, GraphError
+from inference.graphs.session import Array, Graph, GraphError
 
 # us for which a thread waits awake. A token is a hundred products of a tenth of a millisecond, between which
 # threads wait for each other: to fall asleep and be woken took a seventh of the time. That is no longer than
@@ -32,17 +33,41 @@ class PrefixState:
     text_type: Array | None  # (n, w): added to every place of the text
 
 
-class GptGraphs:
-    """GPT-2 without what it starts with: it goes on from the states of another one of its kind."""
+class GptPrefixGraphs:
+    """See :class:`inference.decoders.gpt_prefix.GptPrefixDecoder`, whose settings ``settings`` are."""
 
     def __init__(self, parts: Parts, settings: Any) -> None:
         self._settings = settings
+        self._start = parts.graph(START)
         self._words = parts.rows(WORDS, settings["width"])
         self._positions = parts.rows(POSITIONS, settings["width"])
-        self._step, self._head = (parts.graph(name, awake=_AWAKE) for name in (STEP, HEAD))
-        if self._step.outputs[0] != PLACES:
-            raise GraphError("The graphs were exported by an older version: export them anew.")
+        self._step, self._head = _step_and_head(parts)
         self.vocabulary = len(self._words)
+
+    def quicker(self, parts: Parts) -> Self:
+        """It with the step and the head of these."""
+        quick = copy(self)
+        quick._step, quick._head = _step_and_head(parts)
+        return quick
+
+    def start(self, memory: tuple[Array, ...]) -> PrefixState:
+        """See :class:`inference.decoding.decoder.Decoder`. ``memory``: an array for each layer that the
+        mapper takes."""
+        image = self._settings["image_token"]
+        names = ["memory"] if len(memory) == 1 else [f"memory_{i}" for i in range(len(memory))]
+        (prefix,) = self._start(**dict(zip(names, memory, strict=True)))
+        if image is not None:
+            marker = np.broadcast_to(self._words(np.array(image)), (len(prefix), 1, prefix.shape[2]))
+            prefix = np.concatenate([marker, prefix], 1)
+            prefix = prefix + marker if self._settings["token_types"] else prefix
+        waits = image is None  # its last position stands where a start token would
+        rows, now = len(prefix), prefix[:, : prefix.shape[1] - waits]
+        width = self._settings["width"] // self._settings["heads"]
+        cache = KeyValues.empty(rows, self._settings["layers"], self._settings["heads"], width)
+        state = PrefixState(np.zeros(rows, np.int64), cache, None, None)
+        if rows and now.shape[1]:
+            _, state = self._run(state, now)
+        return replace(state, pending=prefix[:, -1]) if waits else state
 
     def feed(self, state: PrefixState, tokens: Tokens, lengths: Tokens) -> PrefixState:
         """See :class:`inference.decoding.decoder.Prompted`: row by row, which are not equally long."""
@@ -103,31 +128,11 @@ class GptGraphs:
         return hidden, replace(state, places=places, cache=cache, pending=None)
 
 
-class GptPrefixGraphs(GptGraphs):
-    """See :class:`inference.decoders.gpt_prefix.GptPrefixDecoder`, whose settings ``settings`` are."""
-
-    def __init__(self, parts: Parts, settings: Any) -> None:
-        super().__init__(parts, settings)
-        self._start = parts.graph(START)
-
-    def start(self, memory: tuple[Array, ...]) -> PrefixState:
-        """See :class:`inference.decoding.decoder.Decoder`. ``memory``: an array for each layer that the
-        mapper takes."""
-        image = self._settings["image_token"]
-        names = ["memory"] if len(memory) == 1 else [f"memory_{i}" for i in range(len(memory))]
-        (prefix,) = self._start(**dict(zip(names, memory, strict=True)))
-        if image is not None:
-            marker = np.broadcast_to(self._words(np.array(image)), (len(prefix), 1, prefix.shape[2]))
-            prefix = np.concatenate([marker, prefix], 1)
-            prefix = prefix + marker if self._settings["token_types"] else prefix
-        waits = image is None  # its last position stands where a start token would
-        rows, now = len(prefix), prefix[:, : prefix.shape[1] - waits]
-        width = self._settings["width"] // self._settings["heads"]
-        cache = KeyValues.empty(rows, self._settings["layers"], self._settings["heads"], width)
-        state = PrefixState(np.zeros(rows, np.int64), cache, None, None)
-        if rows and now.shape[1]:
-            _, state = self._run(state, now)
-        return replace(state, pending=prefix[:, -1]) if waits else state
+def _step_and_head(parts: Parts) -> tuple[Graph, Graph]:
+    step, head = (parts.graph(name, awake=_AWAKE) for name in (STEP, HEAD))
+    if step.outputs[0] != PLACES:
+        raise GraphError("The graphs were exported by an older version: export them anew.")
+    return step, head
 
 
 def _row(state: PrefixState, number: int) -> PrefixState:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -32,6 +34,12 @@ class RecurrentGraphs:
         self._lift = parts.graph_if_there(LIFT)
         self.vocabulary = len(self._words)
 
+    def quicker(self, parts: Parts) -> Self:
+        """It with the step and the head of these."""
+        quick = copy(self)
+        quick._step, quick._head = (parts.graph(name) for name in (STEP, HEAD))
+        return quick
+
     def start(self, memory: tuple[Array, ...]) -> RecurrentState:
         """See :class:`inference.decoding.decoder.Decoder`. ``memory``: one array, (n, d) or (n, p, d)."""
         parts = self._start.named(memory=memory[0])
@@ -58,6 +66,20 @@ class RecurrentGraphs:
         state = self._advanced(state, self._input(state, tokens))
         (logits,) = self._head(top=state.parts["hidden"][:, -1])
         return logits, state
+
+    def read(self, state: RecurrentState, tokens: Tokens) -> tuple[Logits, list[RecurrentState]]:
+        """See :class:`inference.decoding.drafting.Reader`: the head, the largest of its matrices, at once."""
+        states = []
+        for column in tokens.T:
+            state = self._advanced(state, self._input(state, column))
+            states.append(state)
+        tops = np.stack([state.parts["hidden"][:, -1] for state in states], 1)
+        (logits,) = self._head(top=tops.reshape(-1, tops.shape[2]))
+        return logits.reshape(*tokens.shape, -1), states
+
+    def room(self, state: RecurrentState) -> float:  # noqa: ARG002 - see Reader
+        """See :class:`inference.decoding.drafting.Reader`."""
+        return math.inf
 
     def _input(self, state: RecurrentState, tokens: Tokens) -> Array:
         if state.pending is not None:
