@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from inference.decoders.gpt_prefix import GptPrefixConfig, GptPrefixDecoder
-from tests.benchmarks import clipcap, lines, sampling, searching
+from tests.benchmarks import clipcap, lines, sampling, searching, versions
 from tests.benchmarks.figures import Row, cells, multiplies_bfloat16
 from tests.benchmarks.measure import ROOT, quantile
 from tests.drawing import Kind, draw_meme, jpeg_bytes
@@ -20,6 +20,34 @@ from tests.inference.fakes import write_checkpoint
 from tests.inference.speaking import speaking
 
 COMMAND = [sys.executable, "-m", "tests.benchmarks"]
+# As much of another version as tests/benchmarks/probe.py asks for: quick, and of other captions.
+OTHER_VERSION = {
+    "inference/captioners/captioner.py": """
+from types import SimpleNamespace
+
+def load_captioner(name, models_dir, *, threads):
+    return SimpleNamespace(caption=lambda images: [SimpleNamespace(text="Что-то.", words=[])])
+""",
+    "inference/pictures/opening.py": """
+from types import SimpleNamespace
+
+def load_picture(data):
+    return SimpleNamespace(image=data)
+""",
+    "inference/serving/engine.py": "EngineSettings = dict",
+    "tests/benchmarks/measure.py": """
+from types import SimpleNamespace
+
+async def whole_bot(settings, pictures, folder):
+    memory = SimpleNamespace(rss=2e8)
+    return SimpleNamespace(first_answer=0.5, latencies=[0.5], bot=memory, worker=memory)
+
+async def engine_alone(settings, pictures, cores):
+    return SimpleNamespace(seconds=lambda stage: [0.5] * len(pictures))
+""",
+    "torch/__init__.py": "from torch import cpu",
+    "torch/cpu.py": "",
+}
 
 
 def test_one_command_prints_every_table(tmp_path: Path) -> None:
@@ -81,6 +109,10 @@ def test_busy_processes_end_with_a_benchmark_that_is_killed() -> None:
 
 
 def test_two_versions_are_measured_in_turn_and_end_in_a_table_and_a_plot(tmp_path: Path) -> None:
+    before = tmp_path / "before"
+    for name, text in OTHER_VERSION.items():
+        (before / name).parent.mkdir(parents=True, exist_ok=True)
+        (before / name).write_text(text, encoding="utf-8")
     memes = tmp_path / "memes"
     memes.mkdir()
     rows = []
@@ -91,7 +123,7 @@ def test_two_versions_are_measured_in_turn_and_end_in_a_table_and_a_plot(tmp_pat
     (memes / "val.jsonl").write_text("\n".join(rows), encoding="utf-8")
     out = tmp_path / "out"
     done = subprocess.run(
-        [*COMMAND, "versions", ROOT, memes, "--count", "3", "--rounds", "1", "--beside", "1", "--out", out],
+        [*COMMAND, "versions", before, memes, "--count", "3", "--rounds", "1", "--beside", "1", "--out", out],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -99,14 +131,26 @@ def test_two_versions_are_measured_in_turn_and_end_in_a_table_and_a_plot(tmp_pat
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "same caption as before on 3 of 3 memes" in " ".join(done.stdout.split())
+    assert "same caption as before on 0 of 3 memes" in " ".join(done.stdout.split())
     table = (out / "versions.md").read_text(encoding="utf-8")
     figures = json.loads((out / "versions.json").read_text(encoding="utf-8"))
     assert len({figure["what"] for figure in figures}) == (8 if multiplies_bfloat16() else 6)
     assert all(figure["what"] in table and figure["before"] > 0 < figure["now"] for figure in figures)
     assert "<svg" in (out / "versions.svg").read_text(encoding="utf-8")
-    said = [json.loads(line) for line in (out / "now.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [one["file_name"] for one in said] == ["0.jpg", "1.jpg", "2.jpg"]
+    for version in ("before", "now"):
+        text = (out / f"{version}.jsonl").read_text(encoding="utf-8")
+        said = [json.loads(line) for line in text.splitlines()]
+        assert [one["file_name"] for one in said] == ["0.jpg", "1.jpg", "2.jpg"]
+        assert all((one["text"] == "Что-то.") == (version == "before") for one in said)
+
+
+def test_how_many_captions_are_the_same_is_told_for_each_other_version() -> None:
+    said = {"before": ["Кот.", "Пёс."], "before, exactly": ["Кот.", "Ёж."], "now": ["Кот.", "Ёж."]}
+    found = {name: [{"text": text} for text in texts] for name, texts in said.items()}
+    assert versions.same_captions(found) == [
+        "same caption as before on 1 of 2 memes",
+        "same caption as before, exactly on 2 of 2 memes",
+    ]
 
 
 @pytest.mark.parametrize(
