@@ -22,7 +22,7 @@ from bot.feedback.export import export
 from bot.sandbox import Sandbox
 from inference.checkpoints.format import read_training
 from inference.checkpoints.models import list_models
-from tests.bot.conftest import caption_of, data_of, reply_to, settings, tables, until, url, working
+from tests.bot.conftest import caption_of, data_of, reply_to, settings, until, url, working
 from tests.bot.feedback.conftest import Chat, meme
 from tests.drawing import Kind, draw_meme, jpeg_bytes
 from tests.inference.fakes import hash_of
@@ -30,7 +30,7 @@ from tests.train_scripts.feedback.exports import row, write
 from train_scripts.__main__ import app as commands
 from train_scripts.metrics.chrf import chrf, chrf_counts
 
-__all__ = ["settings", "tables", "url"]  # fixtures
+__all__ = ["settings", "url"]  # fixtures
 
 ROOT = Path(__file__).resolve().parents[3]
 WAIT = 200  # seconds, on a busy machine
