@@ -29,6 +29,8 @@ from inference.decoding.distributions import log_softmax, top
 from inference.decoding.processors import NEVER, LogitsProcessor, asked_for, processed
 from inference.decoding.sampling import Choice, Likeliest, Sampler, seeds_of
 
+_FREE = 40  # further tokens that may cost a sentence nothing: as many lines as a description quotes
+
 
 @dataclass(frozen=True, slots=True)
 class Generated:
@@ -214,15 +216,16 @@ class _Search:
         )
 
     def _settled(self, best: _Hypothesis | None, leader: float, size: int) -> bool:
-        """True when no running hypothesis (the likeliest has log-probability ``leader``) can still win.
+        """True when no running hypothesis (the likeliest has log-probability ``leader``) will still win.
 
         Log-probabilities only fall, so what a hypothesis of ``size`` tokens can reach is its present sum over
-        the kindest of the lengths it may yet have.
+        the kindest of the lengths it may yet have. The longest has :data:`_FREE` tokens more: to wait for one
+        that fills all the room for nothing doubles the time of a search, and none ever came.
         """
         if best is None:
             return False
         penalty = self.options.length_penalty
-        lengths = (size + 1, max(size + 1, self.options.max_tokens))
+        lengths = (size + 1, max(size + 1, min(size + _FREE, self.options.max_tokens)))
         return bool(best.score >= max(leader / length**penalty for length in lengths))
 
 

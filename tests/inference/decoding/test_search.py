@@ -385,6 +385,17 @@ def test_the_search_stops_when_nothing_can_win_any_more() -> None:
     assert decoder.steps < 5
 
 
+def test_the_search_does_not_go_on_for_as_long_as_there_is_room() -> None:
+    found, steps = [], []
+    for room in (200, 1000):
+        decoder = TinyDecoder(9, seed=0, eos_bonus=2.0)
+        found.append(run(decoder, [0, 1, 2], strategy="beam", beams=3, max_tokens=room))
+        steps.append(decoder.steps)
+    assert found[0] == found[1]
+    assert found[0].finished == [True, True, True]
+    assert steps[0] == steps[1] < 100
+
+
 def test_max_tokens_counts_the_end_token() -> None:
     decoder = TinyDecoder(6, seed=6, eos_bonus=-40.0)
     for strategy in ("greedy", "beam", "sample"):
