@@ -8,7 +8,7 @@ import gc
 import importlib
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,7 +19,9 @@ from inference.common.file_names import forgive
 from inference.common.logs import Redactor, setup_logging
 from inference.common.types import EngineError
 from inference.serving.engine import Engine
-from inference.serving.remote import RemoteEngine
+
+if TYPE_CHECKING:
+    from inference.serving.remote import RemoteEngine
 
 logger = logging.getLogger("bot")
 
@@ -82,6 +84,8 @@ def run(
 def _engine(settings: Settings) -> Engine | RemoteEngine:
     if settings.engine_url is None:
         return Engine(settings.engine)
+    from inference.serving.remote import RemoteEngine  # noqa: PLC0415 - aiohttp takes time to import
+
     key = settings.engine_api_key
     return RemoteEngine(
         settings.engine_url, model=settings.model, api_key=None if key is None else key.get_secret_value()

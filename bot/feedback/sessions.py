@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
 
 from sqlalchemy import (
     ColumnElement,
@@ -23,7 +23,7 @@ from sqlalchemy import (
     insert,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as SQLTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -34,6 +34,9 @@ from bot.feedback import database
 from bot.feedback.clock import ago
 from bot.feedback.database import NotStored, StoreAway, StoreError
 from bot.feedback.tables import Secret, Table
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 # Rows are handed out as plain data, and what a session holds is not changed past it.
 _OPTIONS: dict[str, Any] = {"expire_on_commit": False, "execution_options": {"synchronize_session": False}}
@@ -198,7 +201,11 @@ class Sessions:
         Where it returns rows, :func:`made` makes them what they are.
         """
         columns = table.columns()
-        return sqlite.insert(columns) if self._engine.dialect.name == "sqlite" else postgresql.insert(columns)
+        if self._engine.dialect.name == "sqlite":
+            return sqlite.insert(columns)
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - slow to import, and mostly not needed
+
+        return postgresql.insert(columns)
 
     async def hold(
         self, key: InstrumentedAttribute[int], numbers: Iterable[int], *only: ColumnElement[bool]

@@ -231,7 +231,7 @@ class Captioner:
     def warm_up(self) -> None:
         """Reads the dictionaries and runs the networks once, so that the first picture waits for neither."""
         load_dictionaries()
-        self.caption([Image.new("RGB", _BLANK, "white")])
+        self.caption([Image.new("RGB", _BLANK, "white")], replace(self.options, min_tokens=0, max_tokens=1))
 
 
 class PatientCaptioner(Captioner):

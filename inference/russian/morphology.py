@@ -36,6 +36,12 @@ def lemma(word: str) -> str:
     return parses(word)[0][1]
 
 
+def forms(lemma: str) -> frozenset[str]:
+    """All that a dictionary form, with е for ё, may look like in a text, ё as е."""
+    found = (one for one in _russian().parse(lemma) if without_yo(str(one.normal_form)) == lemma)
+    return frozenset(without_yo(str(form.word)) for one in found for form in one.lexeme)
+
+
 @lru_cache(maxsize=8192)
 def parses(word: str) -> tuple[tuple[Any, str], ...]:
     """pymorphy3's parses of a Russian word, likeliest first: the tag (part of speech, case, ...) and the

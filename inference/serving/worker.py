@@ -108,8 +108,9 @@ class Worker:
     def run(self) -> None:
         """Handle what comes, for ever."""
         while True:
+            cold = not all(loaded.warm for loaded in self._loaded.values())
             try:
-                request = self._inbox.get(timeout=_PAUSE)
+                request = self._inbox.get(timeout=0 if cold else _PAUSE)
             except queue.Empty:
                 self.rest()
                 request = self._inbox.get()

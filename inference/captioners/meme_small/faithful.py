@@ -9,7 +9,7 @@ be known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from inference.russian.counting import ordinal_lemmas, spellings
 from inference.russian.grammar import is_well_formed
 from inference.russian.lists import LISTS
-from inference.russian.morphology import without_yo
+from inference.russian.morphology import forms, lemma, without_yo
 from inference.russian.phrases import Pruner
 from inference.tokenizers.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
 
@@ -41,7 +41,7 @@ class Evident:
 
 @dataclass
 class Cutter:
-    """Knows the roles of a vocabulary's words; ``lemma_of`` gives the dictionary form of a word.
+    """Knows the roles of a vocabulary's words.
 
     ``word_concepts``: for each word id the concept it names, or a negative number where it names none (-1)
     or one that was never learnt (-2).
@@ -49,7 +49,6 @@ class Cutter:
 
     tokenizer: SlotTokenizer
     word_concepts: Sequence[int]
-    lemma_of: Callable[[str], str]
     pictures: set[int] = field(init=False, default_factory=set)
     writings: set[int] = field(init=False, default_factory=set)
     posts: set[int] = field(init=False, default_factory=set)
@@ -57,10 +56,15 @@ class Cutter:
 
     def __post_init__(self) -> None:
         words = self.tokenizer.words
-        lemmas = [self.lemma_of(word) if word[:1].isalpha() else word for word in words]
+        # Parsed are those alone that may be a form of what is listed: all would take a fifth of a second.
+        named = frozenset({*_LISTS.pictures, *_LISTS.writings, *_LISTS.posts, *ordinal_lemmas()})
+        likely = frozenset(form for one in named for form in forms(one))
+        lemmas = {
+            number: lemma(word) for number, word in enumerate(words) if without_yo(word.lower()) in likely
+        }
         self.pictures, self.writings, self.posts = (
-            {word for word, lemma in enumerate(lemmas) if lemma in named}
-            for named in (_LISTS.pictures, _LISTS.writings, _LISTS.posts)
+            {word for word, found in lemmas.items() if found in listed}
+            for listed in (_LISTS.pictures, _LISTS.writings, _LISTS.posts)
         )
         self._learn_marks()
         self._learn_words()
@@ -92,9 +96,9 @@ class Cutter:
         self._places = self._ids(_LISTS.places)
         self._several = self._ids(_LISTS.several)
 
-    def _learn_numbers(self, lemmas: Sequence[str]) -> None:
+    def _learn_numbers(self, lemmas: Mapping[int, str]) -> None:
         ordinals = ordinal_lemmas()
-        self._ordinals = {word: ordinals[lemma] for word, lemma in enumerate(lemmas) if lemma in ordinals}
+        self._ordinals = {word: ordinals[found] for word, found in lemmas.items() if found in ordinals}
         self._numbers = {
             token: number for number in range(2, _COUNTED + 1) for token in self._ids(spellings(number))
         }
@@ -289,7 +293,7 @@ class Cutter:
 
     def _place_alone(self, words: list[int]) -> list[int]:
         """ "На фотографии" alone is no sentence; "Фотография" is."""
-        nominative = self.tokenizer.ids.get(self.lemma_of(self.tokenizer.words[words[-1]]))
+        nominative = self.tokenizer.ids.get(lemma(self.tokenizer.words[words[-1]]))
         return [] if len(words) > 2 or nominative is None else [nominative]
 
     def _announces(self, words: list[int]) -> bool:

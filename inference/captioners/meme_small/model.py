@@ -75,8 +75,8 @@ class MemeSmall:
 
     @cached_property
     def cutter(self) -> Cutter:
-        """Made at the first use: it parses the whole vocabulary."""
-        return Cutter(self.tokenizer, self.word_concepts.tolist(), lemma)
+        """Made at the first use: it asks the dictionary."""
+        return Cutter(self.tokenizer, self.word_concepts.tolist())
 
     @cached_property
     def teller(self) -> Teller:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from inference.captioners.meme_small.faithful import Cutter, Evident
 from inference.reading.lines import TextLine
-from inference.russian.morphology import lemma
 from inference.tokenizers.slots import CLOSE, OPEN, SPECIAL, UNK, SlotTokenizer
 
 LEVELS = ("<detail-0>", "<detail-1>", "<detail-2>")
@@ -39,7 +38,7 @@ UNLEARNT, PRONOUN = "небоскрёб", "он"
 TOKENIZER = SlotTokenizer((*SPECIAL, *LEVELS, *FREE_WORDS, *CONTENT, UNLEARNT, PRONOUN))
 CONCEPTS = {word: number for number, word in enumerate(CONTENT)} | {UNLEARNT: -2}
 NOTHING = np.zeros(len(CONTENT), dtype=bool)
-CUT = Cutter(TOKENIZER, [CONCEPTS.get(word, -1) for word in TOKENIZER.words], lemma)
+CUT = Cutter(TOKENIZER, [CONCEPTS.get(word, -1) for word in TOKENIZER.words])
 V = len(TOKENIZER)
 LINES = [TextLine(f"С{i}", (0.1, 0.1, 0.5, 0.2), 0.9, i) for i in range(6)]
 

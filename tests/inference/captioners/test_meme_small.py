@@ -24,7 +24,6 @@ from inference.decoding.decoder import Logits, Tokens
 from inference.decoding.search import generate
 from inference.reading.features import LAYOUT_FEATURES, LINE_FEATURES, MAX_LINES, layout_features
 from inference.reading.lines import TextLine
-from inference.russian.morphology import lemma
 from inference.tokenizers.slots import (
     BOS,
     CLOSE,
@@ -438,7 +437,7 @@ def test_what_somebody_does_is_told_where_they_are_named() -> None:
     concepts = ("кот", "человек", "мужчина", "сидеть", "собака")
     tokenizer = SlotTokenizer((*SPECIAL, *LEVELS, "на", "фото", "изображён", "и", ".", *concepts))
     named = [concepts.index(word) if word in concepts else FREE for word in tokenizer.words]
-    teller = Teller(tokenizer, Cutter(tokenizer, named, lemma), concepts)
+    teller = Teller(tokenizer, Cutter(tokenizer, named), concepts)
 
     def told(words: str, **seen: float) -> str:
         view = View(reading_of(frames=[(0.0, 0.0, 1.0, 1.0)]), [seen.get(one, 0.0) for one in concepts])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -62,6 +63,29 @@ def test_a_model_warms_up_once_in_the_first_pause() -> None:
     worker.rest()
     worker.rest()
     assert captioner.warmed == 1
+
+
+class Inbox(queue.SimpleQueue[Any]):
+    """With this one message."""
+
+    def __init__(self, message: protocol.Message) -> None:
+        self.put((message, []))
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        if self.empty():
+            assert timeout == 0, "it waits for others"
+        return super().get(block, timeout)
+
+
+def test_a_model_that_was_loaded_warms_up_at_once_where_nobody_waits() -> None:
+    class Ending(Warming):
+        def warm_up(self) -> None:
+            raise SystemExit
+
+    inbox = Inbox(LOAD | {"picture": ""})
+    worker = Worker(lambda _: Ending(), lambda _: "0" * 64, lambda _: None, inbox, capacity=1)
+    with pytest.raises(SystemExit):
+        worker.run()
 
 
 def test_a_model_that_has_described_a_picture_is_warm() -> None:
