@@ -1,7 +1,8 @@
 """``python -m tests.bot.forked``: ``python -m bot`` again and again, each time a process of its own, forked
 of this one, which has imported what a bot needs: that takes two seconds of a processor.
 
-It is asked for a start by ``{"words", "environment", "folder", "log", "ended"}``, and answers the process id.
+It is asked for a start by ``{"words", "environment", "folder", "log", "errors", "ended"}``, and answers the
+process id. What the process prints is added to the file ``log``, what it prints on stderr to ``errors``.
 When that process is gone, its exit status, or minus the number of the signal that killed it, is in the file
 ``ended``.
 """
@@ -56,16 +57,23 @@ class Bots:
         self._process = process
         self._started = 0
 
-    def start(self, *words: str, environment: Mapping[str, str], folder: Path, log: Path) -> Forked:
+    def start(
+        self,
+        *words: str,
+        environment: Mapping[str, str],
+        folder: Path,
+        log: Path,
+        errors: Path | None = None,
+    ) -> Forked:
         """``python -m bot WORDS`` in that folder, with that environment alone; what it prints is added to the
-        log.
+        log, what it prints on stderr to ``errors``, where that is given.
         """
         self._started += 1
         ended = folder / f".ended-{self._started}"
         asked = {
             "words": words,
             "environment": dict(environment),
-            **{"folder": str(folder), "log": str(log), "ended": str(ended)},
+            **{"folder": str(folder), "log": str(log), "errors": str(errors or log), "ended": str(ended)},
         }
         return Forked(self._process.ask(asked), ended)
 
@@ -81,7 +89,7 @@ def _child(asked: dict[str, Any]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     added = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     for number, (path, flags) in enumerate(
-        ((os.devnull, os.O_RDONLY), (asked["log"], added), (asked["log"], added))
+        ((os.devnull, os.O_RDONLY), (asked["log"], added), (asked["errors"], added))
     ):
         opened = os.open(path, flags, 0o600)
         os.dup2(opened, number)

@@ -10,7 +10,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 import aiohttp
 import pytest
@@ -41,20 +44,33 @@ def environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def bot(environment: dict[str, str], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """One run of the command line to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "bot", *arguments],
-        env=environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def test_help_names_the_commands(environment: dict[str, str], tmp_path: Path) -> None:
+Bot: TypeAlias = Callable[..., Done]
+
+
+@pytest.fixture
+def bot(bots: Bots) -> Bot:
+    """Runs the command line with an environment, in a folder, with words, to its end."""
+
+    def run(environment: dict[str, str], folder: Path, *words: str) -> Done:
+        with TemporaryDirectory() as said:
+            stdout, stderr = Path(said) / "stdout", Path(said) / "stderr"
+            started = bots.start(*words, environment=environment, folder=folder, log=stdout, errors=stderr)
+            status = asyncio.run(asyncio.wait_for(started.wait(), 200))
+            return Done(status, stdout.read_text("utf-8"), stderr.read_text("utf-8"))
+
+    return run
+
+
+def test_help_names_the_commands(bot: Bot, environment: dict[str, str], tmp_path: Path) -> None:
     done = bot(environment, tmp_path, "--help")
     assert done.returncode == 0
     for name in ("run", "sandbox", "export", "stats", "erase"):
@@ -89,7 +105,7 @@ async def test_what_keeps_the_bot_from_starting_is_one_sentence(
     assert "Working as" not in said  # which is said before the first poll
 
 
-def test_a_taken_port_is_one_sentence(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_taken_port_is_one_sentence(bot: Bot, environment: dict[str, str], tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -110,7 +126,7 @@ def test_a_taken_port_is_one_sentence(environment: dict[str, str], tmp_path: Pat
     ],
 )
 def test_a_wrong_value_is_one_sentence(
-    environment: dict[str, str], tmp_path: Path, arguments: Sequence[str], sentence: str
+    bot: Bot, environment: dict[str, str], tmp_path: Path, arguments: Sequence[str], sentence: str
 ) -> None:
     async def begin() -> None:
         await (await Store.open(environment["DATABASE_URL"], tmp_path / "data")).close()
@@ -123,7 +139,7 @@ def test_a_wrong_value_is_one_sentence(
 
 
 def test_an_address_of_no_database_is_told_how_it_is_written(
-    environment: dict[str, str], tmp_path: Path
+    bot: Bot, environment: dict[str, str], tmp_path: Path
 ) -> None:
     done = bot(environment | {"DATABASE_URL": "bot.db"}, tmp_path, "stats")
     assert done.returncode == 1
@@ -131,7 +147,7 @@ def test_an_address_of_no_database_is_told_how_it_is_written(
     assert "redacted" not in done.stderr  # as a password in the example would be
 
 
-def test_a_misspelt_setting_is_told(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_misspelt_setting_is_told(bot: Bot, environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("ADMIN_ID=1\n")
     done = bot(environment, tmp_path, "stats")
     (warning,) = [line for line in done.stderr.splitlines() if "ADMIN_ID" in line]
@@ -157,7 +173,9 @@ def test_a_disk_that_is_full_is_one_sentence(environment: dict[str, str], tmp_pa
     assert "cannot be opened (disk I/O error)" in sentence
 
 
-def test_feedback_is_exported_counted_and_erased(environment: dict[str, str], tmp_path: Path) -> None:
+def test_feedback_is_exported_counted_and_erased(
+    bot: Bot, environment: dict[str, str], tmp_path: Path
+) -> None:
     async def collect() -> None:
         async with await Store.open(environment["DATABASE_URL"], tmp_path / "data") as store:
             user = await store.people.meet(77, language="ru")
