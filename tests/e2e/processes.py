@@ -119,6 +119,13 @@ class BotProcess:
 
     async def command(self, *arguments: str) -> str:
         """What ``python -m bot ARGUMENTS`` prints beside the running bot; fails when the command does."""
+        if self._bots is not None:
+            log = self.folder / "command.log"
+            log.unlink(missing_ok=True)
+            started = self._bots.start(*arguments, environment=self.environment, folder=self.folder, log=log)
+            status, told = await started.wait(), log.read_text()
+            assert status == 0, told
+            return told
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -11,6 +11,7 @@ from playwright.async_api import expect
 
 from bot.sandbox import Sandbox
 from bot.sandbox.world import Json
+from tests.bot.forked import Bots
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.e2e.page import WAIT, ChatPage
 from tests.e2e.processes import BotProcess, fake_settings, running
@@ -21,11 +22,11 @@ FIRST, SECOND = "Описание 1 из 2. Модель: fake.", "Описан�
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def bot(sandbox: Sandbox, tmp_path: Path) -> Any:
+async def bot(sandbox: Sandbox, tmp_path: Path, bots: Bots) -> Any:
     """A bot with two models, of which the operator made a pair."""
     settings = fake_settings(tmp_path) | {"COMPARE_WITH": "other"}
     write_checkpoint(tmp_path / "models", "other", card="# Other\n\nВидит всё иначе.\n")
-    async with running(sandbox, tmp_path, settings) as process:
+    async with running(sandbox, tmp_path, settings, bots=bots) as process:
         yield process
 
 
