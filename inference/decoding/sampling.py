@@ -11,35 +11,37 @@ from numpy.typing import NDArray
 
 from inference.common.types import DecodingOptions
 from inference.decoding.decoder import Logits, Tokens
-from inference.decoding.distributions import highest, top
+from inference.decoding.distributions import highest
 
 _BLOCK = 64  # entries that are summed before it is known which of them is drawn
 _FEW = 256  # tokens that nearly always hold the mass asked for; to sort a whole vocabulary takes long
 
 
 class Choice(Protocol):
-    """One token of each row of log-probabilities (n, V), for their ``place`` in the sentence, from 0. Asked
-    again it says the same."""
+    """One token of each row of scores (n, V), log-probabilities up to a constant, for their ``place`` in the
+    sentence, from 0. Asked again it says the same."""
 
-    def __call__(self, logprobs: Logits, place: int) -> Tokens:
+    def __call__(self, scores: Logits, place: int) -> Tokens:
         """The tokens (n,)."""
 
-    def lead(self, logprobs: Logits) -> float:
+    def lead(self, scores: Logits) -> float:
         """By how much the token of one row (1, V) leads the next; infinity where more than that decides."""
 
 
 class Likeliest:
     """Of equal ones the first."""
 
-    def __call__(self, logprobs: Logits, place: int) -> Tokens:  # noqa: ARG002 - see Choice
+    def __call__(self, scores: Logits, place: int) -> Tokens:  # noqa: ARG002 - see Choice
         """See :class:`Choice`."""
-        chosen: Tokens = logprobs.argmax(-1)
+        chosen: Tokens = scores.argmax(-1)
         return chosen
 
-    def lead(self, logprobs: Logits) -> float:
+    def lead(self, scores: Logits) -> float:
         """See :class:`Choice`."""
-        ((first, second),), _ = top(logprobs, 2)
-        return float(first - second)
+        (row,) = scores
+        first = int(row.argmax())
+        others = (part.max(initial=-np.inf) for part in (row[:first], row[first + 1 :]))
+        return float(row[first] - max(others))
 
 
 def seeds_of(options: DecodingOptions, seeds: Sequence[int] | None, n: int) -> list[int]:
@@ -55,7 +57,7 @@ def seeds_of(options: DecodingOptions, seeds: Sequence[int] | None, n: int) -> l
 
 
 class Sampler:
-    """Draws one token a row from log-probabilities (n, V), each row by its own generator.
+    """Draws one token a row, each row by its own generator.
 
     The same seed (of 64 bits; a negative one counts from their end) draws the same on every machine.
     """
@@ -67,18 +69,18 @@ class Sampler:
         # All of a sentence at once: what is drawn at a place does not depend on what was asked before.
         self._shares = [generator.random(options.max_tokens).tolist() for generator in generators]
 
-    def __call__(self, logprobs: Logits, place: int) -> Tokens:
+    def __call__(self, scores: Logits, place: int) -> Tokens:
         """See :class:`Choice`."""
-        pairs = zip(logprobs, self._shares, strict=True)
+        pairs = zip(scores, self._shares, strict=True)
         return np.array([self._draw(row, shares[place]) for row, shares in pairs], np.int64)
 
-    def lead(self, logprobs: Logits) -> float:  # noqa: ARG002 - see Choice
+    def lead(self, scores: Logits) -> float:  # noqa: ARG002 - see Choice
         """See :class:`Choice`: a draw is decided by all that stand before it."""
         return np.inf
 
-    def _draw(self, logprobs: NDArray[np.float32], share: float) -> int:
+    def _draw(self, row: NDArray[np.float32], share: float) -> int:
         options = self.options
-        scores = logprobs.astype(np.float64)
+        scores = row.astype(np.float64)
         if options.temperature != 1:
             scores /= options.temperature
         if 0 < options.top_k < len(scores):

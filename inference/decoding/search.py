@@ -114,9 +114,9 @@ class _Search:
         self.pad = pad
         self.processors = processors
 
-    def logprobs(self, tokens: Tokens, logits: Logits) -> Logits:
-        """Log-probabilities (r, V), float32, of what follows the tokens (r, t), after the processors."""
-        return log_softmax(processed(self.processors, tokens, logits, self.ends[0]))
+    def processed(self, tokens: Tokens, logits: Logits) -> Logits:
+        """The logits (r, V) of what follows the tokens (r, t), after the processors."""
+        return processed(self.processors, tokens, logits, self.ends[0])
 
     def single(self, state: State, first: Tokens, choose: Choice) -> Generated:
         n, rows = len(first), np.arange(len(first))
@@ -130,7 +130,7 @@ class _Search:
         last = first
         for place in range(self.options.max_tokens):
             logits, state = step(state, last)
-            logprobs = self.logprobs(tokens, logits)
+            logprobs = log_softmax(self.processed(tokens, logits))
             chosen = choose(logprobs, place)
             total += np.where(ended, 0, logprobs[rows, chosen])
             length += ~ended
@@ -150,9 +150,9 @@ class _Search:
         place = tokens.shape[1]
         if place + 1 == self.options.max_tokens:
             return None
-        logprobs = self.logprobs(tokens, logits)
-        chosen = int(choose(logprobs, place)[0])
-        return None if chosen in self.ends else (chosen, choose.lead(logprobs))
+        left = self.processed(tokens, logits)
+        chosen = int(choose(left, place)[0])
+        return None if chosen in self.ends else (chosen, choose.lead(left))
 
     def beam(self, state: State, first: Tokens) -> Generated:
         """Beam search as Hugging Face's: of 2k candidates the k best that go on, and those of the k best
@@ -169,7 +169,7 @@ class _Search:
         done = [False] * n
         for size in range(1, self.options.max_tokens + 1):
             logits, state = self.decoder.step(state, last)
-            logprobs = self.logprobs(tokens, logits)
+            logprobs = log_softmax(self.processed(tokens, logits))
             if np.isnan(logprobs[:, 0]).any():  # one NaN makes all of its row
                 raise ValueError(_NOT_NUMBERS)
             # Of the 2k best candidates none is below the 2k best of its own row.
