@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -42,7 +43,11 @@ WORKING_PIXELS = 12_000_000
 DETAILED_SIDES = 2000, 1200  # pixels, the longer and the shorter: a strip of a phone's screens keeps its own
 
 # Only these decoders are ever tried: Pillow knows some forty more, one of which (EPS) runs another program.
-Image.init()
+# Nor are others imported, which takes a while in each process that opens pictures.
+Image.preinit()  # BMP, GIF, JPEG and PNG
+for _plugin in ("Avif", "Jpeg2K", "WebP"):
+    with contextlib.suppress(ImportError):
+        importlib.import_module(f"PIL.{_plugin}ImagePlugin")
 _WANTED = ("JPEG", "PNG", "WEBP", "GIF", "HEIF", "AVIF", "BMP", "TIFF", "JPEG2000")
 _FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)  # an older Pillow is built without AVIF
 _PLAIN_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000")
