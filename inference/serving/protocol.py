@@ -33,12 +33,14 @@ Worker to engine:
 
 from __future__ import annotations
 
-import asyncio
 import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+if TYPE_CHECKING:  # only the engine's side reads so: the others need no event loop
+    import asyncio
 
 _LENGTHS = struct.Struct(">II")
 
