@@ -63,15 +63,7 @@ class CaptionSource:
     async def _make(self, job: Job, model: str, *, asked: bool) -> CaptionRow:
         async with self._fetcher.fetched(job) as data:
             caption = await self._engine.describe(data, job.decoding_options(asked=asked), model)
-            width, height = await asyncio.to_thread(upright_size, data)
-            picture = PictureFields(
-                file_unique_id=job.file_unique_id,
-                sha256=hashlib.sha256(data).hexdigest(),
-                size=len(data),
-                width=width,
-                height=height,
-                data=data,
-            )
+            picture = await asyncio.to_thread(_picture, job.file_unique_id, data)
             return await self._patience.insist(
                 job, self._captions.save, job.id, picture=picture, caption=caption, asked=asked
             )
@@ -94,3 +86,16 @@ class CaptionSource:
                     raise
                 logger.info("Job %d: the picture cannot be kept: %s", job.id, away)
         await self._patience.insist(job, self._captions.use, job.id, cached.id)
+
+
+def _picture(file_unique_id: str, data: bytes) -> PictureFields:
+    """What is kept of a file, which takes a while of a large one."""
+    width, height = upright_size(data)
+    return PictureFields(
+        file_unique_id=file_unique_id,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(data),
+        width=width,
+        height=height,
+        data=data,
+    )
