@@ -30,6 +30,7 @@ gc.disable()
 
 # The files that take longest begin first: else one process would be left with them when the others are done.
 LONG = (
+    "inference/captioners/test_graphs.py",
     "inference/captioners/test_building.py",
     "train_scripts/reproduce/test_reproduce.py",
     "inference/test_full_size.py",
@@ -43,6 +44,7 @@ LONG = (
     "bot/test_journeys.py",
     "bot/test_troubles.py",
     "train_scripts/test_int8.py",
+    "inference/commands/test_cli.py",
 )
 
 
