@@ -8,7 +8,6 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,6 @@ def export(
         RuntimeError: the module computes from numbers that are in no tensor of its state.
     """
 
-    _read_operators_once()
     module = module.eval()
     sizes: dict[str, Any] = {}
     names: list[str] = []
@@ -72,19 +70,6 @@ def export(
             raise RuntimeError(f"{tensor.name} is in no tensor of the module's state: make it a buffer.")
     _strip(model)
     return bytes(model.SerializeToString(deterministic=True))
-
-
-@cache
-def _read_operators_once() -> None:
-    """The exporter asks for every graph which operators there are, and gets the sources of all 500 read anew,
-    which takes a third of a small graph's time.
-    """
-    from onnxscript import TracedOnnxFunction  # noqa: PLC0415 - only exporting needs it
-
-    read: Any = TracedOnnxFunction.function_ir
-    kept = cached_property(read.fget)
-    kept.__set_name__(TracedOnnxFunction, "function_ir")
-    TracedOnnxFunction.function_ir = kept  # type: ignore[assignment, method-assign]
 
 
 def _simplify(model: Any) -> None:
