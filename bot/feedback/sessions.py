@@ -6,10 +6,8 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
 
 from sqlalchemy import (
@@ -17,7 +15,6 @@ from sqlalchemy import (
     Connection,
     CursorResult,
     Delete,
-    Engine,
     Executable,
     Row,
     Update,
@@ -26,14 +23,14 @@ from sqlalchemy import (
     insert,
     update,
 )
-from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as SQLTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.util import greenlet_spawn
 
-from bot.feedback import database, sqlite
+from bot.feedback import database
 from bot.feedback.clock import ago
 from bot.feedback.database import NotStored, StoreAway, StoreError
 from bot.feedback.tables import Secret, Table
@@ -80,33 +77,20 @@ class Sessions:
     def __init__(self, engine: AsyncEngine, watcher: Watcher | None = None) -> None:
         self._engine = engine
         self._watcher = watcher
-        sqlite_is_used = engine.dialect.name == "sqlite"
-        # For what is asked at one go: see _at_once.
-        self._direct = sqlite.direct_engine(engine.url) if sqlite_is_used else engine.sync_engine
-        self._threads = ThreadPoolExecutor(sqlite.AT_ONCE, "sqlite") if sqlite_is_used else None
         if watcher is not None:
-            for one in self.engines:
-                _watch_statements(one, watcher)
+            _watch_statements(engine, watcher)
+        sqlite_is_used = engine.dialect.name == "sqlite"
         self._reader = engine.execution_options(sqlite_begin=None)
         self._writer = engine.execution_options(sqlite_begin="IMMEDIATE")
-        self._together = self._direct.execution_options(sqlite_begin="IMMEDIATE")
         # Neither is told to begin: a statement by itself is a transaction, and committed with it.
-        alone = {"sqlite_begin": None} if sqlite_is_used else {"isolation_level": "AUTOCOMMIT"}
-        self._alone = self._direct.execution_options(**alone)
+        alone = self._reader if sqlite_is_used else engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._alone = alone.sync_engine
         # SQLite has one writer at a time: waiting here is fair and costs nothing, its own waiting polls.
         self.outage: Outage | None = None  # since something could not be done, until something can be written
         self._one_writer = asyncio.Lock() if sqlite_is_used else None
 
-    @property
-    def engines(self) -> set[Engine]:
-        """All that connect to the database."""
-        return {self._engine.sync_engine, self._direct}
-
     async def close(self) -> None:
         """Give the connections back. Nothing can be asked afterwards."""
-        if self._threads is not None:
-            await asyncio.to_thread(self._threads.shutdown)
-            self._direct.dispose()
         await self._engine.dispose()
 
     @asynccontextmanager
@@ -143,7 +127,7 @@ class Sessions:
         Raises StoreError when the database cannot be used.
         """
         with self._failing():
-            return await self._at_once(partial(self._run_alone, statement, values))
+            return await greenlet_spawn(self._run_alone, statement, values)
 
     async def write(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Row[Any] | None:
         """The same of a statement that is a transaction by itself. Raises as :meth:`transaction` does."""
@@ -151,7 +135,7 @@ class Sessions:
             return await self.transact(lambda connection: _only_row(connection, statement, values))
         with self._writing():
             async with self._one_writer or nullcontext():
-                return await self._at_once(partial(self._run_alone, statement, values))
+                return await greenlet_spawn(self._run_alone, statement, values)
 
     def _run_alone(self, statement: Executable, values: Mapping[str, Any] | None) -> Row[Any] | None:
         with self._alone.connect() as connection:
@@ -160,37 +144,20 @@ class Sessions:
     async def transact(self, work: Callable[[Connection], _Result]) -> _Result:
         """What ``work`` returns, which is a :meth:`transaction` of its own. Raises as that does.
 
-        For what every picture needs: a session is asked step by step.
+        For what every picture needs: all of it runs in one greenlet, where a session begins one a step.
         """
         with self._writing():
             async with self._one_writer or nullcontext():
-                result = await self._at_once(partial(self._run_together, work))
+                result: _Result = await greenlet_spawn(self._run_together, work)
             self.outage = None
             return result
 
     def _run_together(self, work: Callable[[Connection], _Result]) -> _Result:
-        with self._together.begin() as connection:
+        with self._writer.sync_engine.begin() as connection:
             result = work(connection)
             if self.outage is not None:
                 _write_something(connection)
             return result
-
-    async def _at_once(self, work: Callable[[], _Result]) -> _Result:
-        """What ``work`` returns, which asks the database without awaiting it.
-
-        On PostgreSQL in a greenlet, where SQLAlchemy awaits each answer for it. SQLite answers sooner than
-        anybody can be awaited, so there all of it runs in one thread.
-        """
-        if self._threads is None:
-            result: _Result = await greenlet_spawn(work)
-            return result
-        asked = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        try:
-            return await asyncio.shield(asked)
-        except asyncio.CancelledError:
-            # A thread cannot be told to stop; until it has, nobody else may write.
-            await asyncio.wait([asked])
-            raise
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
@@ -228,14 +195,14 @@ class Sessions:
             "is whole and its server runs."
         )
 
-    def insert(self, table: type[Table]) -> sqlite_dialect.Insert | postgresql.Insert:
+    def insert(self, table: type[Table]) -> sqlite.Insert | postgresql.Insert:
         """An insert that can say what to do on a conflict: the one thing the dialects spell apart.
 
         Where it returns rows, :func:`made` makes them what they are.
         """
         columns = table.columns()
         if self._engine.dialect.name == "sqlite":
-            return sqlite_dialect.insert(columns)
+            return sqlite.insert(columns)
         from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - slow to import, and mostly not needed
 
         return postgresql.insert(columns)
@@ -264,7 +231,7 @@ def _write_something(connection: Connection) -> None:
     connection.execute(delete(secrets).where(secrets.c.name == _PROOF))
 
 
-def _watch_statements(engine: Engine, watcher: Watcher) -> None:
+def _watch_statements(engine: AsyncEngine, watcher: Watcher) -> None:
     """Tell of each statement what its first word is, and how long its answer took."""
 
     def before(_: object, __: object, ___: object, ____: object, context: Any, *_____: object) -> None:
@@ -275,8 +242,8 @@ def _watch_statements(engine: Engine, watcher: Watcher) -> None:
         kind = first if first in STATEMENTS else "other"
         watcher.statement_ran(kind, time.perf_counter() - context.began)
 
-    event.listen(engine, "before_cursor_execute", before)
-    event.listen(engine, "after_cursor_execute", after)
+    event.listen(engine.sync_engine, "before_cursor_execute", before)
+    event.listen(engine.sync_engine, "after_cursor_execute", after)
 
 
 def _only_row(

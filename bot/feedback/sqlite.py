@@ -1,7 +1,4 @@
-"""SQLite's connections.
-
-Those of :func:`direct_engine` are plain ones, used in whatever thread asks: for what is asked at one go.
-Those of :func:`connect` are for sessions: each has a thread, which a statement asks once.
+"""SQLite's connections: each has a thread, which a statement asks once.
 
 aiosqlite asks it for every step: a cursor, the statement, its rows, the end of the cursor; and so does
 SQLAlchemy for BEGIN, and for taking back what is committed already. For the smallest transaction that is nine
@@ -17,13 +14,10 @@ from functools import partial
 from typing import Any, Self
 
 import aiosqlite
-import sqlalchemy
-from sqlalchemy import event
-from sqlalchemy.engine import URL, Engine
+from sqlalchemy.engine import URL
 
 WAIT = 30_000  # milliseconds for another process's write (an export beside the bot) to end
-AT_ONCE = 5  # plain connections: one writes while others read
-_ROWS = 500  # rows that come back with their statement; the others follow in such portions
+_AT_ONCE = 500  # rows that come back with their statement; the others follow in such portions
 
 _Row = tuple[Any, ...]
 
@@ -40,24 +34,6 @@ async def connect(url: URL) -> Connection:
         await connection.ended()
         raise
     return connection
-
-
-def direct_engine(url: URL) -> Engine:
-    """An engine whose connections any thread may use, AT_ONCE of them at a time."""
-    url = url.set(drivername="sqlite")
-    arguments, options = url.get_dialect()().create_connect_args(url)
-    opened = partial(_open, *arguments, **options)
-    # The one used last is used next: it has the most in its cache.
-    engine = sqlalchemy.create_engine(
-        url, creator=opened, pool_size=AT_ONCE, max_overflow=0, pool_use_lifo=True
-    )
-    event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _begin(connection: sqlalchemy.Connection) -> None:
-    if (mode := connection.get_execution_options()["sqlite_begin"]) is not None:
-        connection.exec_driver_sql(f"BEGIN {mode}")
 
 
 def _open(file: str, **options: Any) -> sqlite3.Connection:
@@ -78,7 +54,7 @@ class Connection(aiosqlite.Connection):
     """aiosqlite's, as far as SQLAlchemy asks for anything."""
 
     def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
-        super().__init__(connector, _ROWS)
+        super().__init__(connector, _AT_ONCE)
         self._begin = ""  # for the next statement to take along
         self._begun = False
 
@@ -190,7 +166,7 @@ class Cursor:
 
     def _fetch(self, _: object = None) -> None:
         if (cursor := self._rest) is not None:
-            rows = cursor.fetchmany(_ROWS)
+            rows = cursor.fetchmany(_AT_ONCE)
             self._rows += rows
-            if len(rows) < _ROWS:
+            if len(rows) < _AT_ONCE:
                 self._rest = None

@@ -32,16 +32,15 @@ class Asked:
     @contextmanager
     def listening(self, store: Store) -> Iterator[None]:
         """Hear what this store asks."""
+        engine = store.sessions._engine.sync_engine
 
         def hear(_: Connection, cursor: object, statement: str, parameters: Any, *rest: object) -> None:
             rows = parameters if rest[-1] else [parameters]
             self.statements.append((statement, rows[0]))
 
-        for engine in store.sessions.engines:
-            event.listen(engine, "before_cursor_execute", hear)
+        event.listen(engine, "before_cursor_execute", hear)
         yield
-        for engine in store.sessions.engines:
-            event.remove(engine, "before_cursor_execute", hear)
+        event.remove(engine, "before_cursor_execute", hear)
 
     async def whole_tables(self) -> list[str]:
         """The tables gone through from end to end, each with the statement that does it."""

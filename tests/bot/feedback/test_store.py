@@ -79,15 +79,14 @@ async def test_an_outage_ends_with_what_is_written_not_with_what_changes_nothing
             await session.scalar(select(User.id))
 
     await look()
-    for engine in store.sessions.engines:
-        event.listen(engine, "before_cursor_execute", full)
+    engine = store.sessions._engine.sync_engine
+    event.listen(engine, "before_cursor_execute", full)
     with pytest.raises(StoreAway, match="No space left"):
         await store.people.meet(1, language="ru")
     with pytest.raises(StoreAway, match="No space left"):
         await look()
     assert store.outage is not None
-    for engine in store.sessions.engines:
-        event.remove(engine, "before_cursor_execute", full)
+    event.remove(engine, "before_cursor_execute", full)
     await look()
     assert store.outage is None
 
