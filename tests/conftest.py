@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from bot.sandbox import Sandbox
 from tests.bot.forked import Bots, warm_bots
-from tests.train_scripts.forked import Commands, commands
+from tests.forked import Commands, commands
 
 # A shell that starts the tests in the background has them ignore Ctrl+C, and their processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -20,8 +20,8 @@ def export(
         bool,
         typer.Option(
             "--draft",
-            help="With a copy of the decoder in 8 bits that guesses ahead: the same captions in half of the "
-            "time, for more memory.",
+            help="With a copy of the decoder in 8 bits that guesses ahead: the same captions in about half "
+            "of the time, for more memory.",
         ),
     ] = False,
     models_dir: ModelsDir = DEFAULTS.models_dir,

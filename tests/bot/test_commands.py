@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
@@ -44,28 +43,20 @@ def environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What came of a command."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Bot: TypeAlias = Callable[..., Done]
+Bot: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
 def bot(bots: Bots) -> Bot:
     """Runs the command line with an environment, in a folder, with words, to its end."""
 
-    def run(environment: dict[str, str], folder: Path, *words: str) -> Done:
+    def run(environment: dict[str, str], folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         with TemporaryDirectory() as said:
             stdout, stderr = Path(said) / "stdout", Path(said) / "stderr"
             started = bots.start(*words, environment=environment, folder=folder, log=stdout, errors=stderr)
             status = asyncio.run(asyncio.wait_for(started.wait(), 200))
-            return Done(status, stdout.read_text("utf-8"), stderr.read_text("utf-8"))
+            told = stdout.read_text("utf-8"), stderr.read_text("utf-8")
+            return subprocess.CompletedProcess(words, status, *told)
 
     return run
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from inference.presets.preset import preset
+from tests.forked import Commands
 from tests.full_size import BESIDE, prove
-from tests.train_scripts.forked import Commands
 
 
 @pytest.mark.parametrize("name", ["resnet34-lstm", "mobilenet-soft-attention", "clipcap-mlp", "rudolph"])

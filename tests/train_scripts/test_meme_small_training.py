@@ -16,7 +16,7 @@ from inference.checkpoints.format import read_config, read_training
 from inference.common.types import DecodingOptions
 from tests.disk import files_of_at_most
 from tests.drawing import draw_meme, jpeg_bytes
-from tests.train_scripts.forked import Commands, Done
+from tests.forked import Commands, Done
 
 STAGES = [("concepts", None), ("language", 1), ("memes", 1), ("memes", 2), ("memes", 3)]
 JOKES = (

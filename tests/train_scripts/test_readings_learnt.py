@@ -18,8 +18,8 @@ from inference.pictures.opening import load_picture
 from inference.reading.reader import Reader
 from inference.reading.reading import Reading
 from tests.drawing import draw_meme, font, png_bytes
+from tests.forked import Commands
 from tests.train_scripts.drawn_data import small_config
-from tests.train_scripts.forked import Commands
 from train_scripts.data.dataset import read_split
 from train_scripts.feedback.pictures import read_pictures
 from train_scripts.meme_small.data import Example, load_examples

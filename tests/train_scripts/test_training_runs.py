@@ -25,10 +25,10 @@ from inference.common.types import DecodingOptions
 from inference.decoders.base import IGNORED
 from inference.presets.preset import names
 from tests.disk import files_of_at_most
+from tests.forked import Commands
 from tests.inference.learning import CAPTIONS, tiny_model
 from tests.readings import reading_of
 from tests.train_scripts.drawn_data import SMALL_DECODER, SMALL_ENCODER, drawn_data, small_config, write_rows
-from tests.train_scripts.forked import Commands
 from train_scripts.pictures import UnreadablePicturesError
 from train_scripts.training import measuring
 from train_scripts.training.board import Board

@@ -16,10 +16,10 @@ from inference.checkpoints.format import CheckpointError
 from inference.common.types import DecodingOptions
 from inference.presets.preset import names, preset
 from inference.tokenizers.words import WordTokenizer
+from tests.forked import Commands
 from tests.inference.learning import CAPTIONS, captions_of, learn, pictures, tiny, tiny_model, tokenizer_for
 from tests.inference.tokenizers.test_vectors import write_navec
 from tests.readings import reading_of
-from tests.train_scripts.forked import Commands
 
 
 @pytest.mark.parametrize("name", names())

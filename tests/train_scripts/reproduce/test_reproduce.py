@@ -11,8 +11,8 @@ import pytest
 
 from inference.checkpoints.models import list_models
 from inference.presets.preset import names, preset
+from tests.forked import Commands
 from tests.host import serving
-from tests.train_scripts.forked import Commands
 from tests.train_scripts.reproduce.originals import ORIGINALS, publish
 from tests.train_scripts.reproduce.standins import MEMES, photos, repository, serve
 from train_scripts.reproduce.plans import read_system, system_names

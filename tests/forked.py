@@ -1,4 +1,4 @@
-"""``python -m tests.train_scripts.forked``: commands, each in a fork of this process, which has imported what
+"""``python -m tests.forked``: commands, each in a fork of this process, which has imported what
 takes seconds.
 
 It is asked for a command by ``{"module": ..., "code": ..., "words": [...], "environment": {...}}``, which
