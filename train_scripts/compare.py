@@ -16,6 +16,7 @@ from train_scripts.metrics.command_line import (
     Pictures,
     RuClips,
     Split,
+    check_outputs,
     check_rows,
     clip_scores,
     known_measure,
@@ -63,6 +64,7 @@ def compare_command(
     """Test two systems on the same pictures (paired bootstrap) and show where they differ."""
     with one_sentence():
         check_rows(rows)
+        check_outputs(json_path, markdown, rows, sheet)
         known_measure(by)
         wanted = read_references(references, split=split)
         captions_a, captions_b = (

@@ -16,6 +16,7 @@ from train_scripts.metrics.command_line import (
     Pictures,
     RuClips,
     Split,
+    check_outputs,
     check_rows,
     clip_scores,
     known_measure,
@@ -71,6 +72,7 @@ def evaluate_command(
     """
     with one_sentence():
         check_rows(rows)
+        check_outputs(json_path, markdown, rows)
         if sort_by is not None:
             known_measure(sort_by)
         wanted = read_references(references, split=split)

@@ -12,7 +12,10 @@ from inference.serving.engine import EngineSettings
 DEFAULTS = EngineSettings()
 
 ModelsDir = Annotated[
-    Path, typer.Option("--models-dir", envvar="MODELS_DIR", help="The folder with the checkpoints.")
+    Path,
+    typer.Option(
+        "--models-dir", envvar="MODELS_DIR", file_okay=False, help="The folder with the checkpoints."
+    ),
 ]
 BatchSize = Annotated[
     int, typer.Option(envvar="BATCH_SIZE", min=1, help="Pictures that go through the model together.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -129,12 +130,39 @@ def test_files_that_cannot_be_read_or_written_get_one_sentence(
     missing = run("evaluate", tmp_path / "nothing.jsonl", references)
     assert (missing.exit_code, missing.stderr.count("\n")) == (1, 1)
     assert "nothing.jsonl cannot be read (No such file or directory): check the path." in missing.stderr
-    unwritable = run("evaluate", predictions, references, "--json", tmp_path / "no" / "scores.json")
-    assert (unwritable.exit_code, unwritable.stderr.count("\n")) == (1, 1)
-    assert "scores.json cannot be written (No such file or directory)" in unwritable.stderr
     unknown = run("evaluate", predictions, references, "--sort-by", "beauty")
     assert unknown.exit_code == 1
     assert "There is no score named beauty: choose one of bleu1, " in unknown.stderr
+
+
+def test_reports_that_cannot_be_written_are_refused_before_any_work(tmp_path: Path, references: Path) -> None:
+    never_read, nowhere = tmp_path / "nothing.jsonl", tmp_path / "no" / "report.jsonl"
+    evaluates = ["evaluate", never_read, references]
+    compares = ["compare", never_read, never_read, "--references", references]
+    for command, last in ((evaluates, "--rows"), (compares, "--rows"), (compares, "--sheet")):
+        earlier, new = tmp_path / "earlier.json", tmp_path / "new.md"
+        earlier.write_text("of last week", encoding="utf-8")
+        done = run(*command, "--json", earlier, "--markdown", new, last, nowhere)
+        assert done.exit_code == 1
+        said = "Error: {} cannot be written ({}): choose another path.\n"
+        assert done.stderr == said.format(nowhere, "No such file or directory")
+        assert earlier.read_text(encoding="utf-8") == "of last week"
+        assert not new.exists()
+        folder = run(*command, "--markdown", tmp_path)
+        assert (
+            folder.stderr == f"Error: {tmp_path} cannot be written (Is a directory): choose another path.\n"
+        )
+
+
+def test_rows_go_into_a_pipe(tmp_path: Path, predictions: Path, references: Path) -> None:
+    pipe = tmp_path / "rows"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True) as reader:
+        done = run("evaluate", predictions, references, "--rows", pipe)
+        assert done.exit_code == 0, done.output
+        assert reader.stdout is not None
+        rows = reader.stdout.read().splitlines()
+    assert {json.loads(row)["file_name"] for row in rows} == set(read_captions(references))
 
 
 def test_rows_of_an_ending_that_is_not_written_are_refused_before_any_work(
@@ -271,9 +299,6 @@ def test_compare_shows_the_pictures_where_they_differ(tmp_path: Path) -> None:
     assert text.count('src="data:image/jpeg') == 2
     assert "<h3>Reference</h3>" in text
     assert "<td>BLEU-1 ↑</td>" in text
-    unwritable = run("compare", a, b, "--references", folder, "--sheet", tmp_path / "no" / "x.html")
-    assert (unwritable.exit_code, unwritable.stderr.count("\n")) == (1, 1)
-    assert "x.html cannot be written (No such file or directory)" in unwritable.stderr
 
 
 def test_cider_of_one_picture_is_a_dash_and_null(tmp_path: Path) -> None:

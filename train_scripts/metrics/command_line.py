@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "Pictures",
     "RuClips",
     "Split",
+    "check_outputs",
     "check_rows",
     "clip_scores",
     "known_measure",
@@ -33,8 +35,27 @@ __all__ = [
 
 def write_text(path: Path, text: str, *, encoding: str = "utf-8") -> None:
     """Writes a report. Raises UserError where the file cannot be written."""
-    try:
+    with _writing(path):
         path.write_text(text, encoding=encoding, errors=ESCAPED, newline="")
+
+
+def check_outputs(*paths: Path | None) -> None:
+    """Raises UserError where a report cannot be written: to be asked before the work that it tells of. What
+    is there stays as it is."""
+    for path in filter(None, paths):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            continue  # a pipe: whoever reads it would take this for its end
+        with _writing(path):
+            new = not path.exists()
+            path.open("ab").close()
+            if new:
+                path.unlink()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}): choose another path.") from None
 

@@ -22,11 +22,12 @@ def reproduce_command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list the steps, their sizes and what is missing.")
     ] = False,
-    data: Annotated[Path, typer.Option(help="Folder of archives and data sets, shared by all.")] = Path(
-        "data/reproduce"
-    ),
+    data: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder of archives and data sets, shared by all.")
+    ] = Path("data/reproduce"),
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run. Not given: runs/reproduce/NAME.")
+        Path | None,
+        typer.Option(file_okay=False, help="Folder of the run. Not given: runs/reproduce/NAME."),
     ] = None,
     overrides: Annotated[
         list[str] | None,

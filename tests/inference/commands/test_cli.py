@@ -354,6 +354,9 @@ def test_models_are_listed(cli: Cli) -> None:
     assert nothing.returncode == 0
     assert "There is no model in nowhere yet: put a checkpoint there" in nothing.stderr
     assert "resnet50-lstm" in nothing.stdout
+    file = cli.run("models", "--models-dir", "checkpoints/fake/config.json")
+    assert file.returncode == 2
+    assert "is a file" in " ".join(file.stderr.replace("│", " ").split())
 
 
 def test_a_preset_without_weights_says_how_to_get_them(cli: Cli) -> None:

@@ -95,6 +95,19 @@ def test_it_has_data_sets_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "data/reproduce/memes" in listed.output
 
 
+@pytest.mark.parametrize("option", ["--data", "--out"])
+def test_a_file_where_a_folder_is_to_be_is_refused(option: str, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from train_scripts.__main__ import app
+
+    file = tmp_path / "file"
+    file.touch()
+    refused = CliRunner().invoke(app, ["reproduce", "clipcap-mlp", "--dry-run", option, str(file)])
+    assert refused.exit_code == 2
+    assert "is a file" in " ".join(refused.stderr.replace("│", " ").split())
+
+
 def test_presets_say_which_of_them_are_reproduced() -> None:
     assert [name for name in sorted(names()) if preset(name).reproduced] == system_names()
 
