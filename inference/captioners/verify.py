@@ -16,6 +16,8 @@ from inference.captioners.captioner import load_captioner
 from inference.checkpoints import manifest
 from inference.checkpoints.folder import CONFIG_FILE, RUCLIP_FILE, WEIGHTS_FILE
 from inference.checkpoints.format import CheckpointError, read_config, read_training
+from inference.checkpoints.models import checkpoint_hash
+from inference.checkpoints.names import ModelName
 from inference.common.extras import require
 from inference.common.file_names import is_plain
 from inference.common.types import EngineError
@@ -44,7 +46,9 @@ def verify(target: str, models_dir: Path) -> str:
         if folder.is_dir() and manifest.read_manifest(folder):
             return _pulled(folder)
         if not folder.is_dir():
-            return _captions(target, models_dir, "")  # says which names there are; a hub model has no folder
+            # It says which names there are. Of the hub's models only those are proved that lie here.
+            checkpoint_hash(models_dir, ModelName.parse(target))
+            return _captions(target, models_dir, "")
         raise CheckpointError(
             f"{folder} is no checkpoint: it needs {CONFIG_FILE} and {WEIGHTS_FILE}, or a {manifest.FILE}."
         )

@@ -364,6 +364,14 @@ def test_a_preset_without_weights_says_how_to_get_them(cli: Cli) -> None:
     assert_one_sentence(done, "The preset 'clipcap-mlp' has no weights in checkpoints yet: make them")
 
 
+def test_nothing_is_fetched_to_be_verified(cli: Cli) -> None:
+    """The hub's client would tell of each of its tries."""
+    done = cli.run("verify", "hf:org/any", HF_HUB_CACHE=str(cli.folder))
+    assert done.returncode == 1
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith("The hub model org/any is not on this machine: connect to the internet")
+
+
 def test_torch_is_not_imported_before_captioning() -> None:
     code = "import sys, inference.__main__; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
