@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 
 from bot.feedback import database
 from bot.feedback.database import NotStored
 from bot.feedback.jobs import JOB, options_key
 from bot.feedback.pictures import PICTURE, PictureFields, Pictures
+from bot.feedback.prepared import Asked
 from bot.feedback.sessions import Sessions, made
 from bot.feedback.tables import CaptionRow, Job, Picture, now
 from inference.common.types import Caption, Version
@@ -77,7 +78,7 @@ class Captions:
         """
         async with self._pictures.keeping(picture.data) as keep:
 
-            def work(connection: Connection) -> CaptionRow:
+            def work(connection: Asked) -> CaptionRow:
                 database.lock_pictures(connection)
                 job = connection.execute(JOB, {"job_id": job_id}).one_or_none()
                 if job is None:
@@ -95,7 +96,7 @@ class Captions:
         """
         async with self._pictures.keeping(data) as keep:
 
-            def work(connection: Connection) -> None:
+            def work(connection: Asked) -> None:
                 database.lock_pictures(connection)
                 job = connection.execute(JOB, {"job_id": job_id}).one_or_none()
                 row = connection.execute(_CAPTION, {"caption": caption_id}).one_or_none()
@@ -107,7 +108,7 @@ class Captions:
             await self._sessions.transact(work)
 
 
-def _add(connection: Connection, job: Job, picture_id: int, caption: Caption, *, asked: bool) -> CaptionRow:
+def _add(connection: Asked, job: Job, picture_id: int, caption: Caption, *, asked: bool) -> CaptionRow:
     moment = now()
     values = {
         "picture_id": picture_id,

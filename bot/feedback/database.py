@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from bot.feedback import sqlite
+from bot.feedback.prepared import Asked
 from inference.common.errors import UserError
 from inference.common.extras import NotInstalled, require
 
@@ -79,7 +80,7 @@ def _begin_sqlite(connection: Connection) -> None:
         cast("sqlite.Connection", connection.connection.driver_connection).begin(mode)
 
 
-def lock_pictures(connection: Connection, *, exclusive: bool = False) -> None:
+def lock_pictures(connection: Asked, *, exclusive: bool = False) -> None:
     """Until the transaction ends, nobody who erases (``exclusive``) meets anybody who adds a caption.
 
     An erasure decides by other people's rows whether a picture goes; those must not change meanwhile. On

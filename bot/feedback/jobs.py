@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Update, bindparam, func, select, update
+from sqlalchemy import Row, Select, Update, bindparam, func, or_, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from bot.feedback.clock import ago
 from bot.feedback.database import NotStored
 from bot.feedback.people import People, Sender
+from bot.feedback.prepared import Asked
 from bot.feedback.sessions import Sessions, made
 from bot.feedback.states import ANSWER, CLAIM, FAIL, RETRY, TAKE_UP, UNFINISHED, JobState, Move
 from bot.feedback.tables import Choice, Job, JobKind, Place, now
@@ -41,7 +42,9 @@ def _changing(**values: Any) -> Update:
 
 def _moving(move: Move, **values: Any) -> Update:
     """Moves the job ``job_id``, if it is where the move begins."""
-    return _changing(state=move.after, **values).where(_JOBS.c.state.in_(move.before))
+    return _changing(state=move.after, **values).where(
+        or_(*(_JOBS.c.state == state for state in move.before))
+    )
 
 
 def _mine(statement: Update) -> Update:
@@ -153,7 +156,7 @@ class Jobs:
         }
         asker = 0 if limits == NO_DAY_LIMITS else await self._people.telegram_id(user_id)
 
-        def work(connection: Connection) -> list[tuple[Job, bool]]:
+        def work(connection: Asked) -> list[tuple[Job, bool]]:
             if not again:
                 same = _KNOWN if kind == "variant" else _REPEATED
                 if known := connection.execute(same, {name: values[name] for name in _QUESTION}).all():
@@ -170,7 +173,7 @@ class Jobs:
         """Whether a picture that is not known may have been answered before the store was restored."""
         return asked_at is not None and self._asked_until is not None and asked_at <= self._asked_until
 
-    def _add(self, connection: Connection, values: dict[str, Any], choice: Choice) -> tuple[Job, bool]:
+    def _add(self, connection: Asked, values: dict[str, Any], choice: Choice) -> tuple[Job, bool]:
         """The job of this choice, and whether it is new."""
         chosen = values | {
             "model": choice.model,

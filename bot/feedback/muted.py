@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, or_, select
 
 from bot.feedback.sessions import Sessions, changed
 from bot.feedback.tables import Muted, now
 
 _MUTED = Muted.columns()
 # Made once: every update asks.
-_ANY = (
+_EITHER = (
     select(_MUTED.c.telegram_id)
-    .where(_MUTED.c.telegram_id.in_(bindparam("numbers", expanding=True)))
+    .where(or_(_MUTED.c.telegram_id == bindparam("one"), _MUTED.c.telegram_id == bindparam("other")))
     .limit(1)
 )
 
@@ -35,9 +35,9 @@ class MutedIds:
         async with self._sessions.transaction() as session:
             return bool(await changed(session, delete(Muted).where(Muted.telegram_id == telegram_id)))
 
-    async def has(self, *telegram_ids: int) -> bool:
-        """Whether any of these is muted."""
-        return await self._sessions.read(_ANY, {"numbers": telegram_ids}) is not None
+    async def has(self, one: int | None, other: int | None = None) -> bool:
+        """Whether either is muted; None: nobody."""
+        return await self._sessions.read(_EITHER, {"one": one, "other": other}) is not None
 
     async def all(self) -> Sequence[int]:
         """All of them, in the order in which they were muted."""

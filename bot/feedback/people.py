@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal, cast
 
-from sqlalchemy import Connection, Row, bindparam, case, select, update
+from sqlalchemy import Row, bindparam, case, select, update
 
 from bot.common.accounts import is_person
 from bot.feedback import database
 from bot.feedback.database import NotStored
 from bot.feedback.pictures import Pictures
+from bot.feedback.prepared import Asked
 from bot.feedback.pseudonyms import Pseudonyms
 from bot.feedback.sessions import Sessions, changed, made
 from bot.feedback.tables import Job, User, now
@@ -123,7 +124,7 @@ class People:
         async with self._sessions.transaction() as session:
             await session.execute(update(User).where(User.telegram_id == telegram_id).values(active=False))
 
-    def sender(self, connection: Connection, user_id: int, sender: Sender) -> tuple[str, bool]:
+    def sender(self, connection: Asked, user_id: int, sender: Sender) -> tuple[str, bool]:
         """The pseudonym of whose picture it is, and whether they let it be kept; ``user_id``: the asker.
 
         Whoever is meant by it stays as they are until the transaction of ``connection`` ends.

@@ -11,10 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.feedback import database, files
+from bot.feedback.prepared import Asked
 from bot.feedback.pseudonyms import Pseudonyms
 from bot.feedback.sessions import Sessions, changed, made
 from bot.feedback.tables import Job, Picture, Removal, Sending, now
@@ -48,7 +49,7 @@ class PictureFields:
 class Keep(Protocol):
     """Keeps what may be kept of the picture of a job, as part of a transaction."""
 
-    def __call__(self, connection: Connection, job: Row[Any], picture: Row[Any]) -> None: ...
+    def __call__(self, connection: Asked, job: Row[Any], picture: Row[Any]) -> None: ...
 
 
 class Pictures:
@@ -93,7 +94,7 @@ class Pictures:
             waiting = select(Job.sender).where(Job.sender == whose)
             return await session.scalar(found.union(waiting).limit(1)) is not None
 
-    def add(self, connection: Connection, picture: PictureFields) -> Row[Any]:
+    def add(self, connection: Asked, picture: PictureFields) -> Row[Any]:
         """The row of a picture, made where Telegram's file is a new one."""
         values = {
             "file_unique_id": picture.file_unique_id,
@@ -114,7 +115,7 @@ class Pictures:
         """
         path: str | None = None
 
-        def keep(connection: Connection, job: Row[Any], picture: Row[Any]) -> None:
+        def keep(connection: Asked, job: Row[Any], picture: Row[Any]) -> None:
             nonlocal path
             if job.keeps_picture and data is not None and picture.path is None:
                 path = files.place(picture.sha256, data)

@@ -8,11 +8,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     CursorResult,
     Delete,
     Executable,
@@ -21,6 +21,7 @@ from sqlalchemy import (
     delete,
     event,
     insert,
+    inspect,
     update,
 )
 from sqlalchemy.dialects import sqlite
@@ -33,6 +34,7 @@ from sqlalchemy.util import greenlet_spawn
 from bot.feedback import database
 from bot.feedback.clock import ago
 from bot.feedback.database import NotStored, StoreAway, StoreError
+from bot.feedback.prepared import Asked, Prepared
 from bot.feedback.tables import Secret, Table
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ _OPTIONS: dict[str, Any] = {"expire_on_commit": False, "execution_options": {"sy
 _Table = TypeVar("_Table", bound=Table)
 _Result = TypeVar("_Result")
 _PROOF = "the database can be written to"  # in the place of a name, within a transaction
+_PROVE = insert(Secret.columns()).values(name=_PROOF, value="")
+_DISPROVE = delete(Secret.columns()).where(Secret.columns().c.name == _PROOF)
 STATEMENTS = frozenset({"select", "insert", "update", "delete"})
 _FAILURES = (DBAPIError, OSError, SQLTimeout)  # the last one: no connection was free in time
 
@@ -55,7 +59,10 @@ class Outage:
 
 
 class Watcher(Protocol):
-    """Is told how the database does. Its methods return at once, and raise nothing."""
+    """Is told how the database does. Its methods return at once, and raise nothing.
+
+    Of statements it may be told in any thread.
+    """
 
     def statement_ran(self, kind: str, seconds: float) -> None:
         """It answered a statement; ``kind``: one of STATEMENTS, or "other"."""
@@ -78,19 +85,21 @@ class Sessions:
         self._engine = engine
         self._watcher = watcher
         if watcher is not None:
-            _watch_statements(engine, watcher)
+            _watch_statements(engine, self._statement_ran)
         sqlite_is_used = engine.dialect.name == "sqlite"
         self._reader = engine.execution_options(sqlite_begin=None)
         self._writer = engine.execution_options(sqlite_begin="IMMEDIATE")
-        # Neither is told to begin: a statement by itself is a transaction, and committed with it.
-        alone = self._reader if sqlite_is_used else engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._alone = alone.sync_engine
+        # What is read from SQLite is not told to begin: a statement by itself is a transaction there.
+        self._alone = engine.execution_options(isolation_level="AUTOCOMMIT").sync_engine
+        self._prepared = Prepared(engine.url, engine.dialect, self._statement_ran) if sqlite_is_used else None
         # SQLite has one writer at a time: waiting here is fair and costs nothing, its own waiting polls.
         self.outage: Outage | None = None  # since something could not be done, until something can be written
         self._one_writer = asyncio.Lock() if sqlite_is_used else None
 
     async def close(self) -> None:
         """Give the connections back. Nothing can be asked afterwards."""
+        if self._prepared is not None:
+            await self._prepared.close()
         await self._engine.dispose()
 
     @asynccontextmanager
@@ -122,42 +131,54 @@ class Sessions:
             self.outage = None
 
     async def read(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Row[Any] | None:
-        """The only row that a statement returns, if it returns one.
+        """The only row that a statement returns, if it returns one; the statement is one that was made once.
 
         Raises StoreError when the database cannot be used.
         """
         with self._failing():
+            if self._prepared is not None:
+                return await self._prepared.read(statement, values)
             return await greenlet_spawn(self._run_alone, statement, values)
 
     async def write(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Row[Any] | None:
         """The same of a statement that is a transaction by itself. Raises as :meth:`transaction` does."""
         if self.outage is not None:  # what ends one takes more than a statement
-            return await self.transact(lambda connection: _only_row(connection, statement, values))
+            return await self.transact(lambda asked: asked.execute(statement, values).one_or_none())
         with self._writing():
             async with self._one_writer or nullcontext():
+                if self._prepared is not None:
+                    return await self._prepared.write(statement, values)
                 return await greenlet_spawn(self._run_alone, statement, values)
 
     def _run_alone(self, statement: Executable, values: Mapping[str, Any] | None) -> Row[Any] | None:
         with self._alone.connect() as connection:
-            return _only_row(connection, statement, values)
+            return connection.execute(statement, values).one_or_none()
 
-    async def transact(self, work: Callable[[Connection], _Result]) -> _Result:
+    async def transact(self, work: Callable[[Asked], _Result]) -> _Result:
         """What ``work`` returns, which is a :meth:`transaction` of its own. Raises as that does.
 
-        For what every picture needs: all of it runs in one greenlet, where a session begins one a step.
+        For what every picture needs, with statements that were made once. On SQLite it runs in a thread.
         """
+        proving = partial(self._proving, work)
         with self._writing():
             async with self._one_writer or nullcontext():
-                result: _Result = await greenlet_spawn(self._run_together, work)
+                if self._prepared is not None:
+                    result = await self._prepared.transact(proving)
+                else:
+                    result = await greenlet_spawn(self._run_together, proving)
             self.outage = None
             return result
 
-    def _run_together(self, work: Callable[[Connection], _Result]) -> _Result:
+    def _run_together(self, work: Callable[[Asked], _Result]) -> _Result:
         with self._writer.sync_engine.begin() as connection:
-            result = work(connection)
-            if self.outage is not None:
-                _write_something(connection)
-            return result
+            return work(connection)
+
+    def _proving(self, work: Callable[[Asked], _Result], asked: Asked) -> _Result:
+        """What ``work`` returns, in an outage with what ends it."""
+        result = work(asked)
+        if self.outage is not None:
+            _write_something(asked)
+        return result
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
@@ -182,6 +203,11 @@ class Sessions:
             raise
         if self._watcher is not None:
             self._watcher.transaction_ended(time.perf_counter() - asked)
+
+    def _statement_ran(self, statement: str, seconds: float) -> None:
+        first = statement.split(None, 1)[0].lower()
+        if self._watcher is not None:
+            self._watcher.statement_ran(first if first in STATEMENTS else "other", seconds)
 
     def _failed(self, error: DBAPIError | OSError | SQLTimeout) -> StoreError:
         if isinstance(error, DataError | ProgrammingError | NotSupportedError):
@@ -223,33 +249,24 @@ class Sessions:
             await database.truncate_journal(self._engine)
 
 
-def _write_something(connection: Connection) -> None:
+def _write_something(asked: Asked) -> None:
     """Change the database, and take it back: what changes nothing can be committed on a full disk, too."""
     # Not a row that is there: SQLite leaves alone what would be as it was.
-    secrets = Secret.columns()
-    connection.execute(insert(secrets).values(name=_PROOF, value=""))
-    connection.execute(delete(secrets).where(secrets.c.name == _PROOF))
+    asked.execute(_PROVE)
+    asked.execute(_DISPROVE)
 
 
-def _watch_statements(engine: AsyncEngine, watcher: Watcher) -> None:
-    """Tell of each statement what its first word is, and how long its answer took."""
+def _watch_statements(engine: AsyncEngine, ran: Callable[[str, float], None]) -> None:
+    """Tell of each statement, and of how long its answer took."""
 
     def before(_: object, __: object, ___: object, ____: object, context: Any, *_____: object) -> None:
         context.began = time.perf_counter()
 
     def after(_: object, __: object, statement: str, ___: object, context: Any, *____: object) -> None:
-        first = statement.split(None, 1)[0].lower()
-        kind = first if first in STATEMENTS else "other"
-        watcher.statement_ran(kind, time.perf_counter() - context.began)
+        ran(statement, time.perf_counter() - context.began)
 
     event.listen(engine.sync_engine, "before_cursor_execute", before)
     event.listen(engine.sync_engine, "after_cursor_execute", after)
-
-
-def _only_row(
-    connection: Connection, statement: Executable, values: Mapping[str, Any] | None
-) -> Row[Any] | None:
-    return connection.execute(statement, values).one_or_none()
 
 
 @overload
@@ -258,7 +275,12 @@ def made(table: type[_Table], row: Row[Any]) -> _Table: ...
 def made(table: type[_Table], row: None) -> None: ...
 def made(table: type[_Table], row: Row[Any] | None) -> _Table | None:
     """What a row with the columns of ``table`` is."""
-    return None if row is None else table(**row._mapping)
+    if row is None:
+        return None
+    # As a session makes it: the constructor would note each column as a change, for five rows a picture.
+    one = cast("_Table", inspect(table).class_manager.new_instance())
+    one.__dict__.update(zip(row._fields, row, strict=True))
+    return one
 
 
 async def changed(session: AsyncSession, statement: Update | Delete) -> int:

@@ -11,7 +11,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiosqlite
 from sqlalchemy.engine import URL
@@ -20,6 +20,7 @@ WAIT = 30_000  # milliseconds for another process's write (an export beside the 
 _AT_ONCE = 500  # rows that come back with their statement; the others follow in such portions
 
 _Row = tuple[Any, ...]
+_Result = TypeVar("_Result")
 
 
 async def connect(url: URL) -> Connection:
@@ -81,6 +82,16 @@ class Connection(aiosqlite.Connection):
         self._begun = self._begun or begin != ""
         await self._ask(partial(_run, self._conn, begin, statement))
 
+    async def work(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
+        """What this returns, which is run in the thread, and ends the transaction that it begins."""
+        try:
+            result: _Result = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]  # as below
+        except asyncio.CancelledError:
+            # A thread cannot be told to stop: until it has done so, nobody else shall write.
+            await self._ask(_nothing)
+            raise
+        return result
+
     async def commit(self) -> None:
         """End the transaction, if there is one."""
         await self._end(self._conn.commit)
@@ -97,6 +108,10 @@ class Connection(aiosqlite.Connection):
 
     async def _ask(self, work: Callable[[], None]) -> None:
         await self._execute(work)  # type: ignore[no-untyped-call]  # aiosqlite's own, without types
+
+
+def _nothing() -> None:
+    pass
 
 
 def _run(connection: sqlite3.Connection, begin: str, statement: Callable[[sqlite3.Connection], None]) -> None:

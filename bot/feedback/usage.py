@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from sqlalchemy import Connection, delete
+from sqlalchemy import delete
 
 from bot.feedback.clock import today
+from bot.feedback.prepared import Asked
 from bot.feedback.pseudonyms import Pseudonyms
 from bot.feedback.sessions import Sessions
 from bot.feedback.tables import Usage, now
@@ -54,7 +55,7 @@ class Usages:
             index_elements=[Usage.day, Usage.whose], set_={"pictures": Usage.columns().c.pictures + 1}
         ).returning(Usage.columns().c.pictures)
 
-    def count(self, connection: Connection, limits: DayLimits, telegram_id: int, chat_id: int) -> None:
+    def count(self, connection: Asked, limits: DayLimits, telegram_id: int, chat_id: int) -> None:
         """One more picture or question of this person in this chat, within a transaction. Raises DayFull."""
         for whose, limit, name in self._counted(limits, telegram_id, chat_id):
             pictures = connection.scalar(self._one_more, {"whose": name})

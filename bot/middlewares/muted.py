@@ -36,9 +36,9 @@ class MutedMiddleware(BaseMiddleware):
         if isinstance(event, Message | CallbackQuery) and not get_flag(data, "for_muted"):
             sender = author(event)
             message = event if isinstance(event, Message) else event.message
-            numbers = {sender.telegram_id} if sender is not None else set()
-            numbers |= {message.chat.id} if message is not None else set()
-            if await self._store.muted.has(*numbers):
-                logger.debug("Muted: nothing is done for %s", numbers)
+            person = None if sender is None else sender.telegram_id
+            chat = None if message is None else message.chat.id
+            if await self._store.muted.has(person, chat):
+                logger.debug("Muted: nothing is done for %s in %s", person, chat)
                 return None
         return await handler(event, data)

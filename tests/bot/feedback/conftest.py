@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
+from bot.feedback import prepared
 from bot.feedback.pictures import PictureFields
 from bot.feedback.store import Store
 from bot.feedback.tables import CaptionRow, Job, Place, User
@@ -36,6 +40,27 @@ def data_dir(tmp_path: Path) -> Path:
 async def store(url: str, data_dir: Path) -> AsyncIterator[Store]:
     async with await Store.open(url, data_dir) as opened:
         yield opened
+
+
+@contextmanager
+def listening(store: Store, hear: Callable[[str, Any], None]) -> Iterator[None]:
+    """``hear`` gets each statement that this store asks, and its parameters, before it is run."""
+    engine = store.sessions._engine.sync_engine
+    given = prepared._Statement.parameters
+
+    def before(_: object, __: object, statement: str, parameters: Any, *rest: object) -> None:
+        hear(statement, parameters[0] if rest[-1] else parameters)
+
+    def parameters(statement: prepared._Statement, values: Mapping[str, Any]) -> list[Any]:
+        found = given(statement, values)
+        hear(statement.sql, tuple(found))
+        return found
+
+    event.listen(engine, "before_cursor_execute", before)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(prepared._Statement, "parameters", parameters)
+        yield
+    event.remove(engine, "before_cursor_execute", before)
 
 
 @dataclass

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Inspector, event, inspect
+from sqlalchemy import Connection, Inspector, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.feedback import database
 from bot.feedback.messages import MessageKey
 from bot.feedback.store import Store
 from bot.feedback.tables import Shown, Table
-from tests.bot.feedback.conftest import Chat, meme
+from tests.bot.feedback.conftest import Chat, listening, meme
 
 # Hold something for moments only, or a row or two; or some rows a day, which are put together every hour.
 SMALL = {"removals", "leavings", "secrets", "tallies"}
@@ -29,18 +29,9 @@ class Asked:
     engine: AsyncEngine
     statements: list[tuple[str, Any]] = field(default_factory=list)
 
-    @contextmanager
-    def listening(self, store: Store) -> Iterator[None]:
+    def listening(self, store: Store) -> AbstractContextManager[None]:
         """Hear what this store asks."""
-        engine = store.sessions._engine.sync_engine
-
-        def hear(_: Connection, cursor: object, statement: str, parameters: Any, *rest: object) -> None:
-            rows = parameters if rest[-1] else [parameters]
-            self.statements.append((statement, rows[0]))
-
-        event.listen(engine, "before_cursor_execute", hear)
-        yield
-        event.remove(engine, "before_cursor_execute", hear)
+        return listening(store, lambda *asked: self.statements.append(asked))
 
     async def whole_tables(self) -> list[str]:
         """The tables gone through from end to end, each with the statement that does it."""

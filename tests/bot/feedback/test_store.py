@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from bot.feedback.database import NotStored, StoreAway
 from bot.feedback.messages import MessageKey
 from bot.feedback.store import Store
 from bot.feedback.tables import Place, Shown, User
-from tests.bot.feedback.conftest import Chat, fields, meme, said
+from tests.bot.feedback.conftest import Chat, fields, listening, meme, said
 
 
 async def test_feedback_on_what_is_not_there_is_refused(chat: Chat, store: Store) -> None:
@@ -70,7 +70,7 @@ async def test_many_people_at_once_lose_nothing(chat: Chat, store: Store, url: s
 
 
 async def test_an_outage_ends_with_what_is_written_not_with_what_changes_nothing(store: Store) -> None:
-    def full(_: object, __: object, statement: str, *___: object) -> None:
+    def full(statement: str, _: object) -> None:
         if statement.startswith(("INSERT", "UPDATE", "DELETE")):
             raise OSError(28, "No space left on device")
 
@@ -79,15 +79,27 @@ async def test_an_outage_ends_with_what_is_written_not_with_what_changes_nothing
             await session.scalar(select(User.id))
 
     await look()
-    engine = store.sessions._engine.sync_engine
-    event.listen(engine, "before_cursor_execute", full)
-    with pytest.raises(StoreAway, match="No space left"):
-        await store.people.meet(1, language="ru")
-    with pytest.raises(StoreAway, match="No space left"):
-        await look()
-    assert store.outage is not None
-    event.remove(engine, "before_cursor_execute", full)
+    with listening(store, full):
+        with pytest.raises(StoreAway, match="No space left"):
+            await store.people.meet(1, language="ru")
+        with pytest.raises(StoreAway, match="No space left"):
+            await look()
+        assert store.outage is not None
     await look()
+    assert store.outage is None
+
+
+async def test_what_every_picture_asks_ends_an_outage_too(store: Store) -> None:
+    def full(statement: str, _: object) -> None:
+        if statement.startswith(("INSERT", "UPDATE", "DELETE")):
+            raise OSError(28, "No space left on device")
+
+    with listening(store, full):
+        for _ in range(2):
+            with pytest.raises(StoreAway, match="No space left"):
+                await store.people.meet(1, language="ru")
+    assert store.outage is not None
+    await store.people.meet(1, language="ru")
     assert store.outage is None
 
 
