@@ -13,7 +13,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aiogram import Bot
 from aiogram.exceptions import (
@@ -55,6 +56,23 @@ class TokenRefused(OperatorError):  # noqa: N818 - says what happened
             "The Bot API server refuses the token. Copy it again from @BotFather into BOT_TOKEN, "
             "and check BOT_API_URL if you set it."
         )
+
+
+class _Poll(GetUpdates):
+    """The updates as they came. To read a hundred in one turn of the loop would hold everybody up."""
+
+    __returning__ = list[Any]
+
+
+def _numbered(rows: Sequence[Any]) -> dict[int, Any]:
+    """The updates by number. Raises ClientDecodeError where not one of them has one."""
+    numbered = {number: row for row in rows if (number := update_number(row)) is not None}
+    if len(numbered) < len(rows):
+        # What has no number cannot be confirmed by itself, but goes with those behind it.
+        logger.error("What is no update is left out: it has no update_id")
+    if rows and not numbered:
+        raise ClientDecodeError("no update among them", ValueError("no update_id"), rows)
+    return numbered
 
 
 class Poller:
@@ -122,55 +140,41 @@ class Poller:
                 # hours a long poll tells it late.
                 whole = self._trouble is None or (self._trouble == CONFLICT and self._misled)
                 timeout = self._timeout if whole else 0
-                updates = await self._bot(
-                    GetUpdates(offset=self._offset, timeout=timeout, allowed_updates=self._allowed_updates),
-                    request_timeout=timeout + 15,
-                )
+                poll = _Poll(offset=self._offset, timeout=timeout, allowed_updates=self._allowed_updates)
+                answer = await self._bot(poll, request_timeout=timeout + 15)
+                rows = _numbered(answer)
             except TelegramUnauthorizedError:
                 raise TokenRefused from None
             except (TelegramAPIError, ClientDecodeError) as error:
-                if isinstance(error, ClientDecodeError) and (readable := self._readable(error.data)):
-                    updates = readable
-                else:
-                    pause = await self._back_off(error, pause)
-                    continue
+                pause = await self._back_off(error, pause)
+                continue
             pause = 0.5
             if whole:
                 self._misled = False
             elif self._trouble == CONFLICT:
                 self._alone_at = time.monotonic()
             self._recovered()
-            await self._take(updates)
-
-    def _readable(self, answer: object) -> list[Update]:
-        """The updates of a batch in which one cannot be read: it must not hold back the others for ever."""
-        rows = answer.get("result") if isinstance(answer, dict) else None
-        readable = []
-        for row in rows if isinstance(rows, list) else ():
-            number = update_number(row)
-            if number is None:
-                # It cannot be confirmed by itself, but goes with those behind it.
-                logger.error("What is no update is left out: it has no update_id")
-                continue
-            # Empty where it cannot be read: only to be confirmed.
-            readable.append(read_update(row, self._bot) or Update(update_id=number))
-        return readable
+            await self._take(rows)
 
     async def confirm(self) -> None:
         """Tell the server what was handled, so that it is not sent again to the next process."""
         if self._offset is not None:
             try:
-                await self._bot(GetUpdates(offset=self._offset, timeout=0, limit=1), request_timeout=3)
+                await self._bot(_Poll(offset=self._offset, timeout=0, limit=1), request_timeout=3)
             except (TelegramAPIError, ClientDecodeError) as error:
                 logger.debug("Could not confirm the last updates: %s", error)
 
-    async def _take(self, updates: Sequence[Update]) -> None:
-        if not updates:
+    async def _take(self, rows: Mapping[int, Any]) -> None:
+        if not rows:
             return
-        new = [update for update in updates if update.update_id not in self._taken_over]
-        started = [(update, await self._intake.start(update)) for update in new]
+        started = []
+        for number, row in rows.items():
+            if number not in self._taken_over:
+                # Where it cannot be read, an empty one: it must not hold back the others for ever.
+                update = read_update(row, self._bot) or Update(update_id=number)
+                started.append((update, await self._intake.start(update)))
         # Sent with the next request, which waits until these are done or written down.
-        self._offset = max(update.update_id for update in updates) + 1
+        self._offset = max(rows) + 1
         if started:
             await asyncio.wait([one.settled for _, one in started], timeout=CONFIRM_AFTER)
             for update, one in started:
