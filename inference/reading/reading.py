@@ -10,6 +10,8 @@ from inference.reading.geometry import Box
 from inference.reading.lines import Block, Post, TextLine, blocks_of, posts_of
 from inference.reading.words import Word
 
+_PORTRAIT = 0.15  # of the picture's area, at most: what a post shows is larger than its writer's portrait
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -37,6 +39,11 @@ class Reading:
         object.__setattr__(self, "blocks", blocks)
         object.__setattr__(self, "listed_blocks", blocks if same else blocks_of(self.listed, self.frames))
         object.__setattr__(self, "posts", posts_of(self.lines))
+
+    @property
+    def illustrated(self) -> bool:
+        """Whether it shows something beside its words: a frame larger than a writer's portrait."""
+        return any((right - left) * (bottom - top) > _PORTRAIT for left, top, right, bottom in self.frames)
 
     def upright(self, image: Image.Image) -> Image.Image:
         """The picture that was read, the right way up."""

@@ -14,7 +14,6 @@ from inference.russian.lists import LISTS
 from inference.russian.places import standing_together
 from inference.russian.sentences import write
 
-_AVATAR = 0.15  # of the picture's area: what a post shows is larger than its writer's portrait
 _LISTS = LISTS.summary
 
 
@@ -40,8 +39,7 @@ def kind_of(reading: Reading) -> str:
     """What kind of picture it is: "мем из двух кадров", "скриншот поста в соцсети с картинкой"."""
     frames = reading.frames
     if _is_post(reading):
-        shown = any((right - left) * (bottom - top) > _AVATAR for left, top, right, bottom in frames)
-        return f"{_LISTS.post} {_LISTS.with_picture}" if shown else _LISTS.post
+        return f"{_LISTS.post} {_LISTS.with_picture}" if reading.illustrated else _LISTS.post
     if len(frames) > 1:
         return _LISTS.several.format(genitive(len(frames)))
     return _LISTS.picture if frames or not _lines(reading) else _LISTS.page

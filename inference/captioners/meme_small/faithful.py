@@ -184,6 +184,14 @@ class Cutter:
         concepts = {self.word_concepts[word] for word in sentence if word not in idle}
         return concepts.pop() if len(concepts) == 1 and min(concepts) >= 0 else None
 
+    def place(self, sentence: Sequence[int]) -> Sequence[int]:
+        """What a sentence begins with that says of which picture it is: "на картинке"; nothing where it does
+        not.
+        """
+        first = sentence[:2]
+        said = len(first) == 2 and first[0] in self._prepositions and first[1] in self._bare
+        return first if said else ()
+
     def sentences(self, tokens: Sequence[int]) -> list[list[int]]:
         """The tokens of a caption, a list for each sentence; what is quoted is one piece."""
         sentences: list[list[int]] = [[]]

@@ -47,6 +47,7 @@ class Known:
     probable: Sequence[Seen]  # those that the picture shows beside them
     by_frame: Sequence[Mapping[str, float]]
     gate: Gate
+    place: str = ""  # "на картинке", where the decoder said so of who is told with what they do
 
     def shown(self) -> tuple[list[Sentence], dict[int, list[Sentence]]]:
         """What all of the picture shows, and what its frames show, by their numbers."""
@@ -68,5 +69,7 @@ class Known:
         """ "на фото", or what else the picture is."""
         if len(self.view.reading.frames) > 1:
             return LISTS.places.frames
+        if self.place:
+            return self.place
         drawn = is_drawn(concept for concept, _ in self.probable)
         return LISTS.places.drawing if drawn else LISTS.places.photo

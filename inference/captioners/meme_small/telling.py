@@ -35,8 +35,9 @@ class Teller:
         """The caption; "" where nothing can be told. ``tokens``: of the decoder, without start and end."""
         shown, named = self._shown(view, gate), self._named(tokens)
         probable = [one for one in shown if one[0] not in named]
+        place = ""
         if tells_doings_alone(probable, named, gate.acting):
-            tokens = self._without_beings_alone(tokens)
+            place, tokens = self._without_beings_alone(tokens)
             alone = named - self._named(tokens)
             named -= alone
             # Where the decoder could say no more than "человек", the others are no surer.
@@ -44,7 +45,7 @@ class Teller:
             probable = [one for one in shown if one[0] not in named | vague]
         seen = [dict(zip(self.concepts, own, strict=True)) for own in view.by_frame]
         written = [one for one in self._written(tokens, view.reading) if options.quoting or not one.quotes]
-        known = Known(view, written, named, probable, seen, gate)
+        known = Known(view, written, named, probable, seen, gate, place)
         return told(LENGTHS[options.detail](known))
 
     def _shown(self, view: View, gate: Gate) -> list[Seen]:
@@ -54,17 +55,19 @@ class Teller:
         pairs = zip(self.concepts, view.probabilities, strict=True)
         return [(concept, probability) for concept, probability in pairs if probability >= gate.listed]
 
-    def _without_beings_alone(self, tokens: Sequence[int]) -> list[int]:
-        """Without "На фото кот.", which is said with what the cat does."""
+    def _without_beings_alone(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
+        """Without "На картинке кот.", which is said with what the cat does; and where that is: "на картинке",
+        "" where it was not said.
+        """
         size = len(self.tokenizer)
-        sentences = self.cutter.sentences(tokens)
-        alone = [None if max(one) >= size else self.cutter.named_alone(one) for one in sentences]
-        kept = [
-            one
-            for one, concept in zip(sentences, alone, strict=True)
-            if concept is None or not is_being(self.concepts[concept])
-        ]
-        return [token for one in kept for token in one]
+        place, kept = "", list[int]()
+        for one in self.cutter.sentences(tokens):
+            concept = None if max(one) >= size else self.cutter.named_alone(one)
+            if concept is None or not is_being(self.concepts[concept]):
+                kept += one
+            else:
+                place = place or " ".join(self.tokenizer.words[word] for word in self.cutter.place(one))
+        return place, kept
 
     def _named(self, tokens: Iterable[int]) -> set[str]:
         """The concepts that the decoder's words name."""
@@ -83,7 +86,7 @@ class Teller:
         taken = {edge for region, edge in _OUTSIDE.items() if region in regions}
         return [
             Written(
-                _announced(parsed(self.tokenizer.pieces(sentence, lines)), own),
+                _announced(parsed(self.tokenizer.pieces(sentence, lines)), own, reading),
                 quotes=bool(own),
                 place=None if place is None or place.region in taken else place,
                 bare=self.cutter.is_bare(sentence),
@@ -94,8 +97,11 @@ class Teller:
         ]
 
 
-def _announced(sentence: Sentence, quoted: Sequence[TextLine]) -> Sentence:
+def _announced(sentence: Sentence, quoted: Sequence[TextLine], reading: Reading) -> Sentence:
     """The sentence with the truth of the lines that it quotes: where they stand, whose post they are."""
     if not quoted:
         return sentence
-    return signed(truly_placed(sentence, quoted[0].place.region), quoted[0].author)
+    region = quoted[0].place.region
+    if region is Region.BELOW and not reading.illustrated:
+        region = Region.PAGE  # a post under its writer's portrait is no caption under a picture
+    return signed(truly_placed(sentence, region), quoted[0].author)

@@ -435,7 +435,7 @@ def test_things_stand_where_the_picture_comes_in_reading_order() -> None:
 
 def test_what_somebody_does_is_told_where_they_are_named() -> None:
     concepts = ("кот", "человек", "мужчина", "сидеть", "собака")
-    tokenizer = SlotTokenizer((*SPECIAL, *LEVELS, "на", "фото", "изображён", "и", ".", *concepts))
+    tokenizer = SlotTokenizer((*SPECIAL, *LEVELS, "на", "фото", "картинке", "изображён", "и", ".", *concepts))
     named = [concepts.index(word) if word in concepts else FREE for word in tokenizer.words]
     teller = Teller(tokenizer, Cutter(tokenizer, named), concepts)
 
@@ -451,6 +451,24 @@ def test_what_somebody_does_is_told_where_they_are_named() -> None:
         "На фото кот и собака. На фото кто-то сидит."
     )
     assert told("на фото человек .", человек=0.9, мужчина=0.5, сидеть=0.9) == "На фото человек сидит."
+    # What the decoder called the picture, it stays, whatever it is otherwise taken for.
+    assert told("на картинке кот .", кот=0.9, сидеть=0.9) == "На картинке кот сидит."
+    assert told("изображён кот .", кот=0.9, сидеть=0.9) == "На фото кот сидит."
+
+
+def test_words_under_a_portrait_are_not_said_to_stand_below_a_picture() -> None:
+    tokenizer = SlotTokenizer((*SPECIAL, *LEVELS, "текст", "сверху", ":", "."))
+    teller = Teller(tokenizer, Cutter(tokenizer, [FREE] * len(tokenizer)), ())
+    (line,) = lines_of(1)
+    line = replace(line, box=(0.1, 0.4, 0.9, 0.6))
+    tokens = [*map(tokenizer.id, ("текст", "сверху", ":", OPEN)), len(tokenizer)]
+    tokens += map(tokenizer.id, (CLOSE, "."))
+
+    def told(frame: tuple[float, float, float, float]) -> str:
+        return teller.tell(tokens, View(reading_of([line], [frame]), []), Gate(), GREEDY)
+
+    assert told((0.05, 0.05, 0.3, 0.3)) == f'Текст сверху: "{line.text}".'
+    assert told((0.05, 0.0, 0.95, 0.3)) == f'Подпись снизу: "{line.text}".'
 
 
 def test_frames_are_told_one_by_one() -> None:
