@@ -37,7 +37,7 @@ from bot.feedback.database import StoreError
 from bot.feedback.retention import Keep
 from bot.feedback.store import Store
 from bot.feedback.waiting import once_stored
-from bot.handlers import router
+from bot.handlers import routers
 from bot.handlers.album import Albums
 from bot.handlers.errors import tell_later
 from bot.handlers.menu import describe_commands
@@ -195,7 +195,7 @@ class App:
         self.dispatcher.callback_query.outer_middleware(ButtonsIn(gate, settings.language))
         self.dispatcher.callback_query.middleware(muted)
         self.dispatcher.callback_query.middleware(people)
-        self.dispatcher.include_router(router())
+        self.dispatcher.include_routers(*routers())
         self.intake = Intake(self._handle)
         self.written = WrittenUpdates(bot, store.updates, self.intake)
         self.poller = Poller(bot, self.intake, self.written, allowed_updates=ALLOWED_UPDATES)

@@ -23,15 +23,6 @@ from bot.handlers import (
 )
 
 
-def router() -> Router:
-    """A new router of all concerns. From router to router aiogram needs as long as to ask their handlers."""
-    every = Router(name="handlers")
-    for one in routers():
-        for kind, observer in one.observers.items():
-            every.observers[kind].handlers += observer.handlers
-    return every
-
-
 def routers() -> list[Router]:
     """New routers, in the order in which they are asked; the last one takes what nobody else did."""
     return [
