@@ -50,7 +50,7 @@ class Prepared:
     Its methods raise SQLAlchemy's DBAPIError.
     """
 
-    def __init__(self, url: URL, dialect: Dialect, ran: Callable[[str, float], None] | None) -> None:
+    def __init__(self, url: URL, dialect: Dialect, ran: Callable[[str, float], None]) -> None:
         self.dialect = dialect
         self.ran = ran
         self._statements: dict[tuple[object, ...], _Statement] = {}
@@ -105,8 +105,7 @@ class _Connection:
         prepared = self._prepared.statement(statement, values)
         began = time.perf_counter()
         result = prepared.run(self._connection, values)
-        if self._prepared.ran is not None:
-            self._prepared.ran(prepared.sql, time.perf_counter() - began)
+        self._prepared.ran(prepared.sql, time.perf_counter() - began)
         return result
 
     def scalar(self, statement: Executable, parameters: _Values | None = None, /) -> Any:

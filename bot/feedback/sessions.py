@@ -88,17 +88,17 @@ class Sessions:
         sqlite_is_used = engine.dialect.name == "sqlite"
         self._reader = engine.execution_options(sqlite_begin=None)
         self._writer = engine.execution_options(sqlite_begin="IMMEDIATE")
-        # What is read from SQLite is not told to begin: a statement by itself is a transaction there.
-        self._alone = engine.execution_options(isolation_level="AUTOCOMMIT").sync_engine
-        self._prepared = Prepared(engine.url, engine.dialect, self._statement_ran) if sqlite_is_used else None
+        # For what every picture needs.
+        self._quick: Prepared | _Spawned = (
+            Prepared(engine.url, engine.dialect, self._statement_ran) if sqlite_is_used else _Spawned(engine)
+        )
         # SQLite has one writer at a time: waiting here is fair and costs nothing, its own waiting polls.
         self.outage: Outage | None = None  # since something could not be done, until something can be written
         self._one_writer = asyncio.Lock() if sqlite_is_used else None
 
     async def close(self) -> None:
         """Give the connections back. Nothing can be asked afterwards."""
-        if self._prepared is not None:
-            await self._prepared.close()
+        await self._quick.close()
         await self._engine.dispose()
 
     @asynccontextmanager
@@ -135,9 +135,7 @@ class Sessions:
         Raises StoreError when the database cannot be used.
         """
         with self._failing():
-            if self._prepared is not None:
-                return await self._prepared.read(statement, values)
-            return await greenlet_spawn(self._run_alone, statement, values)
+            return await self._quick.read(statement, values)
 
     async def write(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Row[Any] | None:
         """The same of a statement that is a transaction by itself. Raises as :meth:`transaction` does."""
@@ -145,32 +143,18 @@ class Sessions:
             return await self.transact(lambda asked: asked.execute(statement, values).one_or_none())
         with self._writing():
             async with self._one_writer or nullcontext():
-                if self._prepared is not None:
-                    return await self._prepared.write(statement, values)
-                return await greenlet_spawn(self._run_alone, statement, values)
-
-    def _run_alone(self, statement: Executable, values: Mapping[str, Any] | None) -> Row[Any] | None:
-        with self._alone.connect() as connection:
-            return connection.execute(statement, values).one_or_none()
+                return await self._quick.write(statement, values)
 
     async def transact(self, work: Callable[[Asked], _Result]) -> _Result:
         """What ``work`` returns, which is a :meth:`transaction` of its own. Raises as that does.
 
         For what every picture needs, with statements that were made once. On SQLite it runs in a thread.
         """
-        proving = partial(self._proving, work)
         with self._writing():
             async with self._one_writer or nullcontext():
-                if self._prepared is not None:
-                    result = await self._prepared.transact(proving)
-                else:
-                    result = await greenlet_spawn(self._run_together, proving)
+                result = await self._quick.transact(partial(self._proving, work))
             self.outage = None
             return result
-
-    def _run_together(self, work: Callable[[Asked], _Result]) -> _Result:
-        with self._writer.sync_engine.begin() as connection:
-            return work(connection)
 
     def _proving(self, work: Callable[[Asked], _Result], asked: Asked) -> _Result:
         """What ``work`` returns, in an outage with what ends it."""
@@ -204,8 +188,8 @@ class Sessions:
             self._watcher.transaction_ended(time.perf_counter() - asked)
 
     def _statement_ran(self, statement: str, seconds: float) -> None:
-        first = statement.split(None, 1)[0].lower()
         if self._watcher is not None:
+            first = statement.split(None, 1)[0].lower()
             self._watcher.statement_ran(first if first in STATEMENTS else "other", seconds)
 
     def _failed(self, error: DBAPIError | OSError | SQLTimeout) -> StoreError:
@@ -246,6 +230,36 @@ class Sessions:
         """Empty SQLite's journal, so that what was erased does not live on in it (see database)."""
         if self._engine.dialect.name == "sqlite":
             await database.truncate_journal(self._engine)
+
+
+class _Spawned:
+    """As :class:`Prepared`, by SQLAlchemy's connections: each thing asked is one greenlet."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine.sync_engine
+        # Not told to begin: a statement by itself is a transaction, and committed with it.
+        self._alone = engine.execution_options(isolation_level="AUTOCOMMIT").sync_engine
+
+    async def close(self) -> None:
+        """The connections are the engine's."""
+
+    async def read(self, statement: Executable, values: Mapping[str, Any] | None) -> Row[Any] | None:
+        """See :class:`Prepared`."""
+        return await greenlet_spawn(self._run_alone, statement, values)
+
+    write = read
+
+    async def transact(self, work: Callable[[Asked], _Result]) -> _Result:
+        """See :class:`Prepared`."""
+        return await greenlet_spawn(self._run_together, work)
+
+    def _run_alone(self, statement: Executable, values: Mapping[str, Any] | None) -> Row[Any] | None:
+        with self._alone.connect() as connection:
+            return connection.execute(statement, values).one_or_none()
+
+    def _run_together(self, work: Callable[[Asked], _Result]) -> _Result:
+        with self._engine.begin() as connection:
+            return work(connection)
 
 
 def _write_something(asked: Asked) -> None:
