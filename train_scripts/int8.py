@@ -55,6 +55,7 @@ def int8_command(
     """Serve a checkpoint with weights of 8 bits: refused where a score of its captions falls by more than
     chance explains. The weights stay as they are; export the graphs again to go back."""
     with one_sentence():
+        _exact_graphs(name, models_dir)  # before all pictures are read
         wanted = read_references(data, split=split)
         read = read_pictures(picture_folder(pictures, data), wanted, {}, Reader(), "the pictures")
         comparison = round_checkpoint(name, models_dir, read, wanted, resamples=resamples, seed=seed)
@@ -72,13 +73,8 @@ def round_checkpoint(
 ) -> Comparison:
     """Puts graphs for weights of 8 bits in the place of the named checkpoint's. Raises UserError, and leaves
     all as it was, where a score is worse by more than its paired bootstrap's 95 % interval."""
-    folder = find_checkpoint(models_dir, CheckpointFolder(name))
-    config, graphs = read_config(folder), find(folder)
-    if graphs is None or (graphs / INT8_FILE).is_file():
-        raise UserError(
-            f"{name} has no graphs of its weights in float32: run '{PYTHON} -m inference export {name}' "
-            "first."
-        )
+    folder, graphs = _exact_graphs(name, models_dir)
+    config = read_config(folder)
     exact = _said(GraphCaptioner(folder, graphs, config), pictures, config.decoding)
     with replacing(folder) as part:
         # Copied here, so that the new folder is whole in itself.
@@ -98,6 +94,19 @@ def round_checkpoint(
         scores = comparison.to_dict()
         record(part, replace(read_record(graphs), int8=True, scores=scores))
     return comparison
+
+
+def _exact_graphs(name: str, models_dir: Path) -> tuple[Path, Path]:
+    """The named checkpoint's folder, and that of its graphs. Raises UserError where it has none of its
+    weights in float32."""
+    folder = find_checkpoint(models_dir, CheckpointFolder(name))
+    graphs = find(folder)
+    if graphs is None or (graphs / INT8_FILE).is_file():
+        raise UserError(
+            f"{name} has no graphs of its weights in float32: run '{PYTHON} -m inference export {name}' "
+            "first."
+        )
+    return folder, graphs
 
 
 def _said(captioner: GraphCaptioner, pictures: Sequence[Picture], options: DecodingOptions) -> dict[str, str]:

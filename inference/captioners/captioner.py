@@ -55,13 +55,15 @@ class Describer(Protocol):
 def _encoder_decoder(folder: Path, config: CheckpointConfig, threads: int | None) -> Describer:
     """The presets of the originals: by their graphs where those are there and of these weights, else by
     PyTorch."""
-    graphs = find_graphs(folder)
-    if graphs is not None:
-        try:
+    what = f"The model {folder.name}"
+    try:
+        graphs = find_graphs(folder)
+        if graphs is not None:
             return GraphCaptioner(folder, graphs, config, threads=threads)
-        except GraphError as error:
-            logger.warning("PyTorch runs the model %s: %s", folder.name, error)
-    _set_up_torch(f"The model {folder.name}", threads)
+    except GraphError as error:
+        logger.warning("PyTorch runs the model %s: %s", folder.name, error)
+        what = f"{what}, whose graphs cannot be used ({str(error).removesuffix('.')}),"
+    _set_up_torch(what, threads)
     from inference.captioners.encoder_decoder.model import CaptionModel  # noqa: PLC0415
 
     return CaptionModel.load(folder, config)

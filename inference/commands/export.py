@@ -9,7 +9,7 @@ import typer
 from inference.checkpoints.names import CheckpointFolder, ModelName
 from inference.commands.common import DEFAULTS, ModelsDir
 from inference.common.errors import UserError
-from inference.common.extras import require
+from inference.common.extras import WRITE_GRAPHS, require
 from inference.common.file_names import shown
 
 
@@ -31,7 +31,7 @@ def export(
     They are checked against PyTorch on drawn pictures first: same tokens, and logits within a thousandth.
     """
     try:
-        require("models", "Exporting graphs")
+        require("models", "Exporting graphs", *WRITE_GRAPHS)
         from inference.captioners.encoder_decoder.graphs import exporting  # noqa: PLC0415 - torch, only now
         from inference.captioners.verify import drawn_picture  # noqa: PLC0415
 

@@ -14,16 +14,19 @@ from typing import Final, Literal
 from inference.common.interpreter import PYTHON
 from inference.common.types import EngineError
 
-__all__ = ["MODULES", "Extra", "NotInstalled", "require"]
+__all__ = ["MODULES", "WRITE_GRAPHS", "Extra", "NotInstalled", "require"]
 
 Extra = Literal["models", "train", "postgres", "sentry", "serve"]
 
 _PYTORCH = ("torch", "torchvision", "transformers", "timm")
+# Of the extra `models`, what graphs are written with: an installation of before has PyTorch without it, and
+# need not be made anew to serve.
+WRITE_GRAPHS: Final = ("onnx", "onnxscript")
 
 # Modules by which an extra is known to be installed: what this project imports of it.
 MODULES: Final[dict[Extra, tuple[str, ...]]] = {
     "models": _PYTORCH,
-    "train": (*_PYTORCH, "accelerate", "tensorboard", "nltk", "imagehash", "psutil"),
+    "train": (*_PYTORCH, *WRITE_GRAPHS, "accelerate", "tensorboard", "nltk", "imagehash", "psutil"),
     "postgres": ("asyncpg",),
     "sentry": ("sentry_sdk",),
     "serve": ("ray", "starlette"),
@@ -36,12 +39,13 @@ class NotInstalled(EngineError):  # noqa: N818 - a state, said the way the calle
     """Packages are missing: ``str()`` is one sentence with the command that installs them."""
 
 
-def require(extra: Extra, what: str) -> None:
-    """Raises NotInstalled where packages of the extra are missing. ``what``: who needs them, one thing.
+def require(extra: Extra, what: str, *besides: str) -> None:
+    """Raises NotInstalled where packages of the extra are missing. ``what``: who needs them, one thing;
+    ``besides``: modules of the extra that few need.
 
     Nothing is imported: it costs milliseconds.
     """
-    missing = [module for module in MODULES[extra] if importlib.util.find_spec(module) is None]
+    missing = [module for module in (*MODULES[extra], *besides) if importlib.util.find_spec(module) is None]
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise NotInstalled(

@@ -28,6 +28,7 @@ from inference.captioners.encoder_decoder.graphs.captioner import DECODERS, Grap
 from inference.captioners.encoder_decoder.graphs.folder import (
     DRAFT_FILE,
     FOLDER,
+    INT8_FILE,
     RECORD_FILE,
     find,
     replacing,
@@ -349,18 +350,20 @@ def test_graphs_of_other_weights_are_left_alone(
     with caplog.at_level(logging.WARNING):
         captioner = load_captioner("small", tmp_path, threads=1)
     assert isinstance(captioner._describer, CaptionModel)
-    assert "of other weights: PyTorch runs the model" in caplog.text
+    assert f"PyTorch runs the model small: {folder / FOLDER} are of other weights" in caplog.text
 
 
+@pytest.mark.parametrize("name", [f"{STEP}{SUFFIX}", DRAFT_FILE, INT8_FILE, RECORD_FILE])
 def test_damaged_graphs_are_left_alone(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, exported: Exports
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, exported: Exports
 ) -> None:
     folder = exported(tmp_path, "resnet50-lstm")
-    (folder / FOLDER / f"{STEP}{SUFFIX}").write_bytes(b"no graph")
+    (folder / FOLDER / name).write_bytes(b"no graph")
     with caplog.at_level(logging.WARNING):
         captioner = load_captioner("small", tmp_path, threads=1)
     assert isinstance(captioner._describer, CaptionModel)
     assert "PyTorch runs the model small" in caplog.text
+    assert f"{name} is damaged" in caplog.text
 
 
 def test_what_differs_from_pytorch_takes_no_place(
@@ -401,9 +404,21 @@ def test_a_full_disk_leaves_the_graphs_there_were(
     assert done.exit_code == 1
     (sentence,) = done.output.splitlines()
     assert sentence.startswith(f"The graphs cannot be written to {folder}")
-    assert "File too large" in sentence and sentence.endswith("make room there and export them again.")
+    assert "File too large" in sentence
+    assert sentence.endswith("make room there, or check its permissions.")
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     assert find(folder) is not None
+
+
+def test_one_process_at_a_time_writes_graphs(tmp_path: Path, exported: Exports) -> None:
+    folder = exported(tmp_path, "resnet50-lstm")
+    with replacing(folder) as part:
+        (part / "half").touch()
+        done = CliRunner().invoke(app, ["export", "small", "--models-dir", str(tmp_path)])
+        assert done.exit_code == 1
+        (sentence,) = done.output.splitlines()
+        assert sentence.startswith(f"Graphs are being written to {folder} by another process: wait")
+        assert [path.name for path in part.iterdir()] == ["half"]
 
 
 def test_graphs_that_cannot_take_their_place_leave_those_there_were(

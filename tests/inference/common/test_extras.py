@@ -74,6 +74,27 @@ def test_a_model_that_pytorch_runs(name: str, tmp_path: Path, monkeypatch: pytes
         load_captioner(name, tmp_path)
 
 
+def test_a_model_whose_graphs_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To mend them is less than to install PyTorch."""
+    folder = Path(shutil.copytree(ROOT / "checkpoints" / "lstm-navec-small", tmp_path / "preset"))
+    (folder / "graphs" / "step.onnx").write_bytes(b"no graph")
+    hide("models", monkeypatch)
+    reason = r"whose graphs cannot be used \(step\.onnx is damaged, .*\), needs packages .* \"make models\""
+    with pytest.raises(NotInstalled, match=f"^The model preset, {reason}"):
+        load_captioner("preset", tmp_path)
+
+
+def test_an_installation_of_before_that_has_pytorch_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "checkpoints" / "lstm-navec-small", tmp_path / "preset")
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    done = CliRunner().invoke(inference_commands, ["export", "preset", "--models-dir", str(tmp_path)])
+    assert done.exit_code == 1
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith("Exporting graphs needs packages that are not installed (onnxscript)")
+
+
 @pytest.mark.parametrize("arguments", [["convert", "model.pt", "--out", "new"], ["pull", "resnet34"]])
 def test_a_command_that_needs_pytorch(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -103,7 +124,11 @@ def test_every_command_of_the_researcher(tmp_path: Path, monkeypatch: pytest.Mon
         ["read", "memes"],
         ["line-scorer", "memes", "--readings", "memes.jsonl"],
         ["meme-small", "memes", *photos, "--readings", "memes.jsonl"],
+        ["language-model", "memes", *photos, "--readings", "memes.jsonl"],
         ["recognizer", "memes", *photos, "--pretrained", "memes.jsonl"],
+        ["reproduce", "resnet50-lstm", "--dry-run"],
+        ["int8", "preset", "--data", "memes"],
+        ["detectors", "preset", "--config", "resnet34-lstm"],
         ["graphs"],
     ):
         done = CliRunner().invoke(training_commands, arguments)

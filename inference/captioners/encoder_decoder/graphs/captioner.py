@@ -23,7 +23,7 @@ from inference.common.types import DecodingOptions
 from inference.decoding.drafting import Drafted
 from inference.decoding.search import Generated
 from inference.encoders.preprocessing import Preprocessing
-from inference.graphs.session import Array
+from inference.graphs.session import Array, GraphError
 from inference.reading.reading import Reading
 from inference.tokenizers.base import load_tokenizer
 
@@ -47,7 +47,7 @@ def open_decoder(
     path = graphs / DRAFT_FILE
     if not path.is_file():
         return decoder
-    rounded = MappedWeights(path)
+    rounded = _beside_graphs(path)
     # Nothing is ever written into a ChainMap's second.
     both: Mapping[str, Array] = ChainMap(dict(rounded), weights)  # type: ignore[arg-type]  # it wants one it may write to
     quick = decoder.quicker(Parts(graphs, both, threads=threads, prefix=DRAFT))
@@ -55,11 +55,19 @@ def open_decoder(
     return Drafted(decoder, quick)
 
 
+def _beside_graphs(path: Path) -> MappedWeights:
+    """A file of weights that was made with the graphs. Raises GraphError where it is damaged."""
+    try:
+        return MappedWeights(path)
+    except (OSError, ValueError) as error:
+        raise GraphError(f"{path} is damaged: export the graphs anew.") from error
+
+
 class GraphCaptioner:
     """``folder``: of the checkpoint; ``graphs``: where its parts lie; ``threads``: see :class:`Graph`.
 
-    Raises GraphError where a graph is missing, damaged or of other weights; OSError, KeyError, TypeError or
-    ValueError where another file is.
+    Raises GraphError where a graph, or a file of weights that was made with them, is missing, damaged or of
+    other weights; OSError, KeyError, TypeError or ValueError where another file is.
     """
 
     def __init__(
@@ -67,7 +75,7 @@ class GraphCaptioner:
     ) -> None:
         own = OwnSettings.from_dict(config.own)
         rounded = graphs / INT8_FILE
-        weights = MappedWeights(rounded if rounded.is_file() else folder / WEIGHTS_FILE)
+        weights = _beside_graphs(rounded) if rounded.is_file() else MappedWeights(folder / WEIGHTS_FILE)
         parts = Parts(graphs, weights, threads=threads)
         self._preprocessing = Preprocessing.from_dict(config.encoder["preprocessing"])
         self._encoder = parts.graph(ENCODER)

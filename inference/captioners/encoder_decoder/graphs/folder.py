@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +15,8 @@ from safetensors import SafetensorError
 from inference.checkpoints.folder import WEIGHTS_FILE, weights_hash
 from inference.checkpoints.format import CheckpointError
 from inference.common.json_text import readable
-
-logger = logging.getLogger(__name__)
+from inference.common.locks import Locked, locked
+from inference.graphs.session import GraphError
 
 FOLDER = "graphs"  # of a checkpoint
 RECORD_FILE = "graphs.json"
@@ -37,18 +36,19 @@ class Record:
 
 
 def find(folder: Path) -> Path | None:
-    """The folder of the checkpoint's graphs; None where there are none, or they are of other weights."""
+    """The folder of the checkpoint's graphs; None where there are none.
+
+    Raises GraphError where they are of other weights, or what is said of them is damaged.
+    """
     graphs = folder / FOLDER
     if not (graphs / RECORD_FILE).is_file():
         return None
     try:
         written = read_record(graphs)
-    except (OSError, ValueError, TypeError):
-        logger.warning("%s is damaged: PyTorch runs the model; export its graphs anew.", graphs / RECORD_FILE)
-        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise GraphError(f"{graphs / RECORD_FILE} is damaged: export the graphs anew.") from error
     if written.weights != weights_hash(folder / WEIGHTS_FILE):
-        logger.warning("%s are of other weights: PyTorch runs the model; export them anew.", graphs)
-        return None
+        raise GraphError(f"{graphs} are of other weights: export them anew.")
     return graphs
 
 
@@ -58,11 +58,26 @@ def replacing(folder: Path) -> Iterator[Path]:
     process that ends before, nothing stays but that folder, which the next call clears. Where one ended
     between the two names, the next call first gives the graphs that there were their place again.
 
-    Raises CheckpointError when the files cannot be written.
+    Raises CheckpointError when the files cannot be written, or another process is writing some.
     """
-    part, old, place = folder / f"{FOLDER}.part", folder / f"{FOLDER}.old", folder / FOLDER
     try:
-        _put_back(old, place)
+        with locked(folder), _exchanged(folder) as part:
+            yield part
+    except Locked as error:
+        raise CheckpointError(
+            f"Graphs are being written to {folder} by another process: wait until it has ended."
+        ) from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"The graphs cannot be written to {folder} ({error}): make room there, or check its permissions."
+        ) from error
+
+
+@contextmanager
+def _exchanged(folder: Path) -> Iterator[Path]:
+    part, old, place = folder / f"{FOLDER}.part", folder / f"{FOLDER}.old", folder / FOLDER
+    _put_back(old, place)
+    try:
         for left in (part, old):
             shutil.rmtree(left, ignore_errors=True)
         part.mkdir()
@@ -74,10 +89,6 @@ def replacing(folder: Path) -> Iterator[Path]:
         except OSError:
             _put_back(old, place)
             raise
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"The graphs cannot be written to {folder} ({error}): make room there and export them again."
-        ) from error
     finally:
         for left in (part, old):
             shutil.rmtree(left, ignore_errors=True)
