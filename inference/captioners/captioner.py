@@ -27,6 +27,7 @@ from inference.checkpoints.hub import HubSettings
 from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel, Model, ModelName, ServedModel
 from inference.common.extras import require
+from inference.common.processors import available
 from inference.common.stages import collected, stage
 from inference.common.types import Answer, Asked, CannotTalk, Caption, DecodingOptions
 from inference.graphs.session import GraphError
@@ -327,10 +328,9 @@ def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -
 def _set_up_torch(what: str, threads: int | None) -> None:
     """Raises NotInstalled, about ``what``, where PyTorch and what comes with it are not installed."""
     require("models", what)
-    if threads is not None:
-        import torch  # noqa: PLC0415
+    import torch  # noqa: PLC0415
 
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads or available())  # by itself it knows of no quota
 
 
 def _load_checkpoint(

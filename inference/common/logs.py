@@ -151,6 +151,13 @@ class RedactingRecordFactory:
         return record
 
 
+def _of_a_request(record: logging.LogRecord) -> bool:
+    """Whether it is not about bytes that are no request of HTTP: whoever finds the port may send some.
+    They are answered with 400, and aiohttp tells of them as of an error of ours, with what stood in them."""
+    raised: tuple[Raised, ...] = record.__dict__.get("raised", ())
+    return not raised or raised[-1].module != "aiohttp.http_exceptions"
+
+
 def _text() -> logging.Formatter:
     return logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(about)s%(message)s")
 
@@ -199,6 +206,7 @@ def setup_logging(
     if level != "DEBUG":
         for noisy in ("aiogram.event", "aiohttp.access", "alembic"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
+        logging.getLogger("aiohttp.server").addFilter(_of_a_request)
     logging.captureWarnings(True)
 
     def uncaught(

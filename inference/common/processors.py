@@ -41,7 +41,7 @@ def patient(environment: Mapping[str, str]) -> dict[str, str]:
 def _quotas(root: Path) -> Iterator[float]:
     """Processors by each limit that holds for this process: of its own groups and of all above them."""
     for line in _text(root / _OWN).splitlines():
-        _, controllers, path = line.split(":", 2)
+        controllers, _, path = line.partition(":")[2].partition(":")
         group = Path(path.lstrip("/"))
         if not controllers:  # version 2: "max 100000" or "150000 100000", microseconds of time and of period
             mount, files = root / _MOUNT, ["cpu.max"]
@@ -61,6 +61,6 @@ def _quotas(root: Path) -> Iterator[float]:
 def _text(path: Path) -> str:
     """What the file says; "" where it is not there or not to be read."""
     try:
-        return path.read_text(encoding="ascii", errors="replace")
+        return path.read_text(encoding="utf-8", errors="surrogateescape")  # as names of files are
     except OSError:
         return ""

@@ -366,6 +366,20 @@ def test_damaged_graphs_are_left_alone(
     assert f"{name} is damaged" in caplog.text
 
 
+def test_pytorch_takes_as_many_threads_as_the_process_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speaking("resnet50-lstm", tmp_path / "small")
+    before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    try:
+        torch.set_num_threads(2)
+        load_captioner("small", tmp_path)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_what_differs_from_pytorch_takes_no_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: Exports
 ) -> None:

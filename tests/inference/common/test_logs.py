@@ -206,3 +206,38 @@ logging.getLogger("bot").info("There")
     here, there = done.stderr.splitlines()
     assert here.endswith("INFO    bot: [picture 7] Here")
     assert there.endswith("INFO    bot: There")
+
+
+def test_bytes_that_are_no_request_are_no_error_of_ours() -> None:
+    program = """
+import asyncio
+from aiohttp import web
+from inference.common.logs import setup_logging
+
+setup_logging("INFO")
+
+async def broken(request):
+    raise RuntimeError("ours")
+
+async def main():
+    app = web.Application()
+    app.router.add_get("/", broken)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    for header in (b"X: pri\\x01vate", b"X: y"):
+        reader, writer = await asyncio.open_connection(*runner.addresses[0])
+        writer.write(b"GET / HTTP/1.1\\r\\nHost: a\\r\\n" + header + b"\\r\\n\\r\\n")
+        print((await reader.readline()).decode().split()[1])
+        writer.close()
+    await runner.cleanup()
+
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == ["400", "500"]
+    assert done.stderr.count("Traceback") == 1
+    assert "RuntimeError: ours" in done.stderr
+    assert "vate" not in done.stderr

@@ -16,7 +16,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
     for name, text in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     return root
 
 
@@ -48,6 +48,24 @@ def write(root: Path, files: dict[str, str]) -> Path:
             },
             1,
             id="version 1",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "0::/боты/мемы\n",
+                "sys/fs/cgroup/боты/мемы/cpu.max": "100000 100000\n",
+            },
+            1,
+            id="a name in Russian",
+        ),
+        pytest.param(
+            {"proc/self/cgroup": "0::/../..\n", "sys/fs/cgroup/cpu.max": "100000 100000\n"},
+            1,
+            id="seen from beside",
+        ),
+        pytest.param(
+            {"proc/self/cgroup": "\nwhatever\n", "sys/fs/cgroup/cpu.max": "100000\n"},
+            ALL,
+            id="of another kind",
         ),
         pytest.param(
             {
