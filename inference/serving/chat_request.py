@@ -27,6 +27,7 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SHORT = re.compile(rf"\b{alternatives(LISTS.answers.short)}\b", re.IGNORECASE)
 _DETAILED = re.compile(rf"\b{alternatives(LISTS.answers.detailed)}\b", re.IGNORECASE)
 _WORD = re.compile(r"\S+")
+_MOST = 1000  # messages of a conversation, and parts of one: to read them costs time
 _DETAILS: dict[str, Detail] = {"low": "short", "medium": "usual", "high": "detailed"}
 
 
@@ -77,7 +78,7 @@ def _parts(content: object) -> object:
 
 class _Message(BaseModel):
     role: Literal["developer", "system", "user", "assistant", "tool", "function"]
-    content: Annotated[list[Part], BeforeValidator(_parts)] = []
+    content: Annotated[list[Part], Field(max_length=_MOST), BeforeValidator(_parts)] = []
 
     @property
     def pictures(self) -> list[Picture]:
@@ -99,7 +100,7 @@ class _ResponseFormat(BaseModel):
 class ChatRequest(BaseModel):
     """The body of ``POST /v1/chat/completions``."""
 
-    messages: list[_Message] = Field(min_length=1)
+    messages: list[_Message] = Field(min_length=1, max_length=_MOST)
     model: str | None = None  # None: the service's own default
     stream: bool | None = None
     stream_options: _StreamOptions | None = None

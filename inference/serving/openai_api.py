@@ -51,7 +51,8 @@ class OpenAIApi:
         try:
             match method, path.split("/")[1:]:
                 case "POST", ["chat", "completions"]:
-                    return await self._complete(ChatRequest.read(await body()), caller)
+                    asked = await asyncio.to_thread(ChatRequest.read, await body())
+                    return await self._complete(asked, caller)
                 case "GET", ["models"]:
                     models = await asyncio.to_thread(self._engine.models)
                     return _list([self._model(model.name) for model in models])

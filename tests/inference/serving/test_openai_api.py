@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -306,6 +307,16 @@ def test_a_model_that_talks_is_asked(service: Service) -> None:
         ({"messages": [{"role": "user", "content": "Привет!"}]}, "no_picture", "There is no picture"),
         ({"messages": [{"role": "assistant", "content": None}]}, "no_picture", "There is no picture"),
         ({"messages": []}, "invalid_request", "mistake in messages"),
+        (
+            {"messages": [user("x")] * 1001},
+            "invalid_request",
+            "mistake in messages: List should have at most",
+        ),
+        (
+            {"messages": [user(*["x"] * 1001)]},
+            "invalid_request",
+            "mistake in messages.0.content: List should have at most",
+        ),
         ({"messages": [{"role": "cat", "content": "x"}]}, "invalid_request", "mistake in messages.0.role"),
         (
             {"messages": [{"role": "user", "content": [{"type": "video"}]}]},
@@ -547,6 +558,16 @@ def form(data: bytes, purpose: str = "vision") -> tuple[str, bytes]:
 @given(st.binary(max_size=200) | st.lists(st.sampled_from([b"\r", b"\n", b"--", b"\xff"])).map(b"".join))
 def test_a_form_gives_the_file_as_it_was(data: bytes) -> None:
     assert Sent.read(*form(data)) == Sent(data, "a.png", "vision")
+
+
+def test_a_form_takes_little_more_memory_than_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind, body = form(b"\n" * 2**20)
+    tracemalloc.start()
+    try:
+        Sent.read(kind, body)
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(body)
+    finally:
+        tracemalloc.stop()
 
 
 @settings_of_hypothesis(max_examples=30)
