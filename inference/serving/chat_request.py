@@ -19,7 +19,7 @@ from inference.common.types import Detail, Turn
 from inference.pictures.opening import MAX_BYTES
 from inference.russian.lists import LISTS
 from inference.russian.patterns import alternatives
-from inference.serving.exchange import too_large
+from inference.serving.exchange import first_mistake, too_large
 from inference.serving.openai_errors import RefusedError
 from inference.serving.uploads import Files
 
@@ -123,9 +123,8 @@ class ChatRequest(BaseModel):
         try:
             request = cls.model_validate_json(body)
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            sentence = f"The request has a mistake{' in ' + where if where else ''}: {first['msg']}."
+            where, what = first_mistake(error)
+            sentence = f"The request has a mistake{' in ' + where if where else ''}: {what}."
             raise RefusedError(sentence, "invalid_request", where or None) from None
         for field, sentence in request._impossible():
             raise RefusedError(f"{sentence}: leave {field!r} out.", "unsupported_parameter", field)

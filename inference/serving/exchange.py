@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from pydantic import ValidationError
+
 from inference.common.types import PictureError
 from inference.pictures.opening import MAX_BYTES
 from inference.serving.engine import EngineSettings
@@ -43,6 +45,12 @@ class Reply:
 def dumps(told: Any) -> str:
     """JSON in ASCII: a name that was asked for may hold halves of characters, which nothing else writes."""
     return json.dumps(told, default=float)
+
+
+def first_mistake(error: ValidationError) -> tuple[str, str]:
+    """Where it is in what was sent ("messages.0.role"; "": in all of it), and what it is, without a stop."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    return ".".join(map(str, first["loc"])), first["msg"].rstrip(".")
 
 
 def too_large() -> PictureError:

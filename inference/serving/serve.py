@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from aiohttp import ClientPayloadError, web
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.aiohttp import make_aiohttp_handler
-from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict, TypeAdapter
+from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from inference.common.extras import require
 from inference.common.tracing import of_picture, readable_id
@@ -30,7 +30,7 @@ from inference.serving import openai_errors
 from inference.serving.access import KEY_WANTED, Access
 from inference.serving.engine import Engine, EngineSettings
 from inference.serving.errors import kind_of
-from inference.serving.exchange import Reply, Request, too_large, without_paths
+from inference.serving.exchange import Reply, Request, first_mistake, too_large, without_paths
 from inference.serving.metrics import TELL_PERIOD, EngineMetrics, Gathering, new_registry, together
 from inference.serving.openai_api import OpenAIApi
 from inference.serving.remote import ERRORS, PICTURE_HEADER
@@ -166,9 +166,16 @@ async def _ask(engine: Engine, body: bytes) -> _Told:
     try:
         asked = _Asked.model_validate_json(body)
         options = None if asked.options is None else _options(asked.options)
+    except ValidationError as error:
+        where, what = first_mistake(error)
+        return _wrong(
+            f"The question cannot be used ({where}{': ' if where else ''}{what}): send a picture and a "
+            "question as JSON."
+        )
     except (ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        return _wrong(f"The question cannot be used ({reason}): send a picture and a question as JSON.")
+        return _wrong(
+            f"The question's options cannot be used ({error}): send a JSON object of known options."
+        )
     _refuse_large(asked.picture)
     answer = await engine.ask(
         asked.picture, asked.question, turns=asked.turns, options=options, model=asked.model

@@ -227,8 +227,13 @@ class Worker:
         logger.info("Model %s was replaced (now %.12s): loading it", name, there)
         try:
             return self._read(name)
-        except Exception:
-            logger.exception("The new weights of %s cannot be loaded: the old ones go on", name)
+        except Exception as error:
+            logger.error(
+                "The new weights of %s cannot be loaded, the old ones go on: %s",
+                name,
+                one_line(error),
+                exc_info=not isinstance(error, UserError),  # as above
+            )
             return replace(loaded, refused=there)
 
     def _read(self, name: str) -> _Loaded:

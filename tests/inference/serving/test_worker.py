@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from inference.common.extras import NotInstalled
 from inference.common.types import Caption, DecodingOptions
 from inference.serving import protocol
 from inference.serving.local import Captioner
@@ -63,6 +65,28 @@ def test_a_model_warms_up_once_in_the_first_pause() -> None:
     worker.rest()
     worker.rest()
     assert captioner.warmed == 1
+
+
+def test_new_weights_that_want_something_installed_say_so_in_one_sentence(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    captioner, sentence = Warming(), "The model fake needs packages that are not installed."
+    loads, weights = iter([captioner]), iter(["0" * 64, "0" * 64])
+
+    def load(name: str) -> Warming:
+        try:
+            return next(loads)
+        except StopIteration:
+            raise NotInstalled(sentence) from None
+
+    sent: list[protocol.Message] = []
+    worker = Worker(load, lambda _: next(weights, "1" * 64), sent.append, queue.SimpleQueue(), capacity=1)
+    worker.handle(LOAD, [])
+    worker.handle({**CAPTION, "checkpoint": "1" * 64}, [PICTURE.pixels])
+    assert sent[-2]["result"]["caption"]["text"] == "кот"
+    (record,) = (record for record in caplog.records if record.levelno == logging.ERROR)
+    assert record.getMessage().endswith(f"the old ones go on: {sentence}")
+    assert not record.exc_info
 
 
 class Inbox(queue.SimpleQueue[Any]):
