@@ -26,8 +26,9 @@ from inference.checkpoints.format import CheckpointError, read_config
 from inference.checkpoints.hub import HubSettings
 from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel, Model, ModelName, ServedModel
+from inference.common.blas import one_thread
 from inference.common.extras import require
-from inference.common.processors import available
+from inference.common.processors import available, be_patient
 from inference.common.stages import collected, stage
 from inference.common.types import Answer, Asked, CannotTalk, Caption, DecodingOptions
 from inference.graphs.session import GraphError
@@ -214,7 +215,7 @@ class Captioner:
 
     def _read(self, image: Image.Image) -> tuple[Reading, dict[str, float]]:
         """What stands on a picture, and the seconds that it took, by stage."""
-        with collected() as seconds, stage("read"):
+        with collected() as seconds, stage("read"), one_thread():
             reading = self._reader.read(image)
         return reading, seconds
 
@@ -328,6 +329,7 @@ def load_captioner(name: str, models_dir: Path, *, threads: int | None = None) -
 def _set_up_torch(what: str, threads: int | None) -> None:
     """Raises NotInstalled, about ``what``, where PyTorch and what comes with it are not installed."""
     require("models", what)
+    be_patient()
     import torch  # noqa: PLC0415
 
     torch.set_num_threads(threads or available())  # by itself it knows of no quota

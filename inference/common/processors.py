@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["available", "patient"]
+__all__ = ["available", "be_patient", "patient"]
 
 _MOUNT = Path("sys/fs/cgroup")
 _OWN = Path("proc/self/cgroup")
@@ -27,15 +27,26 @@ def available(root: Path = Path("/")) -> int:
     return max(1, min([bound, *most, *(math.ceil(quota) for quota in _quotas(root))]))
 
 
+# How long threads of OpenMP wait awake: of GNU's, which PyTorch's wheels bring (rounds), and of Intel's and
+# LLVM's (ms). By default a hundred times as long, and beside other work each spins away the very time that
+# the thread it waits for needs. To sleep at once costs more than it saves where processors are idle, which
+# take long to wake.
+_OPENMP = {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1"}
+
+
 def patient(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of a process whose threads soon sleep while they wait; what is set there stays.
 
-    They would spin for a hundred times as long. Beside other work each spins away the very time that the
-    thread it waits for needs. To sleep at once costs more than it saves where processors are idle, which take
-    long to wake. The names are those of OpenMP by GNU (rounds), which PyTorch's wheels bring, and by Intel
-    and LLVM (ms). numpy's OpenBLAS always spins: its products here are of a few rows, for one thread.
+    numpy's OpenBLAS makes threads that spin when it is loaded: what needs none does not have them made, see
+    :mod:`inference.common.blas`.
     """
-    return {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1", "OPENBLAS_NUM_THREADS": "1", **environment}
+    return {**_OPENMP, "OPENBLAS_NUM_THREADS": "1", **environment}
+
+
+def be_patient() -> None:
+    """The same for OpenMP in this process: it reads that when PyTorch is loaded, so call it before."""
+    for name, value in _OPENMP.items():
+        os.environ.setdefault(name, value)
 
 
 def _quotas(root: Path) -> Iterator[float]:

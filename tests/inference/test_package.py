@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +42,53 @@ def test_a_file_is_described_with_everything_that_the_chat_is_told(model: LocalM
     assert {"decode", "read", "generate", "total"} <= set(caption.seconds)
     greedy = model.caption_bytes(path.read_bytes(), DecodingOptions("greedy"))
     assert greedy.options.strategy == "greedy"
+
+
+SPENT_BY_OTHER_THREADS = """
+import os, sys, psutil, inference
+model = inference.load(sys.argv[1], sys.argv[2], threads=1)
+
+def spent():
+    threads = psutil.Process().threads()
+    return sum(thread.user_time + thread.system_time for thread in threads if thread.id != os.getpid())
+
+model.caption_file(sys.argv[3])
+before = spent()
+for _ in range(2):
+    model.caption_file(sys.argv[3])
+print(spent() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="which thread spent what is told on Linux")
+@pytest.mark.parametrize("name", ["meme-small", "lstm-navec-small"])
+def test_one_thread_means_one_in_a_program_whose_numpy_has_more(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "meme.jpg"
+    path.write_bytes(jpeg_bytes(draw_meme("tweet")))
+    done = subprocess.run(
+        [sys.executable, "-c", SPENT_BY_OTHER_THREADS, name, CHECKPOINTS, path],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(done.stdout) == 0
+
+
+def test_threads_of_pytorch_do_not_wait_awake_for_long(tmp_path: Path) -> None:
+    shutil.copytree(
+        CHECKPOINTS / "lstm-navec-small", tmp_path / "run-by-torch", ignore=shutil.ignore_patterns("graphs")
+    )
+    code = "import sys, inference; inference.load('run-by-torch', sys.argv[1]); assert 'torch' in sys.modules"
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path],
+        env={**environment, "OMP_DISPLAY_ENV": "VERBOSE"},  # OpenMP tells what it was told
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "GOMP_SPINCOUNT = '3000'" in done.stderr
 
 
 def test_what_is_no_picture_gets_one_sentence(model: LocalModel, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from inference.captioners.meme_small.sight import Sight
 from inference.checkpoints.config import CheckpointConfig
 from inference.checkpoints.folder import WEIGHTS_FILE
 from inference.checkpoints.format import TOKENIZER_FILE, CheckpointError, MissingWeightError, read_weights
+from inference.common.blas import one_thread
 from inference.common.types import DecodingOptions
 from inference.graphs.session import GraphError
 from inference.reading.reading import Reading
@@ -95,6 +96,9 @@ class SlotDescriber:
     def describe(
         self, images: Sequence[Image.Image], readings: Sequence[Reading], options: DecodingOptions
     ) -> tuple[list[str], list[float]]:
-        texts, generated = self.model.describe(images, readings, options, level=self.level, gate=self.gate)
+        with one_thread():
+            texts, generated = self.model.describe(
+                images, readings, options, level=self.level, gate=self.gate
+            )
         lengths = [max(len(tokens) + 1, 1) for tokens in generated.tokens]
         return texts, [total / n for total, n in zip(generated.logprobs, lengths, strict=True)]

@@ -19,6 +19,7 @@ from inference.captioners.encoder_decoder.speaking import Speaker, lines_of
 from inference.checkpoints.config import CheckpointConfig
 from inference.checkpoints.folder import WEIGHTS_FILE
 from inference.checkpoints.mapped import MappedWeights
+from inference.common.blas import one_thread
 from inference.common.types import DecodingOptions
 from inference.decoding.drafting import Drafted
 from inference.decoding.search import Generated
@@ -96,7 +97,8 @@ class GraphCaptioner:
         """See :class:`inference.captioners.captioner.Describer`."""
         if not images:
             return [], []
-        said = self.generate(self.encode(images), options, readings)
+        with one_thread():
+            said = self.generate(self.encode(images), options, readings)
         return self.speaker.sentences(said, readings)
 
     def generate(
