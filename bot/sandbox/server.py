@@ -129,11 +129,14 @@ class Sandbox(Scene):
 
     def _own(self, request: web.Request) -> bool:
         """Not asked for by another site through a browser, nor under a name that is not this machine's."""
-        name = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
+        try:
+            name = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
+        except ValueError:
+            return False
         if name not in ("localhost", self.host) and not _is_loopback(name):
             return False
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+        if origin is not None and origin.partition("://")[2] != request.headers.get("Host"):
             return False
         site = request.headers.get("Sec-Fetch-Site", "none")
         return site in ("none", "same-origin") or (request.method == "GET" and request.path == "/")

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -142,7 +141,10 @@ class OperatorPage:
             told = self._said("login.html", status=429, sentence=sentence)
             told.headers["Retry-After"] = str(math.ceil(pause))
             return told
-        password = (await request.post()).get("password")
+        try:
+            password = (await request.post()).get("password")
+        except (LookupError, ValueError):  # letters of a kind that there is not, or that it is not of
+            raise web.HTTPBadRequest from None
         session = self._door.enter(password) if isinstance(password, str) else None
         if session is None:
             logger.warning("Somebody tried to see the operator's page with a wrong password")
@@ -180,7 +182,7 @@ class OperatorPage:
 async def _guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
     """Refuse what a page of another site sends, and give each answer its headers."""
     origin = request.headers.get("Origin", "")
-    if request.method == "POST" and origin and urlsplit(origin).netloc != request.host:
+    if request.method == "POST" and origin and origin.partition("://")[2] != request.host:
         raise web.HTTPForbidden(headers=_HEADERS)
     try:
         answer = await handler(request)

@@ -58,7 +58,12 @@ async def test_who_does_not_know_the_password_sees_nothing(page: tuple[App, str]
         assert await entered(session, url, "wrong") == 403
         assert (await read(session, url))[0] == 303
         # A page of another site cannot log anybody in or out.
-        assert await entered(session, url, headers={"Origin": "https://example.org"}) == 403
+        for other in ("https://example.org", "null", "http://[broken"):
+            assert await entered(session, url, headers={"Origin": other}) == 403
+        form = "application/x-www-form-urlencoded"
+        for kind, body in ((form, b"password=\xff"), (f"{form}; charset=none", b"password=a")):
+            async with session.post(f"{url}/login", data=body, headers={"Content-Type": kind}) as answer:
+                assert answer.status == 400
         assert await entered(session, url, headers={"Origin": url}) == 303
         assert (await read(session, url))[0] == 200
         assert (await read(session, f"{url}/pictures/1"))[0] == 200
