@@ -66,7 +66,13 @@ def test_weights_of_8_bits_are_served_where_the_scores_hold(name: str, mask: int
     assert weights_hash(folder / WEIGHTS_FILE) == before
     assert not list(graphs.glob("draft*"))
     captioner = load_captioner("small", tmp_path, threads=1)
+    assert isinstance(captioner._describer, GraphCaptioner)
     assert captioner.caption(pictures()[:1])[0].text
+    rounded = bytearray((graphs / INT8_FILE).read_bytes())
+    rounded[-1] ^= 1
+    (graphs / INT8_FILE).write_bytes(rounded)
+    captioner = load_captioner("small", tmp_path, threads=1)
+    assert isinstance(captioner._describer, CaptionModel)  # whose weights are whole
     export(tmp_path)  # the way back
     assert not (folder / FOLDER / INT8_FILE).exists()
 

@@ -45,6 +45,7 @@ from inference.decoders.torch_decoder import TorchDecoder
 from inference.decoding.decoder import Decoder, Tokens, reorder
 from inference.decoding.drafting import Drafted
 from inference.decoding.search import generate
+from inference.graphs.session import GraphError
 from inference.presets.preset import names, preset
 from inference.reading.lines import TextLine
 from inference.tokenizers.words_read import WordsRead
@@ -306,8 +307,10 @@ def test_graphs_of_an_older_version_are_left_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, exported: Exports
 ) -> None:
     folder = exported(tmp_path, "clipcap-mlp")
-    path = folder / FOLDER / f"{STEP}{SUFFIX}"
+    path, told = folder / FOLDER / f"{STEP}{SUFFIX}", folder / FOLDER / RECORD_FILE
     path.write_bytes(path.read_bytes().replace(b"places", b"hidden"))
+    # Which said nothing of the files.
+    told.write_text(json.dumps({**json.loads(told.read_text("utf-8")), "files": {}}), encoding="utf-8")
     with caplog.at_level(logging.WARNING):
         captioner = load_captioner("small", tmp_path, threads=1)
     assert isinstance(captioner._describer, CaptionModel)
@@ -351,6 +354,16 @@ def test_graphs_of_other_weights_are_left_alone(
         captioner = load_captioner("small", tmp_path, threads=1)
     assert isinstance(captioner._describer, CaptionModel)
     assert f"PyTorch runs the model small: {folder / FOLDER} are of other weights" in caplog.text
+
+
+def test_a_graph_of_which_a_byte_has_changed_is_left_alone(tmp_path: Path, exported: Exports) -> None:
+    folder = exported(tmp_path, "resnet50-lstm")
+    path = folder / FOLDER / f"{STEP}{SUFFIX}"
+    changed = bytearray(path.read_bytes())
+    changed[-1] ^= 1  # of the version of its operators, which are the same in both
+    path.write_bytes(changed)
+    with pytest.raises(GraphError, match=f"{path.name} is damaged: get it anew"):
+        find(folder)
 
 
 @pytest.mark.parametrize("name", [f"{STEP}{SUFFIX}", DRAFT_FILE, INT8_FILE, RECORD_FILE])

@@ -61,7 +61,7 @@ def _beside_graphs(path: Path) -> MappedWeights:
     try:
         return MappedWeights(path)
     except (OSError, ValueError) as error:
-        raise GraphError(f"{path} is damaged: export the graphs anew.") from error
+        raise GraphError(f"{path} is damaged: get it anew, or export the graphs again.") from error
 
 
 class GraphCaptioner:

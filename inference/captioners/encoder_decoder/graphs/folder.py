@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 
 from inference.checkpoints.folder import WEIGHTS_FILE, weights_hash
 from inference.checkpoints.format import CheckpointError
+from inference.checkpoints.manifest import sha256_again, sha256_of
 from inference.common.json_text import readable
 from inference.common.locks import Locked, locked
 from inference.graphs.session import GraphError
@@ -33,23 +34,37 @@ class Record:
     difference: float  # the largest of a logit from PyTorch's, by the largest logit
     int8: bool = False
     scores: Mapping[str, Any] = field(default_factory=dict)  # of int8 beside float32, as `compare` has them
+    files: Mapping[str, str] = field(default_factory=dict)  # sha256 of those beside it, by their names
 
 
 def find(folder: Path) -> Path | None:
     """The folder of the checkpoint's graphs; None where there are none.
 
-    Raises GraphError where they are of other weights, or what is said of them is damaged.
+    Raises GraphError where they are of other weights, or a file of theirs is damaged.
     """
     graphs = folder / FOLDER
     if not (graphs / RECORD_FILE).is_file():
         return None
     try:
         written = read_record(graphs)
+        files = dict(written.files)
     except (OSError, ValueError, TypeError) as error:
-        raise GraphError(f"{graphs / RECORD_FILE} is damaged: export the graphs anew.") from error
+        raise GraphError(
+            f"{graphs / RECORD_FILE} is damaged: get it anew, or export the graphs again."
+        ) from error
     if written.weights != weights_hash(folder / WEIGHTS_FILE):
         raise GraphError(f"{graphs} are of other weights: export them anew.")
+    for name, digest in files.items():
+        if not _is_whole(graphs / name, digest):
+            raise GraphError(f"{graphs / name} is damaged: get it anew, or export the graphs again.")
     return graphs
+
+
+def _is_whole(path: Path, digest: str) -> bool:
+    try:
+        return sha256_again(path) == digest
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -105,5 +120,6 @@ def read_record(graphs: Path) -> Record:
 
 
 def record(graphs: Path, written: Record) -> None:
-    """Writes graphs.json."""
+    """Writes graphs.json, behind all other files."""
+    written = replace(written, files={path.name: sha256_of(path) for path in sorted(graphs.iterdir())})
     (graphs / RECORD_FILE).write_text(readable(asdict(written)), encoding="utf-8")
