@@ -8,7 +8,6 @@ export of more than a day ago is read only together with such a list.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,10 +17,10 @@ from typing import Any
 from inference.checkpoints.manifest import sha256_of_folder
 from inference.common import tables
 from inference.common.errors import UserError
-from inference.common.file_names import picture_of
+from inference.common.file_names import find
 from inference.common.interpreter import PYTHON
 from train_scripts.data.dataset import is_inside
-from train_scripts.data.files import json_object
+from train_scripts.data.files import from_json, json_object
 
 REPORT, ERASED = "export.json", "erased.jsonl"
 TABLES = {"imagefolder": "metadata.jsonl", "csv": "feedback.csv", "parquet": "feedback.parquet"}
@@ -89,7 +88,7 @@ def read_export(folder: Path, erased: Path | None = None, *, now: datetime | Non
     everything = list(_rows(folder))
     rows = tuple(row for row in everything if row.user not in users and row.picture not in pictures)
     for row in rows:
-        if row.file_name is not None and not picture_of(folder, row.file_name).is_file():
+        if row.file_name is not None and find(folder, row.file_name) is None:
             raise ExportError(
                 f"{row.where} names {row.file_name}, which is not in {folder}: unpack all parts of the "
                 "archive into one folder, or export again."
@@ -121,8 +120,8 @@ def read_erasures(path: Path) -> Erasures:
 def _made_at(folder: Path) -> datetime:
     path = folder / REPORT
     try:
-        return _moment(json.loads(path.read_text(encoding="utf-8"))["made_at"])
-    except FileNotFoundError:
+        return _moment(from_json(path.read_text(encoding="utf-8"))["made_at"])
+    except (FileNotFoundError, NotADirectoryError):
         raise ExportError(
             f"{folder} is no export of the bot (there is no {REPORT} in it): make one with "
             f"'{PYTHON} -m bot export --out FOLDER'."
@@ -132,8 +131,12 @@ def _made_at(folder: Path) -> datetime:
 
 
 def _moment(text: Any) -> datetime:
+    """In UTC, which is meant where no zone is told. Raises ValueError."""
     moment = text if isinstance(text, datetime) else datetime.fromisoformat(str(text))
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("it is before the year 1 or after 9999 in UTC") from None
 
 
 def _rows(folder: Path) -> Iterator[Row]:
@@ -223,7 +226,7 @@ def _row(where: str, value: Mapping[str, Any]) -> Row:
             text("model"),
             text("user"),
             text("picture"),
-            said_at.astimezone(UTC).isoformat(),
+            said_at.isoformat(),
         )
     except (KeyError, TypeError, ValueError) as error:
         column = error.args[0] if error.args and error.args[0] in value else None

@@ -113,6 +113,11 @@ def test_an_old_export_needs_a_list_of_today(tmp_path: Path) -> None:
         (json.dumps(row(caption=["a"], rating=5)), r"line 2, has no usable"),
         (json.dumps(row("../../secret.jpg", rating=5)), r"line 2, has no usable 'file_name'"),
         (json.dumps(row(rating=5) | {"rated_at": "soon"}), r"line 2, has no usable 'rated_at'"),
+        (
+            json.dumps(row(rating=5) | {"rated_at": "0001-01-01T00:00:00+03:00"}),
+            r"line 2, has no usable 'rated_at'",
+        ),
+        (json.dumps(row("a" * 5000, rating=5)), r"line 2, names a+, which is not in"),
     ],
 )
 def test_a_damaged_row_is_named(tmp_path: Path, damage: str, sentence: str) -> None:
@@ -121,6 +126,20 @@ def test_a_damaged_row_is_named(tmp_path: Path, damage: str, sentence: str) -> N
         file.write(damage.encode("utf-8", "surrogateescape") + b"\n")
     with pytest.raises(ExportError, match=sentence):
         read_export(folder)
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, '{"made_at": "soon"}'])
+def test_a_damaged_report_is_named(tmp_path: Path, text: str) -> None:
+    folder = write(tmp_path / "out", [row(correction="Кот спит.")])
+    (folder / "export.json").write_text(text)
+    with pytest.raises(ExportError, match=r"export\.json is damaged: export again"):
+        read_export(folder)
+
+
+def test_a_file_in_place_of_the_folder_is_no_export(tmp_path: Path) -> None:
+    folder = write(tmp_path / "out", [row(correction="Кот спит.")])
+    with pytest.raises(ExportError, match="is no export of the bot"):
+        read_export(folder / "metadata.jsonl")
 
 
 def test_a_table_that_another_program_wrote_again(tmp_path: Path) -> None:
