@@ -39,6 +39,8 @@ from train_scripts.terminal import console, one_sentence
 
 __all__ = ["int8_command", "round_checkpoint"]
 
+_FEWEST = 2  # pictures of which a bootstrap draws different ones
+
 
 def int8_command(
     name: Annotated[str, typer.Argument(help="A checkpoint whose graphs are exported.")],
@@ -57,6 +59,10 @@ def int8_command(
     with one_sentence():
         _exact_graphs(name, models_dir)  # before all pictures are read
         wanted = read_references(data, split=split)
+        if len(wanted) < _FEWEST:
+            raise UserError(
+                f"{data} names one picture, by which a loss cannot be told from chance: give a few hundred."
+            )
         read = read_pictures(picture_folder(pictures, data), wanted, {}, Reader(), "the pictures")
         comparison = round_checkpoint(name, models_dir, read, wanted, resamples=resamples, seed=seed)
     console().print(comparison_sheet(comparison, "float32", "int8").to_rich())

@@ -53,6 +53,10 @@ def test_weights_of_8_bits_are_served_where_the_scores_hold(name: str, mask: int
     refused = run(tmp_path, tmp_path / "no data")  # which would take long to be read
     assert (refused.exit_code, "python -m inference export small" in refused.output) == (1, True)
     export(tmp_path)
+    alone = tmp_path / "one.jsonl"
+    alone.write_text((data / "metadata.jsonl").read_text("utf-8").splitlines()[0], encoding="utf-8")
+    refused = run(tmp_path, alone)  # no bootstrap has an interval of it
+    assert (refused.exit_code, "names one picture" in refused.output) == (1, True)
     with umask(mask):
         done = run(tmp_path, data)
     assert done.exit_code == 0, done.output
