@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,18 @@ from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.checkpoints.folder import WEIGHTS_FILE, weights_hash
 from inference.checkpoints.format import read_config
 from tests.disk import modes, umask
+from tests.inference.graphs_kept import graphs_kept
 from tests.inference.learning import pictures
 from tests.inference.speaking import speaking
 from tests.readings import reading_of
 from train_scripts.__main__ import app
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kept() -> Iterator[None]:
+    """Tracing takes nearly all of these tests' time."""
+    with graphs_kept():
+        yield
 
 
 def run(models: Path, data: Path) -> Result:

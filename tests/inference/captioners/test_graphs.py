@@ -9,12 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxscript
 import pytest
 import torch
 from safetensors.numpy import save_file
@@ -50,6 +49,7 @@ from inference.presets.preset import names, preset
 from inference.reading.lines import TextLine
 from inference.tokenizers.words_read import WordsRead
 from tests.disk import files_of_at_most, modes, umask
+from tests.inference.graphs_kept import graphs_kept
 from tests.inference.learning import pictures, tiny, tokenizer_for
 from tests.inference.speaking import speaking
 from tests.readings import reading_of
@@ -78,15 +78,9 @@ Exports = Callable[[Path, str], Path]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def operators_read_once() -> Iterator[None]:
-    """The exporter asks for every graph which operators there are, and gets the sources of all 500 read anew,
-    which is a third of these tests' time."""
-    operator = onnxscript.TracedOnnxFunction
-    read = vars(operator)["function_ir"]
-    kept = cached_property(read.fget)
-    kept.__set_name__(operator, "function_ir")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(operator, "function_ir", kept)
+def kept() -> Iterator[None]:
+    """Tracing takes nearly all of these tests' time."""
+    with graphs_kept():
         yield
 
 
