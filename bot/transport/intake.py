@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aiogram import Bot
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from bot.common.nursery import Nursery
 from bot.common.places import HeldPlace, holding
 from bot.messages.senders import author
+from bot.transport.wire import read_known
 
 logger = logging.getLogger(__name__)
 
@@ -32,29 +34,13 @@ class Started:
 
 
 def read_update(row: dict[str, Any], bot: Bot) -> Update | None:
-    """The update as aiogram knows it; None: it cannot be read.
-
-    Telegram's types grow: what aiogram does not know of a message (a new kind of forward, say) is left out
-    where the rest can be read without it, so that the picture is not lost.
-    """
+    """The update as aiogram knows it, without what is new in it; None: it cannot be read."""
     try:
-        return Update.model_validate(row, context={"bot": bot})
+        return read_known(partial(Update.model_validate, context={"bot": bot}), row)
     except ValidationError as error:
         told = error.errors(include_input=False, include_url=False)
-    strange = {one["loc"][:2] for one in told}
-    known = {
-        kind: {name: value for name, value in content.items() if (kind, name) not in strange}
-        if isinstance(content, dict)
-        else content
-        for kind, content in row.items()
-    }
-    try:
-        update = Update.model_validate(known, context={"bot": bot})
-    except ValidationError:
         logger.error("An update cannot be read and is left out: %s", told)
         return None
-    logger.warning("A part of an update cannot be read and is left out: %s", told)
-    return update
 
 
 def _lane(update: Update) -> Lane | None:

@@ -3,19 +3,24 @@
 Python's own reader gives numbers that no database holds, halves of characters that nothing can write, and no
 answer at all for what is nested deep. One odd value must not cost the photo beside it, nor the updates behind
 it: each is replaced by something harmless where it stands, and the types of the Bot API decide the rest.
+Those grow: what aiogram does not know yet is left out, of updates and of answers.
 
 Where no answer comes, the error tells whether the server can have got the request at all.
 """
 
 from __future__ import annotations
 
+import copy
 import json
+import logging
 import math
 import re
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial, reduce
 from http import HTTPStatus
+from operator import getitem
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
@@ -23,10 +28,16 @@ from aiogram.exceptions import ClientDecodeError, TelegramNetworkError, Telegram
 from aiogram.methods import TelegramMethod
 from aiogram.methods.base import Response, TelegramType
 from aiohttp import ClientError, ClientSession, ClientTimeout, TraceConfig
+from pydantic import ValidationError
 
 from bot.messages.failures import GatewayTimeout, NotWritten
 
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 DEEPEST = 100  # lists and objects inside each other; far more than any message has
+MANY_UNKNOWN = 20  # things left out of one update or answer
 _LARGEST = 2**63  # what a database's number is below
 
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{]|[\]}]', re.DOTALL)
@@ -53,9 +64,53 @@ def update_number(row: object) -> int | None:
     return number if type(number) is int and number >= 0 else None
 
 
+def read_known(read: Callable[[Any], T], data: Any) -> T:
+    """What ``read`` makes of ``data`` without what it does not know: a new kind of forward, say, in a message
+    whose picture is an old one.
+
+    Left out is the innermost thing that cannot be read, then what cannot do without it; where there is much
+    of that, the whole field of the message. Raises ValidationError when that would be all.
+    """
+    try:
+        return read(data)
+    except ValidationError as error:
+        unknown = error
+    rest = copy.deepcopy(data)
+    left_out: list[object] = []
+    while True:
+        # The first one alone: behind it may stand what another type that it is not misses in the same thing.
+        told = unknown.errors(include_input=False, include_url=False)[0]
+        path = _path(rest, told["loc"])
+        if len(path) < 2:
+            raise unknown
+        if len(left_out) >= MANY_UNKNOWN:
+            path = path[:2]
+        del reduce(getitem, path[:-1], rest)[path[-1]]
+        left_out.append(told)
+        try:
+            known = read(rest)
+        except ValidationError as error:
+            unknown = error
+        else:
+            logger.warning("What cannot be read of what Telegram says is left out: %s", left_out)
+            return known
+
+
+def _path(data: Any, location: Sequence[int | str]) -> list[int | str]:
+    """The keys on the way to what pydantic names, as far as they are there; it names types besides."""
+    path: list[int | str] = []
+    inside = data
+    for part in location:
+        known = inside if isinstance(inside, dict) else range(len(inside)) if isinstance(inside, list) else ()
+        if part in known:
+            path.append(part)
+            inside = inside[part]
+    return path
+
+
 class Session(AiohttpSession):
-    """aiogram's; but :func:`read_json` reads the answers, bytes that are no text do not end the bot, and a
-    request that was not written raises NotWritten.
+    """aiogram's; but :func:`read_json` and :func:`read_known` read the answers, bytes that are no text do not
+    end the bot, and a request that was not written raises NotWritten.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -106,6 +161,23 @@ class Session(AiohttpSession):
             # The page of a proxy.
             raise TelegramServerError(method=method, message=f"Status {response.status}") from error
         return cast("TelegramType", checked.result)
+
+    def check_response(
+        self, bot: Bot, method: TelegramMethod[TelegramType], status_code: int, content: str
+    ) -> Response[TelegramType]:
+        """What the server says, without what is new in it: it has done what it was asked, and an answer that
+        nobody understood would have it done again. Raises what aiogram's own session raises.
+        """
+        try:
+            return super().check_response(bot, method, status_code, content)
+        except ClientDecodeError as error:
+            if not isinstance(error.original, ValidationError) or status_code != HTTPStatus.OK:
+                raise
+            read = partial(Response[method.__returning__].model_validate, context={"bot": bot})  # type: ignore[name-defined]  # as aiogram has it
+            try:
+                return cast("Response[TelegramType]", read_known(read, error.data))
+            except ValidationError:
+                raise error from None
 
 
 class _Request:

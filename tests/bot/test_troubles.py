@@ -16,9 +16,11 @@ from bot.app import App, build
 from bot.config import Settings
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.faults import FaultKind
+from bot.sandbox.scene import GROUP
 from bot.transport.polling import Poller, TokenRefused
 from inference.serving.engine import Engine
 from tests.bot.conftest import (
+    Json,
     answer_to,
     caption_of,
     data_of,
@@ -266,8 +268,34 @@ async def test_a_picture_beside_what_is_nested_too_deep_is_described(app: App, s
     assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
 
 
+NEW: Json = {"forward_origin": {"type": "from_the_future", "date": 0}}
+
+
 async def test_what_is_new_to_us_in_a_message_does_not_lose_its_picture(app: App, sandbox: Sandbox) -> None:
-    photo = await sandbox.send_photo(MEME, forward_origin={"type": "from_the_future", "date": 0})
+    photo = await sandbox.send_photo(MEME, **NEW)
+    assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
+
+
+async def test_what_is_new_to_us_in_a_message_is_answered_once_and_the_answer_has_its_buttons(
+    app: App, sandbox: Sandbox
+) -> None:
+    """Telegram's answer to what is sent shows the message that was answered, and so does each press."""
+    photo, text = await sandbox.send_photo(MEME, **NEW), await sandbox.send_text("Мем", **NEW)
+    answer = await reply_to(sandbox, photo)
+    await until(lambda: settled(app))
+    await answer_to(sandbox, sandbox.press(answer["message_id"], data_of(answer, "r:")))
+    await sandbox.wait_for(lambda: "Ваша оценка" in answer["text"])
+    assert len(sandbox.calls_of("editMessageText")) == 1
+    assert replies_to(sandbox, photo) == [answer]
+    assert len(replies_to(sandbox, text)) == 1
+    assert len(sandbox.messages(by_bot=True)) == 2
+
+
+async def test_a_picture_that_is_answered_is_found_beside_what_is_new_to_us(
+    app: App, sandbox: Sandbox
+) -> None:
+    photo = await sandbox.send_photo(MEME, chat=GROUP, **NEW)
+    await sandbox.send_text("/caption", chat=GROUP, reply_to=photo["message_id"])
     assert (await reply_to(sandbox, photo))["text"].startswith("400 x")
 
 

@@ -94,6 +94,22 @@ def test_what_is_read_can_be_kept_and_made_an_update_of(value: Any) -> None:
         assert update is None or update.update_id == number
 
 
+@pytest.mark.parametrize("number", [1, 300])
+def test_what_is_new_is_left_out_where_it_stands_and_much_of_it_with_its_field(number: int) -> None:
+    size = {"file_id": "a", "file_unique_id": "b", "width": 3, "height": 2}
+    photo = [size, *[{"file_id": "of another kind"}] * number]
+    new = {"type": "from_the_future"}
+    quoted = {"origin": new, "photo": [size]}
+    message = {"message_id": 5, "date": 0, "chat": {"id": 1, "type": "private"}, "external_reply": quoted}
+    update = read_update({"update_id": 7, "message": message | {"text": "a", "photo": photo}}, Bot(TOKEN))
+    assert update is not None
+    read = update.message
+    assert read is not None
+    assert read.text == "a"
+    assert len(read.photo or ()) == (1 if number == 1 else 0)
+    assert read.external_reply is None  # which cannot do without the origin that is new
+
+
 @given(VALUES)
 def test_what_is_in_order_stays_as_it_is(value: Any) -> None:
     try:
