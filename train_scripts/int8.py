@@ -20,15 +20,15 @@ from inference.captioners.encoder_decoder.graphs.folder import (
 )
 from inference.captioners.encoder_decoder.graphs.parts import DRAFT, SUFFIX
 from inference.captioners.encoder_decoder.graphs.rounding import round_graphs
+from inference.checkpoints.config import CheckpointConfig
 from inference.checkpoints.folder import WEIGHTS_FILE, find_checkpoint
-from inference.checkpoints.format import read_config
+from inference.checkpoints.format import making, read_config
 from inference.checkpoints.mapped import MappedWeights
 from inference.checkpoints.names import CheckpointFolder
 from inference.checkpoints.tensor_files import write_arrays
 from inference.commands.common import DEFAULTS, ModelsDir
 from inference.common.errors import UserError
 from inference.common.interpreter import PYTHON
-from inference.common.types import DecodingOptions
 from inference.reading.reader import Reader
 from train_scripts.data.captions import read_references
 from train_scripts.feedback.pictures import Picture, batches, read_pictures
@@ -81,7 +81,7 @@ def round_checkpoint(
     all as it was, where a score is worse by more than its paired bootstrap's 95 % interval."""
     folder, graphs = _exact_graphs(name, models_dir)
     config = read_config(folder)
-    exact = _said(GraphCaptioner(folder, graphs, config), pictures, config.decoding)
+    exact = _said(folder, graphs, config, pictures)
     with replacing(folder) as part:
         # Copied here, so that the new folder is whole in itself.
         for graph in graphs.glob(f"*{SUFFIX}"):
@@ -89,7 +89,7 @@ def round_checkpoint(
                 shutil.copyfile(graph, part / graph.name)
         rounded = round_graphs(part, MappedWeights(folder / WEIGHTS_FILE))
         write_arrays(part / INT8_FILE, rounded)
-        said = _said(GraphCaptioner(folder, part, config), pictures, config.decoding)
+        said = _said(folder, part, config, pictures)
         comparison = compare(exact, said, references, resamples=resamples, seed=seed)
         worse = [one.measure.title for one in comparison.differences.values() if one.verdict == "A"]
         if worse:
@@ -115,10 +115,15 @@ def _exact_graphs(name: str, models_dir: Path) -> tuple[Path, Path]:
     return folder, graphs
 
 
-def _said(captioner: GraphCaptioner, pictures: Sequence[Picture], options: DecodingOptions) -> dict[str, str]:
+def _said(
+    folder: Path, graphs: Path, config: CheckpointConfig, pictures: Sequence[Picture]
+) -> dict[str, str]:
     """By file name."""
     said: dict[str, str] = {}
-    for batch in batches(pictures):
-        texts, _ = captioner.describe([one.image for one in batch], [one.reading for one in batch], options)
-        said.update(zip((one.name for one in batch), texts, strict=True))
+    with making(folder.name):
+        captioner = GraphCaptioner(folder, graphs, config)
+        for batch in batches(pictures):
+            images, readings = [one.image for one in batch], [one.reading for one in batch]
+            texts, _ = captioner.describe(images, readings, config.decoding)
+            said.update(zip((one.name for one in batch), texts, strict=True))
     return said

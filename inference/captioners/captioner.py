@@ -22,7 +22,7 @@ from inference.captioners.encoder_decoder.graphs.folder import find as find_grap
 from inference.captioners.meme_small.describer import SlotDescriber
 from inference.checkpoints.config import CheckpointConfig
 from inference.checkpoints.folder import find_checkpoint
-from inference.checkpoints.format import CheckpointError, read_config
+from inference.checkpoints.format import CheckpointError, making, read_config
 from inference.checkpoints.hub import HubSettings
 from inference.checkpoints.models import checkpoint_hash
 from inference.checkpoints.names import CheckpointFolder, CocoObjects, HubModel, Model, ModelName, ServedModel
@@ -346,10 +346,8 @@ def _load_checkpoint(
             f"{model.name} is of the architecture {config.architecture!r}, which this version does not know "
             f"(it knows {', '.join(ARCHITECTURES)}): use a newer version of the program."
         )
-    try:
+    with making(model.name):
         describer = build(folder, config, threads)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError.not_whole(model.name, error) from error
     return Loaded(describer, config.decoding, _translate(translation, models_dir, threads))
 
 

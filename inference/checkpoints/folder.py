@@ -41,7 +41,8 @@ def find_checkpoint(models_dir: Path, model: CheckpointFolder) -> Path:
         )
     from inference.presets import preset  # noqa: PLC0415 - slow, and only of use to whoever reads this
 
-    names = [path.parent.name for path in sorted(models_dir.glob(f"*/{WEIGHTS_FILE}"))]
+    folders = (path.parent for path in sorted(models_dir.glob(f"*/{WEIGHTS_FILE}")))
+    names = [folder.name for folder in folders if is_checkpoint(folder)]
     if name in preset.names():
         others = f", or choose one of {', '.join(names)}" if names else ""
         raise UnknownModel(

@@ -27,6 +27,7 @@ from inference.checkpoints import manifest
 from inference.checkpoints.config import FORMAT, CheckpointConfig, TrainingRecord
 from inference.checkpoints.folder import CONFIG_FILE, SCALES, WEIGHTS_FILE
 from inference.checkpoints.mapped import widened
+from inference.common.errors import UserError
 from inference.common.json_text import readable
 from inference.common.types import EngineError
 
@@ -175,6 +176,18 @@ def read_weights(folder: Path) -> Weights:
             for name, value in stored.items()
         }
     )
+
+
+@contextmanager
+def making(name: str) -> Iterator[None]:
+    """Whoever makes a model of the named checkpoint's files, or tries it, gets a CheckpointError where they
+    are damaged or do not fit together."""
+    try:
+        yield
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise CheckpointError.not_whole(name, error) from error
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tokenizers import AddedToken, ByteLevelBPETokenizer, Tokenizer
@@ -92,10 +93,12 @@ class Gpt2Tokenizer:
     def load(cls, folder: Path) -> Gpt2Tokenizer:
         """From tokenizer.json, or vocab.json and merges.txt (with added_tokens.json where there is one).
 
-        Raises FileNotFoundError when the folder has neither.
+        Raises FileNotFoundError when the folder has neither, ValueError when a file is damaged.
         """
         if (folder / FILE).is_file():
-            return cls(Tokenizer.from_file(str(folder / FILE)))
+            with _reading(folder / FILE) as path:
+                whole: Tokenizer = Tokenizer.from_file(str(path))
+            return cls(whole)
         vocabulary, merges, added = (
             folder / name for name in ("vocab.json", "merges.txt", "added_tokens.json")
         )
@@ -103,7 +106,8 @@ class Gpt2Tokenizer:
             raise FileNotFoundError(
                 f"{folder} holds no tokenizer: it needs {FILE}, or vocab.json and merges.txt."
             )
-        model = ByteLevelBPETokenizer(str(vocabulary), str(merges), add_prefix_space=False)
+        with _reading(vocabulary) as path:
+            model = ByteLevelBPETokenizer(str(path), str(merges), add_prefix_space=False)
         tokenizer: Tokenizer = model._tokenizer  # the wrapper has no public way to what it wraps
         known = [
             name for names in _NAMES.values() for name in names if tokenizer.token_to_id(name) is not None
@@ -112,3 +116,11 @@ class Gpt2Tokenizer:
         ordered = [*dict.fromkeys(known), *sorted(extra, key=extra.__getitem__)]
         tokenizer.add_special_tokens([AddedToken(name, special=True) for name in ordered])
         return cls(tokenizer)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Path]:
+    try:
+        yield path
+    except Exception as error:  # the library's, of no kind of their own
+        raise ValueError(f"{path} is damaged, or what lies beside it: get the files anew.") from error

@@ -103,6 +103,23 @@ def test_what_a_checkpoint_holds_in_8_bits_stays_the_same(tmp_path: Path) -> Non
     np.testing.assert_array_equal(rounded[0], exact[0])
 
 
+def test_a_checkpoint_that_is_not_whole_is_told_in_one_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    speaking("clipcap-mlp", folder)
+    export(tmp_path)
+    tokenizer = folder / "tokenizer.json"
+    tokenizer.write_bytes(tokenizer.read_bytes()[:1000])
+    kept = sorted(path.name for path in folder.rglob("*"))
+    told = {
+        "int8": run(tmp_path, judged_by(tmp_path / "data", ["nothing of this"] * 8)),
+        "export": CliRunner().invoke(inference_commands, ["export", "small", "--models-dir", str(tmp_path)]),
+    }
+    for command, done in told.items():
+        assert done.exit_code == 1, command
+        assert f"{tokenizer} is damaged" in done.output.splitlines()[-1]
+    assert sorted(path.name for path in folder.rglob("*")) == kept
+
+
 def test_weights_of_8_bits_are_refused_where_captions_are_worse(tmp_path: Path) -> None:
     folder = tmp_path / "small"
     model = speaking("resnet50-lstm", folder)

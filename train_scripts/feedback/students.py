@@ -30,7 +30,7 @@ from inference.checkpoints import manifest
 from inference.checkpoints.card_file import CARD_FILE
 from inference.checkpoints.config import CheckpointConfig, Lineage
 from inference.checkpoints.folder import CONFIG_FILE, SCALES, WEIGHTS_FILE
-from inference.checkpoints.format import TRAINING_FILE, CheckpointError, read_config, read_training
+from inference.checkpoints.format import TRAINING_FILE, CheckpointError, making, read_config, read_training
 from inference.checkpoints.modules import save_checkpoint
 from inference.common.errors import UserError
 from inference.common.types import DecodingOptions
@@ -167,12 +167,8 @@ def load_student(folder: Path, corrections: Sequence[str] = ()) -> Student:
             f"{folder.name} is of the architecture {config.architecture!r}, which cannot learn from "
             f"feedback: choose a model of {' or '.join(STUDENTS)}."
         )
-    try:
+    with making(folder.name):
         return build(folder, config, corrections)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise CheckpointError.not_whole(folder.name, error) from error
 
 
 class SlotStudent(Student):

@@ -312,6 +312,9 @@ def test_a_name_that_is_not_there_is_answered_with_those_that_are(models: Path) 
     for name in ("large", "../tiny", ""):
         with pytest.raises(UnknownModel, match="choose one of tiny"):
             load_captioner(name, models)
+    (models / "tiny" / CONFIG_FILE).unlink()
+    with pytest.raises(UnknownModel, match="put a checkpoint there first"):
+        load_captioner("tiny", models)
 
 
 # --- with a translation model behind the name ---

@@ -470,6 +470,18 @@ def test_graphs_of_an_export_that_was_killed_between_two_names_are_found_again(
     assert find(folder) is not None
 
 
+def test_weights_that_are_no_numbers_are_not_exported(tmp_path: Path, exported: Exports) -> None:
+    folder = exported(tmp_path, "clipcap-mlp")
+    model = CaptionModel.load(folder)
+    with torch.no_grad():
+        model.decoder.get_parameter("gpt.transformer.ln_f.weight").fill_(torch.nan)
+    model.save(folder, read_config(folder).decoding)
+    done = CliRunner().invoke(app, ["export", "small", "--models-dir", str(tmp_path)])
+    assert done.exit_code == 1
+    (sentence,) = done.output.splitlines()
+    assert "not numbers (NaN or infinite)" in sentence
+
+
 def test_a_model_without_graphs_says_so(tmp_path: Path) -> None:
     folder = tmp_path / "small"
     folder.mkdir()

@@ -18,7 +18,7 @@ from inference.captioners.encoder_decoder.model import CaptionModel
 from inference.captioners.encoder_decoder.settings import ARCHITECTURE
 from inference.checkpoints.config import CheckpointConfig
 from inference.checkpoints.folder import WEIGHTS_FILE, find_checkpoint, weights_hash
-from inference.checkpoints.format import CheckpointError, read_config
+from inference.checkpoints.format import CheckpointError, making, read_config
 from inference.checkpoints.mapped import MappedWeights
 from inference.checkpoints.names import CheckpointFolder
 from inference.checkpoints.tensor_files import write_arrays
@@ -44,14 +44,16 @@ def export(
             "program: there is nothing to export."
         )
     digest = weights_hash(folder / WEIGHTS_FILE)
-    written = CaptionModel.load(folder, config)
+    with making(model.name):
+        written = CaptionModel.load(folder, config)
     with replacing(folder) as graphs:
         write(written, graphs)
         if draft:
             rounded = write_rounded(graphs, MappedWeights(folder / WEIGHTS_FILE), DRAFT)
             write_arrays(graphs / DRAFT_FILE, rounded)
-        served = GraphCaptioner(folder, graphs, config)
-        checked = Record(digest, config.decoder["kind"], check(written, served, config, pictures))
+        with making(model.name):
+            difference = check(written, GraphCaptioner(folder, graphs, config), config, pictures)
+        checked = Record(digest, config.decoder["kind"], difference)
         record(graphs, checked)
     return checked
 
