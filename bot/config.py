@@ -17,6 +17,7 @@ from inference.common.logs import LogFormat, secrets_in_address
 from inference.common.types import QUESTION_LENGTH
 from inference.serving.engine import EngineSettings
 
+_MOST_MB = 2**20  # a terabyte; of infinity no number of bytes is made
 TOKEN_PATTERN = re.compile(r"\d+:[A-Za-z0-9_-]+")
 
 
@@ -71,8 +72,9 @@ class Settings(BaseSettings):
     captioner: str = "inference.captioners.captioner:load_captioner"
 
     # Limits
-    max_file_mb: float = Field(default=20, gt=0)  # Telegram's own servers hand out at most 20
-    picture_memory_mb: float = Field(default=128, gt=0)  # of fetched files at once, waiting and in work
+    max_file_mb: float = Field(default=20, gt=0, le=_MOST_MB)  # Telegram's own servers hand out at most 20
+    # Of fetched files at once, waiting and in work.
+    picture_memory_mb: float = Field(default=128, gt=0, le=_MOST_MB)
     per_user_limit: int = Field(default=2, ge=1)  # pictures of one person in work at once
     per_user_queue: int = Field(default=100, ge=1)  # pictures of one person waiting or in work
     pictures_a_day_person: int = Field(default=0, ge=0)  # 0: no limit, as of the next two

@@ -58,6 +58,14 @@ def test_what_cannot_be_used_is_named_and_no_secret_is_shown(monkeypatch: pytest
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["MAX_FILE_MB", "PICTURE_MEMORY_MB"])
+@pytest.mark.parametrize("value", ["inf", "1e308", "nan", "0"])
+def test_a_size_that_no_memory_has_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(OperatorError, match=name):
+        load_settings(_env_file=None)
+
+
 def test_settings_that_are_no_utf_8_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As an editor of Windows saves them."""
     (tmp_path / ".env").write_bytes(f"# Мой бот\nBOT_TOKEN={TOKEN}\n".encode("cp1251"))
