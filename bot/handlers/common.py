@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from aiogram import Bot, F
 from aiogram.enums import ChatType
-from aiogram.exceptions import AiogramError, TelegramForbiddenError
+from aiogram.exceptions import AiogramError
 from aiogram.filters import Command, Filter
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, ReplyMarkupUnion, TelegramObject
 from magic_filter import MagicFilter
@@ -19,6 +19,7 @@ from bot.common.nursery import Nursery
 from bot.feedback.tables import Place
 from bot.messages import outbox
 from bot.messages.buttons import Button, ButtonKind
+from bot.messages.failures import may_not_write
 from bot.texts import Texts, sentences, texts
 
 logger = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ def once_saved() -> Iterator[None]:
         yield
     except AiogramError as error:
         told = str(error)
-        expected = isinstance(error, TelegramForbiddenError) or any(one in told.lower() for one in _HARMLESS)
+        expected = may_not_write(error) or any(one in told.lower() for one in _HARMLESS)
         level = logging.DEBUG if expected else logging.WARNING
         logger.log(level, "What was saved could not be shown: %s", told)
     except Exception:

@@ -6,7 +6,7 @@ import logging
 
 from aiogram import Router
 from aiogram.dispatcher.event.bases import UNHANDLED
-from aiogram.exceptions import AiogramError, TelegramForbiddenError
+from aiogram.exceptions import AiogramError, TelegramAPIError
 from aiogram.types import CallbackQuery, ErrorEvent, Message, Update
 
 from bot.captioning.notices import TroubleNotice
@@ -14,6 +14,7 @@ from bot.config import Settings
 from bot.feedback.database import StoreAway, StoreError
 from bot.feedback.store import Store
 from bot.handlers.common import answer, reply
+from bot.messages.failures import may_not_write
 from bot.messages.outbox import place_of
 from bot.texts import Language, choose_language, sentences, texts
 from inference.common.types import EngineError
@@ -35,8 +36,7 @@ async def failed(event: ErrorEvent, settings: Settings, store: Store) -> object:
     update, error = event.update, event.exception
     cause = update.message or update.edited_message or update.callback_query
     sender = cause.from_user if cause is not None else None
-    if isinstance(error, TelegramForbiddenError):
-        # Blocked, or thrown out of the group: there is nobody to tell.
+    if isinstance(error, TelegramAPIError) and may_not_write(error):  # there is nobody to tell
         chat_id = getattr(error.method, "chat_id", None)
         if isinstance(chat_id, int) and chat_id > 0:
             await store.people.deactivate(chat_id)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from aiogram.exceptions import (
     ClientDecodeError,
     TelegramAPIError,
+    TelegramBadRequest,
     TelegramEntityTooLarge,
+    TelegramForbiddenError,
     TelegramNetworkError,
     TelegramServerError,
 )
@@ -25,6 +27,16 @@ class GatewayTimeout(TelegramServerError):  # noqa: N818 - the name of the statu
 
 # Errors after which the same request may well succeed.
 TRANSIENT = (TelegramNetworkError, TelegramServerError, ClientDecodeError)
+
+# What Telegram says, as of a wrong request, where a group lets the bot write nothing.
+_NO_RIGHTS = ("not enough rights to send", "chat_restricted")
+
+
+def may_not_write(error: BaseException) -> bool:
+    """Whether the bot may not write there: it is blocked, was thrown out, or has no right to."""
+    if isinstance(error, TelegramBadRequest):
+        return any(reason in error.message.lower() for reason in _NO_RIGHTS)
+    return isinstance(error, TelegramForbiddenError)
 
 
 def surely_not_done(error: BaseException) -> bool:

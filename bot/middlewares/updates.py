@@ -9,10 +9,10 @@ from typing import Any
 
 from aiogram import BaseMiddleware
 from aiogram.dispatcher.event.bases import UNHANDLED
-from aiogram.exceptions import TelegramForbiddenError
 from aiogram.types import TelegramObject
 
 from bot.feedback.database import StoreAway
+from bot.messages.failures import may_not_write
 
 
 class UpdatesMiddleware(BaseMiddleware):
@@ -42,14 +42,11 @@ class UpdatesMiddleware(BaseMiddleware):
         except StoreAway:
             outcome = "put_off"
             raise
-        except TelegramForbiddenError:
-            outcome = "forbidden"
-            raise
         except asyncio.CancelledError:
             outcome = "cancelled"
             raise
-        except Exception:
-            outcome = "failed"
+        except Exception as error:
+            outcome = "forbidden" if may_not_write(error) else "failed"
             raise
         finally:
             self._handled(kind, outcome, time.perf_counter() - began)

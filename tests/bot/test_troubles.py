@@ -71,6 +71,23 @@ async def test_a_group_that_becomes_a_supergroup_is_followed(app: App, sandbox: 
     await until(lambda: settled(app))
 
 
+@pytest.mark.parametrize("said", ["not enough rights to send text messages to the chat", "CHAT_RESTRICTED"])
+async def test_a_group_that_lets_the_bot_write_nothing_is_no_alarm(
+    app: App, sandbox: Sandbox, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox.fail("sendMessage", "bad_request", 100, description=f"Bad Request: {said}", only=str(GROUP))
+    await sandbox.send_text("/caption", chat=GROUP)
+
+    async def counted() -> bool:
+        labels = {"kind": "message", "outcome": "forbidden"}
+        return app.metrics.registry.get_sample_value("meme_bot_updates_total", labels) == 1
+
+    await until(counted)
+    assert (await reply_to(sandbox, await sandbox.send_photo(MEME)))["text"].startswith("400 x")
+    assert len([call for call in sandbox.calls_of("sendMessage") if call.status == 400]) == 1
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 async def test_a_mark_is_saved_although_its_press_cannot_be_answered(app: App, sandbox: Sandbox) -> None:
     answer = await reply_to(sandbox, await sandbox.send_photo(MEME))
     caption_id = caption_of(answer)
