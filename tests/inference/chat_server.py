@@ -121,7 +121,6 @@ class ChatServer:
         self.listed = 0  # times
         self.at_once = 0  # requests in work
         self.most_at_once = 0
-        self.spent = 0.0  # seconds in which requests were in work, each by itself
         self.moments: list[float] = []  # time.monotonic() of the requests
 
     @property
@@ -207,12 +206,10 @@ class ChatServer:
             return web.json_response({"error": {"message": str(error)}}, status=400)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        begun = time.monotonic()
         try:
             return await (self.script.popleft() if self.script else self.usual)(request, body)
         finally:
             self.at_once -= 1
-            self.spent += time.monotonic() - begun
 
     def _check(self, body: Body) -> None:
         """Raises what is wrong with a request."""
