@@ -40,7 +40,7 @@ from bot.texts import sentences, texts
 logger = logging.getLogger(__name__)
 
 DELIVERY_TIME = 3600.0  # seconds for which a finished reply is kept trying; then the next start tries
-LONGEST_PAUSE = 30.0  # seconds between two tries
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two tries; each is twice as long as the one before
 
 
 class _Undeliverable(Exception):  # noqa: N818 - an outcome
@@ -55,8 +55,8 @@ class _Parcel:
     keyboard: InlineKeyboardMarkup | None  # under the last one
     place: Place
     reply_to: int | None
+    pause: float  # seconds before the next try
     sent: Message | None = None  # the last one that arrived
-    pause: float = 1.0  # seconds before the next try
 
 
 class Delivery:
@@ -111,7 +111,7 @@ class Delivery:
         if reply.failure is not None and await self._is_said(job, reply.failure):
             await self._fail(job, reply.failure)
             return True
-        parcel = _Parcel(list(reply.messages), reply.keyboard, job.place, job.message_id)
+        parcel = _Parcel(list(reply.messages), reply.keyboard, job.place, job.message_id, FIRST_PAUSE)
         async with asyncio.timeout(DELIVERY_TIME):
             try:
                 while parcel.messages:

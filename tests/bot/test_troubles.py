@@ -13,6 +13,7 @@ import pytest
 from aiogram import Bot
 
 from bot.app import App, build
+from bot.captioning.fetching import FETCH_PAUSES
 from bot.config import Settings
 from bot.sandbox import ME, Sandbox
 from bot.sandbox.faults import FaultKind
@@ -31,11 +32,20 @@ from tests.bot.conftest import (
     until,
     working,
 )
+from tests.bot.test_saved import QUICK
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import HANG, POISON, POISON_ONCE, RAISE, WAIT, picture
 
 MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
 PASSING: tuple[FaultKind, ...] = ("flood", "server_error", "bad_gateway", "reset", "not_found", "conflict")
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails is tried as often as ever, without the pauses between."""
+    monkeypatch.setattr("bot.middlewares.requests.RetryMiddleware.__init__.__kwdefaults__", QUICK)
+    monkeypatch.setattr("bot.captioning.fetching.FETCH_PAUSES", (0.001,) * len(FETCH_PAUSES))
+    monkeypatch.setattr("bot.captioning.delivery.FIRST_PAUSE", 0.001)
 
 
 @pytest.mark.parametrize(
