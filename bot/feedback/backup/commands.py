@@ -27,7 +27,14 @@ def run_backup(url: str, data_dir: Path, out: Path, tell: Tell) -> str:
     if out.is_dir():
         raise StoreError(f"{out} is a folder: give the file to write.")
     with _said(f"The backup cannot be written to {out}"):
-        return f"{out}: {back_up(file, data_dir, out, tell)}"
+        try:
+            return f"{out}: {back_up(file, data_dir, out, tell)}"
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise
+            raise StoreError(
+                f"The database {file} is damaged ({error}); restore an earlier backup."
+            ) from error
 
 
 def run_restore(

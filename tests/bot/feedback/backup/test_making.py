@@ -125,9 +125,22 @@ async def test_what_cannot_be_backed_up_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"pg_dump and pg_restore, as docs/operating\.md says"):
         run_backup("postgresql://a:b@host/c", tmp_path, out, quiet)
     (tmp_path / "no.db").write_bytes(b"no database" * 100)
-    with pytest.raises(StoreError, match="cannot be written to"):
+    with pytest.raises(StoreError, match=r"no\.db is damaged"):
         run_backup(f"sqlite:///{tmp_path}/no.db", tmp_path, out, quiet)
+    with pytest.raises(StoreError, match="cannot be written to"):
+        run_backup(f"sqlite:///{tmp_path}/no.db", tmp_path, tmp_path / "no.db" / "backup.tar", quiet)
     assert not out.exists()
+
+
+async def test_a_database_whose_middle_is_damaged_is_said_to_be(
+    url: str, data_dir: Path, tmp_path: Path, store: Store
+) -> None:
+    await store.close()
+    file = tmp_path / "base" / "bot.db"
+    file.write_bytes(file.read_bytes()[:8192].ljust(file.stat().st_size, b"\xff"))
+    with pytest.raises(StoreError, match=f"The database {file} is damaged"):
+        await asyncio.to_thread(run_backup, url, data_dir, tmp_path / "backup.tar", quiet)
+    assert not (tmp_path / "backup.tar").exists()
 
 
 def kept_at(data: bytes) -> str:
