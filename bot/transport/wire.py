@@ -83,7 +83,7 @@ def read_known(read: Callable[[Any], T], data: Any) -> T:
         path = _path(rest, told["loc"])
         if len(path) < 2:
             raise unknown
-        if len(left_out) >= MANY_UNKNOWN:
+        if len(left_out) + unknown.error_count() > MANY_UNKNOWN:
             path = path[:2]
         del reduce(getitem, path[:-1], rest)[path[-1]]
         left_out.append(told)
