@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 import time
 from dataclasses import dataclass
-from email.message import EmailMessage
-from email.parser import BytesParser
-from email.policy import HTTP
 from http import HTTPStatus
-from itertools import islice, pairwise
 from typing import Any, Self
+
+from multipart import MultipartSegment, PushMultipartParser, parse_options_header
 
 from inference.pictures.opening import MAX_BYTES
 from inference.serving.exchange import too_large
 from inference.serving.openai_errors import RefusedError
 
-_MOST_FIELDS = 100  # of a form; what follows is passed over
-_LONGEST_HEAD = 8192  # bytes, of a field
+_MOST_FIELDS = 100  # of a form
 _PURPOSES = ("vision", "user_data", "assistants")  # for which OpenAI takes pictures
 
 
@@ -49,37 +45,26 @@ class Sent:
 
 
 def _fields(content_type: str, body: bytes) -> dict[str, tuple[str | None, bytes]]:
-    """By its name each field's file name and content. Raises RefusedError.
-
-    The library's parser reads heads alone: whole forms it takes line by line, as letters, in ten times a
-    picture's memory, and takes a minute for what is made to be slow.
-    """
+    """By its name each field's file name and content. Raises RefusedError."""
+    fields: dict[str, tuple[str | None, bytes]] = {}
+    parts: list[bytes] = []
     try:
-        kind = _head(b"Content-Type: " + content_type.encode(errors="surrogateescape"))
-        boundary = kind.get_boundary("").encode(errors="surrogateescape")
-        # RFC 2046, 5.1.1: a line of its own; the last one has two hyphens more.
-        line = re.compile(rb"--" + re.escape(boundary) + rb"(--)?[ \t]*(?=\r\n|\Z)")
-        lines = (
-            found
-            for found in (line.finditer(body) if boundary else ())
-            if not found.start() or body.startswith(b"\r\n", found.start() - 2)
+        _, options = parse_options_header(content_type)
+        form = PushMultipartParser(
+            options.get("boundary", ""), content_length=len(body), max_segment_count=_MOST_FIELDS
         )
-        fields = {}
-        for before, after in pairwise(islice(lines, _MOST_FIELDS + 1)):
-            begin, end = body.find(b"\r\n\r\n", before.end(), after.start()), after.start() - 2
-            if before[1] or begin < 0:
-                break
-            head = _head(body[before.end() : min(begin, before.end() + _LONGEST_HEAD)].lstrip())
-            name = str(head.get_param("name", header="content-disposition"))
-            fields[name] = head.get_filename(), body[begin + 4 : end]
-        return fields
-    except Exception as error:  # the parser is made for letters: strangers' bytes break it in its own ways
+        with form:
+            for event in form.parse(body):
+                if isinstance(event, MultipartSegment):
+                    field, parts = event, []
+                elif event is not None:
+                    parts.append(event)
+                else:
+                    fields[field.name] = field.filename, b"".join(parts)
+    except ValueError as error:  # a boundary that is no text, too
         sentence = "The form cannot be read: send it as multipart/form-data."
         raise RefusedError(sentence, "invalid_request") from error
-
-
-def _head(lines: bytes) -> EmailMessage:
-    return BytesParser(policy=HTTP).parsebytes(lines, headersonly=True)
+    return fields
 
 
 @dataclass(frozen=True, slots=True)
