@@ -117,6 +117,13 @@ async def working(settings: Settings, sandbox: Sandbox) -> AsyncIterator[App]:
 
 
 @pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that fails is tried as often as ever, without the pauses between."""
+    quick = {"tries": 4, "first_pause": 0.001}
+    monkeypatch.setattr("bot.middlewares.requests.RetryMiddleware.__init__.__kwdefaults__", quick)
+
+
+@pytest.fixture
 async def app(settings: Callable[..., Settings], sandbox: Sandbox) -> AsyncIterator[App]:
     """The usual bot at work."""
     async with working(settings(), sandbox) as running:

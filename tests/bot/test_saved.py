@@ -17,6 +17,8 @@ from tests.bot.conftest import Json, reply_to, until, working
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import write_checkpoint
 
+pytestmark = pytest.mark.usefixtures("hasty")
+
 MEME = jpeg_bytes(draw_meme("caption_bar", width=400))
 
 FAULTS: dict[str, Json] = {
@@ -46,15 +48,6 @@ async def app(settings: Callable[..., Settings], sandbox: Sandbox, tmp_path: Pat
     write_checkpoint(tmp_path / "models", "other")
     async with working(settings(), sandbox) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What fails is tried as often as ever, without the pauses between."""
-    monkeypatch.setattr("bot.middlewares.requests.RetryMiddleware.__init__.__kwdefaults__", QUICK)
-
-
-QUICK = {"tries": 4, "first_pause": 0.001}
 
 
 def button(message: Json, label: str) -> str:

@@ -32,7 +32,6 @@ from tests.bot.conftest import (
     until,
     working,
 )
-from tests.bot.test_saved import QUICK
 from tests.drawing import draw_meme, jpeg_bytes
 from tests.inference.fakes import HANG, POISON, POISON_ONCE, RAISE, WAIT, picture
 
@@ -41,9 +40,8 @@ PASSING: tuple[FaultKind, ...] = ("flood", "server_error", "bad_gateway", "reset
 
 
 @pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What fails is tried as often as ever, without the pauses between."""
-    monkeypatch.setattr("bot.middlewares.requests.RetryMiddleware.__init__.__kwdefaults__", QUICK)
+def hastier(hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fetching and delivery too."""
     monkeypatch.setattr("bot.captioning.fetching.FETCH_PAUSES", (0.001,) * len(FETCH_PAUSES))
     monkeypatch.setattr("bot.captioning.delivery.FIRST_PAUSE", 0.001)
 

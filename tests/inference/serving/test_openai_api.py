@@ -560,7 +560,7 @@ def test_a_form_gives_the_file_as_it_was(data: bytes) -> None:
     assert Sent.read(*form(data)) == Sent(data, "a.png", "vision")
 
 
-def test_a_form_takes_little_more_memory_than_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_form_takes_little_more_memory_than_the_file() -> None:
     kind, body = form(b"\n" * 2**20)
     tracemalloc.start()
     try:
