@@ -8,6 +8,7 @@ serves every checkpoint of an architecture, and the weights are kept in one plac
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from inference.common.errors import UserError
+from inference.common.memory import given_back_by
 from inference.common.processors import available
 from inference.graphs.initializers import names
 
@@ -23,6 +25,12 @@ __all__ = ["Array", "Graph", "GraphError", "InPlace"]
 
 Array = npt.NDArray[Any]
 _FATAL = 4  # of the runtime's levels: its warnings are about graphs, which people here cannot mend
+_DOUBLING = {"arena_extend_strategy": 0}  # each piece of memory is twice as large as the one before
+# y = Identity(x) of one number, in ONNX's format: the runtime tidies up behind a run alone.
+_LEAST = bytes.fromhex(
+    "08083a370a100a017812017922084964656e746974791201675a0f0a0178120a0a08080112040a02080162"
+    "0f0a0179120a0a08080112040a02080142040a001011"
+)
 
 
 class GraphError(UserError, RuntimeError):
@@ -44,15 +52,11 @@ class Graph:
     def __init__(
         self, path: Path, weights: Mapping[str, Array], *, threads: int | None = None, awake: int = 0
     ) -> None:
-        options = ort.SessionOptions()
+        options = _options()
         options.intra_op_num_threads = threads or available()
         options.inter_op_num_threads = 1
-        options.log_severity_level = _FATAL
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(awake > 0)))
         options.add_session_config_entry("session.intra_op.spin_duration_us", str(awake))
-        # Pictures differ in size: memory kept for the largest one so far would never go back.
-        options.enable_mem_pattern = False
-        options.enable_cpu_mem_arena = False
         try:
             graph = path.read_bytes()
             values = {name: _as_float32(weights[name]) for name in names(graph) if name in weights}
@@ -105,6 +109,38 @@ class InPlace:
         self._session.run_with_iobinding(self._binding)
         found: Array = self._binding.get_outputs()[0].numpy()
         return found
+
+
+def _options() -> ort.SessionOptions:
+    """Of a session that computes in the memory that all of them share."""
+    _share_memory()
+    options = ort.SessionOptions()
+    options.log_severity_level = _FATAL
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.enable_mem_pattern = False  # pictures differ in size: there is no plan to keep
+    return options
+
+
+@cache
+def _share_memory() -> None:
+    """Makes the memory in which sessions compute, one after the other, apart from the heap.
+
+    On the heap, what is short-lived and as large as a layer came to lie between small things that stay: after
+    dozens of pictures a process had 150 MB more, and was no faster.
+    """
+    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg(_DOUBLING))
+    given_back_by(_tidy)
+
+
+def _tidy() -> None:
+    """Frees those pieces of the shared memory in which nothing is."""
+    options = _options()
+    options.intra_op_num_threads = 1
+    run = ort.RunOptions()
+    run.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    session = ort.InferenceSession(_LEAST, options, providers=["CPUExecutionProvider"])
+    session.run(None, {"x": np.zeros(1, np.float32)}, run)
 
 
 def _as_float32(value: Array) -> Array:

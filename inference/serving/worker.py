@@ -55,7 +55,7 @@ Request = tuple[protocol.Message, protocol.Attachments]
 Inbox = queue.SimpleQueue[Request]
 
 LOADING_TRIES = 3  # of one model, when its folder is replaced while it is read
-_KEPT = 200_000_000  # bytes freed: the next picture is quicker for them, but no more are kept
+_KEPT = 100_000_000  # bytes freed: the next picture is quicker for them, but no more are kept
 _PAUSE = 0.5  # seconds without a message, after which nobody is taken to be waiting
 _LONG = 1.0  # seconds of work on some pictures, after which others go before its rest
 _DEEP = 3  # times that work which others interrupted may be interrupted itself

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from torch import nn
 
 from inference.graphs.export import export
@@ -128,3 +129,42 @@ def test_reading_needs_no_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+import numpy as np
+from safetensors.numpy import load_file
+from inference.common.memory import give_back
+from inference.graphs.session import Graph
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+graphs = [Graph(Path(sys.argv[1]), load_file(sys.argv[2]), threads=1) for _ in range(3)]
+pixels = np.zeros((1, 3, 1200, 1200), np.float32)
+for graph in graphs:  # what the libraries need at first
+    graph(pixels=pixels[..., :16, :16])
+give_back()
+before = resident()
+found = []
+for graph in graphs:
+    graph(pixels=pixels)
+    found.append(resident() - before)
+give_back()
+print(*found, resident() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what is resident")
+def test_sessions_share_the_memory_they_compute_in_and_give_it_back(graph: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    save_file(weights_of(make(1)), weights)
+    command = [sys.executable, "-c", MEMORY, str(graph), str(weights)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    first, _, third, afterwards = map(float, done.stdout.split())
+    layer = 8 * 1198 * 1198 * 4 / 2**20  # MB: what the convolution yields
+    assert first > layer  # it is kept
+    assert third < 2 * first  # for the other sessions too,
+    assert afterwards < layer / 4  # until nobody waits
